@@ -1,0 +1,1 @@
+"""The edge toward bots: one module for each way of serving one."""

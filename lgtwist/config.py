@@ -1,0 +1,277 @@
+"""The configuration: TOML -> frozen structs, every mistake named by its path, all at once.
+
+:func:`parse` is the way in. A key of a later version is a mistake too, with words of its own: nothing
+is silently ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from attrs import Factory, field, fields, frozen
+
+from lgtwist.config_values import (
+    Problem,
+    Section,
+    Unreadable,
+    boolean_free_integer,
+    choice,
+    count,
+    duration,
+    endpoint,
+    origin,
+    size,
+    text,
+    token,
+)
+from lgtwist.listening import is_public
+
+_Value = TypeVar("_Value")
+
+DEFAULT_ENDPOINT = "tcp:8081:interface=127.0.0.1"
+
+
+@frozen
+class ServerConfig:
+    """``[server]``."""
+
+    endpoints: tuple[str, ...] = (DEFAULT_ENDPOINT,)
+    admin_token: str | None = field(default=None, repr=False)
+    allowed_origins: tuple[str, ...] = ()
+
+
+@frozen
+class AccountConfig:
+    """One of ``[[accounts]]``."""
+
+    self_id: int
+    type: str = "sandbox"
+
+
+@frozen
+class BotConfig:
+    """One of ``[[bots]]``."""
+
+    name: str
+    access_token: str | None = field(default=None, repr=False)
+    accounts: tuple[int, ...] | None = None
+
+
+def _limit(reader: Callable[[Any], Any], default: str | int, note: str) -> Any:
+    """A limit: how it is read, its default as it stands in the file, and what it is for."""
+    return field(default=reader(default), metadata={"reader": reader, "default": default, "note": note})
+
+
+@frozen
+class Limits:
+    """``[limits]``: sizes in bytes, times in seconds."""
+
+    max_message: int = _limit(size(1024, 1 << 30), "32MiB", "one message, in either direction of a peer")
+    handshake_timeout: float = _limit(
+        duration(0.1, 600), "5s", "from accept to the end of the request's head"
+    )
+    body_timeout: float = _limit(duration(0.1, 3600), "60s", "from there to the end of an HTTP body")
+    idle_timeout: float = _limit(duration(1, 3600), "60s", "an HTTP connection without a request")
+    close_timeout: float = _limit(duration(0.1, 60), "2s", "a peer's answer to our close frame")
+    ping_interval: float = _limit(duration(0.05, 3600), "15s", "between our pings")
+    ping_timeout: float = _limit(
+        duration(0.1, 86400),
+        "60s",
+        "silence that ends a connection whose pings were answered before",
+    )
+    tcp_user_timeout: float = _limit(
+        duration(1, 86400), "25s", "bytes unacknowledged, or a window shut, before TCP gives up"
+    )
+    send_buffer: int = _limit(
+        size(4096, 1 << 30),
+        "4MiB",
+        "events that wait for a slow reader; responses, before we stop reading it",
+    )
+    action_timeout: float = _limit(duration(0.1, 86400), "60s", "an account's answer to an action (1504)")
+    heartbeat_interval: float = _limit(
+        duration(0.01, 86400, zero=True), "5s", "between heartbeats to bots; 0s turns them off"
+    )
+    connections: int = _limit(count(1, 1_000_000), 10_000, "connections to the listening ports (503)")
+    handshakes: int = _limit(
+        count(1, 1_000_000), 1_000, "connections without a whole request; beyond, the oldest goes"
+    )
+    failed_handshakes: int = _limit(
+        count(1, 1_000_000), 30, "refused tokens per address and minute (503); not for loopback"
+    )
+    calls: int = _limit(count(1, 1_000_000), 1_000, "calls in flight per bot and account (1429)")
+
+
+@frozen
+class Config:
+    """A whole configuration."""
+
+    data_dir: str = "lgtwist-data"
+    server: ServerConfig = Factory(ServerConfig)
+    accounts: tuple[AccountConfig, ...] = (AccountConfig(10001),)
+    bots: tuple[BotConfig, ...] = (BotConfig("default"),)
+    limits: Limits = Factory(Limits)
+
+
+#: Keys that the contract names and a later version brings.
+_LATER_ACCOUNT_TYPES = ("forward-websocket", "reverse-websocket", "http", "milky")
+_LATER_CONNECTIONS = ("reverse-websocket", "http-post")
+_LATER_ACCOUNT_KEYS = (
+    "world", "media_hosts", "dialect", "url", "access_token", "access_token_file", "ca_file",
+    "reconnect", "secret", "secret_file",
+)  # fmt: skip
+_LATER_BOT_KEYS = (
+    "url", "api_url", "event_url", "reconnect", "secret", "secret_file", "timeout", "ca_file",
+    "events", "actions", "replay",
+)  # fmt: skip
+
+ReadFile = Callable[[str], str]
+
+
+def _read_file(path: str) -> str:
+    return Path(path).read_text("utf-8")
+
+
+def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Problem]:
+    """Read a configuration.
+
+    :param source: TOML.
+    :param read_file: reads the files that ``..._file`` keys name.
+    :returns: the configuration, or everything that is wrong with it.
+    """
+    try:
+        values = msgspec.toml.decode(source)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return [Problem("", f"not TOML: {error}")]
+    problems: list[Problem] = []
+    root = Section("", values, problems, read_file)
+    config = Config(
+        data_dir=root.take("data_dir", text, "lgtwist-data"),
+        server=_server(root.section("server")),
+        accounts=_accounts(root, problems),
+        bots=_bots(root, problems),
+        limits=_limits(root.section("limits")),
+    )
+    root.later("journal")
+    root.finish()
+    if not problems:
+        _check_public(config, problems)
+    return problems or config
+
+
+def _server(section: Section) -> ServerConfig:
+    server = ServerConfig(
+        endpoints=section.take_list("endpoints", endpoint, (DEFAULT_ENDPOINT,), at_least=1),
+        admin_token=section.take_secret("admin_token", token),
+        allowed_origins=section.take_list("allowed_origins", origin, ()),
+    )
+    section.finish()
+    return server
+
+
+def _accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ...]:
+    if not root.has("accounts"):
+        return (AccountConfig(10001),)
+    accounts = []
+    seen: dict[int, str] = {}
+    for section in root.sections("accounts"):
+        kind = section.take("type", choice(("sandbox",), _LATER_ACCOUNT_TYPES), "sandbox")
+        self_id = section.take("self_id", boolean_free_integer(1, 2**63 - 1))
+        for key in _LATER_ACCOUNT_KEYS:
+            section.later(key)
+        section.finish()
+        if self_id is None:
+            continue
+        if self_id in seen:
+            problems.append(
+                Problem(section.at("self_id"), f"{self_id} is already the number of {seen[self_id]}")
+            )
+        seen.setdefault(self_id, section.path)
+        accounts.append(AccountConfig(self_id, kind))
+    if not accounts and not problems:
+        problems.append(Problem("accounts", "expected at least one [[accounts]]"))
+    return tuple(accounts)
+
+
+def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
+    if not root.has("bots"):
+        return (BotConfig("default"),)
+    known = {
+        account.get("self_id")
+        for account in root.raw("accounts") or [{"self_id": 10001}]
+        if isinstance(account, Mapping)
+    }
+    bots: list[BotConfig] = []
+    names: dict[str, str] = {}
+    tokens: dict[str | None, str] = {}
+    for section in root.sections("bots"):
+        name = section.take("name", text)
+        section.take("connection", choice(("forward-websocket",), _LATER_CONNECTIONS), "forward-websocket")
+        section.take("delivery", choice(("live",), ("at-least-once",)), "live")
+        section.take("message_format", choice(("as-is",), ("array", "string")), "as-is")
+        access_token = section.take_secret("access_token", token)
+        accounts = None
+        if section.has("accounts"):
+            accounts = section.take_list("accounts", boolean_free_integer(1, 2**63 - 1), (), at_least=1)
+            for number, self_id in enumerate(accounts):
+                if self_id not in known:
+                    where = section.at(f"accounts[{number}]")
+                    problems.append(Problem(where, f"there is no account {self_id} in [[accounts]]"))
+        for key in _LATER_BOT_KEYS:
+            section.later(key)
+        section.finish()
+        if name is not None:
+            if name in names:
+                problems.append(Problem(section.at("name"), f'"{name}" is already the name of {names[name]}'))
+            names.setdefault(name, section.path)
+        if access_token in tokens:
+            first = tokens[access_token]
+            if access_token is None:
+                sentence = f"neither this bot nor {first} has a token; the token is what tells bots apart on the port"
+            else:
+                sentence = f"the same token as {first}; the token is what tells bots apart on the port"
+            problems.append(Problem(section.at("access_token"), sentence))
+        tokens.setdefault(access_token, section.path)
+        bots.append(BotConfig(name or "", access_token, accounts))
+    if not bots and not problems:
+        problems.append(Problem("bots", "expected at least one [[bots]], or none of this key"))
+    return tuple(bots)
+
+
+def _limits(section: Section) -> Limits:
+    read = {
+        limit.name: section.take(limit.name, limit.metadata["reader"], limit.metadata["default"])
+        for limit in fields(Limits)
+    }
+    section.finish()
+    return Limits(**read)
+
+
+def _check_public(config: Config, problems: list[Problem]) -> None:
+    """Without a token the service listens on loopback only."""
+    public = [e for e in config.server.endpoints if is_public(e)]
+    if not public:
+        return
+    for number, bot in enumerate(config.bots):
+        if bot.access_token is None:
+            problems.append(
+                Problem(
+                    f"bots[{number}].access_token",
+                    f'bot "{bot.name}" needs a token, for "{public[0]}" can be reached from other machines; '
+                    'or listen on loopback, "tcp:8081:interface=127.0.0.1"',
+                )
+            )
+
+
+__all__ = [
+    "AccountConfig",
+    "BotConfig",
+    "Config",
+    "Limits",
+    "Problem",
+    "ServerConfig",
+    "Unreadable",
+    "parse",
+]

@@ -1,0 +1,285 @@
+"""How single values of the configuration are read, and how mistakes are collected on the way.
+
+A reader takes a TOML value and returns what it means, or raises :class:`Unreadable` with what was
+expected. A :class:`Section` walks a table, gives readers their values and writes down where they failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from lgtwist.listening import check_endpoint
+
+_Value = TypeVar("_Value")
+_MISSING: Any = object()
+
+
+class Unreadable(ValueError):
+    """A value is not what was expected; the argument says what that is."""
+
+
+@frozen
+class Problem:
+    """One mistake.
+
+    :ivar path: the key's, as ``bots[1].url``; empty for the file as a whole.
+    :ivar sentence: what was expected.
+    """
+
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.sentence}" if self.path else self.sentence
+
+
+class Section:
+    """One table of the file.
+
+    :param path: where it stands.
+    :param values: what is in it.
+    :param problems: gets every mistake.
+    :param read_file: reads the files that ``..._file`` keys name.
+    """
+
+    def __init__(
+        self, path: str, values: Any, problems: list[Problem], read_file: Callable[[str], str]
+    ) -> None:
+        self.path = path
+        self._problems = problems
+        self._read_file = read_file
+        self._known: list[str] = []
+        if isinstance(values, dict):
+            self._values: dict[str, Any] = values
+        else:
+            self._values = {}
+            problems.append(Problem(path, "expected a table"))
+
+    def at(self, key: str) -> str:
+        """The path of a key of this table."""
+        return f"{self.path}.{key}" if self.path else key
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there."""
+        return key in self._values
+
+    def raw(self, key: str) -> Any:
+        """What stands there, unread; only a list is given, for looking ahead."""
+        value = self._values.get(key)
+        return value if isinstance(value, list) else None
+
+    def _wrong(self, key: str, sentence: str) -> None:
+        self._problems.append(Problem(self.at(key), sentence))
+
+    def take(self, key: str, reader: Callable[[Any], _Value], default: Any = _MISSING) -> Any:
+        """Read a key.
+
+        :param default: as it would stand in the file.
+        :returns: what it means; None if it is missing or wrong, which is written down.
+        """
+        self._known.append(key)
+        value = self._values.get(key, default)
+        if value is _MISSING:
+            self._wrong(key, "is missing")
+            return None
+        try:
+            return reader(value)
+        except Unreadable as error:
+            self._wrong(key, str(error))
+            return None
+
+    def take_list(
+        self, key: str, reader: Callable[[Any], _Value], default: Sequence[Any], at_least: int = 0
+    ) -> tuple[_Value, ...]:
+        """Read a list of values."""
+        self._known.append(key)
+        values = self._values.get(key, list(default))
+        if not isinstance(values, list) or len(values) < at_least:
+            self._wrong(key, "expected a list" + (" that is not empty" if at_least else ""))
+            return ()
+        read = []
+        for number, value in enumerate(values):
+            try:
+                read.append(reader(value))
+            except Unreadable as error:
+                self._wrong(f"{key}[{number}]", str(error))
+        return tuple(read)
+
+    def take_secret(self, key: str, reader: Callable[[Any], str]) -> str | None:
+        """Read a secret, which may stand in a file of its own that ``key_file`` names."""
+        from_file = f"{key}_file"
+        self._known += [key, from_file]
+        if key in self._values and from_file in self._values:
+            self._wrong(from_file, f"{key} is given too; one of them is enough")
+            return None
+        if key in self._values:
+            where, value = key, self._values[key]
+        elif from_file in self._values:
+            where = from_file
+            try:
+                value = self._read_file(text(self._values[from_file])).strip()
+            except Unreadable as error:
+                self._wrong(where, str(error))
+                return None
+            except (OSError, ValueError) as error:
+                self._wrong(where, f"cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+                return None
+        else:
+            return None
+        try:
+            return reader(value)
+        except Unreadable as error:
+            self._wrong(where, str(error))
+            return None
+
+    def section(self, key: str) -> Section:
+        """A table below this one; empty if it is not there."""
+        self._known.append(key)
+        return Section(self.at(key), self._values.get(key, {}), self._problems, self._read_file)
+
+    def sections(self, key: str) -> list[Section]:
+        """An array of tables below this one."""
+        self._known.append(key)
+        values = self._values.get(key, [])
+        if not isinstance(values, list):
+            self._wrong(key, f"expected [[{key}]]")
+            return []
+        return [
+            Section(f"{self.at(key)}[{number}]", value, self._problems, self._read_file)
+            for number, value in enumerate(values)
+        ]
+
+    def later(self, key: str) -> None:
+        """A key that a later version knows."""
+        if key in self._values:
+            self._known.append(key)
+            self._wrong(key, "not available yet in this version")
+
+    def finish(self) -> None:
+        """Write down every key that nobody asked for."""
+        for key in self._values:
+            if key not in self._known:
+                near = difflib.get_close_matches(key, self._known, 1)
+                self._wrong(key, "unknown key" + (f'; is "{near[0]}" meant?' if near else ""))
+
+
+# -- readers
+
+
+def text(value: Any) -> str:
+    """A string that is not empty and has no control characters."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise Unreadable("expected a string that is not empty")
+    return value
+
+
+def token(value: Any) -> str:
+    """A secret that a header can carry (RFC 9110, 5.5). It is never shown."""
+    if not isinstance(value, str) or not value:
+        raise Unreadable("expected a string that is not empty")
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise Unreadable("expected printable ASCII without spaces around it")
+    return value
+
+
+def choice(now: Sequence[str], later: Sequence[str] = ()) -> Callable[[Any], str]:
+    """One of some words; those of ``later`` are known and not available yet."""
+
+    def read(value: Any) -> str:
+        if value in now and isinstance(value, str):
+            return value
+        if value in later:
+            raise Unreadable(f'"{value}" is not available yet in this version')
+        raise Unreadable(f"expected {_or(now)}")
+
+    return read
+
+
+def _or(words: Iterable[str]) -> str:
+    return " or ".join(f'"{word}"' for word in words)
+
+
+def boolean_free_integer(lowest: int, highest: int) -> Callable[[Any], int]:
+    """A whole number; true and false are none."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            raise Unreadable(f"expected a whole number from {lowest} to {highest}")
+        return value
+
+    return read
+
+
+count = boolean_free_integer
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(lowest: float, highest: float, zero: bool = False) -> Callable[[Any], float]:
+    """A time, as ``"500ms"``, ``"5s"``, ``"10m"``, ``"2h"`` or ``"7d"``; in seconds."""
+
+    def read(value: Any) -> float:
+        found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if found is None or len(found[1]) > 15:
+            raise Unreadable('expected a time such as "5s", "500ms", "10m" or "7d"')
+        seconds = float(found[1]) * _SECONDS[found[2]]
+        if zero and seconds == 0:
+            return 0.0
+        if not (math.isfinite(seconds) and lowest <= seconds <= highest):
+            raise Unreadable(f"expected a time from {lowest:g} s to {highest:g} s" + ", or 0s" * zero)
+        return seconds
+
+    return read
+
+
+_SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
+_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def size(lowest: int, highest: int) -> Callable[[Any], int]:
+    """A size, as ``"64KiB"``, ``"32MiB"`` or ``"1GiB"``; in bytes."""
+
+    def read(value: Any) -> int:
+        found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            raise Unreadable('expected a size such as "32MiB", "64KiB" or "1GiB"')
+        result = int(found[1]) * _BYTES[found[2]]
+        if not lowest <= result <= highest:
+            raise Unreadable(f"expected a size from {lowest} to {highest} bytes")
+        return result
+
+    return read
+
+
+def origin(value: Any) -> str:
+    """A browser's origin (RFC 6454, 6.2): scheme, host and port, nothing behind them."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        fits = parts is not None and parts.hostname and parts.port is not _MISSING
+    except ValueError:
+        fits = False
+    if (
+        not fits
+        or parts is None
+        or parts.scheme not in ("http", "https")
+        or value != f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise Unreadable('expected an origin such as "https://example.org"')
+    return str(value)
+
+
+def endpoint(value: Any) -> str:
+    """A Twisted server endpoint string."""
+    described = text(value)
+    wrong = check_endpoint(described)
+    if wrong is not None:
+        raise Unreadable(wrong)
+    return described

@@ -1,0 +1,1 @@
+"""Where accounts and bots meet. Knows no transport, no socket and no thread."""

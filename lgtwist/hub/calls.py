@@ -1,0 +1,82 @@
+"""Which answer belongs to whom. Pure: time comes in, nothing goes out.
+
+A call has exactly one end: its answer, its time limit, the end of its link, or its asker's. Whoever
+takes it out of this table ends it; what is not in it any more cannot end again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+
+#: Takes a response without echo, and whether it is the last one of the call.
+Answered = Callable[[bytes, bool], None]
+
+
+@define(eq=False)
+class Call:
+    """One action under way to an account.
+
+    :ivar call_id: the correlation id, never used twice in a run.
+    :ivar action: the name that was sent.
+    :ivar answered: takes what the call ends with.
+    :ivar deadline: when it ends without an answer, in seconds of the table's clock.
+    """
+
+    call_id: int
+    action: str
+    answered: Answered
+    deadline: float
+
+
+class Calls:
+    """The calls under way to one account, oldest deadline first.
+
+    :param limit: seconds that an answer may take.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._last_id = 0
+        self._open: dict[int, Call] = {}  # in the order of the deadlines, for all have the same limit
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, action: str, answered: Answered, now: float) -> Call:
+        """A call begins."""
+        self._last_id += 1
+        call = Call(self._last_id, action, answered, now + self._limit)
+        self._open[call.call_id] = call
+        return call
+
+    def answer(self, call_id: int) -> Call | None:
+        """The call that ends with this answer; None if there is none (late, twice, never asked)."""
+        return self._open.pop(call_id, None)
+
+    def forget(self, call: Call) -> bool:
+        """Whether the call was still open; it is not any more."""
+        return self._open.pop(call.call_id, None) is not None
+
+    def expire(self, now: float) -> list[Call]:
+        """Take out the calls whose time is over."""
+        over = []
+        for call in self._open.values():
+            if call.deadline > now:
+                break
+            over.append(call)
+        for call in over:
+            del self._open[call.call_id]
+        return over
+
+    def end_all(self) -> list[Call]:
+        """Take out every call: their link is gone."""
+        self._open, ended = {}, self._open
+        return list(ended.values())
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`expire` has something to do next; None if never."""
+        for call in self._open.values():
+            return call.deadline
+        return None

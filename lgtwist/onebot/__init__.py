@@ -1,0 +1,1 @@
+"""The language: OneBot 11 events, actions, responses and tokens. Pure, without a reactor."""

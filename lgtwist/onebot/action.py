@@ -1,0 +1,166 @@
+"""Actions and their responses, as lazy views over raw bytes (OneBot 11, ``communication/ws.md``).
+
+``params``, ``data`` and ``echo`` are never decoded and encoded again: they pass as the bytes that came.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from lgtwist.onebot import rawjson
+from lgtwist.onebot.errors import BadRequest, OneBotError
+
+
+class ActionRequest(NamedTuple):
+    """One action as a bot sent it.
+
+    :ivar action: the name, suffixes and all.
+    :ivar params: the parameters, one JSON object.
+    :ivar echo: the JSON value to give back, or None where none was sent.
+    """
+
+    action: str
+    params: bytes
+    echo: bytes | None
+
+
+class _Head(msgspec.Struct):
+    action: Raw | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+    echo: Raw | UnsetType = UNSET
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
+    """The action in ``payload``, which is one whole message.
+
+    :param checked: whether it is known to be valid UTF-8.
+    :raises BadRequest: if it is none; the error carries the ``echo`` where that can be read.
+    """
+    if not checked:
+        # msgspec passes what it skips unseen, and would pass bytes that break a link all bots share.
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            raise BadRequest("the message is not UTF-8", rawjson.find_echo(payload)) from None
+    action: Raw | str | UnsetType
+    params: Raw | str | UnsetType
+    echo: Raw | str | UnsetType
+    try:
+        head = _decode_head(payload)
+        action, params, echo = head.action, head.params, head.echo
+    except rawjson.UNREADABLE:
+        action, params, echo = _read_forgivingly(payload)
+    echo_raw = None if echo is UNSET else rawjson.raw(echo)
+    if action is UNSET:
+        raise BadRequest('"action" is missing', echo_raw)
+    name = _string(rawjson.raw(action))
+    if not name:
+        raise BadRequest('"action" must be a string that is not empty', echo_raw)
+    params_raw = b"{}" if params is UNSET else rawjson.raw(params)
+    if params_raw[:1] != b"{":
+        if params_raw != b"null":
+            raise BadRequest('"params" must be an object', echo_raw)
+        params_raw = b"{}"
+    return ActionRequest(name, params_raw, echo_raw)
+
+
+def _read_forgivingly(
+    payload: bytes,
+) -> tuple[str | UnsetType, str | UnsetType, str | UnsetType]:
+    try:
+        found = rawjson.members(payload.decode())
+    except RecursionError:
+        echo = rawjson.find_echo(payload)
+        raise BadRequest("the message is nested too deeply", echo) from None
+    except rawjson.UNREADABLE as error:
+        sentence = "the message is empty" if not payload else f"the message is not JSON: {error}"
+        if str(error) == "not an object":
+            sentence = "the message is not a JSON object"
+        raise BadRequest(sentence, rawjson.find_echo(payload)) from None
+    return found.get("action", UNSET), found.get("params", UNSET), found.get("echo", UNSET)
+
+
+def _string(value: bytes) -> str:
+    """The JSON string in ``value``; empty if it is something else."""
+    if value[:1] != b'"':
+        return ""
+    try:
+        return msgspec.json.decode(value, type=str)
+    except rawjson.UNREADABLE:  # a lone surrogate
+        return str(json.loads(value))
+
+
+def ok(data: bytes = b"null") -> bytes:
+    """The response of an action that was done, without its echo."""
+    return b'{"status":"ok","retcode":0,"data":' + data + b',"message":"","wording":""}'
+
+
+#: The response of an action that was accepted and goes on alone (``_async``, ``_rate_limited``).
+ACCEPTED = b'{"status":"async","retcode":1,"data":null,"message":"","wording":""}'
+
+
+def failed(retcode: int, sentence: str) -> bytes:
+    """The response of an action that failed, without its echo."""
+    words = rawjson.quote(sentence)
+    return b'{"status":"failed","retcode":%d,"data":null,"message":%b,"wording":%b}' % (
+        retcode,
+        words,
+        words,
+    )
+
+
+def failure(error: OneBotError) -> bytes:
+    """The response that tells of ``error``, without its echo."""
+    return failed(error.retcode, error.sentence)
+
+
+def with_echo(response: bytes, echo: bytes | None) -> bytes:
+    """``response``, a JSON object that has members and no ``echo``, with the bot's own ``echo`` put in.
+
+    Where the bot sent none, none goes back.
+    """
+    return response if echo is None else response[:-1] + b',"echo":' + echo + b"}"
+
+
+class Outcome(msgspec.Struct):
+    """What a response says of itself, the data unread."""
+
+    status: str = ""
+    retcode: int = 0
+    message: str = ""
+    wording: str = ""
+
+
+_decode_outcome = msgspec.json.Decoder(Outcome).decode
+
+
+def read_outcome(response: bytes) -> Outcome:
+    """Whether a response, of us or of an implementation, tells of success.
+
+    What cannot be read is a failure with retcode 1500.
+    """
+    try:
+        return _decode_outcome(response)
+    except rawjson.UNREADABLE:
+        return Outcome("failed", 1500, "an answer that could not be read")
+
+
+_SUFFIXES = ("_async", "_rate_limited")
+
+
+def split_suffix(action: str) -> tuple[str, str]:
+    """The action's own name and its suffix (``"_async"``, ``"_rate_limited"`` or ``""``).
+
+    OneBot 11, ``api/README.md``. Only one suffix is taken off: what is below must not have another.
+    """
+    for suffix in _SUFFIXES:
+        if action.endswith(suffix) and len(action) > len(suffix):
+            return action[: -len(suffix)], suffix
+    return action, ""

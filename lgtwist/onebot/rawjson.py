@@ -1,0 +1,121 @@
+"""Reading the top level of a JSON object without decoding what is inside it.
+
+Values stay the bytes that came. :func:`members` is the slow, forgiving reader behind the fast
+``msgspec`` structs of this package: it takes what ``msgspec`` refuses but RFC 8259 allows (lone
+surrogate escapes), and from text that is broken it still brings out the ``echo``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, NoReturn
+
+import msgspec
+
+#: What a decoder may raise for a text a peer has made; nothing else is theirs.
+UNREADABLE = (ValueError, RecursionError, MemoryError)
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_ECHO = re.compile(r'"echo"[ \t\n\r]*:[ \t\n\r]*')
+#: An echo that is looked for in broken text is only looked for this far from either end (characters).
+_SEARCHED = 65_536
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# Numbers are only checked: int() of 5,000 digits raises, and nobody wants the value.
+_checker: Any = json.JSONDecoder(
+    parse_int=lambda _digits: 0, parse_float=lambda _digits: 0.0, parse_constant=_refuse_constant
+)
+
+
+def _value_end(text: str, start: int) -> int:
+    """The index behind the JSON value at ``start``.
+
+    :raises ValueError: if there is no value; ``RecursionError`` if it is nested too deeply.
+    """
+    try:
+        return int(_checker.scan_once(text, start)[1])
+    except StopIteration as stop:
+        raise ValueError(f"expected a value at character {start}") from stop
+
+
+def _skip_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def members(text: str) -> dict[str, str]:
+    """The members of the JSON object ``text``, values as their own text; of equal keys the last counts.
+
+    :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
+    """
+    at = _skip_space(text, 0)
+    if text[at : at + 1] != "{":
+        raise ValueError("not an object")
+    found: dict[str, str] = {}
+    at = _skip_space(text, at + 1)
+    if text[at : at + 1] == "}":
+        at += 1
+    else:
+        while True:
+            if text[at : at + 1] != '"':
+                raise ValueError(f"expected a key at character {at}")
+            key, at = scanstring(text, at + 1, True)
+            at = _skip_space(text, at)
+            if text[at : at + 1] != ":":
+                raise ValueError(f"expected ':' at character {at}")
+            at = _skip_space(text, at + 1)
+            end = _value_end(text, at)
+            found[key] = text[at:end]
+            at = _skip_space(text, end)
+            mark = text[at : at + 1]
+            at += 1
+            if mark == "}":
+                break
+            if mark != ",":
+                raise ValueError(f"expected ',' or '}}' at character {at - 1}")
+            at = _skip_space(text, at)
+    if _skip_space(text, at) != len(text):
+        raise ValueError("characters behind the object")
+    return found
+
+
+def find_echo(payload: bytes) -> bytes | None:
+    """The value of ``echo`` in a text that could not be read as a whole, or None.
+
+    The last ``"echo":`` with a whole JSON value behind it counts; only the two ends of a long text are
+    searched. The answer is valid UTF-8 and valid JSON.
+    """
+    text = payload.decode("utf-8", "replace")
+    if len(text) > 2 * _SEARCHED:
+        parts = [text[-_SEARCHED:], text[:_SEARCHED]]
+    else:
+        parts = [text]
+    for part in parts:
+        for match in reversed(list(_ECHO.finditer(part))[-16:]):
+            try:
+                end = _value_end(part, match.end())
+            except UNREADABLE:
+                continue
+            value = part[match.end() : end]
+            if "\ufffd" not in value:
+                return value.encode()
+    return None
+
+
+def raw(value: msgspec.Raw | str) -> bytes:
+    """The bytes of a raw value, however it was read."""
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def quote(text: str) -> bytes:
+    """``text`` as a JSON string."""
+    try:
+        return msgspec.json.encode(text)
+    except UnicodeEncodeError:  # a lone surrogate: only ASCII can say it
+        return json.dumps(text).encode()

@@ -1,0 +1,83 @@
+"""A world on disk: one SQLite file, one table, one commit per reactor turn at most."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from lgtwist.sandbox.model import KINDS, Message, Record
+
+_SCHEMA = 1
+
+
+class StoreError(Exception):
+    """The file cannot be used; the argument is a sentence that names it."""
+
+
+class Store:
+    """The file of one world.
+
+    ``synchronous=NORMAL``: what was committed survives the process; a power cut may take the last moments.
+
+    :param path: made if it is not there; ``":memory:"`` for none.
+    :raises StoreError: if it is not ours, of a newer version, or cannot be opened.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            self._file = sqlite3.connect(path, isolation_level=None)
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=NORMAL")
+            version = self._file.execute("PRAGMA user_version").fetchone()[0]
+            tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if version not in (0, _SCHEMA) or (version == 0 and tables):
+                raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
+            self._file.execute(
+                "CREATE TABLE IF NOT EXISTS record "
+                "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
+            )
+            self._file.execute(f"PRAGMA user_version={_SCHEMA}")
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be used: {error}") from None
+        self._path = path
+
+    def records(self) -> Iterator[Record]:
+        """Everything that was kept, messages last and in the order in which they were said.
+
+        :raises StoreError: if a record cannot be read.
+        """
+        messages: list[Message] = []
+        try:
+            for kind, key, body in self._file.execute("SELECT kind, key, body FROM record"):
+                record = msgspec.json.decode(body, type=KINDS[kind])
+                if isinstance(record, Message):
+                    messages.append(record)
+                else:
+                    yield record
+        except (sqlite3.Error, KeyError, ValueError) as error:
+            raise StoreError(f"{self._path} is damaged: {error}") from None
+        yield from sorted(messages, key=lambda message: message.message_id)
+
+    def write(self, changes: Mapping[tuple[str, str], Record | None]) -> None:
+        """Write changes in one commit; None is the end of a record.
+
+        :raises sqlite3.Error: if the disk does not take them; nothing was written then.
+        """
+        gone = [key for key, record in changes.items() if record is None]
+        kept = [(*key, msgspec.json.encode(record)) for key, record in changes.items() if record is not None]
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            self._file.executemany("DELETE FROM record WHERE kind=? AND key=?", gone)
+            self._file.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", kept)
+            self._file.execute("COMMIT")
+        except sqlite3.Error:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,124 @@
+"""``twistd lgtwist`` and ``lgtwist.tac``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Application, IService, Service
+from twisted.python import usage
+
+from lgtwist.config import Config, Problem, parse
+from lgtwist.service import CannotStart, LgtwistService, described
+
+#: The configuration file that is taken where none is named, if it is there.
+DEFAULT_FILE = "lgtwist.toml"
+
+
+class Options(usage.Options):
+    """The command line of ``twistd lgtwist``."""
+
+    synopsis = "[--config FILE] [--check]"
+    longdesc = (
+        "A OneBot 11 connection layer: stands between accounts and bots. Without a configuration file "
+        "it serves one sandbox account, 10001, on 127.0.0.1:8081."
+    )
+    optParameters = [
+        [
+            "config",
+            "c",
+            None,
+            f"the configuration file (else $LGTWIST_CONFIG, else ./{DEFAULT_FILE} if it is there)",
+        ],
+    ]
+    optFlags = [["check", None, "validate, print what would be served, and start nothing"]]
+
+    def postOptions(self) -> None:
+        """Read the configuration; a mistake in it ends here, with a line for each."""
+        self["read"] = load(self["config"])
+        if self["check"]:
+            sys.stdout.write("".join(f"{line}\n" for line in described(self["read"])))
+            raise SystemExit(0)
+
+
+def load(named: str | None = None) -> Config:
+    """The configuration that counts.
+
+    :param named: the file that was named on the command line.
+    :raises SystemExit: with a line for each mistake, as an exit with status 1.
+    """
+    path = named or os.environ.get("LGTWIST_CONFIG")
+    if path is None:
+        if not Path(DEFAULT_FILE).exists():
+            return Config()
+        path = DEFAULT_FILE
+    try:
+        source = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise SystemExit(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SystemExit(f"{path}: not UTF-8") from None
+    read = parse(source)
+    if isinstance(read, Config):
+        return read
+    raise SystemExit("\n".join(_line(path, problem) for problem in read))
+
+
+def _line(path: str, problem: Problem) -> str:
+    return f"{path}: {problem}"
+
+
+def makeService(options: Options) -> LgtwistService:
+    """The service, its ports already got.
+
+    :raises SystemExit: with one line, if it cannot start.
+    """
+    return _prepared(options["read"])
+
+
+def make_application() -> Any:
+    """The application of ``lgtwist.tac``."""
+    application = Application("lgtwist")
+    _prepared(load()).setServiceParent(IService(application))
+    return application
+
+
+def _prepared(config: Config) -> LgtwistService:
+    from twisted.internet import reactor
+
+    service = LgtwistService(config, reactor)
+    try:
+        service.prepare()
+    except CannotStart as error:
+        raise SystemExit(f"lgtwist: {error}") from None
+    _Signals(reactor).setServiceParent(service)
+    return service
+
+
+class _Signals(Service):
+    """SIGTERM and SIGINT stop in good order, with exit status 0; a second one ends at once.
+
+    Twisted's own handlers make twistd end by the signal itself.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._stopping = False
+
+    def startService(self) -> None:
+        """Replace the reactor's handlers, once it has set them."""
+        super().startService()
+        self._reactor.callWhenRunning(self._install)
+
+    def _install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        if self._stopping:
+            os._exit(128 + number)
+        self._stopping = True
+        self._reactor.callFromThread(self._reactor.stop)

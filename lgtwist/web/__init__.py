@@ -1,0 +1,1 @@
+"""The listening port: who is let in, and where a path leads."""

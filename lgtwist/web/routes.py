@@ -1,0 +1,74 @@
+"""Where a path leads. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from attrs import frozen
+
+#: The paths that implementations dial, not bots.
+_IMPLEMENTATION_PATHS = {
+    ("onebot", "v11", "ws"),
+    ("onebot", "v11", "api"),
+    ("onebot", "v11", "event"),
+}
+_ROLES = {"": "", "api": "api", "event": "event"}
+
+
+@frozen
+class BotPath:
+    """A bot's WebSocket.
+
+    :ivar self_id: the account; None for the bot's default.
+    :ivar role: ``""`` (universal), ``"api"`` or ``"event"``.
+    """
+
+    self_id: int | None
+    role: str
+
+
+@frozen
+class SandboxPath:
+    """The control of a sandbox account; ``rest`` is the path below it."""
+
+    self_id: int
+    rest: tuple[str, ...]
+
+
+@frozen
+class ImplementationPath:
+    """A path for implementations; a bot that comes here is at the wrong door."""
+
+
+@frozen
+class NoPath:
+    """Leads nowhere."""
+
+
+Route = BotPath | SandboxPath | ImplementationPath | NoPath
+
+
+def _account_number(segment: str) -> int | None:
+    return int(segment) if segment.isascii() and segment.isdigit() and len(segment) < 20 else None
+
+
+def route(path: bytes) -> Route:
+    """Where a request's path, without its query, leads. A trailing slash makes no difference."""
+    try:
+        text = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return NoPath()
+    if not text.startswith("/"):
+        return NoPath()
+    segments = tuple(text[1:].removesuffix("/").split("/"))
+    if segments in _IMPLEMENTATION_PATHS:
+        return ImplementationPath()
+    if segments[0] == "sandbox" and len(segments) > 1:
+        self_id = _account_number(segments[1])
+        return NoPath() if self_id is None else SandboxPath(self_id, segments[2:])
+    self_id = _account_number(segments[0])
+    if self_id is not None:
+        segments = segments[1:] or ("",)
+    if len(segments) == 1 and segments[0] in _ROLES and text not in ("//",):
+        return BotPath(self_id, segments[0])
+    return NoPath()

@@ -1,0 +1,65 @@
+"""Requests without a token are for programs on this machine. Pure.
+
+So that no web page that a user visits, and no stranger behind a proxy, can drive a bot through the
+local port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether ``host`` (no port, brackets around IPv6 allowed) can only mean this machine."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def split_host(header: str) -> tuple[str, int | None]:
+    """Host and port of a ``Host`` header; what is no port is kept in the host."""
+    host, colon, port = header.strip().rpartition(":")
+    if colon and port.isascii() and port.isdigit() and len(port) < 6 and not host.endswith(":"):
+        return host, int(port)
+    return header.strip(), None
+
+
+def _same_place(origin: str, host_header: str, secure: bool) -> bool:
+    try:
+        parts = urlsplit(origin)
+        origin_port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        origin_host = parts.hostname
+    except ValueError:
+        return False
+    host, port = split_host(host_header)
+    return (origin_host, origin_port) == (
+        host.lower().strip("[]"),
+        port or (443 if secure else 80),
+    )
+
+
+def why_stranger(headers: dict[str, str], allowed_origins: Collection[str], secure: bool) -> str | None:
+    """Why a request without a token is not from a program on this machine; None if it may be.
+
+    :param headers: the request's, names in lower case.
+    :param secure: whether it came over TLS.
+    """
+    for name in _FORWARDED:
+        if name in headers:
+            return f'header "{name}" shows a proxy'
+    host = headers.get("host", "")
+    if not is_loopback_name(split_host(host)[0]):
+        return f'Host "{host}" is not loopback'
+    origin = headers.get("origin")
+    if origin is not None and origin not in allowed_origins and not _same_place(origin, host, secure):
+        return f'Origin "{origin}" is another site'
+    return None

@@ -1,0 +1,1 @@
+"""The wire: WebSocket connections that cannot hurt anybody (RFC 6455, over Autobahn)."""

@@ -1,0 +1,49 @@
+"""A message put together from its frames, in memory that grows with the message and not with its pieces."""
+
+from __future__ import annotations
+
+
+class Assembly:
+    """One message under way.
+
+    A list of pieces would cost 40 bytes and more for each: a peer that sends a message in fragments of
+    two bytes would take twenty times its size. So the first piece is kept as it came (most messages
+    have no second), and what follows is copied together.
+
+    :param limit: the size in bytes that a message may have.
+    """
+
+    __slots__ = ("_announced", "_first", "_limit", "_rest", "binary")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.begin(False)
+
+    def begin(self, binary: bool) -> None:
+        """A new message begins."""
+        self.binary = binary
+        self._announced = 0
+        self._first = b""
+        self._rest: bytearray | None = None
+
+    def announce(self, length: int) -> bool:
+        """A frame of ``length`` bytes begins; whether the message stays within the limit with it."""
+        self._announced += length
+        return self._announced <= self._limit
+
+    def add(self, piece: bytes) -> None:
+        """A piece of a frame's payload, unmasked."""
+        if self._rest is not None:
+            self._rest += piece
+        elif not self._first:
+            self._first = piece
+        elif piece:
+            self._rest = bytearray(self._first)
+            self._rest += piece
+
+    def end(self) -> bytes:
+        """The whole message; what was held for it is let go."""
+        whole = self._first if self._rest is None else bytes(self._rest)
+        self._first = b""
+        self._rest = None
+        return whole

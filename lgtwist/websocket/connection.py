@@ -1,0 +1,183 @@
+"""One WebSocket connection: Autobahn's protocol, with our own words for its state.
+
+Nothing is decided here. Each callback is handed to the factory through its guard; what Autobahn calls
+``state``, ``is_open`` and ``log`` is Autobahn's own, and none of our names collides with its (there is
+a test).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lgtwist.websocket.assembly import Assembly
+from lgtwist.websocket.liveness import Liveness
+from lgtwist.websocket.outbox import Outbox
+from lgtwist.websocket.phase import Phase
+
+if TYPE_CHECKING:
+    from lgtwist.websocket.factory import ConnectionFactory
+
+
+class Handler(Protocol):
+    """What stands behind a connection. Called through the factory's guard: it may raise."""
+
+    def opened(self, connection: ServerConnection) -> None:
+        """The handshake is done; the first frame may be sent."""
+
+    def received(self, connection: ServerConnection, payload: bytes, binary: bool) -> None:
+        """A whole message came. A text message is valid UTF-8; a binary one is not looked at."""
+
+    def dropped(self, connection: ServerConnection, events: int) -> None:
+        """The peer reads too slowly: its oldest ``events`` events were dropped."""
+
+    def caught_up(self, connection: ServerConnection) -> None:
+        """Nothing waits for the peer any more, after something did."""
+
+    def closed(self, connection: ServerConnection, code: int | None, reason: str) -> None:
+        """It is over, opened or not; called once, last."""
+
+
+class _AutobahnLog:
+    """Autobahn's log lines, without those that repeat what we log ourselves in one line."""
+
+    _errors = Logger("autobahn")
+
+    def debug(self, *args: object, **kwargs: object) -> None:
+        """Nothing: it is called several times for each message."""
+
+    trace = info = warn = debug
+
+    def error(self, format: str = "", **kwargs: Any) -> None:
+        """Something that Autobahn did not expect."""
+        self._errors.error(format, **kwargs)
+
+    critical = failure = error
+
+
+class ServerConnection(WebSocketServerProtocol):
+    """A connection that a peer opened to us.
+
+    :ivar phase: where it stands; the question "may I send?" is ``factory.is_open(connection)``.
+    :ivar outbox: the frames that wait to be written.
+    :ivar congested: the transport said pause: its buffer is full.
+    :ivar held: we do not read, for too many responses wait already.
+    :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
+    :ivar heard: some byte came since liveness looked last.
+    :ivar owed_pong: the newest ping that could not be answered yet (RFC 6455, 5.5.3 allows one answer).
+    """
+
+    factory: ConnectionFactory
+    transport: Any
+    log = _AutobahnLog()
+
+    def __init__(self, handler: Handler, send_buffer: int, max_message: int) -> None:
+        super().__init__()
+        self.handler = handler
+        self.phase = Phase.CONNECTING
+        self.outbox = Outbox(send_buffer)
+        self.assembly = Assembly(max_message)
+        self.liveness: Liveness | None = None
+        self.deadline: IDelayedCall | None = None
+        self.owed_pong: bytes | None = None
+        self.ended_because = ""
+        self.congested = self.held = self.deaf = self.heard = self.waiting = self.being_read = False
+
+    # -- called by Twisted
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came."""
+        self.factory.guard(self, self.factory.read, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """TCP is over."""
+        self.factory.guard(self, self.factory.lost, reason)
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full. Said again at every write while it is."""
+        self.congested = True
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty."""
+        self.factory.guard(self, self.factory.writable)
+
+    def stopProducing(self) -> None:
+        """The transport is gone; ``connectionLost`` follows."""
+        self.congested = True
+
+    # -- Autobahn's own part of what Twisted calls
+
+    def autobahn_read(self, data: bytes) -> None:
+        """Parse what came."""
+        self._dataReceived(data)
+
+    def autobahn_lost(self, reason: Failure) -> None:
+        """End; ``onClose`` comes from here."""
+        super().connectionLost(reason)
+
+    # -- called by Autobahn
+
+    def consumeData(self) -> None:
+        """Read on in what has come, unless that waits because of :attr:`held`."""
+        if self.phase is Phase.CONNECTING:
+            super().consumeData()
+            return
+        while not (self.held or self.deaf or self.state == self.STATE_CLOSED):
+            if not self.processData():
+                break
+
+    def onOpen(self) -> None:
+        """The opening handshake is done."""
+        self.factory.guard(self, self.factory.opened)
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """The first frame of a message begins."""
+        self.assembly.begin(isBinary)
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """A data frame begins."""
+        if not self.assembly.announce(length):
+            self.factory.fail(self, 1009, "message too large")
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """A part of a data frame came."""
+        if not self.deaf:
+            self.assembly.add(payload)
+
+    def onMessageFrameEnd(self) -> None:
+        """A data frame ended."""
+
+    def onMessageEnd(self) -> None:
+        """The message is whole."""
+        self.factory.guard(self, self.factory.received)
+
+    def onPing(self, payload: bytes) -> None:
+        """The peer asks whether we are there."""
+        self.factory.guard(self, self.factory.pinged, payload)
+
+    def onPong(self, payload: bytes) -> None:
+        """The peer says it is there."""
+        self.factory.guard(self, self.factory.ponged, payload)
+
+    def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
+        """The peer sent a close frame."""
+        stop: bool | None = super().onCloseFrame(code, reasonRaw)  # answers it, or finds fault with it
+        self.factory.guard(self, self.factory.peer_closes)
+        return stop
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """It is over."""
+        self.factory.guard(self, self.factory.closed, code, reason)
+
+    def _fail_connection(self, code: int = 1002, reason: str = "protocol error") -> None:
+        # Autobahn's one way out for each breach of the protocol.
+        self.factory.fail(self, code, reason)
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        # After a clean closing handshake a reset would take our close frame from the peer's buffer.
+        super()._closeConnection(abort and not self.wasClean)

@@ -1,0 +1,426 @@
+"""Everything that is done to connections is done here, and cannot raise.
+
+The factory is the only caller of ``sendMessage``; each callback of each connection comes through
+:meth:`ConnectionFactory.guard`. So whatever a peer, Autobahn, TLS or the socket do, it ends in one
+connection, one counter and at most one log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, Concatenate, ParamSpec
+
+from attrs import define, frozen
+from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.util import encode_truncate
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lgtwist.websocket import sockets
+from lgtwist.websocket.connection import Handler, ServerConnection
+from lgtwist.websocket.framing import server_frame
+from lgtwist.websocket.liveness import Liveness, Verdict
+from lgtwist.websocket.phase import Phase
+
+_Params = ParamSpec("_Params")
+
+#: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
+_CHUNK = 262_144
+
+
+@frozen
+class WireLimits:
+    """The limits of one connection. Sizes in bytes, times in seconds."""
+
+    max_message: int = 32 << 20
+    send_buffer: int = 4 << 20
+    close_timeout: float = 2.0
+    ping_interval: float = 15.0
+    ping_timeout: float = 60.0
+    tcp_user_timeout: float = 25.0
+
+    @property
+    def sweep_interval(self) -> float:
+        """How often :meth:`ConnectionFactory.sweep` wants to be called."""
+        shortest = min(self.ping_interval or self.ping_timeout, self.ping_timeout)
+        return min(1.0, max(0.02, shortest / 8))
+
+
+class Outcome(Enum):
+    """What became of a message that was to be sent."""
+
+    WRITTEN = "written"
+    QUEUED = "queued"
+    NOT_OPEN = "not open"
+    FAILED = "failed"
+
+
+@define
+class WireCounters:
+    """What happened on all connections of a factory, since the start."""
+
+    opened: int = 0
+    closed: int = 0
+    send_failures: int = 0
+    callback_failures: int = 0
+    dead_peers: int = 0
+    close_timeouts: int = 0
+    protocol_errors: int = 0
+
+
+class ConnectionFactory(WebSocketServerFactory):
+    """Makes server connections, and is the only one who sends on them.
+
+    :param limits: the limits of each connection.
+    :param clock: the reactor, or a clock in its place.
+    """
+
+    _log = Logger()
+
+    def __init__(self, limits: WireLimits, clock: IReactorTime) -> None:
+        super().__init__(reactor=clock, server="lgtwist")
+        # Every timer is ours: Autobahn's know neither slow readers nor a clock that is handed in.
+        self.setProtocolOptions(
+            webStatus=False,
+            utf8validateIncoming=False,
+            failByDrop=True,  # ends reading at a breach; the dropping itself is _fail_connection, ours
+            echoCloseCodeReason=True,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            autoPingInterval=0,
+            autoPingTimeout=0,
+        )
+        self.limits = limits
+        self.counters = WireCounters()
+        self.connections: set[ServerConnection] = set()
+        self._clock = clock
+        self._unflushed: list[ServerConnection] = []
+        self._swept = clock.seconds()
+        self._all_gone: list[Deferred[None]] = []
+
+    def make(self, handler: Handler) -> ServerConnection:
+        """A new connection in front of ``handler``, not yet on a transport."""
+        connection = ServerConnection(handler, self.limits.send_buffer, self.limits.max_message)
+        connection.factory = self
+        return connection
+
+    # -- sending
+
+    def is_open(self, connection: ServerConnection) -> bool:
+        """Whether data frames may be sent on it."""
+        return connection.phase is Phase.OPEN
+
+    def send(self, connection: ServerConnection, payload: bytes) -> Deferred[Outcome]:
+        """Send one text message that must not be lost. Never raises and never fails.
+
+        It is written at once, or waits its turn where others wait already.
+
+        :returns: what became of it.
+        """
+        if not self.is_open(connection):
+            return succeed(Outcome.NOT_OPEN)
+        if connection.congested or connection.outbox:
+            self.respond(connection, server_frame(payload))
+            return succeed(Outcome.QUEUED)
+        sent = maybeDeferred(connection.sendMessage, payload)
+        sent.addCallbacks(lambda _written: Outcome.WRITTEN, self._send_failed, errbackArgs=(connection,))
+        return sent
+
+    def respond(self, connection: ServerConnection, frame: bytes) -> None:
+        """Put a ready frame that must not be lost behind those that wait. Never raises."""
+        if not self.is_open(connection):
+            return
+        connection.outbox.put_response(frame)
+        self._to_flush(connection)
+        if connection.outbox.response_bytes > self.limits.send_buffer and not connection.held:
+            # It does not take our answers, so we do not take its questions.
+            connection.held = True
+            connection.transport.pauseProducing()
+
+    def broadcast(self, connections: Iterable[ServerConnection], frame: bytes) -> None:
+        """Put one ready event frame into the outbox of each. Never raises."""
+        for connection in connections:
+            self.offer(connection, frame)
+
+    def offer(self, connection: ServerConnection, frame: bytes) -> None:
+        """Put a ready event frame behind those that wait; the oldest events may go for it. Never raises."""
+        if connection.phase is not Phase.OPEN:
+            return
+        dropped = connection.outbox.put_event(frame)
+        self._to_flush(connection)
+        if dropped:
+            self.guard(connection, self._tell_dropped, dropped)
+
+    def _tell_dropped(self, connection: ServerConnection, events: int) -> None:
+        connection.handler.dropped(connection, events)
+
+    def _to_flush(self, connection: ServerConnection) -> None:
+        """One write per connection and reactor turn: what is put in now is written at the turn's end."""
+        if not connection.waiting:
+            connection.waiting = True
+            if not connection.being_read and not connection.congested:
+                if not self._unflushed:
+                    self._clock.callLater(0, self._flush_all)
+                self._unflushed.append(connection)
+
+    def _flush_all(self) -> None:
+        self._unflushed, unflushed = [], self._unflushed
+        for connection in unflushed:
+            self.flush(connection)
+
+    def flush(self, connection: ServerConnection) -> None:
+        """Write what waits, as far as the transport takes it. Never raises."""
+        connection.waiting = False
+        outbox = connection.outbox
+        try:
+            if outbox and connection.phase is Phase.OPEN:
+                while outbox and not connection.congested:
+                    connection.transport.write(outbox.take(_CHUNK))
+            if connection.held and outbox.response_bytes <= self.limits.send_buffer // 2:
+                self._read_on(connection)
+        except Exception:
+            self._send_failed(Failure(), connection)
+        connection.waiting = bool(outbox)
+
+    def _read_on(self, connection: ServerConnection) -> None:
+        connection.held = False
+        connection.transport.resumeProducing()
+        connection.consumeData()
+
+    def _send_failed(self, failure: Failure, connection: ServerConnection) -> Outcome:
+        """The errback of every send: it ends with this one connection."""
+        self.counters.send_failures += 1
+        self._log.warn(
+            "{peer}: a send failed, the connection is dropped: {reason}",
+            peer=connection.peer,
+            reason=failure.value,
+        )
+        self.abort(connection, "a send failed")
+        return Outcome.FAILED
+
+    # -- ending
+
+    def close(self, connection: ServerConnection, code: int, reason: str) -> None:
+        """Close in good order: close frame, the peer's answer or ``close_timeout``. Never raises.
+
+        :param code: a close code that may be sent (RFC 6455, 7.4).
+        :param reason: for the peer; cut at 123 bytes of UTF-8.
+        """
+        if connection.phase is Phase.CONNECTING:
+            self.abort(connection, reason)
+        elif connection.phase is Phase.OPEN:
+            self.guard(connection, self._say_goodbye, code, reason)
+
+    def _say_goodbye(self, connection: ServerConnection, code: int, reason: str) -> None:
+        connection.outbox.drop_events()
+        while connection.outbox:  # responses, within send_buffer or so: written before the close frame
+            connection.transport.write(connection.outbox.take(_CHUNK))
+        self._enter_closing(connection, f"closed by us with {code} {reason}".rstrip())
+        connection.held = False
+        connection.transport.resumeProducing()  # to hear the answer
+        connection.sendCloseFrame(code, encode_truncate(reason, 123))
+
+    def fail(self, connection: ServerConnection, code: int, reason: str) -> None:
+        """The peer broke the protocol: say so, hear nothing more of it, and end (RFC 6455, 7.1.7)."""
+        self.counters.protocol_errors += 1
+        if connection.phase is Phase.CONNECTING:
+            self.abort(connection, reason)
+        elif connection.phase is Phase.OPEN:
+            self.guard(connection, self._say_why, code, reason)
+        else:
+            connection.deaf = True
+
+    def _say_why(self, connection: ServerConnection, code: int, reason: str) -> None:
+        connection.deaf = True
+        self._enter_closing(connection, f"closed by us with {code} {reason}")
+        connection.sendCloseFrame(code, encode_truncate(reason, 123))
+        connection.transport.unregisterProducer()
+        # Our end of TCP is closed, its end is read to the last: an outright close with bytes unread
+        # would be a reset, which takes the close frame out of the peer's hands.
+        sockets.close_writing(connection.transport)
+        connection.transport.resumeProducing()
+
+    def abort(self, connection: ServerConnection, because: str) -> None:
+        """Drop TCP at once. Never raises; harmless when it is over already."""
+        if connection.phase is Phase.CLOSED:
+            return
+        connection.ended_because = connection.ended_because or because
+        if connection.phase is not Phase.CLOSING:
+            connection.phase = Phase.CLOSING
+        connection.outbox.clear()
+        connection.deaf = True
+        if connection.transport is not None:
+            connection.transport.abortConnection()
+
+    def close_all(self, code: int, reason: str) -> Deferred[None]:
+        """Close every connection in good order, all at once.
+
+        :returns: fires when all are gone, at most ``close_timeout`` later.
+        """
+        for connection in tuple(self.connections):
+            self.close(connection, code, reason)
+        if not self.connections:
+            return succeed(None)
+        gone: Deferred[None] = Deferred()
+        self._all_gone.append(gone)
+        return gone
+
+    def _enter_closing(self, connection: ServerConnection, because: str) -> None:
+        connection.phase = Phase.CLOSING
+        connection.ended_because = connection.ended_because or because
+        connection.outbox.clear()
+        connection.deadline = self._clock.callLater(
+            self.limits.close_timeout, self._close_timed_out, connection
+        )
+
+    def _close_timed_out(self, connection: ServerConnection) -> None:
+        connection.deadline = None
+        self.counters.close_timeouts += 1
+        self.abort(connection, "close_timeout")
+
+    # -- what connections are called back with, each through the guard
+
+    def guard(
+        self,
+        connection: ServerConnection,
+        callback: Callable[Concatenate[ServerConnection, _Params], Any],
+        /,
+        *args: _Params.args,
+        **kwargs: _Params.kwargs,
+    ) -> None:
+        """Call back; what it raises is logged and costs this connection, and nobody else anything."""
+        try:
+            callback(connection, *args, **kwargs)
+        except Exception:
+            self.counters.callback_failures += 1
+            self._log.failure("{peer}: dropped, for we failed", peer=connection.peer)
+            self.abort(connection, "an internal error")
+
+    def read(self, connection: ServerConnection, data: bytes) -> None:
+        """Bytes came."""
+        connection.heard = True
+        if connection.deaf:
+            return
+        connection.being_read = True
+        try:
+            connection.autobahn_read(data)
+        finally:
+            connection.being_read = False
+        if connection.waiting:
+            self.flush(connection)  # the answers to what was just read go out at once
+
+    def opened(self, connection: ServerConnection) -> None:
+        """The opening handshake is done."""
+        connection.phase = Phase.OPEN
+        self.counters.opened += 1
+        self.connections.add(connection)
+        transport = connection.transport
+        sockets.watch(transport, self.limits.tcp_user_timeout, self.limits.ping_interval)
+        transport.registerProducer(connection, True)
+        connection.liveness = Liveness(
+            self._clock.seconds(), self.limits.ping_interval, self.limits.ping_timeout
+        )
+        connection.handler.opened(connection)
+
+    def received(self, connection: ServerConnection) -> None:
+        """A message is whole."""
+        if connection.phase is not Phase.OPEN:
+            return
+        payload, binary = connection.assembly.end(), connection.assembly.binary
+        if not binary:
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                self.fail(connection, 1007, "text that is not UTF-8")
+                return
+        connection.handler.received(connection, payload, binary)
+
+    def pinged(self, connection: ServerConnection, payload: bytes) -> None:
+        """A ping came. It is answered at once, or, while the peer does not read, its newest later."""
+        if connection.phase is not Phase.OPEN:
+            return
+        if connection.congested:
+            connection.owed_pong = payload
+        else:
+            connection.sendPong(payload)
+
+    def ponged(self, connection: ServerConnection, payload: bytes) -> None:
+        """A pong came."""
+        if connection.liveness is not None:
+            connection.liveness.pong(payload)
+
+    def writable(self, connection: ServerConnection) -> None:
+        """The transport can take more."""
+        connection.congested = False
+        if connection.phase is not Phase.OPEN:
+            return
+        if connection.owed_pong is not None:
+            connection.sendPong(connection.owed_pong)
+            connection.owed_pong = None
+        waited = connection.waiting
+        self.flush(connection)
+        if waited and not connection.outbox:
+            connection.handler.caught_up(connection)
+
+    def peer_closes(self, connection: ServerConnection) -> None:
+        """A close frame came; after it no data frame is sent (RFC 6455, 5.5.1)."""
+        if connection.phase is Phase.OPEN:
+            self._enter_closing(connection, "closed by the peer")
+
+    def lost(self, connection: ServerConnection, reason: Failure) -> None:
+        """TCP is over. Autobahn calls ``onClose`` from here; if it fails to, we do."""
+        try:
+            connection.autobahn_lost(reason)
+        finally:
+            self.closed(connection, None, None)
+
+    def closed(self, connection: ServerConnection, code: int | None, reason: str | None) -> None:
+        """It is over: everything that the connection owns ends here, once."""
+        if connection.phase is Phase.CLOSED:
+            return
+        was_open = connection in self.connections
+        connection.phase = Phase.CLOSED
+        self.connections.discard(connection)
+        connection.outbox.clear()
+        connection.waiting = False
+        if connection.deadline is not None:
+            connection.deadline.cancel()
+            connection.deadline = None
+        self.counters.closed += was_open
+        told = connection.remoteCloseCode
+        because = connection.ended_because or reason or "lost"
+        if connection.remoteCloseReason and not connection.closedByMe:
+            because = f"{because}: {connection.remoteCloseReason}"
+        try:
+            connection.handler.closed(connection, told if told is not None else code, because)
+        finally:
+            if not self.connections:
+                self._all_gone, waiting = [], self._all_gone
+                for gone in waiting:
+                    gone.callback(None)
+
+    # -- liveness
+
+    def sweep(self) -> None:
+        """Look at every connection: ping those whose time it is, drop the dead. Never raises."""
+        now = self._clock.seconds()
+        elapsed = now - self._swept
+        self._swept = now
+        # If we come late we did not read either: what the peers sent meanwhile still lies in the kernel.
+        stalled = elapsed if elapsed > 2 * self.limits.sweep_interval + 1 else 0.0
+        for connection in tuple(self.connections):
+            if connection.phase is Phase.OPEN and connection.liveness is not None:
+                self.guard(connection, self._look, now, elapsed if connection.held else stalled)
+
+    def _look(self, connection: ServerConnection, now: float, deaf: float) -> None:
+        assert connection.liveness is not None
+        verdict = connection.liveness.look(now, connection.heard, deaf)
+        connection.heard = False
+        if verdict is Verdict.DEAD:
+            self.counters.dead_peers += 1
+            self.abort(connection, f"silent for {self.limits.ping_timeout:g} s")
+        elif verdict is Verdict.PING and not connection.congested:
+            connection.sendPing(connection.liveness.ping_payload())

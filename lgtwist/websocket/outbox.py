@@ -1,0 +1,94 @@
+"""What waits for a peer that reads more slowly than we write. Pure and bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Outbox:
+    """Frames in the order they were put in; of these only events are ever dropped, oldest first.
+
+    Responses are never dropped: their number is bounded by not reading the peer's actions, which is
+    decided outside, by looking at :attr:`response_bytes`.
+
+    :param limit: how many bytes of events may wait. One event larger than that may wait besides.
+    """
+
+    __slots__ = (
+        "_events",
+        "_giants",
+        "_limit",
+        "_number",
+        "_responses",
+        "event_bytes",
+        "response_bytes",
+    )
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._number = 0
+        self._events: deque[tuple[int, bytes]] = deque()
+        self._responses: deque[tuple[int, bytes]] = deque()
+        self._giants = 0
+        self.event_bytes = 0
+        self.response_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._events or self._responses)
+
+    def __len__(self) -> int:
+        return len(self._events) + len(self._responses)
+
+    def put_response(self, frame: bytes) -> None:
+        """Put in a frame that must not be lost."""
+        self._number += 1
+        self._responses.append((self._number, frame))
+        self.response_bytes += len(frame)
+
+    def put_event(self, frame: bytes) -> int:
+        """Put in an event; the number of older events that had to go for it."""
+        self._number += 1
+        self._events.append((self._number, frame))
+        self._count(frame, 1)
+        dropped = 0
+        while self.event_bytes > self._limit or self._giants > 1:
+            self._count(self._events.popleft()[1], -1)
+            dropped += 1
+        return dropped
+
+    def _count(self, frame: bytes, sign: int) -> None:
+        if len(frame) > self._limit:
+            self._giants += sign
+        else:
+            self.event_bytes += sign * len(frame)
+
+    def take(self, enough: int) -> bytes:
+        """Take out frames from the front until there are ``enough`` bytes, joined; at least one frame."""
+        events, responses = self._events, self._responses
+        taken: list[bytes] = []
+        size = 0
+        while size < enough:
+            if responses and not (events and events[0][0] < responses[0][0]):
+                frame = responses.popleft()[1]
+                self.response_bytes -= len(frame)
+            elif events:
+                frame = events.popleft()[1]
+                self._count(frame, -1)
+            else:
+                break
+            taken.append(frame)
+            size += len(frame)
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def drop_events(self) -> int:
+        """Drop every event that waits; how many there were."""
+        dropped = len(self._events)
+        self._events.clear()
+        self.event_bytes = self._giants = 0
+        return dropped
+
+    def clear(self) -> None:
+        """Drop everything: the connection is over."""
+        self.drop_events()
+        self._responses.clear()
+        self.response_bytes = 0

@@ -1,0 +1,45 @@
+"""What is asked of the socket below a transport, where there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+
+def _tcp_socket(transport: Any) -> socket.socket | None:
+    while hasattr(transport, "wrappedProtocol"):  # TLS is a protocol around the real transport
+        transport = transport.transport
+    handle = getattr(transport, "socket", None)
+    if isinstance(handle, socket.socket) and handle.family in (socket.AF_INET, socket.AF_INET6):
+        return handle
+    return None
+
+
+def watch(transport: Any, user_timeout: float, idle: float) -> None:
+    """Let TCP itself find a peer that is gone (RFC 5482).
+
+    :param user_timeout: after so many seconds in which bytes stay unacknowledged, or the peer's window
+        shut, TCP gives up.
+    :param idle: seconds without traffic before TCP asks by itself.
+    """
+    tcp = _tcp_socket(transport)
+    if tcp is None:
+        return
+    options = [
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", max(1, int(idle))),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", int(user_timeout * 1000)),
+    ]
+    for level, name, value in options:
+        option = getattr(socket, name, None)
+        if option is not None and value:
+            with contextlib.suppress(OSError):  # gone already: connectionLost is on its way
+                tcp.setsockopt(level, option, value)
+
+
+def close_writing(transport: Any) -> None:
+    """Send what is written and then FIN, and go on reading. Over TLS, which cannot: nothing."""
+    if _tcp_socket(transport) is not None and not hasattr(transport, "wrappedProtocol"):
+        transport.loseWriteConnection()

@@ -1,0 +1,85 @@
+"""From an HTTP request to a WebSocket connection (RFC 6455, 4.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from attrs import frozen
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.web.http import Request
+
+from lgtwist.websocket.connection import ServerConnection
+
+
+@frozen
+class BadUpgrade:
+    """Why a request cannot become a WebSocket: an HTTP status, a sentence and headers."""
+
+    status: int
+    sentence: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def _tokens(request: Request, header: str) -> set[str]:
+    values = request.requestHeaders.getRawHeaders(header, [])
+    return {token.strip().lower() for value in values for token in value.split(",")}
+
+
+def asks_for_upgrade(request: Request) -> bool:
+    """Whether the request wants to become a WebSocket."""
+    return "websocket" in _tokens(request, "upgrade")
+
+
+def _has_body(request: Request) -> bool:
+    return request.content is not None and bool(request.content.read(1))
+
+
+def check_upgrade(request: Request) -> BadUpgrade | None:
+    """What is wrong with the opening handshake (RFC 6455, 4.2.1); None if nothing is."""
+    if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
+        return BadUpgrade(400, "a WebSocket handshake is a GET of HTTP/1.1")
+    if "upgrade" not in _tokens(request, "connection"):
+        return BadUpgrade(400, 'the header "Connection: Upgrade" is missing')
+    if request.requestHeaders.getRawHeaders("sec-websocket-version") != ["13"]:
+        return BadUpgrade(426, "Sec-WebSocket-Version must be 13", (("Sec-WebSocket-Version", "13"),))
+    keys = request.requestHeaders.getRawHeaders("sec-websocket-key", [])
+    try:
+        key = base64.b64decode(keys[0].strip(), validate=True) if len(keys) == 1 else b""
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 16:
+        return BadUpgrade(400, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+    if request.requestHeaders.getRawHeaders("transfer-encoding") or _has_body(request):
+        return BadUpgrade(400, "a WebSocket handshake has no body")
+    return None
+
+
+def take_over(request: Request, connection: ServerConnection) -> None:
+    """Give the request's transport to ``connection``, which answers the handshake.
+
+    What came glued behind the handshake in the same bytes is the connection's too.
+
+    :param request: one that :func:`check_upgrade` found nothing wrong with.
+    """
+    channel: Any = request.channel
+    transport: Any = channel.transport
+    key = request.requestHeaders.getRawHeaders("sec-websocket-key", [""])[0].strip()
+    channel.setTimeout(None)
+    channel.requests = []
+    channel.transport = None
+    # The parser is in the middle of the bytes that held the request; it hands on what is left of them.
+    channel.rawDataReceived = connection.dataReceived
+    transport.unregisterProducer()  # the HTTP channel; we register the connection once it is open
+    if isinstance(transport, ProtocolWrapper):  # TLS
+        transport.wrappedProtocol = connection
+    else:
+        transport.protocol = connection
+    connection.makeConnection(transport)
+    transport.resumeProducing()
+    # Everything was checked, so Autobahn is shown only what it needs for its answer.
+    connection.dataReceived(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % key.encode("ascii")
+    )
