@@ -1,0 +1,210 @@
+"""The real service as a child process, for tests that talk to it over real sockets.
+
+Everything here blocks: the service has a process of its own, and the test needs no reactor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+Value = TypeVar("Value")
+
+#: Nothing on loopback takes longer unless it is broken (seconds).
+PATIENCE = 15.0
+#: The project's own folder: what a child process needs on its path.
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(what: str, ready: Callable[[], Value], patience: float = PATIENCE) -> Value:
+    """Ask again and again until the answer is true; fails the test after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while not (answer := ready()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain: {what}")
+        time.sleep(0.01)
+    return answer
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as asking:
+        asking.bind(("127.0.0.1", 0))
+        return int(asking.getsockname()[1])
+
+
+class Service:
+    """One lgtwist, started by ``twistd -n lgtwist --config``, in a folder of its own.
+
+    :param folder: where its configuration, data and log are.
+    :param toml: the configuration without ``[server]``, which is made here: the port is a free one.
+    :param server: more lines for ``[server]``.
+    """
+
+    def __init__(self, folder: Path, toml: str = "", server: str = "") -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.log_path = folder / "log"
+        self.config_path = folder / "lgtwist.toml"
+        self.config_path.write_text(
+            f'data_dir = "{folder / "data"}"\n[server]\n'
+            f'endpoints = ["tcp:{self.port}:interface=127.0.0.1"]\n{server}\n{toml}\n'
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it listens and answers."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+                + ["-n", "--pidfile=", "lgtwist", "--config", str(self.config_path)],
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+        def up() -> bool:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the service ended at once:\n{self.log()}")
+            try:
+                with self.connect():
+                    return True
+            except OSError:
+                return False
+
+        wait_until("the service listens", up)
+
+    def connect(self, source: str | None = None) -> socket.socket:
+        """A TCP connection to it."""
+        address = None if source is None else (source, 0)
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE, source_address=address)
+
+    def url(self, path: str = "/") -> str:
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    def http(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """One HTTP request; the status, and the body as JSON or else text."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                status, text = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                status, text = refused.code, refused.read().decode()
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+    def say(self, user_id: int, message: Any, group_id: int | None = None, self_id: int = 10001) -> int:
+        """A person of the sandbox says something; the number of the message."""
+        body = {"user_id": user_id, "message": message}
+        if group_id is not None:
+            body["group_id"] = group_id
+        status, answer = self.http(f"/sandbox/{self_id}/say", body)
+        assert status == 200, answer
+        return int(answer["message_id"])
+
+    def inject(self, event: dict[str, Any], self_id: int = 10001) -> None:
+        """Any event, as if it came from the sandbox account."""
+        status, answer = self.http(f"/sandbox/{self_id}/event", event)
+        assert status == 200, answer
+
+    def transcript(self, after: int = 0, wait: int = 0, self_id: int = 10001) -> list[dict[str, Any]]:
+        """What was said in the sandbox after a message; waits up to ``wait`` seconds for something."""
+        _status, answer = self.http(f"/sandbox/{self_id}/transcript?after={after}&wait={wait}")
+        return list(answer["messages"])
+
+    def log(self) -> str:
+        """Everything that it has logged."""
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def open_files(self) -> int:
+        """How many file descriptors it has."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def memory(self) -> int:
+        """Its resident memory in bytes."""
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def cpu_seconds(self) -> float:
+        """The processor time it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
+        """Send a signal and wait for the end; its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(patience)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self.stop(signal.SIGKILL)
+
+    def clean_up(self) -> None:
+        """End it, however."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop(signal.SIGTERM, 10)
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+
+class ServiceTestCase(SynchronousTestCase):
+    """A test with one real service; its log must stay free of tracebacks whatever is done to it."""
+
+    #: The configuration without ``[server]``, and more lines for that.
+    toml = ""
+    server = ""
+
+    def setUp(self) -> None:
+        self.service = self.start_service()
+
+    def start_service(self, toml: str | None = None, server: str | None = None) -> Service:
+        """One more service."""
+        service = Service(
+            Path(self.mktemp()).absolute(),
+            self.toml if toml is None else toml,
+            self.server if server is None else server,
+        )
+        self.addCleanup(self._end, service)
+        return service
+
+    def _end(self, service: Service) -> None:
+        service.clean_up()
+        log = service.log()
+        for bad in ("Traceback", "Unhandled"):
+            self.assertNotIn(bad, log)
