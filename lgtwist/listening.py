@@ -23,6 +23,8 @@ def _split(description: str) -> tuple[str, list[str], dict[str, str]]:
 
 def check_endpoint(description: str) -> str | None:
     """What is wrong with an endpoint string; None if nothing is."""
+    if description.startswith("systemd:"):
+        return None  # its sockets are only there when systemd starts us
     try:
         serverFromString(object(), description)
     except Exception as error:  # each kind of endpoint raises what it likes
@@ -77,17 +79,20 @@ class Ports:
         :raises CannotListen: if one cannot be had; none is held then.
         """
         for description in self._descriptions:
-            kind, _positional, named = _split(description)
-            if kind in ("tcp", "tcp6", "ssl") and "backlog" not in named:
-                listening = serverFromString(self._reactor, f"{description}:backlog={_BACKLOG}")
-            else:
-                listening = serverFromString(self._reactor, description)
             result: list[IListeningPort | Failure] = []
-            listening.listen(factory).addBoth(result.append)
+            maybeDeferred(self._listen_on, description, factory).addBoth(result.append)
             if not result or isinstance(result[0], Failure):
                 self.close()
                 raise CannotListen(f"cannot listen on {description}: {_why(result)}")
             self._ports.append(result[0])
+
+    def _listen_on(self, description: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        kind, _positional, named = _split(description)
+        if kind in ("tcp", "tcp6", "ssl") and "backlog" not in named:
+            description = f"{description}:backlog={_BACKLOG}"
+        endpoint = serverFromString(self._reactor, description)
+        listening: Deferred[IListeningPort] = endpoint.listen(factory)
+        return listening
 
     def urls(self) -> list[str]:
         """Where the ports are, as WebSocket URLs."""

@@ -12,7 +12,7 @@ _IMPLEMENTATION_PATHS = {
     ("onebot", "v11", "api"),
     ("onebot", "v11", "event"),
 }
-_ROLES = {"": "", "api": "api", "event": "event"}
+_ROLES = ("", "api", "event")
 
 
 @frozen
@@ -67,8 +67,8 @@ def route(path: bytes) -> Route:
         self_id = _account_number(segments[1])
         return NoPath() if self_id is None else SandboxPath(self_id, segments[2:])
     self_id = _account_number(segments[0])
-    if self_id is not None:
-        segments = segments[1:] or ("",)
-    if len(segments) == 1 and segments[0] in _ROLES and text not in ("//",):
-        return BotPath(self_id, segments[0])
-    return NoPath()
+    role = segments[0] if self_id is None else "".join(segments[1:])
+    empty = "" in segments[1:] or text.startswith("//")
+    if len(segments) > (1 if self_id is None else 2) or role not in _ROLES or empty:
+        return NoPath()
+    return BotPath(self_id, role)

@@ -41,5 +41,5 @@ def watch(transport: Any, user_timeout: float, idle: float) -> None:
 
 def close_writing(transport: Any) -> None:
     """Send what is written and then FIN, and go on reading. Over TLS, which cannot: nothing."""
-    if _tcp_socket(transport) is not None and not hasattr(transport, "wrappedProtocol"):
+    if not hasattr(transport, "wrappedProtocol") and hasattr(transport, "loseWriteConnection"):
         transport.loseWriteConnection()

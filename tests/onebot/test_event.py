@@ -1,0 +1,52 @@
+"""Events, and the two that lgtwist makes itself."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.onebot.event import BadEvent, heartbeat, lifecycle, read_event
+
+
+class EventTests(SynchronousTestCase):
+    def test_the_bytes_that_came(self) -> None:
+        """An event keeps its very bytes."""
+        raw = b' {"post_type" : "notice", "x": [1,  2.50, "\\u4f60"], "n": 12345678901234567890123}'
+        self.assertEqual(read_event(raw).raw, raw)
+
+    def test_an_echo_is_cut_out(self) -> None:
+        """L-72: an event never carries a top-level echo; an inner one stays."""
+        event = read_event(b'{"echo":1,"post_type":"message","a":{"echo":2},"n":1.50}')
+        self.assertEqual(event.raw, b'{"post_type":"message","a":{"echo":2},"n":1.50}')
+
+    def test_what_is_no_event(self) -> None:
+        """Each thing that is no event says why, and raises nothing else."""
+        for raw in (
+            b"",
+            b"[]",
+            b"{}",
+            b'{"post_type":1}',
+            b'{"post_type":"message","x":"\xff"}',
+            b"[" * 100_000,
+            b'{"post_type":"a","x":' + b"[" * 100_000,
+        ):
+            with self.assertRaises(BadEvent):
+                read_event(raw)
+
+    def test_lifecycle_and_heartbeat(self) -> None:
+        """They are as the standard has them; online tells the truth."""
+        self.assertEqual(
+            json.loads(lifecycle(10001, 5)),
+            {
+                "time": 5,
+                "self_id": 10001,
+                "post_type": "meta_event",
+                "meta_event_type": "lifecycle",
+                "sub_type": "connect",
+            },
+        )
+        for online in (True, False):
+            beat = json.loads(heartbeat(10001, 5, 3000, online))
+            self.assertEqual(beat["status"], {"online": online, "good": online})
+            self.assertEqual((beat["meta_event_type"], beat["interval"]), ("heartbeat", 3000))

@@ -1,0 +1,205 @@
+"""An in-memory connected pair: our connection, and a peer that does exactly what a test says."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.test.iosim import FakeTransport
+
+from lgtwist.websocket.connection import ServerConnection
+from lgtwist.websocket.factory import ConnectionFactory, WireLimits
+from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, handshake, masked_frame
+
+
+class Transport(FakeTransport):
+    """iosim's transport, with a buffer that fills and a peer that may stop reading.
+
+    :ivar taken: what the peer has read.
+    :ivar reading: whether the peer reads at all.
+    """
+
+    BUFFER = 65_536
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol, isServer=True)
+        self.taken = b""
+        self.reading = True
+        self.paused = False
+        self.aborted = False
+        self.write_closed = False
+        self.fails_with: Exception | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        assert not self.write_closed, "written after the end"
+        super().write(data)
+        if self.producer is not None and self.waiting > self.BUFFER:
+            self.producer.pauseProducing()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the peer has not read."""
+        return sum(map(len, self.stream))
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def loseWriteConnection(self) -> None:
+        self.write_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
+    def drain(self) -> None:
+        """The peer reads all there is, and we are told so."""
+        while self.stream:
+            self.taken += self.getOutBuffer() or b""
+            if self.producer is not None:
+                self.producer.resumeProducing()
+
+
+class RecordingHandler:
+    """Writes down what it is called with. ``answers`` may be given what to do on a message."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def opened(self, connection: ServerConnection) -> None:
+        self.calls.append(("opened",))
+
+    def received(self, connection: ServerConnection, payload: bytes, binary: bool) -> None:
+        self.calls.append(("received", payload, binary))
+
+    def dropped(self, connection: ServerConnection, events: int) -> None:
+        self.calls.append(("dropped", events))
+
+    def caught_up(self, connection: ServerConnection) -> None:
+        self.calls.append(("caught_up",))
+
+    def closed(self, connection: ServerConnection, code: int | None, reason: str) -> None:
+        self.calls.append(("closed", code, reason))
+
+    def named(self, name: str) -> list[tuple[Any, ...]]:
+        return [call for call in self.calls if call[0] == name]
+
+
+class Peer:
+    """The other end of one connection."""
+
+    def __init__(self, pair: Pair, handler: Any) -> None:
+        self.pair = pair
+        self.handler = handler
+        self.connection = pair.factory.make(handler)
+        self.transport = Transport(self.connection)
+        self._parsed = 0
+        self.connection.makeConnection(self.transport)
+
+    def open(self) -> Peer:
+        """Do the opening handshake."""
+        self.connection.dataReceived(handshake())
+        self.pair.turn()
+        head, _mark, rest = self.transport.taken.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101"), head
+        self._parsed = len(self.transport.taken) - len(rest)
+        return self
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """The frames that came since the last time."""
+        self.pair.turn()
+        found = []
+        data = self.transport.taken[self._parsed :]
+        while len(data) >= 2:
+            length, start = data[1] & 0x7F, 2
+            if length == 126:
+                length, start = struct.unpack("!H", data[2:4])[0], 4
+            elif length == 127:
+                length, start = struct.unpack("!Q", data[2:10])[0], 10
+            assert len(data) >= start + length, "half a frame"
+            found.append((data[0] & 0x0F, data[start : start + length]))
+            data = data[start + length :]
+        self._parsed = len(self.transport.taken) - len(data)
+        return found
+
+    def texts(self) -> list[bytes]:
+        """The text messages that came since the last time."""
+        return [payload for opcode, payload in self.frames() if opcode == TEXT]
+
+    def messages(self) -> list[Any]:
+        """The same, as JSON."""
+        return [json.loads(text) for text in self.texts()]
+
+    def send(self, payload: bytes | str, opcode: int = TEXT, **options: Any) -> None:
+        """One frame comes from the peer."""
+        data = payload.encode() if isinstance(payload, str) else payload
+        self.bytes(masked_frame(data, opcode, **options))
+
+    def bytes(self, data: bytes) -> None:
+        """Bytes come from the peer, as long as it has a connection."""
+        if not self.transport.disconnecting:
+            self.connection.dataReceived(data)
+
+    def call(self, action: str, echo: Any = 1, **params: Any) -> None:
+        self.send(json.dumps({"action": action, "params": params, "echo": echo}))
+
+    def close(self, code: int | None = 1000) -> None:
+        self.send(b"" if code is None else struct.pack("!H", code), CLOSE)
+
+    def pong_all(self) -> None:
+        """Answer every ping that came."""
+        for opcode, payload in self.frames():
+            if opcode == PING:
+                self.send(payload, PONG)
+
+    def lose(self, clean: bool = False) -> None:
+        """TCP ends."""
+        if not self.transport.disconnected:
+            self.transport.disconnected = self.transport.disconnecting = True
+            error = ConnectionDone() if clean else ConnectionLost()
+            self.connection.connectionLost(Failure(error))
+
+
+class Pair:
+    """A factory on a clock, and peers that are connected to it in memory."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Clock()
+        self.factory = ConnectionFactory(WireLimits(**limits), self.clock)
+        self.peers: list[Peer] = []
+
+    def connect(self, handler: Any = None) -> Peer:
+        """A peer that has not shaken hands yet."""
+        peer = Peer(self, RecordingHandler() if handler is None else handler)
+        self.peers.append(peer)
+        return peer
+
+    def turn(self) -> None:
+        """One turn of the reactor: what is due is done, peers that read have read, the ended end."""
+        self.clock.advance(0)
+        for peer in self.peers:
+            if peer.transport.reading and not peer.transport.disconnected:
+                peer.transport.drain()
+        for peer in self.peers:
+            transport = peer.transport
+            if transport.disconnecting and not transport.disconnected:
+                if transport.aborted or not transport.stream:
+                    transport.disconnected = True
+                    error = ConnectionAborted() if transport.aborted else ConnectionDone()
+                    peer.connection.connectionLost(Failure(error))
+
+    def advance(self, seconds: float, step: float = 0.5) -> None:
+        """Time passes, in steps, with the sweeps of liveness in between."""
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end - 1e-9:
+            self.clock.advance(min(step, end - self.clock.seconds()))
+            self.factory.sweep()
+            self.turn()

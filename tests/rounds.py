@@ -1,0 +1,17 @@
+"""How long random tests go on: few rounds here, more where ``LGTWIST_TEST_ROUNDS`` says so."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+ROUNDS = max(1, int(os.environ.get("LGTWIST_TEST_ROUNDS", "1")))
+
+#: For property tests: ``@quick`` on top of ``@given``.
+quick = settings(
+    max_examples=40 * ROUNDS,
+    deadline=None,  # machines are noisy; time limits belong to tests about time
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

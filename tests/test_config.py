@@ -1,0 +1,214 @@
+"""The configuration: what is read, and every mistake named by its path."""
+
+from __future__ import annotations
+
+from attrs import fields
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.config import Config, Limits, parse
+from lgtwist.listening import is_public, url
+from tests.integration.running import ROOT
+from tests.rounds import quick
+
+
+class ConfigTests(SynchronousTestCase):
+    def read(self, source: str) -> Config:
+        config = parse(source)
+        assert isinstance(config, Config), config
+        return config
+
+    def problems(self, source: str) -> dict[str, str]:
+        found = parse(source)
+        assert isinstance(found, list), "no problem was found"
+        return {problem.path: problem.sentence for problem in found}
+
+    def test_nothing(self) -> None:
+        """An empty file is the embedded default: one sandbox, one bot without a token, on loopback."""
+        config = self.read("")
+        self.assertEqual(config, Config())
+        self.assertEqual([a.self_id for a in config.accounts], [10001])
+        self.assertEqual([b.name for b in config.bots], ["default"])
+        self.assertEqual(config.server.endpoints, ("tcp:8081:interface=127.0.0.1",))
+        self.assertEqual((config.limits.max_message, config.limits.close_timeout), (32 << 20, 2.0))
+
+    def test_everything(self) -> None:
+        """Every key is read, with its unit."""
+        config = self.read(
+            """
+            data_dir = "d"
+            [server]
+            endpoints = ["tcp:1:interface=127.0.0.1", "unix:/tmp/x"]
+            admin_token = "boss"
+            allowed_origins = ["https://example.org"]
+            [[accounts]]
+            self_id = 1
+            [[accounts]]
+            type = "sandbox"
+            self_id = 2
+            [[bots]]
+            name = "a"
+            access_token = "ta"
+            accounts = [2]
+            connection = "forward-websocket"
+            delivery = "live"
+            message_format = "as-is"
+            [[bots]]
+            name = "b"
+            [limits]
+            max_message = "1MiB"
+            close_timeout = "500ms"
+            ping_timeout = "2m"
+            heartbeat_interval = "0s"
+            connections = 5
+            """
+        )
+        self.assertEqual([a.self_id for a in config.accounts], [1, 2])
+        self.assertEqual([(b.name, b.access_token, b.accounts) for b in config.bots][0], ("a", "ta", (2,)))
+        limits = config.limits
+        self.assertEqual(
+            (limits.max_message, limits.close_timeout, limits.ping_timeout), (1 << 20, 0.5, 120.0)
+        )
+        self.assertEqual((limits.heartbeat_interval, limits.connections), (0.0, 5))
+        self.assertNotIn("boss", repr(config))
+        self.assertNotIn("'ta'", repr(config))
+
+    def test_every_mistake_at_once(self) -> None:
+        """All mistakes of a file are named, each by its path with what was expected."""
+        found = self.problems(
+            """
+            data_dir = 5
+            colour = "red"
+            [server]
+            endpoint = ["tcp:1"]
+            endpoints = ["nonsense:1", "tcp:x", 7]
+            allowed_origins = ["example.org"]
+            [[accounts]]
+            type = "sandbox"
+            self_id = "10001"
+            [[accounts]]
+            type = "telepathy"
+            self_id = 2
+            [[accounts]]
+            self_id = 2
+            [[bots]]
+            accounts = [3]
+            [[bots]]
+            name = "x"
+            access_token = "a b\\u00e9"
+            [[bots]]
+            name = "x"
+            access_token = ""
+            [limits]
+            max_message = 5
+            ping_interval = "soon"
+            close_timeout = "1d"
+            connections = true
+            """
+        )
+        self.assertEqual(
+            set(found),
+            {
+                "data_dir", "colour", "server.endpoint", "server.endpoints[0]", "server.endpoints[1]",
+                "server.endpoints[2]", "server.allowed_origins[0]", "accounts[0].self_id", "accounts[1].type",
+                "accounts[2].self_id", "bots[0].name", "bots[0].accounts[0]", "bots[1].access_token",
+                "bots[2].name", "bots[2].access_token", "limits.max_message", "limits.ping_interval",
+                "limits.close_timeout", "limits.connections",
+            },
+        )  # fmt: skip
+        self.assertIn('is "endpoints" meant?', found["server.endpoint"])
+        for sentence in found.values():
+            self.assertNotIn("\n", sentence)
+
+    def test_not_toml(self) -> None:
+        """What is no TOML, or has a table where none belongs, is one line."""
+        self.assertEqual(list(self.problems("a = = 1")), [""])
+        self.assertEqual(list(self.problems("server = 1")), ["server"])
+        self.assertEqual(list(self.problems("bots = 1")), ["bots"])
+        self.assertEqual(list(self.problems("bots = [1]"))[0], "bots[0]")
+
+    def test_keys_of_later_versions(self) -> None:
+        """What the contract names and this version lacks is refused as such, not ignored."""
+        found = self.problems(
+            """
+            [journal]
+            sync = "full"
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 1
+            url = "ws://x"
+            dialect = "auto"
+            [[bots]]
+            name = "b"
+            connection = "http-post"
+            delivery = "at-least-once"
+            message_format = "array"
+            url = "http://x"
+            secret = "s"
+            [bots.replay]
+            max_age = "10m"
+            [bots.events]
+            post_type = ["message"]
+            [bots.actions]
+            deny = ["x"]
+            """
+        )
+        self.assertEqual(len(found), 12)
+        for path, sentence in found.items():
+            self.assertIn("not available yet", sentence, path)
+
+    def test_tokens(self) -> None:
+        """Two bots with one token, or two without any, cannot be told apart; the token is not shown."""
+        found = self.problems(
+            '[[bots]]\nname="a"\naccess_token="secret"\n[[bots]]\nname="b"\naccess_token="secret"\n'
+        )
+        self.assertIn("bots[0]", found["bots[1].access_token"])
+        self.assertNotIn("secret", str(found))
+        found = self.problems('[[bots]]\nname="a"\n[[bots]]\nname="b"\n')
+        self.assertIn("tells bots apart", found["bots[1].access_token"])
+
+    def test_a_token_from_a_file(self) -> None:
+        """``access_token_file`` is read; a missing file and both keys are mistakes."""
+        read = parse('[[bots]]\nname="a"\naccess_token_file="f"', lambda path: f"{path}-token\n")
+        assert isinstance(read, Config)
+        self.assertEqual(read.bots[0].access_token, "f-token")
+        self.assertIn(
+            "cannot be read", str(self.problems('[[bots]]\nname="a"\naccess_token_file="/nowhere"'))
+        )
+        both = self.problems('[[bots]]\nname="a"\naccess_token_file="f"\naccess_token="t"')
+        self.assertEqual(list(both), ["bots[0].access_token_file"])
+
+    def test_public_addresses_need_tokens(self) -> None:
+        """What other machines can reach needs a token for every bot; the line names the bot."""
+        for endpoint in (
+            "tcp:1",
+            "tcp:1:interface=0.0.0.0",
+            "tcp:1:interface=192.168.1.2",
+            "systemd:domain=INET:index=0",
+        ):
+            found = self.problems(f'[server]\nendpoints=["{endpoint}"]')
+            self.assertIn('"default"', found["bots[0].access_token"])
+        for endpoint in ("tcp:1:interface=127.0.0.1", "unix:/tmp/x", "tcp:1:interface=\\\\:\\\\:1"):
+            self.read(f'[server]\nendpoints=["{endpoint}"]')
+        self.read('[server]\nendpoints=["tcp:1"]\n[[bots]]\nname="a"\naccess_token="t"')
+
+    def test_addresses(self) -> None:
+        """Whether an endpoint is public, and how it is dialled."""
+        self.assertTrue(is_public("tcp:80"))
+        self.assertFalse(is_public("tcp:80:interface=localhost"))
+        self.assertEqual(url("tcp:80"), "ws://127.0.0.1:80")
+        self.assertEqual(url("tcp:8081:interface=\\:\\:1"), "ws://[::1]:8081")
+
+    def test_limits_are_documented(self) -> None:
+        """docs/configuration.md names every limit with its default."""
+        text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+        for limit in fields(Limits):
+            self.assertIn(f"`{limit.name}`", text)
+            self.assertIn(f"`{limit.name}` | `{limit.metadata['default']}`".replace('"', ""), text)
+
+    @quick
+    @given(st.text(alphabet='[]={}"\n.abc server endpoints accounts bots limits 0123', max_size=80))
+    def test_any_text(self, source: str) -> None:
+        """Whatever the text, it is a configuration or a list of problems."""
+        self.assertIsInstance(parse(source), (Config, list))

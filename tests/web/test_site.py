@@ -1,0 +1,333 @@
+"""The whole listening port in memory: the service, its site, and raw bytes from a peer."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.config import Config, parse
+from lgtwist.service import LgtwistService
+from lgtwist.websocket.phase import Phase
+from tests.integration.rawclient import handshake, masked_frame
+from tests.pair import Transport
+
+
+class Port:
+    """One TCP connection to the port."""
+
+    def __init__(self, test: SiteTestCase) -> None:
+        self.test = test
+        channel = test.service.site.buildProtocol(None)
+        self.transport = Transport(channel)
+        channel.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> Port:
+        if not self.transport.disconnecting:
+            self.transport.protocol.dataReceived(data)
+        return self
+
+    def read(self) -> bytes:
+        """Everything that was answered until now."""
+        self.test.clock.advance(0)
+        self.transport.drain()
+        return self.transport.taken
+
+    def status(self) -> int:
+        return int(self.read().split(b" ", 2)[1])
+
+    def headers(self) -> str:
+        return self.read().partition(b"\r\n\r\n")[0].decode().lower()
+
+    def body(self) -> str:
+        return self.read().partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+
+    def lose(self) -> None:
+        self.transport.disconnected = self.transport.disconnecting = True
+        self.transport.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class SiteTestCase(SynchronousTestCase):
+    toml = ""
+
+    def setUp(self) -> None:
+        self.clock = MemoryReactorClock()
+        config = parse(f'data_dir = "{self.mktemp()}"\n{self.toml}')
+        assert isinstance(config, Config), config
+        self.service = LgtwistService(config, self.clock, lambda: 1_700_000_000.0)
+        self.service.prepare()
+        self.service.startService()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        stopped = self.service.stopService()
+        for connection in tuple(self.service.factory.connections):
+            connection.connectionLost(Failure(ConnectionDone()))
+        for channel in tuple(self.service.site.channels):
+            channel.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.service.gate.inside, 0)
+
+    def dial(self, path: str = "/", host: str = "localhost", **headers: str) -> Port:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Port(self).send(handshake(path, named, host))
+
+    def get(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Port:
+        named = {"Host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if body:
+            named["Content-Length"] = str(len(body))
+        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in named.items())
+        return Port(self).send(head.encode() + b"\r\n" + body)
+
+
+class DefaultTests(SiteTestCase):
+    def test_a_bot_gets_in(self) -> None:
+        """101, then lifecycle first; an action glued behind the handshake is answered after it."""
+        port = Port(self).send(
+            handshake("/", None, "localhost") + masked_frame(b'{"action":"get_status","echo":[1]}')
+        )
+        self.assertEqual(port.status(), 101)
+        text = port.body()
+        self.assertLess(text.index("lifecycle"), text.index('"echo":[1]'))
+
+    def test_handshake_in_single_bytes(self) -> None:
+        """A handshake that comes byte by byte is one."""
+        port = Port(self)
+        for byte in handshake("/api", None, "localhost"):
+            port.send(bytes([byte]))
+        self.assertEqual(port.status(), 101)
+        self.assertEqual(port.body(), "")
+
+    def test_unknown_paths_and_accounts(self) -> None:
+        """404 for paths and accounts that are not there; an implementation's path says whose it is."""
+        for path, words in (
+            ("/x", "nothing here"),
+            ("/10002", "no account 10002"),
+            ("/onebot/v11/ws", "implementations"),
+        ):
+            port = self.dial(path)
+            self.assertEqual(port.status(), 404, path)
+            self.assertIn(words, port.body())
+            self.assertIn("connection: close", port.headers())
+
+    def test_strangers(self) -> None:
+        """403 with a sentence that says what to do, for another Host, Origin or a proxy's header."""
+        port = self.dial(host="host.docker.internal")
+        self.assertEqual(port.status(), 403)
+        self.assertIn(
+            'Host "host.docker.internal" is not loopback and bot "default" has no token; '
+            "set access_token in [[bots]] and in the bot",
+            port.body(),
+        )
+        self.assertEqual(self.dial(Origin="http://evil.example").status(), 403)
+        self.assertEqual(self.dial(X_Forwarded_For="1.2.3.4").status(), 403)
+        self.assertEqual(self.dial(Origin="http://localhost").status(), 101)
+        self.assertEqual(self.get("/sandbox/10001/", Host="evil.example").status(), 403)
+
+    def test_a_wrong_token_where_none_is_needed(self) -> None:
+        """Who shows a token that nobody has is refused, not taken for the one without."""
+        self.assertEqual(self.dial(Authorization="Bearer x").status(), 403)
+
+    def test_bad_handshakes(self) -> None:
+        """Each bad handshake is answered as RFC 6455 says, and nothing is upgraded."""
+        for change, status in (
+            (("Sec-WebSocket-Version", "12"), 426),
+            (("Sec-WebSocket-Key", "short"), 400),
+            (("Sec-WebSocket-Key", "\u00e9" * 24), 400),
+            (("Connection", "keep-alive"), 400),
+            (("Content-Length", "3"), 400),
+        ):
+            port = self.dial(**{change[0].replace("-", "_"): change[1]})
+            port.send(b"abc")
+            self.assertEqual(port.status(), status, change)
+        self.assertEqual(
+            Port(self)
+            .send(handshake("/").replace(b"GET", b"PUT").replace(b"127.0.0.1", b"localhost"))
+            .status(),
+            400,
+        )
+
+    def test_plain_requests(self) -> None:
+        """A plain GET of / is a text for people, of /event and /api 426; HEAD has no body."""
+        self.assertEqual(self.get("/").status(), 200)
+        self.assertEqual(self.get("/", "HEAD").body(), "")
+        for path in ("/event", "/api/", "/10001/event"):
+            self.assertEqual(self.get(path).status(), 426)
+        self.assertEqual(self.get("/", "POST", b"{}").status(), 405)
+        self.assertEqual(self.get("/no").status(), 404)
+
+    def test_headers_that_never_end(self) -> None:
+        """A peer that sends a header line now and then is gone after handshake_timeout all the same."""
+        port = Port(self).send(b"GET / HTTP/1.1\r\n")
+        for _ in range(4):
+            self.clock.advance(1.2)
+            port.send(b"X: y\r\n")
+        self.assertFalse(port.transport.aborted)
+        self.clock.advance(1.2)
+        self.assertTrue(port.transport.aborted)
+        port.lose()
+
+    def test_keep_alive(self) -> None:
+        """Several requests on one connection, each with its own deadline; idle ones end in time."""
+        port = self.get("/")
+        self.clock.advance(30)
+        port.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        self.clock.advance(4)
+        port.send(b"\r\n")
+        self.assertEqual(port.read().count(b"200 OK"), 2)
+        self.clock.advance(30)
+        self.assertFalse(port.transport.aborted)
+        self.clock.advance(40)
+        self.assertTrue(port.transport.aborted)
+        port.lose()
+
+    def test_bodies_are_bounded(self) -> None:
+        """A body over the limit is refused while it arrives, announced or not; a slow one ends."""
+        head = b"POST /sandbox/10001/event HTTP/1.1\r\nHost: localhost\r\n"
+        announced = Port(self).send(head + b"Content-Length: 99999999999\r\n\r\n" + b"x" * 100)
+        self.assertEqual(announced.status(), 413)
+        chunked = Port(self).send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(40):
+            chunked.send(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
+        self.assertEqual(chunked.status(), 413)
+        slow = Port(self).send(head + b"Content-Length: 1000\r\n\r\n")
+        for _ in range(13):
+            self.clock.advance(5)
+            slow.send(b"x")
+        self.assertTrue(slow.transport.aborted)
+        for port in (announced, chunked, slow):
+            port.lose()
+
+    def test_limits(self) -> None:
+        """Over `connections` a request is answered 503 with Retry-After."""
+        self.patch(self.service.gate, "limits", type(self.service.gate.limits)(connections=1))
+        first = self.dial()
+        self.assertEqual(first.status(), 101)
+        second = self.dial()
+        self.assertEqual(second.status(), 503)
+        self.assertIn("retry-after: 3", second.headers())
+        second.lose()
+        first.lose()
+        self.assertEqual(self.dial().status(), 101)
+
+    def test_before_the_account_was_up(self) -> None:
+        """Until the account was up once, handshakes get 503 with Retry-After: 3."""
+        self.service.hub.accounts[10001].was_up = False
+        port = self.dial()
+        self.assertEqual((port.status(), "retry-after: 3" in port.headers()), (503, True))
+
+    def test_connections_end_with_the_port(self) -> None:
+        """A connection is counted from accept to its end, upgraded or not, once."""
+        ports = [self.dial() for _ in range(5)] + [self.get("/") for _ in range(5)]
+        self.assertEqual(self.service.gate.inside, 10)
+        self.assertEqual(len(self.service.factory.connections), 5)
+        for port in ports:
+            port.lose()
+        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.factory.connections, set())
+
+    def test_stopping(self) -> None:
+        """On stop an action under way and every peer end in order: close frame 1001."""
+        port = self.dial()
+        self.assertEqual(port.status(), 101)
+        before = len(port.read())
+        stopped = self.service.stopService()
+        self.assertEqual(port.read()[before:][:4], b"\x88\x0f\x03\xe9")
+        [connection] = self.service.factory.connections
+        self.assertIs(connection.phase, Phase.CLOSING)
+        port.send(masked_frame(b"\x03\xe9", 8))
+        port.lose()
+        self.successResultOf(stopped)
+        self.service.prepare()
+        self.service.startService()
+
+    def test_a_peer_that_cuts_itself_off_in_the_middle(self) -> None:
+        """Whatever part of a request came: nothing is left."""
+        whole = handshake("/", None, "localhost") + masked_frame(b'{"action":"get_status"}')
+        for length in range(0, len(whole), 3):
+            port = Port(self).send(whole[:length])
+            port.lose()
+        self.assertEqual(self.service.gate.inside, 0)
+
+
+class TokenTests(SiteTestCase):
+    toml = """
+        [server]
+        admin_token = "boss"
+        [[accounts]]
+        self_id = 1
+        [[accounts]]
+        self_id = 2
+        [[bots]]
+        name = "a"
+        access_token = "ta"
+        [[bots]]
+        name = "b"
+        access_token = "tb"
+        accounts = [2]
+    """
+
+    def test_L27_tokens(self) -> None:
+        """401 without, 403 with a wrong token, 101 with the right one, in header or query, on every path."""
+        for path in ("/", "/api", "/event", "/2", "/2/api"):
+            port = self.dial(path)
+            self.assertEqual(port.status(), 401)
+            self.assertIn("www-authenticate: bearer", port.headers())
+            self.assertEqual(self.dial(path, Authorization="Bearer no").status(), 403)
+            self.assertEqual(self.dial(path + "?access_token=no").status(), 403)
+            self.assertEqual(self.dial(path, Authorization="Token tb").status(), 101)
+            self.assertEqual(self.dial(path + "?access_token=tb").status(), 101)
+            self.assertEqual(self.dial(path + "?access_token=tb", Authorization="Bearer no").status(), 101)
+            self.assertEqual(self.dial(path + "?access_token=", Authorization="Bearer").status(), 401)
+
+    def test_none_of_the_strangers_rules_applies_with_a_token(self) -> None:
+        """A right token is let in from any Host and Origin, through any proxy."""
+        port = self.dial(
+            host="bots.example.org", Origin="http://x", X_Forwarded_For="1.2.3.4", Authorization="ta"
+        )
+        self.assertEqual(port.status(), 101)
+
+    def test_accounts(self) -> None:
+        """A bot's default is its first account; another's is 403, one that is not there 404."""
+        self.assertIn('"self_id":2', self.dial("/?access_token=tb").body())
+        self.assertIn('"self_id":1', self.dial("/?access_token=ta").body())
+        self.assertEqual(self.dial("/1?access_token=tb").status(), 403)
+        self.assertEqual(self.dial("/3?access_token=tb").status(), 404)
+
+    def test_L30_glued_action_of_a_stranger(self) -> None:
+        """An action glued to a refused handshake is never executed."""
+        action = masked_frame(b'{"action":"send_private_msg","params":{"user_id":20001,"message":"x"}}')
+        port = Port(self).send(handshake("/?access_token=no") + action)
+        self.assertEqual(port.status(), 403)
+        self.assertEqual(port.read().count(b"HTTP/1.1"), 1)
+        for sandbox in self.service.sandboxes:
+            self.assertEqual(sandbox.world.last_message_id, 0)
+
+    def test_the_control_wants_the_admin(self) -> None:
+        """A bot's token does not open the sandbox's control; the admin's does, and opens no bot's path."""
+        self.assertEqual(self.get("/sandbox/1/").status(), 401)
+        self.assertEqual(self.get("/sandbox/1/", Authorization="Bearer ta").status(), 403)
+        port = self.get("/sandbox/1/", Authorization="Bearer boss")
+        self.assertEqual(json.loads(port.body())["self_id"], 1)
+        self.assertEqual(self.dial(Authorization="Bearer boss").status(), 403)
+
+    def test_nobody_hears_of_an_event_before_the_token(self) -> None:
+        """L-28: events reach only who was let in."""
+        good, refused = self.dial("/1?access_token=ta"), self.dial("/1")
+        self.service.hub.accounts[1].publish(b'{"post_type":"notice","n":1}')
+        self.assertIn('"n":1', good.body())
+        self.assertNotIn('"n":1', refused.body())
+
+
+class PublicTests(SiteTestCase):
+    toml = '[server]\nendpoints = ["tcp:8081"]\n[[bots]]\nname = "a"\naccess_token = "ta"\n'
+
+    def test_the_control_without_admin_token(self) -> None:
+        """On a public address the control answers 403 until an admin_token is set."""
+        port = self.get("/sandbox/10001/")
+        self.assertEqual(port.status(), 403)
+        self.assertIn("admin_token", port.body())
