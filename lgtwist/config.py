@@ -228,10 +228,12 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
             names.setdefault(name, section.path)
         if access_token in tokens:
             first = tokens[access_token]
-            if access_token is None:
-                sentence = f"neither this bot nor {first} has a token; the token is what tells bots apart on the port"
-            else:
-                sentence = f"the same token as {first}; the token is what tells bots apart on the port"
+            same = (
+                f"neither this bot nor {first} has a token"
+                if access_token is None
+                else f"the same token as {first}"
+            )
+            sentence = f"{same}; the token is what tells bots apart on the port"
             problems.append(Problem(section.at("access_token"), sentence))
         tokens.setdefault(access_token, section.path)
         bots.append(BotConfig(name or "", access_token, accounts))

@@ -92,10 +92,7 @@ def find_echo(payload: bytes) -> bytes | None:
     searched. The answer is valid UTF-8 and valid JSON.
     """
     text = payload.decode("utf-8", "replace")
-    if len(text) > 2 * _SEARCHED:
-        parts = [text[-_SEARCHED:], text[:_SEARCHED]]
-    else:
-        parts = [text]
+    parts = [text] if len(text) <= 2 * _SEARCHED else [text[-_SEARCHED:], text[:_SEARCHED]]
     for part in parts:
         for match in reversed(list(_ECHO.finditer(part))[-16:]):
             try:

@@ -51,7 +51,7 @@ class Store:
         """
         messages: list[Message] = []
         try:
-            for kind, key, body in self._file.execute("SELECT kind, key, body FROM record"):
+            for kind, body in self._file.execute("SELECT kind, body FROM record"):
                 record = msgspec.json.decode(body, type=KINDS[kind])
                 if isinstance(record, Message):
                     messages.append(record)

@@ -341,15 +341,12 @@ class World:
         """Somebody is in a group no more: left, or was kicked by ``operator_id``."""
         del group.members[user_id]
         self.put(group)
-        if user_id == operator_id:
-            sub_type = "leave"
-        else:
-            sub_type = "kick_me" if user_id == self.self_id else "kick"
+        kicked = "kick_me" if user_id == self.self_id else "kick"
         self.tell(
             {
                 "post_type": "notice",
                 "notice_type": "group_decrease",
-                "sub_type": sub_type,
+                "sub_type": "leave" if user_id == operator_id else kicked,
                 "group_id": group.group_id,
                 "operator_id": operator_id,
                 "user_id": user_id,

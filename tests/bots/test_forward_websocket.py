@@ -182,7 +182,7 @@ class SessionTests(SessionTestCase):
         peer.call("slow", echo="e")
         self.account.link_down(self.link, "lgtwist stops")
         self.pair.factory.close_all(1001, "lgtwist stops")
-        (opcode, answer), (closing, payload) = peer.frames()
+        (_text, answer), (closing, payload) = peer.frames()
         self.assertEqual((json.loads(answer)["retcode"], json.loads(answer)["echo"]), (1502, "e"))
         self.assertEqual((closing, payload[:2]), (CLOSE, b"\x03\xe9"))
 

@@ -19,7 +19,29 @@ from tests.rounds import quick
 SELF, ALICE, BOB, CAROL, GROUP = 10001, 20001, 20002, 20003, 30001
 
 #: The actions that issue by issue this world knows.
-EXPECTED = ["send_private_msg", "send_group_msg", "send_msg", "get_msg", "delete_msg", "get_login_info", "get_stranger_info", "get_friend_list", "get_group_info", "get_group_list", "get_group_member_info", "get_group_member_list", "set_group_ban", "set_group_kick", "set_group_leave", "set_friend_add_request", "set_group_add_request", "get_status", "get_version_info", "can_send_image", "can_send_record"]
+EXPECTED = [
+    "send_private_msg",
+    "send_group_msg",
+    "send_msg",
+    "get_msg",
+    "delete_msg",
+    "get_login_info",
+    "get_stranger_info",
+    "get_friend_list",
+    "get_group_info",
+    "get_group_list",
+    "get_group_member_info",
+    "get_group_member_list",
+    "set_group_ban",
+    "set_group_kick",
+    "set_group_leave",
+    "set_friend_add_request",
+    "set_group_add_request",
+    "get_status",
+    "get_version_info",
+    "can_send_image",
+    "can_send_record",
+]
 
 
 class WorldTestCase(SynchronousTestCase):
