@@ -15,6 +15,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
 from lgtwist.web.gate import Gate
+from lgtwist.websocket import sockets
 
 
 class PortRequest(Request):
@@ -32,12 +33,14 @@ class PortRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """A part of the body."""
+        if self.channel is None:
+            return
         if not self.too_large and self.content.tell() + len(data) > self.channel.max_body:
             self.too_large = True
             self.content.seek(0)
             self.content.truncate()
         if self.too_large:
-            self.channel.refuse_body(self)
+            self.channel.refuse_body()
         else:
             super().handleContentChunk(data)
 
@@ -63,6 +66,7 @@ class PortChannel(HTTPChannel):
         self.leave = leave
         self.max_body = max_body
         self._between = False
+        self._refused = False
         self._body: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -73,6 +77,8 @@ class PortChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
+        if self._refused:
+            return
         if self._between:
             self._between = False
             self.gate.knock(self)
@@ -82,7 +88,9 @@ class PortChannel(HTTPChannel):
         """The head is there."""
         self.gate.answered(self)
         super().allHeadersReceived()
-        if self.length != 0:
+        if self.requests and self.requests[-1].too_large:
+            self.refuse_body()
+        elif self.length != 0:
             self._body = self.callLater(self.gate.limits.body_timeout, self._body_timed_out)
 
     def allContentReceived(self) -> None:
@@ -95,14 +103,21 @@ class PortChannel(HTTPChannel):
         self._between = True
         super().requestDone(request)
 
-    def refuse_body(self, request: PortRequest) -> None:
-        """The body is too large: say so, and read no more of it."""
+    def refuse_body(self) -> None:
+        """The body is too large: say so, end our side, and throw the rest of it away for a while.
+
+        An outright close with bytes unread would be a reset, which takes the answer from the client.
+        """
+        if self._refused or self.transport is None:
+            return
+        self._refused = True
         self._end_body()
-        if self.transport is not None and not self.transport.disconnecting:
-            self.transport.write(
-                b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            )
-            self.loseConnection()
+        self.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.transport.unregisterProducer()
+        sockets.close_writing(self.transport)
+        self._body = self.callLater(self.gate.limits.handshake_timeout, self._body_timed_out)
 
     def timeoutConnection(self) -> None:
         """Nothing came for long."""

@@ -69,6 +69,7 @@ class FrontDoor(Resource):
 
     def render(self, request: Request) -> int:
         """Answer, or hand on; nothing that goes wrong here leaves the request without an answer."""
+        request.responseHeaders.setRawHeaders("Server", ["lgtwist"])
         try:
             self._render(request)
         except Exception:

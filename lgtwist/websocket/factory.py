@@ -252,8 +252,11 @@ class ConnectionFactory(WebSocketServerFactory):
             connection.phase = Phase.CLOSING
         connection.outbox.clear()
         connection.deaf = True
-        if connection.transport is not None:
-            connection.transport.abortConnection()
+        try:
+            if connection.transport is not None:
+                connection.transport.abortConnection()
+        except Exception:
+            self._log.failure("{peer}: cannot even be dropped", peer=connection.peer)
 
     def close_all(self, code: int, reason: str) -> Deferred[None]:
         """Close every connection in good order, all at once.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -14,6 +16,22 @@ from lgtwist.service import LgtwistService
 from lgtwist.websocket.phase import Phase
 from tests.integration.rawclient import handshake, masked_frame
 from tests.pair import Transport
+from tests.rounds import quick
+
+#: What random requests are made of.
+PIECES = [
+    handshake("/", None, "localhost"),
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET http://localhost/event?access_token=x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /sandbox/10001/say HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30\r\n\r\n",
+    b'{"user_id":20001,"message":1}\n',
+    b"POST /sandbox/10001/event HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"2\r\n{}\r\n0\r\n\r\n",
+    masked_frame(b'{"action":"get_status"}'),
+    masked_frame(b"\x03\xe8", 8),
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+]
 
 
 class Port:
@@ -252,6 +270,22 @@ class DefaultTests(SiteTestCase):
             port = Port(self).send(whole[:length])
             port.lose()
         self.assertEqual(self.service.gate.inside, 0)
+
+    @quick
+    @given(
+        st.lists(st.tuples(st.sampled_from(PIECES), st.integers(0, 40), st.binary(max_size=3)), max_size=4)
+    )
+    def test_any_bytes(self, pieces: list[tuple[bytes, int, bytes]]) -> None:
+        """Whatever comes in at the port, nothing is raised, logged as an error or left behind."""
+        data = b"".join(piece[:place] + odd + piece[place:] for piece, place, odd in pieces)
+        port = Port(self)
+        for place in range(0, len(data), 50):
+            port.send(data[place : place + 50])
+        port.read()
+        if not port.transport.disconnected:
+            port.lose()
+        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class TokenTests(SiteTestCase):

@@ -40,7 +40,8 @@ class StrangerTests(SynchronousTestCase):
             self.assertTrue(self.allowed(host="127.0.0.1:8081", origin=origin), origin)
         for origin in (
             "null", "", "http://127.0.0.1", "http://localhost:8081", "http://evil.example", "file://",
-            "http://127.0.0.1:8082", "https://mine.example.evil", "http://127.0.0.1:99999", "http://[", "http://evil@127.0.0.1.x:8081",
+            "http://127.0.0.1:8082",
+            "https://mine.example.evil", "http://127.0.0.1:99999", "http://[", "http://evil@127.0.0.1.x:8081",
         ):  # fmt: skip
             self.assertFalse(self.allowed(host="127.0.0.1:8081", origin=origin), origin)
         self.assertTrue(self.allowed(host="localhost", origin="http://localhost"))
