@@ -256,15 +256,15 @@ def _check_public(config: Config, problems: list[Problem]) -> None:
     public = [e for e in config.server.endpoints if is_public(e)]
     if not public:
         return
+    reachable = f'"{public[0]}" can be reached from other machines'
+    instead = 'or listen on loopback, "tcp:8081:interface=127.0.0.1"'
     for number, bot in enumerate(config.bots):
-        if bot.access_token is None:
-            problems.append(
-                Problem(
-                    f"bots[{number}].access_token",
-                    f'bot "{bot.name}" needs a token, for "{public[0]}" can be reached from other machines; '
-                    'or listen on loopback, "tcp:8081:interface=127.0.0.1"',
-                )
-            )
+        if bot.access_token is None and config.bots == Config().bots:
+            sentence = f"{reachable}: add [[bots]] with name and access_token; {instead}"
+            problems.append(Problem("bots", sentence))
+        elif bot.access_token is None:
+            sentence = f'bot "{bot.name}" needs a token, for {reachable}; {instead}'
+            problems.append(Problem(f"bots[{number}].access_token", sentence))
 
 
 __all__ = [

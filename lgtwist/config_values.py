@@ -129,7 +129,8 @@ class Section:
                 self._wrong(where, str(error))
                 return None
             except (OSError, ValueError) as error:
-                self._wrong(where, f"cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+                reason = getattr(error, "strerror", None) or "not UTF-8"
+                self._wrong(where, f'"{self._values[from_file]}" cannot be read: {reason}')
                 return None
         else:
             return None

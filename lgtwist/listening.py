@@ -83,6 +83,8 @@ class Ports:
             maybeDeferred(self._listen_on, description, factory).addBoth(result.append)
             if not result or isinstance(result[0], Failure):
                 self.close()
+                if result and isinstance(result[0], Failure) and result[0].check(KeyboardInterrupt):
+                    raise KeyboardInterrupt
                 raise CannotListen(f"cannot listen on {description}: {_why(result)}")
             self._ports.append(result[0])
 

@@ -219,14 +219,15 @@ def described(config: Config, urls: list[str] | None = None) -> list[str]:
         "To attach a NoneBot2:",
         "  1. pip install 'nonebot2[websockets]' nonebot-adapter-onebot",
         f'  2. in its .env: DRIVER=~websockets and ONEBOT_WS_URLS=["{base}/"]{token_line}',
-        "  3. nonebot.get_driver().register_adapter(nonebot.adapters.onebot.v11.Adapter), and nonebot.run()",
+        "  3. in its bot.py: import nonebot; from nonebot.adapters.onebot.v11 import Adapter; "
+        "nonebot.init(); nonebot.get_driver().register_adapter(Adapter); nonebot.run()",
     ]
     sandbox = next((a for a in config.accounts if a.type == "sandbox"), None)
     if sandbox is not None and not base.startswith("unix:"):
         http = base.replace("ws", "http", 1)
         key = " -H 'Authorization: Bearer <admin_token>'" if config.server.admin_token else ""
-        lines.append(
-            f"To talk to it as Alice: curl{key} {http}/sandbox/{sandbox.self_id}/say "
-            '-d \'{"user_id": 20001, "message": "hello"}\''
-        )
+        control = f"{http}/sandbox/{sandbox.self_id}"
+        words = '{"user_id": 20001, "message": "hello"}'
+        lines.append(f"To talk to it as Alice: curl{key} {control}/say -d '{words}'")
+        lines.append(f"To read what was answered: curl{key} {control}/transcript")
     return lines

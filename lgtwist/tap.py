@@ -40,8 +40,17 @@ class Options(usage.Options):
         """Read the configuration; a mistake in it ends here, with a line for each."""
         self["read"] = load(self["config"])
         if self["check"]:
-            sys.stdout.write("".join(f"{line}\n" for line in described(self["read"])))
+            _print("".join(f"{line}\n" for line in described(self["read"])))
             raise SystemExit(0)
+
+
+def _print(text: str) -> None:
+    """Write for people, whatever their terminal can show."""
+    try:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    except (OSError, AttributeError):  # closed, full, or not there
+        raise SystemExit("the output cannot be written") from None
 
 
 def load(named: str | None = None) -> Config:
@@ -50,7 +59,9 @@ def load(named: str | None = None) -> Config:
     :param named: the file that was named on the command line.
     :raises SystemExit: with a line for each mistake, as an exit with status 1.
     """
-    path = named or os.environ.get("LGTWIST_CONFIG")
+    path = os.environ.get("LGTWIST_CONFIG") if named is None else named
+    if path == "":
+        raise SystemExit("--config and LGTWIST_CONFIG: expected a file's name, not nothing")
     if path is None:
         if not Path(DEFAULT_FILE).exists():
             return Config()

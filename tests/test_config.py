@@ -188,7 +188,9 @@ class ConfigTests(SynchronousTestCase):
             "systemd:domain=INET:index=0",
         ):
             found = self.problems(f'[server]\nendpoints=["{endpoint}"]')
-            self.assertIn('"default"', found["bots[0].access_token"])
+            self.assertIn("add [[bots]]", found["bots"])
+            found = self.problems(f'[server]\nendpoints=["{endpoint}"]\n[[bots]]\nname="a"')
+            self.assertIn('bot "a" needs a token', found["bots[0].access_token"])
         for endpoint in ("tcp:1:interface=127.0.0.1", "unix:/tmp/x", "tcp:1:interface=\\\\:\\\\:1"):
             self.read(f'[server]\nendpoints=["{endpoint}"]')
         self.read('[server]\nendpoints=["tcp:1"]\n[[bots]]\nname="a"\naccess_token="t"')

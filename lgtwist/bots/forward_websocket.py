@@ -144,6 +144,7 @@ class ForwardSession:
                 code=code,
                 reason=_printable(reason),
             )
+        self._connection = None  # no cycle: it is freed now, not when the collector comes by
         self._ended()
 
     # -- out

@@ -27,21 +27,27 @@ class Store:
     """
 
     def __init__(self, path: Path | str) -> None:
+        self._file = sqlite3.connect(":memory:")
         try:
             self._file = sqlite3.connect(path, isolation_level=None)
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=NORMAL")
             version = self._file.execute("PRAGMA user_version").fetchone()[0]
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if version not in (0, _SCHEMA) or (version == 0 and tables):
                 raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
+            # Only now, for it changes the file, which may be somebody else's.
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute("PRAGMA synchronous=NORMAL")
             self._file.execute(
                 "CREATE TABLE IF NOT EXISTS record "
                 "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
             )
             self._file.execute(f"PRAGMA user_version={_SCHEMA}")
         except sqlite3.Error as error:
+            self._file.close()
             raise StoreError(f"{path} cannot be used: {error}") from None
+        except StoreError:
+            self._file.close()
+            raise
         self._path = path
 
     def records(self) -> Iterator[Record]:
@@ -57,7 +63,7 @@ class Store:
                     messages.append(record)
                 else:
                     yield record
-        except (sqlite3.Error, KeyError, ValueError) as error:
+        except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{self._path} is damaged: {error}") from None
         yield from sorted(messages, key=lambda message: message.message_id)
 

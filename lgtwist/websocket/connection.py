@@ -37,7 +37,7 @@ class Handler(Protocol):
         """The peer reads too slowly: its oldest ``events`` events were dropped."""
 
     def caught_up(self, connection: ServerConnection) -> None:
-        """Nothing waits for the peer any more, after something did."""
+        """Nothing waits for the peer any more, here or in the transport, after something did."""
 
     def closed(self, connection: ServerConnection, code: int | None, reason: str) -> None:
         """It is over, opened or not; called once, last."""
@@ -166,6 +166,7 @@ class ServerConnection(WebSocketServerProtocol):
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
         """The peer sent a close frame."""
+        self.factory.guard(self, self.factory.last_answers)
         stop: bool | None = super().onCloseFrame(code, reasonRaw)  # answers it, or finds fault with it
         self.factory.guard(self, self.factory.peer_closes)
         return stop

@@ -71,6 +71,10 @@ class WireCounters:
     protocol_errors: int = 0
 
 
+def _forget(_connection: object) -> None:
+    """Autobahn's Deferred of the end holds the connection, which holds the Deferred: no cycle."""
+
+
 class ConnectionFactory(WebSocketServerFactory):
     """Makes server connections, and is the only one who sends on them.
 
@@ -94,6 +98,7 @@ class ConnectionFactory(WebSocketServerFactory):
             autoPingTimeout=0,
         )
         self.limits = limits
+        self._burst = min(_CHUNK, limits.send_buffer)
         self.counters = WireCounters()
         self.connections: set[ServerConnection] = set()
         self._clock = clock
@@ -149,7 +154,10 @@ class ConnectionFactory(WebSocketServerFactory):
         """Put a ready event frame behind those that wait; the oldest events may go for it. Never raises."""
         if connection.phase is not Phase.OPEN:
             return
-        dropped = connection.outbox.put_event(frame)
+        outbox = connection.outbox
+        if not connection.congested and outbox.event_bytes + len(frame) > self._burst:
+            self.flush(connection)  # a burst within one turn is no reason to drop anything
+        dropped = outbox.put_event(frame)
         self._to_flush(connection)
         if dropped:
             self.guard(connection, self._tell_dropped, dropped)
@@ -363,10 +371,14 @@ class ConnectionFactory(WebSocketServerFactory):
         if connection.owed_pong is not None:
             connection.sendPong(connection.owed_pong)
             connection.owed_pong = None
-        waited = connection.waiting
         self.flush(connection)
-        if waited and not connection.outbox:
+        if not connection.outbox and not connection.congested:
             connection.handler.caught_up(connection)
+
+    def last_answers(self, connection: ServerConnection) -> None:
+        """A close frame came. What was asked before it is answered before ours; events do not matter."""
+        connection.outbox.drop_events()
+        self.flush(connection)
 
     def peer_closes(self, connection: ServerConnection) -> None:
         """A close frame came; after it no data frame is sent (RFC 6455, 5.5.1)."""
@@ -400,6 +412,7 @@ class ConnectionFactory(WebSocketServerFactory):
         try:
             connection.handler.closed(connection, told if told is not None else code, because)
         finally:
+            connection.is_closed.addCallback(_forget)
             if not self.connections:
                 self._all_gone, waiting = [], self._all_gone
                 for gone in waiting:

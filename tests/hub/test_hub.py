@@ -331,14 +331,18 @@ class ThreadTests(TestCase):
         account.subscribe(connection)
         done: Deferred[None] = Deferred()
 
+        running = set(range(4))
+
+        def finished(name: int) -> None:
+            running.discard(name)
+            if not running:
+                done.callback(None)
+
         def produce(name: int) -> None:
             for number in range(100):
                 hub.publish_from_thread(10001, b'{"post_type":"t%d","n":%d}' % (name, number))
             hub.publish_from_thread(10001, b"nonsense")
-            if name == 0:
-                for thread in threads[1:]:
-                    thread.join()
-                reactor.callFromThread(done.callback, None)  # type: ignore[attr-defined]
+            reactor.callFromThread(finished, name)  # type: ignore[attr-defined]
 
         threads = [threading.Thread(target=produce, args=(name,)) for name in range(4)]
         for thread in threads:

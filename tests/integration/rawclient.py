@@ -66,13 +66,15 @@ def handshake(path: str = "/", headers: dict[str, str] | None = None, host: str 
 class RawClient:
     """One connection.
 
+    :param service: whom to dial; None where only a port is known.
+    :param port: another port than the service's own.
     :param glued: bytes to send in the same segment as the handshake.
     :param receive_buffer: SO_RCVBUF; a small one fills soon when nobody reads.
     """
 
     def __init__(
         self,
-        service: Service,
+        service: Service | None,
         path: str = "/",
         headers: dict[str, str] | None = None,
         glued: bytes = b"",
@@ -86,10 +88,11 @@ class RawClient:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source is not None:
             self.socket.bind((source, 0))
-        self.socket.connect(("127.0.0.1", port or service.port))
+        own = port if service is None else service.port
+        self.socket.connect(("127.0.0.1", port or own))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
-        self.socket.sendall(handshake(path, headers, f"127.0.0.1:{service.port}") + glued)
+        self.socket.sendall(handshake(path, headers, f"127.0.0.1:{own}") + glued)
         head = self._until(b"\r\n\r\n").decode("latin-1")
         status = int(head.split(" ", 2)[1])
         if status != 101:

@@ -77,8 +77,10 @@ class Service:
         """Start it, or start it again, and wait until it listens and answers."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-                + ["-n", "--pidfile=", "lgtwist", "--config", str(self.config_path)],
+                [
+                    *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
+                    *("-n", "--pidfile=", "lgtwist", "--config", str(self.config_path)),
+                ],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
