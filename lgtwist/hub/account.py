@@ -14,6 +14,7 @@ from lgtwist.hub.interfaces import IAccountLink, IBotConnection
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.errors import CallTimeout, LinkBroken, NotConnected
 from lgtwist.onebot.event import heartbeat, lifecycle, read_event
+from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.websocket.framing import server_frame
 
 
@@ -59,7 +60,8 @@ class Account:
         self._calls = Calls(action_timeout)
         self._expiry: IDelayedCall | None = None
         self._link: IAccountLink | None = None
-        self._subscribers: dict[IBotConnection, None] = {}  # in the order in which they came
+        # In the order in which they came, each with the form in which it wants messages.
+        self._subscribers: dict[IBotConnection, MessageFormat] = {}
 
     # -- the link
 
@@ -176,16 +178,19 @@ class Account:
         """
         event = read_event(raw)
         self.counters.events += 1
-        frame = server_frame(event.raw)
-        for connection in tuple(self._subscribers):
+        frames: dict[MessageFormat, bytes] = {}  # encoded once for all who want the same
+        for connection, wanted in tuple(self._subscribers.items()):
+            frame = frames.get(wanted)
+            if frame is None:
+                frame = frames[wanted] = server_frame(convert_event(event.raw, wanted))
             try:
                 connection.deliver(frame)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self.self_id)
 
-    def subscribe(self, connection: IBotConnection) -> None:
-        """Deliver events to ``connection`` from now on."""
-        self._subscribers[connection] = None
+    def subscribe(self, connection: IBotConnection, wanted: MessageFormat = MessageFormat.AS_IS) -> None:
+        """Deliver events to ``connection`` from now on, messages in the ``wanted`` form."""
+        self._subscribers[connection] = wanted
 
     def unsubscribe(self, connection: IBotConnection) -> None:
         """Deliver no more to ``connection``; harmless if it was not subscribed."""

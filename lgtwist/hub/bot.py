@@ -15,6 +15,7 @@ from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operati
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import ActionRequest, split_suffix, with_echo
 from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls
+from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 
 #: Takes a whole response, echo and all.
 Reply = Callable[[bytes], None]
@@ -41,6 +42,7 @@ class Ask:
 
     bot: Bot
     account: Account
+    action: str
     echo: bytes | None
     reply: Reply
     owner: set[Ask]
@@ -54,6 +56,8 @@ class Ask:
             return
         if last:
             self._end()
+        if self.bot.message_format is not MessageFormat.AS_IS and self.action in MESSAGE_ACTIONS:
+            response = convert_response(response, self.bot.message_format)
         self.reply(with_echo(response, self.echo))
 
     def cancel(self) -> None:
@@ -79,6 +83,7 @@ class Bot:
     :param access_token: opens the port for it; None if it has none.
     :param accounts: the numbers of the accounts that it may use; None for all.
     :param calls: how many of its calls may be in flight per account.
+    :param message_format: in which form it gets messages, in events and responses.
     """
 
     _log = Logger()
@@ -89,8 +94,10 @@ class Bot:
         access_token: str | None = None,
         accounts: Collection[int] | None = None,
         calls: int = 1000,
+        message_format: MessageFormat = MessageFormat.AS_IS,
     ) -> None:
         self.name = name
+        self.message_format = message_format
         self.access_token = access_token
         self.counters = BotCounters()
         self.in_flight: dict[int, int] = {}
@@ -122,7 +129,7 @@ class Bot:
                 self._perform_quick(account, action, suffix, request, reply, owner)
                 return
             self.in_flight[account.self_id] = in_flight + 1
-            ask = Ask(self, account, request.echo, reply, owner)
+            ask = Ask(self, account, action, request.echo, reply, owner)
             owner.add(ask)
             try:
                 ask.call = account.call(action, request.params, ask.answered)
@@ -163,7 +170,7 @@ class Bot:
             )
         elif not suffix:
             self._count(account, 1)
-            ask = Ask(self, account, request.echo, reply, owner)
+            ask = Ask(self, account, action, request.echo, reply, owner)
             owner.add(ask)
             ask.waiting = run()
             ask.waiting.addCallbacks(
