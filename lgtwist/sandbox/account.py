@@ -1,4 +1,4 @@
-"""The sandbox account as the hub sees it: a link that answers at once, from a world of its own."""
+"""The sandbox account as the hub sees it: a link that answers from a world of its own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ from typing import Any
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IAccountLink
+from lgtwist.onebot import action as responses
+from lgtwist.onebot.errors import OneBotError
+from lgtwist.onebot.message import Segment
+from lgtwist.sandbox import intake
 from lgtwist.sandbox.actions import perform
-from lgtwist.sandbox.model import Message, Record
-from lgtwist.sandbox.store import Store
+from lgtwist.sandbox.actions.table import known
+from lgtwist.sandbox.media import Media
+from lgtwist.sandbox.model import Message, Record, WorldFile, key_of
+from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.store import Store, StoreError
 from lgtwist.sandbox.world import World
+from lgtwist.tasks import spawn
+
+#: So many actions may be taking in files at once; the next ones wait, others do not.
+_INTAKES = 8
 
 
 @implementer(IAccountLink)
@@ -28,34 +39,58 @@ class SandboxAccount(Service):
 
     :param account: the hub's.
     :param path: the world's file.
+    :param media: keeps what messages carry.
     :param wall_clock: seconds since the epoch.
+    :param world_file: the world to begin from, where the store has none.
     """
 
     _log = Logger()
 
-    def __init__(self, account: Account, path: Path | str, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        path: Path | str,
+        media: Media,
+        wall_clock: Callable[[], float],
+        world_file: Path | None = None,
+    ) -> None:
         self.account = account
+        self.media = media
         self.world = World(account.self_id)
         self._path = path
         self._wall_clock = wall_clock
+        self._world_file = world_file
         self._store: Store | None = None
         self._unwritten: dict[tuple[str, str], Record | None] = {}
         self._commit: IDelayedCall | None = None
         self._failing = False
         self._listeners: list[Deferred[None]] = []
+        self._intakes = DeferredSemaphore(_INTAKES)
+        self._waiting: set[Deferred[None]] = set()
+
+    # -- its life
 
     def load(self) -> None:
         """Read the world. Before the start, for its file is closed again: SQLite does not survive a fork.
 
-        :raises StoreError: if its file cannot be used.
+        :raises StoreError: if its file, or the file to begin from, cannot be used.
         """
         store = Store(self._path)
         try:
             self.world.restore(store.records())
         finally:
             store.close()
-        if not self.world.groups and len(self.world.people) == 1:
-            self.world = World.first(self.account.self_id, self.now())
+        if self.world.is_empty:
+            self.world = self._first_world()
+
+    def _first_world(self) -> World:
+        if self._world_file is None:
+            return World.first(self.account.self_id, self.now())
+        try:
+            return World.from_file(self.account.self_id, read_world(self._world_file.read_bytes()))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
 
     def startService(self) -> None:
         """The account is up."""
@@ -68,6 +103,8 @@ class SandboxAccount(Service):
         """The account is down; what is not written yet is written."""
         super().stopService()
         self.account.link_down(self, "lgtwist stops")
+        for waiting in tuple(self._waiting):
+            waiting.cancel()
         self._wake()
         if self._commit is not None:
             self._commit.cancel()
@@ -83,16 +120,52 @@ class SandboxAccount(Service):
     # -- the link
 
     def send(self, call_id: int, action: str, params: bytes) -> None:
-        """Do an action. Its answer comes first, then the events that follow from it."""
+        """Do an action. Its answer comes first, then the events that follow from it.
+
+        Only what carries files waits; nothing else waits for it.
+        """
         try:
-            response = perform(self.world, action, params, self.now())
+            known(action)
+            read = Params(params)
+            message = intake.reads_message(action, read)
+            if intake.waits(action, message):
+                self._later(self._take_in(call_id, action, read, message))
+                return
+            response = perform(self.world, action, read, self.now())
+        except OneBotError as error:
+            response = responses.failure(error)
         except Exception:
-            self._log.failure(
-                "sandbox {account}: {action} failed", account=self.account.self_id, action=action
-            )
-            response = b'{"status":"failed","retcode":1500,"data":null,"message":"the sandbox failed"}'
+            response = self._failed(action)
+        self._answer(call_id, response)
+
+    async def _take_in(self, call_id: int, action: str, params: Params, message: list[Segment]) -> None:
+        try:
+            await self._intakes.acquire()
+            try:
+                await intake.take_in(self.media, self.world, action, params, message)
+            finally:
+                self._intakes.release()
+            response = perform(self.world, action, params, self.now())
+        except OneBotError as error:
+            response = responses.failure(error)
+        except CancelledError:
+            return
+        except Exception:
+            response = self._failed(action)
+        self._answer(call_id, response)
+
+    def _failed(self, action: str) -> bytes:
+        self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
+        return responses.failed(1500, "the sandbox failed; the log says why")
+
+    def _answer(self, call_id: int, response: bytes) -> None:
         self.account.answered(call_id, response)
         self.settle()
+
+    def _later(self, coroutine: Any) -> None:
+        waiting = spawn("sandbox intake", coroutine)
+        self._waiting.add(waiting)
+        waiting.addBoth(lambda _ended: self._waiting.discard(waiting))
 
     # -- for the control
 
@@ -100,13 +173,16 @@ class SandboxAccount(Service):
         """Something was done to the world: tell the bots, remember to write, wake who listens."""
         for event in self.world.take_events():
             self.account.publish(msgspec.json.encode(event))
-        changes = self.world.take_changes()
-        if changes:
-            self._unwritten |= changes
-            if self._commit is None:
-                self._commit = self.account.clock.callLater(0, self._write)
-            if any(isinstance(record, Message) for record in changes.values()):
-                self._wake()
+        self._remember(self.world.take_changes())
+
+    def _remember(self, changes: dict[tuple[str, str], Record | None]) -> None:
+        if not changes:
+            return
+        self._unwritten |= changes
+        if self._commit is None:
+            self._commit = self.account.clock.callLater(0, self._write)
+        if any(isinstance(record, Message) for record in changes.values()):
+            self._wake()
 
     def inject(self, raw: bytes) -> None:
         """Publish any event as if it came from the account.
@@ -114,6 +190,18 @@ class SandboxAccount(Service):
         :raises BadEvent: if it is none.
         """
         self.account.publish(raw)
+
+    def replace_world(self, raw: bytes) -> None:
+        """Begin from another world, in the place of this one.
+
+        :raises ValueError: if it is none, with a sentence that says where.
+        """
+        world = World.from_file(self.account.self_id, read_world(raw))
+        old = self.world
+        for shelf in (old.people, old.groups, old.requests, old.messages, old.forwards, old.files):
+            self._unwritten |= dict.fromkeys((key_of(record) for record in shelf.values()), None)
+        self.world = world
+        self.settle()
 
     def next_message(self) -> Deferred[None]:
         """Fires when something was said; may be cancelled."""
@@ -144,6 +232,17 @@ class SandboxAccount(Service):
             self._failing = False
             self._log.info("sandbox {path} is written again", path=self._path)
         self._unwritten = {}
+
+
+def read_world(raw: bytes) -> WorldFile:
+    """A world's file.
+
+    :raises ValueError: if it is none, with a sentence that says where.
+    """
+    try:
+        return msgspec.json.decode(raw, type=WorldFile)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def shown(message: Message, world: World) -> dict[str, Any]:

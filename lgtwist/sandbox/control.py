@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
+from twisted.web.static import File
 
-from lgtwist.answers import say_json
+from lgtwist.answers import say, say_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
+from lgtwist.sandbox import intake
 from lgtwist.sandbox.account import SandboxAccount, shown
+from lgtwist.sandbox.feed import feed
+from lgtwist.sandbox.media import KINDS
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.people import VERBS
+from lgtwist.tasks import spawn
 
 #: A long poll waits no longer than this (seconds).
 MAX_WAIT = 60.0
@@ -26,28 +33,34 @@ class Control:
 
     def __init__(self, sandbox: SandboxAccount) -> None:
         self._sandbox = sandbox
-        self._routes = {
-            ("GET", ()): self._overview,
-            ("POST", ("say",)): self._say,
-            ("POST", ("ask",)): self._ask,
-            ("POST", ("event",)): self._event,
-            ("GET", ("transcript",)): self._transcript,
+        self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
+            ("GET", ""): self._overview,
+            ("GET", "transcript"): self._transcript,
+            ("GET", "world"): self._save,
+            ("PUT", "world"): self._load,
+            ("POST", "world"): self._load,
+            ("POST", "event"): self._event,
         }
+        for verb in VERBS:
+            self._routes["POST", verb] = self._doing(verb)
 
     def __call__(self, request: Request, path: tuple[str, ...]) -> None:
         """Answer one request."""
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
-        route = self._routes.get((method, path))
+        if method == "GET" and path == ("transcript", "stream"):
+            spawn("transcript stream", feed(self._sandbox, request, _last_seen(request)))
+            return
+        route = self._routes.get((method, "/".join(path)))
         if route is None:
-            allowed = [m for m, p in self._routes if p == path]
+            allowed = [m for m, p in self._routes if p == "/".join(path)]
             if allowed:
                 request.responseHeaders.setRawHeaders("Allow", [", ".join(allowed)])
             say_json(request, 405 if allowed else 404, {"error": "see docs/sandbox.md"})
             return
         try:
             result = route(request)
-        except (OneBotError, BadEvent) as error:
+        except (OneBotError, BadEvent, ValueError) as error:
             say_json(request, 400, {"error": str(error)})
             return
         if isinstance(result, Deferred):
@@ -55,18 +68,67 @@ class Control:
         else:
             say_json(request, 200, result)
 
+    def media(self, request: Request, name: str) -> None:
+        """Answer with a kept file; its name is the key to it."""
+        kept = self._sandbox.media.find(name)
+        if kept is None or request.method not in (b"GET", b"HEAD"):
+            say(request, 404, "there is no such file")
+            return
+        request.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])
+        request.responseHeaders.setRawHeaders("Content-Security-Policy", ["sandbox"])
+        file = File(str(kept.path))
+        file.type = KINDS.get(name.rpartition(".")[2], "application/octet-stream")
+        file.encoding = None
+        file.render(request)
+
     def _answer_later(self, request: Request, waiting: Deferred[Any]) -> None:
-        gone = request.notifyFinish()
-        gone.addBoth(lambda _ended: waiting.cancel())
+        request.notifyFinish().addBoth(lambda _ended: waiting.cancel())
 
         def failed(failure: Failure) -> None:
-            if not failure.check(CancelledError):
+            if failure.check(OneBotError):
+                say_json(request, 400, {"error": str(failure.value)})
+            elif not failure.check(CancelledError):
                 self._log.failure("a request to the sandbox failed", failure)
                 say_json(request, 500, {"error": "lgtwist failed; its log says why"})
 
         waiting.addCallback(lambda result: say_json(request, 200, result)).addErrback(failed)
 
-    # -- what can be asked
+    # -- what people do
+
+    def _doing(self, verb: str) -> Callable[[Request], Any]:
+        def do(request: Request) -> Any:
+            params = Params(_body(request))
+            if verb == "say" and params.has("message"):
+                message = params.message()
+                params.put("message", message)
+                params.put("auto_escape", False)
+                if intake.carried(message):
+                    return Deferred.fromCoroutine(self._say_with_files(params, message))
+            if verb == "upload":
+                return Deferred.fromCoroutine(self._upload(params))
+            return self._do(verb, params)
+
+        return do
+
+    def _do(self, verb: str, params: Params) -> Any:
+        result = VERBS[verb](self._sandbox.world, params, self._sandbox.now())
+        self._sandbox.settle()
+        return {} if result is None else result
+
+    async def _say_with_files(self, params: Params, message: Any) -> Any:
+        await intake.take_in_message(self._sandbox.media, message, "params.message")
+        return self._do("say", params)
+
+    async def _upload(self, params: Params) -> Any:
+        kept = await self._sandbox.media.take(params.text("file"), "params.file")
+        params.put("file", kept.shown())
+        return self._do("upload", params)
+
+    def _event(self, request: Request) -> Any:
+        self._sandbox.inject(_body(request))
+        return {}
+
+    # -- what can be read
 
     def _overview(self, _request: Request) -> Any:
         world = self._sandbox.world
@@ -77,36 +139,6 @@ class Control:
             "requests": list(world.requests.values()),
             "last_message_id": world.last_message_id,
         }
-
-    def _say(self, request: Request) -> Any:
-        params = _params(request)
-        group_id = params.integer("group_id") if params.has("group_id") else None
-        message = params.message()
-        if not message:
-            raise BadRequest("params.message: nothing is said")
-        said = self._sandbox.world.say(params.integer("user_id"), message, self._sandbox.now(), group_id)
-        self._sandbox.settle()
-        return {"message_id": said.message_id}
-
-    def _ask(self, request: Request) -> Any:
-        params = _params(request)
-        group_id = params.integer("group_id") if params.has("group_id") else None
-        sub_type = params.text("sub_type", "add")
-        if sub_type not in ("add", "invite"):
-            raise BadRequest('params.sub_type: expected "add" or "invite"')
-        asked = self._sandbox.world.ask(
-            params.integer("user_id"),
-            params.text("comment", ""),
-            self._sandbox.now(),
-            group_id,
-            sub_type,
-        )
-        self._sandbox.settle()
-        return {"flag": asked.flag}
-
-    def _event(self, request: Request) -> Any:
-        self._sandbox.inject(_body(request))
-        return {}
 
     def _transcript(self, request: Request) -> Any:
         after = _number(request, "after", 0)
@@ -124,6 +156,15 @@ class Control:
             "messages": [shown(message, world) for message in world.transcript(after)],
         }
 
+    # -- the world as a file
+
+    def _save(self, _request: Request) -> Any:
+        return self._sandbox.world.to_file()
+
+    def _load(self, request: Request) -> Any:
+        self._sandbox.replace_world(_body(request))
+        return {}
+
 
 def _body(request: Request) -> bytes:
     body = request.content.read() if request.content is not None else b""
@@ -131,13 +172,20 @@ def _body(request: Request) -> bytes:
     return body
 
 
-def _params(request: Request) -> Params:
-    return Params(_body(request))
-
-
 def _number(request: Request, name: str, default: int) -> int:
     values = request.args.get(name.encode(), [])
     text = values[-1].decode("ascii", "replace") if values else str(default)
-    if not text.isdecimal() or len(text) > 18:
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise BadRequest(f"{name}: expected a number")
     return int(text)
+
+
+def _last_seen(request: Request) -> int:
+    """Where a stream goes on: ``Last-Event-ID`` of a client that comes back, else ``after``."""
+    for value in request.requestHeaders.getRawHeaders("last-event-id", []):
+        if value.isascii() and value.isdigit() and len(value) <= 18:
+            return int(value)
+    try:
+        return _number(request, "after", 0)
+    except BadRequest:
+        return 0

@@ -1,0 +1,128 @@
+"""Who is there, friends, requests and pokes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lgtwist.onebot.errors import BadRequest
+from lgtwist.sandbox import deeds
+from lgtwist.sandbox.actions.table import action
+from lgtwist.sandbox.model import Request
+from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.world import Failed, World, denied
+
+
+@action
+def get_login_info(world: World, _params: Params, _now: int) -> Any:
+    """Who the account is."""
+    return {"user_id": world.self_id, "nickname": world.people[world.self_id].nickname}
+
+
+@action
+def get_stranger_info(world: World, params: Params, _now: int) -> Any:
+    """Somebody, friend or not."""
+    params.boolean("no_cache", False)
+    person = world.person(params.integer("user_id"))
+    return {
+        "user_id": person.user_id,
+        "nickname": person.nickname,
+        "sex": person.sex,
+        "age": person.age,
+    }
+
+
+@action
+def get_friend_list(world: World, _params: Params, _now: int) -> Any:
+    """The account's friends."""
+    return [
+        {"user_id": p.user_id, "nickname": p.nickname, "remark": p.remark or p.nickname}
+        for p in world.people.values()
+        if p.friend
+    ]
+
+
+@action
+def delete_friend(world: World, params: Params, _now: int) -> Any:
+    """Be friends no more."""
+    name = "user_id" if params.has("user_id") or not params.has("friend_id") else "friend_id"
+    person = world.person(params.integer(name))
+    if not person.friend:
+        raise Failed(f"{person.user_id} is no friend")
+    person.friend, person.remark = False, ""
+    world.put(person)
+
+
+@action
+def send_like(world: World, params: Params, _now: int) -> Any:
+    """Like a friend, up to ten times."""
+    person = world.person(params.integer("user_id"))
+    times = params.integer("times", 1)
+    if not 1 <= times <= 10:
+        raise BadRequest("params.times: expected 1 to 10")
+    if not person.friend:
+        raise denied(f"{person.user_id} is no friend")
+    person.likes += times
+    world.put(person)
+
+
+# -- requests
+
+
+def _request(world: World, params: Params, kind: str) -> Request:
+    request = world.requests.get(params.text("flag"))
+    if request is None or request.request_type != kind:
+        raise Failed(f"there is no request {params.text('flag')[:100]}")
+    return request
+
+
+@action
+def set_friend_add_request(world: World, params: Params, now: int) -> Any:
+    """Answer somebody who wants to be a friend."""
+    request = _request(world, params, "friend")
+    approve, remark = params.boolean("approve", True), params.text("remark", "")
+    world.remove(request)
+    if approve:
+        deeds.befriend(world, world.person(request.user_id), remark, now)
+
+
+@action
+def set_group_add_request(world: World, params: Params, now: int) -> Any:
+    """Answer somebody who wants to join a group, or who invites the account into one."""
+    request = _request(world, params, "group")
+    sub_type = params.text("sub_type" if params.has("sub_type") else "type", request.sub_type)
+    if sub_type != request.sub_type:
+        raise BadRequest(f'params.sub_type: the request is of type "{request.sub_type}"')
+    approve = params.boolean("approve", True)
+    params.text("reason", "")
+    group = world.groups.get(request.group_id or 0)
+    if group is None:
+        raise Failed(f"there is no group {request.group_id}")
+    if approve and request.sub_type == "add":
+        deeds.may_rule(world, group, world.self_id)
+        world.remove(request)
+        deeds.join(world, group, request.user_id, world.self_id, "approve", now)
+        return
+    world.remove(request)
+    if approve:
+        deeds.join(world, group, world.self_id, request.user_id, "invite", now)
+
+
+# -- pokes
+
+
+@action
+def friend_poke(world: World, params: Params, now: int) -> Any:
+    """Poke a person."""
+    deeds.poke(world, world.self_id, params.integer("user_id"), now)
+
+
+@action
+def group_poke(world: World, params: Params, now: int) -> Any:
+    """Poke somebody in a group."""
+    deeds.poke(world, world.self_id, params.integer("user_id"), now, params.integer("group_id"))
+
+
+@action
+def send_poke(world: World, params: Params, now: int) -> Any:
+    """Poke somebody, in a group where one is given."""
+    deeds.poke(world, world.self_id, params.integer("user_id"), now, params.optional_integer("group_id"))
