@@ -22,12 +22,14 @@ from lgtwist.config_values import (
     count,
     duration,
     endpoint,
+    host,
     origin,
     size,
     text,
     token,
 )
 from lgtwist.listening import is_public
+from lgtwist.onebot.message import MessageFormat
 
 _Value = TypeVar("_Value")
 
@@ -49,6 +51,8 @@ class AccountConfig:
 
     self_id: int
     type: str = "sandbox"
+    world: str | None = None
+    media_hosts: tuple[str, ...] = ()
 
 
 @frozen
@@ -58,6 +62,7 @@ class BotConfig:
     name: str
     access_token: str | None = field(default=None, repr=False)
     accounts: tuple[int, ...] | None = None
+    message_format: MessageFormat = MessageFormat.AS_IS
 
 
 def _limit(reader: Callable[[Any], Any], default: str | int, note: str) -> Any:
@@ -119,7 +124,7 @@ class Config:
 _LATER_ACCOUNT_TYPES = ("forward-websocket", "reverse-websocket", "http", "milky")
 _LATER_CONNECTIONS = ("reverse-websocket", "http-post")
 _LATER_ACCOUNT_KEYS = (
-    "world", "media_hosts", "dialect", "url", "access_token", "access_token_file", "ca_file",
+    "dialect", "url", "access_token", "access_token_file", "ca_file",
     "reconnect", "secret", "secret_file",
 )  # fmt: skip
 _LATER_BOT_KEYS = (
@@ -179,6 +184,8 @@ def _accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ..
     for section in root.sections("accounts"):
         kind = section.take("type", choice(("sandbox",), _LATER_ACCOUNT_TYPES), "sandbox")
         self_id = section.take("self_id", boolean_free_integer(1, 2**63 - 1))
+        world = section.take("world", text) if section.has("world") else None
+        hosts = section.take_list("media_hosts", host, ())
         for key in _LATER_ACCOUNT_KEYS:
             section.later(key)
         section.finish()
@@ -189,7 +196,7 @@ def _accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ..
                 Problem(section.at("self_id"), f"{self_id} is already the number of {seen[self_id]}")
             )
         seen.setdefault(self_id, section.path)
-        accounts.append(AccountConfig(self_id, kind))
+        accounts.append(AccountConfig(self_id, kind, world, hosts))
     if not accounts and not problems:
         problems.append(Problem("accounts", "expected at least one [[accounts]]"))
     return tuple(accounts)
@@ -210,7 +217,7 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
         name = section.take("name", text)
         section.take("connection", choice(("forward-websocket",), _LATER_CONNECTIONS), "forward-websocket")
         section.take("delivery", choice(("live",), ("at-least-once",)), "live")
-        section.take("message_format", choice(("as-is",), ("array", "string")), "as-is")
+        form = section.take("message_format", choice(("as-is", "array", "string")), "as-is")
         access_token = section.take_secret("access_token", token)
         accounts = None
         if section.has("accounts"):
@@ -236,7 +243,7 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
             sentence = f"{same}; the token is what tells bots apart on the port"
             problems.append(Problem(section.at("access_token"), sentence))
         tokens.setdefault(access_token, section.path)
-        bots.append(BotConfig(name or "", access_token, accounts))
+        bots.append(BotConfig(name or "", access_token, accounts, MessageFormat(form or "as-is")))
     if not bots and not problems:
         problems.append(Problem("bots", "expected at least one [[bots]], or none of this key"))
     return tuple(bots)

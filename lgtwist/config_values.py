@@ -185,8 +185,8 @@ def token(value: Any) -> str:
     """A secret that a header can carry (RFC 9110, 5.5). It is never shown."""
     if not isinstance(value, str) or not value:
         raise Unreadable("expected a string that is not empty")
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise Unreadable("expected printable ASCII without spaces around it")
+    if not value.isprintable() or value != value.strip():
+        raise Unreadable("expected printable characters without spaces around them")
     return value
 
 
@@ -275,6 +275,16 @@ def origin(value: Any) -> str:
     ):
         raise Unreadable('expected an origin such as "https://example.org"')
     return str(value)
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+def host(value: Any) -> str:
+    """A host's name or address, with or without a port; never a whole URL."""
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise Unreadable('expected a host such as "media.example.org" or "127.0.0.1:8000"')
+    return value
 
 
 def endpoint(value: Any) -> str:

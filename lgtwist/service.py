@@ -17,18 +17,22 @@ from typing import Any
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist import __version__
 from lgtwist.bots.forward_websocket import ForwardSession, Role
-from lgtwist.config import Config
+from lgtwist.bots.http_api import HttpApi
+from lgtwist.config import AccountConfig, Config
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
 from lgtwist.listening import CannotListen, Ports, is_public, url
 from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.sandbox.control import Control
+from lgtwist.sandbox.fetching import Fetcher
+from lgtwist.sandbox.media import Media
 from lgtwist.sandbox.store import StoreError
 from lgtwist.tasks import survive
 from lgtwist.web.channel import PortSite
@@ -66,12 +70,12 @@ class LgtwistService(MultiService):
         ]
         self.hub = Hub(
             accounts,
-            [Bot(b.name, b.access_token, b.accounts, limits.calls) for b in config.bots],
+            [Bot(b.name, b.access_token, b.accounts, limits.calls, b.message_format) for b in config.bots],
             reactor,
         )
         self.sandboxes = [
-            SandboxAccount(account, self._data_dir / f"sandbox-{account.self_id}.sqlite", wall_clock)
-            for account in accounts
+            self._sandbox(account, settings, reactor)
+            for account, settings in zip(accounts, config.accounts, strict=True)
         ]
         self.factory = ConnectionFactory(
             WireLimits(
@@ -100,13 +104,34 @@ class LgtwistService(MultiService):
             any(is_public(e) for e in config.server.endpoints),
         )
         controls = {s.account.self_id: Control(s) for s in self.sandboxes}
-        door = FrontDoor(self.hub, self.gate, access, self._upgrade, controls)
+        door = FrontDoor(
+            self.hub, self.gate, access, self._upgrade, HttpApi(config.server.allowed_origins), controls
+        )
         self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor)
         self.ports = Ports(reactor, config.server.endpoints)
         self._sweeping = TimerService(
             self.factory.limits.sweep_interval, survive("liveness", self.factory.sweep)
         )
         self._sweeping.clock = reactor
+
+    def _sandbox(self, account: Account, settings: AccountConfig, reactor: Any) -> SandboxAccount:
+        path = f"sandbox-{account.self_id}"
+        limit = self.config.limits.max_message
+        media = Media(
+            self._data_dir / f"{path}-media",
+            self._data_dir,
+            limit,
+            Fetcher(reactor, settings.media_hosts, limit).fetch,
+            lambda: f"{self._http_url()}/sandbox/{account.self_id}",
+            deferToThread,
+        )
+        world_file = None if settings.world is None else Path(settings.world)
+        store = self._data_dir / f"{path}.sqlite"
+        return SandboxAccount(account, store, media, self._wall_clock, world_file)
+
+    def _http_url(self) -> str:
+        urls = self.ports.urls() or [url(e) for e in self.config.server.endpoints]
+        return urls[0].replace("ws", "http", 1)
 
     def _upgrade(
         self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config import Config, Limits, parse
 from lgtwist.listening import is_public, url
+from lgtwist.onebot.message import MessageFormat
 from tests.integration.running import ROOT
 from tests.rounds import quick
 
@@ -47,13 +48,15 @@ class ConfigTests(SynchronousTestCase):
             [[accounts]]
             type = "sandbox"
             self_id = 2
+            world = "world.json"
+            media_hosts = ["media.example.org", "127.0.0.1:8000", "[::1]:80"]
             [[bots]]
             name = "a"
             access_token = "ta"
             accounts = [2]
             connection = "forward-websocket"
             delivery = "live"
-            message_format = "as-is"
+            message_format = "array"
             [[bots]]
             name = "b"
             [limits]
@@ -66,6 +69,8 @@ class ConfigTests(SynchronousTestCase):
         )
         self.assertEqual([a.self_id for a in config.accounts], [1, 2])
         self.assertEqual([(b.name, b.access_token, b.accounts) for b in config.bots][0], ("a", "ta", (2,)))
+        self.assertEqual(config.bots[0].message_format, MessageFormat.ARRAY)
+        self.assertEqual(config.accounts[1].world, "world.json")
         limits = config.limits
         self.assertEqual(
             (limits.max_message, limits.close_timeout, limits.ping_timeout), (1 << 20, 0.5, 120.0)
@@ -92,11 +97,14 @@ class ConfigTests(SynchronousTestCase):
             self_id = 2
             [[accounts]]
             self_id = 2
+            world = 5
+            media_hosts = ["http://x/"]
             [[bots]]
+            message_format = "xml"
             accounts = [3]
             [[bots]]
             name = "x"
-            access_token = "a b\\u00e9"
+            access_token = "a b\\u0007"
             [[bots]]
             name = "x"
             access_token = ""
@@ -112,7 +120,9 @@ class ConfigTests(SynchronousTestCase):
             {
                 "data_dir", "colour", "server.endpoint", "server.endpoints[0]", "server.endpoints[1]",
                 "server.endpoints[2]", "server.allowed_origins[0]", "accounts[0].self_id", "accounts[1].type",
-                "accounts[2].self_id", "bots[0].name", "bots[0].accounts[0]", "bots[1].access_token",
+                "accounts[2].self_id", "accounts[2].world", "accounts[2].media_hosts[0]",
+                "bots[0].message_format",
+                "bots[0].name", "bots[0].accounts[0]", "bots[1].access_token",
                 "bots[2].name", "bots[2].access_token", "limits.max_message", "limits.ping_interval",
                 "limits.close_timeout", "limits.connections",
             },
@@ -143,7 +153,6 @@ class ConfigTests(SynchronousTestCase):
             name = "b"
             connection = "http-post"
             delivery = "at-least-once"
-            message_format = "array"
             url = "http://x"
             secret = "s"
             [bots.replay]
@@ -154,7 +163,7 @@ class ConfigTests(SynchronousTestCase):
             deny = ["x"]
             """
         )
-        self.assertEqual(len(found), 12)
+        self.assertEqual(len(found), 11)
         for path, sentence in found.items():
             self.assertIn("not available yet", sentence, path)
 

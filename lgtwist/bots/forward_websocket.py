@@ -78,7 +78,7 @@ class ForwardSession:
         if self._role is Role.API:
             return
         self._factory.send(connection, self._account.lifecycle())
-        self._account.subscribe(self)
+        self._account.subscribe(self, self._bot.message_format)
         if self._heartbeat_interval:
             self._beat_at = self._account.clock.seconds()
             self._schedule_beat()

@@ -28,6 +28,17 @@ class BotPath:
 
 
 @frozen
+class ActionPath:
+    """An action over HTTP.
+
+    :ivar self_id: the account; None for the bot's default.
+    """
+
+    self_id: int | None
+    action: str
+
+
+@frozen
 class SandboxPath:
     """The control of a sandbox account; ``rest`` is the path below it."""
 
@@ -45,7 +56,7 @@ class NoPath:
     """Leads nowhere."""
 
 
-Route = BotPath | SandboxPath | ImplementationPath | NoPath
+Route = BotPath | ActionPath | SandboxPath | ImplementationPath | NoPath
 
 
 def _account_number(segment: str) -> int | None:
@@ -69,6 +80,6 @@ def route(path: bytes) -> Route:
     self_id = _account_number(segments[0])
     role = segments[0] if self_id is None else "".join(segments[1:])
     empty = "" in segments[1:] or text.startswith("//")
-    if len(segments) > (1 if self_id is None else 2) or role not in _ROLES or empty:
+    if len(segments) > (1 if self_id is None else 2) or empty:
         return NoPath()
-    return BotPath(self_id, role)
+    return BotPath(self_id, role) if role in _ROLES else ActionPath(self_id, role)

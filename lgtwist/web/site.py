@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import frozen
 from twisted.internet.interfaces import ISSLTransport
@@ -17,15 +17,34 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
 from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
 from lgtwist.web.gate import Gate
-from lgtwist.web.routes import BotPath, ImplementationPath, SandboxPath, route
+from lgtwist.web.routes import ActionPath, BotPath, ImplementationPath, SandboxPath, route
 from lgtwist.web.strangers import why_stranger
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 
 #: Makes a WebSocket of the request: bot, account, role (``""``, ``"api"``, ``"event"``), and what to
 #: call when it is over.
 Upgrade = Callable[[Request, Bot, Account, str, Callable[[], None]], None]
-#: Answers a request below ``/sandbox/{self_id}/``; gets the rest of the path.
-Control = Callable[[Request, tuple[str, ...]], None]
+
+
+class Actions(Protocol):
+    """Answers actions over HTTP."""
+
+    def preflight(self, request: Request) -> None:
+        """Answer an OPTIONS request."""
+
+    def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
+        """Do an action for a bot, and answer."""
+
+
+class Control(Protocol):
+    """Answers the requests below ``/sandbox/{self_id}/``."""
+
+    def __call__(self, request: Request, path: tuple[str, ...]) -> None:
+        """Answer a request that was let in; ``path`` is the rest of its path."""
+
+    def media(self, request: Request, name: str) -> None:
+        """Answer anybody's request for a kept file."""
+
 
 _RETRY = (("Retry-After", "3"),)
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
@@ -57,6 +76,7 @@ class FrontDoor(Resource):
         gate: Gate,
         access: Access,
         upgrade: Upgrade,
+        actions: Actions,
         controls: Mapping[int, Control],
     ) -> None:
         super().__init__()
@@ -64,6 +84,7 @@ class FrontDoor(Resource):
         self._gate = gate
         self._access = access
         self._upgrade = upgrade
+        self._actions = actions
         self._controls = controls
         self._warned: set[str] = set()
 
@@ -86,6 +107,8 @@ class FrontDoor(Resource):
         upgrade = asks_for_upgrade(request)
         if isinstance(where, BotPath):
             self._bot_path(request, where, upgrade)
+        elif isinstance(where, ActionPath) and not upgrade:
+            self._action_path(request, where)
         elif isinstance(where, SandboxPath):
             self._sandbox_path(request, where)
         elif isinstance(where, ImplementationPath):
@@ -104,7 +127,7 @@ class FrontDoor(Resource):
         if not upgrade:
             self._plain(request, where)
             return
-        bot = self._who(request, [(bot, bot.access_token) for bot in self._hub.bots])
+        bot = self._bot(request)
         if bot is None:
             return
         account = self._account(request, bot, where.self_id)
@@ -120,6 +143,21 @@ class FrontDoor(Resource):
         channel: Any = request.channel
         channel.site.channels.discard(channel)
         self._upgrade(request, bot, account, where.role, channel.leave)
+
+    def _action_path(self, request: Request, where: ActionPath) -> None:
+        if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token
+            self._actions.preflight(request)
+            return
+        bot = self._bot(request)
+        if bot is None:
+            return
+        account = self._account(request, bot, where.self_id)
+        if account is not None:
+            self._actions.perform(request, bot, account, where.action)
+
+    def _bot(self, request: Request) -> Bot | None:
+        bot: Bot | None = self._who(request, [(bot, bot.access_token) for bot in self._hub.bots])
+        return bot
 
     def _plain(self, request: Request, where: BotPath) -> None:
         """A request that is not for a WebSocket, on a path that is."""
@@ -148,6 +186,13 @@ class FrontDoor(Resource):
     # -- the sandbox's control
 
     def _sandbox_path(self, request: Request, where: SandboxPath) -> None:
+        if len(where.rest) == 2 and where.rest[0] == "media":  # its unguessable name is the key
+            control = self._controls.get(where.self_id)
+            if control is None:
+                say(request, 404, "there is no such file")
+            else:
+                control.media(request, where.rest[1])
+            return
         if self._access.admin_token is None and self._access.public:
             say(request, 403, "set admin_token in [server] to use this from a public address")
             return

@@ -183,7 +183,7 @@ class Saying(ControlTestCase):
                 (1, ALICE, False, "private", "one"),
                 (2, 10001, True, "private", "two"),
                 (3, BOB, False, "group", "three"),
-                (4, 10001, True, "group", "[face]"),
+                (4, 10001, True, "group", "[CQ:face,id=1]"),
             ],
         )
         self.assertEqual([m.get("peer_id") for m in lines], [ALICE, ALICE, None, None])
@@ -208,7 +208,7 @@ class Saying(ControlTestCase):
         self.assertEqual([p["nickname"] for p in world["people"]], ["lgtwist", "Alice", "Bob", "Carol"])
         (group,) = world["groups"]
         self.assertEqual((group["group_id"], group["group_name"]), (GROUP, "Playground"))
-        self.assertEqual(set(group["members"]), {"10001", "20001", "20002", "20003"})
+        self.assertEqual({m["user_id"] for m in group["members"]}, {10001, 20001, 20002, 20003})
         self.assertEqual((world["requests"], world["last_message_id"]), ([], 0))
 
     def test_kept(self) -> None:

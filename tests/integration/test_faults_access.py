@@ -35,7 +35,7 @@ class Tokens(FaultTestCase):
     toml = (
         '[[accounts]]\nself_id = 10001\n[[accounts]]\nself_id = 10002\n'
         '[[bots]]\nname = "one"\naccess_token = "t0ken-One"\naccounts = [10001]\n'
-        '[[bots]]\nname = "two"\naccess_token = "tökén &+%/two"\n' + quiet()
+        '[[bots]]\nname = "two"\naccess_token = "s3cond &+%/two"\n' + quiet()
     )  # fmt: skip
     PATHS = ("/", "/api", "/event", "/api/", "/event/", "/10001", "/10001/", "/10001/api", "/10001/event")
     ONE = {"Authorization": "Bearer t0ken-One"}
@@ -109,21 +109,20 @@ class Tokens(FaultTestCase):
         self.assert_refused(401, "/?access_token")
         self.assert_refused(401, "/?access_token=", {"Authorization": "Bearer "})
         wrong = (
-            "t0ken-on", "t0ken-Onee", "T0KEN-ONE", "t0ken-One,t0ken-One", "null", "None", "*", "t0ken-One t0ken-One",
-            "\x00", "Bearer", "x" * 5000,
+            "t0ken-on", "t0ken-Onee", "T0KEN-ONE", "t0ken-One,t0ken-One", "null", "None", "*",
+            "t0ken-One t0ken-One", "Bearer", "x" * 5000,
         )  # fmt: skip
         for token in wrong:
-            if token != "\x00":
-                self.assert_refused(403, headers={"Authorization": f"Bearer {token}"})
+            self.assert_refused(403, headers={"Authorization": f"Bearer {token}"})
         self.assert_refused(403, "/?access_token=%00")
         self.assert_refused(403, "/?access_token=t0ken-One%00")
         self.assert_refused(403, "/", {"Authorization": "Basic dDBrZW4tT25l"})
-        for secret in ("t0ken-One", "tökén", "wrong", "dDBrZW4tT25l"):
+        for secret in ("t0ken-One", "s3cond", "wrong", "dDBrZW4tT25l"):
             self.assertNotIn(secret, self.new_log())
         self.assert_admitted(headers=self.ONE)
 
     def test_L33_every_way_to_show_a_token(self) -> None:
-        """``Bearer``, ``Token``, bare or in the query, in any case of the scheme: either being right is enough."""
+        """``Bearer``, ``Token``, bare or in the query, in any case: either being right is enough."""
         for shown in ("Bearer t0ken-One", "bearer t0ken-One", "BEARER  t0ken-One ", "Token t0ken-One",
                       "token t0ken-One", "t0ken-One"):  # fmt: skip
             self.assert_admitted(headers={"Authorization": shown})
@@ -133,11 +132,11 @@ class Tokens(FaultTestCase):
         self.assert_admitted("/?access_token=t0ken-One", {"Authorization": "Basic abcd"})
         self.assert_admitted("/?access_token=wrong", self.ONE)
         self.assert_admitted("/?access_token=wrong&access_token=t0ken-One")
-        self.assert_admitted("/10002?access_token=t%C3%B6k%C3%A9n+%26%2B%25%2Ftwo")
+        self.assert_admitted("/10002?access_token=s3cond+%26%2B%25%2Ftwo")
 
     def test_accounts_of_a_bot(self) -> None:
-        """A bot's token opens its accounts and no other; an unknown account is 404, once the token is right."""
-        two = "access_token=t%C3%B6k%C3%A9n+%26%2B%25%2Ftwo"
+        """A bot's token opens its accounts and no other; with a right one, 404 where there is none."""
+        two = "access_token=s3cond+%26%2B%25%2Ftwo"
         for tail in ("", "/", "/api", "/event"):
             self.assert_refused(403, f"/10002{tail}", self.ONE)
             self.assert_refused(404, f"/10003{tail}", self.ONE)
@@ -162,7 +161,7 @@ class Tokens(FaultTestCase):
             self.assert_admitted(headers={**self.ONE, **headers})
 
     def test_not_found(self) -> None:
-        """Paths that lead nowhere are 404 or told what they are, whoever asks; the log helps who went astray."""
+        """Paths that lead nowhere are 404; the log helps a bot at an implementation's door."""
         for path in (
             "/x",
             "/apis",
@@ -204,7 +203,7 @@ class WithoutToken(FaultTestCase):
         return 101
 
     def test_L31_api_gets_no_events(self) -> None:
-        """``/api`` never gets a lifecycle, heartbeat or event; ``/event`` takes no actions; ``/`` does both."""
+        """``/api`` never gets a lifecycle, heartbeat or event, ``/event`` never an answer, ``/`` both."""
         paths = ("/api", "/api/", "/api?access_token=", "/10001/api", "/10001/api/")
         apis = [self.dial(path) for path in paths]
         events = [self.bot(path) for path in ("/event", "/event/", "/10001/event")]
@@ -446,22 +445,19 @@ class Heartbeats(FaultTestCase):
 
     def test_L37_lifecycle_is_first(self) -> None:
         """In a storm of events and heartbeats the first frame of every newcomer is its lifecycle."""
-        with (
-            Stream(self.service, pause=0.0, burst=50) as first,
-            Stream(self.service, pause=0.0, burst=50, who=1),
-        ):
+        with Stream(self.service, burst=10) as first, Stream(self.service, burst=10, who=1):
             began, before = time.monotonic(), first.published
-            for turn in range(5 * ROUNDS):
-                bots = [RawClient(self.service, ("/", "/event", "/10001")[n % 3]) for n in range(100)]
+            for _ in range(8 * ROUNDS):
+                bots = [RawClient(self.service, ("/", "/event", "/10001")[n % 3]) for n in range(40)]
                 for bot in bots:
                     frame = bot.message()
-                    self.assertEqual(frame.get("meta_event_type"), "lifecycle", turn)
+                    self.assertEqual(frame.get("meta_event_type"), "lifecycle")
                     self.assertEqual((frame["sub_type"], frame["self_id"]), ("connect", 10001))
                     again = bot.message()
                     self.assertNotEqual(again.get("meta_event_type"), "lifecycle")
                     bot.reset()
             rate = (first.published - before) / (time.monotonic() - began)
-        self.assertGreater(rate, 50, "there was no storm")
+        self.assertGreater(rate, 100, "there was no storm")
         self.assert_unharmed()
 
 
@@ -491,9 +487,9 @@ class BadInterval(SynchronousTestCase):
         file = folder / "lgtwist.toml"
         for bad in ('"-1s"', '"1"', "5", '"x"', "true", '"0.001ms"'):
             file.write_text(f"[limits]\nheartbeat_interval = {bad}\n")
+            twistd = "from twisted.scripts.twistd import run; run()"
             run = subprocess.run(
-                [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-                + ["lgtwist", "--check", "--config", str(file)],
+                [sys.executable, "-c", twistd, "lgtwist", "--check", "--config", str(file)],
                 cwd=folder,
                 env={"PYTHONPATH": str(ROOT), "PATH": ""},
                 capture_output=True,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.web.routes import BotPath, ImplementationPath, NoPath, SandboxPath, route
+from lgtwist.web.routes import ActionPath, BotPath, ImplementationPath, NoPath, SandboxPath, route
 from tests.rounds import quick
 
 
@@ -29,15 +29,23 @@ class RouteTests(SynchronousTestCase):
             "/sandbox/10001/": SandboxPath(10001, ("",)),
             "/sandbox/10001/say": SandboxPath(10001, ("say",)),
             "/sandbox/x/say": NoPath(),
-            "/sandbox": NoPath(),
-            "/Api": NoPath(),
+            "/sandbox": ActionPath(None, "sandbox"),
+            "/Api": ActionPath(None, "Api"),
+            "/send_msg": ActionPath(None, "send_msg"),
+            "/send_msg/": ActionPath(None, "send_msg"),
+            "/10001/send_msg_async/": ActionPath(10001, "send_msg_async"),
+            "/.handle_quick_operation": ActionPath(None, ".handle_quick_operation"),
+            "/send%5fmsg": ActionPath(None, "send_msg"),
             "/api/event": NoPath(),
             "//": NoPath(),
             "//api": NoPath(),
             "/10001//": NoPath(),
-            "/-1": NoPath(),
-            "/٣": NoPath(),
-            "/99999999999999999999": NoPath(),
+            "/-1": ActionPath(None, "-1"),
+            "/٣": ActionPath(None, "٣"),
+            "/99999999999999999999": ActionPath(None, "99999999999999999999"),
+            "/a/b": NoPath(),
+            "/a//": NoPath(),
+            "/10001/a/b": NoPath(),
             "/10001/api/x": NoPath(),
             "": NoPath(),
             "*": NoPath(),

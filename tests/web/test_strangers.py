@@ -28,8 +28,10 @@ class StrangerTests(SynchronousTestCase):
         ):
             self.assertTrue(self.allowed(host=host), host)
         for host in (
-            "", "example.org", "localhost.example.org", "notlocalhost", "127.0.0.1.example.org", "10.0.0.1",
-            "host.docker.internal:8081", "0.0.0.0", "[::]", "127.0.0.1:x", "192.168.1.1", "2130706433", "127.1",
+            "", "example.org", "localhost.example.org", "notlocalhost", "127.0.0.1.example.org",
+            "10.0.0.1", "host.docker.internal:8081", "0.0.0.0", "[::]", "127.0.0.1:x", "192.168.1.1",
+            "2130706433",
+            "127.1",
         ):  # fmt: skip
             self.assertFalse(self.allowed(host=host), host)
         self.assertFalse(self.allowed())

@@ -1,0 +1,139 @@
+"""The HTTP API: a bot asks by GET or POST (OneBot 11, ``communication/http.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from twisted.web.server import Request
+
+from lgtwist.answers import say, say_raw
+from lgtwist.hub.account import Account
+from lgtwist.hub.bot import Ask, Bot
+from lgtwist.onebot import action as responses
+from lgtwist.onebot import rawjson
+from lgtwist.onebot.action import ActionRequest, read_outcome
+from lgtwist.onebot.errors import BadRequest
+
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_ALLOWED = (("Allow", "GET, POST"),)
+
+
+class UnsupportedType(Exception):
+    """The body is of a kind that nobody here reads; the argument says which are read."""
+
+
+class HttpApi:
+    """Answers actions over HTTP; every request gets an answer, whatever is in it.
+
+    :param allowed_origins: the browser origins that are told that they may read the answers (CORS).
+    """
+
+    def __init__(self, allowed_origins: Collection[str] = ()) -> None:
+        self._allowed_origins = frozenset(allowed_origins)
+
+    def preflight(self, request: Request) -> None:
+        """Answer an OPTIONS request: yes to allowed origins, else that there is only GET and POST."""
+        if not self._allow_origin(request):
+            say(request, 405, "only GET and POST", _ALLOWED)
+            return
+        headers = (
+            ("Access-Control-Allow-Methods", "GET, POST"),
+            ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
+            ("Access-Control-Max-Age", "600"),
+        )
+        say_raw(request, 204, "text/plain", b"", headers)
+
+    def _allow_origin(self, request: Request) -> bool:
+        origins = request.requestHeaders.getRawHeaders("origin", [])
+        if len(origins) != 1 or origins[0] not in self._allowed_origins:
+            return False
+        request.responseHeaders.setRawHeaders("Access-Control-Allow-Origin", origins)
+        request.responseHeaders.setRawHeaders("Vary", ["Origin"])
+        return True
+
+    def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
+        """Do ``action`` for ``bot``, and answer when it has ended. A client that goes away cancels it."""
+        if request.method not in (b"GET", b"POST"):
+            say(request, 405, "only GET and POST", _ALLOWED)
+            return
+        self._allow_origin(request)
+        try:
+            params = _query(request) if request.method == b"GET" else _body(request)
+        except UnsupportedType as error:
+            say(request, 406, str(error))
+            return
+        except BadRequest as error:
+            bot.counters.bad_requests += 1
+            say_raw(request, 400, _JSON, responses.failure(error))
+            return
+        asks: set[Ask] = set()
+
+        def gone(_reason: object) -> None:
+            for ask in tuple(asks):
+                ask.cancel()
+
+        request.notifyFinish().addErrback(gone)
+        bot.perform(account, ActionRequest(action, params, None), lambda r: _answer(request, r), asks)
+
+
+def _answer(request: Request, response: bytes) -> None:
+    unknown = b"404" in response and read_outcome(response).retcode == 1404
+    say_raw(request, 404 if unknown else 200, _JSON, response)
+
+
+def _query(request: Request) -> bytes:
+    _path, _mark, query = request.uri.partition(b"?")
+    return _pairs(query, besides="access_token")
+
+
+def _pairs(text: bytes, besides: str = "") -> bytes:
+    """Urlencoded pairs as a JSON object of strings; of equal names the last counts.
+
+    :raises BadRequest: if they are not UTF-8, or too many.
+    """
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError:
+        raise BadRequest("the parameters are not urlencoded UTF-8, or more than 1000") from None
+    return msgspec.json.encode({name: value for name, value in pairs if name != besides})
+
+
+def _body(request: Request) -> bytes:
+    """The parameters of a POST, as one JSON object.
+
+    :raises UnsupportedType: if its content type is not known.
+    :raises BadRequest: if it cannot be read as that type.
+    """
+    content: Any = request.content
+    body: bytes = content.read() if content is not None else b""
+    types = request.requestHeaders.getRawHeaders("content-type", [])
+    if not types and not body:
+        return b"{}"
+    kind, _mark, options = (types[-1] if types else "").lower().partition(";")
+    charset = options.partition("charset=")[2].strip(' "')
+    if kind.strip() not in (_JSON, _FORM) or charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedType(f"Content-Type must be {_JSON} or {_FORM}, in UTF-8")
+    if kind.strip() == _FORM:
+        return _pairs(body.strip())
+    return _json_object(body)
+
+
+def _json_object(body: bytes) -> bytes:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise BadRequest("the body is not UTF-8") from None
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except rawjson.UNREADABLE:
+        try:
+            rawjson.members(text)
+        except RecursionError:
+            raise BadRequest("the body is nested too deeply") from None
+        except rawjson.UNREADABLE as error:
+            raise BadRequest(f"the body must be a JSON object: {error}") from None
+    return body.strip()
