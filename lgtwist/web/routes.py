@@ -64,7 +64,12 @@ def _account_number(segment: str) -> int | None:
 
 
 def route(path: bytes) -> Route:
-    """Where a request's path, without its query, leads. A trailing slash makes no difference."""
+    """Where a request's path, without its query, leads. A trailing slash makes no difference.
+
+    The absolute form, with scheme and host in front, is taken too (RFC 9112, 3.2.2).
+    """
+    if path[:7].lower() in (b"http://", b"https:/"):
+        path = b"/" + path.partition(b"//")[2].partition(b"/")[2]
     try:
         text = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
