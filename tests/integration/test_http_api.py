@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -40,9 +41,7 @@ class HttpTests(SharedServiceTestCase):
         for turn in range(40 * ROUNDS):
             peer = self.service.connect()
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            peer.sendall(
-                f"GET /get_friend_msg_history?user_id={ALICE}&count=100 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-            )
+            peer.sendall(b"GET /get_friend_msg_history?user_id=20001 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             if turn % 2:
                 peer.recv(1000)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -60,10 +59,8 @@ class HttpTests(SharedServiceTestCase):
         self.assertEqual(self.service.http("/get_status")[0], 200)
         for peer in peers:
             peer.settimeout(PATIENCE)
-            try:
+            with contextlib.suppress(ConnectionError):
                 self.assertEqual(peer.recv(10), b"")
-            except ConnectionError:
-                pass
             peer.close()
         self.assertLess(time.monotonic() - began, 3.0)
 
