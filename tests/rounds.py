@@ -7,6 +7,8 @@ import os
 from hypothesis import HealthCheck, settings
 
 ROUNDS = max(1, int(os.environ.get("LGTWIST_TEST_ROUNDS", "1")))
+#: For tests over real sockets, where a round takes time: a few more, not as many.
+SOCKET_ROUNDS = 1 + ROUNDS // 10
 
 #: For property tests: ``@quick`` on top of ``@given``.
 quick = settings(

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.faulty import FaultTestCase, Stream, numbered, quiet, raw_exchange
 from tests.integration.rawclient import HandshakeRefused, RawClient, handshake, masked_frame
 from tests.integration.running import PATIENCE, ROOT
-from tests.rounds import ROUNDS
+from tests.rounds import SOCKET_ROUNDS
 
 SAY = {"action": "send_private_msg", "params": {"user_id": 20001, "message": "by a stranger"}, "echo": 1}
 GLUED = masked_frame(json.dumps(SAY).encode())
@@ -82,7 +82,7 @@ class Tokens(FaultTestCase):
             waiting.append((sock, cut))
         good = self.bot(headers=self.ONE)
         with Stream(self.service) as stream:
-            for _ in range(20 * ROUNDS):
+            for _ in range(20 * SOCKET_ROUNDS):
                 answer = raw_exchange(self.service, whole + GLUED)
                 self.assertTrue(answer.startswith(b"HTTP/1.1 403 "))
                 self.assertNotIn(b"post_type", answer)
@@ -447,7 +447,7 @@ class Heartbeats(FaultTestCase):
         """In a storm of events and heartbeats the first frame of every newcomer is its lifecycle."""
         with Stream(self.service, burst=10) as first, Stream(self.service, burst=10, who=1):
             began, before = time.monotonic(), first.published
-            for _ in range(8 * ROUNDS):
+            for _ in range(8 * SOCKET_ROUNDS):
                 bots = [RawClient(self.service, ("/", "/event", "/10001")[n % 3]) for n in range(40)]
                 for bot in bots:
                     frame = bot.message()

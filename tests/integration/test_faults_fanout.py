@@ -15,7 +15,7 @@ from statistics import median
 from tests.integration.faulty import LARGE, FaultTestCase, Injector, numbered, numbers, quiet
 from tests.integration.rawclient import RawClient
 from tests.integration.running import PATIENCE, wait_until
-from tests.rounds import ROUNDS
+from tests.rounds import SOCKET_ROUNDS
 
 
 class FanOut(FaultTestCase):
@@ -42,7 +42,7 @@ class FanOut(FaultTestCase):
     def test_L15_a_dead_bot_starves_nobody(self) -> None:
         """Of three bots the first is reset: the two others get every event, in order."""
         injector = self.injector()
-        for _ in range(5 * ROUNDS):
+        for _ in range(5 * SOCKET_ROUNDS):
             a, b, c = self.bot(), self.bot(), self.bot()
             a.reset()
             injector.publish(*(numbered(n) for n in range(100)))
@@ -84,7 +84,7 @@ class FanOut(FaultTestCase):
         stalled = self.stalled()
         other = self.bot()
         injector = self.injector()
-        total, size = 1500 * ROUNDS, 20_000
+        total, size = 1500 * SOCKET_ROUNDS, 20_000
         got: list[int] = []
         listening = threading.Thread(target=lambda: got.extend(numbers(other, lambda n: n == total - 1)))
         listening.start()
@@ -122,7 +122,7 @@ class FanOut(FaultTestCase):
         bot = self.stalled()
         other = self.bot()
         before = self.service.memory()
-        number = 150 * ROUNDS
+        number = 150 * SOCKET_ROUNDS
         asking = threading.Thread(
             target=lambda: [bot.call("get_msg", n, message_id=large) for n in range(number)], daemon=True
         )
@@ -157,7 +157,7 @@ class FanOut(FaultTestCase):
     def test_L20_order(self) -> None:
         """Ten thousand events from three sources reach every bot in one and the same order."""
         bots = [self.bot() for _ in range(3)]
-        each = 3400 * ROUNDS
+        each = 3400 * SOCKET_ROUNDS
         seen: list[list[tuple[int, int]]] = [[] for _ in bots]
 
         def listen(bot: RawClient, into: list[tuple[int, int]]) -> None:

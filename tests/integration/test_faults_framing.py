@@ -37,7 +37,7 @@ from tests.integration.rawclient import (
     masked_frame,
 )
 from tests.integration.running import PATIENCE, wait_until
-from tests.rounds import ROUNDS
+from tests.rounds import SOCKET_ROUNDS
 
 MIB = 1 << 20
 
@@ -494,10 +494,10 @@ class Json(FaultTestCase):
     def test_an_action_among_garbage(self) -> None:
         """Good actions between bad frames are each answered, in order, once."""
         bot = self.bot()
-        for number in range(200 * ROUNDS):
+        for number in range(200 * SOCKET_ROUNDS):
             bot.send((b"{", b"[]", b'{"action":0}', b"\x00")[number % 4])
             bot.call("get_login_info", number)
-        for number in range(200 * ROUNDS):
+        for number in range(200 * SOCKET_ROUNDS):
             self.assertEqual(bot.response()["retcode"], 1400)
             answer = bot.response()
             self.assertEqual((answer["retcode"], answer["echo"]), (0, number))

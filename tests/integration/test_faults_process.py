@@ -15,7 +15,7 @@ from itertools import pairwise
 from tests.integration.faulty import FaultTestCase, Stream, knock, numbered, numbers, quiet, reset
 from tests.integration.rawclient import TEXT, Ended, RawClient, masked_frame
 from tests.integration.running import PATIENCE, wait_until
-from tests.rounds import ROUNDS
+from tests.rounds import SOCKET_ROUNDS
 
 #: Seconds between what the service is made to write and the RST.
 DELAYS = (0.0, 0.001, 0.002, 0.005, 0.05)
@@ -31,7 +31,7 @@ class Vanishing(FaultTestCase):
         large = self.large_message()
         other = self.bot()
         baseline = self.files()
-        for turn in range(8 * ROUNDS):
+        for turn in range(8 * SOCKET_ROUNDS):
             for delay in DELAYS:
                 bot = RawClient(self.service, receive_buffer=4096)
                 # Small answers are on their way; large ones fill the buffers, so the write is never done.
@@ -64,7 +64,7 @@ class Vanishing(FaultTestCase):
 
         listening = threading.Thread(target=listen, daemon=True)
         listening.start()
-        for _ in range(2 * ROUNDS):
+        for _ in range(2 * SOCKET_ROUNDS):
             bots = [RawClient(self.service, receive_buffer=4096) for _ in range(100)]
             for bot in bots[::10]:  # these have full buffers: their beats wait, or are half written
                 for _ in range(12):
@@ -85,7 +85,7 @@ class Vanishing(FaultTestCase):
     def test_L02_lifecycle_to_a_dying_socket(self) -> None:
         """A bot that is gone before it has read the handshake's answer or its lifecycle harms nobody."""
         baseline = self.files()
-        for _ in range(20 * ROUNDS):
+        for _ in range(20 * SOCKET_ROUNDS):
             for delay in DELAYS:
                 sock = knock(self.service, glued=masked_frame(b'{"action":"get_status"}'))
                 time.sleep(delay)
@@ -104,7 +104,7 @@ class Vanishing(FaultTestCase):
                 target=lambda: got.extend(numbers(other, lambda n: bool(last) and n >= last[0])), daemon=True
             )
             listening.start()
-            for turn in range(12 * ROUNDS):
+            for turn in range(12 * SOCKET_ROUNDS):
                 for delay in DELAYS:
                     bot = RawClient(self.service, receive_buffer=4096)
                     if turn % 2:
@@ -140,7 +140,7 @@ class Vanishing(FaultTestCase):
         """Fifty actions amid a thousand events a second: every frame is whole, every echo comes once."""
         bot = self.bot()
         with Stream(self.service, pause=0.005, burst=10, size=200) as stream:
-            for round_ in range(5 * ROUNDS):
+            for round_ in range(5 * SOCKET_ROUNDS):
                 for number in range(50):
                     bot.call("get_group_member_list", f"{round_}.{number}", group_id=30001)
                     if number % 10 == 0:
@@ -148,7 +148,7 @@ class Vanishing(FaultTestCase):
             echoes: list[str] = []
             events: list[int] = []
             beats = 0
-            while len(echoes) < 250 * ROUNDS or not beats or len(events) < 100:
+            while len(echoes) < 250 * SOCKET_ROUNDS or not beats or len(events) < 100:
                 opcode, payload = bot.frame()
                 self.assertEqual(opcode, TEXT)
                 message = json.loads(payload)
@@ -161,7 +161,7 @@ class Vanishing(FaultTestCase):
                 else:
                     beats += 1
             self.assertGreater(stream.published, 0)
-        self.assertEqual(echoes, [f"{r}.{n}" for r in range(5 * ROUNDS) for n in range(50)])
+        self.assertEqual(echoes, [f"{r}.{n}" for r in range(5 * SOCKET_ROUNDS) for n in range(50)])
         self.assertEqual(events, list(range(events[0], events[0] + len(events))))
 
 
@@ -190,7 +190,7 @@ class Churn(FaultTestCase):
         stay = self.large_message()
         baseline = 0
         memory: list[int] = []
-        for _round in range(6 * ROUNDS):
+        for _round in range(6):
             began = time.monotonic()
             bots = [RawClient(self.service, ("/", "/event", "/api", "/10001/")[n % 4]) for n in range(500)]
             self.service.inject(numbered(_round))

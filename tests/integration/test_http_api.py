@@ -10,7 +10,7 @@ import time
 
 from tests.integration.running import PATIENCE, wait_until
 from tests.integration.shared import SharedServiceTestCase
-from tests.rounds import ROUNDS
+from tests.rounds import SOCKET_ROUNDS
 
 ALICE = 20001
 
@@ -38,7 +38,7 @@ class HttpTests(SharedServiceTestCase):
         for number in range(30):
             self.service.say(ALICE, "x" * 100_000 + str(number))
         before = self.service.open_files()
-        for turn in range(40 * ROUNDS):
+        for turn in range(40 * SOCKET_ROUNDS):
             peer = self.service.connect()
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             peer.sendall(b"GET /get_friend_msg_history?user_id=20001 HTTP/1.1\r\nHost: localhost\r\n\r\n")
