@@ -64,14 +64,16 @@ class Ask:
         """The asker is gone; the answer, if it comes, reaches nobody."""
         if self.over:
             return
+        call, waiting = self.call, self.waiting
         self._end()
-        if self.call is not None:
-            self.account.forget(self.call)
-        if self.waiting is not None:
-            self.waiting.cancel()
+        if call is not None:
+            self.account.forget(call)
+        if waiting is not None:
+            waiting.cancel()
 
     def _end(self) -> None:
         self.over = True
+        self.call = self.waiting = None
         self.owner.discard(self)
         self.bot.in_flight[self.account.self_id] -= 1
 
@@ -132,7 +134,9 @@ class Bot:
             ask = Ask(self, account, action, request.echo, reply, owner)
             owner.add(ask)
             try:
-                ask.call = account.call(action, request.params, ask.answered)
+                call = account.call(action, request.params, ask.answered)
+                if not ask.over:  # else nobody would end this cycle: the collector is for accidents
+                    ask.call = call
             except OneBotError as error:
                 ask.answered(responses.failure(error), True)
         except OneBotError as error:

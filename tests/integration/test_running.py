@@ -434,7 +434,6 @@ class Mistakes(RunTestCase):
             [[bots]]
             name = "b"
             delivery = "at-least-once"
-            message_format = "array"
             actions = { deny = ["set_restart"] }
             [[bots]]
             name = "w"
@@ -450,7 +449,6 @@ class Mistakes(RunTestCase):
             "accounts[0].type",
             "accounts[0].dialect",
             "bots[0].delivery",
-            "bots[0].message_format",
             "bots[0].actions",
             "bots[1].connection",
             "bots[1].url",
