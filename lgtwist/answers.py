@@ -27,7 +27,8 @@ def say_raw(request: Request, status: int, kind: str, body: bytes, headers: Head
 
     After a refusal the connection closes too: what comes glued behind it must not be read as a request.
     """
-    if request.channel is None:
+    # Twisted deletes the channel of a finished request.
+    if getattr(request, "channel", None) is None or request.finished:
         return
     request.setResponseCode(status)
     for name, value in headers:

@@ -76,7 +76,7 @@ class HttpApi:
             for ask in tuple(asks):
                 ask.cancel()
 
-        request.notifyFinish().addErrback(gone)
+        request.notifyFinish().addBoth(gone)
         bot.perform(account, ActionRequest(action, params, None), lambda r: _answer(request, r), asks)
 
 
@@ -114,7 +114,7 @@ def _body(request: Request) -> bytes:
     if not types and not body:
         return b"{}"
     kind, _mark, options = (types[-1] if types else "").lower().partition(";")
-    charset = options.partition("charset=")[2].strip(' "')
+    charset = options.partition("charset=")[2].partition(";")[0].strip(' "')
     if kind.strip() not in (_JSON, _FORM) or charset not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedType(f"Content-Type must be {_JSON} or {_FORM}, in UTF-8")
     if kind.strip() == _FORM:

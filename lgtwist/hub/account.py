@@ -87,7 +87,7 @@ class Account:
         )
         for call in self._calls.end_all():
             self.counters.broken += 1
-            call.answered(response, True)
+            self._end(call, response)
         self._watch_time()
 
     # -- actions
@@ -165,8 +165,15 @@ class Account:
             error = CallTimeout(
                 f"no answer to {call.action} within {self._action_timeout:g} s; it may have been carried out"
             )
-            call.answered(responses.failure(error), True)
+            self._end(call, responses.failure(error))
         self._watch_time()
+
+    def _end(self, call: Call, response: bytes) -> None:
+        """One call of several ends; the others must, whatever its asker makes of it."""
+        try:
+            call.answered(response, True)
+        except Exception:
+            self._log.failure("account {account}: an answer failed", account=self.self_id)
 
     # -- events
 
@@ -180,10 +187,10 @@ class Account:
         self.counters.events += 1
         frames: dict[MessageFormat, bytes] = {}  # encoded once for all who want the same
         for connection, wanted in tuple(self._subscribers.items()):
-            frame = frames.get(wanted)
-            if frame is None:
-                frame = frames[wanted] = server_frame(convert_event(event.raw, wanted))
             try:
+                frame = frames.get(wanted)
+                if frame is None:
+                    frame = frames[wanted] = server_frame(convert_event(event.raw, wanted))
                 connection.deliver(frame)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self.self_id)

@@ -203,17 +203,22 @@ class Bot:
                 self._log.warn(
                     "{bot}: {action} failed after it was accepted: {retcode} {reason}",
                     bot=self.name,
-                    action=action,
+                    action=_printable(action),
                     retcode=outcome.retcode,
-                    reason=(outcome.message or outcome.wording)[:200],
+                    reason=_printable(outcome.message or outcome.wording),
                 )
 
         def settle(result: object) -> None:
             self._count(account, -1)
             if isinstance(result, Failure):
-                self._log.failure("{bot}: {action} failed", result, bot=self.name, action=action)
+                self._log.failure("{bot}: {action} failed", result, bot=self.name, action=_printable(action))
 
         run().addCallback(ended).addBoth(settle)
 
     def _count(self, account: Account, change: int) -> None:
         self.in_flight[account.self_id] = self.in_flight.get(account.self_id, 0) + change
+
+
+def _printable(text: str) -> str:
+    """A peer's words, safe for a log: no control characters, not long."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200])

@@ -33,6 +33,7 @@ _CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^,\[\]]*)*)\]")
 
 #: Values that are messages or objects themselves, and so must not stay strings on the way back.
 _MESSAGES = {("node", "content")}
+_DEEPEST = 8
 _OBJECTS = {("keyboard", "content"), ("markdown", "keyboard")}
 
 
@@ -76,22 +77,24 @@ def _value(kind: str, key: str, value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if (kind, key) in _MESSAGES and _is_message(value):
+    if (kind, key) in _MESSAGES and is_message(value):
         return to_cq(value)
     return str(value) if isinstance(value, (int, float)) else msgspec.json.encode(value).decode()
 
 
-def _is_message(value: Any) -> bool:
+def is_message(value: Any) -> bool:
+    """Whether a value is an array of segments."""
     return isinstance(value, list) and all(
-        isinstance(part, dict)
-        and isinstance(part.get("type"), str)
-        and isinstance(part.get("data"), (dict, type(None)))
+        isinstance(part, dict) and isinstance(part.get("type"), str) and isinstance(part.get("data"), dict)
         for part in value
     )
 
 
-def from_cq(text: str) -> list[Segment]:
-    """A string with CQ codes as segments. What only looks like a code is text."""
+def from_cq(text: str, depth: int = 0) -> list[Segment]:
+    """A string with CQ codes as segments. What only looks like a code is text.
+
+    Messages inside messages are read too, but not below ``_DEEPEST``: each level reads all again.
+    """
     message: list[Segment] = []
     place = 0
     for code in _CODE.finditer(text):
@@ -101,7 +104,7 @@ def from_cq(text: str) -> list[Segment]:
         data: dict[str, Any] = {}
         for pair in code[2].split(",")[1:]:
             key, _sign, value = pair.partition("=")
-            data[unescape(key)] = _back(kind, unescape(key), unescape(value))
+            data[unescape(key)] = _back(kind, unescape(key), unescape(value), depth)
         if kind == "text":
             _add_text(message, escape(str(data.get("text", ""))))
         else:
@@ -110,9 +113,9 @@ def from_cq(text: str) -> list[Segment]:
     return message
 
 
-def _back(kind: str, key: str, value: str) -> Any:
+def _back(kind: str, key: str, value: str, depth: int) -> Any:
     if (kind, key) in _MESSAGES:
-        return from_cq(value)
+        return from_cq(value, depth + 1) if depth < _DEEPEST else value
     if (kind, key) in _OBJECTS and value[:1] in "{[":
         try:
             return msgspec.json.decode(value)
@@ -222,7 +225,7 @@ def _encode(value: Any) -> bytes:
 def _convert(message: Any, wanted: MessageFormat) -> Any:
     if wanted is MessageFormat.ARRAY and isinstance(message, str):
         return from_cq(message)
-    if wanted is MessageFormat.STRING and _is_message(message):
+    if wanted is MessageFormat.STRING and is_message(message):
         return to_cq(message)
     return message
 
@@ -238,7 +241,7 @@ def _convert_inside(data: Any, wanted: MessageFormat) -> Any:
         return data
     converted = {}
     for key, value in data.items():
-        nodes = _is_message(value) and bool(value) and all(part["type"] == "node" for part in value)
+        nodes = is_message(value) and bool(value) and all(part["type"] == "node" for part in value)
         if nodes:
             converted[key] = [{**n, "data": _convert_inside(n["data"], wanted)} for n in value]
         elif key in ("message", "content"):

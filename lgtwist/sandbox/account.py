@@ -31,6 +31,8 @@ from lgtwist.tasks import spawn
 
 #: So many actions may be taking in files at once; the next ones wait, others do not.
 _INTAKES = 8
+#: And for so long (seconds), the waiting included.
+_INTAKE_TIME = 60.0
 
 
 @implementer(IAccountLink)
@@ -64,6 +66,7 @@ class SandboxAccount(Service):
         self._unwritten: dict[tuple[str, str], Record | None] = {}
         self._commit: IDelayedCall | None = None
         self._failing = False
+        self._told = 0
         self._listeners: list[Deferred[None]] = []
         self._intakes = DeferredSemaphore(_INTAKES)
         self._waiting: set[Deferred[None]] = set()
@@ -149,7 +152,9 @@ class SandboxAccount(Service):
         except OneBotError as error:
             response = responses.failure(error)
         except CancelledError:
-            return
+            if not self.running:
+                return
+            response = responses.failed(100, "the files could not be taken in in time")
         except Exception:
             response = self._failed(action)
         self._answer(call_id, response)
@@ -165,7 +170,14 @@ class SandboxAccount(Service):
     def _later(self, coroutine: Any) -> None:
         waiting = spawn("sandbox intake", coroutine)
         self._waiting.add(waiting)
-        waiting.addBoth(lambda _ended: self._waiting.discard(waiting))
+        limit = self.account.clock.callLater(_INTAKE_TIME, waiting.cancel)
+
+        def ended(_result: object) -> None:
+            self._waiting.discard(waiting)
+            if limit.active():
+                limit.cancel()
+
+        waiting.addBoth(ended)
 
     # -- for the control
 
@@ -181,7 +193,8 @@ class SandboxAccount(Service):
         self._unwritten |= changes
         if self._commit is None:
             self._commit = self.account.clock.callLater(0, self._write)
-        if any(isinstance(record, Message) for record in changes.values()):
+        if self.world.last_message_id != self._told:
+            self._told = self.world.last_message_id
             self._wake()
 
     def inject(self, raw: bytes) -> None:

@@ -48,7 +48,7 @@ class Control:
         """Answer one request."""
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
-        if method == "GET" and path == ("transcript", "stream"):
+        if request.method == b"GET" and path == ("transcript", "stream"):
             spawn("transcript stream", feed(self._sandbox, request, _last_seen(request)))
             return
         route = self._routes.get((method, "/".join(path)))
@@ -79,7 +79,13 @@ class Control:
         file = File(str(kept.path))
         file.type = KINDS.get(name.rpartition(".")[2], "application/octet-stream")
         file.encoding = None
-        file.render(request)
+        for conditional in ("range", "if-modified-since"):  # the whole file, always: it is small
+            request.requestHeaders.removeHeader(conditional)
+        body = file.render(request)
+        if isinstance(body, bytes):  # HEAD, or the file has just gone
+            if request.method != b"HEAD":
+                request.write(body)
+            request.finish()
 
     def _answer_later(self, request: Request, waiting: Deferred[Any]) -> None:
         request.notifyFinish().addBoth(lambda _ended: waiting.cancel())

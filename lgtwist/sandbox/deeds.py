@@ -19,6 +19,10 @@ from lgtwist.sandbox.model import (
 )
 from lgtwist.sandbox.world import Failed, World, denied
 
+#: Different emoji on one message, and files in all groups of a world.
+_EMOJI = 20
+_FILES = 1000
+
 
 def _notice(world: World, now: int, notice_type: str, **fields: Any) -> None:
     world.tell({"post_type": "notice", "notice_type": notice_type, **fields}, now)
@@ -93,14 +97,16 @@ def make_essence(world: World, message: Message, operator_id: int, now: int, add
 
 def react(world: World, message: Message, user_id: int, emoji_id: str, now: int, add: bool) -> None:
     """Somebody reacts to a message with an emoji, or takes that back."""
-    who = message.likes.setdefault(emoji_id, [])
+    if emoji_id not in message.likes and len(message.likes) >= _EMOJI:
+        raise Failed("there are too many different reactions")
+    who = message.likes.setdefault(emoji_id[:64], [])
     if add and user_id not in who:
         who.append(user_id)
     elif not add and user_id in who:
         who.remove(user_id)
     count = len(who)
     if not who:
-        del message.likes[emoji_id]
+        del message.likes[emoji_id[:64]]
     world.put(message)
     if message.group_id is not None:
         _notice(
@@ -259,8 +265,10 @@ def share_file(
 ) -> SharedFile:
     """A file is uploaded into a group."""
     file_id = free_name("file", world.files)
-    shared = SharedFile(file_id, group.group_id, name, size, media, user_id, now)
+    shared = SharedFile(file_id, group.group_id, name[:200], size, media, user_id, now)
     world.put(shared)
+    while len(world.files) > _FILES:
+        world.remove(next(iter(world.files.values())))
     file = {"id": shared.file_id, "name": name, "size": size, "busid": 102}
     _notice(world, now, "group_upload", group_id=group.group_id, user_id=user_id, file=file)
     return shared

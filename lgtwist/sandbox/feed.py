@@ -56,7 +56,18 @@ async def feed(sandbox: SandboxAccount, request: Request, after: int) -> None:
     request.responseHeaders.setRawHeaders("Content-Type", ["text/event-stream"])
     request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
     request.registerProducer(tap, True)
-    request.write(b": the transcript\n\n")
+    try:
+        request.write(b": the transcript\n\n")
+        await _send_all(sandbox, request, tap, after)
+    except CancelledError:
+        pass
+    finally:
+        if not tap.gone:
+            request.unregisterProducer()
+            request.finish()
+
+
+async def _send_all(sandbox: SandboxAccount, request: Request, tap: _Tap, after: int) -> None:
     world = sandbox.world
     while not tap.gone and sandbox.running:
         if sandbox.world is not world:  # another world was loaded: its numbers begin anew
@@ -72,13 +83,7 @@ async def feed(sandbox: SandboxAccount, request: Request, after: int) -> None:
             continue
         tap.hearing = sandbox.next_message()
         tap.hearing.addTimeout(KEEP_ALIVE, sandbox.account.clock, lambda _result, _timeout: None)
-        try:
-            await tap.hearing
-        except CancelledError:
-            return
+        await tap.hearing
         tap.hearing = None
         if not tap.gone and world.last_message_id <= after:
             request.write(b": still here\n\n")
-    if not tap.gone:
-        request.unregisterProducer()
-        request.finish()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Sequence
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
-import treq
 from attrs import define
-from treq.client import HTTPClient
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IAddress,
@@ -22,8 +22,12 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.web.client import URI, Agent
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -32,6 +36,7 @@ from lgtwist.sandbox.world import Failed
 REDIRECTS = 5
 TIME_LIMIT = 30.0
 
+_RELAYS = ipaddress.ip_network("192.88.99.0/24")
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address of whatever kind inside
 
 
@@ -46,6 +51,8 @@ def is_public_address(host: str) -> bool:
             address = address.ipv4_mapped
         elif address.sixtofour is not None or address.teredo is not None or address in _TRANSLATED:
             return False
+    if getattr(address, "is_site_local", False) or (address.version == 4 and address in _RELAYS):
+        return False
     return bool(address.is_global and not address.is_multicast and not address.is_reserved)
 
 
@@ -102,6 +109,8 @@ class _GuardedEndpoints:
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii").strip("[]").lower()
         free = host in self._allowed or f"{host}:{uri.port}" in self._allowed
+        if not free and isIPv6Address(host) and not is_public_address(host):
+            host = "address.invalid"  # a literal is not resolved, so it is refused here (RFC 6761, 6.4)
         reactor = self._reactor if free else _GuardedReactor(self._reactor)
         endpoint = HostnameEndpoint(reactor, host, uri.port)
         if uri.scheme == b"https":
@@ -110,8 +119,43 @@ class _GuardedEndpoints:
         return endpoint
 
 
-class _TooLarge(Exception):
-    pass
+class _Body(Protocol):
+    """Reads the body of an answer, up to a limit; whoever stops reading ends the connection.
+
+    :param limit: bytes; below 0 nothing is read at all.
+    """
+
+    transport: Any
+
+    def __init__(self, limit: int) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._hang_up())
+        self.too_large = False
+        self._limit = limit
+        self._body = bytearray()
+
+    def connectionMade(self) -> None:
+        if self._limit < 0:
+            self._hang_up()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.too_large or self.whole.called:
+            return
+        self._body += data
+        if len(self._body) > self._limit:
+            self.too_large = True
+            self._hang_up()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.whole.called:
+            return
+        if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(bytes(self._body))
+        else:
+            self.whole.errback(reason)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
 
 
 class Fetcher:
@@ -124,7 +168,8 @@ class Fetcher:
 
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
         endpoints = _GuardedEndpoints(reactor, frozenset(host.lower() for host in hosts))
-        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints))
+        # Nothing is kept between two fetches: no connections, no cookies.
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints)
         self._reactor = reactor
         self._limit = limit
 
@@ -138,12 +183,15 @@ class Fetcher:
             shown = url.partition("?")[0][:200]
             answer = await self._get(url, shown)
             location: Sequence[str] = answer.headers.getRawHeaders("location", [])
-            if answer.code in (301, 302, 303, 307, 308) and location:
-                url = urljoin(url, location[0])
-                continue
-            if answer.code != 200:
+            if answer.code == 200:
+                return await self._body(answer, shown)
+            answer.deliverBody(_unread())
+            if answer.code not in (301, 302, 303, 307, 308) or not location:
                 raise Failed(f"{shown} answers {answer.code}")
-            return await self._body(answer, shown)
+            try:
+                url = urljoin(url, location[0])
+            except ValueError:
+                raise Failed(f"{shown} redirects to what is no web address") from None
         raise Failed(f"more than {REDIRECTS} redirects")
 
     async def _get(self, url: str, shown: str) -> Any:
@@ -155,32 +203,31 @@ class Fetcher:
         if not fits:
             raise Failed(f"{shown} is not a web address")
         try:
-            return await self._client.get(
-                url, allow_redirects=False, unbuffered=True, timeout=TIME_LIMIT, reactor=self._reactor
-            )
+            target = quote(url.partition("#")[0], safe=":/?[]@!$&'()*+,;=%-._~").encode("ascii")
+            asked: Any = self._agent.request(b"GET", target, Headers({"User-Agent": ["lgtwist"]}))
+            return await asked.addTimeout(TIME_LIMIT, self._reactor)
         except Exception as error:
             raise Failed(f"{shown} cannot be fetched: {_reason(error)}") from None
 
     async def _body(self, answer: Any, shown: str) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-
-        def take(piece: bytes) -> None:
-            nonlocal size
-            size += len(piece)
-            if size > self._limit:
-                raise _TooLarge
-            pieces.append(piece)
-
+        body = _Body(self._limit)
+        answer.deliverBody(body)
         try:
-            await treq.collect(answer, take).addTimeout(TIME_LIMIT, self._reactor)
+            data = await body.whole.addTimeout(TIME_LIMIT, self._reactor)
         except Exception as error:
-            if size > self._limit:
+            if body.too_large:
                 raise Failed(f"{shown} is larger than {self._limit} bytes") from None
             raise Failed(f"{shown} cannot be fetched: {_reason(error)}") from None
-        if not size:
+        if not data:
             raise Failed(f"{shown} is empty")
-        return b"".join(pieces)
+        return data
+
+
+def _unread() -> _Body:
+    """Takes an answer that nobody wants to read, and ends its connection."""
+    body = _Body(-1)
+    body.whole.addErrback(lambda _ended: b"")
+    return body
 
 
 def _reason(error: Exception) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lgtwist.onebot.message import Segment
+from lgtwist.onebot.message import Segment, is_message
 from lgtwist.sandbox.actions.files import shared_file
 from lgtwist.sandbox.media import Media
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import Failed, World
 
+#: Files that one message may carry.
+_CARRIED = 50
 _CARRYING = ("image", "record", "video", "file")
 _MESSAGES = frozenset({"send_msg", "send_private_msg", "send_group_msg"})
 _FORWARDS = frozenset({"send_forward_msg", "send_group_forward_msg", "send_private_forward_msg"})
@@ -25,7 +27,7 @@ def carried(message: Iterable[Segment]) -> list[Segment]:
     for segment in message:
         if segment["type"] in _CARRYING:
             found.append(segment)
-        elif segment["type"] == "node" and isinstance(segment["data"].get("content"), list):
+        elif segment["type"] == "node" and is_message(segment["data"].get("content")):
             found += carried(segment["data"]["content"])
     return found
 
@@ -35,7 +37,10 @@ async def take_in_message(media: Media, message: list[Segment], path: str) -> No
 
     :raises Failed: if something cannot be had.
     """
-    for segment in carried(message):
+    segments = carried(message)
+    if len(segments) > _CARRIED:
+        raise Failed(f"{path}: more than {_CARRIED} files")
+    for segment in segments:
         data = segment["data"]
         reference = data.get("file") or data.get("url")
         if not isinstance(reference, str):

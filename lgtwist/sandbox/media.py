@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import secrets
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from attrs import frozen
 
@@ -21,6 +24,8 @@ _Value = TypeVar("_Value")
 #: All kept files of one account together (bytes) and in number; the oldest go.
 TOTAL = 256 << 20
 FILES = 5_000
+#: A file so young (seconds) may belong to a message that is not said yet.
+_NEW = 300.0
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
 _MAGIC = (
@@ -73,6 +78,12 @@ class Kept:
 InThread = Callable[..., Awaitable[Any]]
 
 
+def _is_ours(path: Path, data_dir: Path) -> bool:
+    """Whether a file belongs to lgtwist: worlds and kept files of other accounts are not for a bot."""
+    first = path.relative_to(data_dir).parts[0]
+    return first == "lock" or first.startswith(("sandbox-", "journal"))
+
+
 class Media:
     """The kept files of one sandbox account.
 
@@ -99,6 +110,7 @@ class Media:
         self._fetch = fetch
         self._base_url = base_url
         self._in_thread = in_thread
+        self._keeping = threading.Lock()
 
     def find(self, name: str) -> Kept | None:
         """A kept file by its unguessable name."""
@@ -129,7 +141,7 @@ class Media:
             name = os.path.basename(unquote(rest))
             data = await self._in_thread(self._read, unquote(rest), what)
         elif mark and kind in ("http", "https"):
-            name = os.path.basename(unquote(urlsplit(reference).path))
+            name = os.path.basename(unquote(reference.partition("?")[0]))
             try:
                 data = await self._fetch(reference)
             except Failed as error:
@@ -153,12 +165,12 @@ class Media:
         inside = self._data_dir.resolve()
         try:
             found = Path(path).resolve(strict=True)
-            if not found.is_relative_to(inside) or not found.is_file():
-                raise Failed(f"{what}: file:// may only name files below data_dir")
+            if not found.is_relative_to(inside) or not found.is_file() or _is_ours(found, inside):
+                raise Failed(f"{what}: file:// may only name files below data_dir that are not lgtwist's own")
             if found.stat().st_size > self._limit:
                 raise Failed(f"{what}: larger than {self._limit} bytes")
             data = found.read_bytes()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):
             raise Failed(f"{what}: there is no such file below data_dir") from None
         return self._sized(data, what)
 
@@ -179,9 +191,10 @@ class Media:
         file = secrets.token_urlsafe(24) + (f".{extension}" if extension else "")
         path = self._folder / file
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._make_room(len(data))
-            path.write_bytes(data)
+            with self._keeping:  # two threads must not make room for each other
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                self._make_room(len(data))
+                path.write_bytes(data)
         except OSError as error:
             raise Failed(f"the file cannot be kept: {error.strerror}") from None
         return Kept(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
@@ -198,9 +211,11 @@ class Media:
             total -= one
 
     def clean(self, still_used: Callable[[str], bool]) -> None:
-        """Throw away every kept file that is not used any more."""
+        """Throw away every kept file that is not used any more; new ones may be on their way."""
         if not self._folder.is_dir():
             return
         for entry in list(os.scandir(self._folder)):
-            if _NAME.fullmatch(entry.name) and not still_used(entry.name):
-                os.unlink(entry.path)
+            with contextlib.suppress(FileNotFoundError):
+                new = time.time() - entry.stat().st_mtime < _NEW
+                if _NAME.fullmatch(entry.name) and not new and not still_used(entry.name):
+                    os.unlink(entry.path)

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from lgtwist.onebot.errors import OneBotError
-from lgtwist.onebot.message import Segment, to_cq
+from lgtwist.onebot.errors import BadRequest, OneBotError
+from lgtwist.onebot.message import Segment, read_message, to_cq
 from lgtwist.sandbox.model import (
     ROLES,
     Forward,
@@ -30,6 +30,8 @@ from lgtwist.sandbox.model import (
 
 #: How many messages of one chat are kept, and how many forwarded bundles.
 HISTORY = 1000
+#: How many bytes all messages, and all bundles, of a world may take about; the oldest go.
+BYTES = 64 << 20
 
 
 class Failed(OneBotError):
@@ -62,6 +64,7 @@ class World:
         self.files: dict[str, SharedFile] = {}
         self._chats: dict[tuple[str, int], deque[int]] = {}
         self._last_message_id = 0
+        self._message_bytes = self._forward_bytes = 0
         self._events: list[dict[str, Any]] = []
         self._changes: dict[tuple[str, str], Record | None] = {}
 
@@ -103,7 +106,12 @@ class World:
         for group in file.groups:
             for member in group.members:
                 member.user_id = own(member.user_id) or 0
-        for said in file.messages:
+        file.messages.sort(key=lambda said: said.message_id)
+        for number, said in enumerate(file.messages):
+            try:
+                said.message = read_message(said.message, f"messages[{number}].message")
+            except BadRequest as error:
+                raise ValueError(error.sentence) from None
             said.user_id, said.peer_id = own(said.user_id) or 0, own(said.peer_id)
             said.raw_message = to_cq(said.message)
         for records in (
@@ -167,7 +175,9 @@ class World:
 
     def remove(self, record: Record) -> None:
         """Take a record out of the world."""
-        self._shelf(record).pop(_shelf_key(record), None)
+        gone = self._shelf(record).pop(_shelf_key(record), None)
+        if isinstance(gone, Message):
+            self._message_bytes -= len(gone.raw_message)
         self._changes[key_of(record)] = None
 
     def _shelf(self, record: Record) -> dict[Any, Any]:
@@ -185,6 +195,7 @@ class World:
         if isinstance(record, Message) and record.message_id not in self.messages:
             self._chats.setdefault(record.chat, deque()).append(record.message_id)
             self._last_message_id = max(self._last_message_id, record.message_id)
+            self._message_bytes += len(record.raw_message)
         self._shelf(record)[_shelf_key(record)] = record
 
     # -- looking up
@@ -380,14 +391,21 @@ class World:
         chat = self._chats[said.chat]
         while len(chat) > HISTORY:
             self.remove(self.messages[chat.popleft()])
+        while self._message_bytes > BYTES and len(self.messages) > 1:
+            oldest = next(iter(self.messages.values()))
+            self._chats[oldest.chat].remove(oldest.message_id)
+            self.remove(oldest)
         return said
 
     def bundle(self, nodes: list[Segment], now: int) -> Forward:
         """Several messages as one; the oldest bundles go when there are too many."""
-        forward = Forward(free_name("forward", self.forwards), now, nodes)
+        forward = Forward(free_name(f"forward-{now}", self.forwards), now, nodes)
         self.put(forward)
-        while len(self.forwards) > HISTORY:
-            self.remove(next(iter(self.forwards.values())))
+        self._forward_bytes += len(to_cq(nodes))
+        while len(self.forwards) > 1 and (len(self.forwards) > HISTORY or self._forward_bytes > BYTES):
+            oldest = next(iter(self.forwards.values()))
+            self._forward_bytes -= len(to_cq(oldest.nodes))
+            self.remove(oldest)
         return forward
 
     def transcript(self, after: int) -> list[Message]:

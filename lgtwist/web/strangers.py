@@ -62,4 +62,11 @@ def why_stranger(headers: dict[str, str], allowed_origins: Collection[str], secu
     origin = headers.get("origin")
     if origin is not None and origin not in allowed_origins and not _same_place(origin, host, secure):
         return f'Origin "{origin}" is another site'
+    if origin is None:
+        # A page's image or link brings no Origin; browsers say where it comes from all the same.
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return "a web page of another site asks"
+        referer = headers.get("referer")
+        if referer is not None and not _same_place(referer, host, secure):
+            return "a web page of another site asks (Referer)"
     return None

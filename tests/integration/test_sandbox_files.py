@@ -124,6 +124,9 @@ class FilesTests(SharedServiceTestCase):
                 (headers["content-type"], headers["x-content-type-options"]), ("image/png", "nosniff")
             )
             self.assertEqual(self.sent(kept["file"])["url"], kept["url"])
+            head = urllib.request.Request(kept["url"], method="HEAD", headers={"Range": "bytes=0-1"})
+            with urllib.request.urlopen(head, timeout=PATIENCE) as answer:
+                self.assertEqual((answer.status, answer.headers["content-length"]), (200, str(len(PNG))))
 
     def test_what_is_not_fetched(self) -> None:
         """Other addresses of this machine, also by redirect; other schemes; what is too large or missing."""
@@ -137,8 +140,8 @@ class FilesTests(SharedServiceTestCase):
             (f"http://127.0.0.2:{port}/a.png", "public"),
             (f"http://localhost:{port}/a.png", "public"),
             (f"http://127.0.0.1:{self.service.port}/", "public"),
-            (f"http://[::1]:{port}/a.png", "cannot be fetched"),
-            (f"http://[::ffff:127.0.0.1]:{port}/a.png", "cannot be fetched"),
+            (f"http://[::1]:{port}/a.png", "public"),
+            (f"http://[::ffff:127.0.0.1]:{port}/a.png", "public"),
             ("http://169.254.169.254/latest/meta-data/", "public"),
             ("http://2130706433/", "public"),
             (f"http://127.0.0.1:{port}/away", "public"),
@@ -151,6 +154,9 @@ class FilesTests(SharedServiceTestCase):
             (f"file://{self.service.folder}/data", "data_dir"),
             ("file:///etc/passwd", "data_dir"),
             ("file://\x00", "data_dir"),
+            (f"file://{self.service.folder}/data/sandbox-10001.sqlite", "data_dir"),
+            (f"file://{self.service.folder}/data/lock", "data_dir"),
+            ("http://[x", "web address"),
             ("base64://not base64", "base64"),
             ("base64://", "empty"),
             ("ftp://127.0.0.1/x", "expected"),

@@ -164,6 +164,15 @@ class CqTests(SynchronousTestCase):
             from_cq(piece * (500_000 // len(piece)))
             self.assertLess(time.process_time() - started, 2.0, piece)
 
+    def test_deep_nesting_takes_no_longer(self) -> None:
+        """Messages in messages in messages are read a few levels deep; what is below stays a string."""
+        text = "x" * 200_000
+        for _ in range(300):
+            text = "[CQ:node,content=" + escape(text, True)[:200_000] + "]"
+        started = time.process_time()
+        from_cq(text)
+        self.assertLess(time.process_time() - started, 2.0)
+
 
 class ReadTests(SynchronousTestCase):
     def test_as_frameworks_send_them(self) -> None:

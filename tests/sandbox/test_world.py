@@ -54,7 +54,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "send_msg": {"user_id": ALICE, "message": "x"},
     "delete_msg": {"message_id": 1},
     "get_msg": {"message_id": 1},
-    "get_forward_msg": {"id": "forward-1"},
+    "get_forward_msg": {"id": "forward-1700000000-1"},
     "send_like": {"user_id": ALICE},
     "set_group_kick": {"group_id": GROUP, "user_id": BOB},
     "set_group_ban": {"group_id": GROUP, "user_id": BOB},

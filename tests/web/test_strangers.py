@@ -50,6 +50,18 @@ class StrangerTests(SynchronousTestCase):
         self.assertTrue(self.allowed(secure=True, host="localhost", origin="https://localhost"))
         self.assertTrue(self.allowed(host="[::1]:8081", origin="http://[::1]:8081"))
 
+    def test_pages_that_bring_no_origin(self) -> None:
+        """An image, a link or a form of another site is refused by what browsers say of it."""
+        for site, allowed in (
+            ("cross-site", False),
+            ("same-site", False),
+            ("none", True),
+            ("same-origin", True),
+        ):
+            self.assertIs(self.allowed(host="localhost:8081", sec_fetch_site=site), allowed, site)
+        self.assertFalse(self.allowed(host="localhost:8081", referer="http://evil.example/"))
+        self.assertTrue(self.allowed(host="localhost:8081", referer="http://localhost:8081/x?y"))
+
     def test_proxies(self) -> None:
         """A header of a proxy means that the request came from elsewhere."""
         for name in ("forwarded", "x_forwarded_for", "x_real_ip"):

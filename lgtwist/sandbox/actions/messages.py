@@ -78,9 +78,10 @@ def _node(world: World, node: Segment) -> Segment:
     """A node with its content: that of the message whose id it gives, or its own."""
     data = node["data"]
     if "content" not in data:
-        if not str(data["id"]).lstrip("-").isdecimal():
+        number = str(data["id"])
+        if not (number.isascii() and number.isdigit()) or len(number) > 18:
             raise BadRequest("params.messages: a node's id must be the number of a message")
-        said = world.message(int(data["id"]))
+        said = world.message(int(number))
         sender = world.sender(said)
         return {
             "type": "node",
@@ -91,7 +92,7 @@ def _node(world: World, node: Segment) -> Segment:
                 "time": said.time,
             },
         }
-    user_id = data.get("user_id") or data.get("uin") or world.self_id
+    user_id = str(data.get("user_id") or data.get("uin") or world.self_id)[:20]
     nickname = data.get("nickname") or data.get("name") or str(user_id)
     kept = {"user_id": str(user_id), "nickname": str(nickname), "content": data["content"]}
     return {"type": "node", "data": kept}
@@ -127,7 +128,9 @@ def get_forward_msg(world: World, params: Params, _now: int) -> Any:
         {
             "content": node["data"]["content"],
             "sender": {
-                "user_id": int(user_id) if (user_id := node["data"]["user_id"]).isdecimal() else 0,
+                "user_id": int(user_id)
+                if (user_id := str(node["data"]["user_id"])).isascii() and user_id.isdigit()
+                else 0,
                 "nickname": node["data"]["nickname"],
             },
             "time": node["data"].get("time", forward.time),
