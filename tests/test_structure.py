@@ -33,6 +33,7 @@ PURE = [
     "lgtwist.onebot.event",
     "lgtwist.onebot.message",
     "lgtwist.onebot.rawjson",
+    "lgtwist.onebot.words",
     "lgtwist.websocket.assembly",
     "lgtwist.websocket.framing",
     "lgtwist.websocket.liveness",

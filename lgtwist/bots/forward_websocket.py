@@ -15,6 +15,7 @@ from lgtwist.hub.interfaces import IBotConnection
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.words import printable
 from lgtwist.websocket.connection import ServerConnection
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.framing import server_frame
@@ -142,7 +143,7 @@ class ForwardSession:
                 peer=connection.peer,
                 account=self._account.self_id,
                 code=code,
-                reason=_printable(reason),
+                reason=printable(reason),
             )
         self._connection = None  # no cycle: it is freed now, not when the collector comes by
         self._ended()
@@ -168,8 +169,3 @@ class ForwardSession:
     def _send_beat(self) -> None:
         self._schedule_beat()
         self.deliver(self._account.heartbeat_frame())
-
-
-def _printable(text: str) -> str:
-    """A peer's words, safe for a log: no control characters, not long."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200])

@@ -16,6 +16,7 @@ from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import ActionRequest, split_suffix, with_echo
 from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
+from lgtwist.onebot.words import printable
 
 #: Takes a whole response, echo and all.
 Reply = Callable[[bytes], None]
@@ -203,22 +204,17 @@ class Bot:
                 self._log.warn(
                     "{bot}: {action} failed after it was accepted: {retcode} {reason}",
                     bot=self.name,
-                    action=_printable(action),
+                    action=printable(action),
                     retcode=outcome.retcode,
-                    reason=_printable(outcome.message or outcome.wording),
+                    reason=printable(outcome.message or outcome.wording),
                 )
 
         def settle(result: object) -> None:
             self._count(account, -1)
             if isinstance(result, Failure):
-                self._log.failure("{bot}: {action} failed", result, bot=self.name, action=_printable(action))
+                self._log.failure("{bot}: {action} failed", result, bot=self.name, action=printable(action))
 
         run().addCallback(ended).addBoth(settle)
 
     def _count(self, account: Account, change: int) -> None:
         self.in_flight[account.self_id] = self.in_flight.get(account.self_id, 0) + change
-
-
-def _printable(text: str) -> str:
-    """A peer's words, safe for a log: no control characters, not long."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200])

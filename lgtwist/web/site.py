@@ -16,6 +16,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
 from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
+from lgtwist.onebot.words import printable
 from lgtwist.web.gate import Gate
 from lgtwist.web.routes import ActionPath, BotPath, ImplementationPath, SandboxPath, route
 from lgtwist.web.strangers import why_stranger
@@ -246,7 +247,7 @@ class FrontDoor(Resource):
             cure = f'bot "{owner.name}" has no token; set access_token in [[bots]] and in the bot'
         else:
             cure = "there is no admin_token; set it in [server] and send it along"
-        sentence = f"refused {_address(request)}: {_printable(why)} and {cure}"
+        sentence = f"refused {_address(request)}: {printable(why)} and {cure}"
         if host not in self._warned and len(self._warned) < _WARNED_HOSTS:
             self._warned.add(host)
             self._log.warn("{sentence}", sentence=sentence)
@@ -263,7 +264,3 @@ def _headers(request: Request) -> dict[str, str]:
 def _address(request: Request) -> str:
     peer: Any = request.getClientAddress()
     return str(getattr(peer, "host", None) or "unix socket")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200])
