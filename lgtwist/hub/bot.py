@@ -171,7 +171,7 @@ class Bot:
 
         if suffix == "_rate_limited":
             self._rate_limited[account.self_id].put(
-                self.name, lambda: self._run_unwitnessed(account, action, run)
+                self.name, lambda: self._run_unwitnessed(account, action, run), len(request.params)
             )
         elif not suffix:
             self._count(account, 1)

@@ -26,6 +26,8 @@ HANDLE_QUICK_OPERATION = ".handle_quick_operation"
 RATE_INTERVAL = 0.5
 #: How many rate-limited calls of one bot may wait for one account.
 RATE_QUEUE = 100
+#: And how many bytes of parameters they may hold together; one call alone may be larger.
+RATE_QUEUE_BYTES = 16 << 20
 
 Asks = Callable[[str, bytes], "Deferred[bytes]"]
 
@@ -35,19 +37,23 @@ class RateLimited:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._queues: dict[str, deque[Callable[[], None]]] = {}  # in the order in which bots are served
+        # In the order in which bots are served; each call with the size of its parameters.
+        self._queues: dict[str, deque[tuple[Callable[[], None], int]]] = {}
         self._next_at = 0.0
         self._timer: IDelayedCall | None = None
 
-    def put(self, bot: str, call: Callable[[], None]) -> None:
+    def put(self, bot: str, call: Callable[[], None], size: int) -> None:
         """Queue a call.
 
-        :raises TooManyCalls: if too many of this bot wait already.
+        :param size: of its parameters, in bytes.
+        :raises TooManyCalls: if too many of this bot wait already, or too large ones.
         """
         queue = self._queues.setdefault(bot, deque())
         if len(queue) >= RATE_QUEUE:
             raise TooManyCalls(f"{RATE_QUEUE} rate-limited calls of this bot wait already")
-        queue.append(call)
+        if queue and size + sum(held for _call, held in queue) > RATE_QUEUE_BYTES:
+            raise TooManyCalls(f"rate-limited calls of this bot with {RATE_QUEUE_BYTES} bytes wait already")
+        queue.append((call, size))
         if self._timer is None:
             self._timer = self._clock.callLater(max(0.0, self._next_at - self._clock.seconds()), self._serve)
 
@@ -55,7 +61,7 @@ class RateLimited:
         self._timer = None
         bot, queue = next(iter(self._queues.items()))
         del self._queues[bot]
-        call = queue.popleft()
+        call, _size = queue.popleft()
         if queue:
             self._queues[bot] = queue  # behind the others
         self._next_at = self._clock.seconds() + RATE_INTERVAL

@@ -178,6 +178,8 @@ class World:
         gone = self._shelf(record).pop(_shelf_key(record), None)
         if isinstance(gone, Message):
             self._message_bytes -= len(gone.raw_message)
+        elif isinstance(gone, Forward):
+            self._forward_bytes -= len(to_cq(gone.nodes))
         self._changes[key_of(record)] = None
 
     def _shelf(self, record: Record) -> dict[Any, Any]:
@@ -196,6 +198,8 @@ class World:
             self._chats.setdefault(record.chat, deque()).append(record.message_id)
             self._last_message_id = max(self._last_message_id, record.message_id)
             self._message_bytes += len(record.raw_message)
+        elif isinstance(record, Forward) and record.forward_id not in self.forwards:
+            self._forward_bytes += len(to_cq(record.nodes))
         self._shelf(record)[_shelf_key(record)] = record
 
     # -- looking up
@@ -401,11 +405,8 @@ class World:
         """Several messages as one; the oldest bundles go when there are too many."""
         forward = Forward(free_name(f"forward-{now}", self.forwards), now, nodes)
         self.put(forward)
-        self._forward_bytes += len(to_cq(nodes))
         while len(self.forwards) > 1 and (len(self.forwards) > HISTORY or self._forward_bytes > BYTES):
-            oldest = next(iter(self.forwards.values()))
-            self._forward_bytes -= len(to_cq(oldest.nodes))
-            self.remove(oldest)
+            self.remove(next(iter(self.forwards.values())))
         return forward
 
     def transcript(self, after: int) -> list[Message]:

@@ -172,6 +172,14 @@ class QuickTests(HubTestCase):
             self.perform("c_rate_limited")
         self.assertEqual(self.codes()[-2:], [1, 1429])
 
+    def test_rate_limited_calls_are_bounded_in_bytes(self) -> None:
+        """Few large calls fill the queue as many small ones do; one alone may be large."""
+        large = {"message": "x" * (10 << 20)}
+        for bot in (self.bot, self.bot, self.other):
+            self.perform("a_rate_limited", large, bot=bot)
+        self.perform("b_rate_limited")
+        self.assertEqual(self.codes(), [1, 1429, 1, 1])
+
     def test_suffixes_while_the_account_is_down(self) -> None:
         """1501 for both suffixes; a queued call that comes to its turn then is only counted."""
         self.perform("a_rate_limited")

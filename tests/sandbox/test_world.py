@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.sandbox import deeds
+from lgtwist.sandbox import world as world_module
 from lgtwist.sandbox.actions import ACTIONS, perform
 from lgtwist.sandbox.model import WorldFile
 from lgtwist.sandbox.params import Params
@@ -345,6 +346,20 @@ class TalkTests(WorldTestCase):
         self.assertEqual(len(self.world.messages), HISTORY + 1)
         self.data("get_msg", message_id=first)
         self.assertEqual(self.world.transcript(0)[-1].raw_message, str(HISTORY + 49))
+
+    def test_a_world_is_bounded_in_bytes(self) -> None:
+        """Messages and bundles together stay within their bytes, also in a world that was read back."""
+        self.patch(world_module, "BYTES", 10_000)
+        for number in range(30):
+            self.world.say(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
+            self.world.bundle([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
+        self.assertEqual(len(self.world.messages), 10)
+        self.assertLess(len(self.world.forwards), 10)
+        again = World(SELF)
+        again.restore([*self.world.people.values(), *self.world.forwards.values()])
+        for _ in range(30):
+            again.bundle([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
+        self.assertEqual(len(again.forwards), len(self.world.forwards))
 
     def test_essence_and_reactions(self) -> None:
         """Best messages are listed; reactions are counted; each has its event."""
