@@ -27,8 +27,10 @@ from lgtwist.config_values import (
     size,
     text,
     token,
+    url,
 )
 from lgtwist.listening import is_public
+from lgtwist.onebot.dialect import Dialect, signs_with_token
 from lgtwist.onebot.message import MessageFormat
 
 _Value = TypeVar("_Value")
@@ -46,13 +48,32 @@ class ServerConfig:
 
 
 @frozen
+class Reconnect:
+    """``reconnect = {min, max}``: the gaps between attempts, in seconds."""
+
+    shortest: float = 1.0
+    longest: float = 60.0
+
+
+@frozen
 class AccountConfig:
-    """One of ``[[accounts]]``."""
+    """One of ``[[accounts]]``. What its kind does not have stays at its default."""
 
     self_id: int
     type: str = "sandbox"
     world: str | None = None
     media_hosts: tuple[str, ...] = ()
+    dialect: Dialect = Dialect.AUTO
+    url: str = field(default="", repr=False)  # its query may hold a token
+    access_token: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    trust_root: Any = field(default=None, repr=False)
+    reconnect: Reconnect = Reconnect()
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as people may see it."""
+        return self.url.partition("?")[0]
 
 
 @frozen
@@ -121,12 +142,8 @@ class Config:
 
 
 #: Keys that the contract names and a later version brings.
-_LATER_ACCOUNT_TYPES = ("forward-websocket", "reverse-websocket", "http", "milky")
+_LATER_ACCOUNT_TYPES = ("milky",)
 _LATER_CONNECTIONS = ("reverse-websocket", "http-post")
-_LATER_ACCOUNT_KEYS = (
-    "dialect", "url", "access_token", "access_token_file", "ca_file",
-    "reconnect", "secret", "secret_file",
-)  # fmt: skip
 _LATER_BOT_KEYS = (
     "url", "api_url", "event_url", "reconnect", "secret", "secret_file", "timeout", "ca_file",
     "events", "actions", "replay",
@@ -182,13 +199,12 @@ def _accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ..
     accounts = []
     seen: dict[int, str] = {}
     for section in root.sections("accounts"):
-        kind = section.take("type", choice(("sandbox",), _LATER_ACCOUNT_TYPES), "sandbox")
+        kind = section.take("type", choice(tuple(_ACCOUNT_KINDS), _LATER_ACCOUNT_TYPES), "sandbox")
         self_id = section.take("self_id", boolean_free_integer(1, 2**63 - 1))
-        world = section.take("world", text) if section.has("world") else None
-        hosts = section.take_list("media_hosts", host, ())
-        for key in _LATER_ACCOUNT_KEYS:
-            section.later(key)
-        section.finish()
+        own = None
+        if kind is not None:
+            own = _ACCOUNT_KINDS[kind](section)
+            section.finish()
         if self_id is None:
             continue
         if self_id in seen:
@@ -196,10 +212,62 @@ def _accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ..
                 Problem(section.at("self_id"), f"{self_id} is already the number of {seen[self_id]}")
             )
         seen.setdefault(self_id, section.path)
-        accounts.append(AccountConfig(self_id, kind, world, hosts))
+        if own is not None:
+            accounts.append(AccountConfig(self_id, kind, **own))
     if not accounts and not problems:
         problems.append(Problem("accounts", "expected at least one [[accounts]]"))
     return tuple(accounts)
+
+
+def _sandbox(section: Section) -> dict[str, Any]:
+    return {
+        "world": section.take("world", text) if section.has("world") else None,
+        "media_hosts": section.take_list("media_hosts", host, ()),
+    }
+
+
+def _remote(section: Section) -> dict[str, Any]:
+    dialect = section.take("dialect", choice([dialect.value for dialect in Dialect]), "auto")
+    return {
+        "dialect": Dialect(dialect or "auto"),
+        "access_token": section.take_secret("access_token", token),
+    }
+
+
+def _forward_websocket(section: Section) -> dict[str, Any]:
+    return {
+        **_remote(section),
+        "url": section.take("url", url("ws", "wss")),
+        "trust_root": section.take_certificates("ca_file"),
+        "reconnect": _reconnect(section),
+    }
+
+
+def _http(section: Section) -> dict[str, Any]:
+    return {
+        **_remote(section),
+        "url": section.take("url", url("http", "https")),
+        "trust_root": section.take_certificates("ca_file"),
+        "secret": section.take_secret("secret", token),
+    }
+
+
+_ACCOUNT_KINDS: dict[str, Callable[[Section], dict[str, Any]]] = {
+    "sandbox": _sandbox,
+    "forward-websocket": _forward_websocket,
+    "reverse-websocket": _remote,
+    "http": _http,
+}
+
+
+def _reconnect(section: Section) -> Reconnect:
+    gaps = section.section("reconnect")
+    shortest = gaps.take("min", duration(0.05, 86400), "1s")
+    longest = gaps.take("max", duration(0.05, 86400), "60s")
+    gaps.finish()
+    if shortest is not None and longest is not None and shortest > longest:
+        gaps.wrong("max", "expected a time that is not shorter than min")
+    return Reconnect(shortest or 1.0, longest or 60.0)
 
 
 def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
@@ -272,6 +340,17 @@ def _check_public(config: Config, problems: list[Problem]) -> None:
         elif bot.access_token is None:
             sentence = f'bot "{bot.name}" needs a token, for {reachable}; {instead}'
             problems.append(Problem(f"bots[{number}].access_token", sentence))
+    for number, account in enumerate(config.accounts):
+        if account.type == "reverse-websocket" and account.access_token is None:
+            key = "access_token"
+        elif account.type == "http" and account.secret is None:
+            if signs_with_token(account.dialect) and account.access_token is not None:
+                continue
+            key = "secret"
+        else:
+            continue
+        sentence = f"account {account.self_id} needs one, for {reachable}; {instead}"
+        problems.append(Problem(f"accounts[{number}].{key}", sentence))
 
 
 __all__ = [

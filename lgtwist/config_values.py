@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import frozen
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
 from lgtwist.listening import check_endpoint
 
 _Value = TypeVar("_Value")
 _MISSING: Any = object()
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Unreadable(ValueError):
@@ -140,6 +142,24 @@ class Section:
             self._wrong(where, str(error))
             return None
 
+    def take_certificates(self, key: str) -> Any:
+        """Read a file of authorities' certificates in PEM, as a trust root; None for the system's."""
+        self._known.append(key)
+        if key not in self._values:
+            return None
+        try:
+            found = _PEM.findall(self._read_file(text(self._values[key])))
+            if not found:
+                raise Unreadable("expected a file of certificates in PEM")
+            return trustRootFromCertificates([Certificate.loadPEM(one.encode()) for one in found])
+        except Unreadable as error:
+            self._wrong(key, str(error))
+        except OSError as error:
+            self._wrong(key, f'"{self._values[key]}" cannot be read: {error.strerror}')
+        except Exception:  # OpenSSL raises what it likes
+            self._wrong(key, "expected a file of certificates in PEM")
+        return None
+
     def section(self, key: str) -> Section:
         """A table below this one; empty if it is not there."""
         self._known.append(key)
@@ -156,6 +176,10 @@ class Section:
             Section(f"{self.at(key)}[{number}]", value, self._problems, self._read_file)
             for number, value in enumerate(values)
         ]
+
+    def wrong(self, key: str, sentence: str) -> None:
+        """Write down a mistake that shows only when several values are seen together."""
+        self._wrong(key, sentence)
 
     def later(self, key: str) -> None:
         """A key that a later version knows."""
@@ -285,6 +309,27 @@ def host(value: Any) -> str:
     if not isinstance(value, str) or not _HOST.fullmatch(value):
         raise Unreadable('expected a host such as "media.example.org" or "127.0.0.1:8000"')
     return value
+
+
+def url(*schemes: str) -> Callable[[Any], str]:
+    """A web address of one of some schemes, with a host that can be dialled, and no user or fragment."""
+
+    def read(value: Any) -> str:
+        example = f'expected a URL such as "{schemes[0]}://127.0.0.1:3001/"'
+        try:
+            parts = urlsplit(value) if isinstance(value, str) and value.isascii() else None
+            fits = parts is not None and parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits or parts is None or any(c.isspace() or not c.isprintable() for c in value):
+            raise Unreadable(example)
+        if parts.username is not None or parts.fragment:
+            raise Unreadable(f"{example}, without user, password or fragment")
+        if parts.hostname in ("0.0.0.0", "::"):  # noqa: S104  # an address to listen on
+            raise Unreadable(f'"{parts.hostname}" is for listening; to dial this machine, use "127.0.0.1"')
+        return str(value)
+
+    return read
 
 
 def endpoint(value: Any) -> str:

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist import __version__
+from lgtwist.accounts.forward_websocket import ForwardWebSocketAccount
+from lgtwist.accounts.http import HttpAccount
+from lgtwist.accounts.reverse_websocket import accept
 from lgtwist.bots.forward_websocket import ForwardSession, Role
 from lgtwist.bots.http_api import HttpApi
 from lgtwist.config import AccountConfig, Config
@@ -35,10 +40,16 @@ from lgtwist.sandbox.fetching import Fetcher
 from lgtwist.sandbox.media import Media
 from lgtwist.sandbox.store import StoreError
 from lgtwist.tasks import survive
+from lgtwist.web.admission import Access, Admission
 from lgtwist.web.channel import PortSite
 from lgtwist.web.gate import Gate, GateLimits
-from lgtwist.web.site import Access, FrontDoor
-from lgtwist.websocket.factory import ConnectionFactory, WireLimits
+from lgtwist.web.implementations import Implementations
+from lgtwist.web.machines import Machines
+from lgtwist.web.metrics import Lag, Metrics, Sources
+from lgtwist.web.site import FrontDoor
+from lgtwist.webclient import WebClient
+from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.factory import ClientFactory, ServerFactory, WireLimits
 from lgtwist.websocket.upgrade import take_over
 
 _ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
@@ -64,30 +75,52 @@ class LgtwistService(MultiService):
         self._data_dir = Path(config.data_dir).absolute()
         self._lock: int | None = None
         self._wall_clock = wall_clock
+        # A late answer to a run before must not fit a call of this one.
+        first_call = SystemRandom().getrandbits(48)
         accounts = [
-            Account(a.self_id, reactor, wall_clock, limits.action_timeout, limits.heartbeat_interval)
+            Account(
+                a.self_id,
+                reactor,
+                wall_clock,
+                limits.action_timeout,
+                limits.heartbeat_interval,
+                a.dialect,
+                first_call,
+            )
             for a in config.accounts
         ]
         self.hub = Hub(
             accounts,
-            [Bot(b.name, b.access_token, b.accounts, limits.calls, b.message_format) for b in config.bots],
+            [
+                Bot(b.name, b.access_token, b.accounts, limits.calls, b.message_format, limits.send_buffer)
+                for b in config.bots
+            ],
             reactor,
         )
-        self.sandboxes = [
-            self._sandbox(account, settings, reactor)
-            for account, settings in zip(accounts, config.accounts, strict=True)
-        ]
-        self.factory = ConnectionFactory(
-            WireLimits(
-                limits.max_message,
-                limits.send_buffer,
-                limits.close_timeout,
-                limits.ping_interval,
-                limits.ping_timeout,
-                limits.tcp_user_timeout,
-            ),
-            reactor,
+        wire = WireLimits(
+            limits.max_message,
+            limits.send_buffer,
+            limits.close_timeout,
+            limits.handshake_timeout,
+            limits.ping_interval,
+            limits.ping_timeout,
+            limits.tcp_user_timeout,
         )
+        self.factory = ServerFactory(wire, reactor)
+        self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}")
+        self.sandboxes: list[SandboxAccount] = []
+        self.dialled: list[ForwardWebSocketAccount] = []
+        self.polled: list[HttpAccount] = []
+        dialling: dict[int, tuple[Account, str | None]] = {}
+        for account, settings in zip(accounts, config.accounts, strict=True):
+            if settings.type == "sandbox":
+                self.sandboxes.append(self._sandbox(account, settings, reactor))
+            elif settings.type == "forward-websocket":
+                self.dialled.append(self._dialled(account, settings, reactor))
+            elif settings.type == "reverse-websocket":
+                dialling[account.self_id] = (account, settings.access_token)
+            else:
+                self.polled.append(self._polled(account, settings, reactor))
         self.gate = Gate(
             GateLimits(
                 limits.connections,
@@ -104,15 +137,45 @@ class LgtwistService(MultiService):
             any(is_public(e) for e in config.server.endpoints),
         )
         controls = {s.account.self_id: Control(s) for s in self.sandboxes}
+        admission = Admission(self.gate, access)
+        posting = {polled.account.self_id: polled for polled in self.polled}
+        self.lag = Lag(reactor)
+        metrics = Metrics(
+            Sources(
+                __version__,
+                self.hub,
+                {"in": self.factory, "out": self.client_factory},
+                self.gate,
+                self.lag,
+                {dialled.account.self_id: dialled.attempts for dialled in self.dialled},
+            )
+        )
         door = FrontDoor(
-            self.hub, self.gate, access, self._upgrade, HttpApi(config.server.allowed_origins), controls
+            self.hub,
+            self.gate,
+            admission,
+            self._upgrade,
+            HttpApi(config.server.allowed_origins),
+            controls,
+            Implementations(admission, self._link, dialling, posting, reactor),
+            Machines(admission, self._unready, metrics.text),
         )
         self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor)
         self.ports = Ports(reactor, config.server.endpoints)
-        self._sweeping = TimerService(
-            self.factory.limits.sweep_interval, survive("liveness", self.factory.sweep)
-        )
-        self._sweeping.clock = reactor
+        self._timers = [
+            TimerService(wire.sweep_interval, survive("liveness", self.factory.sweep)),
+            TimerService(wire.sweep_interval, survive("liveness", self.client_factory.sweep)),
+            TimerService(self.lag.interval, survive("lag", self.lag.look)),
+        ]
+        for timer in self._timers:
+            timer.clock = reactor
+
+    def _unready(self) -> list[str]:
+        return [
+            f"account {account.self_id} is down: {account.reason}"
+            for account in self.hub.accounts.values()
+            if not account.is_up
+        ]
 
     def _sandbox(self, account: Account, settings: AccountConfig, reactor: Any) -> SandboxAccount:
         path = f"sandbox-{account.self_id}"
@@ -129,6 +192,31 @@ class LgtwistService(MultiService):
         store = self._data_dir / f"{path}.sqlite"
         return SandboxAccount(account, store, media, self._wall_clock, world_file)
 
+    def _dialled(self, account: Account, settings: AccountConfig, reactor: Any) -> ForwardWebSocketAccount:
+        gaps = settings.reconnect
+        return ForwardWebSocketAccount(
+            reactor,
+            self.client_factory,
+            account,
+            settings.url,
+            settings.access_token,
+            settings.trust_root,
+            lambda: Backoff(gaps.shortest, gaps.longest, random.uniform),
+        )
+
+    def _polled(self, account: Account, settings: AccountConfig, reactor: Any) -> HttpAccount:
+        limits = self.config.limits
+        return HttpAccount(
+            WebClient(reactor, settings.trust_root),
+            account,
+            settings.url,
+            settings.access_token,
+            settings.secret,
+            limits.max_message,
+            limits.action_timeout,
+            limits.heartbeat_interval,
+        )
+
     def _http_url(self) -> str:
         urls = self.ports.urls() or [url(e) for e in self.config.server.endpoints]
         return urls[0].replace("ws", "http", 1)
@@ -140,6 +228,9 @@ class LgtwistService(MultiService):
             self.factory, bot, account, _ROLES[role], self.config.limits.heartbeat_interval, ended
         )
         take_over(request, self.factory.make(session))
+
+    def _link(self, request: Request, account: Account, path: str, ended: Callable[[], None]) -> None:
+        accept(self.factory, request, account, path, ended)
 
     # -- before the start
 
@@ -193,20 +284,30 @@ class LgtwistService(MultiService):
     def startService(self) -> None:
         """Bring the accounts up, and say what is served."""
         super().startService()
-        for sandbox in self.sandboxes:
-            sandbox.startService()
-        self._sweeping.startService()
+        for starting in (*self.sandboxes, *self._timers):
+            starting.startService()
         for line in described(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
+        for remote in (*self.dialled, *self.polled):
+            remote.startService()
 
     async def _stop(self) -> None:
         await self.ports.close()
+        for dialled in self.dialled:
+            dialled.hang_up()
+        for polled in self.polled:
+            polled.hang_up()
+        for account in self.hub.accounts.values():
+            account.stop("lgtwist stops")  # calls in flight end as 1502, and are written
         for sandbox in self.sandboxes:
-            sandbox.stopService()  # calls in flight end as 1502, and are written
+            sandbox.stopService()
         self.gate.stop()
         self.site.close_all()
-        await self.factory.close_all(1001, "lgtwist stops")
-        await self._sweeping.stopService()
+        goodbye = (1001, "lgtwist stops")
+        closed = [factory.close_all(*goodbye) for factory in (self.factory, self.client_factory)]
+        await gatherResults(closed)
+        for service in (*self.dialled, *self.polled, *self._timers):
+            await maybeDeferred(service.stopService)
         self.hub.stop()
         self._unlock()
 
@@ -223,6 +324,21 @@ class LgtwistService(MultiService):
         return result if done is None else done.addBoth(lambda _done: result)
 
 
+def _reached(account: AccountConfig, base: str) -> str:
+    """How an account's implementation is reached."""
+    if account.type == "sandbox":
+        return "built in"
+    if account.type == "forward-websocket":
+        return f"dialled at {account.shown_url}"
+    header = f"X-Self-ID: {account.self_id}"
+    if account.type == "reverse-websocket":
+        token = "with its token" if account.access_token else "without a token, from this machine only"
+        return f"its implementation connects to {base}/onebot/v11/ws ({header}) {token}"
+    posts = f"{base.replace('ws', 'http', 1)}/onebot/v11/post"
+    signed = "signed with its secret" if account.secret else "from this machine"
+    return f"asked at {account.shown_url}; its implementation posts events to {posts} ({header}), {signed}"
+
+
 def described(config: Config, urls: list[str] | None = None) -> list[str]:
     """What a configuration serves, in lines for people. No secrets.
 
@@ -233,7 +349,7 @@ def described(config: Config, urls: list[str] | None = None) -> list[str]:
     lines = [f"lgtwist {__version__}, data in {Path(config.data_dir).absolute()}"]
     for account in config.accounts:
         where = ", ".join(f"{u}/{account.self_id}" for u in urls)
-        lines.append(f"account {account.self_id} ({account.type}): {where}")
+        lines.append(f"account {account.self_id} ({account.type}): {where}; {_reached(account, base)}")
     for bot in config.bots:
         mine = bot.accounts or tuple(a.self_id for a in config.accounts)
         token = "with its token" if bot.access_token else "without a token, from this machine only"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import struct
 from typing import Any
 
@@ -11,8 +14,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
-from lgtwist.websocket.connection import ServerConnection
-from lgtwist.websocket.factory import ConnectionFactory, WireLimits
+from lgtwist.websocket.connection import Connection, Request
+from lgtwist.websocket.factory import ClientFactory, ServerFactory, WireLimits
+from lgtwist.websocket.phase import Phase
 from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, handshake, masked_frame
 
 
@@ -74,19 +78,19 @@ class RecordingHandler:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def opened(self, connection: ServerConnection) -> None:
+    def opened(self, connection: Connection) -> None:
         self.calls.append(("opened",))
 
-    def received(self, connection: ServerConnection, payload: bytes, binary: bool) -> None:
+    def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         self.calls.append(("received", payload, binary))
 
-    def dropped(self, connection: ServerConnection, events: int) -> None:
+    def dropped(self, connection: Connection, events: int) -> None:
         self.calls.append(("dropped", events))
 
-    def caught_up(self, connection: ServerConnection) -> None:
+    def caught_up(self, connection: Connection) -> None:
         self.calls.append(("caught_up",))
 
-    def closed(self, connection: ServerConnection, code: int | None, reason: str) -> None:
+    def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         self.calls.append(("closed", code, reason))
 
     def named(self, name: str) -> list[tuple[Any, ...]]:
@@ -94,24 +98,37 @@ class RecordingHandler:
 
 
 class Peer:
-    """The other end of one connection."""
+    """The other end of one connection, a client's.
+
+    :ivar masks: whether its frames are masked.
+    """
+
+    masks = True
+    mask_bit = 0x80
 
     def __init__(self, pair: Pair, handler: Any) -> None:
         self.pair = pair
         self.handler = handler
-        self.connection = pair.factory.make(handler)
+        self.connection = self.make_connection()
         self.transport = Transport(self.connection)
         self._parsed = 0
         self.connection.makeConnection(self.transport)
 
+    def make_connection(self) -> Connection:
+        return self.pair.factory.make(self.handler)
+
     def open(self) -> Peer:
         """Do the opening handshake."""
-        self.connection.dataReceived(handshake())
+        self.shake_hands()
         self.pair.turn()
         head, _mark, rest = self.transport.taken.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head
         self._parsed = len(self.transport.taken) - len(rest)
         return self
+
+    def shake_hands(self) -> None:
+        """The peer's part of the opening handshake comes."""
+        self.connection.dataReceived(handshake())
 
     def frames(self) -> list[tuple[int, bytes]]:
         """The frames that came since the last time."""
@@ -120,12 +137,16 @@ class Peer:
         data = self.transport.taken[self._parsed :]
         while len(data) >= 2:
             length, start = data[1] & 0x7F, 2
+            masked = data[1] & 0x80
             if length == 126:
                 length, start = struct.unpack("!H", data[2:4])[0], 4
             elif length == 127:
                 length, start = struct.unpack("!Q", data[2:10])[0], 10
+            key = data[start : start + 4] if masked else b"\0\0\0\0"
+            start += len(key) if masked else 0
             assert len(data) >= start + length, "half a frame"
-            found.append((data[0] & 0x0F, data[start : start + length]))
+            payload = bytes(byte ^ key[n % 4] for n, byte in enumerate(data[start : start + length]))
+            found.append((data[0] & 0x0F, payload))
             data = data[start + length :]
         self._parsed = len(self.transport.taken) - len(data)
         return found
@@ -141,7 +162,7 @@ class Peer:
     def send(self, payload: bytes | str, opcode: int = TEXT, **options: Any) -> None:
         """One frame comes from the peer."""
         data = payload.encode() if isinstance(payload, str) else payload
-        self.bytes(masked_frame(data, opcode, **options))
+        self.bytes(self.pair.frame(data, opcode, **options))
 
     def bytes(self, data: bytes) -> None:
         """Bytes come from the peer, as long as it has a connection."""
@@ -168,19 +189,84 @@ class Peer:
             self.connection.connectionLost(Failure(error))
 
 
+class Server(Peer):
+    """The other end of one connection that we dialled.
+
+    :ivar caller: what the dialling side was told.
+    """
+
+    masks = False
+    mask_bit = 0
+
+    def make_connection(self) -> Connection:
+        self.caller = RecordingCaller()
+        request = Request("127.0.0.1", 8080, "/x?y=1", {"Authorization": "Bearer T"})
+        return self.pair.factory.make(self.handler, request, self.caller)
+
+    def request(self) -> bytes:
+        """The opening handshake as it came."""
+        self.pair.turn()
+        self._parsed = len(self.transport.taken)
+        return self.transport.taken
+
+    def answer(self, *lines: str, status: str = "101 Switching Protocols") -> bytes:
+        """An answer to the opening handshake."""
+        found = re.search(rb"Sec-WebSocket-Key: (\S+)", self.request())
+        assert found is not None
+        digest = hashlib.sha1(found[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        accept = base64.b64encode(digest).decode()
+        head = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", *lines]
+        return "\r\n".join([f"HTTP/1.1 {status}", *head, "", ""]).encode()
+
+    def open(self) -> Server:
+        """Answer the opening handshake."""
+        self.shake_hands()
+        self._parsed = len(self.transport.taken)
+        self.pair.turn()
+        return self
+
+    def shake_hands(self) -> None:
+        self.bytes(self.answer())
+
+
+class RecordingCaller:
+    """Writes down how the opening ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+
+    def connected(self) -> None:
+        self.calls.append(("connected",))
+
+    def failed(self, reason: str) -> None:
+        self.calls.append(("failed", reason))
+
+
 class Pair:
-    """A factory on a clock, and peers that are connected to it in memory."""
+    """A factory on a clock, and peers that are connected to it in memory.
+
+    :ivar kind: what the peers are.
+    """
+
+    kind: type[Peer] = Peer
 
     def __init__(self, **limits: Any) -> None:
         self.clock = Clock()
-        self.factory = ConnectionFactory(WireLimits(**limits), self.clock)
-        self.peers: list[Peer] = []
+        self.factory: Any = self.make_factory(WireLimits(**limits))
+        self.peers: list[Any] = []
 
-    def connect(self, handler: Any = None) -> Peer:
+    def make_factory(self, limits: WireLimits) -> Any:
+        return ServerFactory(limits, self.clock)
+
+    def connect(self, handler: Any = None) -> Any:
         """A peer that has not shaken hands yet."""
-        peer = Peer(self, RecordingHandler() if handler is None else handler)
+        peer = self.kind(self, RecordingHandler() if handler is None else handler)
         self.peers.append(peer)
         return peer
+
+    def frame(self, payload: bytes, opcode: int = TEXT, **options: Any) -> bytes:
+        """One frame, as a peer sends it."""
+        return masked_frame(payload, opcode, **{"mask": self.kind.masks, **options})
 
     def turn(self) -> None:
         """One turn of the reactor: what is due is done, peers that read have read, the ended end."""
@@ -203,3 +289,20 @@ class Pair:
             self.clock.advance(min(step, end - self.clock.seconds()))
             self.factory.sweep()
             self.turn()
+
+
+class DiallingPair(Pair):
+    """The same with the roles turned round: we dial, the peers listen."""
+
+    kind = Server
+
+    def make_factory(self, limits: WireLimits) -> Any:
+        return ClientFactory(limits, self.clock, "lgtwist/test")
+
+    def turn(self) -> None:
+        """Also: a server ends TCP once the closing handshake is done (RFC 6455, 7.1.1)."""
+        super().turn()
+        for peer in self.peers:
+            connection = peer.connection
+            if connection.wasClean and connection.phase is Phase.CLOSING and not peer.transport.stream:
+                peer.lose(clean=True)

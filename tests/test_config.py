@@ -145,10 +145,8 @@ class ConfigTests(SynchronousTestCase):
             [journal]
             sync = "full"
             [[accounts]]
-            type = "forward-websocket"
+            type = "milky"
             self_id = 1
-            url = "ws://x"
-            dialect = "auto"
             [[bots]]
             name = "b"
             connection = "http-post"
@@ -163,7 +161,7 @@ class ConfigTests(SynchronousTestCase):
             deny = ["x"]
             """
         )
-        self.assertEqual(len(found), 11)
+        self.assertEqual(len(found), 9)
         for path, sentence in found.items():
             self.assertIn("not available yet", sentence, path)
 

@@ -15,10 +15,9 @@ from lgtwist.hub.interfaces import IBotConnection
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.words import printable
-from lgtwist.websocket.connection import ServerConnection
+from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
-from lgtwist.websocket.framing import server_frame
+from lgtwist.words import printable
 
 
 class Role(Enum):
@@ -55,7 +54,7 @@ class ForwardSession:
         self._role = role
         self._heartbeat_interval = heartbeat_interval
         self._ended = ended
-        self._connection: ServerConnection | None = None
+        self._connection: Connection | None = None
         self._asks: set[Ask] = set()
         self._beat: IDelayedCall | None = None
         self._beat_at = 0.0
@@ -65,7 +64,7 @@ class ForwardSession:
 
     # -- called through the factory's guard
 
-    def opened(self, connection: ServerConnection) -> None:
+    def opened(self, connection: Connection) -> None:
         """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
         self._connection = connection
         self._bot.counters.connections += 1
@@ -84,7 +83,7 @@ class ForwardSession:
             self._beat_at = self._account.clock.seconds()
             self._schedule_beat()
 
-    def received(self, connection: ServerConnection, payload: bytes, binary: bool) -> None:
+    def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An action came, or what should be one."""
         if self._role is Role.EVENT:
             if not self._misled:
@@ -99,11 +98,11 @@ class ForwardSession:
             request = read_action(payload, checked=not binary)
         except BadRequest as error:
             self._bot.counters.bad_requests += 1
-            self._reply(with_echo(responses.failure(error), error.echo))
+            self._reply(with_echo(responses.failure(error), error.echo), True)
             return
         self._bot.perform(self._account, request, self._reply, self._asks)
 
-    def dropped(self, connection: ServerConnection, events: int) -> None:
+    def dropped(self, connection: Connection, events: int) -> None:
         """The bot reads too slowly. One line when it begins, one when it ends."""
         self._bot.counters.dropped_events += events
         self._dropped += events
@@ -115,7 +114,7 @@ class ForwardSession:
                 peer=connection.peer,
             )
 
-    def caught_up(self, connection: ServerConnection) -> None:
+    def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the bot any more."""
         if self._dropping:
             self._dropping = False
@@ -127,7 +126,7 @@ class ForwardSession:
             )
             self._dropped = 0
 
-    def closed(self, connection: ServerConnection, code: int | None, reason: str) -> None:
+    def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """Everything of this connection ends here."""
         self._account.unsubscribe(self)
         if self._beat is not None:
@@ -153,11 +152,12 @@ class ForwardSession:
     def deliver(self, frame: bytes) -> None:
         """One event."""
         if self._connection is not None:
+            self._bot.counters.deliveries += 1
             self._factory.offer(self._connection, frame)
 
-    def _reply(self, response: bytes) -> None:
+    def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
-            self._factory.respond(self._connection, server_frame(response))
+            self._factory.respond(self._connection, self._connection.encode(response))
 
     def _schedule_beat(self) -> None:
         # Counted from the connection's own opening: beats do not drift, and others' do not move them.

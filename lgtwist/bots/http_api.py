@@ -15,6 +15,7 @@ from lgtwist.hub.bot import Ask, Bot
 from lgtwist.onebot import action as responses
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest, read_outcome
+from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
 
 _JSON = "application/json"
@@ -77,12 +78,15 @@ class HttpApi:
                 ask.cancel()
 
         request.notifyFinish().addBoth(gone)
-        bot.perform(account, ActionRequest(action, params, None), lambda r: _answer(request, r), asks)
 
+        def reply(response: bytes, last: bool) -> None:
+            if last:  # of several frames, the ending one is the answer
+                unknown = b"failed" in response and means_unknown_action(
+                    account.dialect, read_outcome(response)
+                )
+                say_raw(request, 404 if unknown else 200, _JSON, response)
 
-def _answer(request: Request, response: bytes) -> None:
-    unknown = b"404" in response and read_outcome(response).retcode == 1404
-    say_raw(request, 404 if unknown else 200, _JSON, response)
+        bot.perform(account, ActionRequest(action, params, None), reply, asks)
 
 
 def _query(request: Request) -> bytes:

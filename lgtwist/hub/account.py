@@ -1,21 +1,28 @@
-"""One account: its link, its calls under way, and who wants its events."""
+"""One account: its links, its calls under way, and who wants its events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
-from twisted.internet.defer import Deferred
+import msgspec
+from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lgtwist.hub.calls import Answered, Call, Calls
-from lgtwist.hub.interfaces import IAccountLink, IBotConnection
+from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
+from lgtwist.hub.presence import Presence
 from lgtwist.onebot import action as responses
+from lgtwist.onebot.action import STREAM_ACTIONS, is_stream_part, read_outcome, response_data
+from lgtwist.onebot.dialect import Dialect, recognise
 from lgtwist.onebot.errors import CallTimeout, LinkBroken, NotConnected
-from lgtwist.onebot.event import heartbeat, lifecycle, read_event
+from lgtwist.onebot.event import Event, heartbeat, lifecycle, number_of, read_event, status
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.websocket.framing import server_frame
+from lgtwist.words import printable
+
+#: Seconds until an implementation that could not say who it is is asked again.
+_ASK_AGAIN = 5.0
 
 
 @define
@@ -24,20 +31,53 @@ class AccountCounters:
 
     events: int = 0
     calls: int = 0
-    timeouts: int = 0
-    broken: int = 0
+    answered: int = 0
+    timeouts: int = 0  # 1504
+    broken: int = 0  # 1502
+    not_connected: int = 0  # 1501
+    forgotten: int = 0  # the asker went away
     strays: int = 0  # answers that were late, came twice, or were never asked for
     unwitnessed: int = 0  # calls answered "async" that failed afterwards
+    links: int = 0  # opened
+    takeovers: int = 0  # links that a newer one took over from
+    garbage: int = 0  # frames that were neither answer nor event
+
+
+@frozen
+class Version:
+    """What an implementation says that it is (``get_version_info``)."""
+
+    app_name: str = ""
+    app_version: str = ""
+
+
+class _Identity(msgspec.Struct):
+    user_id: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _VersionData(msgspec.Struct):
+    app_name: str = ""
+    app_version: str = ""
 
 
 class Account:
     """One logged-in ``self_id``.
+
+    Its implementation is reached by one link that carries both halves (actions and events), or by one
+    for each. It is *up* when both are there and the implementation has said, asked by us at each opening,
+    that it is this account; it is *online* when it also says that it is logged in.
 
     :param self_id: its number.
     :param clock: for time limits.
     :param wall_clock: seconds since the epoch, for the events that lgtwist makes itself.
     :param action_timeout: seconds that an answer may take.
     :param heartbeat_interval: seconds between heartbeats, told in them.
+    :param dialect: its implementation's; AUTO to recognise it.
+    :param first_call: correlation ids begin behind this number.
+    :ivar was_up: it was up once in this run.
+    :ivar since: when it became online or stopped being so, in seconds since the epoch.
+    :ivar reason: why it is not online; empty if it is.
+    :ivar version: what the implementation says that it is.
     """
 
     _log = Logger()
@@ -49,110 +89,278 @@ class Account:
         wall_clock: Callable[[], float],
         action_timeout: float = 60.0,
         heartbeat_interval: float = 5.0,
+        dialect: Dialect = Dialect.AUTO,
+        first_call: int = 0,
     ) -> None:
         self.self_id = self_id
         self.clock = clock
         self.counters = AccountCounters()
+        self.dialect = dialect
+        self._recognises = dialect is Dialect.AUTO
+        self.version = Version()
         self.was_up = False
+        self.since = wall_clock()
+        self.reason = "it has not connected yet"
         self._wall_clock = wall_clock
         self._action_timeout = action_timeout
         self._heartbeat_ms = round(heartbeat_interval * 1000)
-        self._calls = Calls(action_timeout)
+        self._calls = Calls(action_timeout, first_call)
         self._expiry: IDelayedCall | None = None
-        self._link: IAccountLink | None = None
+        self._links: dict[Half, IAccountLink] = {}
+        self._carrier: IAccountLink | None = None  # of actions, once it has said whose it is
+        self._ask_again: IDelayedCall | None = None
+        self._last_known: bytes | None = None  # the data of get_login_info
+        self._presence = Presence()
+        self._told = (False, False)  # up and online, as the log has it
+        self._told_identity = self._via = ""
         # In the order in which they came, each with the form in which it wants messages.
         self._subscribers: dict[IBotConnection, MessageFormat] = {}
+        self._awaited: list[Callable[[], None]] = []
 
-    # -- the link
+    # -- its state
+
+    @property
+    def takes_actions(self) -> bool:
+        """Whether actions can be sent."""
+        return self._carrier is not None
 
     @property
     def is_up(self) -> bool:
-        """Whether actions can be sent."""
-        return self._link is not None
+        """Whether actions can be sent, and events arrive."""
+        return self._carrier is not None and Half.EVENTS in self._links
 
-    def link_up(self, link: IAccountLink) -> None:
-        """``link`` is open, and takes actions from now on."""
-        self._link = link
-        self.was_up = True
-        self._log.info("account {account} is up", account=self.self_id)
+    @property
+    def online(self) -> bool:
+        """Whether it is up, and its implementation says that it is logged in."""
+        return self.is_up and self._presence.online
+
+    @property
+    def calls_in_flight(self) -> int:
+        """How many actions wait for their answer."""
+        return len(self._calls)
+
+    def when_up(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once, as soon as the account was up once; at once if it was."""
+        if self.was_up:
+            then()
+        else:
+            self._awaited.append(then)
+
+    def _changed(self, reason: str = "") -> None:
+        """The links or the presence may have changed: one line when the account comes and goes."""
+        up, online = self._told
+        self._told = self.is_up, self.online
+        if self._told != (up, online):
+            self.since = self._wall_clock()
+        if self.online:
+            self.reason = ""
+        elif not self.is_up:
+            self.reason = reason or self.reason
+        else:
+            self.reason = self._presence.reason
+        if self.is_up and not up:
+            self._log.info("account {account} is up{via}", account=self.self_id, via=self._via)
+            self.was_up = True
+            self._awaited, awaited = [], self._awaited
+            for then in awaited:
+                then()
+        elif up and not self.is_up:
+            self._log.info("account {account} is down: {reason}", account=self.self_id, reason=self.reason)
+        elif up and online != self.online:
+            if self.online:
+                self._log.info("account {account} is online again", account=self.self_id)
+            else:
+                self._log.info(
+                    "account {account} is offline: {reason}", account=self.self_id, reason=self.reason
+                )
+
+    # -- the links
+
+    def holds(self, link: IAccountLink, half: Half) -> bool:
+        """Whether ``link`` is the one that carries this half."""
+        return self._links.get(half) is link
+
+    def link_up(self, link: IAccountLink, half: Half = Half.BOTH, via: str = "") -> None:
+        """``link`` is open. It takes over from those that carried what it carries.
+
+        :param via: how the account is reached, for the log.
+        """
+        self._via = f" ({via})" if via else ""
+        self.counters.links += 1
+        halves = [each for each in (Half.ACTIONS, Half.EVENTS) if each in half]
+        for older in {self._links[each] for each in halves if each in self._links}:
+            self.counters.takeovers += 1
+            self._let_go(older, "a newer link took over")
+            older.end("a newer link took over", False)
+        self._links.update(dict.fromkeys(halves, link))
+        self._presence.sign_of_life()
+        if Half.ACTIONS in half:
+            self._identify(link)
+        else:
+            self._changed()
+
+    def stop(self, reason: str) -> None:
+        """All links are over, for the service is: calls in flight end as 1502."""
+        for link in set(self._links.values()):
+            self._let_go(link, reason)
 
     def link_down(self, link: IAccountLink, reason: str) -> None:
         """``link`` is over: what was sent on it ends as 1502. Nothing happens if a newer one took over."""
-        if self._link is not link:
+        if link in self._links.values():
+            self._let_go(link, reason)
+
+    def _let_go(self, link: IAccountLink, reason: str) -> None:
+        carried_actions = self._links.get(Half.ACTIONS) is link
+        self._links = {half: other for half, other in self._links.items() if other is not link}
+        if carried_actions:
+            self._carrier = None
+            if self._ask_again is not None:
+                self._ask_again.cancel()
+                self._ask_again = None
+        self._changed(reason)
+        if not carried_actions:
             return
-        self._link = None
-        self._log.info("account {account} is down: {reason}", account=self.self_id, reason=reason)
         response = responses.failure(
             LinkBroken(f"the link to account {self.self_id} broke: {reason}; it may have been carried out")
         )
         for call in self._calls.end_all():
             self.counters.broken += 1
-            self._end(call, response)
+            self._tell(call, response, True)
         self._watch_time()
+
+    # -- whose account it is
+
+    def _identify(self, link: IAccountLink) -> None:
+        """Ask the implementation who it is; actions go up once it has said so."""
+
+        def answered(response: bytes, last: bool) -> None:
+            if last and self.holds(link, Half.ACTIONS):
+                self._identified(link, response)
+
+        self._begin(link, "get_login_info", b"{}", answered)
+
+    def _identified(self, link: IAccountLink, response: bytes) -> None:
+        outcome = read_outcome(response)
+        data = response_data(response)
+        try:
+            user_id = number_of(bytes(msgspec.json.decode(data, type=_Identity).user_id))
+        except ValueError:
+            user_id = None
+        if user_id == self.self_id:
+            self._told_identity = ""
+            self._last_known = data
+            self._carrier = link
+            self._presence.sign_of_life()
+            self._changed("its event link is not open")
+            if self._carrier is link:
+                self._ask_version(link)
+        elif user_id is None:
+            why = f"get_login_info failed: {outcome.reason or f'retcode {outcome.retcode}'}"
+            self._cannot_tell(printable(why))
+            self._ask_again = self.clock.callLater(_ASK_AGAIN, self._identify_again, link)
+        else:
+            self.refuse(link, user_id)
+
+    def _identify_again(self, link: IAccountLink) -> None:
+        self._ask_again = None
+        self._identify(link)
+
+    def _cannot_tell(self, why: str) -> None:
+        self.reason = why
+        if why != self._told_identity:
+            self._told_identity = why
+            self._log.warn("account {account}: {why}; asking again", account=self.self_id, why=why)
+
+    def refuse(self, link: IAccountLink, other: int) -> None:
+        """``link`` leads to another account: nothing of it is passed on."""
+        reason = f"its implementation is logged in as {other}, not as {self.self_id}"
+        if reason != self._told_identity:
+            self._told_identity = reason
+            self._log.warn("account {account}: link refused: {reason}", account=self.self_id, reason=reason)
+        self.reason = reason
+        self._let_go(link, reason)
+        link.end(reason, True)
+
+    def _ask_version(self, link: IAccountLink) -> None:
+        def answered(response: bytes, last: bool) -> None:
+            if not last or read_outcome(response).status != "ok":
+                return
+            try:
+                read = msgspec.json.decode(response_data(response), type=_VersionData)
+            except ValueError:
+                return
+            self.version = Version(printable(read.app_name), printable(read.app_version))
+            if self._recognises:
+                self.dialect = recognise(read.app_name)
+
+        self._begin(link, "get_version_info", b"{}", answered)
 
     # -- actions
 
-    def call(self, action: str, params: bytes, answered: Answered) -> Call:
+    def call(self, action: str, params: bytes, answered: Answered) -> Call | None:
         """Send an action up.
 
         :param params: one JSON object.
         :param answered: takes the response, without echo; it may be called before this returns.
+        :returns: the call; None if lgtwist has answered it itself.
         :raises NotConnected: if the account is not connected; nothing was sent, ``answered`` is not called.
         """
-        link = self._link
+        if action == "get_status" and not self.online:
+            answered(responses.ok(status(False)), True)
+            return None
+        link = self._carrier
         if link is None:
+            if action == "get_login_info" and self._last_known is not None:
+                answered(responses.ok(self._last_known), True)
+                return None
+            self.counters.not_connected += 1
             raise NotConnected(f"account {self.self_id} is not connected; nothing was sent")
         self.counters.calls += 1
+        return self._begin(link, action, params, answered)
+
+    def _begin(self, link: IAccountLink, action: str, params: bytes, answered: Answered) -> Call:
         call = self._calls.begin(action, answered, self.clock.seconds())
-        link.send(call.call_id, action, params)
+        call.link = link
+        call.mark = link.send(call.call_id, action, params)
         if self._expiry is None:
             self._watch_time()
         return call
 
-    def ask(self, action: str, params: bytes) -> Deferred[bytes]:
-        """Send an action up and wait for its response.
+    def has_taken(self, call: Call) -> bool:
+        """Whether a call's bytes have left our memory: its link has taken them, or is over."""
+        link = call.link
+        return link is None or not self.holds(link, Half.ACTIONS) or bool(link.has_taken(call.mark))
 
-        :returns: the response without echo, ours if the account is not connected. Never fails, but by
-            being cancelled, which forgets the call.
-        """
-        call: Call | None = None
-
-        def forget(_cancelled: Deferred[bytes]) -> None:
-            if call is not None:
-                self.forget(call)
-
-        asked: Deferred[bytes] = Deferred(forget)
-
-        def answered(response: bytes, last: bool) -> None:
-            if last and not asked.called:
-                asked.callback(response)
-
-        try:
-            call = self.call(action, params, answered)
-        except NotConnected as error:
-            asked.callback(responses.failure(error))
-        return asked
+    def waits_for(self, call_id: int) -> bool:
+        """Whether somebody waits for the answer to this call."""
+        return self._calls.get(call_id) is not None
 
     def answered(self, call_id: int, response: bytes) -> None:
         """The answer to a call came from the link.
 
         :param response: one JSON object with members and without ``echo``.
         """
-        call = self._calls.answer(call_id)
+        call = self._calls.get(call_id)
         if call is None:
             self.counters.strays += 1
+        elif call.action in STREAM_ACTIONS and is_stream_part(response):
+            self._calls.renew(call, self.clock.seconds())
+            self._tell(call, response, False)
         else:
-            call.answered(response, True)
+            self._calls.answer(call_id)
+            self.counters.answered += 1
+            self._tell(call, response, True)
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this answer any more; if it comes, it is a stray."""
-        self._calls.forget(call)
+        if self._calls.forget(call):
+            self.counters.forgotten += 1
 
     def _watch_time(self) -> None:
         """One timer, for the oldest call. It may go off early, where that call has ended meanwhile."""
         deadline = self._calls.next_deadline()
         if deadline is None:
-            if self._expiry is not None and self._link is None:
+            if self._expiry is not None and not self._links:
                 self._expiry.cancel()
                 self._expiry = None
         elif self._expiry is None:
@@ -165,17 +373,41 @@ class Account:
             error = CallTimeout(
                 f"no answer to {call.action} within {self._action_timeout:g} s; it may have been carried out"
             )
-            self._end(call, responses.failure(error))
+            self._tell(call, responses.failure(error), True)
         self._watch_time()
 
-    def _end(self, call: Call, response: bytes) -> None:
-        """One call of several ends; the others must, whatever its asker makes of it."""
+    def _tell(self, call: Call, response: bytes, last: bool) -> None:
+        """What an asker makes of its answer must not hurt the link, or another's call."""
         try:
-            call.answered(response, True)
+            call.answered(response, last)
         except Exception:
             self._log.failure("account {account}: an answer failed", account=self.self_id)
 
     # -- events
+
+    def heard(self, event: Event) -> None:
+        """An event came from the implementation. What tells of its state is noted; meta events end here."""
+        if event.post_type == "message":
+            if not self._presence.online:
+                self._presence.sign_of_life()
+                self._changed()
+        elif event.post_type == "notice" and event.detail in ("bot_offline", "bot_online"):
+            if event.detail == "bot_online":
+                self._presence.sign_of_life()
+            else:
+                self._presence.said_offline()
+            self._changed()
+        elif event.post_type == "meta_event" and event.detail in ("lifecycle", "heartbeat"):
+            return
+        self.route(event)
+
+    def says_online(self, online: bool | None) -> None:
+        """A heartbeat, or the answer to ``get_status``, came; None if it did not say."""
+        if online is not None:
+            before = self._presence.online
+            self._presence.status(online)
+            if before is not self._presence.online:
+                self._changed()
 
     def publish(self, raw: bytes) -> None:
         """Hand an event to every bot that is subscribed.
@@ -183,7 +415,10 @@ class Account:
         :param raw: one JSON object, as it came.
         :raises BadEvent: if it is none.
         """
-        event = read_event(raw)
+        self.route(read_event(raw))
+
+    def route(self, event: Event) -> None:
+        """Hand an event that was read to every bot that is subscribed."""
         self.counters.events += 1
         frames: dict[MessageFormat, bytes] = {}  # encoded once for all who want the same
         for connection, wanted in tuple(self._subscribers.items()):
@@ -209,5 +444,5 @@ class Account:
 
     def heartbeat_frame(self) -> bytes:
         """A heartbeat as of now, as a ready frame."""
-        beat = heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.is_up)
+        beat = heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)
         return server_frame(beat)

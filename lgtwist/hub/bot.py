@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection
 
 from attrs import define, field
@@ -10,16 +11,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.calls import Call
+from lgtwist.hub.calls import Answered, Call
 from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operation
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import ActionRequest, split_suffix, with_echo
 from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
-from lgtwist.onebot.words import printable
+from lgtwist.words import printable
 
-#: Takes a whole response, echo and all.
-Reply = Callable[[bytes], None]
+#: Takes a whole response, echo and all, and whether it is the last one of its action.
+Reply = Callable[[bytes, bool], None]
 
 
 @define
@@ -29,9 +30,33 @@ class BotCounters:
     actions: int = 0
     refused: int = 0  # 1429
     bad_requests: int = 0  # 1400 of ours
+    deliveries: int = 0  # events handed to its connections
     dropped_events: int = 0
     connections: int = 0  # now
     unwitnessed: int = 0  # calls that were answered "async" and failed afterwards
+
+
+@define(eq=False)
+class Allowance:
+    """What one bot has under way to one account, and may have.
+
+    :ivar calls: its calls in flight.
+    :ivar untaken: its calls that the account's link had not taken when looked at last, with their sizes.
+    :ivar waiting: what those sizes sum up to, in bytes.
+    """
+
+    calls: int = 0
+    untaken: deque[tuple[Call, int]] = field(factory=deque)
+    waiting: int = 0
+
+    def look(self, account: Account, everything: bool = False) -> None:
+        """Forget what the link has taken: the oldest, or wherever it stands."""
+        untaken = self.untaken
+        while untaken and account.has_taken(untaken[0][0]):
+            self.waiting -= untaken.popleft()[1]
+        if everything:
+            self.untaken = deque(pair for pair in untaken if not account.has_taken(pair[0]))
+            self.waiting = sum(size for _call, size in self.untaken)
 
 
 @define(eq=False)
@@ -59,7 +84,7 @@ class Ask:
             self._end()
         if self.bot.message_format is not MessageFormat.AS_IS and self.action in MESSAGE_ACTIONS:
             response = convert_response(response, self.bot.message_format)
-        self.reply(with_echo(response, self.echo))
+        self.reply(with_echo(response, self.echo), last)
 
     def cancel(self) -> None:
         """The asker is gone; the answer, if it comes, reaches nobody."""
@@ -76,7 +101,7 @@ class Ask:
         self.over = True
         self.call = self.waiting = None
         self.owner.discard(self)
-        self.bot.in_flight[self.account.self_id] -= 1
+        self.bot.allowance(self.account).calls -= 1
 
 
 class Bot:
@@ -86,6 +111,8 @@ class Bot:
     :param access_token: opens the port for it; None if it has none.
     :param accounts: the numbers of the accounts that it may use; None for all.
     :param calls: how many of its calls may be in flight per account.
+    :param send_buffer: how many bytes of its calls may wait per account that the link has not taken; one
+        call alone may be larger.
     :param message_format: in which form it gets messages, in events and responses.
     """
 
@@ -98,12 +125,14 @@ class Bot:
         accounts: Collection[int] | None = None,
         calls: int = 1000,
         message_format: MessageFormat = MessageFormat.AS_IS,
+        send_buffer: int = 4 << 20,
     ) -> None:
         self.name = name
         self.message_format = message_format
         self.access_token = access_token
         self.counters = BotCounters()
-        self.in_flight: dict[int, int] = {}
+        self._allowances: dict[int, Allowance] = {}
+        self._send_buffer = send_buffer
         self._accounts = None if accounts is None else frozenset(accounts)
         self._calls = calls
         self._rate_limited: dict[int, RateLimited] = {}
@@ -122,26 +151,80 @@ class Bot:
         :param owner: the asker's actions under way; when the asker ends it cancels what is in it.
         """
         self.counters.actions += 1
-        in_flight = self.in_flight.get(account.self_id, 0)
+        allowance = self.allowance(account)
         action, suffix = split_suffix(request.action)
         try:
-            if in_flight >= self._calls:
+            if allowance.calls >= self._calls:
                 self.counters.refused += 1
-                raise TooManyCalls(f"{in_flight} calls of this bot are in flight for this account")
+                raise TooManyCalls(f"{allowance.calls} calls of this bot are in flight for this account")
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_quick(account, action, suffix, request, reply, owner)
                 return
-            self.in_flight[account.self_id] = in_flight + 1
+            allowance.calls += 1
             ask = Ask(self, account, action, request.echo, reply, owner)
             owner.add(ask)
             try:
-                call = account.call(action, request.params, ask.answered)
+                call = self._call(account, action, request.params, ask.answered)
                 if not ask.over:  # else nobody would end this cycle: the collector is for accidents
                     ask.call = call
             except OneBotError as error:
                 ask.answered(responses.failure(error), True)
         except OneBotError as error:
-            reply(with_echo(responses.failure(error), request.echo))
+            reply(with_echo(responses.failure(error), request.echo), True)
+
+    def allowance(self, account: Account) -> Allowance:
+        """What this bot has under way to an account."""
+        found = self._allowances.get(account.self_id)
+        if found is None:
+            found = self._allowances[account.self_id] = Allowance()
+        return found
+
+    def _call(self, account: Account, action: str, params: bytes, answered: Answered) -> Call | None:
+        """Send an action up, if the account's link has taken most of what this bot sent before.
+
+        :raises TooManyCalls: if it has not.
+        :raises NotConnected: if the account is not connected.
+        """
+        allowance = self.allowance(account)
+        size = len(params)
+        if allowance.untaken:
+            allowance.look(account)
+            if allowance.untaken and allowance.waiting + size > self._send_buffer:
+                allowance.look(account, everything=True)
+            if allowance.untaken and allowance.waiting + size > self._send_buffer:
+                self.counters.refused += 1
+                raise TooManyCalls(
+                    f"the account has not taken {allowance.waiting} bytes of this bot's calls yet"
+                )
+        call = account.call(action, params, answered)
+        if call is not None and not account.has_taken(call):
+            allowance.untaken.append((call, size))
+            allowance.waiting += size
+        return call
+
+    def _ask(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
+        """Send an action up and wait for its response.
+
+        :returns: the response without echo, ours if the action could not be sent. Never fails, but by
+            being cancelled, which forgets the call.
+        """
+        call: Call | None = None
+
+        def forget(_cancelled: Deferred[bytes]) -> None:
+            if call is not None:
+                account.forget(call)
+
+        asked: Deferred[bytes] = Deferred(forget)
+
+        def answered(response: bytes, last: bool) -> None:
+            if last and not asked.called:
+                asked.callback(response)
+
+        try:
+            call = self._call(account, action, params, answered)
+        except OneBotError as error:
+            asked.callback(responses.failure(error))
+        return asked
 
     def _perform_quick(
         self,
@@ -156,25 +239,26 @@ class Bot:
 
         :raises OneBotError: what the bot is to be told instead of a response.
         """
-        if not account.is_up:
+        if not account.takes_actions:
+            account.counters.not_connected += 1
             raise NotConnected(f"account {account.self_id} is not connected; nothing was sent")
 
         if action == HANDLE_QUICK_OPERATION:
             operation = quick_operation(request.params)
 
             def run() -> Deferred[bytes]:
-                return Deferred.fromCoroutine(operation.run(account.ask))
+                return Deferred.fromCoroutine(operation.run(lambda a, p: self._ask(account, a, p)))
         else:
 
             def run() -> Deferred[bytes]:
-                return account.ask(action, request.params)
+                return self._ask(account, action, request.params)
 
         if suffix == "_rate_limited":
             self._rate_limited[account.self_id].put(
                 self.name, lambda: self._run_unwitnessed(account, action, run), len(request.params)
             )
         elif not suffix:
-            self._count(account, 1)
+            self.allowance(account).calls += 1
             ask = Ask(self, account, action, request.echo, reply, owner)
             owner.add(ask)
             ask.waiting = run()
@@ -183,7 +267,7 @@ class Bot:
                 lambda failure: self._quick_failed(failure, ask),
             )
             return
-        reply(with_echo(responses.ACCEPTED, request.echo))
+        reply(with_echo(responses.ACCEPTED, request.echo), True)
         if suffix == "_async":
             self._run_unwitnessed(account, action, run)
 
@@ -194,7 +278,8 @@ class Bot:
 
     def _run_unwitnessed(self, account: Account, action: str, run: Callable[[], Deferred[bytes]]) -> None:
         """Do what was already answered with "async"; it outlives the connection that asked."""
-        self._count(account, 1)
+        allowance = self.allowance(account)
+        allowance.calls += 1
 
         def ended(response: bytes) -> None:
             outcome = responses.read_outcome(response)
@@ -206,15 +291,12 @@ class Bot:
                     bot=self.name,
                     action=printable(action),
                     retcode=outcome.retcode,
-                    reason=printable(outcome.message or outcome.wording),
+                    reason=printable(outcome.reason),
                 )
 
         def settle(result: object) -> None:
-            self._count(account, -1)
+            allowance.calls -= 1
             if isinstance(result, Failure):
                 self._log.failure("{bot}: {action} failed", result, bot=self.name, action=printable(action))
 
         run().addCallback(ended).addBoth(settle)
-
-    def _count(self, account: Account, change: int) -> None:
-        self.in_flight[account.self_id] = self.in_flight.get(account.self_id, 0) + change

@@ -7,8 +7,11 @@ takes it out of this table ends it; what is not in it any more cannot end again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import define
+
+from lgtwist.hub.interfaces import IAccountLink
 
 #: Takes a response without echo, and whether it is the last one of the call.
 Answered = Callable[[bytes, bool], None]
@@ -22,23 +25,28 @@ class Call:
     :ivar action: the name that was sent.
     :ivar answered: takes what the call ends with.
     :ivar deadline: when it ends without an answer, in seconds of the table's clock.
+    :ivar link: what it was sent on, and under which mark.
     """
 
     call_id: int
     action: str
     answered: Answered
     deadline: float
+    link: IAccountLink | None = None
+    mark: Any = None
 
 
 class Calls:
     """The calls under way to one account, oldest deadline first.
 
     :param limit: seconds that an answer may take.
+    :param last_id: the correlation ids count on from here. Where answers may outlive a run of lgtwist,
+        a random number keeps them apart from those of the next.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, last_id: int = 0) -> None:
         self._limit = limit
-        self._last_id = 0
+        self._last_id = last_id
         self._open: dict[int, Call] = {}  # in the order of the deadlines, for all have the same limit
 
     def __len__(self) -> int:
@@ -54,6 +62,16 @@ class Calls:
     def answer(self, call_id: int) -> Call | None:
         """The call that ends with this answer; None if there is none (late, twice, never asked)."""
         return self._open.pop(call_id, None)
+
+    def get(self, call_id: int) -> Call | None:
+        """The open call with this id."""
+        return self._open.get(call_id)
+
+    def renew(self, call: Call, now: float) -> None:
+        """A part of the answer came: the time limit begins anew."""
+        del self._open[call.call_id]
+        call.deadline = now + self._limit
+        self._open[call.call_id] = call
 
     def forget(self, call: Call) -> bool:
         """Whether the call was still open; it is not any more."""

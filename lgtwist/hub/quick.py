@@ -128,7 +128,7 @@ class QuickOperation:
         for action, params in self.steps:
             outcome = responses.read_outcome(await ask(action, params))
             if outcome.status == "failed" and first_failure is None:
-                reason = outcome.message or outcome.wording or f"retcode {outcome.retcode}"
+                reason = outcome.reason or f"retcode {outcome.retcode}"
                 first_failure = responses.failed(outcome.retcode, f"{action}: {reason}")
         return first_failure or responses.ok()
 

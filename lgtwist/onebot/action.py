@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -60,7 +59,7 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     echo_raw = None if echo is UNSET else rawjson.raw(echo)
     if action is UNSET:
         raise BadRequest('"action" is missing', echo_raw)
-    name = _string(rawjson.raw(action))
+    name = rawjson.string(rawjson.raw(action))
     if not name:
         raise BadRequest('"action" must be a string that is not empty', echo_raw)
     params_raw = b"{}" if params is UNSET else rawjson.raw(params)
@@ -87,14 +86,13 @@ def _read_forgivingly(
     return found.get("action", UNSET), found.get("params", UNSET), found.get("echo", UNSET)
 
 
-def _string(value: bytes) -> str:
-    """The JSON string in ``value``; empty if it is something else."""
-    if value[:1] != b'"':
-        return ""
-    try:
-        return msgspec.json.decode(value, type=str)
-    except rawjson.UNREADABLE:  # a lone surrogate
-        return str(json.loads(value))
+def encode_action(action: str, params: bytes, echo: bytes) -> bytes:
+    """An action as it is sent to an implementation (``communication/ws.md``).
+
+    :param params: one JSON object.
+    :param echo: one JSON value.
+    """
+    return b'{"action":%b,"params":%b,"echo":%b}' % (rawjson.quote(action), params, echo)
 
 
 def ok(data: bytes = b"null") -> bytes:
@@ -129,16 +127,103 @@ def with_echo(response: bytes, echo: bytes | None) -> bytes:
     return response if echo is None else response[:-1] + b',"echo":' + echo + b"}"
 
 
-class Outcome(msgspec.Struct):
-    """What a response says of itself, the data unread."""
+#: How implementations write their ``echo``, and what stands behind it (NapCat: the kind of the answer).
+_ECHO_AND_BEHIND = (
+    (b',"echo":', b"}"),
+    (b',"echo":', b',"stream":"normal-action"}'),
+    (b', "echo": ', b"}"),
+)
 
-    status: str = ""
-    retcode: int = 0
-    message: str = ""
-    wording: str = ""
+
+def without_echo(response: bytes, echo: bytes) -> bytes:
+    """An implementation's ``response`` without its ``echo``, ready for :func:`with_echo`.
+
+    :param response: one JSON object whose ``echo`` is this value.
+    """
+    response = response.strip(b" \t\n\r")
+    for key, rest in _ECHO_AND_BEHIND:
+        tail = key + echo + rest
+        # A text that ends so, and has the word nowhere before, ends with the member and no string's end.
+        if response.endswith(tail) and response.find(b'"echo"') == len(response) - len(tail) + key.index(
+            b'"'
+        ):
+            return response[: -len(tail)] + rest
+    kept = msgspec.json.decode(response, type=dict[str, Raw])
+    kept.pop("echo", None)
+    return msgspec.json.encode(kept)
 
 
-_decode_outcome = msgspec.json.Decoder(Outcome).decode
+class _ResponseHead(msgspec.Struct):
+    retcode: Raw
+    echo: Raw | UnsetType = UNSET
+
+
+def as_response(body: bytes) -> bytes | None:
+    """The body of an HTTP answer as a response, without ``echo``; None if it is no action response."""
+    try:
+        body.decode()
+        head = msgspec.json.decode(body, type=_ResponseHead)
+        return body.strip(b" \t\n\r") if head.echo is UNSET else without_echo(body, bytes(head.echo))
+    except rawjson.UNREADABLE:
+        return None
+
+
+#: The actions of NapCat that answer with several frames for one ``echo``.
+STREAM_ACTIONS = frozenset(
+    {
+        "download_file_stream",
+        "download_file_record_stream",
+        "download_file_image_stream",
+        "test_download_stream",
+    }
+)
+
+
+class _StreamData(msgspec.Struct):
+    type: Any = None
+
+
+class _DataHead(msgspec.Struct):
+    data: Raw | UnsetType = UNSET
+
+
+def is_stream_part(response: bytes) -> bool:
+    """Whether more frames follow this answer to one of :data:`STREAM_ACTIONS`."""
+    try:
+        return bool(msgspec.json.decode(response_data(response), type=_StreamData).type == "stream")
+    except rawjson.UNREADABLE:
+        return False
+
+
+def response_data(response: bytes) -> bytes:
+    """The raw ``data`` of a response; ``null`` if it has none that can be read."""
+    try:
+        data = msgspec.json.decode(response, type=_DataHead).data
+    except rawjson.UNREADABLE:
+        return b"null"
+    return b"null" if data is UNSET else bytes(data)
+
+
+class Outcome(NamedTuple):
+    """What a response says of itself, the data unread.
+
+    :ivar reason: why it failed, in the implementation's words; empty where it gives none.
+    """
+
+    status: str
+    retcode: int
+    reason: str
+
+
+class _OutcomeHead(msgspec.Struct):
+    status: Any = ""
+    retcode: Any = 0
+    message: Any = ""
+    wording: Any = ""
+    msg: Any = ""
+
+
+_decode_outcome = msgspec.json.Decoder(_OutcomeHead).decode
 
 
 def read_outcome(response: bytes) -> Outcome:
@@ -147,9 +232,13 @@ def read_outcome(response: bytes) -> Outcome:
     What cannot be read is a failure with retcode 1500.
     """
     try:
-        return _decode_outcome(response)
+        head = _decode_outcome(response)
     except rawjson.UNREADABLE:
         return Outcome("failed", 1500, "an answer that could not be read")
+    words = [word for word in (head.message, head.wording, head.msg) if isinstance(word, str) and word]
+    retcode = head.retcode if isinstance(head.retcode, int) else 1500
+    status = head.status if isinstance(head.status, str) else ""
+    return Outcome(status, retcode, words[0] if words else "")
 
 
 _SUFFIXES = ("_async", "_rate_limited")

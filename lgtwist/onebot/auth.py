@@ -1,4 +1,4 @@
-"""Tokens (OneBot 11, ``communication/authorization.md``)."""
+"""Tokens (OneBot 11, ``communication/authorization.md``) and signatures (``communication/http-post.md``)."""
 
 from __future__ import annotations
 
@@ -62,3 +62,13 @@ def owner_of(shown: list[str], owners: Iterable[tuple[_Owner, str | None]]) -> _
     if found is not None:
         return found
     return Refusal.WRONG if shown else Refusal.MISSING
+
+
+def sign(secret: str, body: bytes) -> str:
+    """The value of ``X-Signature`` for a body: ``sha1=`` and its HMAC in lower-case hexadecimal."""
+    return "sha1=" + hmac.new(secret.encode("utf-8", "replace"), body, "sha1").hexdigest()
+
+
+def is_signed(secret: str, body: bytes, signature: str) -> bool:
+    """Whether ``X-Signature`` fits a body, in time that does not tell where it does not."""
+    return same_token(sign(secret, body), signature.strip().lower())

@@ -1,8 +1,8 @@
-"""Events, read once, only as far as routing needs (OneBot 11, ``event/``)."""
+"""Events and answers, read once, only as far as routing needs (OneBot 11, ``event/``)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -19,18 +19,78 @@ class Event(NamedTuple):
 
     :ivar raw: the event, one JSON object without a top-level ``echo``.
     :ivar post_type: ``message``, ``notice``, ``request``, ``meta_event`` or an extension's own.
+    :ivar detail: its ``notice_type`` or ``meta_event_type``; empty where it has none.
+    :ivar self_id: whose event it says it is; None if it does not say.
     """
 
     raw: bytes
     post_type: str
+    detail: str = ""
+    self_id: int | None = None
+
+
+class Answer(NamedTuple):
+    """A frame that may be an action response.
+
+    :ivar raw: the response, one JSON object, its ``echo`` and all.
+    :ivar echo: the value of ``echo``.
+    """
+
+    raw: bytes
+    echo: bytes
 
 
 class _Head(msgspec.Struct):
-    post_type: str
+    post_type: str | UnsetType = UNSET
+    notice_type: str = ""
+    meta_event_type: str = ""
+    self_id: Raw | UnsetType = UNSET
+    retcode: Raw | UnsetType = UNSET
     echo: Raw | UnsetType = UNSET
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def _read_head(raw: bytes) -> _Head:
+    """The head of a JSON object.
+
+    :raises BadEvent: if it is none.
+    """
+    try:
+        return _decode_head(raw)
+    except rawjson.UNREADABLE:
+        # Not what the standard says, or what msgspec takes; perhaps an object all the same.
+        try:
+            found = rawjson.members(raw.decode())
+        except RecursionError:
+            raise BadEvent("nested too deeply") from None
+        except rawjson.UNREADABLE as error:
+            raise BadEvent(f"not a JSON object: {error}") from None
+    head = _Head()
+    for name in ("self_id", "retcode", "echo"):
+        if name in found:
+            setattr(head, name, Raw(found[name].encode()))
+    for name in ("post_type", "notice_type", "meta_event_type"):
+        if found.get(name, "")[:1] == '"':
+            setattr(head, name, rawjson.string(found[name]))
+    return head
+
+
+def read_frame(raw: bytes) -> tuple[Answer | None, Event | None]:
+    """What an implementation sent: it may be an answer, an event, neither, or look like both.
+
+    A frame is an answer if it has a ``retcode`` and its ``echo`` is one that somebody waits for; else it
+    is an event if it has a ``post_type``.
+
+    :param raw: valid UTF-8.
+    :raises BadEvent: if it is no JSON object.
+    """
+    head = _read_head(raw)
+    answer = None
+    if head.retcode is not UNSET and head.echo is not UNSET:
+        answer = Answer(raw, bytes(head.echo))
+    return answer, None if head.post_type is UNSET else _event(raw, head, head.post_type)
 
 
 def read_event(raw: bytes) -> Event:
@@ -42,20 +102,60 @@ def read_event(raw: bytes) -> Event:
     """
     try:
         raw.decode()
-        head = _decode_head(raw)
-    except msgspec.ValidationError as error:
-        raise BadEvent(str(error)) from None
-    except rawjson.UNREADABLE as error:
-        raise BadEvent(f"not JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise BadEvent("not UTF-8") from None
+    head = _read_head(raw)
+    if head.post_type is UNSET:
+        raise BadEvent("it has no post_type")
+    return _event(raw, head, head.post_type)
+
+
+def _event(raw: bytes, head: _Head, post_type: str) -> Event:
     if head.echo is not UNSET:
-        raw = _without_echo(raw)
-    return Event(raw, head.post_type)
+        raw = rawjson.cut(raw.decode(), "echo").encode()
+    detail = head.notice_type if post_type == "notice" else head.meta_event_type
+    return Event(raw, post_type, detail, None if head.self_id is UNSET else number_of(bytes(head.self_id)))
 
 
-def _without_echo(raw: bytes) -> bytes:
-    kept = msgspec.json.decode(raw, type=dict[str, Raw])
-    del kept["echo"]
-    return msgspec.json.encode(kept)
+def number_of(value: bytes) -> int | None:
+    """The whole number in a JSON value, which may be a string of digits; None if it is none."""
+    digits = value.strip(b'"')
+    return int(digits) if digits.isdigit() and len(digits) < 20 else None
+
+
+class Heartbeat(NamedTuple):
+    """What a heartbeat or the data of ``get_status`` says.
+
+    :ivar online: whether the account is logged in; None if it does not say.
+    :ivar interval: seconds until the next heartbeat; 0 if it does not say.
+    """
+
+    online: bool | None
+    interval: float
+
+
+#: Milliseconds; a longer interval is no promise of a sign of life.
+_LONGEST_INTERVAL = 86_400_000
+
+
+def read_heartbeat(raw: bytes) -> Heartbeat:
+    """What a heartbeat says (``event/meta.md``), as far as it speaks as the standard does."""
+    try:
+        beat: Any = msgspec.json.decode(raw)
+    except rawjson.UNREADABLE:
+        return Heartbeat(None, 0.0)
+    status = beat.get("status")
+    interval = beat.get("interval")
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+        interval = 0
+    promised = 0 < interval <= _LONGEST_INTERVAL
+    return Heartbeat(read_online(status), interval / 1000 if promised else 0.0)
+
+
+def read_online(status: Any) -> bool | None:
+    """What a status says of being online; None if it does not say."""
+    online = status.get("online") if isinstance(status, dict) else None
+    return online if isinstance(online, bool) else None
 
 
 def lifecycle(self_id: int, time: int) -> bytes:
@@ -69,14 +169,19 @@ def lifecycle(self_id: int, time: int) -> bytes:
     )
 
 
+def status(online: bool) -> bytes:
+    """The data of ``get_status``, as far as lgtwist itself knows it."""
+    state = b"true" if online else b"false"
+    return b'{"online":%b,"good":%b}' % (state, state)
+
+
 def heartbeat(self_id: int, time: int, interval_ms: int, online: bool) -> bytes:
     """``meta_event/heartbeat``; ``online`` tells whether the account is really up.
 
     :param time: seconds since the epoch.
     :param interval_ms: the interval in milliseconds.
     """
-    state = b"true" if online else b"false"
     return (
         b'{"time":%d,"self_id":%d,"post_type":"meta_event","meta_event_type":"heartbeat",'
-        b'"status":{"online":%b,"good":%b},"interval":%d}' % (time, self_id, state, state, interval_ms)
+        b'"status":%b,"interval":%d}' % (time, self_id, status(online), interval_ms)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NoReturn
 
@@ -49,15 +50,14 @@ def _skip_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def members(text: str) -> dict[str, str]:
-    """The members of the JSON object ``text``, values as their own text; of equal keys the last counts.
+def _spans(text: str) -> Iterator[tuple[str, int, int, int]]:
+    """The members of the JSON object ``text``: the key, where it begins, and its value's two ends.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
     at = _skip_space(text, 0)
     if text[at : at + 1] != "{":
         raise ValueError("not an object")
-    found: dict[str, str] = {}
     at = _skip_space(text, at + 1)
     if text[at : at + 1] == "}":
         at += 1
@@ -65,13 +65,14 @@ def members(text: str) -> dict[str, str]:
         while True:
             if text[at : at + 1] != '"':
                 raise ValueError(f"expected a key at character {at}")
+            begin = at
             key, at = scanstring(text, at + 1, True)
             at = _skip_space(text, at)
             if text[at : at + 1] != ":":
                 raise ValueError(f"expected ':' at character {at}")
             at = _skip_space(text, at + 1)
             end = _value_end(text, at)
-            found[key] = text[at:end]
+            yield key, begin, at, end
             at = _skip_space(text, end)
             mark = text[at : at + 1]
             at += 1
@@ -82,7 +83,34 @@ def members(text: str) -> dict[str, str]:
             at = _skip_space(text, at)
     if _skip_space(text, at) != len(text):
         raise ValueError("characters behind the object")
-    return found
+
+
+def members(text: str) -> dict[str, str]:
+    """The members of the JSON object ``text``, values as their own text; of equal keys the last counts.
+
+    :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
+    """
+    return {key: text[start:end] for key, _begin, start, end in _spans(text)}
+
+
+def cut(text: str, name: str) -> str:
+    """The JSON object ``text`` without its members called ``name``; all else stays as it is.
+
+    :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
+    """
+    kept: list[str] = []
+    spans = list(_spans(text))
+    for number, (key, begin, _start, end) in enumerate(spans):
+        if key != name:
+            # A member keeps the white space behind it and what separates it from the next one.
+            until = spans[number + 1][1] if number + 1 < len(spans) else end
+            kept.append(text[begin:until])
+    if len(kept) == len(spans):
+        return text
+    first, last = spans[0][1], spans[-1][3]
+    if spans[-1][0] == name and kept:
+        kept[-1] = kept[-1].rstrip(" \t\n\r").removesuffix(",")
+    return text[:first] + "".join(kept) + text[last:]
 
 
 def find_echo(payload: bytes) -> bytes | None:
@@ -116,3 +144,13 @@ def quote(text: str) -> bytes:
         return msgspec.json.encode(text)
     except UnicodeEncodeError:  # a lone surrogate: only ASCII can say it
         return json.dumps(text).encode()
+
+
+def string(value: bytes | str) -> str:
+    """The JSON string in ``value``; empty if it is something else."""
+    if value[:1] not in (b'"', '"'):
+        return ""
+    try:
+        return msgspec.json.decode(value, type=str)
+    except UNREADABLE:  # a lone surrogate
+        return str(json.loads(value))

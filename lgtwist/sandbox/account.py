@@ -159,6 +159,13 @@ class SandboxAccount(Service):
             response = self._failed(action)
         self._answer(call_id, response)
 
+    def has_taken(self, _mark: object) -> bool:
+        """Whether what was sent has left our memory: a world has no wire that could be shut."""
+        return True
+
+    def end(self, reason: str, refused: bool) -> None:
+        """The hub wants no more of it: no newer link can take over from a world."""
+
     def _failed(self, action: str) -> bytes:
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
         return responses.failed(1500, "the sandbox failed; the log says why")

@@ -13,7 +13,6 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from attrs import define
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IAddress,
@@ -22,16 +21,14 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import URI, Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from lgtwist.sandbox.world import Failed
+from lgtwist.webclient import Body
 
 REDIRECTS = 5
 TIME_LIMIT = 30.0
@@ -119,45 +116,6 @@ class _GuardedEndpoints:
         return endpoint
 
 
-class _Body(Protocol):
-    """Reads the body of an answer, up to a limit; whoever stops reading ends the connection.
-
-    :param limit: bytes; below 0 nothing is read at all.
-    """
-
-    transport: Any
-
-    def __init__(self, limit: int) -> None:
-        self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._hang_up())
-        self.too_large = False
-        self._limit = limit
-        self._body = bytearray()
-
-    def connectionMade(self) -> None:
-        if self._limit < 0:
-            self._hang_up()
-
-    def dataReceived(self, data: bytes) -> None:
-        if self.too_large or self.whole.called:
-            return
-        self._body += data
-        if len(self._body) > self._limit:
-            self.too_large = True
-            self._hang_up()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.whole.called:
-            return
-        if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
-            self.whole.callback(bytes(self._body))
-        else:
-            self.whole.errback(reason)
-
-    def _hang_up(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-
 class Fetcher:
     """Gets web addresses.
 
@@ -210,7 +168,7 @@ class Fetcher:
             raise Failed(f"{shown} cannot be fetched: {_reason(error)}") from None
 
     async def _body(self, answer: Any, shown: str) -> bytes:
-        body = _Body(self._limit)
+        body = Body(self._limit)
         answer.deliverBody(body)
         try:
             data = await body.whole.addTimeout(TIME_LIMIT, self._reactor)
@@ -223,9 +181,9 @@ class Fetcher:
         return data
 
 
-def _unread() -> _Body:
+def _unread() -> Body:
     """Takes an answer that nobody wants to read, and ends its connection."""
-    body = _Body(-1)
+    body = Body(-1)
     body.whole.addErrback(lambda _ended: b"")
     return body
 

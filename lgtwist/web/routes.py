@@ -6,12 +6,10 @@ from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 
-#: The paths that implementations dial, not bots.
-_IMPLEMENTATION_PATHS = {
-    ("onebot", "v11", "ws"),
-    ("onebot", "v11", "api"),
-    ("onebot", "v11", "event"),
-}
+#: The paths that implementations dial, or post to.
+_IMPLEMENTATION_ROOT = ("onebot", "v11")
+_IMPLEMENTATION_WEBSOCKETS = ("ws", "api", "event")
+_MACHINES = ("metrics", "healthz", "readyz")
 _ROLES = ("", "api", "event")
 
 
@@ -48,7 +46,24 @@ class SandboxPath:
 
 @frozen
 class ImplementationPath:
-    """A path for implementations; a bot that comes here is at the wrong door."""
+    """An implementation's WebSocket; a bot that comes here is at the wrong door.
+
+    :ivar role: ``ws``, ``api`` or ``event``.
+    """
+
+    role: str
+
+
+@frozen
+class PostPath:
+    """Where implementations post their events."""
+
+
+@frozen
+class MachinePath:
+    """What machines ask of the service itself: ``metrics``, ``healthz`` or ``readyz``."""
+
+    what: str
 
 
 @frozen
@@ -56,7 +71,7 @@ class NoPath:
     """Leads nowhere."""
 
 
-Route = BotPath | ActionPath | SandboxPath | ImplementationPath | NoPath
+Route = BotPath | ActionPath | SandboxPath | ImplementationPath | PostPath | MachinePath | NoPath
 
 
 def _account_number(segment: str) -> int | None:
@@ -77,8 +92,12 @@ def route(path: bytes) -> Route:
     if not text.startswith("/"):
         return NoPath()
     segments = tuple(text[1:].removesuffix("/").split("/"))
-    if segments in _IMPLEMENTATION_PATHS:
-        return ImplementationPath()
+    if segments[:2] == _IMPLEMENTATION_ROOT and len(segments) == 3:
+        if segments[2] in _IMPLEMENTATION_WEBSOCKETS:
+            return ImplementationPath(segments[2])
+        return PostPath() if segments[2] == "post" else NoPath()
+    if len(segments) == 1 and segments[0] in _MACHINES:
+        return MachinePath(segments[0])
     if segments[0] == "sandbox" and len(segments) > 1:
         self_id = _account_number(segments[1])
         return NoPath() if self_id is None else SandboxPath(self_id, segments[2:])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from attrs import frozen
-from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -15,11 +13,19 @@ from lgtwist.answers import say
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
-from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
-from lgtwist.onebot.words import printable
+from lgtwist.web.admission import Admission
 from lgtwist.web.gate import Gate
-from lgtwist.web.routes import ActionPath, BotPath, ImplementationPath, SandboxPath, route
-from lgtwist.web.strangers import why_stranger
+from lgtwist.web.implementations import Implementations
+from lgtwist.web.machines import Machines
+from lgtwist.web.routes import (
+    ActionPath,
+    BotPath,
+    ImplementationPath,
+    MachinePath,
+    PostPath,
+    SandboxPath,
+    route,
+)
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 
 #: Makes a WebSocket of the request: bot, account, role (``""``, ``"api"``, ``"event"``), and what to
@@ -48,21 +54,6 @@ class Control(Protocol):
 
 
 _RETRY = (("Retry-After", "3"),)
-_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
-#: Warnings about refused hosts: one for each, for so many.
-_WARNED_HOSTS = 100
-
-
-@frozen
-class Access:
-    """Who may come in, beside the bots.
-
-    :ivar public: whether some listening address can be reached from other machines.
-    """
-
-    admin_token: str | None = None
-    allowed_origins: frozenset[str] = frozenset()
-    public: bool = False
 
 
 class FrontDoor(Resource):
@@ -75,19 +66,22 @@ class FrontDoor(Resource):
         self,
         hub: Hub,
         gate: Gate,
-        access: Access,
+        admission: Admission,
         upgrade: Upgrade,
         actions: Actions,
         controls: Mapping[int, Control],
+        implementations: Implementations,
+        machines: Machines,
     ) -> None:
         super().__init__()
         self._hub = hub
         self._gate = gate
-        self._access = access
+        self._admission = admission
         self._upgrade = upgrade
         self._actions = actions
         self._controls = controls
-        self._warned: set[str] = set()
+        self._implementations = implementations
+        self._machines = machines
 
     def render(self, request: Request) -> int:
         """Answer, or hand on; nothing that goes wrong here leaves the request without an answer."""
@@ -113,12 +107,11 @@ class FrontDoor(Resource):
         elif isinstance(where, SandboxPath):
             self._sandbox_path(request, where)
         elif isinstance(where, ImplementationPath):
-            self._log.warn(
-                "{address} dialled {path}, where OneBot implementations connect; a bot connects to /",
-                address=_address(request),
-                path=request.path.decode("ascii", "replace"),
-            )
-            say(request, 404, "this path is for OneBot implementations; a bot connects to /")
+            self._implementations.websocket(request, where.role)
+        elif isinstance(where, PostPath) and not upgrade:
+            self._implementations.post(request)
+        elif isinstance(where, MachinePath) and not upgrade:
+            self._machines(request, where.what)
         else:
             say(request, 404, "there is nothing here; a bot's WebSocket is at / or /{self_id}")
 
@@ -127,6 +120,9 @@ class FrontDoor(Resource):
     def _bot_path(self, request: Request, where: BotPath, upgrade: bool) -> None:
         if not upgrade:
             self._plain(request, where)
+            return
+        if request.requestHeaders.hasHeader("x-client-role"):
+            self._implementations.wrong_door(request)
             return
         bot = self._bot(request)
         if bot is None:
@@ -157,7 +153,11 @@ class FrontDoor(Resource):
             self._actions.perform(request, bot, account, where.action)
 
     def _bot(self, request: Request) -> Bot | None:
-        bot: Bot | None = self._who(request, [(bot, bot.access_token) for bot in self._hub.bots])
+        bot: Bot | None = self._admission.who(
+            request,
+            [(bot, bot.access_token) for bot in self._hub.bots],
+            lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
+        )
         return bot
 
     def _plain(self, request: Request, where: BotPath) -> None:
@@ -194,73 +194,10 @@ class FrontDoor(Resource):
             else:
                 control.media(request, where.rest[1])
             return
-        if self._access.admin_token is None and self._access.public:
-            say(request, 403, "set admin_token in [server] to use this from a public address")
-            return
-        if self._who(request, [("admin", self._access.admin_token)]) is None:
+        if not self._admission.admin(request):
             return
         control = self._controls.get(where.self_id)
         if control is None:
             say(request, 404, f"there is no sandbox account {where.self_id}")
         else:
             control(request, where.rest)
-
-    # -- who is it
-
-    def _who(self, request: Request, owners: Sequence[tuple[Any, str | None]]) -> Any:
-        """Whose token the request shows; None if it was answered with a refusal."""
-        headers = _headers(request)
-        shown = presented_tokens(
-            headers.get("authorization"),
-            [token.decode("utf-8", "replace") for token in request.args.get(b"access_token", [])],
-        )
-        owner = owner_of(shown, owners)
-        if owner is Refusal.MISSING:
-            self._refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
-        elif owner is Refusal.WRONG:
-            self._refuse(request, 403, "the token is wrong")
-        elif any(owner is one and token is None for one, token in owners):
-            # No token is asked of it, so it must be a program on this machine.
-            secure = ISSLTransport.providedBy(request.channel.transport)
-            why = why_stranger(headers, self._access.allowed_origins, secure)
-            if why is None:
-                return owner
-            self._refuse_stranger(request, owner, why, headers.get("host", ""))
-        else:
-            return owner
-        return None
-
-    def _refuse(
-        self,
-        request: Request,
-        status: int,
-        sentence: str,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        if self._gate.refused(_address(request), sentence):
-            say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
-        else:
-            say(request, status, sentence, headers)
-
-    def _refuse_stranger(self, request: Request, owner: Any, why: str, host: str) -> None:
-        if isinstance(owner, Bot):
-            cure = f'bot "{owner.name}" has no token; set access_token in [[bots]] and in the bot'
-        else:
-            cure = "there is no admin_token; set it in [server] and send it along"
-        sentence = f"refused {_address(request)}: {printable(why)} and {cure}"
-        if host not in self._warned and len(self._warned) < _WARNED_HOSTS:
-            self._warned.add(host)
-            self._log.warn("{sentence}", sentence=sentence)
-        say(request, 403, sentence)
-
-
-def _headers(request: Request) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): b",".join(values).decode("utf-8", "replace")
-        for name, values in request.requestHeaders.getAllRawHeaders()
-    }
-
-
-def _address(request: Request) -> str:
-    peer: Any = request.getClientAddress()
-    return str(getattr(peer, "host", None) or "unix socket")

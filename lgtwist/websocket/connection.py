@@ -2,44 +2,56 @@
 
 Nothing is decided here. Each callback is handed to the factory through its guard; what Autobahn calls
 ``state``, ``is_open`` and ``log`` is Autobahn's own, and none of our names collides with its (there is
-a test).
+a test). Both directions are one class: who dialled makes a difference only for the opening handshake
+and for the mask on frames.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from autobahn.twisted.websocket import WebSocketServerProtocol
+from attrs import field, frozen
+from autobahn.twisted.websocket import (
+    WebSocketAdapterProtocol,
+    WebSocketClientProtocol,
+    WebSocketServerProtocol,
+)
+from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.websocket.assembly import Assembly
+from lgtwist.websocket.framing import client_frame, server_frame
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.outbox import Outbox
 from lgtwist.websocket.phase import Phase
 
 if TYPE_CHECKING:
-    from lgtwist.websocket.factory import ConnectionFactory
+    from lgtwist.websocket.factory import ClientFactory, ConnectionFactory
+
+#: A head of an answer to our opening handshake that is longer is no answer (bytes).
+_LONGEST_HEAD = 65_536
 
 
 class Handler(Protocol):
     """What stands behind a connection. Called through the factory's guard: it may raise."""
 
-    def opened(self, connection: ServerConnection) -> None:
+    def opened(self, connection: Connection) -> None:
         """The handshake is done; the first frame may be sent."""
 
-    def received(self, connection: ServerConnection, payload: bytes, binary: bool) -> None:
+    def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """A whole message came. A text message is valid UTF-8; a binary one is not looked at."""
 
-    def dropped(self, connection: ServerConnection, events: int) -> None:
+    def dropped(self, connection: Connection, events: int) -> None:
         """The peer reads too slowly: its oldest ``events`` events were dropped."""
 
-    def caught_up(self, connection: ServerConnection) -> None:
+    def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the peer any more, here or in the transport, after something did."""
 
-    def closed(self, connection: ServerConnection, code: int | None, reason: str) -> None:
+    def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """It is over, opened or not; called once, last."""
 
 
@@ -60,8 +72,8 @@ class _AutobahnLog:
     critical = failure = error
 
 
-class ServerConnection(WebSocketServerProtocol):
-    """A connection that a peer opened to us.
+class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
+    """A connection, whoever dialled.
 
     :ivar phase: where it stands; the question "may I send?" is ``factory.is_open(connection)``.
     :ivar outbox: the frames that wait to be written.
@@ -69,11 +81,14 @@ class ServerConnection(WebSocketServerProtocol):
     :ivar held: we do not read, for too many responses wait already.
     :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
     :ivar heard: some byte came since liveness looked last.
+    :ivar talked: some part of a message came since then.
     :ivar owed_pong: the newest ping that could not be answered yet (RFC 6455, 5.5.3 allows one answer).
     """
 
     factory: ConnectionFactory
     transport: Any
+    peer: Any
+    _transport_details: Any
     log = _AutobahnLog()
 
     def __init__(self, handler: Handler, send_buffer: int, max_message: int) -> None:
@@ -86,7 +101,12 @@ class ServerConnection(WebSocketServerProtocol):
         self.deadline: IDelayedCall | None = None
         self.owed_pong: bytes | None = None
         self.ended_because = ""
-        self.congested = self.held = self.deaf = self.heard = self.waiting = self.being_read = False
+        self.congested = self.held = self.deaf = False
+        self.heard = self.talked = self.waiting = self.being_read = False
+
+    def encode(self, payload: bytes) -> bytes:
+        """``payload`` as one whole text frame, as this side of a connection sends it."""
+        raise NotImplementedError
 
     # -- called by Twisted
 
@@ -141,11 +161,13 @@ class ServerConnection(WebSocketServerProtocol):
 
     def onMessageFrameBegin(self, length: int) -> None:
         """A data frame begins."""
+        self.talked = True
         if not self.assembly.announce(length):
             self.factory.fail(self, 1009, "message too large")
 
     def onMessageFrameData(self, payload: bytes) -> None:
         """A part of a data frame came."""
+        self.talked = True
         if not self.deaf:
             self.assembly.add(payload)
 
@@ -182,3 +204,99 @@ class ServerConnection(WebSocketServerProtocol):
     def _closeConnection(self, abort: bool = False) -> None:
         # After a clean closing handshake a reset would take our close frame from the peer's buffer.
         super()._closeConnection(abort and not self.wasClean)
+
+
+class ServerConnection(Connection, WebSocketServerProtocol):
+    """A connection that a peer opened to us."""
+
+    peer: Any
+    _transport_details: Any
+
+    def encode(self, payload: bytes) -> bytes:
+        """``payload`` as one whole text frame, without a mask (RFC 6455, 5.1)."""
+        return server_frame(payload)
+
+
+@frozen
+class Request:
+    """What an opening handshake of ours asks for (RFC 6455, 4.1).
+
+    :ivar host: as it stands in ``Host``: an IPv6 address in brackets.
+    :ivar resource: path and query.
+    :ivar headers: beside those of every handshake; they may hold a token.
+    """
+
+    host: str
+    port: int
+    resource: str = field(repr=False)
+    headers: dict[str, str] = field(factory=dict, repr=False)
+
+
+class Caller(Protocol):
+    """Who dialled a connection, and wants to know how its opening ends. Must not raise."""
+
+    def connected(self) -> None:
+        """The WebSocket is open."""
+
+    def failed(self, reason: str) -> None:
+        """It is over and never was open."""
+
+
+class ClientConnection(Connection, WebSocketClientProtocol):
+    """A connection that we opened to a peer.
+
+    :ivar request: what the opening handshake asks for.
+    :ivar caller: who dialled.
+    """
+
+    factory: ClientFactory
+    peer: Any
+    _transport_details: Any
+
+    def __init__(
+        self, handler: Handler, send_buffer: int, max_message: int, request: Request, caller: Caller
+    ) -> None:
+        super().__init__(handler, send_buffer, max_message)
+        self.request = request
+        self.caller = caller
+
+    def encode(self, payload: bytes) -> bytes:
+        """``payload`` as one whole text frame, masked (RFC 6455, 5.3)."""
+        return client_frame(payload)
+
+    def connectionMade(self) -> None:
+        """TCP is there; the handshake begins."""
+        self.factory.guard(self, self.factory.dialled)
+
+    def autobahn_made(self) -> None:
+        """Send the opening handshake."""
+        super().connectionMade()
+
+    def onConnecting(self, _details: Any) -> ConnectingRequest:
+        """What the handshake asks for."""
+        wanted = self.request
+        return ConnectingRequest(
+            host=wanted.host,
+            port=wanted.port,
+            resource=wanted.resource,
+            headers=dict(wanted.headers),
+            useragent=self.factory.useragent,
+        )
+
+    def processHandshake(self) -> Any:
+        """The peer's answer comes. Autobahn raises for some odd ones, and waits for endless ones."""
+        head, mark, _rest = self.data.partition(b"\r\n\r\n")
+        if not mark:
+            return self.failHandshake("no answer to the handshake") if len(head) > _LONGEST_HEAD else False
+        try:
+            return super().processHandshake()
+        except Exception:
+            return self.failHandshake("not an answer to a WebSocket handshake")
+
+    def failHandshake(self, reason: str) -> Any:
+        """The peer refuses, or its answer is none."""
+        status = self.data[:200].split(b"\r\n", 1)[0].split(b" ", 2)
+        if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] != b"101":
+            reason = b" ".join((b"refused with HTTP", *status[1:])).decode("utf-8", "replace")
+        self.factory.abort(self, reason)
+        return False

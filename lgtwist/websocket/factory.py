@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import define, frozen
-from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.util import encode_truncate
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -20,12 +20,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.websocket import sockets
-from lgtwist.websocket.connection import Handler, ServerConnection
-from lgtwist.websocket.framing import server_frame
+from lgtwist.websocket.connection import (
+    Caller,
+    ClientConnection,
+    Connection,
+    Handler,
+    Request,
+    ServerConnection,
+)
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
 
 _Params = ParamSpec("_Params")
+_Guarded = TypeVar("_Guarded", bound=Connection)
 
 #: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
 _CHUNK = 262_144
@@ -38,6 +45,7 @@ class WireLimits:
     max_message: int = 32 << 20
     send_buffer: int = 4 << 20
     close_timeout: float = 2.0
+    handshake_timeout: float = 5.0
     ping_interval: float = 15.0
     ping_timeout: float = 60.0
     tcp_user_timeout: float = 25.0
@@ -75,8 +83,21 @@ def _forget(_connection: object) -> None:
     """Autobahn's Deferred of the end holds the connection, which holds the Deferred: no cycle."""
 
 
-class ConnectionFactory(WebSocketServerFactory):
-    """Makes server connections, and is the only one who sends on them.
+#: What both of Autobahn's factories are told. Every timer is ours: Autobahn's know neither slow readers
+#: nor a clock that is handed in.
+_OPTIONS: dict[str, Any] = {
+    "utf8validateIncoming": False,
+    "failByDrop": True,  # ends reading at a breach; the dropping itself is _fail_connection, ours
+    "echoCloseCodeReason": True,
+    "openHandshakeTimeout": 0,
+    "closeHandshakeTimeout": 0,
+    "autoPingInterval": 0,
+    "autoPingTimeout": 0,
+}
+
+
+class ConnectionFactory:
+    """What is done to connections, whoever dialled them: the base of the two factories.
 
     :param limits: the limits of each connection.
     :param clock: the reactor, or a clock in its place.
@@ -84,41 +105,23 @@ class ConnectionFactory(WebSocketServerFactory):
 
     _log = Logger()
 
-    def __init__(self, limits: WireLimits, clock: IReactorTime) -> None:
-        super().__init__(reactor=clock, server="lgtwist")
-        # Every timer is ours: Autobahn's know neither slow readers nor a clock that is handed in.
-        self.setProtocolOptions(
-            webStatus=False,
-            utf8validateIncoming=False,
-            failByDrop=True,  # ends reading at a breach; the dropping itself is _fail_connection, ours
-            echoCloseCodeReason=True,
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-            autoPingInterval=0,
-            autoPingTimeout=0,
-        )
+    def _begin(self, limits: WireLimits, clock: IReactorTime) -> None:
         self.limits = limits
         self._burst = min(_CHUNK, limits.send_buffer)
         self.counters = WireCounters()
-        self.connections: set[ServerConnection] = set()
+        self.connections: set[Connection] = set()
         self._clock = clock
-        self._unflushed: list[ServerConnection] = []
+        self._unflushed: list[Connection] = []
         self._swept = clock.seconds()
         self._all_gone: list[Deferred[None]] = []
 
-    def make(self, handler: Handler) -> ServerConnection:
-        """A new connection in front of ``handler``, not yet on a transport."""
-        connection = ServerConnection(handler, self.limits.send_buffer, self.limits.max_message)
-        connection.factory = self
-        return connection
-
     # -- sending
 
-    def is_open(self, connection: ServerConnection) -> bool:
+    def is_open(self, connection: Connection) -> bool:
         """Whether data frames may be sent on it."""
         return connection.phase is Phase.OPEN
 
-    def send(self, connection: ServerConnection, payload: bytes) -> Deferred[Outcome]:
+    def send(self, connection: Connection, payload: bytes) -> Deferred[Outcome]:
         """Send one text message that must not be lost. Never raises and never fails.
 
         It is written at once, or waits its turn where others wait already.
@@ -128,29 +131,37 @@ class ConnectionFactory(WebSocketServerFactory):
         if not self.is_open(connection):
             return succeed(Outcome.NOT_OPEN)
         if connection.congested or connection.outbox:
-            self.respond(connection, server_frame(payload))
+            self.respond(connection, connection.encode(payload))
             return succeed(Outcome.QUEUED)
         sent = maybeDeferred(connection.sendMessage, payload)
         sent.addCallbacks(lambda _written: Outcome.WRITTEN, self._send_failed, errbackArgs=(connection,))
         return sent
 
-    def respond(self, connection: ServerConnection, frame: bytes) -> None:
-        """Put a ready frame that must not be lost behind those that wait. Never raises."""
-        if not self.is_open(connection):
-            return
-        connection.outbox.put_response(frame)
-        self._to_flush(connection)
+    def respond(self, connection: Connection, frame: bytes) -> None:
+        """Put a ready response behind those that wait; it must not be lost. Never raises.
+
+        Who does not take its answers is not asked for more questions: with too many it is not read.
+        """
+        self.put(connection, frame)
         if connection.outbox.response_bytes > self.limits.send_buffer and not connection.held:
-            # It does not take our answers, so we do not take its questions.
             connection.held = True
             connection.transport.pauseProducing()
 
-    def broadcast(self, connections: Iterable[ServerConnection], frame: bytes) -> None:
+    def put(self, connection: Connection, frame: bytes) -> None:
+        """Put a ready frame that must not be lost behind those that wait. Never raises.
+
+        Its sender bounds how many there are: what is put in has no bound here.
+        """
+        if self.is_open(connection):
+            connection.outbox.put_response(frame)
+            self._to_flush(connection)
+
+    def broadcast(self, connections: Iterable[Connection], frame: bytes) -> None:
         """Put one ready event frame into the outbox of each. Never raises."""
         for connection in connections:
             self.offer(connection, frame)
 
-    def offer(self, connection: ServerConnection, frame: bytes) -> None:
+    def offer(self, connection: Connection, frame: bytes) -> None:
         """Put a ready event frame behind those that wait; the oldest events may go for it. Never raises."""
         if connection.phase is not Phase.OPEN:
             return
@@ -162,10 +173,10 @@ class ConnectionFactory(WebSocketServerFactory):
         if dropped:
             self.guard(connection, self._tell_dropped, dropped)
 
-    def _tell_dropped(self, connection: ServerConnection, events: int) -> None:
+    def _tell_dropped(self, connection: Connection, events: int) -> None:
         connection.handler.dropped(connection, events)
 
-    def _to_flush(self, connection: ServerConnection) -> None:
+    def _to_flush(self, connection: Connection) -> None:
         """One write per connection and reactor turn: what is put in now is written at the turn's end."""
         if not connection.waiting:
             connection.waiting = True
@@ -179,7 +190,7 @@ class ConnectionFactory(WebSocketServerFactory):
         for connection in unflushed:
             self.flush(connection)
 
-    def flush(self, connection: ServerConnection) -> None:
+    def flush(self, connection: Connection) -> None:
         """Write what waits, as far as the transport takes it. Never raises."""
         connection.waiting = False
         outbox = connection.outbox
@@ -193,12 +204,12 @@ class ConnectionFactory(WebSocketServerFactory):
             self._send_failed(Failure(), connection)
         connection.waiting = bool(outbox)
 
-    def _read_on(self, connection: ServerConnection) -> None:
+    def _read_on(self, connection: Connection) -> None:
         connection.held = False
         connection.transport.resumeProducing()
         connection.consumeData()
 
-    def _send_failed(self, failure: Failure, connection: ServerConnection) -> Outcome:
+    def _send_failed(self, failure: Failure, connection: Connection) -> Outcome:
         """The errback of every send: it ends with this one connection."""
         self.counters.send_failures += 1
         self._log.warn(
@@ -211,7 +222,7 @@ class ConnectionFactory(WebSocketServerFactory):
 
     # -- ending
 
-    def close(self, connection: ServerConnection, code: int, reason: str) -> None:
+    def close(self, connection: Connection, code: int, reason: str) -> None:
         """Close in good order: close frame, the peer's answer or ``close_timeout``. Never raises.
 
         :param code: a close code that may be sent (RFC 6455, 7.4).
@@ -222,7 +233,7 @@ class ConnectionFactory(WebSocketServerFactory):
         elif connection.phase is Phase.OPEN:
             self.guard(connection, self._say_goodbye, code, reason)
 
-    def _say_goodbye(self, connection: ServerConnection, code: int, reason: str) -> None:
+    def _say_goodbye(self, connection: Connection, code: int, reason: str) -> None:
         connection.outbox.drop_events()
         while connection.outbox:  # responses, within send_buffer or so: written before the close frame
             connection.transport.write(connection.outbox.take(_CHUNK))
@@ -231,7 +242,7 @@ class ConnectionFactory(WebSocketServerFactory):
         connection.transport.resumeProducing()  # to hear the answer
         connection.sendCloseFrame(code, encode_truncate(reason, 123))
 
-    def fail(self, connection: ServerConnection, code: int, reason: str) -> None:
+    def fail(self, connection: Connection, code: int, reason: str) -> None:
         """The peer broke the protocol: say so, hear nothing more of it, and end (RFC 6455, 7.1.7)."""
         self.counters.protocol_errors += 1
         if connection.phase is Phase.CONNECTING:
@@ -241,7 +252,7 @@ class ConnectionFactory(WebSocketServerFactory):
         else:
             connection.deaf = True
 
-    def _say_why(self, connection: ServerConnection, code: int, reason: str) -> None:
+    def _say_why(self, connection: Connection, code: int, reason: str) -> None:
         connection.deaf = True
         self._enter_closing(connection, f"closed by us with {code} {reason}")
         connection.sendCloseFrame(code, encode_truncate(reason, 123))
@@ -251,7 +262,7 @@ class ConnectionFactory(WebSocketServerFactory):
         sockets.close_writing(connection.transport)
         connection.transport.resumeProducing()
 
-    def abort(self, connection: ServerConnection, because: str) -> None:
+    def abort(self, connection: Connection, because: str) -> None:
         """Drop TCP at once. Never raises; harmless when it is over already."""
         if connection.phase is Phase.CLOSED:
             return
@@ -279,7 +290,12 @@ class ConnectionFactory(WebSocketServerFactory):
         self._all_gone.append(gone)
         return gone
 
-    def _enter_closing(self, connection: ServerConnection, because: str) -> None:
+    def _end_deadline(self, connection: Connection) -> None:
+        if connection.deadline is not None:
+            connection.deadline.cancel()
+            connection.deadline = None
+
+    def _enter_closing(self, connection: Connection, because: str) -> None:
         connection.phase = Phase.CLOSING
         connection.ended_because = connection.ended_because or because
         connection.outbox.clear()
@@ -287,7 +303,7 @@ class ConnectionFactory(WebSocketServerFactory):
             self.limits.close_timeout, self._close_timed_out, connection
         )
 
-    def _close_timed_out(self, connection: ServerConnection) -> None:
+    def _close_timed_out(self, connection: Connection) -> None:
         connection.deadline = None
         self.counters.close_timeouts += 1
         self.abort(connection, "close_timeout")
@@ -296,8 +312,8 @@ class ConnectionFactory(WebSocketServerFactory):
 
     def guard(
         self,
-        connection: ServerConnection,
-        callback: Callable[Concatenate[ServerConnection, _Params], Any],
+        connection: _Guarded,
+        callback: Callable[Concatenate[_Guarded, _Params], Any],
         /,
         *args: _Params.args,
         **kwargs: _Params.kwargs,
@@ -310,7 +326,7 @@ class ConnectionFactory(WebSocketServerFactory):
             self._log.failure("{peer}: dropped, for we failed", peer=connection.peer)
             self.abort(connection, "an internal error")
 
-    def read(self, connection: ServerConnection, data: bytes) -> None:
+    def read(self, connection: Connection, data: bytes) -> None:
         """Bytes came."""
         connection.heard = True
         if connection.deaf:
@@ -323,11 +339,12 @@ class ConnectionFactory(WebSocketServerFactory):
         if connection.waiting:
             self.flush(connection)  # the answers to what was just read go out at once
 
-    def opened(self, connection: ServerConnection) -> None:
+    def opened(self, connection: Connection) -> None:
         """The opening handshake is done."""
         connection.phase = Phase.OPEN
         self.counters.opened += 1
         self.connections.add(connection)
+        self._end_deadline(connection)
         transport = connection.transport
         sockets.watch(transport, self.limits.tcp_user_timeout, self.limits.ping_interval)
         transport.registerProducer(connection, True)
@@ -336,7 +353,7 @@ class ConnectionFactory(WebSocketServerFactory):
         )
         connection.handler.opened(connection)
 
-    def received(self, connection: ServerConnection) -> None:
+    def received(self, connection: Connection) -> None:
         """A message is whole."""
         if connection.phase is not Phase.OPEN:
             return
@@ -349,7 +366,7 @@ class ConnectionFactory(WebSocketServerFactory):
                 return
         connection.handler.received(connection, payload, binary)
 
-    def pinged(self, connection: ServerConnection, payload: bytes) -> None:
+    def pinged(self, connection: Connection, payload: bytes) -> None:
         """A ping came. It is answered at once, or, while the peer does not read, its newest later."""
         if connection.phase is not Phase.OPEN:
             return
@@ -358,12 +375,12 @@ class ConnectionFactory(WebSocketServerFactory):
         else:
             connection.sendPong(payload)
 
-    def ponged(self, connection: ServerConnection, payload: bytes) -> None:
+    def ponged(self, connection: Connection, payload: bytes) -> None:
         """A pong came."""
         if connection.liveness is not None:
             connection.liveness.pong(payload)
 
-    def writable(self, connection: ServerConnection) -> None:
+    def writable(self, connection: Connection) -> None:
         """The transport can take more."""
         connection.congested = False
         if connection.phase is not Phase.OPEN:
@@ -375,24 +392,26 @@ class ConnectionFactory(WebSocketServerFactory):
         if not connection.outbox and not connection.congested:
             connection.handler.caught_up(connection)
 
-    def last_answers(self, connection: ServerConnection) -> None:
+    def last_answers(self, connection: Connection) -> None:
         """A close frame came. What was asked before it is answered before ours; events do not matter."""
         connection.outbox.drop_events()
         self.flush(connection)
 
-    def peer_closes(self, connection: ServerConnection) -> None:
+    def peer_closes(self, connection: Connection) -> None:
         """A close frame came; after it no data frame is sent (RFC 6455, 5.5.1)."""
         if connection.phase is Phase.OPEN:
             self._enter_closing(connection, "closed by the peer")
 
-    def lost(self, connection: ServerConnection, reason: Failure) -> None:
+    def lost(self, connection: Connection, reason: Failure) -> None:
         """TCP is over. Autobahn calls ``onClose`` from here; if it fails to, we do."""
+        if not connection.ended_because:
+            connection.ended_because = sockets.tls_trouble(reason.value)
         try:
             connection.autobahn_lost(reason)
         finally:
             self.closed(connection, None, None)
 
-    def closed(self, connection: ServerConnection, code: int | None, reason: str | None) -> None:
+    def closed(self, connection: Connection, code: int | None, reason: str | None) -> None:
         """It is over: everything that the connection owns ends here, once."""
         if connection.phase is Phase.CLOSED:
             return
@@ -401,9 +420,7 @@ class ConnectionFactory(WebSocketServerFactory):
         self.connections.discard(connection)
         connection.outbox.clear()
         connection.waiting = False
-        if connection.deadline is not None:
-            connection.deadline.cancel()
-            connection.deadline = None
+        self._end_deadline(connection)
         self.counters.closed += was_open
         told = connection.remoteCloseCode
         because = connection.ended_because or reason or "lost"
@@ -431,12 +448,78 @@ class ConnectionFactory(WebSocketServerFactory):
             if connection.phase is Phase.OPEN and connection.liveness is not None:
                 self.guard(connection, self._look, now, elapsed if connection.held else stalled)
 
-    def _look(self, connection: ServerConnection, now: float, deaf: float) -> None:
+    def _look(self, connection: Connection, now: float, deaf: float) -> None:
         assert connection.liveness is not None
-        verdict = connection.liveness.look(now, connection.heard, deaf)
-        connection.heard = False
-        if verdict is Verdict.DEAD:
+        verdict = connection.liveness.look(now, connection.heard, connection.talked, deaf)
+        connection.heard = connection.talked = False
+        if verdict is Verdict.DEAD or verdict is Verdict.MUTE:
             self.counters.dead_peers += 1
-            self.abort(connection, f"silent for {self.limits.ping_timeout:g} s")
+            self.abort(connection, connection.liveness.obituary(verdict))
         elif verdict is Verdict.PING and not connection.congested:
             connection.sendPing(connection.liveness.ping_payload())
+
+
+class ServerFactory(ConnectionFactory, WebSocketServerFactory):
+    """Makes the connections that peers open to us."""
+
+    protocol: Any
+
+    def __init__(self, limits: WireLimits, clock: IReactorTime) -> None:
+        WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
+        self.setProtocolOptions(webStatus=False, **_OPTIONS)
+        self._begin(limits, clock)
+
+    def make(self, handler: Handler) -> ServerConnection:
+        """A new connection in front of ``handler``, not yet on a transport."""
+        connection = ServerConnection(handler, self.limits.send_buffer, self.limits.max_message)
+        connection.factory = self
+        return connection
+
+
+class ClientFactory(ConnectionFactory, WebSocketClientFactory):
+    """Makes the connections that we open to peers.
+
+    :param user_agent: what the handshakes say of us.
+    """
+
+    protocol: Any
+
+    def __init__(self, limits: WireLimits, clock: IReactorTime, user_agent: str) -> None:
+        WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
+        # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
+        self.setProtocolOptions(serverConnectionDropTimeout=0, **_OPTIONS)
+        self._begin(limits, clock)
+
+    def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
+        """A new connection in front of ``handler``, not yet on a transport."""
+        limits = self.limits
+        connection = ClientConnection(handler, limits.send_buffer, limits.max_message, request, caller)
+        connection.factory = self
+        return connection
+
+    def dialled(self, connection: ClientConnection) -> None:
+        """TCP is there; the peer has ``handshake_timeout`` for the rest of the opening."""
+        connection.deadline = self._clock.callLater(
+            self.limits.handshake_timeout, self._handshake_timed_out, connection
+        )
+        connection.autobahn_made()
+
+    def _handshake_timed_out(self, connection: ClientConnection) -> None:
+        connection.deadline = None
+        self.abort(connection, f"no answer to the handshake within {self.limits.handshake_timeout:g} s")
+
+    def opened(self, connection: Connection) -> None:
+        """The opening handshake is done."""
+        assert isinstance(connection, ClientConnection)
+        connection.caller.connected()
+        super().opened(connection)
+
+    def closed(self, connection: Connection, code: int | None, reason: str | None) -> None:
+        """It is over, opened or not."""
+        assert isinstance(connection, ClientConnection)
+        if connection.phase is Phase.CLOSED:
+            return
+        never_open = connection not in self.connections
+        super().closed(connection, code, reason)
+        if never_open:
+            connection.caller.failed(connection.ended_because or reason or "lost")

@@ -12,6 +12,7 @@ class Outbox:
     decided outside, by looking at :attr:`response_bytes`.
 
     :param limit: how many bytes of events may wait. One event larger than that may wait besides.
+    :ivar response_total: bytes of all frames that must not be lost and were ever put in.
     """
 
     __slots__ = (
@@ -22,6 +23,7 @@ class Outbox:
         "_responses",
         "event_bytes",
         "response_bytes",
+        "response_total",
     )
 
     def __init__(self, limit: int) -> None:
@@ -31,7 +33,7 @@ class Outbox:
         self._responses: deque[tuple[int, bytes]] = deque()
         self._giants = 0
         self.event_bytes = 0
-        self.response_bytes = 0
+        self.response_bytes = self.response_total = 0
 
     def __bool__(self) -> bool:
         return bool(self._events or self._responses)
@@ -44,6 +46,11 @@ class Outbox:
         self._number += 1
         self._responses.append((self._number, frame))
         self.response_bytes += len(frame)
+        self.response_total += len(frame)
+
+    def has_taken(self, mark: int) -> bool:
+        """Whether all that was in when :attr:`response_total` was ``mark`` has been taken out."""
+        return self.response_total - self.response_bytes >= mark
 
     def put_event(self, frame: bytes) -> int:
         """Put in an event; the number of older events that had to go for it."""

@@ -146,7 +146,7 @@ class SessionTests(SessionTestCase):
         self.link.answer(0, ok())
         self.link.answer(1, ok())
         self.assertEqual(len(other.messages()), 1)
-        self.assertEqual((self.account.counters.strays, self.bot.in_flight), (1, {10001: 0}))
+        self.assertEqual((self.account.counters.strays, self.bot.allowance(self.account).calls), (1, 0))
 
     def test_the_drop_is_counted_and_logged_once_per_episode(self) -> None:
         """A slow reader's oldest events are dropped; one line at the beginning, one at the end."""

@@ -166,10 +166,10 @@ class HttpApiTests(HttpTestCase):
         sandbox = self.service.sandboxes[0]
         self.patch(sandbox, "send", lambda *_args: None)
         port = self.get("/get_status")
-        bot = self.service.hub.bots[0]
-        self.assertEqual(bot.in_flight, {10001: 1})
+        bot, account = self.service.hub.bots[0], sandbox.account
+        self.assertEqual(bot.allowance(account).calls, 1)
         port.lose()
-        self.assertEqual(bot.in_flight, {10001: 0})
+        self.assertEqual(bot.allowance(account).calls, 0)
 
     def test_never_a_hang(self) -> None:
         """An account that does not answer is a 200 with 1504 in the end."""

@@ -33,7 +33,7 @@ class HubTestCase(SynchronousTestCase):
     def perform(self, action: str, params: Any = None, echo: Any = 1, bot: Bot | None = None) -> None:
         request = ActionRequest(action, json.dumps(params or {}).encode(), json.dumps(echo).encode())
         (bot or self.bot).perform(
-            self.account, request, lambda answer: self.answers.append(json.loads(answer)), self.asks
+            self.account, request, lambda answer, _last: self.answers.append(json.loads(answer)), self.asks
         )
 
     def codes(self) -> list[int]:
@@ -45,7 +45,7 @@ class CallTests(HubTestCase):
         """The action and the very params go up; the answer comes back with the bot's own echo."""
         request = ActionRequest("send_msg", b'{"a" : 1.50}', b'{"seq" : 1}')
         got: list[bytes] = []
-        self.bot.perform(self.account, request, got.append, self.asks)
+        self.bot.perform(self.account, request, lambda answer, _last: got.append(answer), self.asks)
         [(_call_id, action, params)] = self.link.sent
         self.assertEqual((action, params), ("send_msg", b'{"a" : 1.50}'))
         self.link.answer(0, ok(b'{"message_id" : 1.50}'))
@@ -151,7 +151,7 @@ class QuickTests(HubTestCase):
         self.assertEqual(self.asks, set())
         self.link.answer(0, b'{"status":"failed","retcode":100}')
         self.assertEqual((len(self.answers), self.bot.counters.unwitnessed), (1, 1))
-        self.assertEqual(self.bot.in_flight[10001], 0)
+        self.assertEqual(self.bot.allowance(self.account).calls, 0)
 
     def test_rate_limited(self) -> None:
         """One each 500 ms per account, bots served in turn; 1429 beyond 100 that wait."""
@@ -284,7 +284,7 @@ class QuickTests(HubTestCase):
             ask.cancel()
         self.link.answer(0, ok())
         self.assertEqual((self.link.actions(), self.answers), (["send_group_msg"], []))
-        self.assertEqual(self.bot.in_flight[10001], 0)
+        self.assertEqual(self.bot.allowance(self.account).calls, 0)
 
 
 class EventTests(HubTestCase):

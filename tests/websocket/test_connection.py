@@ -15,27 +15,35 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.websocket.connection import ServerConnection
+from lgtwist.websocket.connection import ClientConnection, Connection, ServerConnection
 from lgtwist.websocket.factory import Outcome, WireLimits
 from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase, may_follow
-from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, handshake, masked_frame
-from tests.pair import Pair, Peer, RecordingHandler
+from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, handshake
+from tests.pair import DiallingPair, Pair, Peer, RecordingHandler
 from tests.rounds import quick
 
 
-class PhaseTests(SynchronousTestCase):
+class ConnectionTestCase(SynchronousTestCase):
+    """Tests of one contract: what holds where a peer dialled holds where we did."""
+
+    pair_of: type[Pair] = Pair
+
+
+class PhaseTests(ConnectionTestCase):
     def setUp(self) -> None:
-        self.pair = Pair()
+        self.pair = self.pair_of()
 
     def test_begins_connecting_and_sends_nothing(self) -> None:
         """Before the handshake nothing can be sent, and trying says so."""
         peer = self.pair.connect()
+        self.pair.turn()
+        before = peer.transport.taken  # our own handshake, where it is ours
         self.assertIs(peer.connection.phase, Phase.CONNECTING)
         self.assertIs(self.successResultOf(self.pair.factory.send(peer.connection, b"{}")), Outcome.NOT_OPEN)
         self.pair.factory.offer(peer.connection, server_frame(b"{}"))
         self.pair.turn()
-        self.assertEqual(peer.transport.taken, b"")
+        self.assertEqual(peer.transport.taken, before)
 
     def test_a_whole_life(self) -> None:
         """CONNECTING, OPEN, CLOSING, CLOSED: handshake, close frame, its answer, the end."""
@@ -148,13 +156,13 @@ HAPPENINGS = (
 )  # fmt: skip
 
 
-class AnyOrderTests(SynchronousTestCase):
+class AnyOrderTests(ConnectionTestCase):
     """Whatever happens, in whatever order."""
 
     def happen(self, pair: Pair, peer: Peer, what: str) -> None:
         connection, factory = peer.connection, pair.factory
         if what == "open" and connection.phase is Phase.CONNECTING:
-            peer.bytes(handshake())
+            peer.shake_hands()
         elif what == "send":
             self.successResultOf(factory.send(connection, b"sent"))
         elif what == "respond":
@@ -171,10 +179,10 @@ class AnyOrderTests(SynchronousTestCase):
             if connection.phase is Phase.CONNECTING:
                 return
             frames = {
-                "peer_close": masked_frame(struct.pack("!H", 1000), CLOSE),
-                "peer_text": masked_frame(b"{}"),
-                "peer_ping": masked_frame(b"p", PING),
-                "peer_pong": masked_frame(b"1", PONG),
+                "peer_close": pair.frame(struct.pack("!H", 1000), CLOSE),
+                "peer_text": pair.frame(b"{}"),
+                "peer_ping": pair.frame(b"p", PING),
+                "peer_pong": pair.frame(b"1", PONG),
                 "peer_garbage": b"\xff\xff\xff\xff",
             }
             peer.bytes(frames[what])
@@ -197,7 +205,7 @@ class AnyOrderTests(SynchronousTestCase):
     @given(st.lists(st.sampled_from(HAPPENINGS), max_size=30))
     def test_any_order(self, happenings: list[str]) -> None:
         """Phases only go forward, CLOSED comes exactly once, nothing raises, nothing is left behind."""
-        pair = Pair(send_buffer=65_536)
+        pair = self.pair_of(send_buffer=65_536)
         peer = pair.connect()
         phases = [peer.connection.phase]
         for what in happenings:
@@ -236,7 +244,7 @@ class AnyOrderTests(SynchronousTestCase):
         }
         for name, arguments in callbacks.items():
             for phase in Phase:
-                pair = Pair()
+                pair = self.pair_of()
                 peer = pair.connect()
                 if phase >= Phase.OPEN:
                     peer.open()
@@ -250,7 +258,7 @@ class AnyOrderTests(SynchronousTestCase):
                 self.assertEqual(pair.factory.counters.callback_failures, 0, (name, phase))
 
 
-class SendFailureTests(SynchronousTestCase):
+class SendFailureTests(ConnectionTestCase):
     """Whatever a send raises ends with that one connection."""
 
     def test_each_thing_that_sendMessage_can_raise(self) -> None:
@@ -265,7 +273,7 @@ class SendFailureTests(SynchronousTestCase):
             RuntimeError("disposed"),
             Exception("anything"),
         ):
-            pair = Pair()
+            pair = self.pair_of()
             peer, other = pair.connect().open(), pair.connect().open()
 
             def refuse(*_args: Any, error: Exception = error) -> None:
@@ -282,7 +290,7 @@ class SendFailureTests(SynchronousTestCase):
 
     def test_a_broadcast_over_a_broken_transport(self) -> None:
         """L-15: one peer whose transport raises costs the others nothing."""
-        pair = Pair()
+        pair = self.pair_of()
         peers = [pair.connect().open() for _ in range(3)]
         peers[0].transport.fails_with = OSError(9, "Bad file descriptor")
         for number in range(100):
@@ -295,7 +303,7 @@ class SendFailureTests(SynchronousTestCase):
     def test_a_handler_that_raises(self) -> None:
         """A failure of ours in one connection's callback ends that connection, logged, and no other."""
         for broken in ("opened", "received", "closed"):
-            pair = Pair()
+            pair = self.pair_of()
             other = pair.connect().open()
             handler = RecordingHandler()
 
@@ -304,7 +312,7 @@ class SendFailureTests(SynchronousTestCase):
 
             setattr(handler, broken, fail)
             peer = pair.connect(handler)
-            peer.bytes(handshake())
+            peer.shake_hands()
             peer.send("{}")
             peer.lose()
             pair.turn()
@@ -313,9 +321,9 @@ class SendFailureTests(SynchronousTestCase):
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
-class ReadingTests(SynchronousTestCase):
+class ReadingTests(ConnectionTestCase):
     def setUp(self) -> None:
-        self.pair = Pair(max_message=1000)
+        self.pair = self.pair_of(max_message=1000)
         self.peer = self.pair.connect().open()
 
     def received(self) -> list[tuple[Any, ...]]:
@@ -327,9 +335,11 @@ class ReadingTests(SynchronousTestCase):
         data = text.encode()
         stream = b""
         for place in range(len(data)):
-            stream += masked_frame(data[place : place + 1], TEXT if place == 0 else CONTINUATION, fin=False)
-            stream += masked_frame(b"%d" % place, PING)
-        stream += masked_frame(b"", CONTINUATION)
+            stream += self.pair.frame(
+                data[place : place + 1], TEXT if place == 0 else CONTINUATION, fin=False
+            )
+            stream += self.pair.frame(b"%d" % place, PING)
+        stream += self.pair.frame(b"", CONTINUATION)
         for place in range(0, len(stream), 7):
             self.peer.bytes(stream[place : place + 7])
         self.assertEqual(self.received(), [(data, False)])
@@ -352,26 +362,26 @@ class ReadingTests(SynchronousTestCase):
         self.peer.send(b"x" * 600, CONTINUATION, fin=False)
         self.assertEqual(self.peer.frames()[0][1][:2], struct.pack("!H", 1009))
         for _ in range(1000):
-            self.peer.bytes(masked_frame(b"x" * 600, CONTINUATION, fin=False))
+            self.peer.bytes(self.pair.frame(b"x" * 600, CONTINUATION, fin=False))
         self.assertLess(len(self.peer.connection.data), 1000)
 
     def test_a_frame_that_only_announces_its_size(self) -> None:
         """A header that announces too much is enough: nothing is waited for, nothing allocated."""
-        self.peer.bytes(b"\x81\xff" + struct.pack("!Q", 2**62) + b"abcd")
+        self.peer.bytes(bytes([0x81, self.pair.kind.mask_bit | 127]) + struct.pack("!Q", 2**62) + b"abcd")
         self.assertEqual(self.peer.frames()[0][1][:2], struct.pack("!H", 1009))
 
     def test_protocol_errors(self) -> None:
         """Each breach of RFC 6455 is closed with 1002."""
         breaches = {
-            "unmasked": masked_frame(b"{}", mask=False),
-            "reserved bit": masked_frame(b"{}", rsv=4),
-            "reserved opcode": masked_frame(b"{}", 3),
-            "reserved control opcode": masked_frame(b"", 11),
-            "long ping": masked_frame(b"x" * 126, PING),
-            "fragmented ping": masked_frame(b"x", PING, fin=False),
-            "continuation of nothing": masked_frame(b"x", CONTINUATION),
-            "close of one byte": masked_frame(b"x", CLOSE),
-            "length not minimal": b"\x81\xfe\x00\x05abcdxxxxx",
+            "wrong about the mask": self.pair.frame(b"{}", mask=not self.pair.kind.masks),
+            "reserved bit": self.pair.frame(b"{}", rsv=4),
+            "reserved opcode": self.pair.frame(b"{}", 3),
+            "reserved control opcode": self.pair.frame(b"", 11),
+            "long ping": self.pair.frame(b"x" * 126, PING),
+            "fragmented ping": self.pair.frame(b"x", PING, fin=False),
+            "continuation of nothing": self.pair.frame(b"x", CONTINUATION),
+            "close of one byte": self.pair.frame(b"x", CLOSE),
+            "length not minimal": bytes([0x81, self.pair.kind.mask_bit | 126]) + b"\x00\x05abcdxxxxx",
         }
         for name, frame in breaches.items():
             peer = self.pair.connect().open()
@@ -393,9 +403,9 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(self.peer.frames(), [(PONG, b"abc")])
 
 
-class BackPressureTests(SynchronousTestCase):
+class BackPressureTests(ConnectionTestCase):
     def setUp(self) -> None:
-        self.pair = Pair(send_buffer=10_000)
+        self.pair = self.pair_of(send_buffer=10_000)
         self.peer = self.pair.connect().open()
         self.peer.transport.reading = False
 
@@ -443,7 +453,7 @@ class BackPressureTests(SynchronousTestCase):
         peer = self.pair.connect(Answering(self.pair)).open()
         peer.transport.reading = False
         for number in range(300):
-            peer.bytes(masked_frame(b"%d" % number))
+            peer.bytes(self.pair.frame(b"%d" % number))
             self.pair.turn()
         self.assertTrue(peer.transport.paused)
         heard = len(peer.handler.named("received"))
@@ -461,7 +471,7 @@ class BackPressureTests(SynchronousTestCase):
             self.offer(number)
         waiting = self.peer.transport.waiting
         for number in range(10_000):
-            self.peer.bytes(masked_frame(b"%d" % number, PING))
+            self.peer.bytes(self.pair.frame(b"%d" % number, PING))
         self.assertEqual(self.peer.transport.waiting, waiting)
         self.peer.transport.reading = True
         self.assertEqual([p for o, p in self.peer.frames() if o == PONG], [b"9999"])
@@ -478,11 +488,11 @@ class BackPressureTests(SynchronousTestCase):
         self.assertEqual(writes, [server_frame(b"x") * 64])
 
 
-class LivenessTests(SynchronousTestCase):
+class LivenessTests(ConnectionTestCase):
     """A peer is dead after ping_timeout of silence, if it answered pings before; else it is not."""
 
     def setUp(self) -> None:
-        self.pair = Pair()
+        self.pair = self.pair_of()
         self.peer = self.pair.connect().open()
 
     def test_pings_come_in_their_interval(self) -> None:
@@ -515,7 +525,7 @@ class LivenessTests(SynchronousTestCase):
         """A peer in the middle of a large upload is alive, whatever it does with pings."""
         self.pair.advance(16)
         self.peer.pong_all()
-        self.peer.bytes(b"\x81\xff" + struct.pack("!Q", 1_000_000) + b"abcd")
+        self.peer.bytes(bytes([0x81, self.pair.kind.mask_bit | 127]) + struct.pack("!Q", 1_000_000) + b"abcd")
         for _ in range(200):
             self.pair.advance(1)
             self.peer.bytes(b"x")
@@ -575,29 +585,61 @@ class NamesTests(SynchronousTestCase):
         own = set(vars(ours)) - set(vars(base))
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "deadline", "owed_pong", "ended_because",
-            "congested", "held", "deaf", "heard", "waiting", "being_read",
+            "congested", "held", "deaf", "heard", "talked", "waiting", "being_read",
         }  # fmt: skip
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
         self.assertEqual(own & taken, set())
-        added = {name for name in vars(ServerConnection) if not name.startswith("__")}
+        both = {**vars(Connection), **vars(ServerConnection), **vars(ClientConnection)}
+        added = {name for name in both if not name.startswith("__")}
         overridden = {name for name in added if name in taken}
         self.assertEqual(
             added - overridden,
-            {"autobahn_read", "autobahn_lost", "pauseProducing", "resumeProducing", "stopProducing"},
-        )
+            {
+                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "onConnecting",
+                "pauseProducing", "resumeProducing", "stopProducing",
+            },
+        )  # fmt: skip
 
 
-class QuietTests(SynchronousTestCase):
+class QuietTests(ConnectionTestCase):
     def test_a_breach_is_not_a_flood_of_lines(self) -> None:
         """What peers do wrong does not fill the log: Autobahn's own lines about it are off."""
         seen: list[Any] = []
         globalLogPublisher.addObserver(seen.append)
         self.addCleanup(globalLogPublisher.removeObserver, seen.append)
-        pair = Pair()
+        pair = self.pair_of()
         for _ in range(10):
             peer = pair.connect().open()
             peer.bytes(b"\xff\xff\xff\xff")
             peer.lose()
         loud = [event for event in seen if event.get("log_level", LogLevel.debug) >= LogLevel.info]
         self.assertEqual(loud, [])
+
+
+class DialledPhaseTests(PhaseTests):
+    pair_of = DiallingPair
+
+
+class DialledAnyOrderTests(AnyOrderTests):
+    pair_of = DiallingPair
+
+
+class DialledSendFailureTests(SendFailureTests):
+    pair_of = DiallingPair
+
+
+class DialledReadingTests(ReadingTests):
+    pair_of = DiallingPair
+
+
+class DialledBackPressureTests(BackPressureTests):
+    pair_of = DiallingPair
+
+
+class DialledLivenessTests(LivenessTests):
+    pair_of = DiallingPair
+
+
+class DialledQuietTests(QuietTests):
+    pair_of = DiallingPair

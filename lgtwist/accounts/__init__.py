@@ -1,0 +1,1 @@
+"""The edge toward implementations: one module for each way of reaching one."""

@@ -1,0 +1,254 @@
+"""Actions by HTTP, events by HTTP POST (OneBot 11, ``communication/http.md`` and ``http-post.md``)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from urllib.parse import quote
+
+import msgspec
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lgtwist.hub.account import Account
+from lgtwist.hub.interfaces import IAccountLink
+from lgtwist.onebot import action as responses
+from lgtwist.onebot.action import read_outcome, response_data
+from lgtwist.onebot.errors import (
+    AccountFailed,
+    BadRequest,
+    LinkBroken,
+    NotConnected,
+    OneBotError,
+    UnknownAction,
+)
+from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
+from lgtwist.tasks import spawn
+from lgtwist.webclient import Answer, TooLarge, WebClient
+from lgtwist.words import printable
+
+#: Seconds between two looks at the account where heartbeats are off.
+_LOOK = 5.0
+
+
+@implementer(IAccountLink)
+class HttpAccount(Service):
+    """An account whose implementation answers HTTP requests, and posts its events to us.
+
+    :param url: below it stand its actions.
+    :param access_token: sent along as ``Bearer``; None for none.
+    :param secret: signs its posts; None for none.
+    :param max_message: bytes that an answer may have.
+    :param action_timeout: seconds that an answer may take.
+    :param look_interval: seconds between two looks whether it is up; 0 for the default.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: WebClient,
+        account: Account,
+        url: str,
+        access_token: str | None,
+        secret: str | None,
+        max_message: int,
+        action_timeout: float,
+        look_interval: float,
+    ) -> None:
+        self.account = account
+        self.access_token = access_token
+        self.secret = secret
+        self._client = client
+        self._url = url.rstrip("/")
+        self._max_message = max_message
+        self._action_timeout = action_timeout
+        self._interval = look_interval or _LOOK
+        self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
+        if access_token is not None:
+            self._headers["Authorization"] = f"Bearer {access_token}"
+        self._sending: dict[int, Deferred[None]] = {}
+        self._unwritten: set[int] = set()
+        self._looking: Deferred[None] | None = None
+        self._next_look: IDelayedCall | None = None
+        self._linked = False
+        self._told = ""
+
+    # -- its life
+
+    def startService(self) -> None:
+        """Look whether it is there, and go on looking."""
+        super().startService()
+        self._look()
+
+    def hang_up(self) -> None:
+        """Look no more."""
+        self.running = 0
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def stopService(self) -> Deferred[None]:
+        """End what is under way."""
+        self.hang_up()
+        self._down("lgtwist stops")
+        return self._client.close()
+
+    def _look(self) -> None:
+        self._next_look = None
+        self._looking = spawn("look at an account", self._look_once())
+        self._looking.addBoth(self._looked)
+
+    def _looked(self, _result: object) -> None:
+        self._looking = None
+        if self.running:
+            self._next_look = self.account.clock.callLater(self._interval, self._look)
+
+    async def _look_once(self) -> None:
+        """Up is whose ``get_status`` is answered, whatever it says; what it says of being online counts too."""
+        try:
+            answer = await self._post(
+                "get_status", b"{}", min(self._action_timeout, max(5.0, 3 * self._interval))
+            )
+        except CancelledError:
+            return
+        except Exception as error:
+            self._down(_reason(error))
+            return
+        if answer.status in (401, 403):
+            self._down(f"it refuses our token (HTTP {answer.status})")
+            return
+        outcome = read_outcome(answer.body)
+        if not self._linked:
+            self._linked = True
+            self._told = ""
+            self.account.link_up(self, via=self._url)
+        if outcome.status == "ok":
+            with contextlib.suppress(ValueError):
+                self.account.says_online(read_online(msgspec.json.decode(response_data(answer.body))))
+
+    def _down(self, reason: str) -> None:
+        self._end_all()
+        if self._linked:
+            self._linked = False
+            self.account.link_down(self, reason)
+        elif self.running and reason != self._told:
+            self._log.warn(
+                "account {account}: cannot reach {url}: {reason}; trying again and again",
+                account=self.account.self_id,
+                url=self._url,
+                reason=reason,
+            )
+        self._told = reason
+
+    def _end_all(self) -> None:
+        self._sending, sending = {}, self._sending
+        for under_way in sending.values():
+            under_way.cancel()
+
+    # -- the link
+
+    def send(self, call_id: int, action: str, params: bytes) -> int:
+        """Post an action."""
+        self._unwritten.add(call_id)
+        under_way = spawn("an action over HTTP", self._send(call_id, action, params))
+        if not under_way.called:
+            self._sending[call_id] = under_way
+
+        def ended(_result: object) -> None:
+            self._sending.pop(call_id, None)
+            self._unwritten.discard(call_id)
+
+        under_way.addBoth(ended)
+        return call_id
+
+    def has_taken(self, mark: int) -> bool:
+        """Whether it is with the transport."""
+        return mark not in self._unwritten
+
+    def end(self, reason: str, refused: bool) -> None:
+        """The hub wants no more of it; the next look may bring it back."""
+        self._linked = False
+        self._end_all()
+
+    async def _send(self, call_id: int, action: str, params: bytes) -> None:
+        try:
+            answer = await self._post(
+                action, params, self._action_timeout, lambda: self._unwritten.discard(call_id)
+            )
+            response = _response(answer)
+        except CancelledError:
+            return
+        except OneBotError as error:
+            response = responses.failure(error)
+        except TimeoutError:
+            return  # the hub's own time limit is over too
+        except (ConnectError, DNSLookupError) as error:
+            sentence = f"account {self.account.self_id} cannot be reached: {_reason(error)}; nothing was sent"
+            response = responses.failure(NotConnected(sentence))
+        except TooLarge:
+            response = responses.failure(
+                AccountFailed(f"the answer is larger than {self._max_message} bytes")
+            )
+        except Exception as error:
+            sentence = f"the connection broke: {_reason(error)}; it may have been carried out"
+            response = responses.failure(LinkBroken(sentence))
+        self.account.answered(call_id, response)
+
+    async def _post(
+        self, action: str, params: bytes, timeout: float, written: Callable[[], None] = lambda: None
+    ) -> Answer:
+        path = quote(action, safe="._~-", errors="replace")
+        return await self._client.post(
+            f"{self._url}/{path}", params, self._headers, self._max_message, timeout, written
+        )
+
+    # -- its events
+
+    def take(self, body: bytes) -> None:
+        """An event was posted.
+
+        :raises BadEvent: if it is none of this account.
+        :raises NotConnected: if it cannot be taken now.
+        """
+        event = read_event(body)
+        if event.self_id is not None and event.self_id != self.account.self_id:
+            raise BadEvent(f"its self_id is {event.self_id}")
+        if not self.running:
+            raise NotConnected("lgtwist stops")
+        if event.post_type == "meta_event" and event.detail == "heartbeat":
+            self.account.says_online(read_heartbeat(event.raw).online)
+        self.account.heard(event)
+
+
+def _response(answer: Answer) -> bytes:
+    """What an implementation answered, as a response without ``echo``.
+
+    :raises OneBotError: if it is none; its HTTP status says what went wrong.
+    """
+    response = responses.as_response(answer.body)
+    if response is not None:
+        return response
+    if answer.status == 404:
+        raise UnknownAction("the implementation knows no such action (HTTP 404)")
+    if answer.status in (400, 406):
+        raise BadRequest(f"the implementation could not read the action (HTTP {answer.status})")
+    if answer.status in (401, 403):
+        raise AccountFailed(f"the implementation refuses our token (HTTP {answer.status})")
+    raise AccountFailed(f"the implementation's answer is no action response (HTTP {answer.status})")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    inner = getattr(error, "osError", None)
+    text = (
+        getattr(inner, "strerror", None) or (error.__doc__ or "").strip().rstrip(".") or type(error).__name__
+    )
+    return printable(text.splitlines()[0]).lower()

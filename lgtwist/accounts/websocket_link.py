@@ -1,0 +1,158 @@
+"""One WebSocket to an implementation, whoever dialled (OneBot 11, ``communication/``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lgtwist.episode import Episode
+from lgtwist.hub.account import Account
+from lgtwist.hub.interfaces import Half, IAccountLink
+from lgtwist.onebot.action import encode_action, read_outcome, without_echo
+from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
+from lgtwist.websocket.connection import Connection
+from lgtwist.words import printable
+
+#: The retcode with which NapCat refuses a token, on a WebSocket that it has opened for that.
+_REFUSED = 1403
+
+
+def _nobody(_reason: str) -> None:
+    """Nobody dialled who would have to wait before dialling again."""
+
+
+@implementer(IAccountLink)
+class WebSocketLink:
+    """What stands behind a WebSocket whose peer is an implementation.
+
+    :param half: what it carries.
+    :param via: how the account is reached, for the log.
+    :param refuse: called when what was opened is of no use, with the reason.
+    :param gone: called once, when it is over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        account: Account,
+        half: Half,
+        via: str,
+        refuse: Callable[[str], None] = _nobody,
+        gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._account = account
+        self._half = half
+        self._via = via
+        self._refuse = refuse
+        self._gone = gone
+        self._connection: Connection | None = None
+        self._useful = False  # something came that only an implementation that let us in sends
+        self._refused = False
+        self._garbage = Episode(account.clock)
+
+    # -- called through the factory's guard
+
+    def opened(self, connection: Connection) -> None:
+        """The link is there."""
+        self._connection = connection
+        self._account.link_up(self, self._half, self._via)
+
+    def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
+        """An answer, an event, or what should be one."""
+        try:
+            if binary:
+                payload.decode()
+            answer, event = read_frame(payload)
+        except (UnicodeDecodeError, BadEvent) as error:
+            self._throw_away(str(error) if isinstance(error, BadEvent) else "not UTF-8")
+            return
+        account = self._account
+        if answer is not None and account.holds(self, Half.ACTIONS):
+            call_id = number_of(answer.echo)
+            if call_id is not None and account.waits_for(call_id):
+                self._useful = True
+                account.answered(call_id, without_echo(payload, answer.echo))
+                return
+        if event is not None:
+            self._event(connection, event)
+        elif answer is not None:
+            account.counters.strays += 1
+        else:
+            self._neither(payload)
+
+    def dropped(self, connection: Connection, events: int) -> None:
+        """No events go this way."""
+
+    def caught_up(self, connection: Connection) -> None:
+        """The link takes actions again; who waits looks by itself."""
+
+    def closed(self, connection: Connection, code: int | None, reason: str) -> None:
+        """The link is over, if it ever was one."""
+        opened, self._connection = self._connection is not None, None
+        if opened:
+            if code == 1008 and not self._useful and not self._refused:
+                self._refuse(f"refused with close code 1008: {printable(reason)}")
+            self._account.link_down(self, printable(reason if code is None else f"{code} {reason}"))
+        self._gone()
+
+    # -- what comes
+
+    def _event(self, connection: Connection, event: Event) -> None:
+        account = self._account
+        if not account.holds(self, Half.EVENTS):
+            return  # Lagrange once sent events on /api too: they come a second time where they belong
+        if event.self_id is not None and event.self_id != account.self_id:
+            account.refuse(self, event.self_id)
+            return
+        self._useful = True
+        if event.post_type == "meta_event" and event.detail == "heartbeat":
+            beat = read_heartbeat(event.raw)
+            if beat.interval and connection.liveness is not None:
+                connection.liveness.expect_heartbeats(beat.interval)
+            account.says_online(beat.online)
+        account.heard(event)
+
+    def _neither(self, payload: bytes) -> None:
+        outcome = read_outcome(payload)
+        if outcome.retcode == _REFUSED and not self._useful and not self._refused:
+            self._refused = True
+            self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
+        self._throw_away("neither an answer nor an event")
+
+    def _throw_away(self, why: str) -> None:
+        self._account.counters.garbage += 1
+        if self._garbage.begins():
+            self._log.warn(
+                "account {account}: what came is thrown away: {why}",
+                account=self._account.self_id,
+                why=printable(why),
+            )
+
+    # -- called by the hub
+
+    def send(self, call_id: int, action: str, params: bytes) -> int:
+        """Send an action, built from its checked parts: one bot's odd bytes must not break a shared link."""
+        connection = self._connection
+        if connection is None:
+            return 0
+        connection.factory.put(
+            connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
+        )
+        return connection.outbox.response_total
+
+    def has_taken(self, mark: int) -> bool:
+        """Whether what was sent is with the transport."""
+        return self._connection is None or self._connection.outbox.has_taken(mark)
+
+    def end(self, reason: str, refused: bool) -> None:
+        """The hub wants no more of it."""
+        connection = self._connection
+        if connection is None:
+            return
+        if refused:
+            self._refused = True
+            self._refuse(reason)
+        connection.factory.close(connection, 1008 if refused else 1000, reason)

@@ -1,0 +1,128 @@
+"""Whose token a request shows, and what is said to those who have none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import ISSLTransport
+from twisted.logger import Logger
+from twisted.web.server import Request
+
+from lgtwist.answers import Headers, say
+from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
+from lgtwist.web.gate import Gate
+from lgtwist.web.strangers import is_loopback_name, why_stranger
+from lgtwist.words import printable
+
+_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
+#: Warnings about refused hosts: one for each, for so many.
+_WARNED_HOSTS = 100
+
+
+@frozen
+class Access:
+    """Who may come in, beside the bots.
+
+    :ivar public: whether some listening address can be reached from other machines.
+    """
+
+    admin_token: str | None = None
+    allowed_origins: frozenset[str] = frozenset()
+    public: bool = False
+
+
+class Admission:
+    """Lets requests in, or answers them with 401, 403 or 503."""
+
+    _log = Logger()
+
+    def __init__(self, gate: Gate, access: Access) -> None:
+        self._gate = gate
+        self._access = access
+        self._warned: set[str] = set()
+
+    def who(
+        self, request: Request, owners: Sequence[tuple[Any, str | None]], cure: Callable[[Any], str]
+    ) -> Any:
+        """Whose token the request shows; None if it was answered with a refusal.
+
+        :param owners: each with its token, or None: then a program on this machine needs none.
+        :param cure: what to say to a stranger of an owner without a token.
+        """
+        headers = headers_of(request)
+        shown = presented_tokens(
+            headers.get("authorization"),
+            [token.decode("utf-8", "replace") for token in request.args.get(b"access_token", [])],
+        )
+        owner = owner_of(shown, owners)
+        if owner is Refusal.MISSING:
+            self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
+        elif owner is Refusal.WRONG:
+            self.refuse(request, 403, "the token is wrong")
+        elif any(owner is one and token is None for one, token in owners):
+            # No token is asked of it, so it must be a program on this machine.
+            return owner if self.is_from_here(request, cure(owner)) else None
+        else:
+            return owner
+        return None
+
+    def admin(self, request: Request) -> bool:
+        """Whether the request may see and do everything; if not, it was answered."""
+        if self._access.admin_token is None and self._access.public:
+            say(request, 403, "set admin_token in [server] to use this from a public address")
+            return False
+        owners = [("admin", self._access.admin_token)]
+        cure = "there is no admin_token; set it in [server] and send it along"
+        return self.who(request, owners, lambda _admin: cure) is not None
+
+    def may_know(self, request: Request) -> bool:
+        """Whether the request comes from this machine or with the admin's token; says nothing if not."""
+        headers = headers_of(request)
+        admin_token = self._access.admin_token
+        if admin_token is not None:
+            shown = presented_tokens(headers.get("authorization"), [])
+            if owner_of(shown, [("admin", admin_token)]) == "admin":
+                return True
+        return is_loopback_name(address_of(request)) and self._why_stranger(request, headers) is None
+
+    def _why_stranger(self, request: Request, headers: dict[str, str]) -> str | None:
+        channel: Any = request.channel
+        secure = ISSLTransport.providedBy(channel.transport)
+        return why_stranger(headers, self._access.allowed_origins, secure)
+
+    def is_from_here(self, request: Request, cure: str) -> bool:
+        """Whether the request comes from a program on this machine; if not, it was answered."""
+        headers = headers_of(request)
+        why = self._why_stranger(request, headers)
+        if why is None:
+            return True
+        sentence = f"refused {address_of(request)}: {printable(why)} and {cure}"
+        host = headers.get("host", "")
+        if host not in self._warned and len(self._warned) < _WARNED_HOSTS:
+            self._warned.add(host)
+            self._log.warn("{sentence}", sentence=sentence)
+        say(request, 403, sentence)
+        return False
+
+    def refuse(self, request: Request, status: int, sentence: str, headers: Headers = ()) -> None:
+        """Answer a request with a missing or wrong secret; who does that often is told to wait."""
+        if self._gate.refused(address_of(request), sentence):
+            say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
+        else:
+            say(request, status, sentence, headers)
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """The request's headers, names in lower case; of equal ones the values are joined by a comma."""
+    return {
+        name.decode("latin-1").lower(): b",".join(values).decode("utf-8", "replace")
+        for name, values in request.requestHeaders.getAllRawHeaders()
+    }
+
+
+def address_of(request: Request) -> str:
+    """Where the request comes from."""
+    peer: Any = request.getClientAddress()
+    return str(getattr(peer, "host", None) or "unix socket")

@@ -1,0 +1,204 @@
+"""HTTP requests of ours: connections that are used again, absolute time limits, bounded answers.
+
+Over Twisted's own ``Agent``: treq's client keeps cookies between requests, cannot be stopped in the middle
+of a body, and does not take IPv6 addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from zope.interface import implementer
+
+#: Seconds that TCP may take to connect.
+CONNECT_TIMEOUT = 10.0
+#: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
+#: that meets a closing connection may or may not have been carried out.
+_KEPT = 3
+#: How many idle connections are kept.
+_KEPT_CONNECTIONS = 16
+
+
+class Body(Protocol):
+    """Reads the body of an answer, up to a limit; whoever stops reading ends the connection.
+
+    :param limit: bytes; below 0 nothing is read at all.
+    """
+
+    transport: Any
+
+    def __init__(self, limit: int) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._hang_up())
+        self.too_large = False
+        self._limit = limit
+        self._body = bytearray()
+
+    def connectionMade(self) -> None:
+        """The head of the answer came."""
+        if self._limit < 0:
+            self._hang_up()
+
+    def dataReceived(self, data: bytes) -> None:
+        """A part of the body came."""
+        if self.too_large or self.whole.called:
+            return
+        self._body += data
+        if len(self._body) > self._limit:
+            self.too_large = True
+            self._hang_up()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body ended, or its connection did."""
+        if self.whole.called:
+            return
+        if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(bytes(self._body))
+        else:
+            self.whole.errback(reason)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+@frozen
+class Answer:
+    """What an HTTP server answered."""
+
+    status: int
+    body: bytes
+
+
+@implementer(IBodyProducer)
+class _Upload:
+    """A body that is written as fast as the transport takes it.
+
+    :param written: called once all of it is with the transport.
+    """
+
+    _STRETCH = 65_536
+
+    def __init__(self, body: bytes, written: Callable[[], None]) -> None:
+        self.length = len(body)
+        self._body = body
+        self._written = written
+        self._at = 0
+        self._paused = False
+        self._consumer: Any = None
+        self._done: Deferred[None] = Deferred()
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        self._consumer = consumer
+        self._write()
+        return self._done
+
+    def _write(self) -> None:
+        while not self._paused and self._at < self.length:
+            stretch = self._body[self._at : self._at + self._STRETCH]
+            self._at += len(stretch)
+            self._consumer.write(stretch)
+        if self._at >= self.length and not self._done.called:
+            self._body = b""
+            self._written()
+            self._done.callback(None)
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._consumer is not None:
+            self._write()
+
+    def stopProducing(self) -> None:
+        self._paused = True
+
+
+class TooLarge(Exception):
+    """The answer's body is over the limit."""
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class _Endpoints:
+    """Endpoints whose certificates are verified against one authority's, or the system's."""
+
+    _reactor: Any
+    _trust_root: Any
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        host = uri.host.decode("ascii").strip("[]")
+        endpoint = HostnameEndpoint(self._reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
+        if uri.scheme != b"https":
+            return endpoint
+        options = {} if self._trust_root is None else {"trustRoot": self._trust_root}
+        wrapped: IStreamClientEndpoint = wrapClientTLS(optionsForClientTLS(host, **options), endpoint)
+        return wrapped
+
+
+class WebClient:
+    """Posts to web addresses of the configuration. Redirects are not followed: they would take a token along.
+
+    :param reactor: network and clock.
+    :param trust_root: who may sign certificates; None for the system's authorities.
+    """
+
+    def __init__(self, reactor: Any, trust_root: Any = None) -> None:
+        self._reactor = reactor
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.maxPersistentPerHost = _KEPT_CONNECTIONS
+        self._pool.cachedConnectionTimeout = _KEPT
+        self._pool.retryAutomatically = False
+        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust_root), self._pool)
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        limit: int,
+        timeout: float,
+        written: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Post a body, and read the whole answer.
+
+        :param limit: bytes that the answer's body may have.
+        :param timeout: seconds for all of it.
+        :param written: called once the body has left for the transport.
+        :raises TooLarge: if the body is over the limit.
+        :raises twisted.internet.error.TimeoutError: if it takes too long.
+        :raises Exception: what Twisted finds wrong with the connection.
+        """
+        upload = _Upload(body, written)
+        exchange = Deferred.fromCoroutine(self._exchange(url, upload, headers, limit))
+        return await exchange.addTimeout(timeout, self._reactor)
+
+    async def _exchange(self, url: str, upload: _Upload, headers: dict[str, str], limit: int) -> Answer:
+        sent = Headers({name: [value] for name, value in headers.items()})
+        asked: Any = self._agent.request(b"POST", url.encode("ascii"), sent, upload)
+        response = await asked
+        reader = Body(limit)
+        response.deliverBody(reader)
+        try:
+            return Answer(response.code, await reader.whole)
+        except Exception:
+            if reader.too_large:
+                raise TooLarge from None
+            raise
+
+    def close(self) -> Deferred[None]:
+        """Close the connections that are kept."""
+        closed: Deferred[None] = self._pool.closeCachedConnections()
+        return closed

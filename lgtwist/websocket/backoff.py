@@ -1,0 +1,38 @@
+"""How long to wait before dialling again. Pure: randomness comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+#: Doubling ends here, long after every sensible maximum.
+_MOST_DOUBLINGS = 30
+#: Gaps are longer than the exponential ones by up to this share, so that many do not dial together.
+_JITTER = 0.2
+
+
+class Backoff:
+    """Exponential gaps from ``shortest`` to ``longest`` seconds, with jitter, for ever.
+
+    :param uniform: gives a random number between two others.
+    """
+
+    def __init__(self, shortest: float, longest: float, uniform: Callable[[float, float], float]) -> None:
+        self._shortest = shortest
+        self._longest = max(shortest, longest)
+        self._uniform = uniform
+        self._failures = self._failures_before = 0
+
+    def next_delay(self) -> float:
+        """Seconds until the next attempt."""
+        gap = min(self._longest, self._shortest * 2.0 ** min(self._failures, _MOST_DOUBLINGS))
+        self._failures += 1
+        top = min(self._longest, gap * (1 + _JITTER))
+        return max(self._shortest, self._uniform(top / (1 + _JITTER), top))
+
+    def reset(self) -> None:
+        """A WebSocket was opened: the next gap is the shortest."""
+        self._failures_before, self._failures = self._failures, 0
+
+    def unreset(self) -> None:
+        """What was opened was only opened to refuse us: the gaps go on where they were."""
+        self._failures = max(self._failures, self._failures_before)

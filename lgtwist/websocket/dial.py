@@ -1,0 +1,197 @@
+"""From a URL to a connection that is made again and again, until it is told to stop.
+
+Twisted's ``ClientService`` does the life of it; the back-off is ours and counts refused handshakes, which
+``ClientService`` takes for successes (its attempts are those of TCP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.connection import ClientConnection, Handler, Request
+from lgtwist.websocket.factory import ClientFactory
+from lgtwist.words import printable
+
+#: Seconds that TCP may take to connect; a network that swallows our SYN says nothing.
+CONNECT_TIMEOUT = 10.0
+#: Longer than any service lives on after it was told to stop (seconds).
+_NEVER = 86_400.0
+
+
+@frozen
+class Target:
+    """Where to dial.
+
+    :ivar shown: the URL as people may see it: without a query, which may hold a token.
+    :ivar trust_root: who may sign the peer's certificate; None for the system's authorities.
+    """
+
+    request: Request
+    secure: bool
+    shown: str
+    trust_root: Any = field(default=None, repr=False)
+
+
+def target(url: str, headers: dict[str, str], trust_root: Any = None) -> Target:
+    """Where a ``ws://`` or ``wss://`` URL leads.
+
+    :raises ValueError: if it is none.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError("expected a URL such as ws://host:port/path")
+    port = parts.port or (443 if secure else 80)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    path = parts.path or "/"
+    resource = f"{path}?{parts.query}" if parts.query else path
+    shown = f"{parts.scheme}://{host}:{port}{path}"
+    return Target(Request(host, port, resource, headers), secure, shown, trust_root)
+
+
+def client_endpoint(reactor: Any, host: str, port: int, secure: bool, trust_root: Any) -> Any:
+    """An endpoint to a host by name or address; over TLS its certificate and name are verified."""
+    name = host.strip("[]")
+    endpoint = HostnameEndpoint(reactor, name, port, timeout=CONNECT_TIMEOUT)
+    if not secure:
+        return endpoint
+    options = {} if trust_root is None else {"trustRoot": trust_root}
+    return wrapClientTLS(optionsForClientTLS(name, **options), endpoint)
+
+
+def why_unreachable(failure: Failure) -> str:
+    """Why no TCP connection could be made, in a few words."""
+    error: Any = failure.value
+    if isinstance(error, TimeoutError):
+        return f"no TCP connection within {CONNECT_TIMEOUT:g} s"
+    if isinstance(error, DNSLookupError):
+        return "the host's name is not known"
+    if isinstance(error, ConnectError):
+        inner = getattr(error, "osError", None)
+        reason = getattr(inner, "strerror", None) or error.__doc__ or type(error).__name__
+        return str(reason).strip().rstrip(".").lower()
+    return f"{type(error).__name__}: {error}"
+
+
+@implementer(IStreamClientEndpoint)
+class _Reporting:
+    """An endpoint that says why it could not connect; ``ClientService`` keeps that to itself."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, dialler: Dialler) -> None:
+        self._endpoint = endpoint
+        self._dialler = dialler
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        self._dialler.attempts += 1
+        connecting: Deferred[Any] = maybeDeferred(self._endpoint.connect, factory)
+
+        def report(failure: Failure) -> Failure:
+            self._dialler.failed(why_unreachable(failure))
+            return failure
+
+        return connecting.addErrback(report)
+
+
+class Dialler(Service):
+    """Keeps one connection to a target: the old TCP connection is gone before the new one is dialled.
+
+    :param name: whose connection it is, for log lines.
+    :param make_handler: what stands behind each new connection.
+    :ivar attempts: how often it has dialled.
+    :ivar opened: how often that became a WebSocket.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        factory: ClientFactory,
+        to: Target,
+        name: str,
+        backoff: Backoff,
+        make_handler: Callable[[], Handler],
+    ) -> None:
+        self.to = to
+        self.attempts = self.opened = 0
+        self._name = name
+        self._factory = factory
+        self._backoff = backoff
+        self._make_handler = make_handler
+        self._stopping = False
+        self._told: str | None = None
+        request = to.request
+        endpoint = client_endpoint(reactor, request.host, request.port, to.secure, to.trust_root)
+        makes: Any = Factory.forProtocol(self._make)
+        makes.noisy = False
+        self._service = ClientService(
+            _Reporting(endpoint, self),
+            makes,
+            retryPolicy=self._next_delay,
+            clock=reactor,
+        )
+
+    def _make(self) -> ClientConnection:
+        return self._factory.make(self._make_handler(), self.to.request, self)
+
+    def _next_delay(self, _attempts: int) -> float:
+        return _NEVER if self._stopping else self._backoff.next_delay()
+
+    def startService(self) -> None:
+        """Dial, and go on."""
+        super().startService()
+        self._stopping = False
+        self._service.startService()
+
+    def hang_up(self) -> None:
+        """Dial no more; a connection that is there stays."""
+        self._stopping = True
+
+    def stopService(self) -> Deferred[None]:
+        """Dial no more, and drop the connection if there still is one."""
+        super().stopService()
+        self.hang_up()
+        if not self._service.running:
+            return succeed(None)
+        stopped: Deferred[Any] = maybeDeferred(self._service.stopService)
+        return stopped.addCallback(lambda _stopped: None)
+
+    # -- how the openings end
+
+    def connected(self) -> None:
+        """The WebSocket is open."""
+        self.opened += 1
+        self._told = None
+        self._backoff.reset()
+
+    def refuse(self, reason: str) -> None:
+        """What was opened is of no use, and dialling it again soon would not help."""
+        self._backoff.unreset()
+        self.failed(reason)
+
+    def failed(self, reason: str) -> None:
+        """No WebSocket this time. One line for each new reason, not for each attempt."""
+        if not self._stopping and reason != self._told:
+            self._told = reason
+            self._log.warn(
+                "{name}: cannot connect to {url}: {reason}; trying again and again",
+                name=self._name,
+                url=self.to.shown,
+                reason=printable(reason),
+            )
