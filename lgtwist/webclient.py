@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
@@ -71,6 +71,10 @@ class Body(Protocol):
     def _hang_up(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
+
+
+# Twisted logs a line for each connection of ours otherwise.
+_HTTP11ClientFactory.noisy = False
 
 
 @frozen

@@ -19,7 +19,7 @@ _HALVES = {"api": Half.ACTIONS, "event": Half.EVENTS}
 
 
 def urls(url: str) -> dict[Half, str]:
-    """What is to be dialled: one universal link, or a split pair where the URL's path ends in one of its two."""
+    """What is to be dialled: one universal link, or a split pair if the path ends in one of its two."""
     parts = urlsplit(url)
     base, _slash, last = parts.path.rstrip("/").rpartition("/")
     if last not in _HALVES:

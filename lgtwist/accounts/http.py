@@ -111,7 +111,7 @@ class HttpAccount(Service):
             self._next_look = self.account.clock.callLater(self._interval, self._look)
 
     async def _look_once(self) -> None:
-        """Up is whose ``get_status`` is answered, whatever it says; what it says of being online counts too."""
+        """Whose ``get_status`` is answered is there; what it says of being online counts too."""
         try:
             answer = await self._post(
                 "get_status", b"{}", min(self._action_timeout, max(5.0, 3 * self._interval))

@@ -108,6 +108,24 @@ class _Reporting:
         return connecting.addErrback(report)
 
 
+class _Makes(Factory):
+    """Gives ``ClientService`` the connections of another factory, and leaves them to that."""
+
+    noisy = False
+
+    def __init__(self, make: Callable[[], ClientConnection]) -> None:
+        self._make = make
+
+    def buildProtocol(self, _address: object) -> ClientConnection:
+        return self._make()
+
+
+class _QuietClientService(ClientService):
+    """Twisted's, without its line for each attempt."""
+
+    _log = Logger(observer=lambda _event: None)
+
+
 class Dialler(Service):
     """Keeps one connection to a target: the old TCP connection is gone before the new one is dialled.
 
@@ -138,16 +156,15 @@ class Dialler(Service):
         self._told: str | None = None
         request = to.request
         endpoint = client_endpoint(reactor, request.host, request.port, to.secure, to.trust_root)
-        makes: Any = Factory.forProtocol(self._make)
-        makes.noisy = False
-        self._service = ClientService(
+        self._service = _QuietClientService(
             _Reporting(endpoint, self),
-            makes,
+            _Makes(self.make),
             retryPolicy=self._next_delay,
             clock=reactor,
         )
 
-    def _make(self) -> ClientConnection:
+    def make(self) -> ClientConnection:
+        """A new connection, not yet on a transport."""
         return self._factory.make(self._make_handler(), self.to.request, self)
 
     def _next_delay(self, _attempts: int) -> float:
