@@ -19,9 +19,9 @@ from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from lgtwist.websocket.backoff import Backoff
 from lgtwist.websocket.connection import ClientConnection, Handler, Request
@@ -116,14 +116,19 @@ class _Makes(Factory):
     def __init__(self, make: Callable[[], ClientConnection]) -> None:
         self._make = make
 
-    def buildProtocol(self, _address: object) -> ClientConnection:
+    def buildProtocol(self, addr: object) -> Any:
         return self._make()
+
+
+@provider(ILogObserver)
+def _nobody(_event: object) -> None:
+    """Reads no log."""
 
 
 class _QuietClientService(ClientService):
     """Twisted's, without its line for each attempt."""
 
-    _log = Logger(observer=lambda _event: None)
+    _log = Logger(observer=_nobody)
 
 
 class Dialler(Service):
