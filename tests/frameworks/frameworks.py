@@ -1,0 +1,280 @@
+"""The programs in this folder as child processes: bots on real frameworks.
+
+Everything here blocks: a test needs no reactor. The Node packages (Node 20 or later, 27 MB) come at first
+use by ``npm ci``, outside of the checkout: below LGTWIST_TEST_NODE, else in the system's temporary directory.
+What cannot be had skips the test with the reason, and fails it where LGTWIST_TEST_REQUIRE_ALL=1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+from unittest import SkipTest
+
+from tests.integration.running import PATIENCE, free_port, wait_until
+
+HERE = Path(__file__).resolve().parent
+
+#: A framework's name, its program, and what it needs of PyPI; a folder is a Node program.
+PROGRAMS: dict[str, tuple[Path, list[str]]] = {
+    "nonebot": (HERE / "nonebot_reverse.py", ["nonebot2", "nonebot-adapter-onebot", "uvicorn"]),
+    "aiocqhttp": (HERE / "aiocqhttp_bot.py", ["aiocqhttp"]),
+    "koishi": (HERE / "koishi", []),
+    "napcat-ts": (HERE / "napcat_ts", []),
+}
+#: All that a child process gets of our own environment: no proxy, no setting of a bot that the developer has.
+INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR")
+#: ``node-gyp`` and other scripts of packages are not run: none is needed.
+NPM_CI = (
+    "npm ci --omit=dev --ignore-scripts --no-audit --no-fund"
+    " --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --fetch-timeout=30000"
+)
+#: Seconds that npm may take, and seconds that a program may take until it is ready, on a busy machine.
+NPM_PATIENCE = 300
+START_PATIENCE = 4 * PATIENCE
+
+_not_to_be_had: dict[Path, str] = {}
+
+
+def not_available(reason: str) -> NoReturn:
+    """Skip the test; or fail it, where everything must run."""
+    if os.environ.get("LGTWIST_TEST_REQUIRE_ALL") == "1":
+        raise AssertionError(reason)
+    raise SkipTest(reason)
+
+
+def _node() -> str:
+    """The version of Node, once it is clear that it and npm are there and new enough."""
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    if missing:
+        not_available(f"not installed: {', '.join(missing)}")
+    version = subprocess.run(
+        ["node", "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout.strip()
+    if int(version.lstrip("v").partition(".")[0]) < 20:
+        not_available(f"Node 20 or later is needed, this is {version}")
+    return version
+
+
+def _cache() -> Path:
+    """The folder that keeps installed packages. It is ours alone: what lies in it is run."""
+    if given := os.environ.get("LGTWIST_TEST_NODE"):
+        folder = Path(given).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        folder = Path(tempfile.gettempdir()) / f"lgtwist-test-node-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid != os.getuid():
+            not_available(f"{folder} belongs to somebody else; set LGTWIST_TEST_NODE")
+    return folder
+
+
+def node_modules(package_folder: Path) -> Path:
+    """The ``node_modules`` of a package, installed at its first use as its ``package-lock.json`` says.
+
+    One process installs, others wait for it. One that dies in the middle leaves nothing that another would
+    take for complete.
+
+    :raise SkipTest: there is no node, no npm, or no registry.
+    :raise AssertionError: instead, where LGTWIST_TEST_REQUIRE_ALL=1.
+    """
+    version = _node()
+    if package_folder in _not_to_be_had:
+        not_available(_not_to_be_had[package_folder])
+    names = ("package.json", "package-lock.json")
+    digest = hashlib.sha256(version.encode())
+    for name in names:
+        digest.update((package_folder / name).read_bytes())
+    cache = _cache()
+    key = f"{package_folder.name}-{digest.hexdigest()[:16]}"
+    done = cache / key
+    with (cache / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it, however we end
+        if not done.exists():
+            for left in cache.glob(
+                f"{key}.part-*"
+            ):  # by one that was killed; its npm may be busy there still
+                shutil.rmtree(left, ignore_errors=True)
+            part = Path(tempfile.mkdtemp(prefix=f"{key}.part-", dir=cache))
+            for name in names:
+                shutil.copyfile(package_folder / name, part / name)
+            reason = _install(part)
+            if reason:
+                shutil.rmtree(part, ignore_errors=True)
+                _not_to_be_had[package_folder] = reason
+                not_available(reason)
+            part.rename(done)
+    return done / "node_modules"
+
+
+def _install(folder: Path) -> str:
+    """Run npm; why it failed, if it did."""
+    with subprocess.Popen(
+        NPM_CI.split(),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # npm has children, and they hold its pipe
+    ) as npm:
+        try:
+            output = npm.communicate(timeout=NPM_PATIENCE)[0].decode("utf-8", "replace")
+        except BaseException as error:
+            os.killpg(npm.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return f"npm ci took more than {NPM_PATIENCE} s"
+            raise
+    if not npm.returncode:
+        return ""
+    errors = [line for line in output.splitlines() if line.startswith("npm error")]
+    return f"npm ci failed: {' / '.join(errors[:4]) or output[-500:]}"
+
+
+class Framework:
+    """A program on a bot framework, as a child process in a folder of its own.
+
+    :param name: one of ``PROGRAMS``.
+    :param folder: its working directory, where its log is too.
+    :param env: its settings; the comment at the head of each program names them. HOST and PORT are added for
+        one that listens: a free port, the same after a restart.
+    """
+
+    def __init__(self, name: str, folder: Path, env: dict[str, str] | None = None) -> None:
+        self.name = name
+        self.folder = folder = folder.absolute()
+        self.log_path = folder / "log"
+        self.env = dict(env or {})
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self._started_at = 0
+        program, distributions = PROGRAMS[name]
+        if program.is_dir():
+            packages = node_modules(program)
+        else:
+            self._check(distributions)
+        folder.mkdir(parents=True, exist_ok=True)
+        if name in ("nonebot", "aiocqhttp") or (name == "koishi" and self.env["PROTOCOL"] != "ws"):
+            self.port = int(self.env.setdefault("PORT", str(free_port())))
+            self.env.setdefault("HOST", "127.0.0.1")
+        if program.is_dir():
+            # beside its packages, as Node looks for them; not in the repository, and not in the cache
+            for file in (program / "package.json", program / "index.js"):
+                shutil.copyfile(file, folder / file.name)
+            with contextlib.suppress(FileExistsError):
+                (folder / "node_modules").symlink_to(packages)
+            self.command = ["node", str(folder / "index.js")]
+        else:
+            self.command = [sys.executable, str(program)]
+        self.start()
+
+    def _check(self, distributions: list[str]) -> None:
+        drivers = [part.lstrip("~") for part in self.env.get("DRIVER", "").split("+") if part]
+        missing = [name for name in [*distributions, *drivers] if not _installed(name)]
+        if missing:
+            not_available(f"not installed: {', '.join(missing)}")
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def url(self, path: str = "/", scheme: str = "ws") -> str:
+        """Where it listens."""
+        return f"{scheme}://127.0.0.1:{self.port}{path}"
+
+    def start(self) -> None:
+        """Start it, or start it again. It is not ready yet: :meth:`wait_ready`."""
+        self._started_at = len(self.log())
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env={**inherited, "PYTHONUNBUFFERED": "1", **self.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait_ready(self, patience: float = START_PATIENCE) -> None:
+        """Wait until it has said READY since it was started, and its port is open if it listens."""
+        self._wait("is ready", self._ready, patience)
+
+    def _ready(self) -> bool:
+        if not self.alive():
+            raise AssertionError(f"{self.name} has ended")
+        if not re.search(r"^READY$", self.log()[self._started_at :], re.MULTILINE):
+            return False
+        return not self.port or _listens(self.port)
+
+    def count(self, line: str) -> int:
+        """How often it has written a line, in all its lives: ``CONNECTED 10001``."""
+        return self.log().splitlines().count(line)
+
+    def wait_line(self, line: str, times: int = 1, patience: float = START_PATIENCE) -> None:
+        """Wait until it has written a line so many times, in all its lives."""
+        self._wait(f"says {times} times {line!r}", lambda: self.count(line) >= times, patience)
+
+    def _wait(self, what: str, ready: Callable[[], bool], patience: float) -> None:
+        try:
+            wait_until(f"{self.name} {what}", ready, patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
+
+    def log(self) -> str:
+        """All that it has written, to stdout and stderr, in all its lives."""
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
+        """Send a signal and wait for the end; its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(patience)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it, start it again, and wait until it is ready."""
+        self.kill()
+        self.start()
+        self.wait_ready()
+
+    def end(self) -> None:
+        """End it, however; harmless when called twice."""
+        if self.alive():
+            self.kill()
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE):
+            return True
+    except OSError:
+        return False
