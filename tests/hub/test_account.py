@@ -1,0 +1,284 @@
+"""An account's links, whose it is, whether it is online, and what lgtwist answers for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.hub.account import Account
+from lgtwist.hub.bot import Ask, Bot
+from lgtwist.hub.interfaces import Half
+from lgtwist.onebot.action import ActionRequest, ok
+from lgtwist.onebot.dialect import Dialect
+from lgtwist.onebot.event import read_event
+from tests.hub.fakes import FakeConnection, FakeLink, checked_link
+from tests.rounds import quick
+
+
+class AccountTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.account = Account(10001, self.clock, self.clock.seconds)
+        self.bot = Bot("nonebot", send_buffer=1000)
+        self.answers: list[dict[str, Any]] = []
+        self.asks: set[Ask] = set()
+
+    def link(self, half: Half = Half.BOTH, **introductions: bytes | None) -> FakeLink:
+        """A link that is open. An introduction that is None is never given."""
+        link: FakeLink = checked_link(self.account)
+        for action, answer in introductions.items():
+            if answer is None:
+                del link.introductions[action]
+            else:
+                link.introductions[action] = answer
+        self.account.link_up(link, half)
+        return link
+
+    def perform(self, action: str, params: bytes = b"{}", echo: Any = 1, bot: Bot | None = None) -> None:
+        request = ActionRequest(action, params, json.dumps(echo).encode())
+
+        def reply(response: bytes, last: bool) -> None:
+            self.answers.append({**json.loads(response), "last": last})
+
+        (bot or self.bot).perform(self.account, request, reply, self.asks)
+
+    def codes(self) -> list[int]:
+        return [answer["retcode"] for answer in self.answers]
+
+    def hear(self, **event: Any) -> None:
+        self.account.heard(read_event(json.dumps({"self_id": 10001, **event}).encode()))
+
+
+class IdentityTests(AccountTestCase):
+    def test_up_once_it_has_said_who_it_is(self) -> None:
+        """Before the implementation has said whose account it is nothing is sent; afterwards it is up."""
+        told: list[bool] = []
+        self.account.when_up(lambda: told.append(self.account.is_up))
+        link = self.link(get_login_info=None)
+        self.assertEqual((self.account.is_up, self.account.takes_actions), (False, False))
+        self.perform("send_msg")
+        self.assertEqual(self.codes(), [1501])
+        link.answer(0, b'{"status":"ok","retcode":0,"data":{"user_id":"10001"}}')
+        self.assertEqual((self.account.is_up, self.account.online, told), (True, True, [True]))
+
+    def test_another_account(self) -> None:
+        """A link to another account is refused, and ended; nothing was sent on it."""
+        link = self.link(get_login_info=b'{"status":"ok","retcode":0,"data":{"user_id":5}}')
+        self.assertEqual((self.account.is_up, link.ended is not None and link.ended[1]), (False, True))
+        self.assertIn("logged in as 5", self.account.reason)
+        self.perform("send_msg")
+        self.assertEqual((self.codes(), link.sent), ([1501], []))
+
+    def test_it_cannot_say(self) -> None:
+        """Who cannot say yet is asked again, while its link stays."""
+        link = self.link(get_login_info=b'{"status":"failed","retcode":1400,"data":null}')
+        self.assertIs(self.account.is_up, False)
+        link.introductions["get_login_info"] = ok(b'{"user_id":10001}')
+        self.clock.advance(5.1)
+        self.assertIs(self.account.is_up, True)
+        self.assertIsNone(link.ended)
+
+    def test_it_never_says(self) -> None:
+        """A question without an answer is asked again after its time limit."""
+        link = self.link(get_login_info=None)
+        link.introductions["get_login_info"] = ok(b'{"user_id":10001}')
+        self.clock.advance(61)
+        self.clock.advance(6)
+        self.assertIs(self.account.is_up, True)
+
+    def test_the_dialect(self) -> None:
+        """It is recognised by the implementation's name, unless the configuration names it."""
+        self.link(get_version_info=ok(b'{"app_name":"NapCat.Onebot","app_version":"4"}'))
+        self.assertEqual((self.account.dialect, self.account.version.app_version), (Dialect.NAPCAT, "4"))
+        self.account = Account(10001, self.clock, self.clock.seconds, dialect=Dialect.LAGRANGE)
+        self.link(get_version_info=ok(b'{"app_name":"NapCat.Onebot"}'))
+        self.assertIs(self.account.dialect, Dialect.LAGRANGE)
+
+
+class DownTests(AccountTestCase):
+    def test_what_lgtwist_answers_itself(self) -> None:
+        """get_status and get_login_info are answered while it is down, all else is 1501."""
+        self.perform("get_status")
+        self.perform("get_login_info")
+        self.assertEqual(self.codes(), [0, 1501])
+        self.assertEqual(self.answers[0]["data"], {"online": False, "good": False})
+        link = self.link()
+        self.account.link_down(link, "gone")
+        for action in ("get_status", "get_login_info", "get_group_list", "send_msg_async"):
+            self.perform(action)
+        self.assertEqual(self.codes()[2:], [0, 0, 1501, 1501])
+        self.assertEqual(self.answers[3]["data"], {"user_id": 10001, "nickname": "Robot"})
+
+    def test_offline_by_its_own_word(self) -> None:
+        """Where only the implementation says that it is offline, all but get_status goes up."""
+        link = self.link()
+        self.hear(post_type="notice", notice_type="bot_offline")
+        self.perform("get_status")
+        self.perform("get_login_info")
+        self.perform("send_msg")
+        self.assertEqual(self.answers[0]["data"]["online"], False)
+        self.assertEqual(link.actions(), ["get_login_info", "send_msg"])
+
+
+class HalvesTests(AccountTestCase):
+    def test_without_events(self) -> None:
+        """With the actions' half alone actions work, and the account is not up."""
+        link = self.link(Half.ACTIONS)
+        self.perform("send_msg")
+        self.assertEqual(
+            (link.actions(), self.account.is_up, self.account.online), (["send_msg"], False, False)
+        )
+        self.link(Half.EVENTS)
+        self.assertEqual((self.account.is_up, self.account.online), (True, True))
+
+    def test_without_actions(self) -> None:
+        """With the events' half alone events arrive, and actions are 1501."""
+        self.link(Half.EVENTS)
+        bot = FakeConnection()
+        self.account.subscribe(bot)
+        self.hear(post_type="message")
+        self.perform("send_msg")
+        self.assertEqual((len(bot.frames), self.codes(), self.account.is_up), (1, [1501], False))
+
+    def test_takeovers(self) -> None:
+        """A newer link takes over from all that carried what it carries, and from nothing else."""
+        for first, second, ended in (
+            ([Half.BOTH], Half.BOTH, [True]),
+            ([Half.ACTIONS, Half.EVENTS], Half.BOTH, [True, True]),
+            ([Half.BOTH], Half.ACTIONS, [True]),
+            ([Half.BOTH], Half.EVENTS, [True]),
+            ([Half.ACTIONS, Half.EVENTS], Half.EVENTS, [False, True]),
+            ([Half.ACTIONS, Half.EVENTS], Half.ACTIONS, [True, False]),
+        ):
+            self.account = Account(10001, self.clock, self.clock.seconds)
+            links = [self.link(half) for half in first]
+            self.link(second)
+            self.assertEqual([link.ended is not None for link in links], ended, (first, second))
+
+    def test_takeover_ends_what_was_sent(self) -> None:
+        """What was sent on the older link is 1502 at once; its late death and answers disturb nobody."""
+        older = self.link()
+        self.perform("send_msg", echo="a")
+        newer = self.link()
+        self.assertEqual(self.codes(), [1502])
+        self.perform("send_msg", echo="b")
+        older.answer(0, ok())
+        self.account.link_down(older, "late")
+        self.assertEqual((self.codes(), self.account.is_up), ([1502], True))
+        newer.answer(0, ok(b"7"))
+        self.assertEqual((self.answers[1]["data"], self.answers[1]["echo"]), (7, "b"))
+
+    @given(
+        st.lists(st.tuples(st.sampled_from(["up", "down", "ask", "answer"]), st.integers(0, 5)), max_size=40)
+    )
+    @quick
+    def test_every_call_ends_once(self, steps: list[tuple[str, int]]) -> None:
+        """Whatever links come and go, each call has one answer; those of a link that is over are ended."""
+        self.setUp()
+        links: list[FakeLink] = []
+        asked = 0
+        for what, number in steps:
+            if what == "up":
+                links.append(self.link([Half.BOTH, Half.ACTIONS, Half.EVENTS][number % 3]))
+            elif what == "down" and links:
+                self.account.link_down(links[number % len(links)], "gone")
+            elif what == "ask":
+                self.perform("send_msg", echo=asked)
+                asked += 1
+            elif links and links[number % len(links)].sent:
+                links[number % len(links)].answer(0, ok())
+        for link in links:
+            self.account.link_down(link, "end")
+        self.assertEqual(sorted(answer["echo"] for answer in self.answers), list(range(asked)))
+        self.assertEqual((self.account.calls_in_flight, self.bot.allowance(self.account).calls), (0, 0))
+        self.clock.advance(100)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class PresenceTests(AccountTestCase):
+    def test_L36_heartbeats(self) -> None:
+        """What heartbeats say is what bots are told."""
+        self.link()
+        self.account.says_online(False)
+        self.assertIs(self.account.online, False)
+        self.assertIn(b'"online":false', self.account.heartbeat_frame())
+        self.account.says_online(True)
+        self.assertIs(self.account.online, True)
+
+    def test_heartbeats_that_always_say_yes(self) -> None:
+        """After bot_offline a heartbeat says nothing, unless heartbeats turned false since."""
+        self.link()
+        self.hear(post_type="notice", notice_type="bot_offline")
+        self.account.says_online(True)
+        self.assertIs(self.account.online, False)
+        self.account.says_online(False)
+        self.account.says_online(True)
+        self.assertIs(self.account.online, True)
+
+    def test_what_brings_it_back(self) -> None:
+        """bot_online, a message and a new link do."""
+        link = self.link()
+        for sign in (
+            lambda: self.hear(post_type="notice", notice_type="bot_online"),
+            lambda: self.hear(post_type="message"),
+            lambda: (self.account.link_down(link, "gone"), self.link()),
+        ):
+            self.hear(post_type="notice", notice_type="bot_offline")
+            self.assertIs(self.account.online, False)
+            sign()
+            self.assertIs(self.account.online, True)
+
+    def test_meta_events_end_here(self) -> None:
+        """The implementation's own heartbeats and lifecycles reach no bot; its notices do."""
+        self.link()
+        bot = FakeConnection()
+        self.account.subscribe(bot)
+        self.hear(post_type="meta_event", meta_event_type="heartbeat")
+        self.hear(post_type="meta_event", meta_event_type="lifecycle")
+        self.hear(post_type="notice", notice_type="bot_offline")
+        self.assertEqual(len(bot.frames), 1)
+
+
+class CallTests(AccountTestCase):
+    def test_several_frames(self) -> None:
+        """A stream's parts are passed on; the time limit counts from the last; any other ends it."""
+        link = self.link()
+        part, end = ok(b'{"type":"stream","n":1}'), ok(b'{"type":"response"}')
+        self.perform("download_file_stream")
+        for _ in range(3):
+            self.clock.advance(50)
+            link.answer(0, part)
+        link.answer(0, end)
+        link.answer(0, part)
+        self.assertEqual([answer["last"] for answer in self.answers], [False, False, False, True])
+        self.perform("upload_file_stream")
+        link.answer(1, part)
+        self.assertIs(self.answers[4]["last"], True)
+        self.perform("test_download_stream")
+        link.answer(2, part)
+        self.clock.advance(61)
+        self.assertEqual((self.codes()[5:], self.account.calls_in_flight), ([0, 1504], 0))
+
+    def test_bytes_that_the_link_has_not_taken(self) -> None:
+        """They are bounded for each bot by itself; one call alone may be larger."""
+        link = self.link()
+        taken = 0
+        link.has_taken = lambda mark: mark is not None and mark < taken  # type: ignore[method-assign]
+        send = link.send
+        link.send = lambda *call: (send(*call), len(link.sent) - 1)[1]  # type: ignore[method-assign,func-returns-value]
+        large = b'{"x":"%b"}' % (b"x" * 2000)
+        for _ in range(2):
+            self.perform("send_msg", large)
+        other = Bot("koishi", "token", send_buffer=1000)
+        self.perform("send_msg", large, bot=other)
+        self.assertEqual((self.codes(), len(link.sent)), ([1429], 2))
+        self.perform("send_msg_async", b'{"x":1}')
+        self.assertEqual(self.codes(), [1429, 1])  # accepted, and refused later: one log line
+        taken = 2
+        self.perform("send_msg", large)
+        self.assertEqual(len(link.sent), 3)
