@@ -84,6 +84,19 @@ class BotConfig:
     access_token: str | None = field(default=None, repr=False)
     accounts: tuple[int, ...] | None = None
     message_format: MessageFormat = MessageFormat.AS_IS
+    connection: str = "forward-websocket"
+    url: str = field(default="", repr=False)  # queries may hold tokens
+    api_url: str = field(default="", repr=False)
+    event_url: str = field(default="", repr=False)
+    secret: str | None = field(default=None, repr=False)
+    timeout: float = 5.0
+    trust_root: Any = field(default=None, repr=False)
+    reconnect: Reconnect = Reconnect()
+
+    @property
+    def shown_urls(self) -> str:
+        """Where it is dialled or posted to, as people may see it."""
+        return " and ".join(one.partition("?")[0] for one in (self.url, self.api_url, self.event_url) if one)
 
 
 def _limit(reader: Callable[[Any], Any], default: str | int, note: str) -> Any:
@@ -143,11 +156,7 @@ class Config:
 
 #: Keys that the contract names and a later version brings.
 _LATER_ACCOUNT_TYPES = ("milky",)
-_LATER_CONNECTIONS = ("reverse-websocket", "http-post")
-_LATER_BOT_KEYS = (
-    "url", "api_url", "event_url", "reconnect", "secret", "secret_file", "timeout", "ca_file",
-    "events", "actions", "replay",
-)  # fmt: skip
+_LATER_BOT_KEYS = ("events", "actions", "replay")
 
 ReadFile = Callable[[str], str]
 
@@ -260,6 +269,39 @@ _ACCOUNT_KINDS: dict[str, Callable[[Section], dict[str, Any]]] = {
 }
 
 
+def _reverse_websocket(section: Section) -> dict[str, Any]:
+    websocket = url("ws", "wss")
+    if section.has("api_url") or section.has("event_url"):
+        urls = {key: section.take(key, websocket) for key in ("api_url", "event_url")}
+        if section.has("url"):
+            section.take("url", websocket)
+            section.wrong("url", "expected either url, or api_url and event_url")
+    else:
+        urls = {"url": section.take("url", websocket)}
+    return {
+        **urls,
+        "trust_root": section.take_certificates("ca_file"),
+        "reconnect": _reconnect(section),
+    }
+
+
+def _http_post(section: Section) -> dict[str, Any]:
+    return {
+        "url": section.take("url", url("http", "https")),
+        "secret": section.take_secret("secret", token),
+        "timeout": section.take("timeout", duration(0.1, 600), "5s"),
+        "trust_root": section.take_certificates("ca_file"),
+    }
+
+
+#: How a bot is served, and what belongs to that.
+_CONNECTIONS: dict[str, Callable[[Section], dict[str, Any]]] = {
+    "forward-websocket": lambda _section: {},
+    "reverse-websocket": _reverse_websocket,
+    "http-post": _http_post,
+}
+
+
 def _reconnect(section: Section) -> Reconnect:
     gaps = section.section("reconnect")
     shortest = gaps.take("min", duration(0.05, 86400), "1s")
@@ -283,7 +325,7 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
     tokens: dict[str | None, str] = {}
     for section in root.sections("bots"):
         name = section.take("name", text)
-        section.take("connection", choice(("forward-websocket",), _LATER_CONNECTIONS), "forward-websocket")
+        connection = section.take("connection", choice(tuple(_CONNECTIONS)), "forward-websocket")
         section.take("delivery", choice(("live",), ("at-least-once",)), "live")
         form = section.take("message_format", choice(("as-is", "array", "string")), "as-is")
         access_token = section.take_secret("access_token", token)
@@ -296,7 +338,10 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
                     problems.append(Problem(where, f"there is no account {self_id} in [[accounts]]"))
         for key in _LATER_BOT_KEYS:
             section.later(key)
-        section.finish()
+        own = {}
+        if connection is not None:
+            own = {"connection": connection, **_CONNECTIONS[connection](section)}
+            section.finish()
         if name is not None:
             if name in names:
                 problems.append(Problem(section.at("name"), f'"{name}" is already the name of {names[name]}'))
@@ -311,7 +356,7 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
             sentence = f"{same}; the token is what tells bots apart on the port"
             problems.append(Problem(section.at("access_token"), sentence))
         tokens.setdefault(access_token, section.path)
-        bots.append(BotConfig(name or "", access_token, accounts, MessageFormat(form or "as-is")))
+        bots.append(BotConfig(name or "", access_token, accounts, MessageFormat(form or "as-is"), **own))
     if not bots and not problems:
         problems.append(Problem("bots", "expected at least one [[bots]], or none of this key"))
     return tuple(bots)

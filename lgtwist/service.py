@@ -27,9 +27,12 @@ from lgtwist import __version__
 from lgtwist.accounts.forward_websocket import ForwardWebSocketAccount
 from lgtwist.accounts.http import HttpAccount
 from lgtwist.accounts.reverse_websocket import accept
-from lgtwist.bots.forward_websocket import ForwardSession, Role
+from lgtwist.bots import forward_websocket
 from lgtwist.bots.http_api import HttpApi
-from lgtwist.config import AccountConfig, Config
+from lgtwist.bots.http_post import HttpPostBot
+from lgtwist.bots.reverse_websocket import ReverseWebSocketBot
+from lgtwist.bots.session import Role
+from lgtwist.config import AccountConfig, BotConfig, Config
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
@@ -50,9 +53,6 @@ from lgtwist.web.site import FrontDoor
 from lgtwist.webclient import WebClient
 from lgtwist.websocket.backoff import Backoff
 from lgtwist.websocket.factory import ClientFactory, ServerFactory, WireLimits
-from lgtwist.websocket.upgrade import take_over
-
-_ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
 
 
 class CannotStart(Exception):
@@ -121,6 +121,13 @@ class LgtwistService(MultiService):
                 dialling[account.self_id] = (account, settings.access_token)
             else:
                 self.polled.append(self._polled(account, settings, reactor))
+        self.reverse_bots: list[ReverseWebSocketBot] = []
+        self.posted: list[HttpPostBot] = []
+        for bot, wanted in zip(self.hub.bots, config.bots, strict=True):
+            if wanted.connection == "reverse-websocket":
+                self.reverse_bots.append(self._reverse_bot(bot, wanted, reactor))
+            elif wanted.connection == "http-post":
+                self.posted.append(self._posted(bot, wanted, reactor))
         self.gate = Gate(
             GateLimits(
                 limits.connections,
@@ -217,6 +224,38 @@ class LgtwistService(MultiService):
             limits.heartbeat_interval,
         )
 
+    def _accounts_of(self, bot: Bot) -> list[Account]:
+        return [account for account in self.hub.accounts.values() if bot.may_use(account.self_id)]
+
+    def _reverse_bot(self, bot: Bot, wanted: BotConfig, reactor: Any) -> ReverseWebSocketBot:
+        gaps = wanted.reconnect
+        urls = {Role.UNIVERSAL: wanted.url, Role.API: wanted.api_url, Role.EVENT: wanted.event_url}
+        return ReverseWebSocketBot(
+            reactor,
+            self.client_factory,
+            bot,
+            self._accounts_of(bot),
+            {role: url for role, url in urls.items() if url},
+            wanted.trust_root,
+            self.config.limits.heartbeat_interval,
+            lambda: Backoff(gaps.shortest, gaps.longest, random.uniform),
+        )
+
+    def _posted(self, bot: Bot, wanted: BotConfig, reactor: Any) -> HttpPostBot:
+        limits = self.config.limits
+        return HttpPostBot(
+            WebClient(reactor, wanted.trust_root),
+            bot,
+            self._accounts_of(bot),
+            wanted.url,
+            wanted.secret,
+            wanted.timeout,
+            limits.max_message,
+            limits.send_buffer,
+            limits.heartbeat_interval,
+            lambda: Backoff(wanted.reconnect.shortest, wanted.reconnect.longest, random.uniform),
+        )
+
     def _http_url(self) -> str:
         urls = self.ports.urls() or [url(e) for e in self.config.server.endpoints]
         return urls[0].replace("ws", "http", 1)
@@ -224,10 +263,8 @@ class LgtwistService(MultiService):
     def _upgrade(
         self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
     ) -> None:
-        session = ForwardSession(
-            self.factory, bot, account, _ROLES[role], self.config.limits.heartbeat_interval, ended
-        )
-        take_over(request, self.factory.make(session))
+        interval = self.config.limits.heartbeat_interval
+        forward_websocket.accept(self.factory, request, bot, account, role, interval, ended)
 
     def _link(self, request: Request, account: Account, path: str, ended: Callable[[], None]) -> None:
         accept(self.factory, request, account, path, ended)
@@ -288,7 +325,7 @@ class LgtwistService(MultiService):
             starting.startService()
         for line in described(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
-        for remote in (*self.dialled, *self.polled):
+        for remote in (*self.reverse_bots, *self.posted, *self.dialled, *self.polled):
             remote.startService()
 
     async def _stop(self) -> None:
@@ -297,6 +334,10 @@ class LgtwistService(MultiService):
             dialled.hang_up()
         for polled in self.polled:
             polled.hang_up()
+        for reverse_bot in self.reverse_bots:
+            reverse_bot.hang_up()
+        for posted in self.posted:
+            posted.hang_up()
         for account in self.hub.accounts.values():
             account.stop("lgtwist stops")  # calls in flight end as 1502, and are written
         for sandbox in self.sandboxes:
@@ -306,7 +347,8 @@ class LgtwistService(MultiService):
         goodbye = (1001, "lgtwist stops")
         closed = [factory.close_all(*goodbye) for factory in (self.factory, self.client_factory)]
         await gatherResults(closed)
-        for service in (*self.dialled, *self.polled, *self._timers):
+        remotes = (*self.reverse_bots, *self.posted, *self.dialled, *self.polled)
+        for service in (*remotes, *self._timers):
             await maybeDeferred(service.stopService)
         self.hub.stop()
         self._unlock()
@@ -322,6 +364,17 @@ class LgtwistService(MultiService):
     def _stopped(self, result: Any) -> Any:
         done = super().stopService()
         return result if done is None else done.addBoth(lambda _done: result)
+
+
+def _served(bot: BotConfig, urls: list[str]) -> str:
+    """How a bot is served."""
+    if bot.connection == "reverse-websocket":
+        return f"is dialled at {bot.shown_urls}"
+    if bot.connection == "http-post":
+        signed = "signed with its secret" if bot.secret else "not signed"
+        return f"gets its events posted to {bot.shown_urls}, {signed}"
+    token = "with its token" if bot.access_token else "without a token, from this machine only"
+    return f"connects to {', '.join(f'{one}/' for one in urls)} {token}"
 
 
 def _reached(account: AccountConfig, base: str) -> str:
@@ -352,9 +405,7 @@ def described(config: Config, urls: list[str] | None = None) -> list[str]:
         lines.append(f"account {account.self_id} ({account.type}): {where}; {_reached(account, base)}")
     for bot in config.bots:
         mine = bot.accounts or tuple(a.self_id for a in config.accounts)
-        token = "with its token" if bot.access_token else "without a token, from this machine only"
-        where = ", ".join(f"{u}/" for u in urls)
-        lines.append(f'bot "{bot.name}" connects to {where} {token}; accounts: {", ".join(map(str, mine))}')
+        lines.append(f'bot "{bot.name}" {_served(bot, urls)}; accounts: {", ".join(map(str, mine))}')
     token_line = "; and ONEBOT_ACCESS_TOKEN=the token of its [[bots]]" if config.bots[0].access_token else ""
     lines += [
         "To attach a NoneBot2:",

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
@@ -22,8 +21,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
-#: Seconds that TCP may take to connect.
-CONNECT_TIMEOUT = 10.0
+from lgtwist.outgoing import client_endpoint, tls_trouble, why_unreachable
+from lgtwist.words import printable
+
 #: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
 #: that meets a closing connection may or may not have been carried out.
 _KEPT = 3
@@ -143,13 +143,11 @@ class _Endpoints:
     _trust_root: Any
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        host = uri.host.decode("ascii").strip("[]")
-        endpoint = HostnameEndpoint(self._reactor, host, uri.port, timeout=CONNECT_TIMEOUT)
-        if uri.scheme != b"https":
-            return endpoint
-        options = {} if self._trust_root is None else {"trustRoot": self._trust_root}
-        wrapped: IStreamClientEndpoint = wrapClientTLS(optionsForClientTLS(host, **options), endpoint)
-        return wrapped
+        host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
+        endpoint: IStreamClientEndpoint = client_endpoint(
+            self._reactor, host, uri.port, secure, self._trust_root
+        )
+        return endpoint
 
 
 class WebClient:
@@ -206,3 +204,20 @@ class WebClient:
         """Close the connections that are kept."""
         closed: Deferred[None] = self._pool.closeCachedConnections()
         return closed
+
+
+def why_failed(error: Exception) -> str:
+    """Why a request failed, in a few words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, TooLarge):
+        return "its answer is too large"
+    reasons = getattr(error, "reasons", None)  # Twisted wraps what went wrong on the way
+    if reasons:
+        inner: Any = reasons[0].value
+        trouble = tls_trouble(inner)
+        return trouble or why_failed(inner)
+    if isinstance(error, (ConnectError, DNSLookupError)):
+        return printable(why_unreachable(Failure(error)))
+    text = (error.__doc__ or "").strip() or type(error).__name__
+    return printable(text.splitlines()[0]).rstrip(".").lower()

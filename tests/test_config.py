@@ -161,7 +161,7 @@ class ConfigTests(SynchronousTestCase):
             deny = ["x"]
             """
         )
-        self.assertEqual(len(found), 9)
+        self.assertEqual(len(found), 6)
         for path, sentence in found.items():
             self.assertIn("not available yet", sentence, path)
 
@@ -221,3 +221,110 @@ class ConfigTests(SynchronousTestCase):
     def test_any_text(self, source: str) -> None:
         """Whatever the text, it is a configuration or a list of problems."""
         self.assertIsInstance(parse(source), (Config, list))
+
+    def test_remote_accounts(self) -> None:
+        """Each kind of account has its own keys; what is wrong with them is named."""
+        found = self.problems(
+            """
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 1
+            url = "http://x/"
+            dialect = "latin"
+            reconnect = { min = "5s", max = "1s", often = true }
+            ca_file = "nowhere.pem"
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 2
+            url = "ws://0.0.0.0:3001/"
+            secret = "x"
+            [[accounts]]
+            type = "reverse-websocket"
+            self_id = 3
+            url = "ws://x/"
+            [[accounts]]
+            type = "http"
+            self_id = 4
+            url = "http://user:password@x/"
+            """
+        )
+        self.assertEqual(
+            set(found),
+            {
+                "accounts[0].url", "accounts[0].dialect", "accounts[0].reconnect.max", "accounts[0].ca_file",
+                "accounts[0].reconnect.often", "accounts[1].url", "accounts[1].secret", "accounts[2].url",
+                "accounts[3].url",
+            },
+        )  # fmt: skip
+        self.assertIn("127.0.0.1", found["accounts[1].url"])
+        self.assertNotIn("password@", found["accounts[3].url"])
+
+    def test_bots_that_are_dialled_or_posted_to(self) -> None:
+        """Where to is needed, once; and what belongs to another way is not known."""
+        found = self.problems(
+            """
+            [[bots]]
+            name = "a"
+            connection = "reverse-websocket"
+            access_token = "a"
+            [[bots]]
+            name = "b"
+            connection = "reverse-websocket"
+            access_token = "b"
+            url = "ws://x/"
+            api_url = "ws://x/api"
+            event_url = "ws://x/event"
+            [[bots]]
+            name = "c"
+            connection = "reverse-websocket"
+            access_token = "c"
+            api_url = "ws://x/api"
+            [[bots]]
+            name = "d"
+            connection = "http-post"
+            access_token = "d"
+            timeout = "0s"
+            [[bots]]
+            name = "e"
+            access_token = "e"
+            url = "ws://x/"
+            """
+        )
+        self.assertEqual(
+            set(found),
+            {
+                "bots[0].url",
+                "bots[1].url",
+                "bots[2].event_url",
+                "bots[3].url",
+                "bots[3].timeout",
+                "bots[4].url",
+            },
+        )
+
+    def test_public_accounts(self) -> None:
+        """On a public address whoever dials or posts must show something."""
+        found = self.problems(
+            """
+            [server]
+            endpoints = ["tcp:8081"]
+            [[accounts]]
+            type = "reverse-websocket"
+            self_id = 1
+            [[accounts]]
+            type = "http"
+            self_id = 2
+            url = "http://127.0.0.1:5700/"
+            access_token = "x"
+            [[accounts]]
+            type = "http"
+            self_id = 3
+            dialect = "napcat"
+            url = "http://127.0.0.1:5700/"
+            access_token = "x"
+            [[bots]]
+            name = "a"
+            access_token = "a"
+            """
+        )
+        self.assertEqual(set(found), {"accounts[0].access_token", "accounts[1].secret"})

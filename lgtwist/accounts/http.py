@@ -28,8 +28,7 @@ from lgtwist.onebot.errors import (
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
 from lgtwist.tasks import spawn
-from lgtwist.webclient import Answer, TooLarge, WebClient
-from lgtwist.words import printable
+from lgtwist.webclient import Answer, TooLarge, WebClient, why_failed
 
 #: Seconds between two looks at the account where heartbeats are off.
 _LOOK = 5.0
@@ -119,7 +118,7 @@ class HttpAccount(Service):
         except CancelledError:
             return
         except Exception as error:
-            self._down(_reason(error))
+            self._down(why_failed(error))
             return
         if answer.status in (401, 403):
             self._down(f"it refuses our token (HTTP {answer.status})")
@@ -190,14 +189,16 @@ class HttpAccount(Service):
         except TimeoutError:
             return  # the hub's own time limit is over too
         except (ConnectError, DNSLookupError) as error:
-            sentence = f"account {self.account.self_id} cannot be reached: {_reason(error)}; nothing was sent"
+            sentence = (
+                f"account {self.account.self_id} cannot be reached: {why_failed(error)}; nothing was sent"
+            )
             response = responses.failure(NotConnected(sentence))
         except TooLarge:
             response = responses.failure(
                 AccountFailed(f"the answer is larger than {self._max_message} bytes")
             )
         except Exception as error:
-            sentence = f"the connection broke: {_reason(error)}; it may have been carried out"
+            sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
             response = responses.failure(LinkBroken(sentence))
         self.account.answered(call_id, response)
 
@@ -242,13 +243,3 @@ def _response(answer: Answer) -> bytes:
     if answer.status in (401, 403):
         raise AccountFailed(f"the implementation refuses our token (HTTP {answer.status})")
     raise AccountFailed(f"the implementation's answer is no action response (HTTP {answer.status})")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    inner = getattr(error, "osError", None)
-    text = (
-        getattr(inner, "strerror", None) or (error.__doc__ or "").strip().rstrip(".") or type(error).__name__
-    )
-    return printable(text.splitlines()[0]).lower()

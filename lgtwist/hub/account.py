@@ -21,6 +21,9 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.websocket.framing import server_frame
 from lgtwist.words import printable
 
+#: Makes of an event what a bot's connection takes.
+Encode = Callable[[bytes], bytes]
+
 #: Seconds until an implementation that could not say who it is is asked again.
 _ASK_AGAIN = 5.0
 
@@ -113,8 +116,8 @@ class Account:
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
         self._told_identity = self._via = ""
-        # In the order in which they came, each with the form in which it wants messages.
-        self._subscribers: dict[IBotConnection, MessageFormat] = {}
+        # In the order in which they came, each with the form in which it wants events.
+        self._subscribers: dict[IBotConnection, tuple[MessageFormat, Encode]] = {}
         self._awaited: list[Callable[[], None]] = []
 
     # -- its state
@@ -420,19 +423,30 @@ class Account:
     def route(self, event: Event) -> None:
         """Hand an event that was read to every bot that is subscribed."""
         self.counters.events += 1
-        frames: dict[MessageFormat, bytes] = {}  # encoded once for all who want the same
+        frames: dict[tuple[MessageFormat, Encode], bytes] = {}  # encoded once for all who want the same
         for connection, wanted in tuple(self._subscribers.items()):
             try:
                 frame = frames.get(wanted)
                 if frame is None:
-                    frame = frames[wanted] = server_frame(convert_event(event.raw, wanted))
+                    message_format, encode = wanted
+                    frame = frames[wanted] = encode(convert_event(event.raw, message_format))
                 connection.deliver(frame)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self.self_id)
 
-    def subscribe(self, connection: IBotConnection, wanted: MessageFormat = MessageFormat.AS_IS) -> None:
-        """Deliver events to ``connection`` from now on, messages in the ``wanted`` form."""
-        self._subscribers[connection] = wanted
+    def subscribe(
+        self,
+        connection: IBotConnection,
+        wanted: MessageFormat = MessageFormat.AS_IS,
+        encode: Encode = server_frame,
+    ) -> None:
+        """Deliver events to ``connection`` from now on.
+
+        :param wanted: the form of their messages.
+        :param encode: makes of an event what ``connection`` takes. The same function for all who want the
+            same: it is called once for them.
+        """
+        self._subscribers[connection] = (wanted, encode)
 
     def unsubscribe(self, connection: IBotConnection) -> None:
         """Deliver no more to ``connection``; harmless if it was not subscribed."""
@@ -442,7 +456,6 @@ class Account:
         """The first event of every link."""
         return lifecycle(self.self_id, int(self._wall_clock()))
 
-    def heartbeat_frame(self) -> bytes:
-        """A heartbeat as of now, as a ready frame."""
-        beat = heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)
-        return server_frame(beat)
+    def heartbeat(self) -> bytes:
+        """A heartbeat as of now."""
+        return heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)

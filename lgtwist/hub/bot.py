@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection
 
+import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -17,6 +18,7 @@ from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import ActionRequest, split_suffix, with_echo
 from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
+from lgtwist.onebot.rawjson import UNREADABLE
 from lgtwist.words import printable
 
 #: Takes a whole response, echo and all, and whether it is the last one of its action.
@@ -32,6 +34,7 @@ class BotCounters:
     bad_requests: int = 0  # 1400 of ours
     deliveries: int = 0  # events handed to its connections
     dropped_events: int = 0
+    posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
     connections: int = 0  # now
     unwitnessed: int = 0  # calls that were answered "async" and failed afterwards
 
@@ -271,6 +274,46 @@ class Bot:
         if suffix == "_async":
             self._run_unwitnessed(account, action, run)
 
+    def answer_event(self, account: Account, event: bytes, answer: bytes) -> None:
+        """Do what a webhook's answer to an event asks for (OneBot 11, ``event/README.md``).
+
+        What goes wrong is logged and counted; the event stays confirmed.
+
+        :param answer: the body; what is no JSON object asks for nothing.
+        """
+        try:
+            msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
+        except UNREADABLE:
+            return
+        allowance = self.allowance(account)
+        try:
+            operation = quick_operation(b'{"context":%b,"operation":%b}' % (event, answer))
+            if not operation.steps:
+                return
+            if allowance.calls >= self._calls:
+                raise TooManyCalls(f"{allowance.calls} calls of this bot are in flight for this account")
+            if not account.takes_actions:
+                raise NotConnected(f"account {account.self_id} is not connected")
+        except OneBotError as error:
+            self._unwitnessed_failure(account, HANDLE_QUICK_OPERATION, error.retcode, error.sentence)
+            return
+
+        def run() -> Deferred[bytes]:
+            return Deferred.fromCoroutine(operation.run(lambda a, p: self._ask(account, a, p)))
+
+        self._run_unwitnessed(account, HANDLE_QUICK_OPERATION, run)
+
+    def _unwitnessed_failure(self, account: Account, action: str, retcode: int, reason: str) -> None:
+        self.counters.unwitnessed += 1
+        account.counters.unwitnessed += 1
+        self._log.warn(
+            "{bot}: {action} failed after it was accepted: {retcode} {reason}",
+            bot=self.name,
+            action=printable(action),
+            retcode=retcode,
+            reason=printable(reason),
+        )
+
     def _quick_failed(self, failure: Failure, ask: Ask) -> None:
         if not failure.check(CancelledError):
             self._log.failure("{bot}: a quick operation failed", failure, bot=self.name)
@@ -284,15 +327,7 @@ class Bot:
         def ended(response: bytes) -> None:
             outcome = responses.read_outcome(response)
             if outcome.status == "failed":
-                self.counters.unwitnessed += 1
-                account.counters.unwitnessed += 1
-                self._log.warn(
-                    "{bot}: {action} failed after it was accepted: {retcode} {reason}",
-                    bot=self.name,
-                    action=printable(action),
-                    retcode=outcome.retcode,
-                    reason=printable(outcome.reason),
-                )
+                self._unwitnessed_failure(account, action, outcome.retcode, outcome.reason)
 
         def settle(result: object) -> None:
             allowance.calls -= 1

@@ -42,4 +42,4 @@ class IBotConnection(Interface):
     """One way in which events reach a bot, while it is open."""
 
     def deliver(frame: bytes) -> None:
-        """Take one event, as a ready WebSocket frame. Never raises, never blocks."""
+        """Take one event, as the function that it subscribed with made it. Never raises, never blocks."""

@@ -104,7 +104,8 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.congested = self.held = self.deaf = False
         self.heard = self.talked = self.waiting = self.being_read = False
 
-    def encode(self, payload: bytes) -> bytes:
+    @staticmethod
+    def encode(payload: bytes) -> bytes:
         """``payload`` as one whole text frame, as this side of a connection sends it."""
         raise NotImplementedError
 
@@ -212,9 +213,7 @@ class ServerConnection(Connection, WebSocketServerProtocol):
     peer: Any
     _transport_details: Any
 
-    def encode(self, payload: bytes) -> bytes:
-        """``payload`` as one whole text frame, without a mask (RFC 6455, 5.1)."""
-        return server_frame(payload)
+    encode = staticmethod(server_frame)
 
 
 @frozen
@@ -260,9 +259,7 @@ class ClientConnection(Connection, WebSocketClientProtocol):
         self.request = request
         self.caller = caller
 
-    def encode(self, payload: bytes) -> bytes:
-        """``payload`` as one whole text frame, masked (RFC 6455, 5.3)."""
-        return client_frame(payload)
+    encode = staticmethod(client_frame)
 
     def connectionMade(self) -> None:
         """TCP is there; the handshake begins."""

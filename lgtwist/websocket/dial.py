@@ -6,7 +6,7 @@ Twisted's ``ClientService`` does the life of it; the back-off is ours and counts
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,22 +14,18 @@ from attrs import field, frozen
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer, provider
 
+from lgtwist.outgoing import client_endpoint, why_unreachable
 from lgtwist.websocket.backoff import Backoff
 from lgtwist.websocket.connection import ClientConnection, Handler, Request
 from lgtwist.websocket.factory import ClientFactory
 from lgtwist.words import printable
 
-#: Seconds that TCP may take to connect; a network that swallows our SYN says nothing.
-CONNECT_TIMEOUT = 10.0
 #: Longer than any service lives on after it was told to stop (seconds).
 _NEVER = 86_400.0
 
@@ -63,30 +59,6 @@ def target(url: str, headers: dict[str, str], trust_root: Any = None) -> Target:
     resource = f"{path}?{parts.query}" if parts.query else path
     shown = f"{parts.scheme}://{host}:{port}{path}"
     return Target(Request(host, port, resource, headers), secure, shown, trust_root)
-
-
-def client_endpoint(reactor: Any, host: str, port: int, secure: bool, trust_root: Any) -> Any:
-    """An endpoint to a host by name or address; over TLS its certificate and name are verified."""
-    name = host.strip("[]")
-    endpoint = HostnameEndpoint(reactor, name, port, timeout=CONNECT_TIMEOUT)
-    if not secure:
-        return endpoint
-    options = {} if trust_root is None else {"trustRoot": trust_root}
-    return wrapClientTLS(optionsForClientTLS(name, **options), endpoint)
-
-
-def why_unreachable(failure: Failure) -> str:
-    """Why no TCP connection could be made, in a few words."""
-    error: Any = failure.value
-    if isinstance(error, TimeoutError):
-        return f"no TCP connection within {CONNECT_TIMEOUT:g} s"
-    if isinstance(error, DNSLookupError):
-        return "the host's name is not known"
-    if isinstance(error, ConnectError):
-        inner = getattr(error, "osError", None)
-        reason = getattr(inner, "strerror", None) or error.__doc__ or type(error).__name__
-        return str(reason).strip().rstrip(".").lower()
-    return f"{type(error).__name__}: {error}"
 
 
 @implementer(IStreamClientEndpoint)
@@ -136,6 +108,7 @@ class Dialler(Service):
 
     :param name: whose connection it is, for log lines.
     :param make_handler: what stands behind each new connection.
+    :param hints: what failures mostly mean, by how their reason begins.
     :ivar attempts: how often it has dialled.
     :ivar opened: how often that became a WebSocket.
     """
@@ -150,6 +123,7 @@ class Dialler(Service):
         name: str,
         backoff: Backoff,
         make_handler: Callable[[], Handler],
+        hints: Mapping[str, str] | None = None,
     ) -> None:
         self.to = to
         self.attempts = self.opened = 0
@@ -157,6 +131,7 @@ class Dialler(Service):
         self._factory = factory
         self._backoff = backoff
         self._make_handler = make_handler
+        self._hints = hints or {}
         self._stopping = False
         self._told: str | None = None
         request = to.request
@@ -211,9 +186,11 @@ class Dialler(Service):
         """No WebSocket this time. One line for each new reason, not for each attempt."""
         if not self._stopping and reason != self._told:
             self._told = reason
+            hint = next((hint for begin, hint in self._hints.items() if reason.startswith(begin)), "")
             self._log.warn(
-                "{name}: cannot connect to {url}: {reason}; trying again and again",
+                "{name}: cannot connect to {url}: {reason}{hint}; trying again and again",
                 name=self._name,
                 url=self.to.shown,
                 reason=printable(reason),
+                hint=f" ({hint})" if hint else "",
             )

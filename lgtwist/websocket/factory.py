@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lgtwist.outgoing import tls_trouble
 from lgtwist.websocket import sockets
 from lgtwist.websocket.connection import (
     Caller,
@@ -405,7 +406,7 @@ class ConnectionFactory:
     def lost(self, connection: Connection, reason: Failure) -> None:
         """TCP is over. Autobahn calls ``onClose`` from here; if it fails to, we do."""
         if not connection.ended_because:
-            connection.ended_because = sockets.tls_trouble(reason.value)
+            connection.ended_because = tls_trouble(reason.value)
         try:
             connection.autobahn_lost(reason)
         finally:

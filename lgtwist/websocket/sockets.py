@@ -6,9 +6,6 @@ import contextlib
 import socket
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
-
 
 def _tcp_socket(transport: Any) -> socket.socket | None:
     while hasattr(transport, "wrappedProtocol"):  # TLS is a protocol around the real transport
@@ -46,16 +43,3 @@ def close_writing(transport: Any) -> None:
     """Send what is written and then FIN, and go on reading. Over TLS, which cannot: nothing."""
     if not hasattr(transport, "wrappedProtocol") and hasattr(transport, "loseWriteConnection"):
         transport.loseWriteConnection()
-
-
-def tls_trouble(error: BaseException | None) -> str:
-    """Why TLS ended a connection, in one line; empty if it was not TLS."""
-    if isinstance(error, VerificationError):
-        return "the certificate is for another name"
-    if isinstance(error, CertificateError):
-        return "the certificate names nobody"
-    if not isinstance(error, SSL.Error):
-        return ""
-    details = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    reasons = [str(detail[-1]) for detail in details if detail] or [type(error).__name__]
-    return f"TLS: {', '.join(reasons)}"

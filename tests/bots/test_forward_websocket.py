@@ -12,7 +12,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lgtwist.bots.forward_websocket import ForwardSession, Role
+from lgtwist.bots.session import BotSession, Role
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
@@ -37,7 +37,7 @@ class SessionTestCase(SynchronousTestCase):
         self.account.link_up(self.link)
 
     def dial(self, role: Role = Role.UNIVERSAL, heartbeat: float = 5.0) -> Peer:
-        session = ForwardSession(self.pair.factory, self.bot, self.account, role, heartbeat)
+        session = BotSession(self.pair.factory, self.bot, self.account, role, heartbeat)
         verifyObject(IBotConnection, session)
         return self.pair.connect(session).open()
 
@@ -48,7 +48,7 @@ class SessionTestCase(SynchronousTestCase):
 class SessionTests(SessionTestCase):
     def test_L37_lifecycle_is_first_whatever_happens(self) -> None:
         """Events before, in and after the handshake: the first frame is always the lifecycle."""
-        session = ForwardSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0.0)
+        session = BotSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0.0)
         peer = self.pair.connect(session)
         for place in range(0, 200, 10):
             self.publish(place)

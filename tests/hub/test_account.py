@@ -206,7 +206,7 @@ class PresenceTests(AccountTestCase):
         self.link()
         self.account.says_online(False)
         self.assertIs(self.account.online, False)
-        self.assertIn(b'"online":false', self.account.heartbeat_frame())
+        self.assertIn(b'"online":false', self.account.heartbeat())
         self.account.says_online(True)
         self.assertIs(self.account.online, True)
 

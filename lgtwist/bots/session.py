@@ -1,0 +1,183 @@
+"""A bot on a WebSocket, whoever dialled (OneBot 11, ``communication/ws.md`` and ``ws-reverse.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lgtwist.hub.account import Account
+from lgtwist.hub.bot import Ask, Bot
+from lgtwist.hub.interfaces import IBotConnection
+from lgtwist.onebot import action as responses
+from lgtwist.onebot.action import read_action, with_echo
+from lgtwist.onebot.errors import BadRequest
+from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.factory import ConnectionFactory
+from lgtwist.words import printable
+
+
+class Role(Enum):
+    """What a connection is for; the words are those of ``X-Client-Role``."""
+
+    UNIVERSAL = "Universal"
+    API = "API"
+    EVENT = "Event"
+
+
+def _nobody(_reason: str) -> None:
+    """Nobody dialled who would have to wait before dialling again."""
+
+
+@implementer(IBotConnection)
+class BotSession:
+    """One connection of one bot to one account: what stands behind a WebSocket.
+
+    :param factory: the only one who sends.
+    :param heartbeat_interval: seconds between heartbeats; 0 for none.
+    :param refuse: called when what was opened is of no use, with the reason.
+    :param ended: called once, when the connection is over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        factory: ConnectionFactory,
+        bot: Bot,
+        account: Account,
+        role: Role,
+        heartbeat_interval: float,
+        refuse: Callable[[str], None] = _nobody,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._factory = factory
+        self._bot = bot
+        self._account = account
+        self._role = role
+        self._heartbeat_interval = heartbeat_interval
+        self._refuse = refuse
+        self._ended = ended
+        self._useful = False  # an action came: the bot let us in
+        self._connection: Connection | None = None
+        self._asks: set[Ask] = set()
+        self._beat: IDelayedCall | None = None
+        self._beat_at = 0.0
+        self._dropped = 0
+        self._dropping = False
+        self._misled = False
+
+    # -- called through the factory's guard
+
+    def opened(self, connection: Connection) -> None:
+        """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
+        self._connection = connection
+        self._bot.counters.connections += 1
+        self._log.info(
+            "{bot}: {peer} connected to account {account} ({role})",
+            bot=self._bot.name,
+            peer=connection.peer,
+            account=self._account.self_id,
+            role=self._role.value,
+        )
+        if self._role is Role.API:
+            return
+        self._factory.send(connection, self._account.lifecycle())
+        self._account.subscribe(self, self._bot.message_format, connection.encode)
+        if self._heartbeat_interval:
+            self._beat_at = self._account.clock.seconds()
+            self._schedule_beat()
+
+    def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
+        """An action came, or what should be one."""
+        self._useful = True
+        if self._role is Role.EVENT:
+            if not self._misled:
+                self._misled = True
+                self._log.warn(
+                    "{bot}: {peer} sends on /event, which takes no actions; it gets no answer there",
+                    bot=self._bot.name,
+                    peer=connection.peer,
+                )
+            return
+        try:
+            request = read_action(payload, checked=not binary)
+        except BadRequest as error:
+            self._bot.counters.bad_requests += 1
+            self._reply(with_echo(responses.failure(error), error.echo), True)
+            return
+        self._bot.perform(self._account, request, self._reply, self._asks)
+
+    def dropped(self, connection: Connection, events: int) -> None:
+        """The bot reads too slowly. One line when it begins, one when it ends."""
+        self._bot.counters.dropped_events += events
+        self._dropped += events
+        if not self._dropping:
+            self._dropping = True
+            self._log.warn(
+                "{bot}: {peer} reads too slowly; its oldest events are dropped",
+                bot=self._bot.name,
+                peer=connection.peer,
+            )
+
+    def caught_up(self, connection: Connection) -> None:
+        """Nothing waits for the bot any more."""
+        if self._dropping:
+            self._dropping = False
+            self._log.warn(
+                "{bot}: {peer} has caught up; {events} events were dropped",
+                bot=self._bot.name,
+                peer=connection.peer,
+                events=self._dropped,
+            )
+            self._dropped = 0
+
+    def closed(self, connection: Connection, code: int | None, reason: str) -> None:
+        """Everything of this connection ends here."""
+        self._account.unsubscribe(self)
+        if self._beat is not None:
+            self._beat.cancel()
+            self._beat = None
+        for ask in tuple(self._asks):
+            ask.cancel()
+        if self._connection is not None:
+            if code == 1008 and not self._useful:
+                self._refuse(f"refused with close code 1008: {printable(reason)}")
+            self._bot.counters.connections -= 1
+            self._log.info(
+                "{bot}: {peer} disconnected from account {account}: {code} {reason}",
+                bot=self._bot.name,
+                peer=connection.peer,
+                account=self._account.self_id,
+                code=code,
+                reason=printable(reason),
+            )
+        self._connection = None  # no cycle: it is freed now, not when the collector comes by
+        self._ended()
+
+    # -- out
+
+    def deliver(self, frame: bytes) -> None:
+        """One event."""
+        if self._connection is not None:
+            self._bot.counters.deliveries += 1
+            self._factory.offer(self._connection, frame)
+
+    def _reply(self, response: bytes, _last: bool) -> None:
+        if self._connection is not None:
+            self._factory.respond(self._connection, self._connection.encode(response))
+
+    def _schedule_beat(self) -> None:
+        # Counted from the connection's own opening: beats do not drift, and others' do not move them.
+        clock = self._account.clock
+        now = clock.seconds()
+        self._beat_at = max(self._beat_at + self._heartbeat_interval, now)
+        self._beat = clock.callLater(self._beat_at - now, self._send_beat)
+
+    def _send_beat(self) -> None:
+        self._schedule_beat()
+        if self._connection is not None:
+            self.deliver(self._connection.encode(self._account.heartbeat()))
