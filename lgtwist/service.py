@@ -155,6 +155,7 @@ class LgtwistService(MultiService):
                 self.gate,
                 self.lag,
                 {dialled.account.self_id: dialled.attempts for dialled in self.dialled},
+                {reverse.bot.name: reverse.attempts for reverse in self.reverse_bots},
             )
         )
         door = FrontDoor(
@@ -406,14 +407,16 @@ def described(config: Config, urls: list[str] | None = None) -> list[str]:
     for bot in config.bots:
         mine = bot.accounts or tuple(a.self_id for a in config.accounts)
         lines.append(f'bot "{bot.name}" {_served(bot, urls)}; accounts: {", ".join(map(str, mine))}')
-    token_line = "; and ONEBOT_ACCESS_TOKEN=the token of its [[bots]]" if config.bots[0].access_token else ""
-    lines += [
-        "To attach a NoneBot2:",
-        "  1. pip install 'nonebot2[websockets]' nonebot-adapter-onebot",
-        f'  2. in its .env: DRIVER=~websockets and ONEBOT_WS_URLS=["{base}/"]{token_line}',
-        "  3. in its bot.py: import nonebot; from nonebot.adapters.onebot.v11 import Adapter; "
-        "nonebot.init(); nonebot.get_driver().register_adapter(Adapter); nonebot.run()",
-    ]
+    dialling = next((bot for bot in config.bots if bot.connection == "forward-websocket"), None)
+    if dialling is not None:
+        token_line = "; and ONEBOT_ACCESS_TOKEN=the token of its [[bots]]" if dialling.access_token else ""
+        lines += [
+            "To attach a NoneBot2:",
+            "  1. pip install 'nonebot2[websockets]' nonebot-adapter-onebot",
+            f'  2. in its .env: DRIVER=~websockets and ONEBOT_WS_URLS=["{base}/"]{token_line}',
+            "  3. in its bot.py: import nonebot; from nonebot.adapters.onebot.v11 import Adapter; "
+            "nonebot.init(); nonebot.get_driver().register_adapter(Adapter); nonebot.run()",
+        ]
     sandbox = next((a for a in config.accounts if a.type == "sandbox"), None)
     if sandbox is not None and not base.startswith("unix:"):
         http = base.replace("ws", "http", 1)

@@ -68,6 +68,12 @@ _BOT_COUNTERS: list[Reading] = [
         "Events that were dropped, for the bot read too slowly",
         lambda b: b.counters.dropped_events,
     ),
+    ("failed_posts", "HTTP POSTs that were not answered with 2xx", lambda b: b.counters.posts_failed),
+    (
+        "accepted_bot_calls_failed",
+        "Calls that failed after they were answered async",
+        lambda b: b.counters.unwitnessed,
+    ),
     ("actions", "Actions that the bot asked for", lambda b: b.counters.actions),
 ]
 _BOT_REFUSALS: list[tuple[str, Callable[[Bot], int]]] = [
@@ -133,6 +139,7 @@ class Sources:
 
     :ivar factories: by direction: who dialled.
     :ivar attempts: of each account that is dialled, how often it was.
+    :ivar bot_attempts: the same of each bot.
     """
 
     version: str
@@ -141,6 +148,7 @@ class Sources:
     gate: Gate
     lag: Lag
     attempts: Mapping[int, Callable[[], int]] = field(factory=dict)
+    bot_attempts: Mapping[str, Callable[[], int]] = field(factory=dict)
 
 
 class Metrics(Collector):
@@ -206,6 +214,12 @@ class Metrics(Collector):
             for retcode, read in _BOT_REFUSALS:
                 refused.add_metric([name, retcode], read(bot))
         yield refused
+        attempts = CounterMetricFamily(
+            "lgtwist_bot_dial_attempts", "Attempts to connect to a bot", labels=["bot"]
+        )
+        for name, tried in self._sources.bot_attempts.items():
+            attempts.add_metric([name], tried())
+        yield attempts
 
     def _wire(self) -> Iterator[Metric]:
         factories = list(self._sources.factories.items())
