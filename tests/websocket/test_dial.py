@@ -1,0 +1,209 @@
+"""Dialling: gaps, what counts as a failure, openings that go wrong, frames with masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.websocket.xormasker import create_xor_masker
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.dial import Dialler, target
+from lgtwist.websocket.factory import ClientFactory, WireLimits
+from lgtwist.websocket.framing import client_frame
+from lgtwist.websocket.phase import Phase
+from tests.pair import DiallingPair, RecordingHandler, Transport
+from tests.rounds import quick
+
+
+def middle(low: float, high: float) -> float:
+    """A random number that is none."""
+    return (low + high) / 2
+
+
+class BackoffTests(SynchronousTestCase):
+    def test_gaps_grow_and_begin_anew(self) -> None:
+        """They double up to the longest, and begin anew only when told."""
+        backoff = Backoff(1, 16, lambda low, _high: low)
+        gaps = [backoff.next_delay() for _ in range(8)]
+        self.assertEqual([round(gap) for gap in gaps[:5]], [1, 2, 4, 8, 13])
+        self.assertEqual(gaps[5:], [gaps[4]] * 3)
+        backoff.reset()
+        self.assertEqual(round(backoff.next_delay()), 1)
+        backoff.reset()
+        backoff.unreset()
+        self.assertEqual(round(backoff.next_delay()), 2)
+
+    @given(st.floats(0.05, 100), st.floats(1, 1000), st.integers(0, 200))
+    @quick
+    def test_bounds(self, shortest: float, factor: float, failures: int) -> None:
+        """No gap is shorter than the shortest, or longer than the longest, whatever the randomness."""
+        for uniform in (min, max, middle):
+            backoff = Backoff(shortest, shortest * factor, uniform)
+            for _ in range(failures):
+                backoff.next_delay()
+            gap = backoff.next_delay()
+            self.assertGreaterEqual(gap, shortest)
+            self.assertLessEqual(gap, max(shortest, shortest * factor) + 1e-9)
+
+
+class FrameTests(SynchronousTestCase):
+    @given(st.sampled_from([0, 1, 3, 4, 125, 126, 65_535, 65_536, 65_537, 200_003]), st.binary(max_size=9))
+    @quick
+    def test_masked(self, length: int, seed: bytes) -> None:
+        """What Autobahn's own masker takes off is what was put in."""
+        payload = ((seed or b"x") * (length // max(1, len(seed)) + 1))[:length]
+        frame = client_frame(payload)
+        head = 2 if length < 126 else 4 if length < 65_536 else 10
+        self.assertEqual(frame[1] & 0x80, 0x80)
+        key, masked = frame[head : head + 4], frame[head + 4 :]
+        self.assertEqual(create_xor_masker(key, length).process(masked), payload)
+
+
+class OpeningTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.pair = DiallingPair(handshake_timeout=5.0)
+        self.peer = self.pair.connect()
+
+    def ended(self) -> str:
+        """Why the opening failed, as the dialling side was told."""
+        self.pair.turn()
+        self.assertIs(self.peer.connection.phase, Phase.CLOSED)
+        [(what, reason)] = self.peer.caller.calls
+        self.assertEqual(what, "failed")
+        self.assertEqual(self.peer.handler.named("opened"), [])
+        self.assertEqual(len(self.peer.handler.named("closed")), 1)
+        self.assertEqual(self.pair.clock.getDelayedCalls(), [])
+        return str(reason)
+
+    def test_what_is_asked(self) -> None:
+        """Path and query, Host, and our headers are in the handshake."""
+        asked = self.peer.request()
+        for line in (b"GET /x?y=1 HTTP/1.1\r\n", b"Host: 127.0.0.1:8080\r\n", b"Authorization: Bearer T\r\n"):
+            self.assertIn(line, asked)
+        self.assertNotIn(b"Sec-WebSocket-Extensions", asked)
+
+    def test_refusals(self) -> None:
+        """A refusal is told with its status."""
+        for status in ("401 Unauthorized", "403 Forbidden", "301 Moved", "500 Oops", "200 OK"):
+            self.setUp()
+            self.peer.bytes(f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello".encode())
+            self.assertEqual(self.ended(), f"refused with HTTP {status}")
+
+    def test_no_answers(self) -> None:
+        """What is no answer to a handshake ends it, whatever it is, without a traceback."""
+        for answer in (
+            b"\xff\xfe\r\n\r\n",
+            b"\r\n\r\n",
+            b"HTTP/1.1 101 \xff\r\nUpgrade: websocket\r\n\r\n",
+            b"SSH-2.0-OpenSSH\r\n\r\n",
+            b"x" * 70_000,
+            self.peer.answer().replace(b"Accept: ", b"Accept: x"),
+            self.peer.answer("Sec-WebSocket-Extensions: permessage-deflate"),
+            self.peer.answer("Sec-WebSocket-Protocol: chat"),
+        ):
+            self.setUp()
+            self.peer.bytes(answer)
+            self.ended()
+
+    def test_silence(self) -> None:
+        """Who answers nothing, or a byte now and then, has handshake_timeout in all."""
+        for _ in range(4):
+            self.pair.clock.advance(1)
+            self.peer.bytes(b"H")
+        self.pair.clock.advance(1.1)
+        self.assertIn("within 5 s", self.ended())
+
+    def test_glued(self) -> None:
+        """Frames in the same bytes as the answer are heard."""
+        self.peer.bytes(self.peer.answer() + self.pair.frame(b"{}"))
+        self.assertEqual(self.peer.handler.named("received"), [("received", b"{}", False)])
+        self.assertEqual(self.peer.caller.calls, [("connected",)])
+
+
+class DiallerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.factory = ClientFactory(WireLimits(), self.reactor, "lgtwist/test")
+        to = target("ws://127.0.0.1:8080/x?access_token=SECRET", {})
+        self.dialler = Dialler(
+            self.reactor, self.factory, to, "account 1", Backoff(1, 60, lambda low, _: low), RecordingHandler
+        )
+        self.warnings: list[Any] = []
+        self.patch(self.dialler, "_log", self)
+
+    def warn(self, _format: str, **fields: Any) -> None:
+        """Stands for the log."""
+        self.warnings.append(fields)
+
+    def accept(self) -> Any:
+        """The newest attempt gets TCP."""
+        _host, _port, factory, _timeout, _bind = self.reactor.tcpClients[-1]
+        protocol = factory.buildProtocol(None)
+        transport = Transport(protocol)
+        protocol.makeConnection(transport)
+        return protocol
+
+    def refuse_tcp(self) -> None:
+        _host, _port, factory, _timeout, _bind = self.reactor.tcpClients[-1]
+        factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        self.reactor.advance(0.5)  # Twisted's endpoint looks for more addresses for so long
+
+    def gap(self) -> float:
+        """Seconds until the next attempt."""
+        before, start = len(self.reactor.tcpClients), self.reactor.seconds()
+        while len(self.reactor.tcpClients) == before:
+            self.reactor.advance(0.05)
+            assert self.reactor.seconds() - start < 100, "it has given up"
+        return self.reactor.seconds() - start
+
+    def test_refused_handshakes_grow_the_gaps(self) -> None:
+        """T6, L-40: TCP that is accepted and a handshake that is refused is a failure; one line for many."""
+        self.dialler.startService()
+        gaps = []
+        for _ in range(4):
+            protocol = self.accept()
+            protocol.dataReceived(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+            protocol.connectionLost(Failure(ConnectionDone()))
+            gaps.append(self.gap())
+        for grown, gap in zip((1, 2, 4, 8), gaps, strict=True):
+            self.assertTrue(grown <= gap <= grown * 1.2 + 0.1, gaps)
+        self.refuse_tcp()
+        self.assertEqual(
+            [w["reason"][:21] for w in self.warnings], ["refused with HTTP 403", "connection was refuse"]
+        )
+        self.assertNotIn("SECRET", repr(self.warnings))
+
+    def test_stop_is_final(self) -> None:
+        """Nothing is dialled after the end, whatever was under way; no call is left."""
+        for step in ("dialling", "waiting", "connected"):
+            self.setUp()
+            self.dialler.startService()
+            if step == "waiting":
+                self.refuse_tcp()
+            elif step == "connected":
+                protocol = self.accept()
+            attempts = self.dialler.attempts
+            stopped = self.dialler.stopService()
+            if step == "connected":
+                protocol.connectionLost(Failure(ConnectionDone()))
+            self.reactor.advance(1000)
+            self.assertEqual(self.dialler.attempts, attempts)
+            self.successResultOf(stopped)
+            self.assertEqual(self.reactor.getDelayedCalls(), [], step)
+
+    def test_addresses(self) -> None:
+        """Ports by scheme, IPv6 in brackets, and no query where people read."""
+        for url, host, port, shown in (
+            ("ws://x", "x", 80, "ws://x:80/"),
+            ("wss://x/a?b=c", "x", 443, "wss://x:443/a"),
+            ("ws://[::1]:99/", "[::1]", 99, "ws://[::1]:99/"),
+        ):
+            to = target(url, {})
+            self.assertEqual((to.request.host, to.request.port, to.shown), (host, port, shown))
+        self.assertRaises(ValueError, target, "http://x/", {})
