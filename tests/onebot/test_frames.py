@@ -1,0 +1,127 @@
+"""What implementations send: answers and events told apart, echoes taken out, dialects recognised."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.onebot import rawjson
+from lgtwist.onebot.action import as_response, is_stream_part, read_outcome, with_echo, without_echo
+from lgtwist.onebot.dialect import Dialect, means_unknown_action, recognise, signs_with_token
+from lgtwist.onebot.event import BadEvent, read_event, read_frame, read_heartbeat
+from tests.rounds import quick
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.just('","echo":"5"}'),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("echo"), inner),
+    max_leaves=10,
+)
+MEMBERS = st.dictionaries(st.text() | st.sampled_from(["data", "stream", 'x"echo"']), VALUES, max_size=6)
+
+
+class EchoTests(SynchronousTestCase):
+    @given(MEMBERS, st.integers(0, 6), st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]))
+    @quick
+    def test_taken_out_and_put_in(self, members: dict[str, Any], place: int, separators: Any) -> None:
+        """Wherever the echo stands, however written: all else is unchanged, and only ours comes back."""
+        members.pop("echo", None)
+        items = list(members.items())
+        items.insert(place, ("echo", "5"))
+        raw = json.dumps(dict([*items, ("retcode", 0)]), separators=separators).encode() + b"\n"
+        left = without_echo(raw, b'"5"')
+        self.assertEqual(json.loads(left), {**members, "retcode": 0})
+        self.assertEqual(json.loads(with_echo(left, b"[1]")), {**members, "retcode": 0, "echo": [1]})
+        self.assertEqual(json.loads(rawjson.cut(raw.decode(), "echo")), {**members, "retcode": 0})
+
+    def test_twice(self) -> None:
+        """None of two echoes is left."""
+        for raw in (b'{"echo":"x","retcode":0,"echo":"5"}', b'{"retcode":0,"echo":"x","echo":"5"}'):
+            self.assertEqual(json.loads(without_echo(raw, b'"5"')), {"retcode": 0})
+
+    def test_cut_leaves_the_bytes(self) -> None:
+        """What is cut out of an event leaves every other byte where it was."""
+        for raw, left in (
+            ('{ "a" : 1.50 , "echo":2, "b":"\\u00e9" }', '{ "a" : 1.50 , "b":"\\u00e9" }'),
+            ('{"echo":{"echo":1},"a":1}', '{"a":1}'),
+            ('{"a":1 , "echo":2 }', '{"a":1  }'),
+            ('{"echo":1}', "{}"),
+        ):
+            self.assertEqual(json.loads(rawjson.cut(raw, "echo")), json.loads(left))
+            self.assertNotIn('"echo"', rawjson.cut(raw, "echo"))
+
+
+class FrameTests(SynchronousTestCase):
+    def test_answers_and_events(self) -> None:
+        """A retcode with an echo may be an answer, a post_type an event; a frame may look like both."""
+        answer, event = read_frame(b'{"retcode":0,"echo":"5"}')
+        self.assertEqual((answer and answer.echo, event), (b'"5"', None))
+        answer, event = read_frame(b'{"post_type":"notice","notice_type":"x","self_id":"7","echo":"5"}')
+        self.assertIsNone(answer)
+        assert event is not None
+        self.assertEqual((event.detail, event.self_id, b"echo" in event.raw), ("x", 7, False))
+        answer, event = read_frame(b'{"post_type":"notice","retcode":0,"echo":1}')
+        self.assertTrue(answer and event)
+        self.assertEqual(read_frame(b"{}"), (None, None))
+        self.assertEqual(read_frame(b'{"post_type":5,"retcode":null}'), (None, None))
+
+    def test_odd_ones(self) -> None:
+        """Odd types and lone surrogates do not hide an event; what is no object is refused."""
+        for raw in (
+            b'{"post_type":"notice","notice_type":5,"self_id":null,"x":"\\ud83d"}',
+            b'{"post_type":"notice","notice_type":null,"meta_event_type":[]}',
+        ):
+            self.assertEqual(read_event(raw).post_type, "notice")
+        for raw in (b"", b"[]", b"5", b"nonsense", b"{", b'{"a":NaN}', b"[" * 100_000, b'{"a":1}x'):
+            self.assertRaises(BadEvent, read_frame, raw)
+
+    @given(st.binary() | st.text().map(str.encode) | MEMBERS.map(lambda m: json.dumps(m).encode()))
+    @quick
+    def test_anything(self, raw: bytes) -> None:
+        """Whatever comes is an answer, an event, neither, or refused; nothing else is raised."""
+        try:
+            raw.decode()
+            read_frame(raw)
+        except (BadEvent, UnicodeDecodeError):
+            pass
+        read_outcome(raw)
+        as_response(raw)
+        read_heartbeat(raw) if raw[:1] == b"{" else None
+        is_stream_part(raw)
+
+    def test_heartbeats(self) -> None:
+        """Interval and online as the standard has them; else they say nothing."""
+        for raw, online, interval in (
+            (b'{"status":{"online":true},"interval":5000}', True, 5.0),
+            (b'{"status":{"online":false},"interval":0}', False, 0.0),
+            (b'{"status":{"online":1},"interval":"5000"}', None, 0.0),
+            (b'{"status":[],"interval":-5}', None, 0.0),
+            (b'{"interval":1e300}', None, 0.0),
+            (b'{"interval":true}', None, 0.0),
+        ):
+            self.assertEqual(read_heartbeat(raw), (online, interval))
+
+
+class DialectTests(SynchronousTestCase):
+    def test_unknown_actions(self) -> None:
+        """What each implementation says of an action that it does not know, and of others that fail."""
+        for app_name, response, unknown in (
+            ("NapCat.Onebot", {"retcode": 1404, "message": "不支持的API x"}, True),
+            ("NapCat.Onebot", {"retcode": 200, "message": "不支持的Api x"}, True),
+            ("NapCat.Onebot", {"retcode": 200, "message": "消息不存在"}, False),
+            ("Lagrange.OneBot", {"retcode": 404}, True),
+            ("Lagrange.OneBot", {"retcode": 200}, False),
+            ("go-cqhttp", {"retcode": 404, "msg": "API_NOT_FOUND"}, True),
+            ("LLOneBot", {"retcode": 404, "message": "x API 不存在"}, True),
+            ("another", {"retcode": 404}, False),
+            ("another", {"retcode": 1404}, True),
+        ):
+            outcome = read_outcome(json.dumps({"status": "failed", **response}).encode())
+            self.assertEqual(
+                means_unknown_action(recognise(app_name), outcome), unknown, (app_name, response)
+            )
+        self.assertTrue(signs_with_token(Dialect.NAPCAT))
+        self.assertFalse(signs_with_token(Dialect.LAGRANGE))
