@@ -255,7 +255,7 @@ def _forward_websocket(section: Section) -> dict[str, Any]:
 def _http(section: Section) -> dict[str, Any]:
     return {
         **_remote(section),
-        "url": section.take("url", url("http", "https")),
+        "url": section.take("url", url("http", "https", query=False)),
         "trust_root": section.take_certificates("ca_file"),
         "secret": section.take_secret("secret", token),
     }

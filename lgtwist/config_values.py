@@ -311,8 +311,22 @@ def host(value: Any) -> str:
     return value
 
 
-def url(*schemes: str) -> Callable[[Any], str]:
-    """A web address of one of some schemes, with a host that can be dialled, and no user or fragment."""
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+def _can_be_dialled(name: str, secure: bool) -> bool:
+    """Whether it is an address, or a host name; an underscore (Docker's) is in no certificate."""
+    if ":" in name:
+        return True  # urlsplit has checked it
+    labels = name.removesuffix(".").split(".")
+    return len(name) < 254 and all(map(_LABEL.fullmatch, labels)) and not (secure and "_" in name)
+
+
+def url(*schemes: str, query: bool = True) -> Callable[[Any], str]:
+    """A web address of one of some schemes, with a host that can be dialled, and no user or fragment.
+
+    :param query: whether it may have a query.
+    """
 
     def read(value: Any) -> str:
         example = f'expected a URL such as "{schemes[0]}://127.0.0.1:3001/"'
@@ -325,6 +339,10 @@ def url(*schemes: str) -> Callable[[Any], str]:
             raise Unreadable(example)
         if parts.username is not None or parts.fragment:
             raise Unreadable(f"{example}, without user, password or fragment")
+        if parts.query and not query:
+            raise Unreadable(f"{example}, without a query; a token goes into access_token")
+        if not _can_be_dialled(str(parts.hostname), parts.scheme in ("wss", "https")):
+            raise Unreadable(f'"{parts.hostname}" is no host name')
         if parts.hostname in ("0.0.0.0", "::"):  # noqa: S104  # an address to listen on
             raise Unreadable(f'"{parts.hostname}" is for listening; to dial this machine, use "127.0.0.1"')
         return str(value)

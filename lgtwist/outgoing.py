@@ -6,7 +6,7 @@ from typing import Any
 
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
@@ -18,6 +18,8 @@ CONNECT_TIMEOUT = 10.0
 def client_endpoint(reactor: Any, host: str, port: int, secure: bool, trust_root: Any) -> Any:
     """An endpoint to a host by name or address; over TLS its certificate and name are verified."""
     name = host.strip("[]")
+    if "_" in name and not secure:  # Docker's names: Twisted's other endpoint holds them for no names
+        return TCP4ClientEndpoint(reactor, name, port, timeout=int(CONNECT_TIMEOUT))
     endpoint = HostnameEndpoint(reactor, name, port, timeout=CONNECT_TIMEOUT)
     if not secure:
         return endpoint

@@ -185,7 +185,16 @@ class WebClient:
         """
         upload = _Upload(body, written)
         exchange = Deferred.fromCoroutine(self._exchange(url, upload, headers, limit))
-        return await exchange.addTimeout(timeout, self._reactor)
+        timer = self._reactor.callLater(timeout, exchange.cancel)
+        try:
+            return await exchange
+        except Exception:
+            if not timer.active():  # Twisted has many names for what was cancelled
+                raise TimeoutError from None
+            raise
+        finally:
+            if timer.active():
+                timer.cancel()
 
     async def _exchange(self, url: str, upload: _Upload, headers: dict[str, str], limit: int) -> Answer:
         sent = Headers({name: [value] for name, value in headers.items()})

@@ -90,6 +90,9 @@ class RecordingHandler:
     def caught_up(self, connection: Connection) -> None:
         self.calls.append(("caught_up",))
 
+    def closing(self, connection: Connection, code: int | None, reason: str) -> None:
+        self.calls.append(("closing", code, reason))
+
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         self.calls.append(("closed", code, reason))
 
@@ -189,6 +192,16 @@ class Peer:
             self.connection.connectionLost(Failure(error))
 
 
+def answer(request: bytes, *lines: str, status: str = "101 Switching Protocols") -> bytes:
+    """The answer to an opening handshake (RFC 6455, 4.2.2)."""
+    found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)
+    assert found is not None
+    digest = hashlib.sha1(found[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    accept = base64.b64encode(digest).decode()
+    head = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", *lines]
+    return "\r\n".join([f"HTTP/1.1 {status}", *head, "", ""]).encode()
+
+
 class Server(Peer):
     """The other end of one connection that we dialled.
 
@@ -211,12 +224,7 @@ class Server(Peer):
 
     def answer(self, *lines: str, status: str = "101 Switching Protocols") -> bytes:
         """An answer to the opening handshake."""
-        found = re.search(rb"Sec-WebSocket-Key: (\S+)", self.request())
-        assert found is not None
-        digest = hashlib.sha1(found[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-        accept = base64.b64encode(digest).decode()
-        head = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}", *lines]
-        return "\r\n".join([f"HTTP/1.1 {status}", *head, "", ""]).encode()
+        return answer(self.request(), *lines, status=status)
 
     def open(self) -> Server:
         """Answer the opening handshake."""
@@ -240,6 +248,9 @@ class RecordingCaller:
 
     def failed(self, reason: str) -> None:
         self.calls.append(("failed", reason))
+
+    def disconnected(self) -> None:
+        self.calls.append(("disconnected",))
 
 
 class Pair:

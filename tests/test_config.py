@@ -246,6 +246,18 @@ class ConfigTests(SynchronousTestCase):
             type = "http"
             self_id = 4
             url = "http://user:password@x/"
+            [[accounts]]
+            type = "http"
+            self_id = 5
+            url = "http://x/?access_token=T"
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 6
+            url = "wss://my_napcat:3001/"
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 7
+            url = "ws://a..b/"
             """
         )
         self.assertEqual(
@@ -253,7 +265,7 @@ class ConfigTests(SynchronousTestCase):
             {
                 "accounts[0].url", "accounts[0].dialect", "accounts[0].reconnect.max", "accounts[0].ca_file",
                 "accounts[0].reconnect.often", "accounts[1].url", "accounts[1].secret", "accounts[2].url",
-                "accounts[3].url",
+                "accounts[3].url", "accounts[4].url", "accounts[5].url", "accounts[6].url",
             },
         )  # fmt: skip
         self.assertIn("127.0.0.1", found["accounts[1].url"])

@@ -18,6 +18,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import read_outcome, response_data
+from lgtwist.onebot.dialect import signs_with_token
 from lgtwist.onebot.errors import (
     AccountFailed,
     BadRequest,
@@ -72,6 +73,7 @@ class HttpAccount(Service):
             self._headers["Authorization"] = f"Bearer {access_token}"
         self._sending: dict[int, Deferred[None]] = {}
         self._unwritten: set[int] = set()
+        self._unanswered: set[int] = set()
         self._looking: Deferred[None] | None = None
         self._next_look: IDelayedCall | None = None
         self._linked = False
@@ -123,6 +125,9 @@ class HttpAccount(Service):
         if answer.status in (401, 403):
             self._down(f"it refuses our token (HTTP {answer.status})")
             return
+        if responses.as_response(answer.body) is None:
+            self._down(f"its answer to get_status is no action response (HTTP {answer.status})")
+            return
         outcome = read_outcome(answer.body)
         if not self._linked:
             self._linked = True
@@ -147,6 +152,7 @@ class HttpAccount(Service):
         self._told = reason
 
     def _end_all(self) -> None:
+        self._unanswered.clear()
         self._sending, sending = {}, self._sending
         for under_way in sending.values():
             under_way.cancel()
@@ -156,6 +162,7 @@ class HttpAccount(Service):
     def send(self, call_id: int, action: str, params: bytes) -> int:
         """Post an action."""
         self._unwritten.add(call_id)
+        self._unanswered.add(call_id)
         under_way = spawn("an action over HTTP", self._send(call_id, action, params))
         if not under_way.called:
             self._sending[call_id] = under_way
@@ -163,6 +170,7 @@ class HttpAccount(Service):
         def ended(_result: object) -> None:
             self._sending.pop(call_id, None)
             self._unwritten.discard(call_id)
+            self._unanswered.discard(call_id)
 
         under_way.addBoth(ended)
         return call_id
@@ -170,6 +178,13 @@ class HttpAccount(Service):
     def has_taken(self, mark: int) -> bool:
         """Whether it is with the transport."""
         return mark not in self._unwritten
+
+    def forget(self, call_id: int) -> None:
+        """Nobody waits for this answer any more: its connection goes."""
+        self._unanswered.discard(call_id)
+        under_way = self._sending.pop(call_id, None)
+        if under_way is not None:
+            under_way.cancel()
 
     def end(self, reason: str, refused: bool) -> None:
         """The hub wants no more of it; the next look may bring it back."""
@@ -200,7 +215,8 @@ class HttpAccount(Service):
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
             response = responses.failure(LinkBroken(sentence))
-        self.account.answered(call_id, response)
+        if call_id in self._unanswered:
+            self.account.answered(call_id, response)
 
     async def _post(
         self, action: str, params: bytes, timeout: float, written: Callable[[], None] = lambda: None
@@ -211,6 +227,15 @@ class HttpAccount(Service):
         )
 
     # -- its events
+
+    def key(self) -> tuple[str | None, bool]:
+        """What signs its posts, None if nothing does; and whether one without signature may be genuine.
+
+        NapCat and LLBot sign with a token, which may be another one than that of their actions.
+        """
+        if self.secret is None and signs_with_token(self.account.dialect):
+            return self.access_token, self.account.dialect_is_guessed
+        return self.secret, False
 
     def take(self, body: bytes) -> None:
         """An event was posted.

@@ -19,7 +19,7 @@ from lgtwist.words import printable
 _REFUSED = 1403
 
 
-def _nobody(_reason: str) -> None:
+def _nobody(_reason: str, _told: bool) -> None:
     """Nobody dialled who would have to wait before dialling again."""
 
 
@@ -29,7 +29,7 @@ class WebSocketLink:
 
     :param half: what it carries.
     :param via: how the account is reached, for the log.
-    :param refuse: called when what was opened is of no use, with the reason.
+    :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
     :param gone: called once, when it is over.
     """
 
@@ -40,7 +40,7 @@ class WebSocketLink:
         account: Account,
         half: Half,
         via: str,
-        refuse: Callable[[str], None] = _nobody,
+        refuse: Callable[[str, bool], None] = _nobody,
         gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
@@ -89,13 +89,20 @@ class WebSocketLink:
     def caught_up(self, connection: Connection) -> None:
         """The link takes actions again; who waits looks by itself."""
 
+    def closing(self, connection: Connection, code: int | None, reason: str) -> None:
+        """Nothing can be sent any more: who asks from now on is told that nothing was."""
+        self._down(code, reason)
+
+    def _down(self, code: int | None, reason: str) -> None:
+        self._account.link_down(self, printable(reason if code is None else f"{code} {reason}"))
+
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """The link is over, if it ever was one."""
         opened, self._connection = self._connection is not None, None
         if opened:
             if code == 1008 and not self._useful and not self._refused:
-                self._refuse(f"refused with close code 1008: {printable(reason)}")
-            self._account.link_down(self, printable(reason if code is None else f"{code} {reason}"))
+                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
+            self._down(code, reason)
         self._gone()
 
     # -- what comes
@@ -119,7 +126,7 @@ class WebSocketLink:
         outcome = read_outcome(payload)
         if outcome.retcode == _REFUSED and not self._useful and not self._refused:
             self._refused = True
-            self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
+            self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}", False)
         self._throw_away("neither an answer nor an event")
 
     def _throw_away(self, why: str) -> None:
@@ -147,6 +154,9 @@ class WebSocketLink:
         """Whether what was sent is with the transport."""
         return self._connection is None or self._connection.outbox.has_taken(mark)
 
+    def forget(self, call_id: int) -> None:
+        """Nobody waits for this answer any more; the implementation gives it all the same."""
+
     def end(self, reason: str, refused: bool) -> None:
         """The hub wants no more of it."""
         connection = self._connection
@@ -154,5 +164,5 @@ class WebSocketLink:
             return
         if refused:
             self._refused = True
-            self._refuse(reason)
+            self._refuse(reason, True)
         connection.factory.close(connection, 1008 if refused else 1000, reason)

@@ -28,7 +28,7 @@ class Role(Enum):
     EVENT = "Event"
 
 
-def _nobody(_reason: str) -> None:
+def _nobody(_reason: str, _told: bool) -> None:
     """Nobody dialled who would have to wait before dialling again."""
 
 
@@ -38,7 +38,7 @@ class BotSession:
 
     :param factory: the only one who sends.
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
-    :param refuse: called when what was opened is of no use, with the reason.
+    :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
     :param ended: called once, when the connection is over.
     """
 
@@ -51,7 +51,7 @@ class BotSession:
         account: Account,
         role: Role,
         heartbeat_interval: float,
-        refuse: Callable[[str], None] = _nobody,
+        refuse: Callable[[str, bool], None] = _nobody,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._factory = factory
@@ -135,6 +135,9 @@ class BotSession:
             )
             self._dropped = 0
 
+    def closing(self, connection: Connection, code: int | None, reason: str) -> None:
+        """What is still answered is answered into the void; ``closed`` cleans up."""
+
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """Everything of this connection ends here."""
         self._account.unsubscribe(self)
@@ -145,7 +148,7 @@ class BotSession:
             ask.cancel()
         if self._connection is not None:
             if code == 1008 and not self._useful:
-                self._refuse(f"refused with close code 1008: {printable(reason)}")
+                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
             self._bot.counters.connections -= 1
             self._log.info(
                 "{bot}: {peer} disconnected from account {account}: {code} {reason}",

@@ -77,6 +77,7 @@ class Account:
     :param heartbeat_interval: seconds between heartbeats, told in them.
     :param dialect: its implementation's; AUTO to recognise it.
     :param first_call: correlation ids begin behind this number.
+    :ivar dialect_is_guessed: the configuration does not name it.
     :ivar was_up: it was up once in this run.
     :ivar since: when it became online or stopped being so, in seconds since the epoch.
     :ivar reason: why it is not online; empty if it is.
@@ -99,7 +100,7 @@ class Account:
         self.clock = clock
         self.counters = AccountCounters()
         self.dialect = dialect
-        self._recognises = dialect is Dialect.AUTO
+        self.dialect_is_guessed = dialect is Dialect.AUTO
         self.version = Version()
         self.was_up = False
         self.since = wall_clock()
@@ -222,6 +223,7 @@ class Account:
                 self._ask_again = None
         self._changed(reason)
         if not carried_actions:
+            self._watch_time()
             return
         response = responses.failure(
             LinkBroken(f"the link to account {self.self_id} broke: {reason}; it may have been carried out")
@@ -293,7 +295,7 @@ class Account:
             except ValueError:
                 return
             self.version = Version(printable(read.app_name), printable(read.app_version))
-            if self._recognises:
+            if self.dialect_is_guessed:
                 self.dialect = recognise(read.app_name)
 
         self._begin(link, "get_version_info", b"{}", answered)
@@ -329,10 +331,9 @@ class Account:
             self._watch_time()
         return call
 
-    def has_taken(self, call: Call) -> bool:
-        """Whether a call's bytes have left our memory: its link has taken them, or is over."""
-        link = call.link
-        return link is None or not self.holds(link, Half.ACTIONS) or bool(link.has_taken(call.mark))
+    def has_taken(self, link: IAccountLink, mark: object) -> bool:
+        """Whether what was sent on a link has left our memory: the link has taken it, or is over."""
+        return not self.holds(link, Half.ACTIONS) or bool(link.has_taken(mark))
 
     def waits_for(self, call_id: int) -> bool:
         """Whether somebody waits for the answer to this call."""
@@ -358,6 +359,8 @@ class Account:
         """Nobody waits for this answer any more; if it comes, it is a stray."""
         if self._calls.forget(call):
             self.counters.forgotten += 1
+            if call.link is not None:
+                call.link.forget(call.call_id)
 
     def _watch_time(self) -> None:
         """One timer, for the oldest call. It may go off early, where that call has ended meanwhile."""
@@ -376,6 +379,8 @@ class Account:
             error = CallTimeout(
                 f"no answer to {call.action} within {self._action_timeout:g} s; it may have been carried out"
             )
+            if call.link is not None:
+                call.link.forget(call.call_id)
             self._tell(call, responses.failure(error), True)
         self._watch_time()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
 from attrs import define, field
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Answered, Call
+from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operation
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import ActionRequest, split_suffix, with_echo
@@ -23,6 +25,10 @@ from lgtwist.words import printable
 
 #: Takes a whole response, echo and all, and whether it is the last one of its action.
 Reply = Callable[[bytes, bool], None]
+
+
+#: What a call takes beside its parameters: its name and our envelope (bytes, roughly).
+_CALL_OVERHEAD = 300
 
 
 @define
@@ -44,22 +50,23 @@ class Allowance:
     """What one bot has under way to one account, and may have.
 
     :ivar calls: its calls in flight.
-    :ivar untaken: its calls that the account's link had not taken when looked at last, with their sizes.
+    :ivar untaken: its calls that the account's link had not taken when looked at last: the link, its mark
+        and the size.
     :ivar waiting: what those sizes sum up to, in bytes.
     """
 
     calls: int = 0
-    untaken: deque[tuple[Call, int]] = field(factory=deque)
+    untaken: deque[tuple[IAccountLink, Any, int]] = field(factory=deque)
     waiting: int = 0
 
     def look(self, account: Account, everything: bool = False) -> None:
         """Forget what the link has taken: the oldest, or wherever it stands."""
         untaken = self.untaken
-        while untaken and account.has_taken(untaken[0][0]):
-            self.waiting -= untaken.popleft()[1]
+        while untaken and account.has_taken(*untaken[0][:2]):
+            self.waiting -= untaken.popleft()[2]
         if everything:
-            self.untaken = deque(pair for pair in untaken if not account.has_taken(pair[0]))
-            self.waiting = sum(size for _call, size in self.untaken)
+            self.untaken = deque(one for one in untaken if not account.has_taken(*one[:2]))
+            self.waiting = sum(size for _link, _mark, size in self.untaken)
 
 
 @define(eq=False)
@@ -189,7 +196,7 @@ class Bot:
         :raises NotConnected: if the account is not connected.
         """
         allowance = self.allowance(account)
-        size = len(params)
+        size = _CALL_OVERHEAD + len(params)
         if allowance.untaken:
             allowance.look(account)
             if allowance.untaken and allowance.waiting + size > self._send_buffer:
@@ -200,8 +207,8 @@ class Bot:
                     f"the account has not taken {allowance.waiting} bytes of this bot's calls yet"
                 )
         call = account.call(action, params, answered)
-        if call is not None and not account.has_taken(call):
-            allowance.untaken.append((call, size))
+        if call is not None and call.link is not None and not account.has_taken(call.link, call.mark):
+            allowance.untaken.append((call.link, call.mark, size))
             allowance.waiting += size
         return call
 

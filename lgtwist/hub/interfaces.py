@@ -31,6 +31,9 @@ class IAccountLink(Interface):
     def has_taken(mark: Any) -> bool:
         """Whether what was sent under a mark has left our memory, as far as the link can know."""
 
+    def forget(call_id: int) -> None:
+        """Nobody waits for the answer to a call any more: what the link holds for it can go. Never raises."""
+
     def end(reason: str, refused: bool) -> None:
         """The hub wants no more of this link. Never raises.
 

@@ -13,6 +13,9 @@ from msgspec import UNSET, Raw, UnsetType
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.errors import BadRequest, OneBotError
 
+#: No implementation's action has a longer name (characters).
+LONGEST_ACTION = 200
+
 
 class ActionRequest(NamedTuple):
     """One action as a bot sent it.
@@ -60,8 +63,8 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     if action is UNSET:
         raise BadRequest('"action" is missing', echo_raw)
     name = rawjson.string(rawjson.raw(action))
-    if not name:
-        raise BadRequest('"action" must be a string that is not empty', echo_raw)
+    if not 0 < len(name) <= LONGEST_ACTION:
+        raise BadRequest(f'"action" must be a string of 1 to {LONGEST_ACTION} characters', echo_raw)
     params_raw = b"{}" if params is UNSET else rawjson.raw(params)
     if params_raw[:1] != b"{":
         if params_raw != b"null":
@@ -148,7 +151,10 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
             b'"'
         ):
             return response[: -len(tail)] + rest
-    kept = msgspec.json.decode(response, type=dict[str, Raw])
+    try:
+        kept = msgspec.json.decode(response, type=dict[str, Raw])
+    except rawjson.UNREADABLE:  # what only the forgiving reader takes
+        return rawjson.cut(response.decode(), "echo").encode()
     kept.pop("echo", None)
     return msgspec.json.encode(kept)
 

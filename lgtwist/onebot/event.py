@@ -111,8 +111,15 @@ def read_event(raw: bytes) -> Event:
 
 
 def _event(raw: bytes, head: _Head, post_type: str) -> Event:
+    """The event of that head.
+
+    :raises BadEvent: if its echo cannot be cut out.
+    """
     if head.echo is not UNSET:
-        raw = rawjson.cut(raw.decode(), "echo").encode()
+        try:
+            raw = rawjson.cut(raw.decode(), "echo").encode()
+        except rawjson.UNREADABLE:
+            raise BadEvent("nested too deeply") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
     return Event(raw, post_type, detail, None if head.self_id is UNSET else number_of(bytes(head.self_id)))
 

@@ -16,6 +16,8 @@ from lgtwist.web.gate import Gate
 from lgtwist.web.strangers import is_loopback_name, why_stranger
 from lgtwist.words import printable
 
+#: The address of those who come by a Unix socket.
+_UNIX = "unix socket"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
 #: Warnings about refused hosts: one for each, for so many.
 _WARNED_HOSTS = 100
@@ -42,6 +44,11 @@ class Admission:
         self._gate = gate
         self._access = access
         self._warned: set[str] = set()
+
+    @property
+    def public(self) -> bool:
+        """Whether some listening address can be reached from other machines."""
+        return self._access.public
 
     def who(
         self, request: Request, owners: Sequence[tuple[Any, str | None]], cure: Callable[[Any], str]
@@ -85,9 +92,11 @@ class Admission:
             shown = presented_tokens(headers.get("authorization"), [])
             if owner_of(shown, [("admin", admin_token)]) == "admin":
                 return True
-        return is_loopback_name(address_of(request)) and self._why_stranger(request, headers) is None
+        return self._why_stranger(request, headers) is None
 
     def _why_stranger(self, request: Request, headers: dict[str, str]) -> str | None:
+        if not is_loopback_name(address_of(request)) and address_of(request) != _UNIX:
+            return f"address {address_of(request)} is not loopback"
         channel: Any = request.channel
         secure = ISSLTransport.providedBy(channel.transport)
         return why_stranger(headers, self._access.allowed_origins, secure)
@@ -125,4 +134,4 @@ def headers_of(request: Request) -> dict[str, str]:
 def address_of(request: Request) -> str:
     """Where the request comes from."""
     peer: Any = request.getClientAddress()
-    return str(getattr(peer, "host", None) or "unix socket")
+    return str(getattr(peer, "host", None) or _UNIX)

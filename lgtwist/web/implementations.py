@@ -12,7 +12,6 @@ from lgtwist.answers import say, say_raw
 from lgtwist.episode import Episode
 from lgtwist.hub.account import Account
 from lgtwist.onebot.auth import is_signed
-from lgtwist.onebot.dialect import signs_with_token
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
 from lgtwist.web.admission import Admission, address_of, headers_of
@@ -27,8 +26,9 @@ class Posting(Protocol):
     """An account whose implementation posts its events."""
 
     account: Account
-    access_token: str | None
-    secret: str | None
+
+    def key(self) -> tuple[str | None, bool]:
+        """What signs its posts, None if nothing does; and whether one without signature may be genuine."""
 
     def take(self, body: bytes) -> None:
         """Take an event.
@@ -59,9 +59,8 @@ class Implementations:
         self._accept = accept
         self._dialling = dialling
         self._posting = posting
-        self._unknown: dict[str, Episode] = {}
+        self._garbage = {self_id: Episode(clock) for self_id in posting}
         self._misled = Episode(clock)
-        self._clock = clock
 
     def websocket(self, request: Request, role: str) -> None:
         """A request at the path of a WebSocket."""
@@ -128,7 +127,7 @@ class Implementations:
         try:
             target.take(body)
         except BadEvent as error:
-            if self._episode(f"event {self_id}").begins():
+            if self._garbage[self_id].begins():
                 self._log.warn(
                     "account {account}: what was posted is thrown away: {why}",
                     account=self_id,
@@ -142,17 +141,14 @@ class Implementations:
 
     def _is_genuine(self, request: Request, target: Posting, body: bytes) -> bool:
         """Whether the post is signed as it should be, or comes from this machine; if not, it was answered."""
-        secret = target.secret
-        optional = secret is None and signs_with_token(target.account.dialect)
-        if optional:
-            secret = target.access_token
+        secret, optional = target.key()
         signature = headers_of(request).get("x-signature")
         if secret is not None and signature is not None:
             if is_signed(secret, body, signature):
                 return True
             self._admission.refuse(request, 403, "X-Signature is wrong")
             return False
-        if secret is not None and not optional:
+        if secret is not None and not (optional and not self._admission.public):
             self._admission.refuse(request, 401, "X-Signature is missing")
             return False
         self_id = target.account.self_id
@@ -160,19 +156,7 @@ class Implementations:
         return self._admission.is_from_here(request, cure)
 
     def _unknown_account(self, request: Request, self_id: int, kind: str) -> None:
-        if self._episode(f"account {self_id}").begins():
-            self._log.warn(
-                "refused {address}: there is no account {self_id} of type {kind} in [[accounts]]",
-                address=address_of(request),
-                self_id=self_id,
-                kind=kind,
-            )
-        say(request, 403, f"there is no account {self_id} of type {kind}")
-
-    def _episode(self, what: str) -> Episode:
-        if len(self._unknown) > 100:
-            self._unknown.clear()
-        return self._unknown.setdefault(what, Episode(self._clock))
+        self._admission.refuse(request, 403, f"there is no account {self_id} of type {kind} in [[accounts]]")
 
 
 def _self_id(request: Request) -> int | None:

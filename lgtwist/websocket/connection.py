@@ -51,6 +51,9 @@ class Handler(Protocol):
     def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the peer any more, here or in the transport, after something did."""
 
+    def closing(self, connection: Connection, code: int | None, reason: str) -> None:
+        """Nothing can be sent any more; ``closed`` follows. Not called where TCP just ends."""
+
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """It is over, opened or not; called once, last."""
 
@@ -239,6 +242,9 @@ class Caller(Protocol):
 
     def failed(self, reason: str) -> None:
         """It is over and never was open."""
+
+    def disconnected(self) -> None:
+        """It was open, and is over."""
 
 
 class ClientConnection(Connection, WebSocketClientProtocol):

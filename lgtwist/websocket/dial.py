@@ -133,7 +133,10 @@ class Dialler(Service):
         self._make_handler = make_handler
         self._hints = hints or {}
         self._stopping = False
+        self._stopped: Deferred[Any] | None = None
+        self._open = self._refused = False
         self._told: str | None = None
+        self._told_refusal: str | None = None
         request = to.request
         endpoint = client_endpoint(reactor, request.host, request.port, to.secure, to.trust_root)
         self._service = _QuietClientService(
@@ -154,33 +157,62 @@ class Dialler(Service):
         """Dial, and go on."""
         super().startService()
         self._stopping = False
+        self._stopped = None
         self._service.startService()
 
     def hang_up(self) -> None:
-        """Dial no more; a connection that is there stays."""
+        """Dial no more; a connection that is open stays, all else is given up."""
         self._stopping = True
+        if not self._open:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self._stopped is None:
+            self._stopped = (
+                maybeDeferred(self._service.stopService) if self._service.running else succeed(None)
+            )
 
     def stopService(self) -> Deferred[None]:
         """Dial no more, and drop the connection if there still is one."""
         super().stopService()
-        self.hang_up()
-        if not self._service.running:
-            return succeed(None)
-        stopped: Deferred[Any] = maybeDeferred(self._service.stopService)
-        return stopped.addCallback(lambda _stopped: None)
+        self._stopping = True
+        self._give_up()
+        done: Deferred[None] = Deferred()
+
+        def stopped(result: Any) -> Any:
+            done.callback(None)
+            return result
+
+        assert self._stopped is not None
+        self._stopped.addBoth(stopped)
+        return done
 
     # -- how the openings end
 
     def connected(self) -> None:
         """The WebSocket is open."""
         self.opened += 1
+        self._open = True
         self._told = None
+        self._refused = False
         self._backoff.reset()
 
-    def refuse(self, reason: str) -> None:
-        """What was opened is of no use, and dialling it again soon would not help."""
+    def disconnected(self) -> None:
+        """It was open, and is over."""
+        self._open = False
+        if not self._refused:
+            self._told_refusal = None
+
+    def refuse(self, reason: str, told: bool) -> None:
+        """What was opened is of no use, and dialling it again soon would not help.
+
+        :param told: whether the log has it already.
+        """
+        self._refused = True
         self._backoff.unreset()
-        self.failed(reason)
+        before, self._told_refusal = self._told_refusal, reason
+        if reason != before and not told:
+            self.failed(reason)
 
     def failed(self, reason: str) -> None:
         """No WebSocket this time. One line for each new reason, not for each attempt."""

@@ -115,6 +115,7 @@ class ConnectionFactory:
         self._unflushed: list[Connection] = []
         self._swept = clock.seconds()
         self._all_gone: list[Deferred[None]] = []
+        self._goodbye: tuple[int, str] | None = None  # said to everybody, and to who opens later
 
     # -- sending
 
@@ -279,10 +280,11 @@ class ConnectionFactory:
             self._log.failure("{peer}: cannot even be dropped", peer=connection.peer)
 
     def close_all(self, code: int, reason: str) -> Deferred[None]:
-        """Close every connection in good order, all at once.
+        """Close every connection in good order, all at once; what opens later is closed at once.
 
         :returns: fires when all are gone, at most ``close_timeout`` later.
         """
+        self._goodbye = (code, reason)
         for connection in tuple(self.connections):
             self.close(connection, code, reason)
         if not self.connections:
@@ -303,6 +305,16 @@ class ConnectionFactory:
         connection.deadline = self._clock.callLater(
             self.limits.close_timeout, self._close_timed_out, connection
         )
+        self.guard(connection, self._tell_closing)
+
+    def _tell_closing(self, connection: Connection) -> None:
+        connection.handler.closing(connection, connection.remoteCloseCode, self._why(connection, None))
+
+    def _why(self, connection: Connection, reason: str | None) -> str:
+        because = connection.ended_because or reason or "lost"
+        if connection.remoteCloseReason and not connection.closedByMe:
+            because = f"{because}: {connection.remoteCloseReason}"
+        return because
 
     def _close_timed_out(self, connection: Connection) -> None:
         connection.deadline = None
@@ -352,6 +364,9 @@ class ConnectionFactory:
         connection.liveness = Liveness(
             self._clock.seconds(), self.limits.ping_interval, self.limits.ping_timeout
         )
+        if self._goodbye is not None:
+            self.close(connection, *self._goodbye)
+            return
         connection.handler.opened(connection)
 
     def received(self, connection: Connection) -> None:
@@ -424,9 +439,7 @@ class ConnectionFactory:
         self._end_deadline(connection)
         self.counters.closed += was_open
         told = connection.remoteCloseCode
-        because = connection.ended_because or reason or "lost"
-        if connection.remoteCloseReason and not connection.closedByMe:
-            because = f"{because}: {connection.remoteCloseReason}"
+        because = self._why(connection, reason)
         try:
             connection.handler.closed(connection, told if told is not None else code, because)
         finally:
@@ -444,7 +457,7 @@ class ConnectionFactory:
         elapsed = now - self._swept
         self._swept = now
         # If we come late we did not read either: what the peers sent meanwhile still lies in the kernel.
-        stalled = elapsed if elapsed > 2 * self.limits.sweep_interval + 1 else 0.0
+        stalled = max(0.0, elapsed - self.limits.sweep_interval)
         for connection in tuple(self.connections):
             if connection.phase is Phase.OPEN and connection.liveness is not None:
                 self.guard(connection, self._look, now, elapsed if connection.held else stalled)
@@ -524,3 +537,5 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
         super().closed(connection, code, reason)
         if never_open:
             connection.caller.failed(connection.ended_because or reason or "lost")
+        else:
+            connection.caller.disconnected()

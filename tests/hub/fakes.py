@@ -27,6 +27,7 @@ class FakeLink:
             % account.self_id,
             "get_version_info": b'{"status":"ok","retcode":0,"data":{"app_name":"fake","app_version":"1"}}',
         }
+        self.forgotten: list[int] = []
         self.ended: tuple[str, bool] | None = None
         self.sent: list[tuple[int, str, bytes]] = []
         self.instantly: bytes | None = None
@@ -42,6 +43,9 @@ class FakeLink:
 
     def has_taken(self, _mark: object) -> bool:
         return True
+
+    def forget(self, call_id: int) -> None:
+        self.forgotten.append(call_id)
 
     def end(self, reason: str, refused: bool) -> None:
         self.ended = (reason, refused)

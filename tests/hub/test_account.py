@@ -282,3 +282,23 @@ class CallTests(AccountTestCase):
         taken = 2
         self.perform("send_msg", large)
         self.assertEqual(len(link.sent), 3)
+
+    def test_who_is_forgotten(self) -> None:
+        """A call that nobody waits for any more, or that took too long, is forgotten by its link too."""
+        link = self.link()
+        self.perform("send_msg")
+        for ask in tuple(self.asks):
+            ask.cancel()
+        self.perform("send_msg")
+        self.clock.advance(61)
+        self.assertEqual(link.forgotten, [call_id for call_id, _action, _params in link.sent])
+
+    def test_no_timer_is_left(self) -> None:
+        """Whichever half goes last, nothing is left to wait for."""
+        for first in (Half.ACTIONS, Half.EVENTS):
+            self.setUp()
+            links = {half: self.link(half) for half in (Half.ACTIONS, Half.EVENTS)}
+            self.perform("send_msg")
+            self.account.link_down(links.pop(first), "gone")
+            self.account.link_down(next(iter(links.values())), "gone")
+            self.assertEqual(self.clock.getDelayedCalls(), [], first)

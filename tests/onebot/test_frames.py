@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -41,6 +42,15 @@ class EchoTests(SynchronousTestCase):
         """None of two echoes is left."""
         for raw in (b'{"echo":"x","retcode":0,"echo":"5"}', b'{"retcode":0,"echo":"x","echo":"5"}'):
             self.assertEqual(json.loads(without_echo(raw, b'"5"')), {"retcode": 0})
+
+    def test_what_only_the_forgiving_reader_takes(self) -> None:
+        """Neither a lone surrogate in a key nor deep nesting may cost the link that all bots share."""
+        raw = b'{"echo":"5","retcode":0,"\\ud800":1}'
+        self.assertNotIn(b"echo", without_echo(raw, b'"5"'))
+        for depth in range(900, 1100, 7):
+            deep = b'{"post_type":"message","echo":1,"x":' + b"[" * depth + b"]" * depth + b"}"
+            with contextlib.suppress(BadEvent):
+                self.assertNotIn(b"echo", read_event(deep).raw)
 
     def test_cut_leaves_the_bytes(self) -> None:
         """What is cut out of an event leaves every other byte where it was."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config import Config, parse
+from lgtwist.onebot.auth import sign
 from lgtwist.service import LgtwistService
 from lgtwist.websocket.phase import Phase
 from tests.integration.rawclient import handshake, masked_frame
@@ -365,3 +368,96 @@ class PublicTests(SiteTestCase):
         port = self.get("/sandbox/10001/")
         self.assertEqual(port.status(), 403)
         self.assertIn("admin_token", port.body())
+
+
+class ImplementationTests(SiteTestCase):
+    """The door for implementations."""
+
+    toml = """
+        [[accounts]]
+        type = "reverse-websocket"
+        self_id = 1
+        access_token = "one"
+        [[accounts]]
+        type = "http"
+        self_id = 2
+        url = "http://127.0.0.1:1/"
+        access_token = "two"
+        dialect = "napcat"
+        [[accounts]]
+        type = "http"
+        self_id = 3
+        url = "http://127.0.0.1:1/"
+        secret = "three"
+        [[bots]]
+        name = "x"
+        access_token = "bot"
+    """
+
+    def post(self, body: bytes = b'{"post_type":"notice"}', **headers: str) -> Port:
+        return self.get("/onebot/v11/post", "POST", body, **headers)
+
+    def test_posts(self) -> None:
+        """401 without a signature, 403 with a wrong one or an unknown account, 400 for what is no event."""
+        good = sign("three", b'{"post_type":"notice"}')
+        self.assertEqual(self.post(X_Self_ID="3").status(), 401)
+        self.assertEqual(self.post(X_Self_ID="3", X_Signature=good[:-1] + "x").status(), 403)
+        self.assertEqual(self.post(X_Self_ID="4", X_Signature=good).status(), 403)
+        self.assertEqual(self.post(X_Signature=good).status(), 400)
+        self.assertEqual(self.get("/onebot/v11/post", X_Self_ID="3").status(), 405)
+        for body in (b"", b"[]", b"{}", b"\xff", b'{"post_type":"notice","self_id":4}'):
+            signed = {"X_Self_ID": "3", "X_Signature": sign("three", body)}
+            self.assertEqual(self.post(body, **signed).status(), 400, body)
+
+    def test_a_dialect_that_signs_with_the_token(self) -> None:
+        """Where the configuration names it, an unsigned post is refused, whatever Host it names."""
+        self.assertEqual(self.post(X_Self_ID="2").status(), 401)
+        body = b'{"post_type":"notice"}'
+        running = self.service.polled[0]
+        running.running = 1
+        self.assertEqual(self.post(body, X_Self_ID="2", X_Signature=sign("two", body)).status(), 204)
+        running.running = 0
+        self.assertEqual(self.post(body, X_Self_ID="2", X_Signature=sign("two", body)).status(), 503)
+
+    def test_links(self) -> None:
+        """401 without a token, 403 with a wrong one or an unknown account, 426 for a plain GET."""
+        path = "/onebot/v11/ws"
+        self.assertEqual(self.dial(path, X_Self_ID="1").status(), 401)
+        self.assertEqual(self.dial(path, X_Self_ID="1", Authorization="Bearer bot").status(), 403)
+        self.assertEqual(self.dial(path, X_Self_ID="9", Authorization="Bearer one").status(), 403)
+        self.assertEqual(self.dial(path, X_Self_ID="2", Authorization="Bearer two").status(), 403)
+        self.assertEqual(self.get(path, X_Self_ID="1", Authorization="Bearer one").status(), 426)
+        self.assertEqual(self.dial(path, X_Self_ID="1", Authorization="Token one").status(), 101)
+
+    def test_an_implementation_at_a_bots_door(self) -> None:
+        """It is told where to go."""
+        port = self.dial("/", X_Client_Role="Universal", Authorization="Bearer bot")
+        self.assertEqual(port.status(), 404)
+        self.assertIn("/onebot/v11/ws", port.body())
+
+    def test_no_flood_of_lines(self) -> None:
+        """However many accounts a stranger invents, it is one line."""
+        seen: list[Any] = []
+        globalLogPublisher.addObserver(seen.append)
+        self.addCleanup(globalLogPublisher.removeObserver, seen.append)
+        for number in range(100, 400):
+            self.dial("/onebot/v11/ws", X_Self_ID=str(number))
+        loud = [event for event in seen if event.get("log_level", LogLevel.debug) >= LogLevel.info]
+        self.assertEqual(len(loud), 1)
+
+    def test_health(self) -> None:
+        """Alive whatever is down; ready only when nothing is; the reasons are for this machine."""
+        self.assertEqual(self.get("/healthz").status(), 200)
+        ready = self.get("/readyz")
+        self.assertEqual(ready.status(), 503)
+        self.assertEqual(len(json.loads(ready.body())["reasons"]), 3)
+        self.assertEqual(self.get("/readyz", Host="evil.example").body(), "not ready\n")
+        metrics = self.get("/metrics").body()
+        for line in (
+            'lgtwist_account_up{account="1"} 0.0',
+            'lgtwist_calls_total{account="2",outcome="timeout"} 0.0',
+            'lgtwist_dropped_events_total{bot="x"} 0.0',
+            'lgtwist_connections{direction="out"} 0.0',
+        ):
+            self.assertIn(line, metrics)
+        self.assertEqual(self.get("/metrics", Host="evil.example").status(), 403)

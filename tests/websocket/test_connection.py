@@ -617,6 +617,46 @@ class QuietTests(ConnectionTestCase):
         self.assertEqual(loud, [])
 
 
+class LateTests(ConnectionTestCase):
+    def test_what_opens_while_we_stop(self) -> None:
+        """It is closed at once, and stopping does not wait for ever."""
+        pair = self.pair_of()
+        slow, late = pair.connect().open(), pair.connect()
+        gone = pair.factory.close_all(1001, "lgtwist stops")
+        late.open()
+        self.assertEqual(late.handler.named("opened"), [])
+        late.close(1001)
+        pair.advance(3)
+        self.successResultOf(gone)
+        self.assertIs(late.connection.phase, Phase.CLOSED)
+        self.assertIs(slow.connection.phase, Phase.CLOSED)
+
+    def test_closing_is_told(self) -> None:
+        """Who stands behind a connection knows at once that nothing can be sent any more."""
+        pair = self.pair_of()
+        peer = pair.connect().open()
+        peer.close(1011)
+        self.assertEqual([call[1] for call in peer.handler.named("closing")], [1011])
+
+    def test_time_in_which_we_did_not_read(self) -> None:
+        """A stall of ours is not the peer's silence, however short its heartbeats are."""
+        pair = self.pair_of()
+        peer = pair.connect().open()
+        peer.connection.liveness.expect_heartbeats(0.5)
+        for _ in range(20):
+            pair.clock.advance(2.2)  # we are busy; what the peer sent waits in the kernel
+            pair.factory.sweep()
+            peer.send(b"{}")
+            pair.turn()
+        self.assertIs(peer.connection.phase, Phase.OPEN)
+        pair.advance(4)
+        self.assertIs(peer.connection.phase, Phase.CLOSED)
+
+
+class DialledLateTests(LateTests):
+    pair_of = DiallingPair
+
+
 class DialledPhaseTests(PhaseTests):
     pair_of = DiallingPair
 

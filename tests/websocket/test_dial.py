@@ -17,7 +17,7 @@ from lgtwist.websocket.dial import Dialler, target
 from lgtwist.websocket.factory import ClientFactory, WireLimits
 from lgtwist.websocket.framing import client_frame
 from lgtwist.websocket.phase import Phase
-from tests.pair import DiallingPair, RecordingHandler, Transport
+from tests.pair import DiallingPair, RecordingHandler, Transport, answer
 from tests.rounds import quick
 
 
@@ -97,7 +97,7 @@ class OpeningTests(SynchronousTestCase):
 
     def test_no_answers(self) -> None:
         """What is no answer to a handshake ends it, whatever it is, without a traceback."""
-        for answer in (
+        for odd in (
             b"\xff\xfe\r\n\r\n",
             b"\r\n\r\n",
             b"HTTP/1.1 101 \xff\r\nUpgrade: websocket\r\n\r\n",
@@ -108,7 +108,7 @@ class OpeningTests(SynchronousTestCase):
             self.peer.answer("Sec-WebSocket-Protocol: chat"),
         ):
             self.setUp()
-            self.peer.bytes(answer)
+            self.peer.bytes(odd)
             self.ended()
 
     def test_silence(self) -> None:
@@ -149,6 +149,13 @@ class DiallerTests(SynchronousTestCase):
         protocol.makeConnection(transport)
         return protocol
 
+    def open(self) -> Any:
+        """The newest attempt becomes a WebSocket."""
+        protocol = self.accept()
+        protocol.transport.drain()
+        protocol.dataReceived(answer(protocol.transport.taken))
+        return protocol
+
     def refuse_tcp(self) -> None:
         _host, _port, factory, _timeout, _bind = self.reactor.tcpClients[-1]
         factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
@@ -178,6 +185,30 @@ class DiallerTests(SynchronousTestCase):
             [w["reason"][:21] for w in self.warnings], ["refused with HTTP 403", "connection was refuse"]
         )
         self.assertNotIn("SECRET", repr(self.warnings))
+
+    def test_refused_after_opening(self) -> None:
+        """A link that is opened only to refuse us is one line, however often, and the gaps go on growing."""
+        self.dialler.startService()
+        gaps = []
+        for _ in range(4):
+            protocol = self.open()
+            self.dialler.refuse("refused with retcode 1403", False)
+            protocol.connectionLost(Failure(ConnectionDone()))
+            gaps.append(self.gap())
+        self.assertEqual(len(self.warnings), 1)
+        self.assertGreater(gaps[3], 2 * gaps[1])
+
+    def test_hanging_up(self) -> None:
+        """Who hangs up dials no more, gives up what is under way, and keeps what is open."""
+        self.dialler.startService()
+        protocol = self.accept()
+        self.dialler.hang_up()
+        self.assertTrue(protocol.transport.disconnecting)
+        self.setUp()
+        self.dialler.startService()
+        protocol = self.open()
+        self.dialler.hang_up()
+        self.assertFalse(protocol.transport.disconnecting)
 
     def test_stop_is_final(self) -> None:
         """Nothing is dialled after the end, whatever was under way; no call is left."""
