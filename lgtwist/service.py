@@ -381,16 +381,16 @@ def _served(bot: BotConfig, urls: list[str]) -> str:
 def _reached(account: AccountConfig, base: str) -> str:
     """How an account's implementation is reached."""
     if account.type == "sandbox":
-        return "built in"
+        return ""
     if account.type == "forward-websocket":
-        return f"dialled at {account.shown_url}"
+        return f"; dialled at {account.shown_url}"
     header = f"X-Self-ID: {account.self_id}"
     if account.type == "reverse-websocket":
         token = "with its token" if account.access_token else "without a token, from this machine only"
-        return f"its implementation connects to {base}/onebot/v11/ws ({header}) {token}"
+        return f"; its implementation connects to {base}/onebot/v11/ws ({header}) {token}"
     posts = f"{base.replace('ws', 'http', 1)}/onebot/v11/post"
     signed = "signed with its secret" if account.secret else "from this machine"
-    return f"asked at {account.shown_url}; its implementation posts events to {posts} ({header}), {signed}"
+    return f"; asked at {account.shown_url}; its implementation posts events to {posts} ({header}), {signed}"
 
 
 def described(config: Config, urls: list[str] | None = None) -> list[str]:
@@ -403,7 +403,7 @@ def described(config: Config, urls: list[str] | None = None) -> list[str]:
     lines = [f"lgtwist {__version__}, data in {Path(config.data_dir).absolute()}"]
     for account in config.accounts:
         where = ", ".join(f"{u}/{account.self_id}" for u in urls)
-        lines.append(f"account {account.self_id} ({account.type}): {where}; {_reached(account, base)}")
+        lines.append(f"account {account.self_id} ({account.type}): {where}{_reached(account, base)}")
     for bot in config.bots:
         mine = bot.accounts or tuple(a.self_id for a in config.accounts)
         lines.append(f'bot "{bot.name}" {_served(bot, urls)}; accounts: {", ".join(map(str, mine))}')

@@ -41,7 +41,7 @@ class Body(Protocol):
 
     def __init__(self, limit: int) -> None:
         self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._hang_up())
-        self.too_large = False
+        self.too_large = self.broken = False
         self._limit = limit
         self._body = bytearray()
 
@@ -66,6 +66,7 @@ class Body(Protocol):
         if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
             self.whole.callback(bytes(self._body))
         else:
+            self.broken = True
             self.whole.errback(reason)
 
     def _hang_up(self) -> None:
@@ -132,6 +133,17 @@ class _Upload:
 
 class TooLarge(Exception):
     """The answer's body is over the limit."""
+
+
+class BodyLost(Exception):
+    """The connection broke in the middle of an answer's body.
+
+    :ivar status: what the answer's head says.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the connection broke after HTTP {status}")
+        self.status = status
 
 
 @implementer(IAgentEndpointFactory)
@@ -207,6 +219,8 @@ class WebClient:
         except Exception:
             if reader.too_large:
                 raise TooLarge from None
+            if reader.broken:
+                raise BodyLost(response.code) from None
             raise
 
     def close(self) -> Deferred[None]:

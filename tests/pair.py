@@ -234,7 +234,10 @@ class Server(Peer):
         return self
 
     def shake_hands(self) -> None:
-        self.bytes(self.answer())
+        if not self.request():  # nobody reads, so nobody answers
+            self.transport.drain()
+        if b"Sec-WebSocket-Key" in self.transport.taken:
+            self.bytes(answer(self.transport.taken))
 
 
 class RecordingCaller:

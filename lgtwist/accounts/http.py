@@ -17,7 +17,7 @@ from zope.interface import implementer
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import read_outcome, response_data
+from lgtwist.onebot.action import STREAM_ACTIONS, read_outcome, response_data
 from lgtwist.onebot.dialect import signs_with_token
 from lgtwist.onebot.errors import (
     AccountFailed,
@@ -196,27 +196,27 @@ class HttpAccount(Service):
             answer = await self._post(
                 action, params, self._action_timeout, lambda: self._unwritten.discard(call_id)
             )
-            response = _response(answer)
+            parts = _responses(answer, action)
         except CancelledError:
             return
         except OneBotError as error:
-            response = responses.failure(error)
+            parts = [responses.failure(error)]
         except TimeoutError:
             return  # the hub's own time limit is over too
         except (ConnectError, DNSLookupError) as error:
             sentence = (
                 f"account {self.account.self_id} cannot be reached: {why_failed(error)}; nothing was sent"
             )
-            response = responses.failure(NotConnected(sentence))
+            parts = [responses.failure(NotConnected(sentence))]
         except TooLarge:
-            response = responses.failure(
-                AccountFailed(f"the answer is larger than {self._max_message} bytes")
-            )
+            too_large = AccountFailed(f"the answer is larger than {self._max_message} bytes")
+            parts = [responses.failure(too_large)]
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
-            response = responses.failure(LinkBroken(sentence))
-        if call_id in self._unanswered:
-            self.account.answered(call_id, response)
+            parts = [responses.failure(LinkBroken(sentence))]
+        for part in parts:
+            if call_id in self._unanswered:
+                self.account.answered(call_id, part)
 
     async def _post(
         self, action: str, params: bytes, timeout: float, written: Callable[[], None] = lambda: None
@@ -253,14 +253,22 @@ class HttpAccount(Service):
         self.account.heard(event)
 
 
-def _response(answer: Answer) -> bytes:
-    """What an implementation answered, as a response without ``echo``.
+#: What stands between the parts of NapCat's answers to its stream actions.
+_BETWEEN_PARTS = b"\r\n\r\n"
+
+
+def _responses(answer: Answer, action: str) -> list[bytes]:
+    """What an implementation answered, as responses without ``echo``: one, or the parts of a stream.
 
     :raises OneBotError: if it is none; its HTTP status says what went wrong.
     """
-    response = responses.as_response(answer.body)
-    if response is not None:
-        return response
+    bodies = [answer.body]
+    if action in STREAM_ACTIONS:
+        bodies = [part for part in answer.body.split(_BETWEEN_PARTS) if part.strip()] or bodies
+    read = [responses.as_response(body) for body in bodies]
+    whole = [response for response in read if response is not None]
+    if len(whole) == len(bodies):
+        return whole
     if answer.status == 404:
         raise UnknownAction("the implementation knows no such action (HTTP 404)")
     if answer.status in (400, 406):

@@ -13,6 +13,7 @@ from lgtwist.hub.interfaces import Half, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome, without_echo
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
 from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.dial import REFUSED_WITHIN
 from lgtwist.words import printable
 
 #: The retcode with which NapCat refuses a token, on a WebSocket that it has opened for that.
@@ -49,6 +50,7 @@ class WebSocketLink:
         self._refuse = refuse
         self._gone = gone
         self._connection: Connection | None = None
+        self._opened_at = 0.0
         self._useful = False  # something came that only an implementation that let us in sends
         self._refused = False
         self._garbage = Episode(account.clock)
@@ -58,6 +60,7 @@ class WebSocketLink:
     def opened(self, connection: Connection) -> None:
         """The link is there."""
         self._connection = connection
+        self._opened_at = self._account.clock.seconds()
         self._account.link_up(self, self._half, self._via)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
@@ -78,10 +81,12 @@ class WebSocketLink:
                 return
         if event is not None:
             self._event(connection, event)
-        elif answer is not None:
-            account.counters.strays += 1
+        elif answer is None:
+            self._look_for_refusal(payload)
+            self._throw_away("neither an answer nor an event")
         else:
-            self._neither(payload)
+            self._look_for_refusal(payload)
+            account.counters.strays += 1
 
     def dropped(self, connection: Connection, events: int) -> None:
         """No events go this way."""
@@ -100,7 +105,8 @@ class WebSocketLink:
         """The link is over, if it ever was one."""
         opened, self._connection = self._connection is not None, None
         if opened:
-            if code == 1008 and not self._useful and not self._refused:
+            young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
+            if code == 1008 and young and not self._useful and not self._refused:
                 self._refuse(f"refused with close code 1008: {printable(reason)}", False)
             self._down(code, reason)
         self._gone()
@@ -122,12 +128,13 @@ class WebSocketLink:
             account.says_online(beat.online)
         account.heard(event)
 
-    def _neither(self, payload: bytes) -> None:
+    def _look_for_refusal(self, payload: bytes) -> None:
+        if self._useful or self._refused:
+            return
         outcome = read_outcome(payload)
-        if outcome.retcode == _REFUSED and not self._useful and not self._refused:
+        if outcome.retcode == _REFUSED:
             self._refused = True
             self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}", False)
-        self._throw_away("neither an answer nor an event")
 
     def _throw_away(self, why: str) -> None:
         self._account.counters.garbage += 1

@@ -14,7 +14,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
 from lgtwist.onebot import action as responses
 from lgtwist.onebot import rawjson
-from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, read_outcome
+from lgtwist.onebot.action import ActionRequest, read_outcome
 from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
 
@@ -63,8 +63,6 @@ class HttpApi:
             return
         self._allow_origin(request)
         try:
-            if len(action) > LONGEST_ACTION:
-                raise BadRequest(f"an action's name has at most {LONGEST_ACTION} characters")
             params = _query(request) if request.method == b"GET" else _body(request)
         except UnsupportedType as error:
             say(request, 406, str(error))

@@ -9,6 +9,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from lgtwist.hub.interfaces import IBotConnection
 from lgtwist.onebot.auth import sign
 from lgtwist.onebot.rawjson import UNREADABLE
 from lgtwist.tasks import spawn
-from lgtwist.webclient import Answer, WebClient, why_failed
+from lgtwist.webclient import Answer, BodyLost, WebClient, why_failed
 from lgtwist.websocket.backoff import Backoff
 from lgtwist.words import printable
 
@@ -35,9 +36,21 @@ _PATIENCE = 5
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _as_javascript_has_it(literal: str) -> int | float:
+def _as_javascript_has_it(literal: str) -> int | msgspec.Raw:
+    """A number that is not written as an integer (ECMA-262, Number::toString)."""
     number = float(literal)
-    return int(number) if number.is_integer() and abs(number) < 1e21 else number
+    if number.is_integer() and abs(number) < 1e21:
+        return int(number)
+    sign, digits, exponent = Decimal(repr(number)).normalize().as_tuple()
+    text, point = "".join(map(str, digits)), len(digits) + int(exponent)
+    if 0 < point <= 21:
+        text = f"{text[:point]}.{text[point:]}"
+    elif -6 < point <= 0:
+        text = f"0.{'0' * -point}{text}"
+    else:
+        fraction = f".{text[1:]}" if len(text) > 1 else ""
+        text = f"{text[0]}{fraction}e{point - 1:+d}"
+    return msgspec.Raw(("-" * sign + text).encode())
 
 
 _decode = msgspec.json.Decoder(float_hook=_as_javascript_has_it).decode
@@ -154,6 +167,9 @@ class _Posting:
                 why = "" if 200 <= answer.status < 300 else f"HTTP {answer.status}"
             except CancelledError:
                 return
+            except BodyLost as lost:  # any 2xx confirms, whatever became of what it wanted to say
+                answer = Answer(lost.status, b"")
+                why = "" if 200 <= lost.status < 300 else f"HTTP {lost.status}"
             except Exception as error:
                 why = why_failed(error)
             if why:

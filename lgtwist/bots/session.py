@@ -16,6 +16,7 @@ from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.dial import REFUSED_WITHIN
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.words import printable
 
@@ -61,6 +62,7 @@ class BotSession:
         self._heartbeat_interval = heartbeat_interval
         self._refuse = refuse
         self._ended = ended
+        self._opened_at = 0.0
         self._useful = False  # an action came: the bot let us in
         self._connection: Connection | None = None
         self._asks: set[Ask] = set()
@@ -75,6 +77,7 @@ class BotSession:
     def opened(self, connection: Connection) -> None:
         """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
         self._connection = connection
+        self._opened_at = self._account.clock.seconds()
         self._bot.counters.connections += 1
         self._log.info(
             "{bot}: {peer} connected to account {account} ({role})",
@@ -147,7 +150,8 @@ class BotSession:
         for ask in tuple(self._asks):
             ask.cancel()
         if self._connection is not None:
-            if code == 1008 and not self._useful:
+            young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
+            if code == 1008 and young and not self._useful:
                 self._refuse(f"refused with close code 1008: {printable(reason)}", False)
             self._bot.counters.connections -= 1
             self._log.info(

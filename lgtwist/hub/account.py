@@ -9,6 +9,7 @@ from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from lgtwist.episode import Episode
 from lgtwist.hub.calls import Answered, Call, Calls
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
@@ -116,7 +117,8 @@ class Account:
         self._last_known: bytes | None = None  # the data of get_login_info
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
-        self._told_identity = self._via = ""
+        self._told_identity = self._told_refusal = self._via = ""
+        self._refusals = Episode(clock, 600.0)
         # In the order in which they came, each with the form in which it wants events.
         self._subscribers: dict[IBotConnection, tuple[MessageFormat, Encode]] = {}
         self._awaited: list[Callable[[], None]] = []
@@ -279,8 +281,9 @@ class Account:
     def refuse(self, link: IAccountLink, other: int) -> None:
         """``link`` leads to another account: nothing of it is passed on."""
         reason = f"its implementation is logged in as {other}, not as {self.self_id}"
-        if reason != self._told_identity:
-            self._told_identity = reason
+        # It may be right at one time and wrong at the next: one line for all that.
+        if self._refusals.begins() or reason != self._told_refusal:
+            self._told_refusal = reason
             self._log.warn("account {account}: link refused: {reason}", account=self.self_id, reason=reason)
         self.reason = reason
         self._let_go(link, reason)

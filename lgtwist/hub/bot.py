@@ -17,8 +17,8 @@ from lgtwist.hub.calls import Answered, Call
 from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operation
 from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import ActionRequest, split_suffix, with_echo
-from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls
+from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, with_echo
+from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls, UnknownAction
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import UNREADABLE
 from lgtwist.words import printable
@@ -164,6 +164,8 @@ class Bot:
         allowance = self.allowance(account)
         action, suffix = split_suffix(request.action)
         try:
+            if len(action) > LONGEST_ACTION:
+                raise UnknownAction("no action has so long a name")
             if allowance.calls >= self._calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{allowance.calls} calls of this bot are in flight for this account")

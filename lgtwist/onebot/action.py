@@ -63,8 +63,8 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     if action is UNSET:
         raise BadRequest('"action" is missing', echo_raw)
     name = rawjson.string(rawjson.raw(action))
-    if not 0 < len(name) <= LONGEST_ACTION:
-        raise BadRequest(f'"action" must be a string of 1 to {LONGEST_ACTION} characters', echo_raw)
+    if not name:
+        raise BadRequest('"action" must be a string that is not empty', echo_raw)
     params_raw = b"{}" if params is UNSET else rawjson.raw(params)
     if params_raw[:1] != b"{":
         if params_raw != b"null":

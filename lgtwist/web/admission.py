@@ -115,9 +115,14 @@ class Admission:
         say(request, 403, sentence)
         return False
 
-    def refuse(self, request: Request, status: int, sentence: str, headers: Headers = ()) -> None:
-        """Answer a request with a missing or wrong secret; who does that often is told to wait."""
-        if self._gate.refused(address_of(request), sentence):
+    def refuse(
+        self, request: Request, status: int, sentence: str, headers: Headers = (), told: bool = False
+    ) -> None:
+        """Answer a request with a missing or wrong secret; who does that often is told to wait.
+
+        :param told: whether the log has it already.
+        """
+        if self._gate.refused(address_of(request), sentence, told):
             say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
         else:
             say(request, status, sentence, headers)

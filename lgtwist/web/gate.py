@@ -136,9 +136,10 @@ class Gate:
 
     # -- failures
 
-    def refused(self, address: str, why: str) -> bool:
+    def refused(self, address: str, why: str, told: bool = False) -> bool:
         """A request was refused for its token. One log line per address and episode.
 
+        :param told: whether the log has it already.
         :returns: whether this address fails too often: it is told to wait. Never for loopback.
         """
         self.counters.refused += 1
@@ -148,7 +149,7 @@ class Gate:
             if times > 1:
                 self._log.warn("{address} was refused {times} times", address=address, times=times)
             since, times = now, 0
-        if not times:
+        if not times and not told:
             self._log.warn("refused {address}: {why}", address=address, why=why)
         self._failures[address] = (since, times + 1)
         if len(self._failures) > _ADDRESSES:

@@ -18,6 +18,9 @@ from lgtwist.web.admission import Admission, address_of, headers_of
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 from lgtwist.words import printable
 
+#: Warnings about accounts that are not there: one for each, for so many.
+_WARNED_ACCOUNTS = 20
+
 #: Makes a link of the request: the account, the last part of the path, what to call when it is over.
 AcceptLink = Callable[[Request, Account, str, Callable[[], None]], None]
 
@@ -61,6 +64,7 @@ class Implementations:
         self._posting = posting
         self._garbage = {self_id: Episode(clock) for self_id in posting}
         self._misled = Episode(clock)
+        self._unknown: set[int] = set()
 
     def websocket(self, request: Request, role: str) -> None:
         """A request at the path of a WebSocket."""
@@ -156,7 +160,11 @@ class Implementations:
         return self._admission.is_from_here(request, cure)
 
     def _unknown_account(self, request: Request, self_id: int, kind: str) -> None:
-        self._admission.refuse(request, 403, f"there is no account {self_id} of type {kind} in [[accounts]]")
+        sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
+        if self_id not in self._unknown and len(self._unknown) < _WARNED_ACCOUNTS:
+            self._unknown.add(self_id)
+            self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)
+        self._admission.refuse(request, 403, sentence, told=self_id in self._unknown)
 
 
 def _self_id(request: Request) -> int | None:

@@ -301,5 +301,7 @@ class ClientConnection(Connection, WebSocketClientProtocol):
         status = self.data[:200].split(b"\r\n", 1)[0].split(b" ", 2)
         if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] != b"101":
             reason = b" ".join((b"refused with HTTP", *status[1:])).decode("utf-8", "replace")
+        elif "Sec-WebSocket-Accept bogus" in reason:  # it names the key, another each time
+            reason = "its answer to the handshake has a wrong Sec-WebSocket-Accept"
         self.factory.abort(self, reason)
         return False

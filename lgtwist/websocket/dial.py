@@ -26,6 +26,8 @@ from lgtwist.websocket.connection import ClientConnection, Handler, Request
 from lgtwist.websocket.factory import ClientFactory
 from lgtwist.words import printable
 
+#: Who closes with 1008 within so many seconds, and said nothing before, opened only to refuse us.
+REFUSED_WITHIN = 5.0
 #: Longer than any service lives on after it was told to stop (seconds).
 _NEVER = 86_400.0
 

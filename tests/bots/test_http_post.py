@@ -191,6 +191,10 @@ class CompactTests(SynchronousTestCase):
             (rb'{"a":"\ud83d\ude00\/\u2028"}', '{"a":"😀/\u2028"}'.encode()),
             (rb'{"a":"\uD83D"}', rb'{"a":"\ud83d"}'),
             (rb'{"a":"\u0007\b\n\u001f"}', rb'{"a":"\u0007\b\n\u001f"}'),
+            (
+                b"[0.000001,1e-7,1e21,1.5e300,123.456,-2.5e-9,1E2,-0.0]",
+                b"[0.000001,1e-7,1e+21,1.5e+300,123.456,-2.5e-9,100,0]",
+            ),
             (b'{"a":1e3,"b":-0.5,"c":true,"d":null}', b'{"a":1000,"b":-0.5,"c":true,"d":null}'),
         ):
             self.assertEqual(compact(event), expected)
