@@ -9,7 +9,6 @@ from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lgtwist.episode import Episode
 from lgtwist.hub.calls import Answered, Call, Calls
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
@@ -118,7 +117,6 @@ class Account:
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
         self._told_identity = self._told_refusal = self._via = ""
-        self._refusals = Episode(clock, 600.0)
         # In the order in which they came, each with the form in which it wants events.
         self._subscribers: dict[IBotConnection, tuple[MessageFormat, Encode]] = {}
         self._awaited: list[Callable[[], None]] = []
@@ -281,8 +279,7 @@ class Account:
     def refuse(self, link: IAccountLink, other: int) -> None:
         """``link`` leads to another account: nothing of it is passed on."""
         reason = f"its implementation is logged in as {other}, not as {self.self_id}"
-        # It may be right at one time and wrong at the next: one line for all that.
-        if self._refusals.begins() or reason != self._told_refusal:
+        if reason != self._told_refusal:
             self._told_refusal = reason
             self._log.warn("account {account}: link refused: {reason}", account=self.self_id, reason=reason)
         self.reason = reason
@@ -398,6 +395,8 @@ class Account:
 
     def heard(self, event: Event) -> None:
         """An event came from the implementation. What tells of its state is noted; meta events end here."""
+        if self._told_refusal and event.self_id == self.self_id:
+            self._told_refusal = ""  # it is this account's again: the next lie is news
         if event.post_type == "message":
             if not self._presence.online:
                 self._presence.sign_of_life()
