@@ -395,8 +395,8 @@ class Account:
 
     def heard(self, event: Event) -> None:
         """An event came from the implementation. What tells of its state is noted; meta events end here."""
-        if self._told_refusal and event.self_id == self.self_id:
-            self._told_refusal = ""  # it is this account's again: the next lie is news
+        if self._told_refusal and self.is_up and event.self_id == self.self_id:
+            self._told_refusal = ""  # it is this account's again in every respect: the next lie is news
         if event.post_type == "message":
             if not self._presence.online:
                 self._presence.sign_of_life()
