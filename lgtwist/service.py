@@ -52,7 +52,9 @@ from lgtwist.web.metrics import Lag, Metrics, Sources
 from lgtwist.web.site import FrontDoor
 from lgtwist.webclient import WebClient
 from lgtwist.websocket.backoff import Backoff
-from lgtwist.websocket.factory import ClientFactory, ServerFactory, WireLimits
+from lgtwist.websocket.client import ClientFactory
+from lgtwist.websocket.factory import WireLimits
+from lgtwist.websocket.server import ServerFactory
 
 
 class CannotStart(Exception):

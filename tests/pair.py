@@ -14,9 +14,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
-from lgtwist.websocket.connection import Connection, Request
-from lgtwist.websocket.factory import ClientFactory, ServerFactory, WireLimits
+from lgtwist.websocket.client import ClientFactory, Request
+from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.phase import Phase
+from lgtwist.websocket.server import ServerFactory
 from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, handshake, masked_frame
 
 

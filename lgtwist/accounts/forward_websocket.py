@@ -12,8 +12,8 @@ from lgtwist.accounts.websocket_link import WebSocketLink
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Half
 from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, Target, target
-from lgtwist.websocket.factory import ClientFactory
 
 _HALVES = {"api": Half.ACTIONS, "event": Half.EVENTS}
 

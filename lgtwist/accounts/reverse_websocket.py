@@ -9,7 +9,7 @@ from twisted.web.server import Request
 from lgtwist.accounts.websocket_link import WebSocketLink
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Half
-from lgtwist.websocket.factory import ServerFactory
+from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
 from lgtwist.words import printable
 

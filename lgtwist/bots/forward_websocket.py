@@ -9,7 +9,7 @@ from twisted.web.server import Request
 from lgtwist.bots.session import BotSession, Role
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.websocket.factory import ServerFactory
+from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
 
 _ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}

@@ -12,8 +12,8 @@ from lgtwist.bots.session import BotSession, Role
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, Target, target
-from lgtwist.websocket.factory import ClientFactory
 
 #: What a refusal mostly means, by how its reason begins.
 _HINTS = {

@@ -10,30 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import field, frozen
-from autobahn.twisted.websocket import (
-    WebSocketAdapterProtocol,
-    WebSocketClientProtocol,
-    WebSocketServerProtocol,
-)
+from autobahn.twisted.websocket import WebSocketAdapterProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
-from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.websocket.assembly import Assembly
-from lgtwist.websocket.framing import client_frame, server_frame
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.outbox import Outbox
 from lgtwist.websocket.phase import Phase
 
 if TYPE_CHECKING:
-    from lgtwist.websocket.factory import ClientFactory, ConnectionFactory
-
-#: A head of an answer to our opening handshake that is longer is no answer (bytes).
-_LONGEST_HEAD = 65_536
+    from lgtwist.websocket.factory import ConnectionFactory
 
 
 class Handler(Protocol):
@@ -208,100 +198,3 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     def _closeConnection(self, abort: bool = False) -> None:
         # After a clean closing handshake a reset would take our close frame from the peer's buffer.
         super()._closeConnection(abort and not self.wasClean)
-
-
-class ServerConnection(Connection, WebSocketServerProtocol):
-    """A connection that a peer opened to us."""
-
-    peer: Any
-    _transport_details: Any
-
-    encode = staticmethod(server_frame)
-
-
-@frozen
-class Request:
-    """What an opening handshake of ours asks for (RFC 6455, 4.1).
-
-    :ivar host: as it stands in ``Host``: an IPv6 address in brackets.
-    :ivar resource: path and query.
-    :ivar headers: beside those of every handshake; they may hold a token.
-    """
-
-    host: str
-    port: int
-    resource: str = field(repr=False)
-    headers: dict[str, str] = field(factory=dict, repr=False)
-
-
-class Caller(Protocol):
-    """Who dialled a connection, and wants to know how its opening ends. Must not raise."""
-
-    def connected(self) -> None:
-        """The WebSocket is open."""
-
-    def failed(self, reason: str) -> None:
-        """It is over and never was open."""
-
-    def disconnected(self) -> None:
-        """It was open, and is over."""
-
-
-class ClientConnection(Connection, WebSocketClientProtocol):
-    """A connection that we opened to a peer.
-
-    :ivar request: what the opening handshake asks for.
-    :ivar caller: who dialled.
-    """
-
-    factory: ClientFactory
-    peer: Any
-    _transport_details: Any
-
-    def __init__(
-        self, handler: Handler, send_buffer: int, max_message: int, request: Request, caller: Caller
-    ) -> None:
-        super().__init__(handler, send_buffer, max_message)
-        self.request = request
-        self.caller = caller
-
-    encode = staticmethod(client_frame)
-
-    def connectionMade(self) -> None:
-        """TCP is there; the handshake begins."""
-        self.factory.guard(self, self.factory.dialled)
-
-    def autobahn_made(self) -> None:
-        """Send the opening handshake."""
-        super().connectionMade()
-
-    def onConnecting(self, _details: Any) -> ConnectingRequest:
-        """What the handshake asks for."""
-        wanted = self.request
-        return ConnectingRequest(
-            host=wanted.host,
-            port=wanted.port,
-            resource=wanted.resource,
-            headers=dict(wanted.headers),
-            useragent=self.factory.useragent,
-        )
-
-    def processHandshake(self) -> Any:
-        """The peer's answer comes. Autobahn raises for some odd ones, and waits for endless ones."""
-        head, mark, _rest = self.data.partition(b"\r\n\r\n")
-        if not mark:
-            return self.failHandshake("no answer to the handshake") if len(head) > _LONGEST_HEAD else False
-        try:
-            return super().processHandshake()
-        except Exception:
-            return self.failHandshake("not an answer to a WebSocket handshake")
-
-    def failHandshake(self, reason: str) -> Any:
-        """The peer refuses, or its answer is none."""
-        status = self.data[:200].split(b"\r\n", 1)[0].split(b" ", 2)
-        if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] != b"101":
-            reason = b" ".join((b"refused with HTTP", *status[1:])).decode("utf-8", "replace")
-        elif "Sec-WebSocket-Accept bogus" in reason:  # it names the key, another each time
-            reason = "its answer to the handshake has a wrong Sec-WebSocket-Accept"
-        self.factory.abort(self, reason)
-        return False

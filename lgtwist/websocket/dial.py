@@ -22,8 +22,8 @@ from zope.interface import implementer, provider
 
 from lgtwist.outgoing import client_endpoint, why_unreachable
 from lgtwist.websocket.backoff import Backoff
-from lgtwist.websocket.connection import ClientConnection, Handler, Request
-from lgtwist.websocket.factory import ClientFactory
+from lgtwist.websocket.client import ClientConnection, ClientFactory, Request
+from lgtwist.websocket.connection import Handler
 from lgtwist.words import printable
 
 #: Who closes with 1008 within so many seconds, and said nothing before, opened only to refuse us.

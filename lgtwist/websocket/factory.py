@@ -12,7 +12,6 @@ from enum import Enum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import define, frozen
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketServerFactory
 from autobahn.util import encode_truncate
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -21,14 +20,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.outgoing import tls_trouble
 from lgtwist.websocket import sockets
-from lgtwist.websocket.connection import (
-    Caller,
-    ClientConnection,
-    Connection,
-    Handler,
-    Request,
-    ServerConnection,
-)
+from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
 
@@ -86,7 +78,7 @@ def _forget(_connection: object) -> None:
 
 #: What both of Autobahn's factories are told. Every timer is ours: Autobahn's know neither slow readers
 #: nor a clock that is handed in.
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "utf8validateIncoming": False,
     "failByDrop": True,  # ends reading at a breach; the dropping itself is _fail_connection, ours
     "echoCloseCodeReason": True,
@@ -471,71 +463,3 @@ class ConnectionFactory:
             self.abort(connection, connection.liveness.obituary(verdict))
         elif verdict is Verdict.PING and not connection.congested:
             connection.sendPing(connection.liveness.ping_payload())
-
-
-class ServerFactory(ConnectionFactory, WebSocketServerFactory):
-    """Makes the connections that peers open to us."""
-
-    protocol: Any
-
-    def __init__(self, limits: WireLimits, clock: IReactorTime) -> None:
-        WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
-        self.setProtocolOptions(webStatus=False, **_OPTIONS)
-        self._begin(limits, clock)
-
-    def make(self, handler: Handler) -> ServerConnection:
-        """A new connection in front of ``handler``, not yet on a transport."""
-        connection = ServerConnection(handler, self.limits.send_buffer, self.limits.max_message)
-        connection.factory = self
-        return connection
-
-
-class ClientFactory(ConnectionFactory, WebSocketClientFactory):
-    """Makes the connections that we open to peers.
-
-    :param user_agent: what the handshakes say of us.
-    """
-
-    protocol: Any
-
-    def __init__(self, limits: WireLimits, clock: IReactorTime, user_agent: str) -> None:
-        WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
-        # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
-        self.setProtocolOptions(serverConnectionDropTimeout=0, **_OPTIONS)
-        self._begin(limits, clock)
-
-    def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
-        """A new connection in front of ``handler``, not yet on a transport."""
-        limits = self.limits
-        connection = ClientConnection(handler, limits.send_buffer, limits.max_message, request, caller)
-        connection.factory = self
-        return connection
-
-    def dialled(self, connection: ClientConnection) -> None:
-        """TCP is there; the peer has ``handshake_timeout`` for the rest of the opening."""
-        connection.deadline = self._clock.callLater(
-            self.limits.handshake_timeout, self._handshake_timed_out, connection
-        )
-        connection.autobahn_made()
-
-    def _handshake_timed_out(self, connection: ClientConnection) -> None:
-        connection.deadline = None
-        self.abort(connection, f"no answer to the handshake within {self.limits.handshake_timeout:g} s")
-
-    def opened(self, connection: Connection) -> None:
-        """The opening handshake is done."""
-        assert isinstance(connection, ClientConnection)
-        connection.caller.connected()
-        super().opened(connection)
-
-    def closed(self, connection: Connection, code: int | None, reason: str | None) -> None:
-        """It is over, opened or not."""
-        assert isinstance(connection, ClientConnection)
-        if connection.phase is Phase.CLOSED:
-            return
-        never_open = connection not in self.connections
-        super().closed(connection, code, reason)
-        if never_open:
-            connection.caller.failed(connection.ended_because or reason or "lost")
-        else:
-            connection.caller.disconnected()

@@ -10,7 +10,7 @@ from attrs import frozen
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import Request
 
-from lgtwist.websocket.connection import ServerConnection
+from lgtwist.websocket.server import ServerConnection
 
 
 @frozen

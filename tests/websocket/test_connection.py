@@ -15,10 +15,12 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.websocket.connection import ClientConnection, Connection, ServerConnection
+from lgtwist.websocket.client import ClientConnection
+from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import Outcome, WireLimits
 from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase, may_follow
+from lgtwist.websocket.server import ServerConnection
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, handshake
 from tests.pair import DiallingPair, Pair, Peer, RecordingHandler
 from tests.rounds import quick

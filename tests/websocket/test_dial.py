@@ -13,8 +13,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, target
-from lgtwist.websocket.factory import ClientFactory, WireLimits
+from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import client_frame
 from lgtwist.websocket.phase import Phase
 from tests.pair import DiallingPair, RecordingHandler, Transport, answer

@@ -1,0 +1,157 @@
+"""Connections that we open to peers. See :mod:`lgtwist.websocket.dial` for what makes them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from attrs import field, frozen
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.websocket.types import ConnectingRequest
+from twisted.internet.interfaces import IReactorTime
+
+from lgtwist.websocket.connection import Connection, Handler
+from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
+from lgtwist.websocket.framing import client_frame
+from lgtwist.websocket.phase import Phase
+
+#: A head of an answer to our opening handshake that is longer is no answer (bytes).
+_LONGEST_HEAD = 65_536
+
+
+@frozen
+class Request:
+    """What an opening handshake of ours asks for (RFC 6455, 4.1).
+
+    :ivar host: as it stands in ``Host``: an IPv6 address in brackets.
+    :ivar resource: path and query.
+    :ivar headers: beside those of every handshake; they may hold a token.
+    """
+
+    host: str
+    port: int
+    resource: str = field(repr=False)
+    headers: dict[str, str] = field(factory=dict, repr=False)
+
+
+class Caller(Protocol):
+    """Who dialled a connection, and wants to know how its opening ends. Must not raise."""
+
+    def connected(self) -> None:
+        """The WebSocket is open."""
+
+    def failed(self, reason: str) -> None:
+        """It is over and never was open."""
+
+    def disconnected(self) -> None:
+        """It was open, and is over."""
+
+
+class ClientConnection(Connection, WebSocketClientProtocol):
+    """A connection that we opened to a peer.
+
+    :ivar request: what the opening handshake asks for.
+    :ivar caller: who dialled.
+    """
+
+    factory: ClientFactory
+    peer: Any
+    _transport_details: Any
+
+    def __init__(
+        self, handler: Handler, send_buffer: int, max_message: int, request: Request, caller: Caller
+    ) -> None:
+        super().__init__(handler, send_buffer, max_message)
+        self.request = request
+        self.caller = caller
+
+    encode = staticmethod(client_frame)
+
+    def connectionMade(self) -> None:
+        """TCP is there; the handshake begins."""
+        self.factory.guard(self, self.factory.dialled)
+
+    def autobahn_made(self) -> None:
+        """Send the opening handshake."""
+        super().connectionMade()
+
+    def onConnecting(self, _details: Any) -> ConnectingRequest:
+        """What the handshake asks for."""
+        wanted = self.request
+        return ConnectingRequest(
+            host=wanted.host,
+            port=wanted.port,
+            resource=wanted.resource,
+            headers=dict(wanted.headers),
+            useragent=self.factory.useragent,
+        )
+
+    def processHandshake(self) -> Any:
+        """The peer's answer comes. Autobahn raises for some odd ones, and waits for endless ones."""
+        head, mark, _rest = self.data.partition(b"\r\n\r\n")
+        if not mark:
+            return self.failHandshake("no answer to the handshake") if len(head) > _LONGEST_HEAD else False
+        try:
+            return super().processHandshake()
+        except Exception:
+            return self.failHandshake("not an answer to a WebSocket handshake")
+
+    def failHandshake(self, reason: str) -> Any:
+        """The peer refuses, or its answer is none."""
+        status = self.data[:200].split(b"\r\n", 1)[0].split(b" ", 2)
+        if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] != b"101":
+            reason = b" ".join((b"refused with HTTP", *status[1:])).decode("utf-8", "replace")
+        elif "Sec-WebSocket-Accept bogus" in reason:  # it names the key, another each time
+            reason = "its answer to the handshake has a wrong Sec-WebSocket-Accept"
+        self.factory.abort(self, reason)
+        return False
+
+
+class ClientFactory(ConnectionFactory, WebSocketClientFactory):
+    """Makes the connections that we open to peers.
+
+    :param user_agent: what the handshakes say of us.
+    """
+
+    protocol: Any
+
+    def __init__(self, limits: WireLimits, clock: IReactorTime, user_agent: str) -> None:
+        WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
+        # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
+        self.setProtocolOptions(serverConnectionDropTimeout=0, **OPTIONS)
+        self._begin(limits, clock)
+
+    def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
+        """A new connection in front of ``handler``, not yet on a transport."""
+        limits = self.limits
+        connection = ClientConnection(handler, limits.send_buffer, limits.max_message, request, caller)
+        connection.factory = self
+        return connection
+
+    def dialled(self, connection: ClientConnection) -> None:
+        """TCP is there; the peer has ``handshake_timeout`` for the rest of the opening."""
+        connection.deadline = self._clock.callLater(
+            self.limits.handshake_timeout, self._handshake_timed_out, connection
+        )
+        connection.autobahn_made()
+
+    def _handshake_timed_out(self, connection: ClientConnection) -> None:
+        connection.deadline = None
+        self.abort(connection, f"no answer to the handshake within {self.limits.handshake_timeout:g} s")
+
+    def opened(self, connection: Connection) -> None:
+        """The opening handshake is done."""
+        assert isinstance(connection, ClientConnection)
+        connection.caller.connected()
+        super().opened(connection)
+
+    def closed(self, connection: Connection, code: int | None, reason: str | None) -> None:
+        """It is over, opened or not."""
+        assert isinstance(connection, ClientConnection)
+        if connection.phase is Phase.CLOSED:
+            return
+        never_open = connection not in self.connections
+        super().closed(connection, code, reason)
+        if never_open:
+            connection.caller.failed(connection.ended_because or reason or "lost")
+        else:
+            connection.caller.disconnected()

@@ -1,0 +1,38 @@
+"""Connections that peers open to us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IReactorTime
+
+from lgtwist.websocket.connection import Connection, Handler
+from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
+from lgtwist.websocket.framing import server_frame
+
+
+class ServerConnection(Connection, WebSocketServerProtocol):
+    """A connection that a peer opened to us."""
+
+    peer: Any
+    _transport_details: Any
+
+    encode = staticmethod(server_frame)
+
+
+class ServerFactory(ConnectionFactory, WebSocketServerFactory):
+    """Makes the connections that peers open to us."""
+
+    protocol: Any
+
+    def __init__(self, limits: WireLimits, clock: IReactorTime) -> None:
+        WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
+        self.setProtocolOptions(webStatus=False, **OPTIONS)
+        self._begin(limits, clock)
+
+    def make(self, handler: Handler) -> ServerConnection:
+        """A new connection in front of ``handler``, not yet on a transport."""
+        connection = ServerConnection(handler, self.limits.send_buffer, self.limits.max_message)
+        connection.factory = self
+        return connection
