@@ -17,6 +17,7 @@ from lgtwist.config_values import (
     Problem,
     Section,
     Unreadable,
+    action_pattern,
     boolean_free_integer,
     choice,
     count,
@@ -24,6 +25,7 @@ from lgtwist.config_values import (
     endpoint,
     host,
     origin,
+    rate,
     size,
     text,
     token,
@@ -77,6 +79,24 @@ class AccountConfig:
 
 
 @frozen
+class ActionsConfig:
+    """``actions = {allow, deny, rate}``; None where nothing is said."""
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    rate: tuple[int, float] | None = None
+
+
+@frozen
+class EventsConfig:
+    """``events = {post_type, group_id, user_id}``; None where nothing is said."""
+
+    post_type: tuple[str, ...] | None = None
+    group_id: tuple[int, ...] | None = None
+    user_id: tuple[int, ...] | None = None
+
+
+@frozen
 class BotConfig:
     """One of ``[[bots]]``."""
 
@@ -92,6 +112,8 @@ class BotConfig:
     timeout: float = 5.0
     trust_root: Any = field(default=None, repr=False)
     reconnect: Reconnect = Reconnect()
+    actions: ActionsConfig = ActionsConfig()
+    events: EventsConfig = EventsConfig()
 
     @property
     def shown_urls(self) -> str:
@@ -156,7 +178,7 @@ class Config:
 
 #: Keys that the contract names and a later version brings.
 _LATER_ACCOUNT_TYPES = ("milky",)
-_LATER_BOT_KEYS = ("events", "actions", "replay")
+_LATER_BOT_KEYS = ("replay",)
 
 ReadFile = Callable[[str], str]
 
@@ -269,6 +291,32 @@ _ACCOUNT_KINDS: dict[str, Callable[[Section], dict[str, Any]]] = {
 }
 
 
+def _given_list(section: Section, key: str, reader: Callable[[Any], Any]) -> Any:
+    """A list where there is one, else None: an empty list and none are two things."""
+    return section.take_list(key, reader, ()) if section.has(key) else None
+
+
+def _actions(bot: Section) -> ActionsConfig:
+    section = bot.section("actions")
+    allow = _given_list(section, "allow", action_pattern)
+    deny = section.take_list("deny", action_pattern, ())
+    bound = section.take("rate", rate) if section.has("rate") else None
+    section.finish()
+    return ActionsConfig(allow, deny, bound)
+
+
+def _events(bot: Section) -> EventsConfig:
+    section = bot.section("events")
+    number = boolean_free_integer(1, 2**63 - 1)
+    read = EventsConfig(
+        _given_list(section, "post_type", text),
+        _given_list(section, "group_id", number),
+        _given_list(section, "user_id", number),
+    )
+    section.finish()
+    return read
+
+
 def _reverse_websocket(section: Section) -> dict[str, Any]:
     websocket = url("ws", "wss")
     if section.has("api_url") or section.has("event_url"):
@@ -338,9 +386,9 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
                     problems.append(Problem(where, f"there is no account {self_id} in [[accounts]]"))
         for key in _LATER_BOT_KEYS:
             section.later(key)
-        own = {}
+        own: dict[str, Any] = {"actions": _actions(section), "events": _events(section)}
         if connection is not None:
-            own = {"connection": connection, **_CONNECTIONS[connection](section)}
+            own |= {"connection": connection, **_CONNECTIONS[connection](section)}
             section.finish()
         if name is not None:
             if name in names:

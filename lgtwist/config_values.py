@@ -265,6 +265,28 @@ def duration(lowest: float, highest: float, zero: bool = False) -> Callable[[Any
     return read
 
 
+_RATE = re.compile(r"([1-9][0-9]{0,5})/(s|min|h)")
+_RATE_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def rate(value: Any) -> tuple[int, float]:
+    """How many in which time, as ``"20/min"``, ``"2/s"`` or ``"100/h"``: a number, and seconds."""
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise Unreadable('expected a rate such as "20/min", "2/s" or "100/h"')
+    return int(found[1]), _RATE_SECONDS[found[2]]
+
+
+_PATTERN = re.compile(r"[A-Za-z0-9_.*]{1,200}")
+
+
+def action_pattern(value: Any) -> str:
+    """An action's name, in which ``*`` stands for any characters."""
+    if not isinstance(value, str) or not _PATTERN.fullmatch(value):
+        raise Unreadable('expected an action such as "send_msg", or a pattern such as "get_*"')
+    return value
+
+
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 

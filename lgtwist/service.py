@@ -11,7 +11,7 @@ import os
 import random
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -36,6 +36,7 @@ from lgtwist.config import AccountConfig, BotConfig, Config
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
+from lgtwist.hub.rights import ActionRights, EventRights, Rate
 from lgtwist.listening import CannotListen, Ports, is_public, url
 from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.sandbox.control import Control
@@ -93,10 +94,7 @@ class LgtwistService(MultiService):
         ]
         self.hub = Hub(
             accounts,
-            [
-                Bot(b.name, b.access_token, b.accounts, limits.calls, b.message_format, limits.send_buffer)
-                for b in config.bots
-            ],
+            [self._bot(bot) for bot in config.bots],
             reactor,
         )
         wire = WireLimits(
@@ -179,6 +177,20 @@ class LgtwistService(MultiService):
         ]
         for timer in self._timers:
             timer.clock = reactor
+
+    def _bot(self, wanted: BotConfig) -> Bot:
+        limits, actions, events = self.config.limits, wanted.actions, wanted.events
+        return Bot(
+            wanted.name,
+            wanted.access_token,
+            wanted.accounts,
+            limits.calls,
+            wanted.message_format,
+            limits.send_buffer,
+            ActionRights(actions.allow, actions.deny),
+            EventRights(*map(_frozen, (events.post_type, events.group_id, events.user_id))),
+            None if actions.rate is None else Rate(*actions.rate),
+        )
 
     def _unready(self) -> list[str]:
         return [
@@ -367,6 +379,10 @@ class LgtwistService(MultiService):
     def _stopped(self, result: Any) -> Any:
         done = super().stopService()
         return result if done is None else done.addBoth(lambda _done: result)
+
+
+def _frozen(values: Iterable[Any] | None) -> frozenset[Any] | None:
+    return None if values is None else frozenset(values)
 
 
 def _served(bot: BotConfig, urls: list[str]) -> str:

@@ -161,7 +161,7 @@ class ConfigTests(SynchronousTestCase):
             deny = ["x"]
             """
         )
-        self.assertEqual(len(found), 6)
+        self.assertEqual(len(found), 4)
         for path, sentence in found.items():
             self.assertIn("not available yet", sentence, path)
 
@@ -340,3 +340,34 @@ class ConfigTests(SynchronousTestCase):
             """
         )
         self.assertEqual(set(found), {"accounts[0].access_token", "accounts[1].secret"})
+
+    def test_rights(self) -> None:
+        """What a bot may do and see; an empty list allows nothing."""
+        config = parse(
+            """
+            [[bots]]
+            name = "agent"
+            actions = { allow = ["send_*", "get_*"], deny = ["get_cookies"], rate = "20/min" }
+            events = { post_type = ["message"], group_id = [30001], user_id = [] }
+            """
+        )
+        assert isinstance(config, Config)
+        [bot] = config.bots
+        self.assertEqual(bot.actions.rate, (20, 60.0))
+        self.assertEqual((bot.events.group_id, bot.events.user_id), ((30001,), ()))
+        found = self.problems(
+            """
+            [[bots]]
+            name = "agent"
+            actions = { allow = ["send msg", 5], denied = [], rate = "20 a minute" }
+            events = { post_type = "message", group_id = ["x"], user_id = [0] }
+            """
+        )
+        self.assertEqual(
+            set(found),
+            {
+                "bots[0].actions.allow[0]", "bots[0].actions.allow[1]", "bots[0].actions.denied",
+                "bots[0].actions.rate", "bots[0].events.post_type", "bots[0].events.group_id[0]",
+                "bots[0].events.user_id[0]",
+            },
+        )  # fmt: skip

@@ -45,6 +45,7 @@ PURE = [
     "lgtwist.hub.calls",
     "lgtwist.hub.interfaces",
     "lgtwist.hub.presence",
+    "lgtwist.hub.rights",
     "lgtwist.hub.quick",
     "lgtwist.hub.bot",
     "lgtwist.hub.account",

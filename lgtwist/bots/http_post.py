@@ -107,7 +107,7 @@ class _Posting:
     def start(self) -> None:
         """The account was up once: post from now on."""
         self._running = True
-        self._account.subscribe(self, self._bot.message_format, compact)
+        self._account.subscribe(self, self._bot.message_format, compact, self._bot.passes)
         self._schedule_beat()
 
     def stop(self) -> None:

@@ -89,7 +89,7 @@ class BotSession:
         if self._role is Role.API:
             return
         self._factory.send(connection, self._account.lifecycle())
-        self._account.subscribe(self, self._bot.message_format, connection.encode)
+        self._account.subscribe(self, self._bot.message_format, connection.encode, self._bot.passes)
         if self._heartbeat_interval:
             self._beat_at = self._account.clock.seconds()
             self._schedule_beat()

@@ -21,6 +21,8 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.websocket.framing import server_frame
 from lgtwist.words import printable
 
+#: Whether a bot gets an event.
+Passes = Callable[[Event], bool]
 #: Makes of an event what a bot's connection takes.
 Encode = Callable[[bytes], bytes]
 
@@ -117,8 +119,8 @@ class Account:
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
         self._told_identity = self._told_refusal = self._via = ""
-        # In the order in which they came, each with the form in which it wants events.
-        self._subscribers: dict[IBotConnection, tuple[MessageFormat, Encode]] = {}
+        # In the order in which they came, each with the form in which it wants events, and which.
+        self._subscribers: dict[IBotConnection, tuple[tuple[MessageFormat, Encode], Passes | None]] = {}
         self._awaited: list[Callable[[], None]] = []
 
     # -- its state
@@ -431,8 +433,10 @@ class Account:
         """Hand an event that was read to every bot that is subscribed."""
         self.counters.events += 1
         frames: dict[tuple[MessageFormat, Encode], bytes] = {}  # encoded once for all who want the same
-        for connection, wanted in tuple(self._subscribers.items()):
+        for connection, (wanted, passes) in tuple(self._subscribers.items()):
             try:
+                if passes is not None and not passes(event):
+                    continue
                 frame = frames.get(wanted)
                 if frame is None:
                     message_format, encode = wanted
@@ -446,14 +450,16 @@ class Account:
         connection: IBotConnection,
         wanted: MessageFormat = MessageFormat.AS_IS,
         encode: Encode = server_frame,
+        passes: Passes | None = None,
     ) -> None:
         """Deliver events to ``connection`` from now on.
 
         :param wanted: the form of their messages.
         :param encode: makes of an event what ``connection`` takes. The same function for all who want the
             same: it is called once for them.
+        :param passes: which events; None for all.
         """
-        self._subscribers[connection] = (wanted, encode)
+        self._subscribers[connection] = ((wanted, encode), passes)
 
     def unsubscribe(self, connection: IBotConnection) -> None:
         """Deliver no more to ``connection``; harmless if it was not subscribed."""

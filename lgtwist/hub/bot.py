@@ -8,17 +8,19 @@ from typing import Any
 
 import msgspec
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lgtwist.episode import Episode
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Answered, Call
 from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operation
+from lgtwist.hub.rights import ActionRights, EventRights, Rate
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, with_echo
-from lgtwist.onebot.errors import NotConnected, OneBotError, TooManyCalls, UnknownAction
+from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import UNREADABLE
 from lgtwist.words import printable
@@ -27,6 +29,8 @@ from lgtwist.words import printable
 Reply = Callable[[bytes, bool], None]
 
 
+#: Actions whose refusals are told apart in the log; all others are one.
+_EPISODES = 100
 #: What a call takes beside its parameters: its name and our envelope (bytes, roughly).
 _CALL_OVERHEAD = 300
 
@@ -37,6 +41,7 @@ class BotCounters:
 
     actions: int = 0
     refused: int = 0  # 1429
+    forbidden: int = 0  # 1403
     bad_requests: int = 0  # 1400 of ours
     deliveries: int = 0  # events handed to its connections
     dropped_events: int = 0
@@ -124,6 +129,10 @@ class Bot:
     :param send_buffer: how many bytes of its calls may wait per account that the link has not taken; one
         call alone may be larger.
     :param message_format: in which form it gets messages, in events and responses.
+    :param actions: which actions it may use; None for all.
+    :param events: which events it gets; None for all.
+    :param rate: how often it may do one; None for no bound.
+    :ivar passes: whether it gets an event; None if it gets all.
     """
 
     _log = Logger()
@@ -136,7 +145,14 @@ class Bot:
         calls: int = 1000,
         message_format: MessageFormat = MessageFormat.AS_IS,
         send_buffer: int = 4 << 20,
+        actions: ActionRights | None = None,
+        events: EventRights | None = None,
+        rate: Rate | None = None,
     ) -> None:
+        self._action_rights = actions or ActionRights()
+        self._rate = rate
+        self._told: dict[str, Episode] = {}
+        self.passes = events.passes if events else None
         self.name = name
         self.message_format = message_format
         self.access_token = access_token
@@ -169,6 +185,8 @@ class Bot:
             if allowance.calls >= self._calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{allowance.calls} calls of this bot are in flight for this account")
+            if action != HANDLE_QUICK_OPERATION:  # whose steps are checked one by one
+                self._permit(account, action)
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_quick(account, action, suffix, request, reply, owner)
                 return
@@ -183,6 +201,24 @@ class Bot:
                 ask.answered(responses.failure(error), True)
         except OneBotError as error:
             reply(with_echo(responses.failure(error), request.echo), True)
+
+    def _permit(self, account: Account, action: str) -> None:
+        """Look whether the bot may do this, and do it now.
+
+        :raises Forbidden: if it may not use the action.
+        :raises TooManyCalls: if it is over its rate.
+        """
+        if not self._action_rights.allows(action):
+            self.counters.forbidden += 1
+            known = action if action in self._told or len(self._told) < _EPISODES else ""
+            if self._told.setdefault(known, Episode(account.clock)).begins():
+                self._log.warn(
+                    "{bot}: may not use {action}; refused with 1403", bot=self.name, action=printable(action)
+                )
+            raise Forbidden(f'bot "{self.name}" may not use {printable(action)}')
+        if self._rate is not None and not self._rate.take(account.clock.seconds()):
+            self.counters.refused += 1
+            raise TooManyCalls(f'bot "{self.name}" is over its rate')
 
     def allowance(self, account: Account) -> Allowance:
         """What this bot has under way to an account."""
@@ -238,6 +274,14 @@ class Bot:
             asked.callback(responses.failure(error))
         return asked
 
+    def _step(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
+        """One step of a quick operation, checked as the action that it stands for."""
+        try:
+            self._permit(account, action)
+        except OneBotError as error:
+            return succeed(responses.failure(error))
+        return self._ask(account, action, params)
+
     def _perform_quick(
         self,
         account: Account,
@@ -259,7 +303,7 @@ class Bot:
             operation = quick_operation(request.params)
 
             def run() -> Deferred[bytes]:
-                return Deferred.fromCoroutine(operation.run(lambda a, p: self._ask(account, a, p)))
+                return Deferred.fromCoroutine(operation.run(lambda a, p: self._step(account, a, p)))
         else:
 
             def run() -> Deferred[bytes]:
@@ -308,7 +352,7 @@ class Bot:
             return
 
         def run() -> Deferred[bytes]:
-            return Deferred.fromCoroutine(operation.run(lambda a, p: self._ask(account, a, p)))
+            return Deferred.fromCoroutine(operation.run(lambda a, p: self._step(account, a, p)))
 
         self._run_unwitnessed(account, HANDLE_QUICK_OPERATION, run)
 

@@ -130,6 +130,31 @@ def number_of(value: bytes) -> int | None:
     return int(digits) if digits.isdigit() and len(digits) < 20 else None
 
 
+class Place(NamedTuple):
+    """Where an event happened, and by whom; None where it does not say."""
+
+    group_id: int | None
+    user_id: int | None
+
+
+class _PlaceHead(msgspec.Struct):
+    group_id: Raw | UnsetType = UNSET
+    user_id: Raw | UnsetType = UNSET
+
+
+_decode_place = msgspec.json.Decoder(_PlaceHead).decode
+
+
+def read_place(raw: bytes) -> Place:
+    """Where an event happened. An event that only the forgiving reader takes says nothing."""
+    try:
+        head = _decode_place(raw)
+    except rawjson.UNREADABLE:
+        return Place(None, None)
+    group_id = None if head.group_id is UNSET else number_of(bytes(head.group_id))
+    return Place(group_id, None if head.user_id is UNSET else number_of(bytes(head.user_id)))
+
+
 class Heartbeat(NamedTuple):
     """What a heartbeat or the data of ``get_status`` says.
 

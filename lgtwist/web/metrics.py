@@ -78,6 +78,7 @@ _BOT_COUNTERS: list[Reading] = [
 ]
 _BOT_REFUSALS: list[tuple[str, Callable[[Bot], int]]] = [
     ("1400", lambda b: b.counters.bad_requests),
+    ("1403", lambda b: b.counters.forbidden),
     ("1429", lambda b: b.counters.refused),
 ]
 _WIRE_COUNTERS: list[Reading] = [

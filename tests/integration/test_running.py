@@ -433,7 +433,7 @@ class Mistakes(RunTestCase):
             [[bots]]
             name = "b"
             delivery = "at-least-once"
-            actions = { deny = ["set_restart"] }
+            replay = { max_age = "10m" }
             [journal]
             retention = "7d"
             """
@@ -442,7 +442,7 @@ class Mistakes(RunTestCase):
         keys = [
             "accounts[0].type",
             "bots[0].delivery",
-            "bots[0].actions",
+            "bots[0].replay",
             "journal",
         ]
         self.assertCountEqual([line.split(": ")[1] for line in lines], keys)
