@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import Factory, field, fields, frozen
+from attrs import Factory, evolve, field, fields, frozen
 
 from lgtwist.config_values import (
     Problem,
@@ -174,6 +174,8 @@ class Config:
     accounts: tuple[AccountConfig, ...] = (AccountConfig(10001),)
     bots: tuple[BotConfig, ...] = (BotConfig("default"),)
     limits: Limits = Factory(Limits)
+    #: The files that it was read from: tokens among them, so no bot may name them.
+    private_files: tuple[str, ...] = ()
 
 
 #: Keys that the contract names and a later version brings.
@@ -199,7 +201,13 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
     except (msgspec.DecodeError, RecursionError) as error:
         return [Problem("", f"not TOML: {error}")]
     problems: list[Problem] = []
-    root = Section("", values, problems, read_file)
+    read: list[str] = []
+
+    def read_and_note(path: str) -> str:
+        read.append(path)
+        return read_file(path)
+
+    root = Section("", values, problems, read_and_note)
     config = Config(
         data_dir=root.take("data_dir", text, "lgtwist-data"),
         server=_server(root.section("server")),
@@ -209,6 +217,7 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
     )
     root.later("journal")
     root.finish()
+    config = evolve(config, private_files=tuple(read))
     if not problems:
         _check_public(config, problems)
     return problems or config

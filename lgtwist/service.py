@@ -168,7 +168,7 @@ class LgtwistService(MultiService):
             Implementations(admission, self._link, dialling, posting, reactor),
             Machines(admission, self._unready, metrics.text),
         )
-        self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor)
+        self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor, door.welcomes)
         self.ports = Ports(reactor, config.server.endpoints)
         self._timers = [
             TimerService(wire.sweep_interval, survive("liveness", self.factory.sweep)),
@@ -209,6 +209,7 @@ class LgtwistService(MultiService):
             Fetcher(reactor, settings.media_hosts, limit).fetch,
             lambda: f"{self._http_url()}/sandbox/{account.self_id}",
             deferToThread,
+            [Path(private) for private in self.config.private_files],
         )
         world_file = None if settings.world is None else Path(settings.world)
         store = self._data_dir / f"{path}.sqlite"

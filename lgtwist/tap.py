@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Application, IService, Service
 from twisted.python import usage
 
@@ -74,7 +75,7 @@ def load(named: str | None = None) -> Config:
         raise SystemExit(f"{path}: not UTF-8") from None
     read = parse(source)
     if isinstance(read, Config):
-        return read
+        return evolve(read, private_files=(*read.private_files, path))
     raise SystemExit("\n".join(_line(path, problem) for problem in read))
 
 

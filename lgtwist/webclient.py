@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -27,6 +28,8 @@ from lgtwist.words import printable
 #: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
 #: that meets a closing connection may or may not have been carried out.
 _KEPT = 3
+#: A longer head of an answer than that ends its connection (bytes, as they come).
+_LONGEST_HEAD = 262_144
 #: How many idle connections are kept.
 _KEPT_CONNECTIONS = 16
 
@@ -74,8 +77,38 @@ class Body(Protocol):
             self.transport.loseConnection()
 
 
-# Twisted logs a line for each connection of ours otherwise.
-_HTTP11ClientFactory.noisy = False
+class _BoundedHead(HTTP11ClientProtocol):
+    """An HTTP connection of ours that ends when the head of an answer does not."""
+
+    _heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came."""
+        parser = self._parser
+        if parser is not None and parser.state in (STATUS, HEADER):
+            self._heard += len(data)
+            if self._heard > _LONGEST_HEAD:
+                transport: Any = self.transport
+                transport.abortConnection()
+                return
+        super().dataReceived(data)
+        if self._parser is None or self._parser.state not in (STATUS, HEADER):
+            self._heard = 0
+
+
+class _Factory(_HTTP11ClientFactory):
+    noisy = False  # else a line for each connection of ours
+
+    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
+        return _BoundedHead(self._quiescentCallback)
+
+
+def connection_pool(reactor: Any, persistent: bool) -> HTTPConnectionPool:
+    """A pool whose connections bound the heads of answers; Twisted's takes any number of lines."""
+    pool = HTTPConnectionPool(reactor, persistent)
+    pool._factory = _Factory
+    pool.retryAutomatically = False
+    return pool
 
 
 @frozen
@@ -171,10 +204,9 @@ class WebClient:
 
     def __init__(self, reactor: Any, trust_root: Any = None) -> None:
         self._reactor = reactor
-        self._pool = HTTPConnectionPool(reactor)
+        self._pool = connection_pool(reactor, True)
         self._pool.maxPersistentPerHost = _KEPT_CONNECTIONS
         self._pool.cachedConnectionTimeout = _KEPT
-        self._pool.retryAutomatically = False
         self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust_root), self._pool)
 
     async def post(

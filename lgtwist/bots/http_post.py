@@ -67,7 +67,7 @@ def compact(event: bytes) -> bytes:
     except (*UNREADABLE, OverflowError):
         pass
     try:  # a lone surrogate, perhaps; JavaScript escapes it
-        text = json.dumps(json.loads(event), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(json.loads(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
     except UNREADABLE:
         return event

@@ -335,6 +335,7 @@ class Bot:
         :param answer: the body; what is no JSON object asks for nothing.
         """
         try:
+            answer.decode()  # msgspec passes what it skips unseen
             msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
         except UNREADABLE:
             return

@@ -22,11 +22,33 @@ _UNCHECKED = "handle_quick_operation"
 _REMEMBERED = 1000
 
 
-def _compiled(patterns: Iterable[str]) -> re.Pattern[str]:
-    """One expression for patterns in which ``*`` stands for any characters."""
-    plain = (pattern.lower().lstrip(".") for pattern in patterns)
-    alternatives = (".*".join(map(re.escape, pattern.split("*"))) for pattern in plain)
-    return re.compile("|".join(f"(?:{alternative})" for alternative in alternatives) or "(?!)")
+class _Patterns:
+    """Patterns in which ``*`` stands for any characters; in lower case, without leading dots.
+
+    Not a regular expression: one with many stars would try for ever.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = [pattern.lower().lstrip(".").split("*") for pattern in patterns]
+
+    def match(self, name: str) -> bool:
+        """Whether one of them fits the whole name."""
+        return any(_fits(parts, name) for parts in self._patterns)
+
+
+def _fits(parts: list[str], name: str) -> bool:
+    first, last = parts[0], parts[-1]
+    if len(parts) == 1:
+        return name == first
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in parts[1:-1]:  # where each comes first leaves the most for those behind it
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _forms(action: str) -> set[str]:
@@ -48,8 +70,8 @@ class ActionRights:
 
     def __init__(self, allow: Collection[str] | None = None, deny: Collection[str] = ()) -> None:
         self._unrestricted = allow is None and not deny
-        self._allow = _compiled(["*"] if allow is None else allow)
-        self._deny = _compiled(deny)
+        self._allow = _Patterns(["*"] if allow is None else allow)
+        self._deny = _Patterns(deny)
         self._known: dict[str, bool] = {}
 
     def allows(self, action: str) -> bool:
@@ -67,7 +89,7 @@ class ActionRights:
         forms = _forms(action)
         if not _PLAIN.fullmatch(action) or _UNCHECKED in forms:
             return False
-        return all(self._allow.fullmatch(form) and not self._deny.fullmatch(form) for form in forms)
+        return all(self._allow.match(form) and not self._deny.match(form) for form in forms)
 
 
 @frozen

@@ -29,7 +29,9 @@ class MessageFormat(Enum):
     STRING = "string"
 
 
-_CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^,\[\]]*)*)\]")
+_CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^\[\]]*)?)\]")
+#: A code with more pairs than that is text.
+_MOST_PAIRS = 1000
 
 #: Values that are messages or objects themselves, and so must not stay strings on the way back.
 _MESSAGES = {("node", "content")}
@@ -55,30 +57,33 @@ def text_segment(text: str) -> Segment:
     return {"type": "text", "data": {"text": text}}
 
 
-def to_cq(message: Iterable[Segment]) -> str:
-    """A message as a string with CQ codes."""
-    return "".join(map(_code, message))
+def to_cq(message: Iterable[Segment], depth: int = 0) -> str:
+    """A message as a string with CQ codes.
+
+    Messages inside messages are codes too, but not below ``_DEEPEST``: each level escapes all again.
+    """
+    return "".join(_code(segment, depth) for segment in message)
 
 
-def _code(segment: Segment) -> str:
+def _code(segment: Segment, depth: int) -> str:
     kind, data = segment["type"], segment.get("data") or {}
     if kind == "text":
-        return escape(_value(kind, "text", data.get("text", "")))
+        return escape(_value(kind, "text", data.get("text", ""), depth))
     pairs = [
-        f",{escape(key, True)}={escape(_value(kind, key, value), True)}"
+        f",{escape(key, True)}={escape(_value(kind, key, value, depth), True)}"
         for key, value in data.items()
         if value is not None
     ]
     return f"[CQ:{escape(kind, True)}{''.join(pairs)}]"
 
 
-def _value(kind: str, key: str, value: Any) -> str:
+def _value(kind: str, key: str, value: Any, depth: int) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if (kind, key) in _MESSAGES and is_message(value):
-        return to_cq(value)
+    if (kind, key) in _MESSAGES and depth < _DEEPEST and is_message(value):
+        return to_cq(value, depth + 1)
     return str(value) if isinstance(value, (int, float)) else msgspec.json.encode(value).decode()
 
 
@@ -98,6 +103,8 @@ def from_cq(text: str, depth: int = 0) -> list[Segment]:
     message: list[Segment] = []
     place = 0
     for code in _CODE.finditer(text):
+        if code[2].count(",") > _MOST_PAIRS:
+            continue
         _add_text(message, text[place : code.start()])
         place = code.end()
         kind = unescape(code[1])

@@ -28,11 +28,13 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from lgtwist.sandbox.world import Failed
-from lgtwist.webclient import Body
+from lgtwist.webclient import Body, connection_pool
 
 REDIRECTS = 5
 TIME_LIMIT = 30.0
 
+#: Special, whatever the Python at hand says of them (RFC 6890, RFC 9637).
+_SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
 _RELAYS = ipaddress.ip_network("192.88.99.0/24")
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address of whatever kind inside
 
@@ -48,6 +50,8 @@ def is_public_address(host: str) -> bool:
             address = address.ipv4_mapped
         elif address.sixtofour is not None or address.teredo is not None or address in _TRANSLATED:
             return False
+    if any(address in network for network in _SPECIAL):
+        return False
     if getattr(address, "is_site_local", False) or (address.version == 4 and address in _RELAYS):
         return False
     return bool(address.is_global and not address.is_multicast and not address.is_reserved)
@@ -127,7 +131,7 @@ class Fetcher:
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
         endpoints = _GuardedEndpoints(reactor, frozenset(host.lower() for host in hosts))
         # Nothing is kept between two fetches: no connections, no cookies.
-        self._agent = Agent.usingEndpointFactory(reactor, endpoints)
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, connection_pool(reactor, False))
         self._reactor = reactor
         self._limit = limit
 

@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -80,7 +80,7 @@ InThread = Callable[..., Awaitable[Any]]
 
 def _is_ours(path: Path, data_dir: Path) -> bool:
     """Whether a file belongs to lgtwist: worlds and kept files of other accounts are not for a bot."""
-    first = path.relative_to(data_dir).parts[0]
+    first = path.relative_to(data_dir).parts[0].lower()
     return first == "lock" or first.startswith(("sandbox-", "journal"))
 
 
@@ -93,6 +93,7 @@ class Media:
     :param fetch: gets a web address, bounded and checked.
     :param base_url: where the control of this account is, as an HTTP URL without a slash behind it.
     :param in_thread: runs what may block.
+    :param private: files that no bot may name: the configuration, and the tokens that it names.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Media:
         fetch: Callable[[str], Awaitable[bytes]],
         base_url: Callable[[], str],
         in_thread: InThread,
+        private: Collection[Path] = (),
     ) -> None:
         self._folder = folder
         self._data_dir = data_dir
@@ -110,6 +112,7 @@ class Media:
         self._fetch = fetch
         self._base_url = base_url
         self._in_thread = in_thread
+        self._private = frozenset(path.resolve() for path in private)
         self._keeping = threading.Lock()
 
     def find(self, name: str) -> Kept | None:
@@ -165,7 +168,8 @@ class Media:
         inside = self._data_dir.resolve()
         try:
             found = Path(path).resolve(strict=True)
-            if not found.is_relative_to(inside) or not found.is_file() or _is_ours(found, inside):
+            ours = found in self._private or not found.is_relative_to(inside) or _is_ours(found, inside)
+            if ours or not found.is_file():
                 raise Failed(f"{what}: file:// may only name files below data_dir that are not lgtwist's own")
             if found.stat().st_size > self._limit:
                 raise Failed(f"{what}: larger than {self._limit} bytes")

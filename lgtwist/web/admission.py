@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from attrs import frozen
 from twisted.internet.interfaces import ISSLTransport
@@ -84,6 +85,23 @@ class Admission:
         cure = "there is no admin_token; set it in [server] and send it along"
         return self.who(request, owners, lambda _admin: cure) is not None
 
+    def may_be(self, request: Request, query: bytes, tokens: Sequence[str | None]) -> bool:
+        """Whether :meth:`who` would find an owner among those of these tokens; answers and counts nothing."""
+        headers = headers_of(request)
+        shown = presented_tokens(
+            headers.get("authorization"), [value for name, value in _pairs(query) if name == "access_token"]
+        )
+        owner = owner_of(shown, list(enumerate(tokens)))
+        if isinstance(owner, Refusal):
+            return False
+        return tokens[owner] is not None or self._why_stranger(request, headers) is None
+
+    def may_be_admin(self, request: Request, query: bytes) -> bool:
+        """Whether :meth:`admin` would let it in; answers and counts nothing."""
+        if self._access.admin_token is None and self._access.public:
+            return False
+        return self.may_be(request, query, [self._access.admin_token])
+
     def may_know(self, request: Request) -> bool:
         """Whether the request comes from this machine or with the admin's token; says nothing if not."""
         headers = headers_of(request)
@@ -92,6 +110,9 @@ class Admission:
             shown = presented_tokens(headers.get("authorization"), [])
             if owner_of(shown, [("admin", admin_token)]) == "admin":
                 return True
+            if shown:  # a guess, and counted as one
+                self._gate.refused(address_of(request), "the token is wrong")
+                return False
         return self._why_stranger(request, headers) is None
 
     def _why_stranger(self, request: Request, headers: dict[str, str]) -> str | None:
@@ -126,6 +147,13 @@ class Admission:
             say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
         else:
             say(request, status, sentence, headers)
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=1000)
+    except ValueError:
+        return []
 
 
 def headers_of(request: Request) -> dict[str, str]:

@@ -56,6 +56,9 @@ class PortChannel(HTTPChannel):
     site: PortSite
     transport: Any
     callLater: Any
+    length: Any
+    _path: Any
+    _transferDecoder: Any
     timeOut: Any
     #: Long enough for every head that is meant well; the issue of 64 KiB heads is theirs who send them.
     totalHeadersSize = 65_536
@@ -67,6 +70,7 @@ class PortChannel(HTTPChannel):
         self.max_body = max_body
         self._between = False
         self._refused = False
+        self._unwelcome = False
         self._body: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -77,7 +81,7 @@ class PortChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
-        if self._refused:
+        if self._refused or self._unwelcome:
             return
         if self._between:
             self._between = False
@@ -90,7 +94,14 @@ class PortChannel(HTTPChannel):
         super().allHeadersReceived()
         if self.requests and self.requests[-1].too_large:
             self.refuse_body()
-        elif self.length != 0:
+        elif self.length == 0:
+            return
+        elif self.requests and not self.site.welcomes(self._path, self.requests[-1]):
+            # It is answered as if it had no body: what nobody may send is not kept until it is refused.
+            self.length = 0
+            self._transferDecoder = None
+            self._unwelcome = True
+        else:
             self._body = self.callLater(self.gate.limits.body_timeout, self._body_timed_out)
 
     def allContentReceived(self) -> None:
@@ -103,21 +114,29 @@ class PortChannel(HTTPChannel):
         self._between = True
         super().requestDone(request)
 
-    def refuse_body(self) -> None:
-        """The body is too large: say so, end our side, and throw the rest of it away for a while.
+    def loseConnection(self) -> None:
+        """The last answer is written; what still comes of a body that nobody wants is thrown away."""
+        if self._unwelcome and self.transport is not None:
+            self._linger()
+        else:
+            super().loseConnection()
 
-        An outright close with bytes unread would be a reset, which takes the answer from the client.
-        """
-        if self._refused or self.transport is None:
-            return
-        self._refused = True
+    def _linger(self) -> None:
+        # An outright close with bytes unread would be a reset, which takes the answer from the client.
         self._end_body()
-        self.transport.write(
-            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        )
         self.transport.unregisterProducer()
         sockets.close_writing(self.transport)
         self._body = self.callLater(self.gate.limits.handshake_timeout, self._body_timed_out)
+
+    def refuse_body(self) -> None:
+        """The body is too large: say so, end our side, and throw the rest of it away for a while."""
+        if self._refused or self.transport is None:
+            return
+        self._refused = True
+        self.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self._linger()
 
     def timeoutConnection(self) -> None:
         """Nothing came for long."""
@@ -146,15 +165,25 @@ class PortChannel(HTTPChannel):
         self.give_up()
 
 
+#: Whether a request may send a body, by the target in its first line and its head.
+Welcomes = Callable[[bytes, Request], bool]
+
+
 class PortSite(Site):
-    """Makes the connections of a listening port. Writes no access log: URLs may hold tokens."""
+    """Makes the connections of a listening port. Writes no access log: URLs may hold tokens.
+
+    :param welcomes: whether a request may send a body.
+    """
 
     noisy = False
 
-    def __init__(self, resource: Any, gate: Gate, max_body: int, idle: float, clock: Any) -> None:
+    def __init__(
+        self, resource: Any, gate: Gate, max_body: int, idle: float, clock: Any, welcomes: Welcomes
+    ) -> None:
         super().__init__(resource, timeout=idle, reactor=clock, parsePOSTFormSubmission=False)
         self._gate = gate
         self._max_body = max_body
+        self.welcomes = welcomes
         self.channels: set[PortChannel] = set()
 
     def buildProtocol(self, addr: Any) -> Any:

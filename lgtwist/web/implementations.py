@@ -111,6 +111,14 @@ class Implementations:
             )
         say(request, 404, "bots connect here; an OneBot implementation connects to /onebot/v11/ws")
 
+    def expects(self, request: Request) -> bool:
+        """Whether a post may be from one of our implementations: what it says is only seen in its body."""
+        target = self._posting.get(_self_id(request) or 0)
+        if target is None:
+            return False
+        secret, _optional = target.key()
+        return secret is None or not self._admission.public or "x-signature" in headers_of(request)
+
     def post(self, request: Request) -> None:
         """An event is posted."""
         if request.method != b"POST":

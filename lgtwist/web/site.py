@@ -83,6 +83,19 @@ class FrontDoor(Resource):
         self._implementations = implementations
         self._machines = machines
 
+    def welcomes(self, target: bytes, request: Request) -> bool:
+        """Whether a request may send its body: not if it will be refused whatever stands in there.
+
+        :param target: as it stands in the request's first line.
+        """
+        path, _mark, query = target.partition(b"?")
+        where = route(path)
+        if isinstance(where, PostPath):
+            return self._implementations.expects(request)  # its signature is made over the body
+        if isinstance(where, SandboxPath):
+            return self._admission.may_be_admin(request, query)
+        return self._admission.may_be(request, query, [bot.access_token for bot in self._hub.bots])
+
     def render(self, request: Request) -> int:
         """Answer, or hand on; nothing that goes wrong here leaves the request without an answer."""
         request.responseHeaders.setRawHeaders("Server", ["lgtwist"])

@@ -10,7 +10,17 @@ import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+#: What proxies add, by how it begins.
+_FORWARDED = (
+    "forwarded",
+    "x-forwarded-",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "via",
+)
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -53,8 +63,8 @@ def why_stranger(headers: dict[str, str], allowed_origins: Collection[str], secu
     :param headers: the request's, names in lower case.
     :param secure: whether it came over TLS.
     """
-    for name in _FORWARDED:
-        if name in headers:
+    for name in headers:
+        if name.startswith(_FORWARDED):
             return f'header "{name}" shows a proxy'
     host = headers.get("host", "")
     if not is_loopback_name(split_host(host)[0]):

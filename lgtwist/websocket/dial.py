@@ -28,6 +28,8 @@ from lgtwist.words import printable
 
 #: Who closes with 1008 within so many seconds, and said nothing before, opened only to refuse us.
 REFUSED_WITHIN = 5.0
+#: So many reasons are told until a WebSocket is opened: the peer may have invented them.
+_REASONS = 8
 #: Longer than any service lives on after it was told to stop (seconds).
 _NEVER = 86_400.0
 
@@ -137,7 +139,7 @@ class Dialler(Service):
         self._stopping = False
         self._stopped: Deferred[Any] | None = None
         self._open = self._refused = False
-        self._told: str | None = None
+        self._told: set[str] = set()
         self._told_refusal: str | None = None
         request = to.request
         endpoint = client_endpoint(reactor, request.host, request.port, to.secure, to.trust_root)
@@ -195,7 +197,7 @@ class Dialler(Service):
         """The WebSocket is open."""
         self.opened += 1
         self._open = True
-        self._told = None
+        self._told.clear()
         self._refused = False
         self._backoff.reset()
 
@@ -217,9 +219,9 @@ class Dialler(Service):
             self.failed(reason)
 
     def failed(self, reason: str) -> None:
-        """No WebSocket this time. One line for each new reason, not for each attempt."""
-        if not self._stopping and reason != self._told:
-            self._told = reason
+        """No WebSocket this time. One line for each new reason, not for each attempt, and for few of them."""
+        if not self._stopping and reason not in self._told and len(self._told) < _REASONS:
+            self._told.add(reason)
             hint = next((hint for begin, hint in self._hints.items() if reason.startswith(begin)), "")
             self._log.warn(
                 "{name}: cannot connect to {url}: {reason}{hint}; trying again and again",

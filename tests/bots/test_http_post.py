@@ -161,7 +161,19 @@ class PostTests(PostTestCase):
     def test_answers(self) -> None:
         """A JSON object is a quick operation; all else asks for nothing and confirms as well."""
         event = {"post_type": "message", "message_type": "private", "user_id": 7, "message_id": 1}
-        for body in (b"", b"OK", b"null", b"[]", b'"x"', b"{", b"{}", b"\xff", b"5", b'{"reply":null}'):
+        for body in (
+            b"",
+            b"OK",
+            b"null",
+            b"[]",
+            b'"x"',
+            b"{",
+            b"{}",
+            b"\xff",
+            b"5",
+            b'{"reply":null}',
+            b'{"reply":"\xff"}',
+        ):
             self.publish(1, **event)
             self.client.answer(200, body)
         self.assertEqual(self.link.sent, [])
@@ -198,6 +210,10 @@ class CompactTests(SynchronousTestCase):
             (b'{"a":1e3,"b":-0.5,"c":true,"d":null}', b'{"a":1000,"b":-0.5,"c":true,"d":null}'),
         ):
             self.assertEqual(compact(event), expected)
+
+    def test_what_no_json_can_say(self) -> None:
+        """A number that JavaScript cannot hold passes as it came."""
+        self.assertEqual(compact(b'{"a": 1e999}'), b'{"a": 1e999}')
 
     @given(
         st.recursive(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import time
 from typing import Any
 
 from hypothesis import given
@@ -65,6 +67,22 @@ class ActionRightsTests(SynchronousTestCase):
         for change in changes:
             name = name.upper() if change == "UP" else "." + name if change == "." else name + change
         self.assertFalse(AGENT.allows(name), name)
+
+    @given(
+        st.lists(st.sampled_from(["*", "a", "b", "ab"]), max_size=8).map("".join), st.text("ab", max_size=9)
+    )
+    @quick
+    def test_stars(self, pattern: str, name: str) -> None:
+        """A star stands for any characters, as in a shell."""
+        if name:
+            rights = ActionRights([pattern] if pattern else [])
+            self.assertIs(rights.allows(name), fnmatch.fnmatchcase(name, pattern), (pattern, name))
+
+    def test_many_stars_take_no_longer(self) -> None:
+        """A pattern with many stars against a long name is no work."""
+        began = time.process_time()
+        self.assertFalse(ActionRights(["*a" * 90 + "*b"]).allows("a" * 199))
+        self.assertLess(time.process_time() - began, 0.1)
 
     @given(st.text(max_size=20))
     @quick

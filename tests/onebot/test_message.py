@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from typing import Any
 
 from hypothesis import given
@@ -241,3 +242,25 @@ class ConvertTests(SynchronousTestCase):
             self.assertEqual(json.loads(convert_response(array, MessageFormat.STRING)), json.loads(string))
             self.assertEqual(json.loads(convert_response(string, MessageFormat.ARRAY)), json.loads(array))
             self.assertIs(convert_response(array, MessageFormat.AS_IS), array)
+
+
+class BoundTests(SynchronousTestCase):
+    def test_messages_in_messages(self) -> None:
+        """However deep they are nested, a string of them grows with their size only."""
+        message: list[Any] = [{"type": "text", "data": {"text": "&[," * 10_000}}]
+        for _ in range(90):
+            message = [{"type": "node", "data": {"content": message}}]
+        began = time.process_time()
+        text = to_cq(message)
+        self.assertLess((len(text), time.process_time() - began), (3_000_000, 1.0))
+        from_cq(text)
+
+    def test_a_code_with_a_million_commas(self) -> None:
+        """It is text, and takes no memory to speak of."""
+        text = "[CQ:a" + "," * 1_000_000 + "]"
+        tracemalloc.start()
+        try:
+            self.assertEqual(from_cq(text), [{"type": "text", "data": {"text": text}}])
+            self.assertLess(tracemalloc.get_traced_memory()[1], 20_000_000)
+        finally:
+            tracemalloc.stop()

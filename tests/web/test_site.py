@@ -392,6 +392,8 @@ class ImplementationTests(SiteTestCase):
         [[bots]]
         name = "x"
         access_token = "bot"
+        [server]
+        admin_token = "admin"
     """
 
     def post(self, body: bytes = b'{"post_type":"notice"}', **headers: str) -> Port:
@@ -445,6 +447,33 @@ class ImplementationTests(SiteTestCase):
         loud = [event for event in seen if event.get("log_level", LogLevel.debug) >= LogLevel.info]
         self.assertLess(len(loud), 25)
 
+    def test_bodies_that_nobody_may_send(self) -> None:
+        """A body is not waited for, and not kept, where the answer is a refusal whatever stands in it."""
+        for path, headers, status in (
+            ("/send_msg", {}, 401),
+            ("/send_msg", {"Authorization": "Bearer wrong"}, 403),
+            ("/send_msg?access_token=wrong", {}, 403),
+            ("/sandbox/10001/say", {}, 401),
+            ("/onebot/v11/post", {"X-Self-ID": "9"}, 403),
+        ):
+            named = {"Host": "localhost", "Content-Length": "20000000", **headers}
+            head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in named.items())
+            port = Port(self).send(head.encode() + b"\r\n")
+            self.assertEqual(port.status(), status, path)
+            self.assertTrue(port.transport.write_closed)
+            port.send(b"GET /get_status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(port.read().count(b"HTTP/1.1 "), 1, "what is thrown away is no request")
+            port.lose()
+        right = {"Authorization": "Bearer bot", "Content_Type": "application/json"}
+        self.assertEqual(self.get("/send_msg", "POST", b"{}", **right).status(), 200)
+        self.assertEqual(self.get("/send_msg?access_token=bot", "POST", b"{}").status(), 406)
+
+    def test_guesses_at_readyz(self) -> None:
+        """A wrong token there is a guess as anywhere else."""
+        before = self.service.gate.counters.refused
+        self.assertEqual(self.get("/readyz", Authorization="Bearer guess").body(), "not ready\n")
+        self.assertEqual(self.service.gate.counters.refused, before + 1)
+
     def test_health(self) -> None:
         """Alive whatever is down; ready only when nothing is; the reasons are for this machine."""
         self.assertEqual(self.get("/healthz").status(), 200)
@@ -452,7 +481,7 @@ class ImplementationTests(SiteTestCase):
         self.assertEqual(ready.status(), 503)
         self.assertEqual(len(json.loads(ready.body())["reasons"]), 3)
         self.assertEqual(self.get("/readyz", Host="evil.example").body(), "not ready\n")
-        metrics = self.get("/metrics").body()
+        metrics = self.get("/metrics", Authorization="Bearer admin").body()
         for line in (
             'lgtwist_account_up{account="1"} 0.0',
             'lgtwist_calls_total{account="2",outcome="timeout"} 0.0',
@@ -460,4 +489,4 @@ class ImplementationTests(SiteTestCase):
             'lgtwist_connections{direction="out"} 0.0',
         ):
             self.assertIn(line, metrics)
-        self.assertEqual(self.get("/metrics", Host="evil.example").status(), 403)
+        self.assertEqual(self.get("/metrics").status(), 401)
