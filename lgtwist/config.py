@@ -218,8 +218,7 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
     root.later("journal")
     root.finish()
     config = evolve(config, private_files=tuple(read))
-    if not problems:
-        _check_public(config, problems)
+    _check_public(config, problems)
     return problems or config
 
 

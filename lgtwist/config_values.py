@@ -132,7 +132,7 @@ class Section:
                 return None
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or "not UTF-8"
-                self._wrong(where, f'"{self._values[from_file]}" cannot be read: {reason}')
+                self._wrong(where, f"the file cannot be read: {reason}")  # not its name: it may be the token
                 return None
         else:
             return None

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.episode import Episode
+from lgtwist.episode import Episodes
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Answered, Call
 from lgtwist.hub.interfaces import IAccountLink
@@ -29,7 +29,7 @@ from lgtwist.words import printable
 Reply = Callable[[bytes, bool], None]
 
 
-#: Actions whose refusals are told apart in the log; all others are one.
+#: So many actions that were refused are named in the log in one minute.
 _EPISODES = 100
 #: What a call takes beside its parameters: its name and our envelope (bytes, roughly).
 _CALL_OVERHEAD = 300
@@ -151,7 +151,7 @@ class Bot:
     ) -> None:
         self._action_rights = actions or ActionRights()
         self._rate = rate
-        self._told: dict[str, Episode] = {}
+        self._told: Episodes | None = None
         self.passes = events.passes if events else None
         self.name = name
         self.message_format = message_format
@@ -210,8 +210,9 @@ class Bot:
         """
         if not self._action_rights.allows(action):
             self.counters.forbidden += 1
-            known = action if action in self._told or len(self._told) < _EPISODES else ""
-            if self._told.setdefault(known, Episode(account.clock)).begins():
+            if self._told is None:
+                self._told = Episodes(account.clock, _EPISODES)
+            if self._told.begins(action):
                 self._log.warn(
                     "{bot}: may not use {action}; refused with 1403", bot=self.name, action=printable(action)
                 )

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.answers import Headers, say
+from lgtwist.episode import Episodes
 from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
 from lgtwist.web.gate import Gate
 from lgtwist.web.strangers import is_loopback_name, why_stranger
@@ -20,8 +21,9 @@ from lgtwist.words import printable
 #: The address of those who come by a Unix socket.
 _UNIX = "unix socket"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
-#: Warnings about refused hosts: one for each, for so many.
+#: Warnings about refused hosts: one for each, for so many in so many seconds.
 _WARNED_HOSTS = 100
+_WARNED_FOR = 3600.0
 
 
 @frozen
@@ -44,7 +46,7 @@ class Admission:
     def __init__(self, gate: Gate, access: Access) -> None:
         self._gate = gate
         self._access = access
-        self._warned: set[str] = set()
+        self._warned = Episodes(gate.clock, _WARNED_HOSTS, _WARNED_FOR)
 
     @property
     def public(self) -> bool:
@@ -130,8 +132,7 @@ class Admission:
             return True
         sentence = f"refused {address_of(request)}: {printable(why)} and {cure}"
         host = headers.get("host", "")
-        if host not in self._warned and len(self._warned) < _WARNED_HOSTS:
-            self._warned.add(host)
+        if self._warned.begins(host):
             self._log.warn("{sentence}", sentence=sentence)
         say(request, 403, sentence)
         return False

@@ -66,7 +66,7 @@ class Gate:
         self.limits = limits
         self.counters = GateCounters()
         self.inside = 0
-        self._clock = clock
+        self.clock = clock
         self._knocking: dict[Knocking, float] = {}  # oldest first, with its deadline
         self._timer: IDelayedCall | None = None
         self._failures: dict[str, tuple[float, int]] = {}  # since when, how many
@@ -105,14 +105,14 @@ class Gate:
 
         When too many are under way the oldest one goes: who is fast gets in, however many are slow.
         """
-        self._knocking[who] = self._clock.seconds() + self.limits.handshake_timeout
+        self._knocking[who] = self.clock.seconds() + self.limits.handshake_timeout
         if len(self._knocking) > self.limits.handshakes:
             oldest = next(iter(self._knocking))
             del self._knocking[oldest]
             self.counters.displaced += 1
             oldest.give_up()
         if self._timer is None:
-            self._timer = self._clock.callLater(self.limits.handshake_timeout, self._expire)
+            self._timer = self.clock.callLater(self.limits.handshake_timeout, self._expire)
 
     def answered(self, who: Knocking) -> None:
         """The request's head is there, or the connection is gone."""
@@ -120,7 +120,7 @@ class Gate:
 
     def _expire(self) -> None:
         self._timer = None
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         late = []
         for who, deadline in self._knocking.items():
             if deadline > now:
@@ -131,7 +131,7 @@ class Gate:
             self.counters.handshake_timeouts += 1
             who.give_up()
         for deadline in self._knocking.values():
-            self._timer = self._clock.callLater(deadline - now, self._expire)
+            self._timer = self.clock.callLater(deadline - now, self._expire)
             break
 
     # -- failures
@@ -143,7 +143,7 @@ class Gate:
         :returns: whether this address fails too often: it is told to wait. Never for loopback.
         """
         self.counters.refused += 1
-        now = self._clock.seconds()
+        now = self.clock.seconds()
         since, times = self._failures.pop(address, (now, 0))
         if now - since > _MEMORY:
             if times > 1:

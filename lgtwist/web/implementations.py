@@ -9,16 +9,17 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.answers import say, say_raw
-from lgtwist.episode import Episode
+from lgtwist.episode import Episode, Episodes
 from lgtwist.hub.account import Account
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
 from lgtwist.web.admission import Admission, address_of, headers_of
+from lgtwist.web.routes import plain
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 from lgtwist.words import printable
 
-#: Warnings about accounts that are not there: one for each, for so many.
+#: Warnings about accounts that are not there: one for each, for so many in a minute.
 _WARNED_ACCOUNTS = 20
 
 #: Makes a link of the request: the account, the last part of the path, what to call when it is over.
@@ -64,7 +65,7 @@ class Implementations:
         self._posting = posting
         self._garbage = {self_id: Episode(clock) for self_id in posting}
         self._misled = Episode(clock)
-        self._unknown: set[int] = set()
+        self._unknown = Episodes(clock, _WARNED_ACCOUNTS)
 
     def websocket(self, request: Request, role: str) -> None:
         """A request at the path of a WebSocket."""
@@ -74,7 +75,7 @@ class Implementations:
                 self._log.warn(
                     "{address} dialled {path}, where OneBot implementations connect; a bot connects to /",
                     address=address_of(request),
-                    path=request.path.decode("ascii", "replace"),
+                    path=plain(request.path).decode("ascii", "replace"),
                 )
             say(
                 request,
@@ -107,7 +108,7 @@ class Implementations:
             self._log.warn(
                 "{address} dialled {path} as an OneBot implementation does; those connect to /onebot/v11/ws",
                 address=address_of(request),
-                path=request.path.decode("ascii", "replace"),
+                path=plain(request.path).decode("ascii", "replace"),
             )
         say(request, 404, "bots connect here; an OneBot implementation connects to /onebot/v11/ws")
 
@@ -169,10 +170,9 @@ class Implementations:
 
     def _unknown_account(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
-        if self_id not in self._unknown and len(self._unknown) < _WARNED_ACCOUNTS:
-            self._unknown.add(self_id)
+        if self._unknown.begins(str(self_id)):
             self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)
-        self._admission.refuse(request, 403, sentence, told=self_id in self._unknown)
+        self._admission.refuse(request, 403, sentence, told=True)
 
 
 def _self_id(request: Request) -> int | None:

@@ -78,15 +78,20 @@ def _account_number(segment: str) -> int | None:
     return int(segment) if segment.isascii() and segment.isdigit() and len(segment) < 20 else None
 
 
+def plain(path: bytes) -> bytes:
+    """A request's path without the scheme and host of the absolute form; they may hold a password."""
+    if path[:7].lower() in (b"http://", b"https:/"):
+        return b"/" + path.partition(b"//")[2].partition(b"/")[2]
+    return path
+
+
 def route(path: bytes) -> Route:
     """Where a request's path, without its query, leads. A trailing slash makes no difference.
 
     The absolute form, with scheme and host in front, is taken too (RFC 9112, 3.2.2).
     """
-    if path[:7].lower() in (b"http://", b"https:/"):
-        path = b"/" + path.partition(b"//")[2].partition(b"/")[2]
     try:
-        text = unquote_to_bytes(path).decode()
+        text = unquote_to_bytes(plain(path)).decode()
     except UnicodeDecodeError:
         return NoPath()
     if not text.startswith("/"):
