@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 from twisted.web.server import Request
 
+#: What Twisted has no words for.
+_PHRASES = {426: b"Upgrade Required"}
+
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -30,7 +33,7 @@ def say_raw(request: Request, status: int, kind: str, body: bytes, headers: Head
     # Twisted deletes the channel of a finished request.
     if getattr(request, "channel", None) is None or request.finished:
         return
-    request.setResponseCode(status)
+    request.setResponseCode(status, _PHRASES.get(status))
     for name, value in headers:
         request.responseHeaders.setRawHeaders(name, [value])
     request.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])

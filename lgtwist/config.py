@@ -389,6 +389,10 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
         if section.has("accounts"):
             accounts = section.take_list("accounts", boolean_free_integer(1, 2**63 - 1), (), at_least=1)
             for number, self_id in enumerate(accounts):
+                if self_id in accounts[:number]:
+                    problems.append(
+                        Problem(section.at(f"accounts[{number}]"), f"{self_id} stands there twice")
+                    )
                 if self_id not in known:
                     where = section.at(f"accounts[{number}]")
                     problems.append(Problem(where, f"there is no account {self_id} in [[accounts]]"))

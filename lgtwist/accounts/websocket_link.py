@@ -16,6 +16,8 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
 from lgtwist.words import printable
 
+#: Which half of a split pair it was, for the log.
+_HALVES = {Half.ACTIONS: "API link: ", Half.EVENTS: "event link: "}
 #: The retcode with which NapCat refuses a token, on a WebSocket that it has opened for that.
 _REFUSED = 1403
 
@@ -99,7 +101,8 @@ class WebSocketLink:
         self._down(code, reason)
 
     def _down(self, code: int | None, reason: str) -> None:
-        self._account.link_down(self, printable(reason if code is None else f"{code} {reason}"))
+        said = printable(reason if code is None else f"{code} {reason}")
+        self._account.link_down(self, _HALVES.get(self._half, "") + said)
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """The link is over, if it ever was one."""

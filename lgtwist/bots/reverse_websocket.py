@@ -69,7 +69,13 @@ class ReverseWebSocketBot(MultiService):
     def _dialler(self, account: Account, role: Role, to: Target) -> Dialler:
         def session() -> BotSession:
             return BotSession(
-                self._factory, self.bot, account, role, self._heartbeat_interval, dialler.refuse
+                self._factory,
+                self.bot,
+                account,
+                role,
+                self._heartbeat_interval,
+                dialler.refuse,
+                lambda: dialler.flaps,
             )
 
         name = f"{self.bot.name} (account {account.self_id}, {role.value})"

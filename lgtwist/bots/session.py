@@ -13,7 +13,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
 from lgtwist.hub.interfaces import IBotConnection
 from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import read_action, with_echo
+from lgtwist.onebot.action import is_of_an_implementation, read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
@@ -40,6 +40,7 @@ class BotSession:
     :param factory: the only one who sends.
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
     :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
+    :param quiet: whether its coming and going is no news any more.
     :param ended: called once, when the connection is over.
     """
 
@@ -53,6 +54,7 @@ class BotSession:
         role: Role,
         heartbeat_interval: float,
         refuse: Callable[[str, bool], None] = _nobody,
+        quiet: Callable[[], bool] = lambda: False,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._factory = factory
@@ -61,6 +63,7 @@ class BotSession:
         self._role = role
         self._heartbeat_interval = heartbeat_interval
         self._refuse = refuse
+        self._quiet = quiet
         self._ended = ended
         self._opened_at = 0.0
         self._useful = False  # an action came: the bot let us in
@@ -79,13 +82,7 @@ class BotSession:
         self._connection = connection
         self._opened_at = self._account.clock.seconds()
         self._bot.counters.connections += 1
-        self._log.info(
-            "{bot}: {peer} connected to account {account} ({role})",
-            bot=self._bot.name,
-            peer=connection.peer,
-            account=self._account.self_id,
-            role=self._role.value,
-        )
+        self._say("{bot}: {peer} connected to account {account} ({role})", connection, role=self._role.value)
         if self._role is Role.API:
             return
         self._factory.send(connection, self._account.lifecycle())
@@ -110,9 +107,21 @@ class BotSession:
             request = read_action(payload, checked=not binary)
         except BadRequest as error:
             self._bot.counters.bad_requests += 1
+            if is_of_an_implementation(payload):
+                self._wrong_peer(connection)
+                return  # an answer to an answer would be answered too, without end
             self._reply(with_echo(responses.failure(error), error.echo), True)
             return
         self._bot.perform(self._account, request, self._reply, self._asks)
+
+    def _wrong_peer(self, connection: Connection) -> None:
+        if not self._misled:
+            self._misled = True
+            self._log.warn(
+                "{bot}: {peer} sends events or answers, as an implementation does, not actions; is it a bot?",
+                bot=self._bot.name,
+                peer=connection.peer,
+            )
 
     def dropped(self, connection: Connection, events: int) -> None:
         """The bot reads too slowly. One line when it begins, one when it ends."""
@@ -154,16 +163,24 @@ class BotSession:
             if code == 1008 and young and not self._useful:
                 self._refuse(f"refused with close code 1008: {printable(reason)}", False)
             self._bot.counters.connections -= 1
-            self._log.info(
+            self._say(
                 "{bot}: {peer} disconnected from account {account}: {code} {reason}",
-                bot=self._bot.name,
-                peer=connection.peer,
-                account=self._account.self_id,
+                connection,
                 code=code,
                 reason=printable(reason),
             )
         self._connection = None  # no cycle: it is freed now, not when the collector comes by
         self._ended()
+
+    def _say(self, sentence: str, connection: Connection, **fields: object) -> None:
+        if not self._quiet():
+            self._log.info(
+                sentence,
+                bot=self._bot.name,
+                peer=connection.peer,
+                account=self._account.self_id,
+                **fields,
+            )
 
     # -- out
 

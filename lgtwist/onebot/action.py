@@ -89,6 +89,21 @@ def _read_forgivingly(
     return found.get("action", UNSET), found.get("params", UNSET), found.get("echo", UNSET)
 
 
+class _OtherHead(msgspec.Struct):
+    action: Raw | UnsetType = UNSET
+    retcode: Raw | UnsetType = UNSET
+    post_type: Raw | UnsetType = UNSET
+
+
+def is_of_an_implementation(payload: bytes) -> bool:
+    """Whether what is no action is an answer or an event: then an implementation sent it, not a bot."""
+    try:
+        head = msgspec.json.decode(payload, type=_OtherHead)
+    except rawjson.UNREADABLE:
+        return False
+    return head.action is UNSET and not (head.retcode is UNSET and head.post_type is UNSET)
+
+
 def encode_action(action: str, params: bytes, echo: bytes) -> bytes:
     """An action as it is sent to an implementation (``communication/ws.md``).
 

@@ -20,7 +20,7 @@ class Event(NamedTuple):
     :ivar raw: the event, one JSON object without a top-level ``echo``.
     :ivar post_type: ``message``, ``notice``, ``request``, ``meta_event`` or an extension's own.
     :ivar detail: its ``notice_type`` or ``meta_event_type``; empty where it has none.
-    :ivar self_id: whose event it says it is; None if it does not say.
+    :ivar self_id: whose event it says it is; None if it does not say, 0 if that is no account's number.
     """
 
     raw: bytes
@@ -121,7 +121,10 @@ def _event(raw: bytes, head: _Head, post_type: str) -> Event:
         except rawjson.UNREADABLE:
             raise BadEvent("nested too deeply") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
-    return Event(raw, post_type, detail, None if head.self_id is UNSET else number_of(bytes(head.self_id)))
+    self_id = None
+    if head.self_id is not UNSET and bytes(head.self_id) != b"null":
+        self_id = number_of(bytes(head.self_id)) or 0
+    return Event(raw, post_type, detail, self_id)
 
 
 def number_of(value: bytes) -> int | None:

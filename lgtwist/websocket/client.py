@@ -152,6 +152,6 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
         never_open = connection not in self.connections
         super().closed(connection, code, reason)
         if never_open:
-            connection.caller.failed(connection.ended_because or reason or "lost")
+            connection.caller.failed(connection.ended_because or "closed before the handshake was answered")
         else:
             connection.caller.disconnected()

@@ -59,7 +59,9 @@ class _AutobahnLog:
     trace = info = warn = debug
 
     def error(self, format: str = "", **kwargs: Any) -> None:
-        """Something that Autobahn did not expect."""
+        """Something that Autobahn did not expect. What TLS did not like stands in our own line."""
+        if format.startswith("SSL error"):
+            return
         self._errors.error(format, **kwargs)
 
     critical = failure = error

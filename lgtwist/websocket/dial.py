@@ -14,7 +14,7 @@ from attrs import field, frozen
 from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
@@ -28,6 +28,8 @@ from lgtwist.words import printable
 
 #: Who closes with 1008 within so many seconds, and said nothing before, opened only to refuse us.
 REFUSED_WITHIN = 5.0
+#: After so many connections that ended within REFUSED_WITHIN the log falls silent.
+_SHORT_LIVES = 5
 #: So many reasons are told until a WebSocket is opened: the peer may have invented them.
 _REASONS = 8
 #: Longer than any service lives on after it was told to stop (seconds).
@@ -139,6 +141,9 @@ class Dialler(Service):
         self._stopping = False
         self._stopped: Deferred[Any] | None = None
         self._open = self._refused = False
+        self._clock: IReactorTime = reactor
+        self._opened_at = 0.0
+        self._short_lives = 0
         self._told: set[str] = set()
         self._told_refusal: str | None = None
         request = to.request
@@ -191,12 +196,18 @@ class Dialler(Service):
         self._stopped.addBoth(stopped)
         return done
 
+    @property
+    def flaps(self) -> bool:
+        """Whether its connections end as soon as they are opened, so often that the log has said so."""
+        return self._short_lives >= _SHORT_LIVES
+
     # -- how the openings end
 
     def connected(self) -> None:
         """The WebSocket is open."""
         self.opened += 1
         self._open = True
+        self._opened_at = self._clock.seconds()
         self._told.clear()
         self._refused = False
         self._backoff.reset()
@@ -204,6 +215,17 @@ class Dialler(Service):
     def disconnected(self) -> None:
         """It was open, and is over."""
         self._open = False
+        if self._clock.seconds() - self._opened_at >= REFUSED_WITHIN:
+            self._short_lives = 0
+        elif not self._refused:
+            self._short_lives += 1
+            if self._short_lives == _SHORT_LIVES and not self._stopping:
+                self._log.warn(
+                    "{name}: {url} opens WebSockets and ends them at once, again and again; "
+                    "the log says no more of it until one lasts",
+                    name=self._name,
+                    url=self.to.shown,
+                )
         if not self._refused:
             self._told_refusal = None
 
