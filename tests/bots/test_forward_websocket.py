@@ -186,6 +186,18 @@ class SessionTests(SessionTestCase):
         self.assertEqual((json.loads(answer)["retcode"], json.loads(answer)["echo"]), (1502, "e"))
         self.assertEqual((closing, payload[:2]), (CLOSE, b"\x03\xe9"))
 
+    def test_an_implementation_at_the_other_end(self) -> None:
+        """What is an answer or an event is not answered: two that answer each other's answers never end."""
+        peer = self.pair.connect(
+            BotSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0)
+        ).open()
+        peer.texts()
+        for text in ('{"status":"failed","retcode":1400,"data":null}', '{"post_type":"meta_event"}'):
+            peer.send(text)
+            self.assertEqual(peer.texts(), [])
+        peer.send("{}")
+        self.assertEqual([answer["retcode"] for answer in peer.messages()], [1400])
+
 
 class ManyTests(SessionTestCase):
     @quick

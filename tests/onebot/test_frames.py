@@ -78,6 +78,18 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(read_frame(b"{}"), (None, None))
         self.assertEqual(read_frame(b'{"post_type":5,"retcode":null}'), (None, None))
 
+    def test_whose_event(self) -> None:
+        """A self_id that is no account's number is another's; none says nothing."""
+        for value, self_id in (
+            (b"7", 7),
+            (b'"7"', 7),
+            (b"null", None),
+            (b"7.5", 0),
+            (b'"7x"', 0),
+            (b"true", 0),
+        ):
+            self.assertEqual(read_event(b'{"post_type":"x","self_id":%b}' % value).self_id, self_id)
+
     def test_odd_ones(self) -> None:
         """Odd types and lone surrogates do not hide an event; what is no object is refused."""
         for raw in (

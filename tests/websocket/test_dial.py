@@ -199,6 +199,20 @@ class DiallerTests(SynchronousTestCase):
         self.assertEqual(len(self.warnings), 1)
         self.assertGreater(gaps[3], 2 * gaps[1])
 
+    def test_openings_that_do_not_last(self) -> None:
+        """After some of them the log says so once; one that lasts is news again."""
+        self.dialler.startService()
+        for number in range(8):
+            protocol = self.open()
+            protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertIs(self.dialler.flaps, number >= 4)
+            self.gap()
+        self.assertEqual(len(self.warnings), 1)
+        protocol = self.open()
+        self.reactor.advance(6)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertFalse(self.dialler.flaps)
+
     def test_hanging_up(self) -> None:
         """Who hangs up dials no more, gives up what is under way, and keeps what is open."""
         self.dialler.startService()
