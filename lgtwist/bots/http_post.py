@@ -87,7 +87,9 @@ class _Posting:
         backoff: Backoff,
         send_buffer: int,
         heartbeat_interval: float,
+        shown_url: str,
     ) -> None:
+        self._shown_url = shown_url
         self._bot = bot
         self._account = account
         self._clock: IReactorTime = account.clock
@@ -198,10 +200,11 @@ class _Posting:
             return
         if self._failures == _PATIENCE:
             self._log.warn(
-                "{bot}: {failures} posts in a row for account {account} failed, the last with: {why}; "
-                "its events are dropped, and it is tried now and then",
+                "{bot}: {failures} posts in a row for account {account} to {url} failed, "
+                "the last with: {why}; its events are dropped, and it is tried now and then",
                 bot=self._bot.name,
                 failures=self._failures,
+                url=self._shown_url,
                 account=self._account.self_id,
                 why=printable(why),
             )
@@ -244,7 +247,13 @@ class HttpPostBot(Service):
         self._max_answer = max_answer
         self._postings = {
             account: _Posting(
-                bot, account, self._poster(account), make_backoff(), send_buffer, heartbeat_interval
+                bot,
+                account,
+                self._poster(account),
+                make_backoff(),
+                send_buffer,
+                heartbeat_interval,
+                url.partition("?")[0],
             )
             for account in accounts
         }

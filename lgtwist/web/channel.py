@@ -116,10 +116,16 @@ class PortChannel(HTTPChannel):
 
     def loseConnection(self) -> None:
         """The last answer is written; what still comes of a body that nobody wants is thrown away."""
-        if self._unwelcome and self.transport is not None:
+        if self.transport is None:
+            return
+        if self._unwelcome:
             self._linger()
-        else:
-            super().loseConnection()
+            return
+        transport = self.transport
+        super().loseConnection()
+        if hasattr(transport, "wrappedProtocol") and self._body is None:
+            # TLS waits for the peer's part of its end, and would for ever.
+            self._body = self.callLater(self.gate.limits.handshake_timeout, transport.abortConnection)
 
     def _linger(self) -> None:
         # An outright close with bytes unread would be a reset, which takes the answer from the client.
@@ -156,7 +162,7 @@ class PortChannel(HTTPChannel):
         super().connectionLost(reason)
 
     def _end_body(self) -> None:
-        if self._body is not None:
+        if self._body is not None and self._body.active():
             self._body.cancel()
             self._body = None
 

@@ -40,6 +40,8 @@ def watch(transport: Any, user_timeout: float, idle: float) -> None:
 
 
 def close_writing(transport: Any) -> None:
-    """Send what is written and then FIN, and go on reading. Over TLS, which cannot: nothing."""
-    if not hasattr(transport, "wrappedProtocol") and hasattr(transport, "loseWriteConnection"):
+    """Send what is written and then FIN, and go on reading. Over TLS: the end of TLS, and TCP stays."""
+    if hasattr(transport, "wrappedProtocol"):
+        transport.loseConnection()  # waits for the peer's part without end: who calls this has a deadline
+    elif hasattr(transport, "loseWriteConnection"):
         transport.loseWriteConnection()

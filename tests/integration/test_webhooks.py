@@ -541,7 +541,7 @@ class Outages(WebhookTestCase):
     def assert_told_once(self) -> None:
         log = self.new_log()
         self.assertEqual(log.count("posts in a row"), 1, log)
-        self.assertIn("5 posts in a row for account 10001 failed", log)
+        self.assertIn("5 posts in a row for account 10001 to http://127.0.0.1:", log)
         wait_until("its end is told", lambda: "are taken again" in self.new_log())
         self.assertEqual(self.new_log().count("are taken again"), 1)
         self.assertNotIn(SECRET, log)
