@@ -233,7 +233,7 @@ class Port(OverTls, FaultTestCase):
             began = time.monotonic()
             self.assertEqual(bot.close_frame()[0], 1002)
             self.assertEqual(bot.socket.recv(1), b"")
-            self.assertLess(time.monotonic() - began, 1.0)
+            self.assertLess(time.monotonic() - began, 0.2)
 
 
 class PlainPort(FaultTestCase):
