@@ -168,8 +168,8 @@ class Media:
         inside = self._data_dir.resolve()
         try:
             found = Path(path).resolve(strict=True)
-            ours = found in self._private or not found.is_relative_to(inside) or _is_ours(found, inside)
-            if ours or not found.is_file():
+            below = found.is_file() and found.is_relative_to(inside)
+            if not below or found in self._private or _is_ours(found, inside):
                 raise Failed(f"{what}: file:// may only name files below data_dir that are not lgtwist's own")
             if found.stat().st_size > self._limit:
                 raise Failed(f"{what}: larger than {self._limit} bytes")
