@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.ssl import optionsForClientTLS
@@ -39,16 +37,3 @@ def why_unreachable(failure: Failure) -> str:
         reason = getattr(inner, "strerror", None) or error.__doc__ or type(error).__name__
         return str(reason).strip().rstrip(".").lower()
     return f"{type(error).__name__}: {error}"
-
-
-def tls_trouble(error: BaseException | None) -> str:
-    """Why TLS ended a connection, in one line; empty if it was not TLS."""
-    if isinstance(error, VerificationError):
-        return "the certificate is for another name"
-    if isinstance(error, CertificateError):
-        return "the certificate names nobody"
-    if not isinstance(error, SSL.Error):
-        return ""
-    details = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    reasons = [str(detail[-1]) for detail in details if detail] or [type(error).__name__]
-    return f"TLS: {', '.join(reasons)}"

@@ -7,6 +7,7 @@ of a body, and does not take IPv6 addresses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -22,7 +23,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
-from lgtwist.outgoing import client_endpoint, tls_trouble, why_unreachable
+from lgtwist.outgoing import client_endpoint, why_unreachable
+from lgtwist.tls import end, tls_trouble
 from lgtwist.words import printable
 
 #: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
@@ -77,10 +79,41 @@ class Body(Protocol):
             self.transport.loseConnection()
 
 
+class _Ending:
+    """A transport that is closed without waiting for what the peer says to that."""
+
+    def __init__(self, below: Any) -> None:
+        self.below = below
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.below, name)
+
+    def loseConnection(self) -> None:
+        end(self.below)
+
+
 class _BoundedHead(HTTP11ClientProtocol):
-    """An HTTP connection of ours that ends when the head of an answer does not."""
+    """An HTTP connection of ours that ends when the head of an answer does not.
+
+    :param live: the transports of all such connections.
+    """
 
     _heard = 0
+
+    def __init__(self, quiescent: Any, live: set[Any]) -> None:
+        super().__init__(quiescent)
+        self._live = live
+
+    def makeConnection(self, transport: Any) -> None:
+        """TCP is there."""
+        self._live.add(transport)
+        super().makeConnection(_Ending(transport))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """TCP is over."""
+        transport: Any = self.transport
+        self._live.discard(transport.below)
+        super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
@@ -99,16 +132,32 @@ class _BoundedHead(HTTP11ClientProtocol):
 class _Factory(_HTTP11ClientFactory):
     noisy = False  # else a line for each connection of ours
 
+    def __init__(self, live: set[Any], quiescent: Any, metadata: Any) -> None:
+        super().__init__(quiescent, metadata)
+        self._live = live
+
     def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
-        return _BoundedHead(self._quiescentCallback)
+        return _BoundedHead(self._quiescentCallback, self._live)
 
 
-def connection_pool(reactor: Any, persistent: bool) -> HTTPConnectionPool:
-    """A pool whose connections bound the heads of answers; Twisted's takes any number of lines."""
-    pool = HTTPConnectionPool(reactor, persistent)
-    pool._factory = _Factory
-    pool.retryAutomatically = False
-    return pool
+class BoundedPool(HTTPConnectionPool):
+    """A pool whose connections bound the heads of answers, and wait for no peer's goodbye.
+
+    Twisted's takes any number of header lines.
+    """
+
+    def __init__(self, reactor: Any, persistent: bool) -> None:
+        super().__init__(reactor, persistent)
+        self.retryAutomatically = False
+        self._live: set[Any] = set()
+        self._factory = partial(_Factory, self._live)  # type: ignore[assignment]
+
+    def drop_all(self) -> Deferred[None]:
+        """End every connection at once, busy or not."""
+        for transport in tuple(self._live):
+            transport.abortConnection()
+        closed: Deferred[None] = self.closeCachedConnections()
+        return closed
 
 
 @frozen
@@ -204,7 +253,7 @@ class WebClient:
 
     def __init__(self, reactor: Any, trust_root: Any = None) -> None:
         self._reactor = reactor
-        self._pool = connection_pool(reactor, True)
+        self._pool = BoundedPool(reactor, True)
         self._pool.maxPersistentPerHost = _KEPT_CONNECTIONS
         self._pool.cachedConnectionTimeout = _KEPT
         self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust_root), self._pool)
@@ -256,9 +305,8 @@ class WebClient:
             raise
 
     def close(self) -> Deferred[None]:
-        """Close the connections that are kept."""
-        closed: Deferred[None] = self._pool.closeCachedConnections()
-        return closed
+        """End all connections at once."""
+        return self._pool.drop_all()
 
 
 def why_failed(error: Exception) -> str:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "lgtwist"
 
 #: The floors, from the ground up. Rooms of one floor may not import each other.
 FLOORS: list[set[str]] = [
-    {"words", "outgoing"},
+    {"words", "outgoing", "tls"},
     {"onebot", "websocket", "tasks", "answers", "episode", "webclient"},
     {"hub"},
     {"accounts", "sandbox", "bots", "web"},

@@ -28,7 +28,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from lgtwist.sandbox.world import Failed
-from lgtwist.webclient import Body, connection_pool
+from lgtwist.webclient import Body, BoundedPool
 
 REDIRECTS = 5
 TIME_LIMIT = 30.0
@@ -131,7 +131,7 @@ class Fetcher:
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
         endpoints = _GuardedEndpoints(reactor, frozenset(host.lower() for host in hosts))
         # Nothing is kept between two fetches: no connections, no cookies.
-        self._agent = Agent.usingEndpointFactory(reactor, endpoints, connection_pool(reactor, False))
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, BoundedPool(reactor, False))
         self._reactor = reactor
         self._limit = limit
 

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
+from lgtwist.tls import end, is_tls
 from lgtwist.web.gate import Gate
 from lgtwist.websocket import sockets
 
@@ -123,9 +124,8 @@ class PortChannel(HTTPChannel):
             return
         transport = self.transport
         super().loseConnection()
-        if hasattr(transport, "wrappedProtocol") and self._body is None:
-            # TLS waits for the peer's part of its end, and would for ever.
-            self._body = self.callLater(self.gate.limits.handshake_timeout, transport.abortConnection)
+        if is_tls(transport):
+            end(transport)
 
     def _linger(self) -> None:
         # An outright close with bytes unread would be a reset, which takes the answer from the client.
@@ -162,7 +162,7 @@ class PortChannel(HTTPChannel):
         super().connectionLost(reason)
 
     def _end_body(self) -> None:
-        if self._body is not None and self._body.active():
+        if self._body is not None:
             self._body.cancel()
             self._body = None
 

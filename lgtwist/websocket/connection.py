@@ -17,6 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lgtwist.tls import end
 from lgtwist.websocket.assembly import Assembly
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.outbox import Outbox
@@ -199,4 +200,8 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
 
     def _closeConnection(self, abort: bool = False) -> None:
         # After a clean closing handshake a reset would take our close frame from the peer's buffer.
-        super()._closeConnection(abort and not self.wasClean)
+        if abort and not self.wasClean:
+            super()._closeConnection(abort)
+        else:
+            self.transport.unregisterProducer()  # TLS does not end while it has one
+            end(self.transport)

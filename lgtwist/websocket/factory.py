@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.outgoing import tls_trouble
+from lgtwist.tls import tls_trouble
 from lgtwist.websocket import sockets
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.liveness import Liveness, Verdict

@@ -6,9 +6,11 @@ import contextlib
 import socket
 from typing import Any
 
+from lgtwist.tls import is_tls
+
 
 def _tcp_socket(transport: Any) -> socket.socket | None:
-    while hasattr(transport, "wrappedProtocol"):  # TLS is a protocol around the real transport
+    while is_tls(transport):
         transport = transport.transport
     handle = getattr(transport, "socket", None)
     if isinstance(handle, socket.socket) and handle.family in (socket.AF_INET, socket.AF_INET6):
@@ -41,7 +43,7 @@ def watch(transport: Any, user_timeout: float, idle: float) -> None:
 
 def close_writing(transport: Any) -> None:
     """Send what is written and then FIN, and go on reading. Over TLS: the end of TLS, and TCP stays."""
-    if hasattr(transport, "wrappedProtocol"):
+    if is_tls(transport):
         transport.loseConnection()  # waits for the peer's part without end: who calls this has a deadline
     elif hasattr(transport, "loseWriteConnection"):
         transport.loseWriteConnection()

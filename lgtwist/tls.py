@@ -1,0 +1,37 @@
+"""What TLS needs beside Twisted: an end that does not wait for the peer, and words for its failures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+
+
+def is_tls(transport: Any) -> bool:
+    """Whether a transport is TLS around another one."""
+    return hasattr(transport, "wrappedProtocol")
+
+
+def end(transport: Any) -> None:
+    """Send what is written, then close, as TCP does.
+
+    Over TLS Twisted sends ``close_notify`` and then waits for the peer's, without end. RFC 8446, 6.1 wants
+    ours sent, and does not want the peer's awaited.
+    """
+    transport.loseConnection()
+    if is_tls(transport):
+        transport.transport.loseConnection()
+
+
+def tls_trouble(error: BaseException | None) -> str:
+    """Why TLS ended a connection, in one line; empty if it was not TLS."""
+    if isinstance(error, VerificationError):
+        return "the certificate is for another name"
+    if isinstance(error, CertificateError):
+        return "the certificate names nobody"
+    if not isinstance(error, SSL.Error):
+        return ""
+    details = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    reasons = [str(detail[-1]) for detail in details if detail] or [type(error).__name__]
+    return f"TLS: {', '.join(reasons)}"
