@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from lgtwist.episode import Episodes
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.onebot import action as responses
@@ -33,6 +34,8 @@ from lgtwist.webclient import Answer, TooLarge, WebClient, why_failed
 
 #: Seconds between two looks at the account where heartbeats are off.
 _LOOK = 5.0
+#: So many reasons why it cannot be reached are told in a minute: the peer may have invented them.
+_REASONS = 8
 
 
 @implementer(IAccountLink)
@@ -77,7 +80,7 @@ class HttpAccount(Service):
         self._looking: Deferred[None] | None = None
         self._next_look: IDelayedCall | None = None
         self._linked = False
-        self._told = ""
+        self._told = Episodes(account.clock, _REASONS)
 
     # -- its life
 
@@ -120,7 +123,8 @@ class HttpAccount(Service):
         except CancelledError:
             return
         except Exception as error:
-            self._down(why_failed(error))
+            if self.running:  # else it is ours: Twisted has many names for what was cancelled
+                self._down(why_failed(error))
             return
         if answer.status in (401, 403):
             self._down(f"it refuses our token (HTTP {answer.status})")
@@ -131,7 +135,7 @@ class HttpAccount(Service):
         outcome = read_outcome(answer.body)
         if not self._linked:
             self._linked = True
-            self._told = ""
+            self._told = Episodes(self.account.clock, _REASONS)
             self.account.link_up(self, via=self._url)
         if outcome.status == "ok":
             with contextlib.suppress(ValueError):
@@ -142,14 +146,13 @@ class HttpAccount(Service):
         if self._linked:
             self._linked = False
             self.account.link_down(self, reason)
-        elif self.running and reason != self._told:
+        elif self.running and self._told.begins(reason):
             self._log.warn(
                 "account {account}: cannot reach {url}: {reason}; trying again and again",
                 account=self.account.self_id,
                 url=self._url,
                 reason=reason,
             )
-        self._told = reason
 
     def _end_all(self) -> None:
         self._unanswered.clear()

@@ -174,6 +174,8 @@ class _Posting:
                 why = "" if 200 <= lost.status < 300 else f"HTTP {lost.status}"
             except Exception as error:
                 why = why_failed(error)
+            if not self._running:  # what was cancelled has many names
+                return
             if why:
                 self._failed(why)
             else:

@@ -9,6 +9,7 @@ from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from lgtwist.episode import Episodes
 from lgtwist.hub.calls import Answered, Call, Calls
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
@@ -21,6 +22,8 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.websocket.framing import server_frame
 from lgtwist.words import printable
 
+#: So many reasons why it cannot say who it is are told in a minute: the peer may have invented them.
+_REASONS = 8
 #: Whether a bot gets an event.
 Passes = Callable[[Event], bool]
 #: Makes of an event what a bot's connection takes.
@@ -118,7 +121,8 @@ class Account:
         self._last_known: bytes | None = None  # the data of get_login_info
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
-        self._told_identity = self._told_refusal = self._via = ""
+        self._told_identity = Episodes(clock, _REASONS)
+        self._told_refusal = self._via = ""
         # In the order in which they came, each with the form in which it wants events, and which.
         self._subscribers: dict[IBotConnection, tuple[tuple[MessageFormat, Encode], Passes | None]] = {}
         self._awaited: list[Callable[[], None]] = []
@@ -169,7 +173,10 @@ class Account:
             self.was_up = True
             self._awaited, awaited = [], self._awaited
             for then in awaited:
-                then()
+                try:
+                    then()
+                except Exception:
+                    self._log.failure("account {account}: who waited for it failed", account=self.self_id)
         elif up and not self.is_up:
             self._log.info("account {account} is down: {reason}", account=self.self_id, reason=self.reason)
         elif up and online != self.online:
@@ -254,7 +261,7 @@ class Account:
         except ValueError:
             user_id = None
         if user_id == self.self_id:
-            self._told_identity = ""
+            self._told_identity = Episodes(self.clock, _REASONS)
             self._last_known = data
             self._carrier = link
             self._presence.sign_of_life()
@@ -274,8 +281,7 @@ class Account:
 
     def _cannot_tell(self, why: str) -> None:
         self.reason = why
-        if why != self._told_identity:
-            self._told_identity = why
+        if self._told_identity.begins(why):
             self._log.warn("account {account}: {why}; asking again", account=self.self_id, why=why)
 
     def refuse(self, link: IAccountLink, other: int) -> None:

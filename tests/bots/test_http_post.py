@@ -158,6 +158,20 @@ class PostTests(PostTestCase):
         self.publish(3)
         self.assertEqual((len(self.client.posts), self.clock.getDelayedCalls()), (1, []))
 
+    def test_stop_is_no_failure(self) -> None:
+        """A post that is cancelled fails in Twisted's words: no fifth failure, and no timer is left."""
+        for n in range(4):
+            self.publish(n)
+            self.client.fail()
+
+        async def post(*_args: Any) -> Answer:
+            return await Deferred(lambda cancelled: cancelled.errback(OSError()))
+
+        self.client.post = post  # type: ignore[method-assign]
+        self.publish(5)
+        self.service.hang_up()
+        self.assertEqual((self.bot.counters.posts_failed, self.clock.getDelayedCalls()), (4, []))
+
     def test_answers(self) -> None:
         """A JSON object is a quick operation; all else asks for nothing and confirms as well."""
         event = {"post_type": "message", "message_type": "private", "user_id": 7, "message_id": 1}

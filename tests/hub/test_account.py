@@ -83,6 +83,27 @@ class IdentityTests(AccountTestCase):
         self.assertIs(self.account.is_up, True)
         self.assertIsNone(link.ended)
 
+    def test_words_that_are_never_the_same(self) -> None:
+        """However many reasons an implementation invents, few lines are written, and one again later."""
+        lines: list[Any] = []
+        self.patch(
+            self.account, "_log", type("Log", (), {"warn": lambda _self, *a, **kw: lines.append(kw)})()
+        )
+        link = self.link(get_login_info=None)
+        for number in range(60):
+            link.answer(number, b'{"status":"failed","retcode":%d}' % (100 + number))
+            self.clock.advance(5.1)
+        self.assertLess(len(lines), 50)
+        self.assertGreater(len(lines), 8)
+
+    def test_who_waits_for_it(self) -> None:
+        """One of those who wait that fails does not take the others with it."""
+        told: list[int] = []
+        self.account.when_up(lambda: 1 // 0)
+        self.account.when_up(lambda: told.append(1))
+        self.link()
+        self.assertEqual((told, len(self.flushLoggedErrors(ZeroDivisionError))), ([1], 1))
+
     def test_it_never_says(self) -> None:
         """A question without an answer is asked again after its time limit."""
         link = self.link(get_login_info=None)
