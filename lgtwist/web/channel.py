@@ -107,6 +107,8 @@ class PortChannel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """The body is there."""
+        if self._refused:
+            return  # it was answered 413: what is left of it is not done as well
         self._end_body()
         super().allContentReceived()
 

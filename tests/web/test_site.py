@@ -468,6 +468,22 @@ class ImplementationTests(SiteTestCase):
         self.assertEqual(self.get("/send_msg", "POST", b"{}", **right).status(), 200)
         self.assertEqual(self.get("/send_msg?access_token=bot", "POST", b"{}").status(), 406)
 
+    def test_a_chunked_body_that_ends_too_late(self) -> None:
+        """It is answered 413, once, though its end came in the same bytes; its action is not done."""
+        size = self.service.config.limits.max_message + 1
+        port = Port(self)
+        actions = self.service.hub.bots[0].counters.actions
+        port.send(
+            b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bot\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
+        )
+        self.assertEqual((port.status(), port.read().count(b"HTTP/1.1 ")), (413, 1))
+        self.assertEqual(self.service.hub.bots[0].counters.actions, actions)
+        self.clock.advance(6)
+        self.assertTrue(port.transport.aborted)
+        port.lose()
+
     def test_guesses_at_readyz(self) -> None:
         """A wrong token there is a guess as anywhere else."""
         before = self.service.gate.counters.refused
