@@ -23,8 +23,10 @@ from lgtwist.config_values import (
     count,
     duration,
     endpoint,
+    flag,
     host,
     origin,
+    pace,
     rate,
     size,
     text,
@@ -97,6 +99,31 @@ class EventsConfig:
 
 
 @frozen
+class ReplayConfig:
+    """``replay = {max_age, max_events, rate, mark, grace}``; None for no bound. Times in seconds."""
+
+    max_age: float | None = None
+    max_events: int | None = None
+    rate: float | None = None
+    mark: bool = False
+    grace: float = 0.0
+
+
+@frozen
+class JournalConfig:
+    """``[journal]``. Times in seconds, sizes in bytes.
+
+    :ivar sync: whether a commit waits for the disk.
+    :ivar set_aside: whether a damaged file is set aside, instead of not starting.
+    """
+
+    retention: float = 7 * 86400.0
+    max_size: int = 1 << 30
+    sync: bool = True
+    set_aside: bool = False
+
+
+@frozen
 class BotConfig:
     """One of ``[[bots]]``."""
 
@@ -114,6 +141,8 @@ class BotConfig:
     reconnect: Reconnect = Reconnect()
     actions: ActionsConfig = ActionsConfig()
     events: EventsConfig = EventsConfig()
+    certain: bool = False
+    replay: ReplayConfig = ReplayConfig()
 
     @property
     def shown_urls(self) -> str:
@@ -173,6 +202,7 @@ class Config:
     server: ServerConfig = Factory(ServerConfig)
     accounts: tuple[AccountConfig, ...] = (AccountConfig(10001),)
     bots: tuple[BotConfig, ...] = (BotConfig("default"),)
+    journal: JournalConfig = JournalConfig()
     limits: Limits = Factory(Limits)
     #: The files that it was read from: tokens among them, so no bot may name them.
     private_files: tuple[str, ...] = ()
@@ -180,7 +210,6 @@ class Config:
 
 #: Keys that the contract names and a later version brings.
 _LATER_ACCOUNT_TYPES = ("milky",)
-_LATER_BOT_KEYS = ("replay",)
 
 ReadFile = Callable[[str], str]
 
@@ -213,9 +242,9 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
         server=_server(root.section("server")),
         accounts=_accounts(root, problems),
         bots=_bots(root, problems),
+        journal=_journal(root.section("journal")),
         limits=_limits(root.section("limits")),
     )
-    root.later("journal")
     root.finish()
     config = evolve(config, private_files=tuple(read))
     _check_public(config, problems)
@@ -325,6 +354,32 @@ def _events(bot: Section) -> EventsConfig:
     return read
 
 
+def _replay(bot: Section, certain: bool) -> ReplayConfig:
+    section = bot.section("replay")
+    if not certain and bot.has("replay"):
+        bot.wrong("replay", 'is for delivery = "at-least-once"; a live bot gets nothing late')
+    read = ReplayConfig(
+        section.take("max_age", duration(0.001, 366 * 86400)) if section.has("max_age") else None,
+        section.take("max_events", count(0, 1_000_000)) if section.has("max_events") else None,
+        section.take("rate", pace) if section.has("rate") else None,
+        bool(section.take("mark", flag, False)),
+        section.take("grace", duration(0.001, 3600, zero=True), "0s") or 0.0,
+    )
+    section.finish()
+    return read
+
+
+def _journal(section: Section) -> JournalConfig:
+    read = JournalConfig(
+        section.take("retention", duration(1, 366 * 86400), "7d"),
+        section.take("max_size", size(1 << 20, 1 << 40), "1GiB"),
+        section.take("sync", choice(("full", "normal")), "full") != "normal",
+        section.take("on_damage", choice(("stop", "set-aside")), "stop") == "set-aside",
+    )
+    section.finish()
+    return read
+
+
 def _reverse_websocket(section: Section) -> dict[str, Any]:
     websocket = url("ws", "wss")
     if section.has("api_url") or section.has("event_url"):
@@ -382,7 +437,7 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
     for section in root.sections("bots"):
         name = section.take("name", text)
         connection = section.take("connection", choice(tuple(_CONNECTIONS)), "forward-websocket")
-        section.take("delivery", choice(("live",), ("at-least-once",)), "live")
+        certain = section.take("delivery", choice(("live", "at-least-once")), "live") == "at-least-once"
         form = section.take("message_format", choice(("as-is", "array", "string")), "as-is")
         access_token = section.take_secret("access_token", token)
         accounts = None
@@ -396,9 +451,8 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
                 if self_id not in known:
                     where = section.at(f"accounts[{number}]")
                     problems.append(Problem(where, f"there is no account {self_id} in [[accounts]]"))
-        for key in _LATER_BOT_KEYS:
-            section.later(key)
         own: dict[str, Any] = {"actions": _actions(section), "events": _events(section)}
+        own |= {"certain": certain, "replay": _replay(section, certain)}
         if connection is not None:
             own |= {"connection": connection, **_CONNECTIONS[connection](section)}
             section.finish()

@@ -277,6 +277,20 @@ def rate(value: Any) -> tuple[int, float]:
     return int(found[1]), _RATE_SECONDS[found[2]]
 
 
+def flag(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Unreadable("expected true or false")
+    return value
+
+
+def pace(value: Any) -> float:
+    """How many in a second: a number above 0, at most a million."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1_000_000:
+        raise Unreadable("expected a number above 0: events in a second")
+    return float(value)
+
+
 _PATTERN = re.compile(r"[A-Za-z0-9_.*]{1,200}")
 
 

@@ -21,6 +21,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from lgtwist import __version__
@@ -35,8 +36,14 @@ from lgtwist.bots.session import Role
 from lgtwist.config import AccountConfig, BotConfig, Config
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
+from lgtwist.hub.deliveries import Deliveries
+from lgtwist.hub.delivery import ReplayPolicy
 from lgtwist.hub.hub import Hub
 from lgtwist.hub.rights import ActionRights, EventRights, Rate
+from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.journal.sqlite import SqliteStore, set_aside
+from lgtwist.journal.store import JournalDamaged, JournalError
+from lgtwist.journal.worker import ThreadWorker
 from lgtwist.listening import CannotListen, Ports, is_public, url
 from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.sandbox.control import Control
@@ -56,6 +63,9 @@ from lgtwist.websocket.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.server import ServerFactory
+
+#: The journal's name in ``data_dir``.
+JOURNAL_FILE = "journal.sqlite"
 
 
 class CannotStart(Exception):
@@ -97,6 +107,10 @@ class LgtwistService(MultiService):
             [self._bot(bot) for bot in config.bots],
             reactor,
         )
+        self._reactor = reactor
+        self.journal_file = self._data_dir / JOURNAL_FILE
+        self.journal = self._journal(reactor) if any(bot.certain for bot in config.bots) else None
+        self.deliveries = self._deliveries(reactor)
         wire = WireLimits(
             limits.max_message,
             limits.send_buffer,
@@ -175,6 +189,8 @@ class LgtwistService(MultiService):
             TimerService(wire.sweep_interval, survive("liveness", self.client_factory.sweep)),
             TimerService(self.lag.interval, survive("lag", self.lag.look)),
         ]
+        if self.deliveries is not None:
+            self._timers.append(TimerService(0.5, survive("deliveries", self.deliveries.look)))
         for timer in self._timers:
             timer.clock = reactor
 
@@ -192,12 +208,43 @@ class LgtwistService(MultiService):
             None if actions.rate is None else Rate(*actions.rate),
         )
 
+    def _journal(self, reactor: Any) -> Journal:
+        wanted = self.config.journal
+        return Journal(
+            SqliteStore(self.journal_file, wanted.sync),
+            lambda name: ThreadWorker(name, reactor.callFromThread),
+            reactor,
+            self._wall_clock,
+            JournalLimits(wanted.retention, wanted.max_size),
+        )
+
+    def _deliveries(self, reactor: Any) -> Deliveries | None:
+        if self.journal is None:
+            return None
+        limits = self.config.limits
+        deliveries = Deliveries(
+            self.journal, reactor, self._wall_clock, limits.send_buffer, limits.ping_timeout
+        )
+        self.journal.observe_trims(deliveries.trimmed)
+        for bot, wanted in zip(self.hub.bots, self.config.bots, strict=True):
+            if wanted.certain:
+                replay = wanted.replay
+                policy = ReplayPolicy(
+                    replay.max_age, replay.max_events, replay.rate, replay.mark, replay.grace
+                )
+                for account in self._accounts_of(bot):
+                    deliveries.add(bot, account, policy)
+        return deliveries
+
     def _unready(self) -> list[str]:
-        return [
+        reasons = [
             f"account {account.self_id} is down: {account.reason}"
             for account in self.hub.accounts.values()
             if not account.is_up
         ]
+        if self.journal is not None and self.journal.trouble:
+            reasons.append(f"the journal cannot be written: {self.journal.trouble}")
+        return reasons
 
     def _sandbox(self, account: Account, settings: AccountConfig, reactor: Any) -> SandboxAccount:
         path = f"sandbox-{account.self_id}"
@@ -288,19 +335,62 @@ class LgtwistService(MultiService):
     # -- before the start
 
     def prepare(self) -> None:
-        """Get the data directory, the worlds and the ports.
+        """Get the data directory, the journal, the worlds and the ports.
 
         :raises CannotStart: if one of them cannot be had.
         """
         self._lock_data_dir()
         try:
+            self._check_journal()
             for sandbox in self.sandboxes:
                 sandbox.load()
             self.ports.listen(self.site)
-        except (StoreError, CannotListen) as error:
+        except (StoreError, CannotListen, JournalError) as error:
             self._unlock()
             raise CannotStart(str(error)) from None
         self._raise_file_limit()
+
+    def _check_journal(self) -> None:
+        """Open the journal and close it again: neither a thread nor SQLite outlives becoming a daemon.
+
+        :raises JournalError: if it cannot be used.
+        """
+        if self.deliveries is None:
+            return
+        store = SqliteStore(self.journal_file, self.config.journal.sync)
+        pairs, now = self.deliveries.pairs(), int(self._wall_clock() * 1000)
+        try:
+            store.open_writing(pairs, now)
+        except JournalDamaged as error:
+            if not self.config.journal.set_aside:
+                raise JournalError(
+                    f'{error}; nothing was changed. [journal] on_damage = "set-aside" puts it aside and '
+                    "begins a new one"
+                ) from None
+            aside = set_aside(self.journal_file, time.strftime("%Y%m%dT%H%M%S"))
+            self._log.error("{error}; it was set aside as {aside}", error=error, aside=aside)
+            store = SqliteStore(self.journal_file, self.config.journal.sync)
+            store.open_writing(pairs, now)
+        store.close_writing()
+
+    def _open_journal(self) -> None:
+        if self.journal is None or self.deliveries is None:
+            return
+        opened = self.journal.open(self.deliveries.pairs())
+        opened.addCallbacks(lambda _none: self._journal_is_open(), self._journal_failed)
+
+    def _journal_is_open(self) -> None:
+        assert self.deliveries is not None
+        self.deliveries.begin()
+
+    def _journal_failed(self, failure: Failure) -> None:
+        """It was there a moment ago; so it is tried again."""
+        assert self.journal is not None
+        if not self.journal.trouble:
+            self._log.error("the journal cannot be opened: {reason}", reason=failure.value)
+        self.journal.trouble = str(failure.value)
+        if self.running:
+            self._reactor.callLater(1.0, self._open_journal)
 
     def _lock_data_dir(self) -> None:
         try:
@@ -337,6 +427,7 @@ class LgtwistService(MultiService):
     def startService(self) -> None:
         """Bring the accounts up, and say what is served."""
         super().startService()
+        self._open_journal()
         for starting in (*self.sandboxes, *self._timers):
             starting.startService()
         for line in described(self.config, self.ports.urls()):
@@ -367,6 +458,8 @@ class LgtwistService(MultiService):
         for service in (*remotes, *self._timers):
             await maybeDeferred(service.stopService)
         self.hub.stop()
+        if self.journal is not None:
+            await self.journal.close()
         self._unlock()
 
     def stopService(self) -> Deferred[None]:
@@ -425,7 +518,8 @@ def described(config: Config, urls: list[str] | None = None) -> list[str]:
         lines.append(f"account {account.self_id} ({account.type}): {where}{_reached(account, base)}")
     for bot in config.bots:
         mine = bot.accounts or tuple(a.self_id for a in config.accounts)
-        lines.append(f'bot "{bot.name}" {_served(bot, urls)}; accounts: {", ".join(map(str, mine))}')
+        certain = "; at least once" if bot.certain else ""
+        lines.append(f'bot "{bot.name}" {_served(bot, urls)}; accounts: {", ".join(map(str, mine))}{certain}')
     dialling = next((bot for bot in config.bots if bot.connection == "forward-websocket"), None)
     if dialling is not None:
         token_line = "; and ONEBOT_ACCESS_TOKEN=the token of its [[bots]]" if dialling.access_token else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from OpenSSL import SSL
-from service_identity import CertificateError, VerificationError
 
 
 def is_tls(transport: Any) -> bool:
@@ -26,10 +25,6 @@ def end(transport: Any) -> None:
 
 def tls_trouble(error: BaseException | None) -> str:
     """Why TLS ended a connection, in one line; empty if it was not TLS."""
-    if isinstance(error, VerificationError):
-        return "the certificate is for another name"
-    if isinstance(error, CertificateError):
-        return "the certificate names nobody"
     if not isinstance(error, SSL.Error):
         return ""
     details = error.args[0] if error.args and isinstance(error.args[0], list) else []

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from lgtwist.bots.taker import WebSocketTaker
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
 from lgtwist.hub.interfaces import IBotConnection
@@ -74,6 +75,7 @@ class BotSession:
         self._dropped = 0
         self._dropping = False
         self._misled = False
+        self._taker: WebSocketTaker | None = None  # where the bot asked for certain delivery
 
     # -- called through the factory's guard
 
@@ -86,10 +88,24 @@ class BotSession:
         if self._role is Role.API:
             return
         self._factory.send(connection, self._account.lifecycle())
-        self._account.subscribe(self, self._bot.message_format, connection.encode, self._bot.passes)
         if self._heartbeat_interval:
             self._beat_at = self._account.clock.seconds()
             self._schedule_beat()
+        delivery = self._bot.deliveries.get(self._account.self_id)
+        self._subscribe(delivery is not None)
+        if delivery is not None:
+            clock = self._account.clock
+            self._taker = WebSocketTaker(self._factory, connection, delivery, clock, self._subscribe)
+            self._taker.begin()
+
+    def _subscribe(self, certain: bool) -> None:
+        """Get what happens from now on; where delivery is certain, only what is not kept for it."""
+        if self._connection is None:
+            return
+        if certain:
+            self._account.subscribe_meta(self, self._bot.message_format, self._connection.encode)
+        else:
+            self._account.subscribe(self, self._bot.message_format, self._connection.encode, self._bot.passes)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An action came, or what should be one."""
@@ -137,6 +153,8 @@ class BotSession:
 
     def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the bot any more."""
+        if self._taker is not None:
+            self._taker.pump()
         if self._dropping:
             self._dropping = False
             self._log.warn(
@@ -158,6 +176,9 @@ class BotSession:
             self._beat = None
         for ask in tuple(self._asks):
             ask.cancel()
+        if self._taker is not None:
+            self._taker.end(code)
+            self._taker = None
         if self._connection is not None:
             young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
             if code == 1008 and young and not self._useful:
@@ -192,6 +213,8 @@ class BotSession:
 
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
+            if self._taker is not None:
+                self._taker.responded()
             self._factory.respond(self._connection, self._connection.encode(response))
 
     def _schedule_beat(self) -> None:

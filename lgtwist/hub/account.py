@@ -125,6 +125,8 @@ class Account:
         self._told_refusal = self._via = ""
         # In the order in which they came, each with the form in which it wants events, and which.
         self._subscribers: dict[IBotConnection, tuple[tuple[MessageFormat, Encode], Passes | None]] = {}
+        self._meta_subscribers = self._subscribers.copy()
+        self._keep: Callable[[int, bytes], None] | None = None
         self._awaited: list[Callable[[], None]] = []
 
     # -- its state
@@ -439,7 +441,15 @@ class Account:
         """Hand an event that was read to every bot that is subscribed."""
         self.counters.events += 1
         frames: dict[tuple[MessageFormat, Encode], bytes] = {}  # encoded once for all who want the same
-        for connection, (wanted, passes) in tuple(self._subscribers.items()):
+        subscribers = self._subscribers
+        if event.post_type == "meta_event":
+            subscribers = {**subscribers, **self._meta_subscribers}
+        elif self._keep is not None:
+            try:
+                self._keep(self.self_id, event.raw)
+            except Exception:
+                self._log.failure("account {account}: the journal failed", account=self.self_id)
+        for connection, (wanted, passes) in tuple(subscribers.items()):
             try:
                 if passes is not None and not passes(event):
                     continue
@@ -465,11 +475,24 @@ class Account:
             same: it is called once for them.
         :param passes: which events; None for all.
         """
+        self._meta_subscribers.pop(connection, None)
         self._subscribers[connection] = ((wanted, encode), passes)
+
+    def subscribe_meta(
+        self, connection: IBotConnection, wanted: MessageFormat, encode: Encode = server_frame
+    ) -> None:
+        """Deliver only meta events to ``connection`` from now on: all else reaches it from the journal."""
+        self._subscribers.pop(connection, None)
+        self._meta_subscribers[connection] = ((wanted, encode), None)
 
     def unsubscribe(self, connection: IBotConnection) -> None:
         """Deliver no more to ``connection``; harmless if it was not subscribed."""
         self._subscribers.pop(connection, None)
+        self._meta_subscribers.pop(connection, None)
+
+    def keep_with(self, keep: Callable[[int, bytes], None]) -> None:
+        """Hand every event but meta events to a journal too, with the number of this account."""
+        self._keep = keep
 
     def lifecycle(self) -> bytes:
         """The first event of every link."""

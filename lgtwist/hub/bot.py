@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from lgtwist.episode import Episodes
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Answered, Call
+from lgtwist.hub.delivery import Delivery
 from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operation
 from lgtwist.hub.rights import ActionRights, EventRights, Rate
@@ -133,6 +134,7 @@ class Bot:
     :param events: which events it gets; None for all.
     :param rate: how often it may do one; None for no bound.
     :ivar passes: whether it gets an event; None if it gets all.
+    :ivar deliveries: by account, where it asked for certain delivery.
     """
 
     _log = Logger()
@@ -157,6 +159,7 @@ class Bot:
         self.message_format = message_format
         self.access_token = access_token
         self.counters = BotCounters()
+        self.deliveries: dict[int, Delivery] = {}
         self._allowances: dict[int, Allowance] = {}
         self._send_buffer = send_buffer
         self._accounts = None if accounts is None else frozenset(accounts)

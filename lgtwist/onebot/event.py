@@ -158,6 +158,19 @@ def read_place(raw: bytes) -> Place:
     return Place(group_id, None if head.user_id is UNSET else number_of(bytes(head.user_id)))
 
 
+def marked_replayed(raw: bytes) -> bytes:
+    """An event with ``"replayed": true``: it comes late.
+
+    :param raw: a JSON object with members.
+    """
+    if b'"replayed"' in raw:
+        try:
+            raw = rawjson.cut(raw.decode(), "replayed").encode()
+        except rawjson.UNREADABLE:
+            return raw
+    return b'{"replayed":true,' + raw.lstrip()[1:]
+
+
 class Heartbeat(NamedTuple):
     """What a heartbeat or the data of ``get_status`` says.
 

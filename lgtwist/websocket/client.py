@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
-from lgtwist.websocket.framing import client_frame
+from lgtwist.websocket.framing import client_frame, client_ping
 from lgtwist.websocket.phase import Phase
 
 #: A head of an answer to our opening handshake that is longer is no answer (bytes).
@@ -65,6 +65,7 @@ class ClientConnection(Connection, WebSocketClientProtocol):
         self.caller = caller
 
     encode = staticmethod(client_frame)
+    encode_ping = staticmethod(client_ping)
 
     def connectionMade(self) -> None:
         """TCP is there; the handshake begins."""

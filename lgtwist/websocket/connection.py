@@ -49,6 +49,16 @@ class Handler(Protocol):
         """It is over, opened or not; called once, last."""
 
 
+class Positions(Protocol):
+    """What keeps account of how far a peer has read. Called through the factory's guard."""
+
+    def named_by(self, number: int) -> int:
+        """A ping with that number follows everything that was put in so far; the position that it names."""
+
+    def ponged(self, number: int) -> None:
+        """The peer answered that ping: it has read all before it (RFC 6455, 5.5.3)."""
+
+
 class _AutobahnLog:
     """Autobahn's log lines, without those that repeat what we log ourselves in one line."""
 
@@ -78,6 +88,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
     :ivar heard: some byte came since liveness looked last.
     :ivar talked: some part of a message came since then.
+    :ivar positions: where it is of interest how far the peer has read.
     :ivar owed_pong: the newest ping that could not be answered yet (RFC 6455, 5.5.3 allows one answer).
     """
 
@@ -94,6 +105,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.outbox = Outbox(send_buffer)
         self.assembly = Assembly(max_message)
         self.liveness: Liveness | None = None
+        self.positions: Positions | None = None
         self.deadline: IDelayedCall | None = None
         self.owed_pong: bytes | None = None
         self.ended_because = ""
@@ -103,6 +115,11 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     @staticmethod
     def encode(payload: bytes) -> bytes:
         """``payload`` as one whole text frame, as this side of a connection sends it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def encode_ping(payload: bytes) -> bytes:
+        """A ping, as this side of a connection sends it."""
         raise NotImplementedError
 
     # -- called by Twisted

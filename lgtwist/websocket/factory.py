@@ -150,6 +150,16 @@ class ConnectionFactory:
             connection.outbox.put_response(frame)
             self._to_flush(connection)
 
+    def ping(self, connection: Connection) -> None:
+        """Ask the peer for a sign of life, behind everything that was put in so far. Never raises."""
+        if connection.liveness is None:
+            return
+        number = connection.liveness.next_ping()
+        payload = b"%d" % number
+        if connection.positions is not None:
+            payload = b"%b.%d" % (payload, connection.positions.named_by(number))
+        self.put(connection, connection.encode_ping(payload))
+
     def broadcast(self, connections: Iterable[Connection], frame: bytes) -> None:
         """Put one ready event frame into the outbox of each. Never raises."""
         for connection in connections:
@@ -386,7 +396,9 @@ class ConnectionFactory:
     def ponged(self, connection: Connection, payload: bytes) -> None:
         """A pong came."""
         if connection.liveness is not None:
-            connection.liveness.pong(payload)
+            number = connection.liveness.pong(payload)
+            if number and connection.positions is not None and connection.phase is Phase.OPEN:
+                connection.positions.ponged(number)
 
     def writable(self, connection: Connection) -> None:
         """The transport can take more."""
@@ -462,4 +474,4 @@ class ConnectionFactory:
             self.counters.dead_peers += 1
             self.abort(connection, connection.liveness.obituary(verdict))
         elif verdict is Verdict.PING and not connection.congested:
-            connection.sendPing(connection.liveness.ping_payload())
+            self.ping(connection)

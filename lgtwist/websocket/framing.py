@@ -1,4 +1,4 @@
-"""Text frames, ready to be written (RFC 6455, 5.2): encoded once, sent to many."""
+"""Frames, ready to be written (RFC 6455, 5.2): encoded once, sent to many."""
 
 from __future__ import annotations
 
@@ -39,6 +39,23 @@ def client_frame(payload: bytes) -> bytes:
         return b"".join((head, key, _masked(payload, key)))
     stretches = [_masked(payload[at : at + _STRETCH], key) for at in range(0, length, _STRETCH)]
     return b"".join((head, key, *stretches))
+
+
+def server_ping(payload: bytes) -> bytes:
+    """A ping (RFC 6455, 5.5.2) as a server sends it.
+
+    :param payload: at most 125 bytes.
+    """
+    return b"\x89%c%b" % (len(payload), payload)
+
+
+def client_ping(payload: bytes) -> bytes:
+    """A ping as a client sends it.
+
+    :param payload: at most 125 bytes.
+    """
+    key = os.urandom(4)
+    return b"\x89%c%b%b" % (0x80 | len(payload), key, _masked(payload, key))
 
 
 def _masked(stretch: bytes, key: bytes) -> bytes:

@@ -84,21 +84,22 @@ class Liveness:
             return Verdict.PING
         return Verdict.WAIT
 
-    def ping_payload(self) -> bytes:
-        """The payload of a ping that is sent now. It names the ping: its pong confirms all before too."""
+    def next_ping(self) -> int:
+        """The number of a ping that is sent now. Its pong confirms all before it too."""
         self._sent += 1
-        return b"%d" % self._sent
+        return self._sent
 
-    def pong(self, payload: bytes) -> bool:
-        """Whether ``payload`` is the pong of a ping of ours that was not confirmed yet.
+    def pong(self, payload: bytes) -> int:
+        """The number of the ping that a pong with ``payload`` confirms; 0 if it confirms none.
 
         Unsolicited and repeated pongs confirm nothing (RFC 6455, 5.5.3).
         """
-        if not payload.isdigit() or len(payload) > 19:
-            return False
-        number = int(payload)
+        digits = payload.partition(b".")[0]
+        if not digits.isdigit() or len(digits) > 19:
+            return 0
+        number = int(digits)
         if not self._confirmed < number <= self._sent:
-            return False
+            return 0
         self._confirmed = number
         self._answered = True
-        return True
+        return number

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
-from lgtwist.websocket.framing import server_frame
+from lgtwist.websocket.framing import server_frame, server_ping
 
 
 class ServerConnection(Connection, WebSocketServerProtocol):
@@ -19,6 +19,7 @@ class ServerConnection(Connection, WebSocketServerProtocol):
     _transport_details: Any
 
     encode = staticmethod(server_frame)
+    encode_ping = staticmethod(server_ping)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):

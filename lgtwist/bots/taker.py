@@ -1,0 +1,165 @@
+"""A WebSocket that takes events which must not be lost: pings name positions, pongs confirm them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from lgtwist.hub.batch import Position
+from lgtwist.hub.delivery import Delivery
+from lgtwist.hub.interfaces import IEventTaker
+from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.factory import ConnectionFactory
+
+#: So many events may be unconfirmed.
+_WINDOW = 2000
+#: After so many events, or seconds, since the last one another ping asks how far the bot is.
+_EVENTS = 250
+_PAUSE = 0.05
+#: So much is handed to the transport before the turn is over (bytes).
+_ENOUGH = 256 << 10
+#: Close codes with which a program refuses what it was sent (RFC 6455, 7.4.1).
+_REFUSALS = (1003, 1007, 1009)
+
+
+@implementer(IEventTaker)
+class WebSocketTaker:
+    """Stands between a delivery and one connection.
+
+    One ping that names a position is under way at a time. The pings that ask for a sign of life name the
+    newest position too, and a pong confirms all before it; so a ping that is never answered holds up
+    nothing for longer than until the next one.
+
+    :param become: called with whether the connection takes what must not be lost, when that changes.
+    """
+
+    window = _WINDOW
+
+    def __init__(
+        self,
+        factory: ConnectionFactory,
+        connection: Connection,
+        delivery: Delivery,
+        clock: IReactorTime,
+        become: Callable[[bool], None],
+    ) -> None:
+        self.encode = connection.encode
+        self._factory = factory
+        self._connection = connection
+        self._delivery = delivery
+        self._clock = clock
+        self._become = become
+        self._holds = True
+        self._newest: Position = 0  # given to us
+        self._named: Position = 0  # by a ping
+        self._pings: deque[tuple[int, Position]] = deque()  # not yet answered
+        self._awaited = 0  # the ping that must be answered before we ask again
+        self._events = 0  # since the last ping
+        self._pinged_at = clock.seconds() - _PAUSE
+        self._timer: IDelayedCall | None = None
+        self._answered_since = False  # a response was sent since the last confirmation
+        connection.positions = self
+
+    def begin(self) -> None:
+        """The first frame is out: take events."""
+        self._delivery.attach(self)
+
+    # -- called by the delivery
+
+    @property
+    def ready(self) -> bool:
+        """Whether the transport takes more."""
+        return not self._connection.congested and self._factory.is_open(self._connection)
+
+    def take(self, frames: bytes, events: int, upto: Position) -> None:
+        """Some events."""
+        connection = self._connection
+        self._factory.put(connection, frames)
+        self._newest = upto
+        self._events += events
+        if not self._awaited:
+            self._ask()
+        if connection.outbox.response_bytes >= _ENOUGH:
+            self._factory.flush(connection)
+
+    def become_live(self) -> None:
+        """A newer connection takes over."""
+        self._holds = False
+        self._become(False)
+
+    def become_holder(self) -> None:
+        """The newer one is gone."""
+        self._holds = True
+        self._newest = self._named = 0
+        self._pings.clear()
+        self._become(True)
+
+    # -- pings
+
+    def _ask(self) -> None:
+        """Ask how far the bot is, now or soon."""
+        if self._newest == self._named:
+            return
+        wait = self._pinged_at + _PAUSE - self._clock.seconds()
+        if wait <= 0 or self._events >= _EVENTS:
+            self._stop_timer()
+            self._factory.ping(self._connection)
+        elif self._timer is None:
+            self._timer = self._clock.callLater(wait, self._time_came)
+
+    def _time_came(self) -> None:
+        self._timer = None
+        if not self._awaited and self._newest != self._named:
+            self._factory.ping(self._connection)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def named_by(self, number: int) -> Position:
+        """A ping follows everything that was given to us."""
+        if self._newest != self._named:
+            self._named = self._newest
+            self._pings.append((number, self._newest))
+            if not self._awaited:
+                self._awaited = number
+        self._events = 0
+        self._pinged_at = self._clock.seconds()
+        return self._newest
+
+    def ponged(self, number: int) -> None:
+        """The bot has read everything before that ping."""
+        upto = 0
+        while self._pings and self._pings[0][0] <= number:
+            upto = self._pings.popleft()[1]
+        if number >= self._awaited:
+            self._awaited = 0
+        if upto and self._holds:
+            self._answered_since = False
+            self._delivery.confirmed(self, upto)
+        if not self._awaited:
+            self._ask()
+
+    # -- called by the session
+
+    def responded(self) -> None:
+        """The bot was sent a response: what it refuses now need not be an event."""
+        self._answered_since = True
+
+    def pump(self) -> None:
+        """The transport takes more."""
+        if self._holds:
+            self._delivery.pump()
+
+    def end(self, code: int | None) -> None:
+        """The connection is over."""
+        self._stop_timer()
+        self._connection.positions = None  # no cycle
+        refused = None
+        if code in _REFUSALS and not self._connection.closedByMe and not self._answered_since:
+            refused = f"close code {code}"
+        self._delivery.detach(self, refused)

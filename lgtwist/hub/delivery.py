@@ -1,0 +1,700 @@
+"""Delivery at least once: one bot, one account. Pure: time, journal and connections come in.
+
+The bot's *cursor* moves only over what it has confirmed, and is written to the journal. From there on
+events are *sent* to the connection that holds the delivery (the newest), as many as its window takes:
+from memory while the bot keeps up, else from the disk by pages. Where it stands is one number, the
+position sent last; so changing over between the two leaves no gap and repeats nothing.
+
+Whatever breaks, sending begins again behind the cursor.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.hub.interfaces import IEventTaker, IJournal
+from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
+from lgtwist.onebot.message import MessageFormat, convert_event
+
+#: So often in a row an event is refused until it is skipped.
+_REFUSALS = 5
+#: So much is handed to a connection at once (bytes).
+_PORTION = 256 << 10
+#: What cannot be read from the disk is tried again after so many seconds.
+_READ_AGAIN = 1.0
+
+
+@frozen
+class ReplayPolicy:
+    """How much of the past a bot wants (``replay``); None for no bound. Times in seconds.
+
+    :ivar max_age: from commit to the moment delivery resumes.
+    :ivar max_events: so many of the newest.
+    :ivar rate: events in a second.
+    :ivar mark: whether late events say that they are.
+    :ivar grace: what was confirmed less than this before a break is sent again.
+    """
+
+    max_age: float | None = None
+    max_events: int | None = None
+    rate: float | None = None
+    mark: bool = False
+    grace: float = 0.0
+
+
+@define
+class DeliveryCounters:
+    """What happened to one bot's delivery, since the start."""
+
+    sent: int = 0
+    confirmed: int = 0
+    too_old: int = 0  # skipped for max_age
+    too_many: int = 0  # skipped for max_events
+    refused: int = 0  # skipped, for the bot refused them
+    fell_out: int = 0  # the journal did not keep them so long
+    damaged: int = 0  # could not be read
+
+
+@define(eq=False)
+class _Sent:
+    """Some events under way, confirmed together.
+
+    :ivar mark: where the bot is when it has them.
+    :ivar at: when they were sent, in seconds.
+    :ivar only: the event, if it is one.
+    """
+
+    mark: Mark
+    events: int
+    size: int
+    at: float
+    only: Batch | None
+
+
+class Encodings:
+    """A committed batch, made once for all that take all of it in the same form."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.size = batch.size()
+        self._frames: dict[tuple[MessageFormat, Any], bytes] = {}
+        self._events: list[Event | None] | None = None
+
+    def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
+        """All events, encoded and joined."""
+        found = self._frames.get((message_format, encode))
+        if found is None:
+            payloads = self.batch.payloads
+            found = b"".join([encode(convert_event(one, message_format)) for one in payloads])
+            self._frames[message_format, encode] = found
+        return found
+
+
+def _read(payload: bytes) -> Event | None:
+    """What routing asks of an event; None if it cannot be read, which nothing in a journal is."""
+    try:
+        return read_event(payload)
+    except BadEvent:
+        return None
+
+
+class Delivery:
+    """The events of one account on their way to one bot.
+
+    :param bot: the bot's name.
+    :param account: the account's ``self_id``.
+    :param clock: the reactor, or a clock in its place.
+    :param wall_clock: seconds since the epoch.
+    :param passes: which events the bot gets; None for all.
+    :param window_bytes: bytes that may be unconfirmed; one event alone may be larger.
+    :param patience: seconds without a confirmation that are worth a line in the log.
+    :ivar unconfirmed: events that are under way.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        bot: str,
+        account: int,
+        journal: IJournal,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        policy: ReplayPolicy = ReplayPolicy(),
+        passes: Callable[[Event], bool] | None = None,
+        message_format: MessageFormat = MessageFormat.AS_IS,
+        window_bytes: int = 4 << 20,
+        patience: float = 60.0,
+    ) -> None:
+        self.bot = bot
+        self.account = account
+        self.counters = DeliveryCounters()
+        self.unconfirmed = 0
+        self._journal = journal
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._policy = policy
+        self._passes = passes
+        self._format = message_format
+        self._window_bytes = window_bytes
+        self._patience = patience
+        self._takers: list[IEventTaker] = []
+        self._holder: IEventTaker | None = None
+        self._begun = False
+        # how far the bot has come
+        self._cursor = Mark()  # as the journal has it, or will
+        self._confirmed: deque[tuple[float, Mark]] = deque()  # not yet older than grace
+        # how far we have sent
+        self._sent = Mark()
+        self._window: deque[_Sent] = deque()
+        self._window_size = 0
+        self._page: deque[Batch] = deque()
+        self._page_upto: Position = 0
+        self._at_tail = False
+        self._reading: Deferred[Any] | None = None
+        self._pumping = False
+        # the backlog, as the policy sees it
+        self._resumed: Position = 0  # what is behind it happened since delivery resumed
+        self._replayed: Position = 0  # what is up to it is late
+        self._not_before = 0  # milliseconds since the epoch
+        self._skip_upto: Position = 0
+        self._skipped = [0, 0]
+        self._tokens = 0.0
+        self._tokens_at = 0.0
+        self._timer: IDelayedCall | None = None
+        # refusals
+        self._careful_upto: Position = 0
+        self._culprit: Position = 0
+        self._refusals = 0
+        self._may_skip = True
+        self._told_refusing = self._told_silent = False
+
+    def begin(self) -> None:
+        """The journal is open: the cursor is where it was."""
+        self._begun = True
+        self._cursor = self._sent = self._journal.mark(self.bot, self.account)
+        self.check_retention()
+        if self._holder is not None:
+            self._resume(True)
+
+    # -- what one can see
+
+    @property
+    def backlog(self) -> int:
+        """How many events of the account the bot has not confirmed, those that it may not see among them."""
+        return max(0, self._journal.total(self.account) - self._confirmed_mark.ordinal)
+
+    @property
+    def cursor_age(self) -> float:
+        """How long ago, in seconds, the newest confirmed event was taken in, while others wait; else 0."""
+        newest = self._confirmed_mark
+        return max(0.0, self._wall_clock() - newest.time / 1000) if self.backlog and newest.time else 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether a connected bot has confirmed nothing for too long."""
+        return bool(self._window) and self._clock.seconds() - self._window[0].at > self._patience
+
+    @property
+    def cursor(self) -> Position:
+        """The position up to which the bot has everything."""
+        return self._cursor.position
+
+    @property
+    def _confirmed_mark(self) -> Mark:
+        return self._confirmed[-1][1] if self._confirmed else self._cursor
+
+    # -- who takes the events
+
+    def attach(self, taker: IEventTaker) -> None:
+        """A connection is open: it takes over."""
+        older = self._holder
+        self._takers.append(taker)
+        self._holder = taker
+        if older is not None:
+            self._log.info(
+                "{bot}: a newer connection takes over account {account}; the older goes on as live",
+                bot=self.bot,
+                account=self.account,
+            )
+            older.become_live()
+        self._resume(True)
+
+    def detach(self, taker: IEventTaker, refused: str | None) -> None:
+        """A connection is over.
+
+        :param refused: why the bot refused what it was sent, if its end says that.
+        """
+        self._takers.remove(taker)
+        if taker is not self._holder:
+            return
+        self._note_refusal(refused)
+        self._holder = None
+        self._stop_sending()
+        if self._takers:
+            self._holder = self._takers[-1]
+            self._holder.become_holder()
+            self._resume(True)
+
+    def failed(self, taker: IEventTaker, refused: str | None) -> None:
+        """What was sent did not arrive; the taker pumps when it can take it again."""
+        if taker is self._holder:
+            self._note_refusal(refused)
+            self._replayed = max(self._replayed, self._sent.position)  # it comes a second time
+            self._resume(False)
+
+    def came_back(self, taker: IEventTaker) -> None:
+        """After failures the taker works again: what was committed before is late."""
+        if taker is self._holder:
+            self._replayed = self._journal.end
+
+    def confirmed(self, taker: IEventTaker, upto: Position) -> None:
+        """The bot has everything up to a position that was given to ``take``."""
+        if taker is not self._holder:
+            return
+        mark = None
+        while self._window and self._window[0].mark.position <= upto:
+            one = self._window.popleft()
+            mark = one.mark
+            self._window_size -= one.size
+            self.unconfirmed -= one.events
+            self.counters.confirmed += one.events
+        if mark is None:
+            return
+        self._may_skip = True
+        self._told_refusing = False
+        if self._culprit <= mark.position:
+            self._refusals = self._culprit = 0
+        if self._told_silent:
+            self._told_silent = False
+            self._log.info(
+                "{bot}: confirms events of account {account} again", bot=self.bot, account=self.account
+            )
+        self._move(self._sent if not self._window else mark)
+        self.pump()
+
+    def _move(self, mark: Mark) -> None:
+        """The bot has come so far."""
+        if self._policy.grace:
+            self._confirmed.append((self._clock.seconds(), mark))
+            self.settle()
+        else:
+            self._cursor = mark
+            self._journal.confirm(self.bot, self.account, mark)
+
+    def settle(self) -> None:
+        """Time has passed: what was confirmed long enough ago need not be sent again."""
+        until = self._clock.seconds() - self._policy.grace
+        cursor = None
+        while self._confirmed and self._confirmed[0][0] <= until:
+            cursor = self._confirmed.popleft()[1]
+        if cursor is not None:
+            self._cursor = cursor
+            self._journal.confirm(self.bot, self.account, cursor)
+
+    def look(self) -> None:
+        """To be called each second or so."""
+        self.settle()
+        if self.silent and not self._told_silent:
+            self._told_silent = True
+            self._log.warn(
+                "{bot}: no confirmation of events of account {account} for {seconds:g} s; "
+                "it is left in peace, and what it does not confirm comes again on its next connection",
+                bot=self.bot,
+                account=self.account,
+                seconds=self._patience,
+            )
+
+    # -- beginning again
+
+    def _stop_sending(self) -> None:
+        self._window.clear()
+        self._window_size = self.unconfirmed = 0
+        self._page.clear()
+        self._at_tail = False
+        for waiting in (self._reading, self._timer):
+            if waiting is not None:
+                waiting.cancel()
+        self._reading = self._timer = None
+        self._told_silent = False
+        self._tell_skipped()
+
+    def _resume(self, anew: bool) -> None:
+        """Send from the cursor on.
+
+        :param anew: whether this is a connection that was just opened.
+        """
+        self._stop_sending()
+        if not self._begun:
+            return
+        self.settle()
+        self._confirmed.clear()
+        self._sent = self._cursor
+        self.check_retention()
+        end = self._journal.end
+        self._resumed = end
+        if anew:
+            self._replayed = end
+        policy = self._policy
+        if policy.max_age is not None:
+            self._not_before = int((self._wall_clock() - policy.max_age) * 1000)
+        self._skip_upto = 0
+        self._tokens, self._tokens_at = 1.0, self._clock.seconds()
+        if policy.max_events is not None and self._sent.position < end:
+            self._count(end)
+        else:
+            self.pump()
+
+    def check_retention(self) -> None:
+        """What the journal did not keep so long is named."""
+        gone = self._journal.trimmed(self.account)
+        fell_out = gone - self._sent.ordinal
+        if fell_out <= 0 or self._sent.position >= self._journal.trimmed_to:
+            return
+        self._sent = Mark(self._journal.trimmed_to, gone, 0)
+        self._page.clear()
+        self.counters.fell_out += fell_out
+        self._log.warn(
+            "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
+            "(retention, max_size)",
+            bot=self.bot,
+            account=self.account,
+            events=fell_out,
+        )
+        if not self._window:
+            self._cursor = self._sent
+            self._journal.confirm(self.bot, self.account, self._cursor)
+
+    def _count(self, end: Position) -> None:
+        """Find where the newest ``max_events`` events begin."""
+        newest: deque[Position] = deque(maxlen=(self._policy.max_events or 0) + 1)
+
+        async def count() -> None:
+            after = self._sent.position
+            while after < end:
+                page = await self._journal.read(self.account, after)
+                for batch in page.batches:
+                    for index, payload in enumerate(batch.payloads):
+                        if batch.position(index) <= end and self._gets(payload):
+                            newest.append(batch.position(index))
+                after = max(page.upto, page.batches[-1].last if page.batches else after)
+
+        def counted(result: object) -> None:
+            if isinstance(result, Failure):
+                if self._holder is not None:
+                    self._later(_READ_AGAIN, lambda: self._count(end))
+                return
+            self._skip_upto = newest[0] if len(newest) == newest.maxlen else 0
+            self.pump()
+
+        self._begin_reading(Deferred.fromCoroutine(count()), counted)
+
+    def _begin_reading(self, reading: Deferred[Any], then: Callable[[Any], None]) -> None:
+        """Wait for something that is read; who cancels it hears no more of it."""
+        self._reading = reading
+
+        def read(result: Any) -> None:
+            if isinstance(result, Failure) and result.check(CancelledError):
+                return
+            self._reading = None
+            then(result)
+
+        reading.addBoth(read).addErrback(self._went_wrong)
+
+    def _went_wrong(self, failure: Failure) -> None:
+        self._log.failure(
+            "{bot}: delivery for account {account} failed", failure, bot=self.bot, account=self.account
+        )
+
+    def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        def now() -> None:
+            self._timer = None
+            then()
+
+        if self._timer is None:
+            self._timer = self._clock.callLater(seconds, now)
+
+    # -- sending
+
+    def committed(self, encodings: Encodings) -> None:
+        """Events became durable. Who keeps up gets them at once, as everybody does."""
+        if not self._at_tail:
+            return
+        holder, batch = self._holder, encodings.batch
+        if (
+            holder is not None
+            and holder.ready
+            and self._passes is None
+            and not self._careful_upto
+            and self.unconfirmed + len(batch) <= holder.window
+            and self._window_size + encodings.size <= self._window_bytes
+        ):
+            mark = Mark(batch.last, batch.before + len(batch), batch.times[-1])
+            self._sent = mark
+            self._hand_over(
+                holder, encodings.frames(self._format, holder.encode), len(batch), encodings.size, mark, batch
+            )
+        else:
+            self._at_tail = False
+            self.pump()
+
+    def _hand_over(
+        self, holder: IEventTaker, frames: bytes, events: int, size: int, mark: Mark, batch: Batch
+    ) -> None:
+        only = batch if len(batch) == 1 else None
+        self._window.append(_Sent(mark, events, size, self._clock.seconds(), only))
+        self._window_size += size
+        self.unconfirmed += events
+        self.counters.sent += events
+        holder.take(frames, events, mark.position)
+
+    def pump(self) -> None:
+        """Send what there is, as far as the bot takes it."""
+        if self._pumping or self._timer is not None or self._reading is not None:
+            return
+        self._pumping = True
+        try:
+            holder = self._holder
+            while holder is not None and holder is self._holder and holder.ready:
+                room = self._room(holder)
+                batch = self._next_batch() if room > 0 else None
+                if batch is None or not self._send(holder, batch, room):
+                    break
+        finally:
+            self._pumping = False
+
+    def _room(self, holder: IEventTaker) -> int:
+        """How many events may go now."""
+        if self._careful_upto and self._confirmed_mark.position >= self._careful_upto:
+            self._careful_upto = 0
+        if self._careful_upto:
+            return 0 if self._window else 1
+        if self._window_size >= self._window_bytes:
+            return 0
+        return int(holder.window) - self.unconfirmed
+
+    def _next_batch(self) -> Batch | None:
+        """The next events; None if there are none, or they must be read first."""
+        while True:
+            position = self._sent.position
+            if self._page:
+                batch = self._page[0].after(position)
+                if len(batch):
+                    return batch
+                self._page.popleft()
+                if not self._page:
+                    self._pass_over(self._page_upto)
+                continue
+            tail = self._journal.tail(self.account, position)
+            if tail is None:
+                self._begin_reading(self._journal.read(self.account, position), self._page_came)
+                if self._reading is None and self._timer is None:
+                    continue  # it was there at once
+                return None
+            if not len(tail):
+                self._at_tail = True
+                self._tell_skipped()
+                return None
+            return tail
+
+    def _page_came(self, page: Page | Failure) -> None:
+        if isinstance(page, Failure):
+            self._log.warn(
+                "{bot}: the journal cannot be read for account {account}: {reason}; tried again",
+                bot=self.bot,
+                account=self.account,
+                reason=page.value,
+            )
+            self._later(_READ_AGAIN, self.pump)
+            return
+        self._page = deque(page.batches)
+        self._page_upto = max(page.upto, page.batches[-1].last if page.batches else 0)
+        if not page.batches:
+            self._pass_over(page.upto)
+        self.pump()
+
+    def _pass_over(self, upto: Position) -> None:
+        """Nothing for this bot is left up to a position."""
+        if upto > self._sent.position:
+            self._skip_to(Mark(upto, self._sent.ordinal, self._sent.time))
+
+    def _skip_to(self, mark: Mark) -> None:
+        self._sent = mark
+        if not self._window and mark.position > self._confirmed_mark.position:
+            self._move(mark)
+
+    def _send(self, holder: IEventTaker, batch: Batch, room: int) -> bool:
+        """Send some of a batch; whether it is worth going on."""
+        missing = batch.before - self._sent.ordinal
+        if missing > 0:
+            self._missing(missing, batch)
+        late = batch.first <= self._resumed
+        payloads, times = batch.payloads, batch.times
+        rate = self._policy.rate if late else None
+        if rate is not None:
+            room = min(room, self._allowed(rate))
+            if room < 1:
+                return False
+        frames: list[bytes] = []
+        size = taken = last = 0
+        only: Batch | None = None
+        mark_upto = self._replayed if self._policy.mark else -1
+        for index, payload in enumerate(payloads):
+            position = batch.first + index
+            if late and position > self._resumed:
+                break  # what follows happened since: it is looked at anew
+            if taken >= room or size >= _PORTION:
+                break
+            if (self._passes is not None or late) and not self._wants(payload, position, times[index], late):
+                continue
+            encoded = convert_event(payload, self._format)
+            if position <= mark_upto:
+                encoded = marked_replayed(encoded)
+            frames.append(holder.encode(encoded))
+            size += len(payload)
+            taken += 1
+            only = batch.part(index, index + 1)
+            last = index
+        else:
+            index = len(payloads)
+        if not index:
+            return False
+        mark = Mark(batch.first + index - 1, batch.before + index, times[index - 1])
+        if taken:
+            if rate is not None:
+                self._tokens -= taken
+            reached = Mark(batch.first + last, batch.before + last + 1, times[last])
+            self._sent = mark
+            assert only is not None
+            self._hand_over(holder, b"".join(frames), taken, size, reached, only if taken == 1 else batch)
+        else:
+            self._skip_to(mark)
+        return True
+
+    def _missing(self, events: int, batch: Batch) -> None:
+        """The journal has not got what stood before a batch."""
+        fell_out = min(events, max(0, self._journal.trimmed(self.account) - self._sent.ordinal))
+        damaged = events - fell_out
+        self.counters.fell_out += fell_out
+        self.counters.damaged += damaged
+        self._log.error(
+            "{bot}: {events} events of account {account} between positions {first} and {last} are missing: "
+            "{damaged} in damaged parts of the journal, {fell_out} fell out of it",
+            bot=self.bot,
+            account=self.account,
+            events=events,
+            first=self._sent.position,
+            last=batch.first,
+            damaged=damaged,
+            fell_out=fell_out,
+        )
+        self._sent = Mark(self._sent.position, batch.before, self._sent.time)
+
+    def _allowed(self, rate: float) -> int:
+        """How many late events may go now; if none, a timer goes on."""
+        now = self._clock.seconds()
+        most = max(1.0, rate / 10)
+        self._tokens = min(most, self._tokens + (now - self._tokens_at) * rate)
+        self._tokens_at = now
+        if self._tokens < 1 - 1e-6:
+            self._later(max(0.01, (1 - self._tokens) / rate), self.pump)
+            return 0
+        return int(self._tokens + 1e-6)
+
+    def _gets(self, payload: bytes) -> bool:
+        """Whether the bot may see an event."""
+        if self._passes is None:
+            return True
+        event = _read(payload)
+        return event is not None and self._passes(event)
+
+    def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
+        """Whether the bot may see an event, and wants it so late."""
+        too_old = late and time < self._not_before
+        too_many = late and position <= self._skip_upto
+        if self._passes is None and not (too_old or too_many):
+            return True
+        event = _read(payload)
+        if event is None or (self._passes is not None and not self._passes(event)):
+            return False
+        if event.post_type == "request" or not (too_old or too_many):
+            return True
+        if too_old:
+            self.counters.too_old += 1
+        else:
+            self.counters.too_many += 1
+        self._skipped[0 if too_old else 1] += 1
+        return False
+
+    def _tell_skipped(self) -> None:
+        """One line for what the bot did not want so late."""
+        (too_old, too_many), self._skipped = self._skipped, [0, 0]
+        if too_old or too_many:
+            self._log.info(
+                "{bot}: {events} events of account {account} were skipped: {too_old} older than max_age, "
+                "{too_many} beyond max_events",
+                bot=self.bot,
+                account=self.account,
+                events=too_old + too_many,
+                too_old=too_old,
+                too_many=too_many,
+            )
+
+    # -- what a bot will not have
+
+    def _note_refusal(self, reason: str | None) -> None:
+        """What was under way was refused, or (None) just did not arrive."""
+        if reason is None or not self._window:
+            return
+        first = self._window[0]
+        if self.unconfirmed == 1:
+            if self._culprit != first.mark.position:
+                self._culprit, self._refusals = first.mark.position, 0
+            self._refusals += 1
+            if self._refusals >= _REFUSALS:
+                self._skip_refused(first, reason)
+        self._careful_upto = max(self._careful_upto, self._sent.position)
+
+    def _skip_refused(self, culprit: _Sent, reason: str) -> None:
+        if not self._may_skip:
+            if not self._told_refusing:
+                self._told_refusing = True
+                self._log.error(
+                    "{bot}: refuses every event of account {account} ({reason}); is it configured rightly? "
+                    "Nothing more is skipped; it is tried again",
+                    bot=self.bot,
+                    account=self.account,
+                    reason=reason,
+                )
+            return
+        event = culprit.only
+        assert event is not None
+        self._may_skip = False
+        self._refusals = self._culprit = 0
+        self.counters.refused += 1
+        kind = _read(event.payloads[0])
+        self._log.error(
+            "{bot}: skipped an event of account {account} that it refused {times} times ({reason}): position "
+            "{position}, {kind}, {size} bytes, time {time:.3f}; `twistd lgtwist --journal` shows it",
+            bot=self.bot,
+            account=self.account,
+            times=_REFUSALS,
+            reason=reason,
+            position=event.first,
+            kind="unreadable" if kind is None else kind.post_type,
+            size=len(event.payloads[0]),
+            time=event.times[0] / 1000,
+        )
+        self._journal.refused(self.bot, event, reason)
+        self._confirmed.clear()
+        self._cursor = culprit.mark
+        self._journal.confirm(self.bot, self.account, culprit.mark)

@@ -1,0 +1,142 @@
+"""One group commit as it lies on disk. Pure."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from zlib import crc32
+
+import msgspec
+
+from lgtwist.hub.batch import Batch, Position
+
+#: Events of so many bytes are one chunk, or one event that is larger.
+CHUNK_BYTES = 1 << 20
+#: What an event takes in memory beside its payload (bytes, roughly).
+OVERHEAD = 64
+
+
+class Damaged(Exception):
+    """A chunk is not what was written."""
+
+
+class Group:
+    """Events that are to be committed together: for each account those that came, in order.
+
+    :ivar size: bytes that they take in memory.
+    """
+
+    __slots__ = ("runs", "size")
+
+    def __init__(self) -> None:
+        self.runs: dict[int, tuple[array[int], list[bytes]]] = {}
+        self.size = 0
+
+    def add(self, account: int, time: int, payload: bytes) -> None:
+        """One event more."""
+        run = self.runs.get(account)
+        if run is None:
+            run = self.runs[account] = (array("q"), [])
+        run[0].append(time)
+        run[1].append(payload)
+        self.size += len(payload) + OVERHEAD
+
+    def batches(self, first: Position, totals: dict[int, int]) -> list[Batch]:
+        """These events from a position on.
+
+        :param totals: how many events of each account were written before.
+        """
+        batches = []
+        for account, (times, payloads) in self.runs.items():
+            batches.append(Batch(account, first, totals.get(account, 0), times, payloads))
+            first += len(payloads)
+        return batches
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A row of the table ``chunk``, in the order of its columns."""
+
+    first: Position
+    last: Position
+    newest: int
+    runs: bytes
+    times: bytes
+    lengths: bytes
+    payload: bytes
+    checksum: int
+
+
+def pack(batches: list[Batch]) -> Chunk:
+    """A row of some batches that follow each other."""
+    runs, times, lengths = array("q"), array("q"), array("I")
+    payloads: list[bytes] = []
+    for batch in batches:
+        runs.extend((batch.account, len(batch), batch.before))
+        times += batch.times
+        lengths.extend(map(len, batch.payloads))
+        payloads += batch.payloads
+    parts = (little(runs), little(times), little(lengths), b"".join(payloads))
+    return Chunk(batches[0].first, batches[-1].last, max(times), *parts, _checksum(*parts))
+
+
+def little(numbers: array[int]) -> bytes:
+    """Numbers as bytes, whatever the machine's order is."""
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def from_little(kind: str, data: bytes) -> array[int]:
+    """The numbers again.
+
+    :raises Damaged: if that is not a whole number of them.
+    """
+    numbers = array(kind)
+    try:
+        numbers.frombytes(data)
+    except (ValueError, TypeError):
+        raise Damaged("not whole numbers") from None
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _checksum(runs: bytes, times: bytes, lengths: bytes, payload: bytes) -> int:
+    return crc32(payload, crc32(lengths, crc32(times, crc32(runs))))
+
+
+def read_runs(runs: bytes) -> list[tuple[int, int, int]]:
+    """For each account in a chunk: its ``self_id``, how many events, and how many ever before.
+
+    :raises Damaged: if it is not that.
+    """
+    numbers = from_little("q", runs)
+    if len(numbers) % 3:
+        raise Damaged("not triples")
+    return list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+
+
+def unpack(chunk: Chunk) -> list[Batch]:
+    """The batches in a row.
+
+    :raises Damaged: if it is not what was written.
+    """
+    try:
+        if _checksum(chunk.runs, chunk.times, chunk.lengths, chunk.payload) != chunk.checksum:
+            raise Damaged("the checksum does not fit")
+    except TypeError:
+        raise Damaged("not bytes") from None
+    times, lengths = from_little("q", chunk.times), from_little("I", chunk.lengths)
+    batches = []
+    at = event = 0
+    for account, events, before in read_runs(chunk.runs):
+        payloads = []
+        for length in lengths[event : event + events]:
+            payloads.append(chunk.payload[at : at + length])
+            at += length
+        batches.append(Batch(account, chunk.first + event, before, times[event : event + events], payloads))
+        event += events
+    if event != chunk.last - chunk.first + 1:
+        raise Damaged("the positions do not fit")
+    return batches

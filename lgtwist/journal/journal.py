@@ -1,0 +1,507 @@
+"""The journal as the hub sees it: group commits, one at a time, and the newest events in memory.
+
+Everything here runs in the reactor thread; what may block is done by two workers, one that writes and one
+that reads. Whatever is appended while a commit is under way is the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from attrs import define, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.hub.interfaces import IJournal
+from lgtwist.journal.chunk import CHUNK_BYTES, Group
+from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
+from lgtwist.journal.tail import Tail
+from lgtwist.journal.worker import Worker
+
+#: Marks are written so many seconds after they moved, at the latest.
+_SAVE_AFTER = 1.0
+#: What failed is tried again after so many seconds.
+_RETRY_AFTER = 1.0
+#: Seconds between two looks at age and size.
+_TRIM_INTERVAL = 5.0
+#: And between two notes that the configuration still names its bots.
+_SEEN_INTERVAL = 3600.0
+#: Of an event that a bot refused so many bytes are kept.
+_REFUSED_BYTES = 65_536
+
+
+_Result = TypeVar("_Result")
+
+#: Stands for the group that is being committed.
+_NOTHING = Group()
+
+
+@frozen
+class JournalLimits:
+    """What the journal keeps.
+
+    :ivar retention: seconds.
+    :ivar max_size: bytes on disk.
+    :ivar waiting: bytes that may wait for the disk.
+    :ivar tail: bytes of the newest events that are kept in memory.
+    :ivar page: bytes that are read at once.
+    """
+
+    retention: float = 7 * 86400.0
+    max_size: int = 1 << 30
+    waiting: int = 64 << 20
+    tail: int = 16 << 20
+    page: int = 256 << 10
+
+
+@define
+class JournalCounters:
+    """What happened, since the start."""
+
+    commits: int = 0
+    commit_seconds: float = 0.0  # from handing over to being durable
+    slowest_commit: float = 0.0
+    events: int = 0  # made durable
+    failures: int = 0  # commits that failed
+    trimmed: int = 0  # events that retention took
+
+
+@define
+class _Lost:
+    """Events of one account that could not be kept, in one episode. Milliseconds since the epoch."""
+
+    first: int
+    last: int
+    events: int = 0
+
+
+@implementer(IJournal)
+class Journal:
+    """What must not be lost, until every bot has it.
+
+    :param store: where it is written.
+    :param make_worker: makes a worker of a name; one writes, another reads.
+    :param clock: the reactor, or a clock in its place.
+    :param wall_clock: seconds since the epoch.
+    :ivar trouble: why nothing can be written; empty while all is well.
+    :ivar lost: events that could not be kept, by account, since the start.
+    :ivar used: bytes that are used on disk, when looked at last.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: IStore,
+        make_worker: Callable[[str], Worker],
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        limits: JournalLimits = JournalLimits(),
+    ) -> None:
+        self.counters = JournalCounters()
+        self.trouble = ""
+        self.lost: dict[int, int] = {}
+        self.used = 0
+        self._store = store
+        self._make_worker = make_worker
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._limits = limits
+        self._pairs: frozenset[Pair] = frozenset()
+        self._opened = self._has_workers = False
+        self._observers: list[Callable[[Batch], None]] = []
+        self._trim_observers: list[Callable[[], None]] = []
+        self._groups: deque[Group] = deque()  # the last takes what comes
+        self._waiting = 0
+        self._durable: deque[Batch] = deque()
+        self._committing: tuple[Group, list[Batch]] | None = None
+        self._busy = False
+        self._soon = self._make_room = self._was_other = False
+        self._retry_at = self._turn_at = 0.0
+        self._turn: IDelayedCall | None = None
+        self._contents = Contents()
+        self._tail = Tail(limits.tail, 0)
+        self._marks: dict[Pair, Mark] = {}
+        self._refused: list[Refusal] = []
+        self._unsaved_since: float | None = None
+        self._next_trim = self._next_seen = 0.0
+        self._losing: dict[int, _Lost] = {}
+        self._flushed: list[Deferred[None]] = []
+
+    # -- life
+
+    def open(self, pairs: Iterable[Pair]) -> Deferred[None]:
+        """Open the store. What is appended before that is written afterwards.
+
+        :param pairs: the bots and their accounts that the configuration names.
+        :returns: fires when it can be read; fails with JournalError.
+        """
+        self._pairs = frozenset(pairs)
+        now = self._now()
+        if not self._has_workers:
+            self._writer, self._reader = map(self._make_worker, ("journal-writer", "journal-reader"))
+            self._has_workers = True
+        opened = self._writer.do(lambda: self._store.open_writing(self._pairs, now))
+        opened.addCallback(self._has)
+        opened.addCallback(lambda _none: self._reader.do(self._store.open_reading))
+        return opened.addCallback(lambda _none: self._start())
+
+    def _has(self, contents: Contents) -> None:
+        self._contents = contents
+        self._tail = Tail(self._limits.tail, contents.end)
+
+    def _start(self) -> None:
+        self._opened = True
+        self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
+        self._go_on()
+
+    def close(self) -> Deferred[None]:
+        """Write what waits, if the disk takes it, and close."""
+        if not self._opened:
+            return succeed(None)
+        done = self.flush()
+        done.addCallback(lambda _none: self._end())
+        return done
+
+    def _end(self) -> Deferred[None]:
+        if self._waiting:
+            for group in self._groups:
+                self._lose_group(group)
+        self._tell_lost()
+        self._opened = False
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        ended = self._writer.do(self._store.close_writing)
+        ended.addCallback(lambda _none: self._reader.do(self._store.close_reading))
+        ended.addCallback(lambda _none: self._writer.stop())
+        return ended.addCallback(lambda _none: self._reader.stop())
+
+    def flush(self) -> Deferred[None]:
+        """Write everything that waits.
+
+        :returns: fires when it is durable, or when the disk does not take it.
+        """
+        flushed: Deferred[None] = Deferred()
+        self._flushed.append(flushed)
+        self._go_on()
+        return flushed
+
+    # -- what the hub asks
+
+    @property
+    def end(self) -> Position:
+        """The position of the newest durable event."""
+        return self._contents.end
+
+    @property
+    def trimmed_to(self) -> Position:
+        """Nothing up to this position is left."""
+        return self._contents.trimmed_to
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the disk."""
+        return self._waiting
+
+    def total(self, account: int) -> int:
+        """How many events of an account were ever written."""
+        return self._contents.totals.get(account, 0)
+
+    def trimmed(self, account: int) -> int:
+        """How many of these are gone."""
+        return self._contents.trimmed.get(account, 0)
+
+    def observe(self, observer: Callable[[Batch], None]) -> None:
+        """Call ``observer`` for all that is appended, in order, once it is durable."""
+        self._observers.append(observer)
+
+    def observe_trims(self, observer: Callable[[], None]) -> None:
+        """Call ``observer`` when old events went."""
+        self._trim_observers.append(observer)
+
+    def mark(self, bot: str, account: int) -> Mark:
+        """How far a bot had come when the journal was opened."""
+        return self._contents.marks.get((bot, account), Mark())
+
+    def confirm(self, bot: str, account: int, mark: Mark) -> None:
+        """A bot has come so far."""
+        self._marks[bot, account] = mark
+        self._save_soon()
+
+    def refused(self, bot: str, batch: Batch, reason: str) -> None:
+        """A bot will not have this one event."""
+        payload = batch.payloads[0]
+        self._refused.append(
+            Refusal(
+                bot,
+                batch.account,
+                batch.first,
+                batch.times[0],
+                self._now(),
+                reason,
+                len(payload),
+                payload[:_REFUSED_BYTES],
+            )
+        )
+        del self._refused[:-1000]
+        self._save_soon()
+
+    def _save_soon(self) -> None:
+        if self._unsaved_since is None:
+            self._unsaved_since = self._clock.seconds()
+            self._schedule(_SAVE_AFTER)
+
+    def append(self, account: int, payload: bytes) -> None:
+        """Take in an event."""
+        now = self._now()
+        if self._waiting > self._limits.waiting:
+            self._lose(account, 1, now, now)
+            return
+        groups = self._groups
+        if not groups or groups[-1] is _NOTHING or groups[-1].size >= CHUNK_BYTES:
+            groups.append(Group())
+        group = groups[-1]
+        before = group.size
+        group.add(account, now, payload)
+        self._waiting += group.size - before
+        if not self._busy and not self._soon:
+            self._soon = True
+            self._clock.callLater(0, self._turn_ends)
+
+    def _turn_ends(self) -> None:
+        """What came in one turn of the reactor is committed together."""
+        self._soon = False
+        self._go_on()
+
+    def tail(self, account: int, after: Position) -> Batch | None:
+        """The next events behind a position, from memory."""
+        return self._tail.after(account, after)
+
+    def read(self, account: int, after: Position) -> Deferred[Page]:
+        """The next events behind a position, from the disk."""
+        store, upto, size = self._store, self._contents.end, self._limits.page
+        return self._reader.do(lambda: store.read(account, after, upto, size))
+
+    # -- losing
+
+    def _lose(self, account: int, events: int, first: int, last: int) -> None:
+        self.lost[account] = self.lost.get(account, 0) + events
+        lost = self._losing.setdefault(account, _Lost(first, last))
+        lost.events += events
+        lost.last = last
+
+    def _lose_group(self, group: Group) -> None:
+        for account, (times, _payloads) in group.runs.items():
+            self._lose(account, len(times), times[0], times[-1])
+
+    def _tell_lost(self) -> None:
+        """The episode is over: one line for each account."""
+        self._losing, losing = {}, self._losing
+        for account, lost in losing.items():
+            self._log.error(
+                "journal: {events} events of account {account}, the first at {first:.3f} and the last at "
+                "{last:.3f} (seconds since the epoch), could not be kept: lost for at-least-once bots",
+                events=lost.events,
+                account=account,
+                first=lost.first / 1000,
+                last=lost.last / 1000,
+            )
+
+    # -- one thing after the other
+
+    def _now(self) -> int:
+        return int(self._wall_clock() * 1000)
+
+    def _schedule(self, delay: float) -> None:
+        """Go on after some seconds, at the latest."""
+        at = self._clock.seconds() + delay
+        if self._turn is not None:
+            if self._turn_at <= at:
+                return
+            self._turn.cancel()
+        self._turn_at = at
+        self._turn = self._clock.callLater(delay, self._turn_came)
+
+    def _turn_came(self) -> None:
+        self._turn = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do the next thing that is to be done, if nothing is under way."""
+        if self._busy or not self._opened:
+            return
+        now = self._clock.seconds()
+        if now < self._retry_at and not self._flushed:
+            self._schedule(self._retry_at - now)
+            return
+        job = self._next_job(now)
+        if job is not None:
+            job()
+        elif self._flushed:
+            self._answer_flushed()
+        else:
+            due = min(self._next_trim, self._next_seen)
+            if self._unsaved_since is not None:
+                due = min(due, self._unsaved_since + _SAVE_AFTER)
+            self._schedule(max(0.001, due - now))
+
+    def _next_job(self, now: float) -> Callable[[], None] | None:
+        """Events first; but what else is due comes between two commits, however many events wait."""
+        other = None
+        saving = self._unsaved_since is not None
+        if self._make_room:
+            other = self._trim
+        elif saving and (self._flushed or now - (self._unsaved_since or 0.0) >= _SAVE_AFTER * 0.99):
+            other = self._save
+        elif self._flushed:
+            pass
+        elif now >= self._next_trim:
+            other = self._trim
+        elif now >= self._next_seen:
+            other = self._see
+        if self._groups and (other is None or self._was_other):
+            self._was_other = False
+            return self._commit
+        self._was_other = other is not None
+        return other
+
+    def _do(
+        self,
+        what: str,
+        job: Callable[[], _Result],
+        done: Callable[[_Result], None],
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._busy = True
+
+        def ended(result: _Result | Failure) -> None:
+            self._busy = False
+            if isinstance(result, Failure):
+                failed()
+                self._failed(result, what)
+            else:
+                if self.trouble:
+                    self.trouble = ""
+                    self._log.info("journal: writing goes on")
+                done(result)
+            self._go_on()
+
+        def ours(failure: Failure) -> None:
+            self._log.failure("journal: what follows {what} failed", failure, what=what)
+
+        self._writer.do(job).addBoth(ended).addErrback(ours)
+
+    def _failed(self, failure: Failure, what: str) -> None:
+        self.counters.failures += 1
+        reason = str(failure.value) if failure.check(JournalError) else repr(failure.value)
+        if not self.trouble:
+            self._log.error(
+                "journal: {what} failed: {reason}. It is tried again each second; live bots go on. Events "
+                "wait in memory, up to {limit} MiB; what is beyond is lost for at-least-once bots",
+                what=what,
+                reason=reason,
+                limit=self._limits.waiting >> 20,
+            )
+        self.trouble = reason
+        self._retry_at = self._clock.seconds() + _RETRY_AFTER
+        self._answer_flushed()
+
+    def _answer_flushed(self) -> None:
+        self._flushed, flushed = [], self._flushed
+        for one in flushed:
+            one.callback(None)
+
+    def _commit(self) -> None:
+        if self._committing is None:
+            group = self._groups.popleft()
+            batches = group.batches(self._contents.end + 1, self._contents.totals)
+            self._committing = (group, batches)
+            self._groups.appendleft(_NOTHING)  # what comes goes behind it
+        batches = self._committing[1]
+        begun = self._clock.seconds()
+
+        def failed() -> None:
+            self._make_room = True  # retention may be able to
+
+        def done(_none: None) -> None:
+            self._committed(self._clock.seconds() - begun)
+
+        self._do("writing", lambda: self._store.append(batches), done, failed)
+
+    def _committed(self, took: float) -> None:
+        assert self._committing is not None
+        group, batches = self._committing
+        self._committing = None
+        self._groups.popleft()
+        self._waiting -= group.size
+        counters, contents = self.counters, self._contents
+        counters.commits += 1
+        counters.commit_seconds += took
+        counters.slowest_commit = max(counters.slowest_commit, took)
+        contents.end = batches[-1].last
+        for batch in batches:
+            contents.totals[batch.account] = batch.before + len(batch)
+            counters.events += len(batch)
+            self._tail.add(batch)
+        if self._unsaved_since is None:
+            self._unsaved_since = self._clock.seconds()
+        if self._losing and self._waiting < self._limits.waiting // 2:
+            self._tell_lost()
+        self._durable.extend(batches)
+        self._go_on()  # the next commit is under way while the bots get these
+        while self._durable:
+            batch = self._durable.popleft()
+            for observer in self._observers:
+                try:
+                    observer(batch)
+                except Exception:
+                    self._log.failure("journal: an observer failed")
+
+    def _save(self) -> None:
+        marks, self._marks = self._marks, {}
+        refused, self._refused = self._refused, []
+        totals, end = dict(self._contents.totals), self._contents.end
+        self._unsaved_since = None
+
+        def failed() -> None:
+            self._marks = {**marks, **self._marks}
+            self._refused[:0] = refused
+            self._unsaved_since = self._clock.seconds()
+
+        self._do(
+            "writing cursors",
+            lambda: self._store.save(totals, end, marks, refused),
+            lambda _none: None,
+            failed,
+        )
+
+    def _trim(self) -> None:
+        self._make_room = False
+        self._next_trim = self._clock.seconds() + _TRIM_INTERVAL
+        older_than = int((self._wall_clock() - self._limits.retention) * 1000)
+        size = self._limits.max_size
+        self._do("retention", lambda: self._store.trim(older_than, size), self._trimmed)
+
+    def _trimmed(self, trimmed: Trimmed) -> None:
+        self.used = trimmed.used
+        if trimmed.more:
+            self._next_trim = self._clock.seconds()
+        if trimmed.gone:
+            for account, gone in trimmed.gone.items():
+                self.counters.trimmed += gone - self.trimmed(account)
+                self._contents.trimmed[account] = gone
+            self._contents.trimmed_to = trimmed.upto
+            for observer in self._trim_observers:
+                observer()
+
+    def _see(self) -> None:
+        self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
+        now = self._now()
+        self._do("noting the bots", lambda: self._store.seen(self._pairs, now), lambda _none: None)

@@ -1,0 +1,434 @@
+"""The journal's store on disk: SQLite with a write-ahead log, one row for each group commit.
+
+A row for each event would let go of Python's lock, and wait for it again, at each of them, which is
+slowest when the reactor is busiest. One connection writes and checkpoints, in one thread; another only
+reads, in another thread. (SQLite before 3.51.3 can damage a file that two connections write or checkpoint
+at once, and Debian's is older.) That no second process does is seen to by the lock on ``data_dir``.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zope.interface import implementer
+
+from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
+from lgtwist.journal.store import Contents, IStore, JournalDamaged, JournalError, Pair, Refusal, Trimmed
+
+_Result = TypeVar("_Result")
+
+#: The version of the tables that this code reads and writes.
+VERSION = 1
+_APPLICATION = 0x6C677477  # "lgtw"
+_MAGIC = b"SQLite format 3\0"
+#: Kept free on the disk, so that old events can be forgotten when it is full: SQLite writes to do that.
+_BALLAST = 8 << 20
+#: One step of retention forgets so many chunks, or chunks of so many bytes.
+_STEP_CHUNKS = 64
+_STEP_BYTES = 16 << 20
+#: So many refused events are kept.
+_REFUSED = 1000
+
+_CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
+
+
+def _sentence(error: Exception) -> str:
+    """What SQLite says, with words of ours for what happens most."""
+    said = str(error)
+    return "the disk is full" if "disk is full" in said else said
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write.
+
+    :raises JournalError: if there is nothing that can be read.
+    """
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("SELECT first FROM chunk LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        raise JournalError(f"{path}: {_sentence(error)}") from None
+    return connection
+
+
+def check(path: Path) -> None:
+    """Look whether a file that is there is a journal of this version, without changing it.
+
+    :raises JournalError: if it is not.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+            size = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read: {error.strerror}") from None
+    if not head.startswith(_MAGIC) or len(head) < 100:
+        raise JournalDamaged(f"{path} is damaged, or no journal: it does not begin as a SQLite file does")
+    page_size = int.from_bytes(head[16:18], "big")
+    page_size = 65_536 if page_size == 1 else page_size
+    application = int.from_bytes(head[68:72], "big")
+    if application != _APPLICATION:
+        raise JournalError(f"{path} is no journal of lgtwist, but another program's database")
+    version = int.from_bytes(head[60:64], "big")
+    if version > VERSION:
+        raise JournalError(
+            f"{path} was written by a newer lgtwist (schema {version}; this one knows {VERSION})"
+        )
+    wal = path.with_name(f"{path.name}-wal")
+    if int.from_bytes(head[28:32], "big") * page_size > size and not (wal.exists() and wal.stat().st_size):
+        raise JournalDamaged(f"{path} is damaged: it is shorter than it says")
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Rename a file, and what belongs to it, so that a new one can be made.
+
+    :returns: where it is now.
+    :raises JournalError: if it cannot be renamed.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{suffix}")
+    try:
+        for ending in ("-wal", "-shm", ""):
+            one = path.with_name(f"{path.name}{ending}")
+            if one.exists():
+                one.rename(aside.with_name(f"{aside.name}{ending}"))
+    except OSError as error:
+        raise JournalError(f"{path} cannot be set aside: {error.strerror}") from None
+    return aside
+
+
+@implementer(IStore)
+class SqliteStore:
+    """A journal in a file.
+
+    :param path: the file; its neighbours ``-wal``, ``-shm`` and ``.ballast`` are ours too.
+    :param full: whether a commit waits for the disk (``synchronous=FULL``); without it a power cut may
+        lose the last second or so.
+    """
+
+    def __init__(self, path: Path, full: bool = True) -> None:
+        self._path = path
+        self._ballast = path.with_name(f"{path.name}.ballast")
+        self._full = full
+        self._pairs: frozenset[Pair] = frozenset()
+        self._writing: sqlite3.Connection | None = None
+        self._reading: sqlite3.Connection | None = None
+        self._decoded: dict[Position, list[Batch]] = {}
+
+    # -- writing
+
+    def open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
+        """Open, or make, the file.
+
+        :raises JournalError: if it is not a journal of this version, or damaged.
+        """
+        if self._path.exists():
+            check(self._path)
+        else:
+            self._create()
+        try:
+            self._writing = self._connect()
+            contents = self._contents()
+            self._enlist(contents, set(pairs), now)
+        except (sqlite3.DatabaseError, Damaged, TypeError) as error:
+            self.close_writing()
+            raise JournalDamaged(f"{self._path} is damaged: {_sentence(error)}") from None
+        self._reserve()
+        return contents
+
+    def _create(self) -> None:
+        """A file with tables and no rows appears at once or not at all."""
+        new = self._path.with_name(f"{self._path.name}.new")
+        try:
+            new.unlink(missing_ok=True)
+            connection = sqlite3.connect(new, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                schema = files("lgtwist.journal").joinpath(f"schema_{VERSION}.sql").read_text("utf-8")
+                connection.executescript(f"BEGIN;{schema};COMMIT;")
+            finally:
+                connection.close()
+            new.chmod(0o600)
+            new.rename(self._path)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"{self._path} cannot be made: {_sentence(error)}") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={'FULL' if self._full else 'NORMAL'}",
+            "secure_delete=OFF",
+            "wal_autocheckpoint=2000",
+            f"journal_size_limit={64 << 20}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    def _contents(self) -> Contents:
+        execute = self._connected().execute
+        saved_to, trimmed_to = execute("SELECT saved_to, trimmed_to FROM state").fetchone()
+        contents = Contents(max(saved_to, trimmed_to), trimmed_to)
+        for account, total, trimmed in execute("SELECT account, total, trimmed FROM account"):
+            contents.totals[account] = total
+            contents.trimmed[account] = trimmed
+        newer = execute("SELECT last, runs FROM chunk WHERE first > ? ORDER BY first", (saved_to,))
+        for last, runs in newer:
+            contents.end = last
+            for account, events, before in read_runs(runs):
+                contents.totals[account] = before + events
+        found = execute(
+            "SELECT max(last) FROM (SELECT last FROM chunk ORDER BY first DESC LIMIT 1)"
+        ).fetchone()
+        contents.end = max(contents.end, found[0] or 0)
+        for bot, account, position, ordinal, time in execute(
+            "SELECT bot, account, position, ordinal, time FROM cursor"
+        ):
+            contents.marks[bot, account] = Mark(position, ordinal, time)
+        return contents
+
+    def _enlist(self, contents: Contents, pairs: set[Pair], now: int) -> None:
+        """Note that the configuration names these; those that it never named begin at the end."""
+        for bot, account in pairs - contents.marks.keys():
+            contents.marks[bot, account] = Mark(contents.end, contents.totals.get(account, 0), 0)
+        rows = [(*pair, *_row(contents.marks[pair]), now) for pair in pairs]
+        self._pairs = frozenset(pairs)
+        with suppress(sqlite3.OperationalError):  # a full disk is no reason not to start
+            self._transaction(
+                lambda: self._connected().executemany(
+                    "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET seen = excluded.seen",
+                    rows,
+                )
+            )
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._writing is None:
+            raise JournalError("it is closed")
+        return self._writing
+
+    def _transaction(self, work: Callable[[], _Result]) -> _Result:
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def append(self, batches: list[Batch]) -> None:
+        """Write a chunk: one statement, which is one transaction."""
+        chunk = pack(batches)
+        row = tuple(getattr(chunk, name) for name in chunk.__struct_fields__)
+        try:
+            self._connected().execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise JournalError(_sentence(error)) from None
+
+    def save(
+        self, totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]
+    ) -> None:
+        """Write what has changed beside the chunks."""
+        execute, many = self._connected().execute, self._connected().executemany
+
+        def work() -> None:
+            many(
+                "INSERT INTO account VALUES (?, ?, 0)"
+                " ON CONFLICT DO UPDATE SET total = max(total, excluded.total)",
+                totals.items(),
+            )
+            execute("UPDATE state SET saved_to = max(saved_to, ?)", (upto,))
+            many(
+                "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
+                " position = excluded.position, ordinal = excluded.ordinal, time = excluded.time"
+                " WHERE position < excluded.position OR ordinal < excluded.ordinal",
+                [(*pair, *_row(mark)) for pair, mark in marks.items()],
+            )
+            if refused:
+                many(
+                    "INSERT INTO refused VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [tuple(getattr(one, name) for name in one.__struct_fields__) for one in refused],
+                )
+                execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (_REFUSED,))
+
+        try:
+            self._transaction(work)
+        except sqlite3.Error as error:
+            raise JournalError(_sentence(error)) from None
+
+    def trim(self, older_than: int, max_size: int) -> Trimmed:
+        """One step of retention. On a full disk the ballast makes room for it."""
+        try:
+            return self._trim(older_than, max_size)
+        except sqlite3.OperationalError:
+            self._ballast.unlink(missing_ok=True)
+        except (sqlite3.Error, Damaged) as error:
+            raise JournalError(_sentence(error)) from None
+        try:
+            return self._trim(older_than, max_size)
+        except (sqlite3.Error, Damaged) as error:
+            raise JournalError(_sentence(error)) from None
+        finally:
+            self._reserve()
+
+    def _used(self) -> int:
+        execute = self._connected().execute
+        pages, free, size = (
+            execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def _trim(self, older_than: int, max_size: int) -> Trimmed:
+        execute, many = self._connected().execute, self._connected().executemany
+        excess = self._used() - max_size
+        going: dict[int, int] = {}
+        upto = size = number = 0
+        more = False
+        for first, last, newest, runs, length in execute(
+            "SELECT first, last, newest, runs, length(payload) FROM chunk ORDER BY first LIMIT ?",
+            (_STEP_CHUNKS + 1,),
+        ):
+            if newest >= older_than and size >= excess:
+                break
+            if number >= _STEP_CHUNKS or size >= _STEP_BYTES:
+                more = True
+                break
+            for account, events, before in read_runs(runs):
+                going[account] = before + events
+            upto, size, number = last, size + length + len(runs) + 12 * (last - first + 1), number + 1
+        if upto:
+
+            def work() -> None:
+                execute("DELETE FROM chunk WHERE first <= ?", (upto,))
+                execute("UPDATE state SET trimmed_to = ?", (upto,))
+                many(
+                    "INSERT INTO account VALUES (?1, ?2, ?2)"
+                    " ON CONFLICT DO UPDATE SET trimmed = ?2, total = max(total, ?2)",
+                    going.items(),
+                )
+
+            self._transaction(work)
+        unseen = set(execute("SELECT bot, account FROM cursor WHERE seen < ?", (older_than,))) - self._pairs
+        many("DELETE FROM cursor WHERE bot = ? AND account = ?", unseen)
+        trimmed_to = execute("SELECT trimmed_to FROM state").fetchone()[0]
+        return Trimmed(trimmed_to, going, more, self._used())
+
+    def seen(self, pairs: Iterable[Pair], now: int) -> None:
+        """Note that the configuration still names these."""
+        try:
+            self._transaction(
+                lambda: self._connected().executemany(
+                    "UPDATE cursor SET seen = ? WHERE bot = ? AND account = ?",
+                    [(now, *pair) for pair in pairs],
+                )
+            )
+        except sqlite3.Error as error:
+            raise JournalError(_sentence(error)) from None
+
+    def _reserve(self) -> None:
+        """Keep some of the disk free, if it is not full already."""
+        if self._ballast.exists():
+            return
+        try:
+            ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(ballast, 0, _BALLAST)
+            finally:
+                os.close(ballast)
+        except OSError:
+            self._ballast.unlink(missing_ok=True)
+
+    def close_writing(self) -> None:
+        """Close the connection that writes."""
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+
+    # -- reading
+
+    def open_reading(self) -> None:
+        """Open the connection that reads."""
+        self._reading = open_for_reading(self._path)
+
+    def close_reading(self) -> None:
+        """Close the connection that reads."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
+        """The next events of an account. What is damaged is passed over."""
+        begin, jump = after, 1
+        while begin < upto:
+            try:
+                page = self._read(account, after, begin, max_bytes)
+            except (sqlite3.DatabaseError, Damaged, TypeError):
+                begin, jump = begin + jump, jump * 2  # what lies there cannot be read: on behind it
+                continue
+            if page is not None:
+                return page
+            break
+        return Page([], max(after, upto))
+
+    def _read(self, account: int, after: Position, begin: Position, max_bytes: int) -> Page | None:
+        """The same from a position on; None if nothing is there.
+
+        :raises sqlite3.DatabaseError: if the tables cannot be read there.
+        :raises Damaged: if a row that tells what is in a chunk cannot be.
+        """
+        if self._reading is None:
+            raise JournalError("it is closed")
+        heads: list[Any] = self._reading.execute(
+            "SELECT first, last, runs, length(payload) FROM chunk WHERE first >="
+            " coalesce((SELECT max(first) FROM chunk WHERE first <= ?1), 0)"
+            " AND last > ?2 ORDER BY first LIMIT 256",
+            (begin + 1, after),
+        ).fetchall()
+        if not heads:
+            return None
+        batches: list[Batch] = []
+        size, upto = 0, after
+        for first, last, runs, length in heads:
+            upto = last
+            if any(run[0] == account for run in read_runs(runs)):
+                for batch in self._batches(first):
+                    if batch.account == account and batch.last > after:
+                        batches.append(batch.after(after))
+                size += length
+                if size >= max_bytes:
+                    break
+        return Page(batches, upto)
+
+    def _batches(self, first: Position) -> list[Batch]:
+        """What is in a chunk; nothing if it is damaged. The last few are remembered."""
+        found = self._decoded.get(first)
+        if found is None:
+            assert self._reading is not None
+            try:
+                row = self._reading.execute(
+                    f"SELECT {_CHUNK_COLUMNS} FROM chunk WHERE first = ?",  # noqa: S608
+                    (first,),
+                ).fetchone()
+                found = [] if row is None else unpack(Chunk(*row))
+            except (sqlite3.DatabaseError, Damaged):
+                found = []
+            self._decoded[first] = found
+            if len(self._decoded) > 8:
+                del self._decoded[next(iter(self._decoded))]
+        return found
+
+
+def _row(mark: Mark) -> tuple[int, int, int]:
+    return mark.position, mark.ordinal, mark.time

@@ -1,0 +1,124 @@
+"""What the journal asks of the place where it writes. All of it may block: it runs in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from zope.interface import Interface
+
+from lgtwist.hub.batch import Batch, Mark, Page, Position
+
+#: A bot's name and an account's ``self_id``.
+Pair = tuple[str, int]
+
+
+class JournalError(Exception):
+    """The journal cannot be used; the argument is one sentence."""
+
+
+class JournalDamaged(JournalError):
+    """The file is not as it was written. What can be read of it is still there."""
+
+
+class Contents(msgspec.Struct):
+    """What a store held when it was opened.
+
+    :ivar end: the position of the newest event.
+    :ivar trimmed_to: nothing up to this position is left.
+    :ivar totals: how many events of each account were ever written.
+    :ivar trimmed: how many of these are gone.
+    :ivar marks: how far each bot has come with each account.
+    """
+
+    end: Position = 0
+    trimmed_to: Position = 0
+    totals: dict[int, int] = msgspec.field(default_factory=dict)
+    trimmed: dict[int, int] = msgspec.field(default_factory=dict)
+    marks: dict[Pair, Mark] = msgspec.field(default_factory=dict)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An event that a bot would not have. Times in milliseconds since the epoch."""
+
+    bot: str
+    account: int
+    position: Position
+    time: int
+    skipped: int
+    reason: str
+    size: int
+    payload: bytes
+
+
+class Trimmed(msgspec.Struct, frozen=True):
+    """What one step of retention did.
+
+    :ivar upto: nothing up to this position is left.
+    :ivar gone: how many events of each account are gone now, ever.
+    :ivar more: whether there is more to do.
+    :ivar used: bytes that are used after it.
+    """
+
+    upto: Position
+    gone: dict[int, int]
+    more: bool
+    used: int
+
+
+class IStore(Interface):
+    """A place for chunks and marks. One thread writes, another reads; each opens its own half."""
+
+    def open_writing(pairs: Iterable[Pair], now: int) -> Contents:
+        """Open for writing. Pairs that have no mark yet begin at the end.
+
+        :param pairs: those that the configuration names.
+        :param now: milliseconds since the epoch.
+        :raises JournalError: if it cannot be used.
+        """
+
+    def append(batches: list[Batch]) -> None:
+        """Write a chunk; durable when this returns.
+
+        :raises JournalError: if it cannot be written; then nothing of it was.
+        """
+
+    def save(totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]) -> None:
+        """Write what has changed beside the chunks; durable when this returns.
+
+        :param totals: how many events of each account were ever written, up to position ``upto``.
+        :raises JournalError: if it cannot be written; then nothing of it was.
+        """
+
+    def seen(pairs: Iterable[Pair], now: int) -> None:
+        """Note that the configuration still names these.
+
+        :raises JournalError: if it cannot be written.
+        """
+
+    def trim(older_than: int, max_size: int) -> Trimmed:
+        """One step of retention: forget chunks older than a time, and the oldest beyond a size.
+
+        :param older_than: milliseconds since the epoch.
+        :param max_size: bytes.
+        :raises JournalError: if it cannot be written.
+        """
+
+    def close_writing() -> None:
+        """Write no more."""
+
+    def open_reading() -> None:
+        """Open for reading, after ``open_writing`` has returned.
+
+        :raises JournalError: if it cannot be read.
+        """
+
+    def read(account: int, after: Position, upto: Position, max_bytes: int) -> Page:
+        """The next events of an account, at least one if there is any.
+
+        :param upto: it is known that events up to here were written; where none is found, none is left.
+        :raises JournalError: if it cannot be read.
+        """
+
+    def close_reading() -> None:
+        """Read no more."""

@@ -1,0 +1,85 @@
+"""A thread of one's own: jobs in order, each result handed back through the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+_Result = TypeVar("_Result")
+
+
+class Worker(Protocol):
+    """Does blocking work, one job after the other."""
+
+    def do(self, job: Callable[[], _Result]) -> Deferred[_Result]:
+        """Do a job; what it returns or raises comes in the reactor thread."""
+
+    def stop(self) -> Deferred[None]:
+        """Do what was asked for, then end."""
+
+
+class ThreadWorker:
+    """A worker with a thread.
+
+    :param name: the thread's.
+    :param call_from_thread: the reactor's ``callFromThread``.
+    """
+
+    def __init__(self, name: str, call_from_thread: Callable[..., object]) -> None:
+        self._call = call_from_thread
+        self._jobs: SimpleQueue[tuple[Callable[[], Any], Deferred[Any]] | Deferred[None]] = SimpleQueue()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def do(self, job: Callable[[], _Result]) -> Deferred[_Result]:
+        """Do a job in the thread."""
+        done: Deferred[_Result] = Deferred()
+        self._jobs.put((job, done))
+        return done
+
+    def stop(self) -> Deferred[None]:
+        """Do what was asked for, then end the thread."""
+        stopped: Deferred[None] = Deferred()
+        self._jobs.put(stopped)
+        return stopped
+
+    def _run(self) -> None:
+        while True:
+            wanted = self._jobs.get()
+            if isinstance(wanted, Deferred):
+                self._call(wanted.callback, None)
+                return
+            job, done = wanted
+            try:
+                result = job()
+            except Exception:
+                self._call(done.errback, Failure())
+            else:
+                self._call(done.callback, result)
+            del wanted, job, done  # what it held is not held until the next job comes
+
+
+class InlineWorker:
+    """A worker that does everything at once: for tests, and for stores that never block."""
+
+    def do(self, job: Callable[[], _Result]) -> Deferred[_Result]:
+        """Do a job now."""
+        done: Deferred[_Result] = Deferred()
+        try:
+            result = job()
+        except Exception:
+            done.errback(Failure())
+        else:
+            done.callback(result)
+        return done
+
+    def stop(self) -> Deferred[None]:
+        """Nothing is left to do."""
+        stopped: Deferred[None] = Deferred()
+        stopped.callback(None)
+        return stopped
