@@ -170,6 +170,7 @@ class LgtwistService(MultiService):
                 self.lag,
                 {dialled.account.self_id: dialled.attempts for dialled in self.dialled},
                 {reverse.bot.name: reverse.attempts for reverse in self.reverse_bots},
+                self.journal,
             )
         )
         door = FrontDoor(

@@ -13,7 +13,9 @@ from twisted.application.service import Application, IService, Service
 from twisted.python import usage
 
 from lgtwist.config import Config, Problem, parse
-from lgtwist.service import CannotStart, LgtwistService, described
+from lgtwist.journal import report
+from lgtwist.journal.store import JournalError
+from lgtwist.service import JOURNAL_FILE, CannotStart, LgtwistService, described
 
 #: The configuration file that is taken where none is named, if it is there.
 DEFAULT_FILE = "lgtwist.toml"
@@ -22,7 +24,7 @@ DEFAULT_FILE = "lgtwist.toml"
 class Options(usage.Options):
     """The command line of ``twistd lgtwist``."""
 
-    synopsis = "[--config FILE] [--check]"
+    synopsis = "[--config FILE] [--check | --journal [--json]]"
     longdesc = (
         "A OneBot 11 connection layer: stands between accounts and bots. Without a configuration file "
         "it serves one sandbox account, 10001, on 127.0.0.1:8081."
@@ -35,7 +37,11 @@ class Options(usage.Options):
             f"the configuration file (else $LGTWIST_CONFIG, else ./{DEFAULT_FILE} if it is there)",
         ],
     ]
-    optFlags = [["check", None, "validate, print what would be served, and start nothing"]]
+    optFlags = [
+        ["check", None, "validate, print what would be served, and start nothing"],
+        ["journal", None, "print what the journal holds, also beside a running service"],
+        ["json", None, "with --journal: as JSON"],
+    ]
 
     def postOptions(self) -> None:
         """Read the configuration; a mistake in it ends here, with a line for each."""
@@ -43,6 +49,19 @@ class Options(usage.Options):
         if self["check"]:
             _print("".join(f"{line}\n" for line in described(self["read"])))
             raise SystemExit(0)
+        if self["journal"]:
+            _print_journal(self["read"], self["json"])
+            raise SystemExit(0)
+        if self["json"]:
+            raise usage.UsageError("--json goes with --journal")
+
+
+def _print_journal(config: Config, as_json_wanted: bool) -> None:
+    try:
+        read = report.report(Path(config.data_dir).absolute() / JOURNAL_FILE)
+    except JournalError as error:
+        raise SystemExit(f"lgtwist: {error}") from None
+    _print(report.as_json(read) if as_json_wanted else report.as_text(read))
 
 
 def _print(text: str) -> None:

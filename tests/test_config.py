@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.config import Config, Limits, parse
+from lgtwist.config import Config, JournalConfig, Limits, ReplayConfig, parse
 from lgtwist.listening import is_public, url
 from lgtwist.onebot.message import MessageFormat
 from tests.integration.running import ROOT
@@ -142,28 +142,67 @@ class ConfigTests(SynchronousTestCase):
         """What the contract names and this version lacks is refused as such, not ignored."""
         found = self.problems(
             """
-            [journal]
-            sync = "full"
             [[accounts]]
             type = "milky"
             self_id = 1
-            [[bots]]
-            name = "b"
-            connection = "http-post"
-            delivery = "at-least-once"
-            url = "http://x"
-            secret = "s"
-            [bots.replay]
-            max_age = "10m"
-            [bots.events]
-            post_type = ["message"]
-            [bots.actions]
-            deny = ["x"]
             """
         )
-        self.assertEqual(len(found), 4)
-        for path, sentence in found.items():
-            self.assertIn("not available yet", sentence, path)
+        self.assertIn("not available yet", found["accounts[0].type"])
+
+    def test_certain_delivery(self) -> None:
+        """The journal's keys and each bot's replay policy."""
+        read = parse(
+            """
+            [journal]
+            retention = "2d"
+            max_size = "64MiB"
+            sync = "normal"
+            on_damage = "set-aside"
+            [[bots]]
+            name = "a"
+            access_token = "one"
+            delivery = "at-least-once"
+            replay = { max_age = "10m", max_events = 1000, rate = 50, mark = true, grace = "2s" }
+            [[bots]]
+            name = "b"
+            access_token = "two"
+            """
+        )
+        assert isinstance(read, Config), read
+        self.assertEqual(read.journal, JournalConfig(2 * 86400.0, 64 << 20, False, True))
+        self.assertTrue(read.bots[0].certain)
+        self.assertEqual(read.bots[0].replay, ReplayConfig(600.0, 1000, 50.0, True, 2.0))
+        self.assertFalse(read.bots[1].certain)
+        self.assertEqual(parse("").journal, JournalConfig(7 * 86400.0, 1 << 30, True, False))  # type: ignore[union-attr]
+
+    def test_mistakes_in_certain_delivery(self) -> None:
+        """Each is named by its path."""
+        found = self.problems(
+            """
+            [journal]
+            retention = "0s"
+            max_size = "1B"
+            sync = "never"
+            on_damage = "delete"
+            [[bots]]
+            name = "a"
+            replay = { mark = true }
+            [[bots]]
+            name = "b"
+            access_token = "x"
+            delivery = "at-least-once"
+            replay = { max_age = 10, max_events = -1, rate = 0, mark = "yes", grace = "1d", other = 1 }
+            """
+        )
+        self.assertCountEqual(
+            found,
+            [
+                *(f"journal.{key}" for key in ("retention", "max_size", "sync", "on_damage")),
+                "bots[0].replay",
+                *(f"bots[1].replay.{k}" for k in ("max_age", "max_events", "rate", "mark", "grace", "other")),
+            ],
+        )
+        self.assertIn("at-least-once", found["bots[0].replay"])
 
     def test_tokens(self) -> None:
         """Two bots with one token, or two without any, cannot be told apart; the token is not shown."""

@@ -178,8 +178,9 @@ class Journal:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
-        ended = self._writer.do(self._store.close_writing)
-        ended.addCallback(lambda _none: self._reader.do(self._store.close_reading))
+        # The last connection that is closed puts the write-ahead log into the file: it must be able to write.
+        ended = self._reader.do(self._store.close_reading)
+        ended.addCallback(lambda _none: self._writer.do(self._store.close_writing))
         ended.addCallback(lambda _none: self._writer.stop())
         return ended.addCallback(lambda _none: self._reader.stop())
 

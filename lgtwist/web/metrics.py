@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
+from lgtwist.hub.delivery import Delivery
 from lgtwist.hub.hub import Hub
 from lgtwist.web.gate import Gate
 from lgtwist.websocket.factory import ConnectionFactory
@@ -81,6 +82,44 @@ _BOT_REFUSALS: list[tuple[str, Callable[[Bot], int]]] = [
     ("1403", lambda b: b.counters.forbidden),
     ("1429", lambda b: b.counters.refused),
 ]
+_DELIVERY_GAUGES: list[Reading] = [
+    ("bot_backlog_events", "Events of the account that the bot has not confirmed", lambda d: d.backlog),
+    ("bot_unconfirmed_events", "Of these, sent to its connection", lambda d: d.unconfirmed),
+    (
+        "bot_cursor_age_seconds",
+        "Age of the newest event that the bot has confirmed, while others wait",
+        lambda d: d.cursor_age,
+    ),
+    ("bot_silent", "1 while a connected bot confirms nothing for ping_timeout", lambda d: d.silent),
+]
+_DELIVERY_COUNTERS: list[Reading] = [
+    ("certain_deliveries", "Events sent, repetitions among them", lambda d: d.counters.sent),
+    ("confirmed_events", "Events that the bot confirmed", lambda d: d.counters.confirmed),
+]
+_SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
+    ("max_age", lambda d: d.counters.too_old),
+    ("max_events", lambda d: d.counters.too_many),
+    ("refused", lambda d: d.counters.refused),
+    ("retention", lambda d: d.counters.fell_out),
+    ("damaged", lambda d: d.counters.damaged),
+]
+_JOURNAL_GAUGES: list[Reading] = [
+    ("journal_up", "1 while the journal can be written", lambda j: not j.trouble),
+    ("journal_size_bytes", "What is used of its file", lambda j: j.used),
+    ("journal_waiting_bytes", "Events that wait to be written", lambda j: j.waiting),
+    (
+        "journal_slowest_commit_seconds",
+        "The slowest commit since the start",
+        lambda j: j.counters.slowest_commit,
+    ),
+]
+_JOURNAL_COUNTERS: list[Reading] = [
+    ("journal_commits", "Group commits", lambda j: j.counters.commits),
+    ("journal_commit_seconds", "Time that they took, together", lambda j: j.counters.commit_seconds),
+    ("journal_events", "Events that were written", lambda j: j.counters.events),
+    ("journal_failures", "Writes that failed, and were tried again", lambda j: j.counters.failures),
+    ("journal_trimmed_events", "Events that retention took", lambda j: j.counters.trimmed),
+]
 _WIRE_COUNTERS: list[Reading] = [
     ("connections_opened", "WebSockets that were opened", lambda f: f.counters.opened),
     ("connections_closed", "Opened WebSockets that are over", lambda f: f.counters.closed),
@@ -141,6 +180,7 @@ class Sources:
     :ivar factories: by direction: who dialled.
     :ivar attempts: of each account that is dialled, how often it was.
     :ivar bot_attempts: the same of each bot.
+    :ivar journal: None if no bot asked for certain delivery.
     """
 
     version: str
@@ -150,6 +190,7 @@ class Sources:
     lag: Lag
     attempts: Mapping[int, Callable[[], int]] = field(factory=dict)
     bot_attempts: Mapping[str, Callable[[], int]] = field(factory=dict)
+    journal: Any = None
 
 
 class Metrics(Collector):
@@ -174,6 +215,7 @@ class Metrics(Collector):
         yield InfoMetricFamily("lgtwist_build", "This service", {"version": self._sources.version})
         yield from self._accounts()
         yield from self._bots()
+        yield from self._deliveries()
         yield from self._wire()
         lag = GaugeMetricFamily(
             "lgtwist_reactor_lag_seconds", "Worst lateness of a timer in the last 15 to 30 s"
@@ -221,6 +263,44 @@ class Metrics(Collector):
         for name, tried in self._sources.bot_attempts.items():
             attempts.add_metric([name], tried())
         yield attempts
+
+    def _deliveries(self) -> Iterator[Metric]:
+        deliveries = [d for bot in self._sources.hub.bots for d in bot.deliveries.values()]
+        labels = ["bot", "account"]
+        named = [((d.bot, str(d.account)), d) for d in deliveries]
+        for kind, readings in (
+            (GaugeMetricFamily, _DELIVERY_GAUGES),
+            (CounterMetricFamily, _DELIVERY_COUNTERS),
+        ):
+            for name, help_text, read in readings:
+                family = kind(f"lgtwist_{name}", help_text, labels=labels)
+                for values, delivery in named:
+                    family.add_metric(values, float(read(delivery)))
+                yield family
+        skipped = CounterMetricFamily(
+            "lgtwist_skipped_events", "Events that the bot did not get, by why", labels=[*labels, "reason"]
+        )
+        for values, delivery in named:
+            for reason, count in _SKIPPED:
+                skipped.add_metric([*values, reason], count(delivery))
+        yield skipped
+        journal = self._sources.journal
+        if journal is None:
+            return
+        for kind, readings in (
+            (GaugeMetricFamily, _JOURNAL_GAUGES),
+            (CounterMetricFamily, _JOURNAL_COUNTERS),
+        ):
+            for name, help_text, read in readings:
+                family = kind(f"lgtwist_{name}", help_text)
+                family.add_metric([], float(read(journal)))
+                yield family
+        lost = CounterMetricFamily(
+            "lgtwist_journal_lost_events", "Events that the journal could not take", labels=["account"]
+        )
+        for self_id in self._sources.hub.accounts:
+            lost.add_metric([str(self_id)], journal.lost.get(self_id, 0))
+        yield lost
 
     def _wire(self) -> Iterator[Metric]:
         factories = list(self._sources.factories.items())

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.bots.http_post import HttpPostBot, compact
+from lgtwist.bots.compact import compact
+from lgtwist.bots.http_post import HttpPostBot
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.onebot.auth import is_signed

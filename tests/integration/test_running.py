@@ -430,22 +430,10 @@ class Mistakes(RunTestCase):
             [[accounts]]
             type = "milky"
             self_id = 10001
-            [[bots]]
-            name = "b"
-            delivery = "at-least-once"
-            replay = { max_age = "10m" }
-            [journal]
-            retention = "7d"
             """
         )
         lines = self.refused("-n", "lgtwist", "--config", config)
-        keys = [
-            "accounts[0].type",
-            "bots[0].delivery",
-            "bots[0].replay",
-            "journal",
-        ]
-        self.assertCountEqual([line.split(": ")[1] for line in lines], keys)
+        self.assertCountEqual([line.split(": ")[1] for line in lines], ["accounts[0].type"])
         for line in lines:
             self.assertIn("not available yet", line)
 

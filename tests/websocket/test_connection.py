@@ -588,6 +588,7 @@ class NamesTests(SynchronousTestCase):
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "deadline", "owed_pong", "ended_because",
             "congested", "held", "deaf", "heard", "talked", "waiting", "being_read",
+            "positions",
         }  # fmt: skip
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
@@ -598,7 +599,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(
             added - overridden,
             {
-                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "onConnecting",
+                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "encode_ping", "onConnecting",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip
