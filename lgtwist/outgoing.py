@@ -87,7 +87,7 @@ class Verifying:
     def _verify(self, connection: Any, certificate: X509, code: int, depth: int, ok: int) -> bool:
         """OpenSSL's verdict on each certificate of the chain stands; the server's own needs the name too."""
         if not ok:
-            connection.explain = partial(self._why_refused, certificate, code, depth)
+            connection.explain = partial(self._why_refused, certificate, code)
         elif depth == 0:
             try:
                 wanted = IPAddress_ID(self._name) if self._by_address else DNS_ID(self._name)
@@ -98,8 +98,8 @@ class Verifying:
                 return False
         return bool(ok)
 
-    def _why_refused(self, certificate: X509, code: int, depth: int) -> str:
-        names = "" if depth else _hosts(certificate, _NAME)
+    def _why_refused(self, certificate: X509, code: int) -> str:
+        names = _hosts(certificate, _NAME)
         shown = f'for "{names}"' if names else f'of "{_title(certificate.to_cryptography().subject)}"'
         issuer = _title(certificate.to_cryptography().issuer)
         if code in _SELF_SIGNED:

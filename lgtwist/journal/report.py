@@ -72,7 +72,9 @@ def report(path: Path) -> Report:
     if not path.exists():
         raise JournalError(f"there is no journal at {path} (no at-least-once bot has run here)")
     check(path)
-    connection = open_for_reading(path)
+    # Beside a service there is a write-ahead log; without one no file need be made to read.
+    running = path.with_name(f"{path.name}-wal").exists()
+    connection = open_for_reading(path, "mode=ro" if running else "immutable=1")
     try:
         connection.execute("BEGIN")  # all of it as of one moment
         return _read(path, connection)

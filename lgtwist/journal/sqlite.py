@@ -45,14 +45,15 @@ def _sentence(error: Exception) -> str:
     return "the disk is full" if "disk is full" in said else said
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path, options: str = "mode=ro") -> sqlite3.Connection:
     """A connection that cannot write.
 
+    :param options: of a SQLite URI.
     :raises JournalError: if there is nothing that can be read.
     """
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA query_only=ON")
         connection.execute("SELECT first FROM chunk LIMIT 1").fetchone()
