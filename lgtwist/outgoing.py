@@ -154,7 +154,7 @@ def _in_words(error: SSL.Error, explain: Callable[[], str] | None) -> str:
                 return explain()
         except Exception:  # a certificate is anybody's bytes
             return "the certificate is refused, and cannot be read"
-    reasons = [str(detail[-1]) for detail in error.args[0]]
+    reasons = [str(detail[-1]) for detail in (error.args[0] if error.args else ())]
     return next((_MEANINGS[reason] for reason in reasons if reason in _MEANINGS), "")
 
 

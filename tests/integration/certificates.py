@@ -36,34 +36,52 @@ LOCAL = "127.0.0.1"
 class Authority:
     """A private authority, and what it has signed, as files.
 
-    :param folder: where.
+    :param folder: where; its name is part of the authority's.
     :ivar ca_file: its own certificate.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._ca = trustme.CA()
+        self._ca = trustme.CA(organization_unit_name=f"CA {folder.name}")
         self.ca_file = folder / "ca.pem"
         self._ca.cert_pem.write_to_path(str(self.ca_file))
 
     def issue(self, *names: str, expired: bool = False) -> Shown:
-        """A certificate for names or addresses."""
-        stem = "-".join(names) + ("-expired" if expired else "")
+        """A certificate for names or addresses; for nobody, if there are none."""
+        stem = ("-".join(names) or "nobody") + ("-expired" if expired else "")
         key, chain = self._folder / f"{stem}.key", self._folder / f"{stem}.crt"
         if not chain.exists():
             until = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
-            made = self._ca.issue_cert(*names, not_after=until if expired else None)
+            made = self._ca.issue_cert(
+                *names,
+                common_name=None if names else "localhost",  # which says nothing to anybody (RFC 9525, 2)
+                not_after=until if expired else None,
+            )
             made.private_key_pem.write_to_path(str(key))
             made.cert_chain_pems[0].write_to_path(str(chain))
         return Shown(key, chain, self.ca_file)
 
+    def itself(self) -> Shown:
+        """Its own certificate, which nobody else has signed."""
+        key = self._folder / "ca.key"
+        self._ca.private_key_pem.write_to_path(str(key))
+        return Shown(key, self.ca_file, self.ca_file)
+
 
 class Shown:
-    """What a server shows: a certificate and its key; ``ca_file`` is whose it is."""
+    """What a server shows: a certificate and its key; ``ca_file`` is whose it is.
 
-    def __init__(self, key: Path, chain: Path, ca_file: Path) -> None:
+    :param old: whether it speaks no TLS newer than 1.1.
+    """
+
+    def __init__(self, key: Path, chain: Path, ca_file: Path, old: bool = False) -> None:
         self.key, self.chain, self.ca_file = key, chain, ca_file
+        self._old = old
+
+    def only_old(self) -> Shown:
+        """The same over TLS 1.1."""
+        return Shown(self.key, self.chain, self.ca_file, old=True)
 
     def endpoint(self, port: int) -> str:
         """An endpoint string of Twisted's."""
@@ -73,6 +91,9 @@ class Shown:
         """For a server of the tests."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(str(self.chain), str(self.key))
+        if self._old:
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         return context
 
     def client_context(self) -> ssl.SSLContext:

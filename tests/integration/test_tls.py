@@ -361,16 +361,22 @@ KINDS = {
     "reverse-websocket": ("bots", "wss"),
     "http-post": ("bots", "https"),
 }
-#: What may be wrong: what the log must say of it, the host that is dialled, and how the server comes to be.
+_LOCAL = r'for "localhost, 127\.0\.0\.1"'
+_ISSUED = r'\(issued by "OU=CA ours,[^"]*"\)'
+_UNKNOWN = r'is signed by an authority that is not known here \("OU=CA {},[^"]*"\); {}\?'
+#: What may be wrong: what the log must say of it, the certificate, its names and the reason.
 WRONG = {
-    "wrong-name": "another name|name mismatch",
-    "wrong-address": "another name|name mismatch",
-    "expired": "certificate verify failed",  # pyOpenSSL says no more of it
-    "other-authority": "certificate verify failed",
-    "no-ca-file": "certificate verify failed",
-    "no-tls": "wrong version number|not TLS",
+    "wrong-name": r'the certificate is for example\.org, not for "localhost";',
+    "wrong-address": r'the certificate is for localhost, 127\.0\.0\.2, not for "127\.0\.0\.1";',
+    "no-name": r'the certificate of "localhost" has no host names that can be read, and not "localhost";',
+    "expired": rf"the certificate {_LOCAL} {_ISSUED} has expired on \d{{4}}-\d\d-\d\d;",
+    "other-authority": f"the certificate {_LOCAL} {_UNKNOWN.format('others', 'is it in ca_file')}",
+    "no-ca-file": f"the certificate {_LOCAL} {_UNKNOWN.format('ours', 'is ca_file needed')}",
+    "self-signed": r'the certificate of "OU=CA others,[^"]*" is signed by itself and not known here;',
+    "no-tls": r"the server does not speak TLS \(is the URL ws:// or http://\?\)",
+    "old-tls": r"protocol version not supported \(the server speaks neither TLS 1\.2 nor 1\.3\)",
 }
-FIRST_GAP = 0.2
+FIRST_GAP = 0.4
 
 
 class Dialled:
@@ -388,7 +394,10 @@ class Dialled:
             "expired": ours.issue(LOCAL, "localhost", expired=True),
             "other-authority": others.issue(LOCAL, "localhost"),
             "no-ca-file": ours.issue(LOCAL, "localhost"),
+            "no-name": ours.issue(),
+            "self-signed": others.itself(),
             "no-tls": None,
+            "old-tls": ours.issue(LOCAL, "localhost").only_old(),
         }
         self.good = {}
         self.bad = {}
