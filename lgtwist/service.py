@@ -63,6 +63,7 @@ from lgtwist.websocket.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.server import ServerFactory
+from lgtwist.websocket.turns import Turns
 
 #: The journal's name in ``data_dir``.
 JOURNAL_FILE = "journal.sqlite"
@@ -120,8 +121,9 @@ class LgtwistService(MultiService):
             limits.ping_timeout,
             limits.tcp_user_timeout,
         )
-        self.factory = ServerFactory(wire, reactor)
-        self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}")
+        turns = Turns(reactor)
+        self.factory = ServerFactory(wire, reactor, turns)
+        self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}", turns)
         self.sandboxes: list[SandboxAccount] = []
         self.dialled: list[ForwardWebSocketAccount] = []
         self.polled: list[HttpAccount] = []
@@ -386,10 +388,8 @@ class LgtwistService(MultiService):
 
     def _journal_failed(self, failure: Failure) -> None:
         """It was there a moment ago; so it is tried again."""
-        assert self.journal is not None
-        if not self.journal.trouble:
-            self._log.error("the journal cannot be opened: {reason}", reason=failure.value)
-        self.journal.trouble = str(failure.value)
+        if not failure.check(JournalError):
+            self._log.failure("the journal cannot be opened", failure)
         if self.running:
             self._reactor.callLater(1.0, self._open_journal)
 

@@ -79,6 +79,8 @@ class WebSocketLink:
             call_id = number_of(answer.echo)
             if call_id is not None and account.waits_for(call_id):
                 self._useful = True
+                if account.collecting:
+                    account.hand_out()  # what came before the answer goes before it
                 account.answered(call_id, without_echo(payload, answer.echo))
                 return
         if event is not None:
@@ -124,6 +126,10 @@ class WebSocketLink:
             account.refuse(self, event.self_id)
             return
         self._useful = True
+        turns = connection.factory.turns
+        if turns.reading and not account.collecting:
+            account.collect()
+            turns.after_read(account.hand_out)
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:

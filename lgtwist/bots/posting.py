@@ -20,6 +20,7 @@ from lgtwist.hub.interfaces import IBotConnection, IEventTaker
 from lgtwist.tasks import spawn
 from lgtwist.webclient import Answer, BodyLost, why_failed
 from lgtwist.websocket.backoff import Backoff
+from lgtwist.websocket.framing import Frames
 from lgtwist.words import printable
 
 #: So many failures in a row are worth a line; live events are not posted for a while then.
@@ -87,16 +88,16 @@ class Posting:
 
     def _send_beat(self) -> None:
         self._schedule_beat()
-        self.deliver(self._account.heartbeat())
+        self.deliver(Frames([self._account.heartbeat()]))
 
-    def deliver(self, event: bytes) -> None:
-        """One event."""
+    def deliver(self, frames: Frames) -> None:
+        """Events."""
         if self._pause is not None:
-            self._lose(1)
+            self._lose(len(frames.each))
             return
-        self._bot.counters.deliveries += 1
-        self._queue.append(event)
-        self._waiting += len(event)
+        self._bot.counters.deliveries += len(frames.each)
+        self._queue += frames.each
+        self._waiting += sum(map(len, frames.each))
         while self._waiting > self._send_buffer and len(self._queue) > 1:
             self._waiting -= len(self._queue.popleft())
             self._lose(1)
@@ -238,10 +239,10 @@ class CertainPosting(Posting):
 
     become_holder = become_live
 
-    def deliver(self, event: bytes) -> None:
+    def deliver(self, frames: Frames) -> None:
         """A heartbeat: it is posted if the bot takes anything at all."""
         if self._pause is None:
-            super().deliver(event)
+            super().deliver(frames)
 
     def _take_next(self) -> bytes | None:
         heartbeat = super()._take_next()

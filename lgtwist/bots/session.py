@@ -19,6 +19,7 @@ from lgtwist.onebot.errors import BadRequest
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
 from lgtwist.websocket.factory import ConnectionFactory
+from lgtwist.websocket.framing import Frames
 from lgtwist.words import printable
 
 
@@ -205,17 +206,19 @@ class BotSession:
 
     # -- out
 
-    def deliver(self, frame: bytes) -> None:
-        """One event."""
-        if self._connection is not None:
-            self._bot.counters.deliveries += 1
-            self._factory.offer(self._connection, frame)
+    def deliver(self, frames: Frames) -> None:
+        """Events."""
+        connection = self._connection
+        if connection is not None:
+            self._bot.counters.deliveries += len(frames.each)
+            self._factory.offer_all(connection, frames)
 
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
+            frame = self._connection.encode(response)
             if self._taker is not None:
-                self._taker.responded()
-            self._factory.respond(self._connection, self._connection.encode(response))
+                self._taker.responded(len(frame))
+            self._factory.respond(self._connection, frame)
 
     def _schedule_beat(self) -> None:
         # Counted from the connection's own opening: beats do not drift, and others' do not move them.
@@ -227,4 +230,4 @@ class BotSession:
     def _send_beat(self) -> None:
         self._schedule_beat()
         if self._connection is not None:
-            self.deliver(self._connection.encode(self._account.heartbeat()))
+            self.deliver(Frames([self._connection.encode(self._account.heartbeat())]))

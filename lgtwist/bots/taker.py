@@ -22,7 +22,8 @@ _PAUSE = 0.05
 #: So much is handed to the transport before the turn is over (bytes).
 _ENOUGH = 256 << 10
 #: Close codes with which a program refuses what it was sent (RFC 6455, 7.4.1).
-_REFUSALS = (1003, 1007, 1009)
+_TOO_LARGE = 1009
+_REFUSALS = (1003, 1007, _TOO_LARGE)
 
 
 @implementer(IEventTaker)
@@ -60,7 +61,10 @@ class WebSocketTaker:
         self._events = 0  # since the last ping
         self._pinged_at = clock.seconds() - _PAUSE
         self._timer: IDelayedCall | None = None
-        self._answered_since = False  # a response was sent since the last confirmation
+        self._largest_event = 0  # of the frames since the last confirmation, in bytes
+        self._largest_response = 0
+        self._responded_at = 0  # the newest ping when a response was sent last
+        self._last_ping = 0
         connection.positions = self
 
     def begin(self) -> None:
@@ -80,6 +84,7 @@ class WebSocketTaker:
         self._factory.put(connection, frames)
         self._newest = upto
         self._events += events
+        self._largest_event = max(self._largest_event, len(frames))
         if not self._awaited:
             self._ask()
         if connection.outbox.response_bytes >= _ENOUGH:
@@ -127,6 +132,7 @@ class WebSocketTaker:
             self._pings.append((number, self._newest))
             if not self._awaited:
                 self._awaited = number
+        self._last_ping = number
         self._events = 0
         self._pinged_at = self._clock.seconds()
         return self._newest
@@ -138,17 +144,23 @@ class WebSocketTaker:
             upto = self._pings.popleft()[1]
         if number >= self._awaited:
             self._awaited = 0
+        if number > self._responded_at:
+            self._largest_response = 0
         if upto and self._holds:
-            self._answered_since = False
+            self._largest_event = 0
             self._delivery.confirmed(self, upto)
         if not self._awaited:
             self._ask()
 
     # -- called by the session
 
-    def responded(self) -> None:
-        """The bot was sent a response: what it refuses now need not be an event."""
-        self._answered_since = True
+    def responded(self, size: int) -> None:
+        """The bot was sent a response: what it refuses now need not be an event.
+
+        :param size: of the frame, in bytes.
+        """
+        self._largest_response = max(self._largest_response, size)
+        self._responded_at = self._last_ping
 
     def pump(self) -> None:
         """The transport takes more."""
@@ -159,7 +171,13 @@ class WebSocketTaker:
         """The connection is over."""
         self._stop_timer()
         self._connection.positions = None  # no cycle
-        refused = None
-        if code in _REFUSALS and not self._connection.closedByMe and not self._answered_since:
-            refused = f"close code {code}"
-        self._delivery.detach(self, refused)
+        refused = code in _REFUSALS and not self._connection.closedByMe and not self._may_be_a_response(code)
+        self._delivery.detach(self, f"close code {code}" if refused else None)
+
+    def _may_be_a_response(self, code: int | None) -> bool:
+        """Whether what was refused may have been a response that was sent since the last confirmation.
+
+        Too large (1009) it was only if no event was larger: there are programs that ask something at once
+        each time they connect.
+        """
+        return self._largest_response > (self._largest_event if code == _TOO_LARGE else 0)

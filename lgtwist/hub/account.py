@@ -19,7 +19,7 @@ from lgtwist.onebot.dialect import Dialect, recognise
 from lgtwist.onebot.errors import CallTimeout, LinkBroken, NotConnected
 from lgtwist.onebot.event import Event, heartbeat, lifecycle, number_of, read_event, status
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.websocket.framing import server_frame
+from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.words import printable
 
 #: So many reasons why it cannot say who it is are told in a minute: the peer may have invented them.
@@ -28,6 +28,8 @@ _REASONS = 8
 Passes = Callable[[Event], bool]
 #: Makes of an event what a bot's connection takes.
 Encode = Callable[[bytes], bytes]
+#: Who gets events, in which form, and which.
+Subscribers = dict[IBotConnection, tuple[tuple[MessageFormat, Encode], Passes | None]]
 
 #: Seconds until an implementation that could not say who it is is asked again.
 _ASK_AGAIN = 5.0
@@ -83,6 +85,7 @@ class Account:
     :param dialect: its implementation's; AUTO to recognise it.
     :param first_call: correlation ids begin behind this number.
     :ivar dialect_is_guessed: the configuration does not name it.
+    :ivar collecting: events that come are handed out later, together.
     :ivar was_up: it was up once in this run.
     :ivar since: when it became online or stopped being so, in seconds since the epoch.
     :ivar reason: why it is not online; empty if it is.
@@ -124,8 +127,10 @@ class Account:
         self._told_identity = Episodes(clock, _REASONS)
         self._told_refusal = self._via = ""
         # In the order in which they came, each with the form in which it wants events, and which.
-        self._subscribers: dict[IBotConnection, tuple[tuple[MessageFormat, Encode], Passes | None]] = {}
-        self._meta_subscribers = self._subscribers.copy()
+        self.collecting = False
+        self._burst: list[Event] = []
+        self._subscribers: Subscribers = {}
+        self._meta_subscribers: Subscribers = {}
         self._keep: Callable[[int, bytes], None] | None = None
         self._awaited: list[Callable[[], None]] = []
 
@@ -438,26 +443,46 @@ class Account:
         self.route(read_event(raw))
 
     def route(self, event: Event) -> None:
-        """Hand an event that was read to every bot that is subscribed."""
+        """Hand an event that was read to every bot that is subscribed, or later (:meth:`collect`)."""
         self.counters.events += 1
-        frames: dict[tuple[MessageFormat, Encode], bytes] = {}  # encoded once for all who want the same
-        subscribers = self._subscribers
         if event.post_type == "meta_event":
-            subscribers = {**subscribers, **self._meta_subscribers}
-        elif self._keep is not None:
+            self.hand_out()
+            self._hand_out([event], {**self._subscribers, **self._meta_subscribers})
+            return
+        if self._keep is not None:
             try:
                 self._keep(self.self_id, event.raw)
             except Exception:
                 self._log.failure("account {account}: the journal failed", account=self.self_id)
+        self._burst.append(event)
+        if not self.collecting:
+            self.hand_out()
+
+    def collect(self) -> None:
+        """Several events may come at once: whoever calls this calls :meth:`hand_out` at their end."""
+        self.collecting = True
+
+    def hand_out(self) -> None:
+        """Hand what was collected to every bot that is subscribed: one delivery each, in order."""
+        self.collecting = False
+        if self._burst:
+            burst, self._burst = self._burst, []
+            self._hand_out(burst, self._subscribers)
+
+    def _hand_out(self, events: list[Event], subscribers: Subscribers) -> None:
+        made: dict[tuple[MessageFormat, Encode], Frames] = {}  # encoded once for all who want the same
         for connection, (wanted, passes) in tuple(subscribers.items()):
             try:
-                if passes is not None and not passes(event):
-                    continue
-                frame = frames.get(wanted)
-                if frame is None:
+                frames = made.get(wanted)
+                if frames is None:
                     message_format, encode = wanted
-                    frame = frames[wanted] = encode(convert_event(event.raw, message_format))
-                connection.deliver(frame)
+                    frames = Frames([encode(convert_event(event.raw, message_format)) for event in events])
+                    made[wanted] = frames
+                if passes is not None:
+                    frames = Frames([frames.each[n] for n, event in enumerate(events) if passes(event)])
+                    if not frames.each:
+                        continue
+                connection.deliver(frames)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self.self_id)
 

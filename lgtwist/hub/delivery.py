@@ -168,6 +168,8 @@ class Delivery:
         self._not_before = 0  # milliseconds since the epoch
         self._skip_upto: Position = 0
         self._skipped = [0, 0]
+        self._told_skipped: Position = 0  # up to here what was skipped is counted
+        self._told_missing = (0, 0)  # the ordinals of what is missing that were counted last
         self._tokens = 0.0
         self._tokens_at = 0.0
         self._timer: IDelayedCall | None = None
@@ -240,6 +242,7 @@ class Delivery:
         self._note_refusal(refused)
         self._holder = None
         self._stop_sending()
+        self._go_back()
         if self._takers:
             self._holder = self._takers[-1]
             self._holder.become_holder()
@@ -328,6 +331,12 @@ class Delivery:
         self._told_silent = False
         self._tell_skipped()
 
+    def _go_back(self) -> None:
+        """It broke: what is behind the cursor is sent again; grace moves it back."""
+        self.settle()
+        self._confirmed.clear()
+        self._sent = self._cursor
+
     def _resume(self, anew: bool) -> None:
         """Send from the cursor on.
 
@@ -336,9 +345,7 @@ class Delivery:
         self._stop_sending()
         if not self._begun:
             return
-        self.settle()
-        self._confirmed.clear()
-        self._sent = self._cursor
+        self._go_back()
         self.check_retention()
         end = self._journal.end
         self._resumed = end
@@ -357,11 +364,17 @@ class Delivery:
     def check_retention(self) -> None:
         """What the journal did not keep so long is named."""
         gone = self._journal.trimmed(self.account)
-        fell_out = gone - self._sent.ordinal
-        if fell_out <= 0 or self._sent.position >= self._journal.trimmed_to:
+        if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to:
             return
+        fell_out = self._not_told(self._sent.ordinal, gone)
         self._sent = Mark(self._journal.trimmed_to, gone, 0)
         self._page.clear()
+        if not self._window:
+            self._confirmed.clear()
+            self._cursor = self._sent
+            self._journal.confirm(self.bot, self.account, self._cursor)
+        if fell_out <= 0:
+            return
         self.counters.fell_out += fell_out
         self._log.warn(
             "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
@@ -370,9 +383,6 @@ class Delivery:
             account=self.account,
             events=fell_out,
         )
-        if not self._window:
-            self._cursor = self._sent
-            self._journal.confirm(self.bot, self.account, self._cursor)
 
     def _count(self, end: Position) -> None:
         """Find where the newest ``max_events`` events begin."""
@@ -427,11 +437,13 @@ class Delivery:
 
     def committed(self, encodings: Encodings) -> None:
         """Events became durable. Who keeps up gets them at once, as everybody does."""
-        if not self._at_tail:
-            return
         holder, batch = self._holder, encodings.batch
+        if not self._at_tail or batch.last <= self._sent.position:
+            return
         if (
             holder is not None
+            and batch.first > self._sent.position
+            and batch.before == self._sent.ordinal
             and holder.ready
             and self._passes is None
             and not self._careful_upto
@@ -463,11 +475,10 @@ class Delivery:
             return
         self._pumping = True
         try:
-            holder = self._holder
-            while holder is not None and holder is self._holder and holder.ready:
-                room = self._room(holder)
+            while self._holder is not None and self._holder.ready:  # another one, perhaps, each time
+                room = self._room(self._holder)
                 batch = self._next_batch() if room > 0 else None
-                if batch is None or not self._send(holder, batch, room):
+                if batch is None or not self._send(self._holder, batch, room):
                     break
         finally:
             self._pumping = False
@@ -534,9 +545,8 @@ class Delivery:
 
     def _send(self, holder: IEventTaker, batch: Batch, room: int) -> bool:
         """Send some of a batch; whether it is worth going on."""
-        missing = batch.before - self._sent.ordinal
-        if missing > 0:
-            self._missing(missing, batch)
+        if batch.before > self._sent.ordinal:
+            self._missing(batch)
         late = batch.first <= self._resumed
         payloads, times = batch.payloads, batch.times
         rate = self._policy.rate if late else None
@@ -544,6 +554,7 @@ class Delivery:
             room = min(room, self._allowed(rate))
             if room < 1:
                 return False
+        most = min(_PORTION, self._window_bytes - self._window_size)
         frames: list[bytes] = []
         size = taken = last = 0
         only: Batch | None = None
@@ -552,7 +563,7 @@ class Delivery:
             position = batch.first + index
             if late and position > self._resumed:
                 break  # what follows happened since: it is looked at anew
-            if taken >= room or size >= _PORTION:
+            if taken >= room or (taken and size + len(payload) > most):
                 break
             if (self._passes is not None or late) and not self._wants(payload, position, times[index], late):
                 continue
@@ -580,9 +591,14 @@ class Delivery:
             self._skip_to(mark)
         return True
 
-    def _missing(self, events: int, batch: Batch) -> None:
+    def _missing(self, batch: Batch) -> None:
         """The journal has not got what stood before a batch."""
-        fell_out = min(events, max(0, self._journal.trimmed(self.account) - self._sent.ordinal))
+        begin, first = self._sent.ordinal, self._sent.position
+        self._sent = Mark(first, batch.before, self._sent.time)
+        events = self._not_told(begin, batch.before)
+        if not events:
+            return
+        fell_out = min(events, max(0, self._journal.trimmed(self.account) - begin))
         damaged = events - fell_out
         self.counters.fell_out += fell_out
         self.counters.damaged += damaged
@@ -592,12 +608,20 @@ class Delivery:
             bot=self.bot,
             account=self.account,
             events=events,
-            first=self._sent.position,
+            first=first,
             last=batch.first,
             damaged=damaged,
             fell_out=fell_out,
         )
-        self._sent = Mark(self._sent.position, batch.before, self._sent.time)
+
+    def _not_told(self, begin: int, end: int) -> int:
+        """How many of the missing events from one ordinal up to another were not counted before."""
+        low, high = self._told_missing
+        if begin > high or end < low or low == high:
+            self._told_missing = (begin, end)
+            return end - begin
+        self._told_missing = (min(low, begin), max(high, end))
+        return max(0, low - begin) + max(0, end - high)
 
     def _allowed(self, rate: float) -> int:
         """How many late events may go now; if none, a timer goes on."""
@@ -628,6 +652,9 @@ class Delivery:
             return False
         if event.post_type == "request" or not (too_old or too_many):
             return True
+        if position <= self._told_skipped:
+            return False
+        self._told_skipped = position
         if too_old:
             self.counters.too_old += 1
         else:

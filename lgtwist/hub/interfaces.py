@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.websocket.framing import Frames
 
 
 class Half(Flag):
@@ -48,8 +49,8 @@ class IAccountLink(Interface):
 class IBotConnection(Interface):
     """One way in which events reach a bot, while it is open."""
 
-    def deliver(frame: bytes) -> None:
-        """Take one event, as the function that it subscribed with made it. Never raises, never blocks."""
+    def deliver(frames: Frames) -> None:
+        """Take events, as the function that it subscribed with made them. Never raises, never blocks."""
 
 
 class IEventTaker(Interface):

@@ -38,6 +38,9 @@ _REFUSED_BYTES = 65_536
 
 _Result = TypeVar("_Result")
 
+#: What may fail, in the log's words.
+_WRITING, _CURSORS, _RETENTION, _OPENING = "writing", "writing cursors", "retention", "opening"
+
 #: Stands for the group that is being committed.
 _NOTHING = Group()
 
@@ -89,7 +92,6 @@ class Journal:
     :param make_worker: makes a worker of a name; one writes, another reads.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
-    :ivar trouble: why nothing can be written; empty while all is well.
     :ivar lost: events that could not be kept, by account, since the start.
     :ivar used: bytes that are used on disk, when looked at last.
     """
@@ -105,11 +107,11 @@ class Journal:
         limits: JournalLimits = JournalLimits(),
     ) -> None:
         self.counters = JournalCounters()
-        self.trouble = ""
         self.lost: dict[int, int] = {}
         self.used = 0
         self._store = store
         self._make_worker = make_worker
+        self._troubles: dict[str, str] = {}
         self._clock = clock
         self._wall_clock = wall_clock
         self._limits = limits
@@ -150,30 +152,36 @@ class Journal:
         opened = self._writer.do(lambda: self._store.open_writing(self._pairs, now))
         opened.addCallback(self._has)
         opened.addCallback(lambda _none: self._reader.do(self._store.open_reading))
-        return opened.addCallback(lambda _none: self._start())
+        return opened.addCallbacks(lambda _none: self._start(), self._not_opened)
+
+    def _not_opened(self, failure: Failure) -> Failure:
+        if _OPENING not in self._troubles:
+            self._log.error("journal: opening failed: {reason}; it is tried again", reason=failure.value)
+        self._troubles[_OPENING] = str(failure.value)
+        return failure
 
     def _has(self, contents: Contents) -> None:
         self._contents = contents
+        self._marks = {**contents.unsaved, **self._marks}
         self._tail = Tail(self._limits.tail, contents.end)
 
     def _start(self) -> None:
         self._opened = True
+        self._troubles.clear()
         self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
         self._go_on()
 
     def close(self) -> Deferred[None]:
         """Write what waits, if the disk takes it, and close."""
         if not self._opened:
-            return succeed(None)
+            self._lose_waiting()
+            return self._stop_workers()
         done = self.flush()
         done.addCallback(lambda _none: self._end())
         return done
 
     def _end(self) -> Deferred[None]:
-        if self._waiting:
-            for group in self._groups:
-                self._lose_group(group)
-        self._tell_lost()
+        self._lose_waiting()
         self._opened = False
         if self._turn is not None:
             self._turn.cancel()
@@ -181,8 +189,14 @@ class Journal:
         # The last connection that is closed puts the write-ahead log into the file: it must be able to write.
         ended = self._reader.do(self._store.close_reading)
         ended.addCallback(lambda _none: self._writer.do(self._store.close_writing))
-        ended.addCallback(lambda _none: self._writer.stop())
-        return ended.addCallback(lambda _none: self._reader.stop())
+        return ended.addCallback(lambda _none: self._stop_workers())
+
+    def _stop_workers(self) -> Deferred[None]:
+        if not self._has_workers:
+            return succeed(None)
+        self._has_workers = False
+        stopped = self._writer.stop()
+        return stopped.addCallback(lambda _none: self._reader.stop())
 
     def flush(self) -> Deferred[None]:
         """Write everything that waits.
@@ -205,6 +219,12 @@ class Journal:
     def trimmed_to(self) -> Position:
         """Nothing up to this position is left."""
         return self._contents.trimmed_to
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written; empty while all is well."""
+        kinds = (_WRITING, _CURSORS, _OPENING)
+        return next((self._troubles[what] for what in kinds if what in self._troubles), "")
 
     @property
     def waiting(self) -> int:
@@ -296,11 +316,19 @@ class Journal:
         self.lost[account] = self.lost.get(account, 0) + events
         lost = self._losing.setdefault(account, _Lost(first, last))
         lost.events += events
-        lost.last = last
+        lost.first = min(lost.first, first)
+        lost.last = max(lost.last, last)
 
-    def _lose_group(self, group: Group) -> None:
-        for account, (times, _payloads) in group.runs.items():
-            self._lose(account, len(times), times[0], times[-1])
+    def _lose_waiting(self) -> None:
+        """Nothing more will be written."""
+        under_way = [self._committing[0]] if self._committing is not None else []
+        for group in (*under_way, *self._groups):
+            for account, (times, _payloads) in group.runs.items():
+                self._lose(account, len(times), min(times), max(times))
+        self._committing = None
+        self._groups.clear()
+        self._waiting = 0
+        self._tell_lost()
 
     def _tell_lost(self) -> None:
         """The episode is over: one line for each account."""
@@ -388,9 +416,8 @@ class Journal:
                 failed()
                 self._failed(result, what)
             else:
-                if self.trouble:
-                    self.trouble = ""
-                    self._log.info("journal: writing goes on")
+                if self._troubles.pop(what, None) is not None:
+                    self._log.info("journal: {what} goes on", what=what)
                 done(result)
             self._go_on()
 
@@ -402,16 +429,20 @@ class Journal:
     def _failed(self, failure: Failure, what: str) -> None:
         self.counters.failures += 1
         reason = str(failure.value) if failure.check(JournalError) else repr(failure.value)
-        if not self.trouble:
+        if what not in self._troubles:
+            waits = (
+                f"; live bots go on; events wait in memory, up to {self._limits.waiting >> 20} MiB, and what "
+                "is beyond is lost for at-least-once bots"
+            )
             self._log.error(
-                "journal: {what} failed: {reason}. It is tried again each second; live bots go on. Events "
-                "wait in memory, up to {limit} MiB; what is beyond is lost for at-least-once bots",
+                "journal: {what} failed: {reason}; it is tried again{waits}",
                 what=what,
                 reason=reason,
-                limit=self._limits.waiting >> 20,
+                waits=waits if what == _WRITING else "",
             )
-        self.trouble = reason
-        self._retry_at = self._clock.seconds() + _RETRY_AFTER
+        self._troubles[what] = reason
+        if what != _RETENTION:
+            self._retry_at = self._clock.seconds() + _RETRY_AFTER
         self._answer_flushed()
 
     def _answer_flushed(self) -> None:
@@ -434,7 +465,7 @@ class Journal:
         def done(_none: None) -> None:
             self._committed(self._clock.seconds() - begun)
 
-        self._do("writing", lambda: self._store.append(batches), done, failed)
+        self._do(_WRITING, lambda: self._store.append(batches), done, failed)
 
     def _committed(self, took: float) -> None:
         assert self._committing is not None
@@ -477,7 +508,7 @@ class Journal:
             self._unsaved_since = self._clock.seconds()
 
         self._do(
-            "writing cursors",
+            _CURSORS,
             lambda: self._store.save(totals, end, marks, refused),
             lambda _none: None,
             failed,
@@ -488,7 +519,7 @@ class Journal:
         self._next_trim = self._clock.seconds() + _TRIM_INTERVAL
         older_than = int((self._wall_clock() - self._limits.retention) * 1000)
         size = self._limits.max_size
-        self._do("retention", lambda: self._store.trim(older_than, size), self._trimmed)
+        self._do(_RETENTION, lambda: self._store.trim(older_than, size), self._trimmed)
 
     def _trimmed(self, trimmed: Trimmed) -> None:
         self.used = trimmed.used

@@ -56,7 +56,7 @@ def open_for_reading(path: Path, options: str = "mode=ro") -> sqlite3.Connection
             f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA query_only=ON")
-        connection.execute("SELECT first FROM chunk LIMIT 1").fetchone()
+        connection.execute("SELECT saved_to FROM state").fetchone()
     except sqlite3.Error as error:
         raise JournalError(f"{path}: {_sentence(error)}") from None
     return connection
@@ -121,6 +121,7 @@ class SqliteStore:
         self._ballast = path.with_name(f"{path.name}.ballast")
         self._full = full
         self._pairs: frozenset[Pair] = frozenset()
+        self._oldest_readable: Position = 0  # what is before lies in a damaged part of the table
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._decoded: dict[Position, list[Batch]] = {}
@@ -132,6 +133,7 @@ class SqliteStore:
 
         :raises JournalError: if it is not a journal of this version, or damaged.
         """
+        self.close_writing()
         if self._path.exists():
             check(self._path)
         else:
@@ -140,6 +142,9 @@ class SqliteStore:
             self._writing = self._connect()
             contents = self._contents()
             self._enlist(contents, set(pairs), now)
+        except sqlite3.OperationalError as error:
+            self.close_writing()
+            raise JournalError(f"{self._path} cannot be used: {_sentence(error)}") from None
         except (sqlite3.DatabaseError, Damaged, TypeError) as error:
             self.close_writing()
             raise JournalDamaged(f"{self._path} is damaged: {_sentence(error)}") from None
@@ -182,11 +187,14 @@ class SqliteStore:
         for account, total, trimmed in execute("SELECT account, total, trimmed FROM account"):
             contents.totals[account] = total
             contents.trimmed[account] = trimmed
-        newer = execute("SELECT last, runs FROM chunk WHERE first > ? ORDER BY first", (saved_to,))
-        for last, runs in newer:
-            contents.end = last
-            for account, events, before in read_runs(runs):
-                contents.totals[account] = before + events
+        newer = execute(
+            f"SELECT {_CHUNK_COLUMNS} FROM chunk WHERE first > ? ORDER BY first",  # noqa: S608
+            (saved_to,),
+        )
+        for row in newer:
+            with suppress(Damaged):
+                for batch in unpack(Chunk(*row)):
+                    contents.totals[batch.account] = batch.before + len(batch)
         found = execute(
             "SELECT max(last) FROM (SELECT last FROM chunk ORDER BY first DESC LIMIT 1)"
         ).fetchone()
@@ -203,7 +211,7 @@ class SqliteStore:
             contents.marks[bot, account] = Mark(contents.end, contents.totals.get(account, 0), 0)
         rows = [(*pair, *_row(contents.marks[pair]), now) for pair in pairs]
         self._pairs = frozenset(pairs)
-        with suppress(sqlite3.OperationalError):  # a full disk is no reason not to start
+        try:
             self._transaction(
                 lambda: self._connected().executemany(
                     "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?)"
@@ -211,6 +219,8 @@ class SqliteStore:
                     rows,
                 )
             )
+        except sqlite3.OperationalError:  # a full disk is no reason not to start
+            contents.unsaved = {pair: contents.marks[pair] for pair in pairs}
 
     def _connected(self) -> sqlite3.Connection:
         if self._writing is None:
@@ -295,24 +305,25 @@ class SqliteStore:
         execute, many = self._connected().execute, self._connected().executemany
         excess = self._used() - max_size
         going: dict[int, int] = {}
-        upto = size = number = 0
+        begin = upto = size = number = 0
         more = False
-        for first, last, newest, runs, length in execute(
-            "SELECT first, last, newest, runs, length(payload) FROM chunk ORDER BY first LIMIT ?",
-            (_STEP_CHUNKS + 1,),
-        ):
+        for first, last, newest, runs, length in self._oldest():
             if newest >= older_than and size >= excess:
                 break
             if number >= _STEP_CHUNKS or size >= _STEP_BYTES:
                 more = True
                 break
-            for account, events, before in read_runs(runs):
-                going[account] = before + events
+            with suppress(Damaged):  # it goes all the same
+                for account, events, before in read_runs(runs):
+                    going[account] = before + events
+            begin = begin or first
             upto, size, number = last, size + length + len(runs) + 12 * (last - first + 1), number + 1
-        if upto:
+        unseen = set(execute("SELECT bot, account FROM cursor WHERE seen < ?", (older_than,))) - self._pairs
 
-            def work() -> None:
-                execute("DELETE FROM chunk WHERE first <= ?", (upto,))
+        def work() -> None:
+            many("DELETE FROM cursor WHERE bot = ? AND account = ?", unseen)
+            if upto:
+                execute("DELETE FROM chunk WHERE first BETWEEN ? AND ?", (begin, upto))
                 execute("UPDATE state SET trimmed_to = ?", (upto,))
                 many(
                     "INSERT INTO account VALUES (?1, ?2, ?2)"
@@ -320,11 +331,32 @@ class SqliteStore:
                     going.items(),
                 )
 
+        if upto or unseen:
             self._transaction(work)
-        unseen = set(execute("SELECT bot, account FROM cursor WHERE seen < ?", (older_than,))) - self._pairs
-        many("DELETE FROM cursor WHERE bot = ? AND account = ?", unseen)
         trimmed_to = execute("SELECT trimmed_to FROM state").fetchone()[0]
         return Trimmed(trimmed_to, going, more, self._used())
+
+    def _oldest(self) -> list[Any]:
+        """The oldest chunks that can be read, without their events."""
+        connection = self._connected()
+
+        def rows() -> list[Any]:
+            return connection.execute(
+                "SELECT first, last, newest, runs, length(payload) FROM chunk"
+                " WHERE first >= ? ORDER BY first LIMIT ?",
+                (self._oldest_readable, _STEP_CHUNKS + 1),
+            ).fetchall()
+
+        try:
+            return rows()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            found = _next_readable(connection, self._oldest_readable)
+            if found is None:
+                raise
+            self._oldest_readable = found
+            return rows()
 
     def seen(self, pairs: Iterable[Pair], now: int) -> None:
         """Note that the configuration still names these."""
@@ -371,64 +403,137 @@ class SqliteStore:
 
     def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
         """The next events of an account. What is damaged is passed over."""
-        begin, jump = after, 1
-        while begin < upto:
-            try:
-                page = self._read(account, after, begin, max_bytes)
-            except (sqlite3.DatabaseError, Damaged, TypeError):
-                begin, jump = begin + jump, jump * 2  # what lies there cannot be read: on behind it
-                continue
-            if page is not None:
-                return page
-            break
+        reading = self._reading
+        if reading is None:
+            raise JournalError("it is closed")
+        try:
+            begin: Position | None = after + 1
+            while begin is not None and begin <= upto:
+                try:
+                    return self._read(reading, account, after, begin, upto, max_bytes)
+                except sqlite3.OperationalError:
+                    raise
+                except sqlite3.DatabaseError:
+                    begin = _next_readable(reading, begin)
+        except sqlite3.OperationalError as error:
+            raise JournalError(_sentence(error)) from None
         return Page([], max(after, upto))
 
-    def _read(self, account: int, after: Position, begin: Position, max_bytes: int) -> Page | None:
-        """The same from a position on; None if nothing is there.
+    def _read(
+        self,
+        reading: sqlite3.Connection,
+        account: int,
+        after: Position,
+        begin: Position,
+        upto: Position,
+        max_bytes: int,
+    ) -> Page:
+        """The same from a position on.
 
-        :raises sqlite3.DatabaseError: if the tables cannot be read there.
-        :raises Damaged: if a row that tells what is in a chunk cannot be.
+        :raises sqlite3.DatabaseError: if the table is damaged at the first chunk that is looked at.
         """
-        if self._reading is None:
-            raise JournalError("it is closed")
-        heads: list[Any] = self._reading.execute(
-            "SELECT first, last, runs, length(payload) FROM chunk WHERE first >="
-            " coalesce((SELECT max(first) FROM chunk WHERE first <= ?1), 0)"
-            " AND last > ?2 ORDER BY first LIMIT 256",
-            (begin + 1, after),
-        ).fetchall()
-        if not heads:
-            return None
         batches: list[Batch] = []
-        size, upto = 0, after
-        for first, last, runs, length in heads:
-            upto = last
-            if any(run[0] == account for run in read_runs(runs)):
-                for batch in self._batches(first):
+        size, reached = 0, begin - 1
+        for first, last, runs, length in _heads(reading, begin):
+            reached = max(reached, last)
+            if _may_hold(runs, account):
+                for batch in self._batches(reading, first):
                     if batch.account == account and batch.last > after:
                         batches.append(batch.after(after))
                 size += length
                 if size >= max_bytes:
                     break
-        return Page(batches, upto)
+        if reached < begin:
+            reached = max(after, upto)  # nothing is there
+        return Page(batches, reached)
 
-    def _batches(self, first: Position) -> list[Batch]:
-        """What is in a chunk; nothing if it is damaged. The last few are remembered."""
+    def _batches(self, reading: sqlite3.Connection, first: Position) -> list[Batch]:
+        """What is in a chunk; nothing if it is damaged. The last few are remembered.
+
+        :raises sqlite3.OperationalError: if it cannot be read now.
+        """
         found = self._decoded.get(first)
         if found is None:
-            assert self._reading is not None
             try:
-                row = self._reading.execute(
+                row = reading.execute(
                     f"SELECT {_CHUNK_COLUMNS} FROM chunk WHERE first = ?",  # noqa: S608
                     (first,),
                 ).fetchone()
                 found = [] if row is None else unpack(Chunk(*row))
+            except sqlite3.OperationalError:
+                raise
             except (sqlite3.DatabaseError, Damaged):
                 found = []
             self._decoded[first] = found
             if len(self._decoded) > 8:
                 del self._decoded[next(iter(self._decoded))]
         return found
+
+
+def _heads(reading: sqlite3.Connection, begin: Position) -> list[tuple[int, int, bytes, int]]:
+    """Up to 256 chunks from the one that a position lies in, without their events.
+
+    Fewer, before what is damaged.
+
+    :raises sqlite3.DatabaseError: if the first is.
+    """
+    rows = reading.execute(
+        "SELECT first, last, runs, length(payload) FROM chunk WHERE first >="
+        " coalesce((SELECT max(first) FROM chunk WHERE first <= ?1), 0)"
+        " AND last >= ?1 ORDER BY first LIMIT 256",
+        (begin,),
+    )
+    found: list[tuple[int, int, bytes, int]] = []
+    try:
+        found.extend(rows)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        if not found:
+            raise
+    return found
+
+
+def _may_hold(runs: bytes, account: int) -> bool:
+    """Whether a chunk may hold events of an account."""
+    try:
+        return any(run[0] == account for run in read_runs(runs))
+    except (Damaged, TypeError):
+        return True  # the checksum will tell
+
+
+def _next_readable(connection: sqlite3.Connection, bad: Position) -> Position | None:
+    """The first position behind a damaged part of the table; None if nothing is readable behind it.
+
+    :param bad: it cannot be read from here.
+    """
+
+    def readable(position: Position) -> bool:
+        try:
+            connection.execute(
+                "SELECT first, last, runs, length(payload) FROM chunk"
+                " WHERE first >= ? ORDER BY first LIMIT 1",
+                (position,),
+            ).fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return False
+        return True
+
+    step = 1
+    while not readable(bad + step):
+        bad, step = bad + step, step * 2
+        if step > 1 << 60:
+            return None
+    good = bad + step
+    while good - bad > 1:
+        middle = (bad + good) // 2
+        if readable(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
 
 
 def _row(mark: Mark) -> tuple[int, int, int]:

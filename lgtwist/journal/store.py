@@ -29,6 +29,7 @@ class Contents(msgspec.Struct):
     :ivar totals: how many events of each account were ever written.
     :ivar trimmed: how many of these are gone.
     :ivar marks: how far each bot has come with each account.
+    :ivar unsaved: those of them that are to be saved yet.
     """
 
     end: Position = 0
@@ -36,6 +37,7 @@ class Contents(msgspec.Struct):
     totals: dict[int, int] = msgspec.field(default_factory=dict)
     trimmed: dict[int, int] = msgspec.field(default_factory=dict)
     marks: dict[Pair, Mark] = msgspec.field(default_factory=dict)
+    unsaved: dict[Pair, Mark] = msgspec.field(default_factory=dict)
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
 from lgtwist.websocket.framing import client_frame, client_ping
 from lgtwist.websocket.phase import Phase
+from lgtwist.websocket.turns import Turns
 
 #: A head of an answer to our opening handshake that is longer is no answer (bytes).
 _LONGEST_HEAD = 65_536
@@ -64,6 +65,7 @@ class ClientConnection(Connection, WebSocketClientProtocol):
         self.request = request
         self.caller = caller
 
+    masks = False
     encode = staticmethod(client_frame)
     encode_ping = staticmethod(client_ping)
 
@@ -111,15 +113,18 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
     """Makes the connections that we open to peers.
 
     :param user_agent: what the handshakes say of us.
+    :param turns: shared with other factories, as that of the server's.
     """
 
     protocol: Any
 
-    def __init__(self, limits: WireLimits, clock: IReactorTime, user_agent: str) -> None:
+    def __init__(
+        self, limits: WireLimits, clock: IReactorTime, user_agent: str, turns: Turns | None = None
+    ) -> None:
         WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
         # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
         self.setProtocolOptions(serverConnectionDropTimeout=0, **OPTIONS)
-        self._begin(limits, clock)
+        self._begin(limits, clock, turns)
 
     def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
         """A new connection in front of ``handler``, not yet on a transport."""

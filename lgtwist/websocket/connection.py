@@ -86,6 +86,8 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     :ivar congested: the transport said pause: its buffer is full.
     :ivar held: we do not read, for too many responses wait already.
     :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
+    :ivar flushed_at: when it was written to last, in seconds.
+    :ivar masks: whether the peer must mask what it sends.
     :ivar heard: some byte came since liveness looked last.
     :ivar talked: some part of a message came since then.
     :ivar positions: where it is of interest how far the peer has read.
@@ -93,6 +95,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     """
 
     factory: ConnectionFactory
+    masks: bool
     transport: Any
     peer: Any
     _transport_details: Any
@@ -109,6 +112,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.deadline: IDelayedCall | None = None
         self.owed_pong: bytes | None = None
         self.ended_because = ""
+        self.flushed_at = -1e9
         self.congested = self.held = self.deaf = False
         self.heard = self.talked = self.waiting = self.being_read = False
 
@@ -121,6 +125,10 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     def encode_ping(payload: bytes) -> bytes:
         """A ping, as this side of a connection sends it."""
         raise NotImplementedError
+
+    def flush(self) -> None:
+        """Write what waits. Never raises."""
+        self.factory.flush(self)
 
     # -- called by Twisted
 
@@ -145,6 +153,11 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.congested = True
 
     # -- Autobahn's own part of what Twisted calls
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether Autobahn holds no part of a frame or of a message."""
+        return not self.data and self.current_frame is None and not self.inside_message
 
     def autobahn_read(self, data: bytes) -> None:
         """Parse what came."""

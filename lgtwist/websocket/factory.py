@@ -21,8 +21,11 @@ from twisted.python.failure import Failure
 from lgtwist.tls import tls_trouble
 from lgtwist.websocket import sockets
 from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
+from lgtwist.websocket.reading import TEXT, next_frame
+from lgtwist.websocket.turns import Turns
 
 _Params = ParamSpec("_Params")
 _Guarded = TypeVar("_Guarded", bound=Connection)
@@ -98,13 +101,13 @@ class ConnectionFactory:
 
     _log = Logger()
 
-    def _begin(self, limits: WireLimits, clock: IReactorTime) -> None:
+    def _begin(self, limits: WireLimits, clock: IReactorTime, turns: Turns | None) -> None:
         self.limits = limits
+        self.turns = Turns(clock) if turns is None else turns
         self._burst = min(_CHUNK, limits.send_buffer)
         self.counters = WireCounters()
         self.connections: set[Connection] = set()
         self._clock = clock
-        self._unflushed: list[Connection] = []
         self._swept = clock.seconds()
         self._all_gone: list[Deferred[None]] = []
         self._goodbye: tuple[int, str] | None = None  # said to everybody, and to who opens later
@@ -177,22 +180,35 @@ class ConnectionFactory:
         if dropped:
             self.guard(connection, self._tell_dropped, dropped)
 
+    def offer_all(self, connection: Connection, frames: Frames) -> None:
+        """The same for several that came together: in one write, where nothing waits before them."""
+        if connection.phase is not Phase.OPEN:
+            return
+        if connection.congested or connection.outbox:
+            for frame in frames.each:
+                self.offer(connection, frame)
+            return
+        try:
+            self._write(connection, frames.joined)
+        except Exception:
+            self._send_failed(Failure(), connection)
+
+    def _write(self, connection: Connection, data: bytes) -> None:
+        """Write behind what was written before."""
+        transport = connection.transport
+        sent = sockets.send_now(transport, data)
+        if sent < len(data):
+            transport.write(data[sent:] if sent else data)
+
     def _tell_dropped(self, connection: Connection, events: int) -> None:
         connection.handler.dropped(connection, events)
 
     def _to_flush(self, connection: Connection) -> None:
-        """One write per connection and reactor turn: what is put in now is written at the turn's end."""
+        """What is put in now is written at the end of what is being read, or of the reactor's turn."""
         if not connection.waiting:
             connection.waiting = True
             if not connection.being_read and not connection.congested:
-                if not self._unflushed:
-                    self._clock.callLater(0, self._flush_all)
-                self._unflushed.append(connection)
-
-    def _flush_all(self) -> None:
-        self._unflushed, unflushed = [], self._unflushed
-        for connection in unflushed:
-            self.flush(connection)
+                self.turns.add(connection)
 
     def flush(self, connection: Connection) -> None:
         """Write what waits, as far as the transport takes it. Never raises."""
@@ -200,8 +216,9 @@ class ConnectionFactory:
         outbox = connection.outbox
         try:
             if outbox and connection.phase is Phase.OPEN:
+                connection.flushed_at = self._clock.seconds()
                 while outbox and not connection.congested:
-                    connection.transport.write(outbox.take(_CHUNK))
+                    self._write(connection, outbox.take(_CHUNK))
             if connection.held and outbox.response_bytes <= self.limits.send_buffer // 2:
                 self._read_on(connection)
         except Exception:
@@ -346,13 +363,40 @@ class ConnectionFactory:
         connection.heard = True
         if connection.deaf:
             return
-        connection.being_read = True
+        outermost = not self.turns.reading
+        self.turns.reading = connection.being_read = True
         try:
-            connection.autobahn_read(data)
+            if connection.phase is Phase.OPEN and connection.is_between_frames:
+                data = self._read_whole(connection, data)
+            if data:
+                connection.autobahn_read(data)
         finally:
             connection.being_read = False
+            if outermost:
+                self.turns.read_ended()
         if connection.waiting:
             self.flush(connection)  # the answers to what was just read go out at once
+
+    def _read_whole(self, connection: Connection, data: bytes) -> bytes:
+        """Read the whole frames at the beginning of what came; what is left is Autobahn's."""
+        at = 0
+        masks, limit = connection.masks, self.limits.max_message
+        while connection.phase is Phase.OPEN and not (connection.held or connection.deaf):
+            frame = next_frame(data, at, masks, limit)
+            if frame is None:
+                break
+            first, payload, at = frame
+            if first == TEXT:
+                connection.talked = True
+                try:
+                    payload.decode()
+                except UnicodeDecodeError:
+                    self.fail(connection, 1007, "text that is not UTF-8")
+                else:
+                    connection.handler.received(connection, payload, False)
+            else:
+                self.ponged(connection, payload)
+        return data[at:]
 
     def opened(self, connection: Connection) -> None:
         """The opening handshake is done."""

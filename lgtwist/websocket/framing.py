@@ -9,6 +9,26 @@ import struct
 _STRETCH = 65_536
 
 
+class Frames:
+    """Some messages as frames, made once and sent to many.
+
+    :ivar each: the frames.
+    """
+
+    __slots__ = ("_joined", "each")
+
+    def __init__(self, each: list[bytes]) -> None:
+        self.each = each
+        self._joined = each[0] if len(each) == 1 else b""
+
+    @property
+    def joined(self) -> bytes:
+        """All of them, one behind the other."""
+        if not self._joined:
+            self._joined = b"".join(self.each)
+        return self._joined
+
+
 def server_frame(payload: bytes) -> bytes:
     """``payload`` as one whole unmasked text frame.
 

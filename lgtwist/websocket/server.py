@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
 from lgtwist.websocket.framing import server_frame, server_ping
+from lgtwist.websocket.turns import Turns
 
 
 class ServerConnection(Connection, WebSocketServerProtocol):
@@ -18,19 +19,23 @@ class ServerConnection(Connection, WebSocketServerProtocol):
     peer: Any
     _transport_details: Any
 
+    masks = True
     encode = staticmethod(server_frame)
     encode_ping = staticmethod(server_ping)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):
-    """Makes the connections that peers open to us."""
+    """Makes the connections that peers open to us.
+
+    :param turns: shared with other factories, so that what one reads and another writes goes out together.
+    """
 
     protocol: Any
 
-    def __init__(self, limits: WireLimits, clock: IReactorTime) -> None:
+    def __init__(self, limits: WireLimits, clock: IReactorTime, turns: Turns | None = None) -> None:
         WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
         self.setProtocolOptions(webStatus=False, **OPTIONS)
-        self._begin(limits, clock)
+        self._begin(limits, clock, turns)
 
     def make(self, handler: Handler) -> ServerConnection:
         """A new connection in front of ``handler``, not yet on a transport."""

@@ -6,7 +6,12 @@ import contextlib
 import socket
 from typing import Any
 
+from twisted.internet import tcp
+
 from lgtwist.tls import is_tls
+
+#: Twisted's transports whose buffers are known here.
+_PLAIN = (tcp.Server, tcp.Client)
 
 
 def _tcp_socket(transport: Any) -> socket.socket | None:
@@ -16,6 +21,23 @@ def _tcp_socket(transport: Any) -> socket.socket | None:
     if isinstance(handle, socket.socket) and handle.family in (socket.AF_INET, socket.AF_INET6):
         return handle
     return None
+
+
+def send_now(transport: Any, data: bytes) -> int:
+    """Hand bytes to the kernel without waiting for the reactor's turn; how many it took, perhaps none.
+
+    That is only right where nothing waits before them. It looks at what Twisted keeps to itself, so it
+    does so for plain TCP as Twisted makes it and for nothing else; what it did not take goes through
+    ``transport.write``, which also finds out about errors.
+    """
+    if type(transport) not in _PLAIN or not transport.connected or transport.disconnecting:
+        return 0
+    if transport.dataBuffer or transport._tempDataBuffer or transport._writeDisconnecting:
+        return 0
+    try:
+        return int(transport.socket.send(data))
+    except OSError:  # full, or broken
+        return 0
 
 
 def watch(transport: Any, user_timeout: float, idle: float) -> None:

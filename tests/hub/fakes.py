@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IAccountLink, IBotConnection
+from lgtwist.websocket.framing import Frames
 
 
 @implementer(IAccountLink)
@@ -65,10 +66,10 @@ class FakeConnection:
         self.frames: list[bytes] = []
         self.fails = fails
 
-    def deliver(self, frame: bytes) -> None:
+    def deliver(self, frames: Frames) -> None:
         if self.fails:
             raise OSError
-        self.frames.append(frame)
+        self.frames += frames.each
 
 
 verifyObject(IBotConnection, FakeConnection())

@@ -588,7 +588,7 @@ class NamesTests(SynchronousTestCase):
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "deadline", "owed_pong", "ended_because",
             "congested", "held", "deaf", "heard", "talked", "waiting", "being_read",
-            "positions",
+            "positions", "flushed_at",
         }  # fmt: skip
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
@@ -599,7 +599,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(
             added - overridden,
             {
-                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "encode_ping", "onConnecting",
+                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "encode_ping", "onConnecting", "masks", "flush", "is_between_frames",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip

@@ -1,0 +1,80 @@
+"""When what waits is written: at the end of the read that it came from, or at the end of the reactor's turn.
+
+The first is quickest where one asks and one answers; the second makes one write of many where many ask at
+once. Which of the two it is shows in how long ago the connection was written to last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+#: Who was written to less than so many seconds ago waits for the end of the turn.
+_GAP = 0.0001
+
+
+class Flushed(Protocol):
+    """What is written to."""
+
+    flushed_at: float
+
+    def flush(self) -> None:
+        """Write what waits. Never raises."""
+
+
+class Turns:
+    """The connections that have something to be written, of all factories that share it.
+
+    :ivar reading: whether a connection is being read.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.reading = False
+        self._clock = clock
+        self._waiting: list[Flushed] = []
+        self._scheduled = False
+        self._after_read: list[Callable[[], None]] = []
+
+    def add(self, connection: Flushed) -> None:
+        """Something waits for a connection."""
+        self._waiting.append(connection)
+        if not self.reading:
+            self._schedule()
+
+    def after_read(self, then: Callable[[], None]) -> None:
+        """Call ``then``, which must not raise, when all that came at once was read; at once if nothing is."""
+        if self.reading:
+            self._after_read.append(then)
+        else:
+            then()
+
+    def read_ended(self) -> None:
+        """All that came at once was read."""
+        self.reading = False
+        if self._after_read:
+            after, self._after_read = self._after_read, []
+            for then in after:
+                then()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            soonest = self._clock.seconds() - _GAP
+            for connection in waiting:
+                if connection.flushed_at > soonest:
+                    self._waiting.append(connection)
+                else:
+                    connection.flush()
+            if self._waiting:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._clock.callLater(0, self._turn_ended)
+
+    def _turn_ended(self) -> None:
+        self._scheduled = False
+        waiting, self._waiting = self._waiting, []
+        for connection in waiting:
+            connection.flush()

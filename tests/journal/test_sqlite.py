@@ -1,0 +1,167 @@
+"""The journal's file: what is damaged, what is not, and what cannot be told."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.journal.journal import JournalLimits
+from lgtwist.journal.sqlite import SqliteStore
+from tests.journal.fakes import Lines, Room
+
+NO_TAIL = JournalLimits(tail=1)
+
+
+def leaves(file: Path) -> list[int]:
+    """The numbers of the pages in which rows of the table ``chunk`` begin, in order."""
+    connection = sqlite3.connect(file)
+    [(root,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunk'")
+    connection.close()
+    data = file.read_bytes()
+    size = int.from_bytes(data[16:18], "big")
+
+    def below(number: int) -> list[int]:
+        page = data[(number - 1) * size : number * size]
+        if page[0] == 0x0D:
+            return [number]
+        assert page[0] == 0x05
+        cells = int.from_bytes(page[3:5], "big")
+        places = [int.from_bytes(page[12 + 2 * n : 14 + 2 * n], "big") for n in range(cells)]
+        children = [int.from_bytes(page[at : at + 4], "big") for at in places]
+        children.append(int.from_bytes(page[8:12], "big"))
+        return [leaf for child in children for leaf in below(child)]
+
+    return below(root)
+
+
+def zero(file: Path, page: int) -> None:
+    """One page is nothing but zeros."""
+    with file.open("r+b") as open_file:
+        size = int.from_bytes(open_file.read(18)[16:], "big")
+        open_file.seek((page - 1) * size)
+        open_file.write(bytes(size))
+
+
+class SqliteTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.lines = Lines(self)
+        self.file = Path(self.mktemp())
+        self.file.mkdir()
+        self.file /= "journal.sqlite"
+
+    def room(self, **options: Any) -> Room:
+        room = Room(SqliteStore(self.file), **options)
+        self.addCleanup(room.journal.close)
+        return room
+
+    def fill(self, *which: int, size: int = 0) -> None:
+        """A journal with a chunk for each event, closed again."""
+        room = self.room()
+        room.put_each(*which, size=size)
+        room.journal.close()
+
+    def missing(self, room: Room, *expected: int) -> set[int]:
+        """Which of these events a bot does not get; what it gets is in order, and the rest is counted."""
+        taker = room.attach(window=10_000)
+        self.assertEqual(taker.numbers, sorted(taker.numbers))
+        gone = set(expected) - set(taker.numbers)
+        self.assertEqual(room.delivery.counters.damaged, len(gone))
+        return gone
+
+
+class DamageTests(SqliteTestCase):
+    EVENTS = range(1, 301)
+
+    def test_a_page_of_the_table_in_the_middle(self) -> None:
+        """What is before and behind it is read, whole."""
+        self.fill(*self.EVENTS, size=500)
+        zero(self.file, leaves(self.file)[20])
+        gone = self.missing(self.room(limits=NO_TAIL), *self.EVENTS)
+        self.assertTrue(0 < len(gone) < 10, gone)
+        self.assertEqual(len(gone), max(gone) - min(gone) + 1)
+
+    def test_a_chunk_that_does_not_say_what_is_in_it(self) -> None:
+        """It alone is missing."""
+        self.fill(*self.EVENTS)
+        connection = sqlite3.connect(self.file)
+        with connection:
+            connection.execute("UPDATE chunk SET runs = x'00' WHERE first = 100")
+        connection.close()
+        self.assertEqual(self.missing(self.room(limits=NO_TAIL), *self.EVENTS), {100})
+
+    def test_the_newest_chunks(self) -> None:
+        """They are counted when the next event comes."""
+        self.fill(*range(1, 6))
+        connection = sqlite3.connect(self.file)
+        with connection:
+            connection.execute("UPDATE chunk SET payload = x'00' WHERE first >= 4")
+        connection.close()
+        room = self.room(limits=NO_TAIL)
+        taker = room.attach()
+        room.put(6)
+        self.assertEqual(taker.numbers, [1, 2, 3, 6])
+        self.assertEqual(room.delivery.counters.damaged, 2)
+
+    def test_the_oldest_page(self) -> None:
+        """The journal can be used all the same: it opens, and the rest is read."""
+        self.fill(*self.EVENTS, size=500)
+        zero(self.file, leaves(self.file)[0])
+        room = self.room(limits=NO_TAIL)
+        self.assertIsNone(self.successResultOf(room.opened))
+        self.assertTrue(0 < len(self.missing(room, *self.EVENTS)) < 10)
+
+    def test_retention_over_a_damaged_chunk(self) -> None:
+        """It goes like any other; writing is not disturbed."""
+        self.fill(*self.EVENTS)
+        connection = sqlite3.connect(self.file)
+        with connection:
+            connection.execute("UPDATE chunk SET runs = x'00' WHERE first = 5")
+        connection.close()
+        self.lines.forget()
+        room = self.room(limits=JournalLimits(retention=10))
+        room.clock.advance(20)
+        room.clock.pump([0.5] * 20)
+        self.assertEqual((room.journal.trouble, self.lines.all("failed")), ("", []))
+        self.assertEqual(room.journal.trimmed(1), 300)
+
+
+class TroubleTests(SqliteTestCase):
+    def test_a_read_that_fails_is_no_damage(self) -> None:
+        """Nothing is passed over; it is tried again, and everything arrives."""
+        room = self.room(limits=NO_TAIL)
+        room.put_each(*range(1, 20))
+        reading = room.store._reading
+        reading.set_progress_handler(lambda: True, 1)  # SQLite says "interrupted"
+        taker = room.attach()
+        self.assertEqual((taker.numbers, room.delivery.cursor), ([], 0))
+        reading.set_progress_handler(None, 1)
+        room.clock.advance(2)
+        self.assertEqual(taker.numbers, list(range(1, 20)))
+
+    def test_a_disk_that_takes_nothing_is_no_damage(self) -> None:
+        """What cannot be opened now is not said to be damaged: it would be set aside for that."""
+        self.fill(1, 2, 3)
+        script = (
+            "import resource, sys\n"
+            "from pathlib import Path\n"
+            "from lgtwist.journal.sqlite import SqliteStore\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"  # too little for the -shm
+            "try:\n"
+            "    SqliteStore(Path(sys.argv[1])).open_writing([('bot', 1)], 1)\n"
+            "except Exception as error:\n"
+            "    print(type(error).__name__)\n"
+            "else:\n"
+            "    print('open')\n"
+        )
+        copy = self.file.with_name("copy")
+        shutil.copy(self.file, copy)
+        run = subprocess.run(
+            [sys.executable, "-c", script, str(copy)], capture_output=True, text=True, timeout=60, check=True
+        )
+        self.assertIn(run.stdout.strip(), ("JournalError", "open"), run.stdout)
