@@ -21,12 +21,12 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.web.client import URI, Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from lgtwist.outgoing import Verifying
 from lgtwist.sandbox.world import Failed
 from lgtwist.webclient import Body, BoundedPool
 
@@ -115,7 +115,7 @@ class _GuardedEndpoints:
         reactor = self._reactor if free else _GuardedReactor(self._reactor)
         endpoint = HostnameEndpoint(reactor, host, uri.port)
         if uri.scheme == b"https":
-            wrapped: IStreamClientEndpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
+            wrapped: IStreamClientEndpoint = wrapClientTLS(Verifying(host), endpoint)
             return wrapped
         return endpoint
 

@@ -66,6 +66,7 @@ class Service:
             f'endpoints = ["tcp:{self.port}:interface=127.0.0.1"]\n{server}\n{toml}\n'
         )
         self.process: subprocess.Popen[bytes] | None = None
+        self.answers: list[str] = []
         self.start()
 
     @property
@@ -118,6 +119,7 @@ class Service:
         except urllib.error.HTTPError as refused:
             with refused:
                 status, text = refused.code, refused.read().decode()
+        self.answers.append(text)
         try:
             return status, json.loads(text)
         except ValueError:
@@ -145,6 +147,14 @@ class Service:
     def log(self) -> str:
         """Everything that it has logged."""
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def secrets(self) -> set[str]:
+        """The tokens and secrets of its configuration that cannot be taken for another word of it."""
+        source = self.config_path.read_text("utf-8")
+        found = set(
+            re.findall(r'^\s*(?:access_token|admin_token|secret)\s*=\s*"([^"]+)"', source, re.MULTILINE)
+        )
+        return {secret for secret in found if len(secret) > 5 and source.count(secret) == 1}
 
     def open_files(self) -> int:
         """How many file descriptors it has."""
@@ -210,3 +220,6 @@ class ServiceTestCase(SynchronousTestCase):
         log = service.log()
         for bad in ("Traceback", "Unhandled"):
             self.assertNotIn(bad, log)
+        said = [log, *service.answers]
+        for secret in service.secrets():  # whatever the test was about
+            self.assertFalse(any(secret in text for text in said), "a token was logged or told")
