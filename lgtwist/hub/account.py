@@ -119,6 +119,7 @@ class Account:
         self._calls = Calls(action_timeout, first_call)
         self._expiry: IDelayedCall | None = None
         self._links: dict[Half, IAccountLink] = {}
+        self._action_link: IAccountLink | None = None
         self._carrier: IAccountLink | None = None  # of actions, once it has said whose it is
         self._ask_again: IDelayedCall | None = None
         self._last_known: bytes | None = None  # the data of get_login_info
@@ -198,7 +199,7 @@ class Account:
 
     def holds(self, link: IAccountLink, half: Half) -> bool:
         """Whether ``link`` is the one that carries this half."""
-        return self._links.get(half) is link
+        return (self._action_link if half is Half.ACTIONS else self._links.get(half)) is link
 
     def link_up(self, link: IAccountLink, half: Half = Half.BOTH, via: str = "") -> None:
         """``link`` is open. It takes over from those that carried what it carries.
@@ -213,6 +214,7 @@ class Account:
             self._let_go(older, "a newer link took over")
             older.end("a newer link took over", False)
         self._links.update(dict.fromkeys(halves, link))
+        self._action_link = self._links.get(Half.ACTIONS)
         self._presence.sign_of_life()
         if Half.ACTIONS in half:
             self._identify(link)
@@ -232,6 +234,7 @@ class Account:
     def _let_go(self, link: IAccountLink, reason: str) -> None:
         carried_actions = self._links.get(Half.ACTIONS) is link
         self._links = {half: other for half, other in self._links.items() if other is not link}
+        self._action_link = self._links.get(Half.ACTIONS)
         if carried_actions:
             self._carrier = None
             if self._ask_again is not None:

@@ -34,6 +34,8 @@ Reply = Callable[[bytes, bool], None]
 _EPISODES = 100
 #: What a call takes beside its parameters: its name and our envelope (bytes, roughly).
 _CALL_OVERHEAD = 300
+#: After so many calls it is looked which of them the link has taken, however small they are.
+_LOOK_EVERY = 64
 
 
 @define
@@ -91,6 +93,12 @@ class Ask:
     call: Call | None = None
     waiting: Deferred[bytes] | None = None
     over: bool = field(default=False)
+    _allowance: Allowance = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._allowance = self.bot.allowance(self.account)
+        self._allowance.calls += 1
+        self.owner.add(self)
 
     def answered(self, response: bytes, last: bool) -> None:
         """A response came."""
@@ -117,7 +125,7 @@ class Ask:
         self.over = True
         self.call = self.waiting = None
         self.owner.discard(self)
-        self.bot.allowance(self.account).calls -= 1
+        self._allowance.calls -= 1
 
 
 class Bot:
@@ -193,11 +201,9 @@ class Bot:
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_quick(account, action, suffix, request, reply, owner)
                 return
-            allowance.calls += 1
             ask = Ask(self, account, action, request.echo, reply, owner)
-            owner.add(ask)
             try:
-                call = self._call(account, action, request.params, ask.answered)
+                call = self._call(account, action, request.params, ask.answered, allowance)
                 if not ask.over:  # else nobody would end this cycle: the collector is for accidents
                     ask.call = call
             except OneBotError as error:
@@ -231,15 +237,16 @@ class Bot:
             found = self._allowances[account.self_id] = Allowance()
         return found
 
-    def _call(self, account: Account, action: str, params: bytes, answered: Answered) -> Call | None:
+    def _call(
+        self, account: Account, action: str, params: bytes, answered: Answered, allowance: Allowance
+    ) -> Call | None:
         """Send an action up, if the account's link has taken most of what this bot sent before.
 
         :raises TooManyCalls: if it has not.
         :raises NotConnected: if the account is not connected.
         """
-        allowance = self.allowance(account)
         size = _CALL_OVERHEAD + len(params)
-        if allowance.untaken:
+        if allowance.waiting + size > self._send_buffer or len(allowance.untaken) >= _LOOK_EVERY:
             allowance.look(account)
             if allowance.untaken and allowance.waiting + size > self._send_buffer:
                 allowance.look(account, everything=True)
@@ -249,7 +256,7 @@ class Bot:
                     f"the account has not taken {allowance.waiting} bytes of this bot's calls yet"
                 )
         call = account.call(action, params, answered)
-        if call is not None and call.link is not None and not account.has_taken(call.link, call.mark):
+        if call is not None and call.link is not None:
             allowance.untaken.append((call.link, call.mark, size))
             allowance.waiting += size
         return call
@@ -273,7 +280,7 @@ class Bot:
                 asked.callback(response)
 
         try:
-            call = self._call(account, action, params, answered)
+            call = self._call(account, action, params, answered, self.allowance(account))
         except OneBotError as error:
             asked.callback(responses.failure(error))
         return asked
@@ -318,9 +325,7 @@ class Bot:
                 self.name, lambda: self._run_unwitnessed(account, action, run), len(request.params)
             )
         elif not suffix:
-            self.allowance(account).calls += 1
             ask = Ask(self, account, action, request.echo, reply, owner)
-            owner.add(ask)
             ask.waiting = run()
             ask.waiting.addCallbacks(
                 lambda response: ask.answered(response, True),

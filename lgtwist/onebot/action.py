@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -62,7 +63,7 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     echo_raw = None if echo is UNSET else rawjson.raw(echo)
     if action is UNSET:
         raise BadRequest('"action" is missing', echo_raw)
-    name = rawjson.string(rawjson.raw(action))
+    name = _name(rawjson.raw(action))
     if not name:
         raise BadRequest('"action" must be a string that is not empty', echo_raw)
     params_raw = b"{}" if params is UNSET else rawjson.raw(params)
@@ -71,6 +72,15 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
             raise BadRequest('"params" must be an object', echo_raw)
         params_raw = b"{}"
     return ActionRequest(name, params_raw, echo_raw)
+
+
+def _name(value: bytes) -> str:
+    """The string in a JSON value; empty if it is none. Bots use the same few names again and again."""
+    return _short_name(value) if len(value) < 64 else rawjson.string(value)
+
+
+_short_name = lru_cache(1024)(rawjson.string)
+_quote_name = lru_cache(1024)(rawjson.quote)
 
 
 def _read_forgivingly(
@@ -110,7 +120,7 @@ def encode_action(action: str, params: bytes, echo: bytes) -> bytes:
     :param params: one JSON object.
     :param echo: one JSON value.
     """
-    return b'{"action":%b,"params":%b,"echo":%b}' % (rawjson.quote(action), params, echo)
+    return b'{"action":%b,"params":%b,"echo":%b}' % (_quote_name(action), params, echo)
 
 
 def ok(data: bytes = b"null") -> bytes:

@@ -149,9 +149,10 @@ class ConnectionFactory:
 
         Its sender bounds how many there are: what is put in has no bound here.
         """
-        if self.is_open(connection):
+        if connection.phase is Phase.OPEN:
             connection.outbox.put_response(frame)
-            self._to_flush(connection)
+            if not connection.waiting:
+                self._to_flush(connection)
 
     def ping(self, connection: Connection) -> None:
         """Ask the peer for a sign of life, behind everything that was put in so far. Never raises."""
