@@ -109,6 +109,7 @@ class LgtwistService(MultiService):
             reactor,
         )
         self._reactor = reactor
+        self._turns = Turns(reactor)
         self.journal_file = self._data_dir / JOURNAL_FILE
         self.journal = self._journal(reactor) if any(bot.certain for bot in config.bots) else None
         self.deliveries = self._deliveries(reactor)
@@ -121,7 +122,7 @@ class LgtwistService(MultiService):
             limits.ping_timeout,
             limits.tcp_user_timeout,
         )
-        turns = Turns(reactor)
+        turns = self._turns
         self.factory = ServerFactory(wire, reactor, turns)
         self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}", turns)
         self.sandboxes: list[SandboxAccount] = []
@@ -263,7 +264,7 @@ class LgtwistService(MultiService):
         )
         world_file = None if settings.world is None else Path(settings.world)
         store = self._data_dir / f"{path}.sqlite"
-        return SandboxAccount(account, store, media, self._wall_clock, world_file)
+        return SandboxAccount(account, store, media, self._wall_clock, world_file, self._turns.before_writing)
 
     def _dialled(self, account: Account, settings: AccountConfig, reactor: Any) -> ForwardWebSocketAccount:
         gaps = settings.reconnect

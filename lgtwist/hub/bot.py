@@ -90,15 +90,10 @@ class Ask:
     echo: bytes | None
     reply: Reply
     owner: set[Ask]
+    allowance: Allowance
     call: Call | None = None
     waiting: Deferred[bytes] | None = None
     over: bool = field(default=False)
-    _allowance: Allowance = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._allowance = self.bot.allowance(self.account)
-        self._allowance.calls += 1
-        self.owner.add(self)
 
     def answered(self, response: bytes, last: bool) -> None:
         """A response came."""
@@ -125,7 +120,7 @@ class Ask:
         self.over = True
         self.call = self.waiting = None
         self.owner.discard(self)
-        self._allowance.calls -= 1
+        self.allowance.calls -= 1
 
 
 class Bot:
@@ -201,7 +196,7 @@ class Bot:
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_quick(account, action, suffix, request, reply, owner)
                 return
-            ask = Ask(self, account, action, request.echo, reply, owner)
+            ask = self._begin(account, action, request.echo, reply, owner, allowance)
             try:
                 call = self._call(account, action, request.params, ask.answered, allowance)
                 if not ask.over:  # else nobody would end this cycle: the collector is for accidents
@@ -210,6 +205,20 @@ class Bot:
                 ask.answered(responses.failure(error), True)
         except OneBotError as error:
             reply(with_echo(responses.failure(error), request.echo), True)
+
+    def _begin(
+        self,
+        account: Account,
+        action: str,
+        echo: bytes | None,
+        reply: Reply,
+        owner: set[Ask],
+        allowance: Allowance,
+    ) -> Ask:
+        ask = Ask(self, account, action, echo, reply, owner, allowance)
+        allowance.calls += 1
+        owner.add(ask)
+        return ask
 
     def _permit(self, account: Account, action: str) -> None:
         """Look whether the bot may do this, and do it now.
@@ -325,7 +334,7 @@ class Bot:
                 self.name, lambda: self._run_unwitnessed(account, action, run), len(request.params)
             )
         elif not suffix:
-            ask = Ask(self, account, action, request.echo, reply, owner)
+            ask = self._begin(account, action, request.echo, reply, owner, self.allowance(account))
             ask.waiting = run()
             ask.waiting.addCallbacks(
                 lambda response: ask.answered(response, True),

@@ -37,7 +37,14 @@ class _Head(msgspec.Struct):
     echo: Raw | UnsetType = UNSET
 
 
+class _Usual(msgspec.Struct, gc=False):
+    action: str = ""
+    params: Raw = Raw(b"{}")
+    echo: Raw | UnsetType = UNSET
+
+
 _decode_head = msgspec.json.Decoder(_Head).decode
+_decode_usual = msgspec.json.Decoder(_Usual).decode
 
 
 def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
@@ -52,6 +59,14 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
             payload.decode()
         except UnicodeDecodeError:
             raise BadRequest("the message is not UTF-8", rawjson.find_echo(payload)) from None
+    try:
+        usual = _decode_usual(payload)
+    except rawjson.UNREADABLE:
+        pass
+    else:
+        params_raw = bytes(usual.params)
+        if usual.action and params_raw[:1] == b"{":
+            return ActionRequest(usual.action, params_raw, None if usual.echo is UNSET else bytes(usual.echo))
     action: Raw | str | UnsetType
     params: Raw | str | UnsetType
     echo: Raw | str | UnsetType
@@ -63,7 +78,7 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     echo_raw = None if echo is UNSET else rawjson.raw(echo)
     if action is UNSET:
         raise BadRequest('"action" is missing', echo_raw)
-    name = _name(rawjson.raw(action))
+    name = rawjson.string(rawjson.raw(action))
     if not name:
         raise BadRequest('"action" must be a string that is not empty', echo_raw)
     params_raw = b"{}" if params is UNSET else rawjson.raw(params)
@@ -74,12 +89,7 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     return ActionRequest(name, params_raw, echo_raw)
 
 
-def _name(value: bytes) -> str:
-    """The string in a JSON value; empty if it is none. Bots use the same few names again and again."""
-    return _short_name(value) if len(value) < 64 else rawjson.string(value)
-
-
-_short_name = lru_cache(1024)(rawjson.string)
+#: Bots use the same few names again and again.
 _quote_name = lru_cache(1024)(rawjson.quote)
 
 

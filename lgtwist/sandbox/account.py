@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -44,6 +43,7 @@ class SandboxAccount(Service):
     :param media: keeps what messages carry.
     :param wall_clock: seconds since the epoch.
     :param world_file: the world to begin from, where the store has none.
+    :param before_writing: calls what it is given once, before anything is written to a peer.
     """
 
     _log = Logger()
@@ -55,6 +55,7 @@ class SandboxAccount(Service):
         media: Media,
         wall_clock: Callable[[], float],
         world_file: Path | None = None,
+        before_writing: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.account = account
         self.media = media
@@ -62,9 +63,10 @@ class SandboxAccount(Service):
         self._path = path
         self._wall_clock = wall_clock
         self._world_file = world_file
+        self._before_writing = before_writing or (lambda then: account.clock.callLater(0, then) and None)
         self._store: Store | None = None
         self._unwritten: dict[tuple[str, str], Record | None] = {}
-        self._commit: IDelayedCall | None = None
+        self._will_write = False
         self._failing = False
         self._told = 0
         self._listeners: list[Deferred[None]] = []
@@ -109,8 +111,6 @@ class SandboxAccount(Service):
         for waiting in tuple(self._waiting):
             waiting.cancel()
         self._wake()
-        if self._commit is not None:
-            self._commit.cancel()
         self._write()
         if self._store is not None:
             self._store.close()
@@ -174,6 +174,7 @@ class SandboxAccount(Service):
         return responses.failed(1500, "the sandbox failed; the log says why")
 
     def _answer(self, call_id: int, response: bytes) -> None:
+        self._remember(self.world.take_changes())
         self.account.answered(call_id, response)
         self.settle()
 
@@ -193,16 +194,17 @@ class SandboxAccount(Service):
 
     def settle(self) -> None:
         """Something was done to the world: tell the bots, remember to write, wake who listens."""
+        self._remember(self.world.take_changes())
         for event in self.world.take_events():
             self.account.publish(msgspec.json.encode(event))
-        self._remember(self.world.take_changes())
 
     def _remember(self, changes: dict[tuple[str, str], Record | None]) -> None:
         if not changes:
             return
         self._unwritten |= changes
-        if self._commit is None:
-            self._commit = self.account.clock.callLater(0, self._write)
+        if not self._will_write:
+            self._will_write = True
+            self._before_writing(self._write)
         if self.world.last_message_id != self._told:
             self._told = self.world.last_message_id
             self._wake()
@@ -240,7 +242,7 @@ class SandboxAccount(Service):
     # -- the file
 
     def _write(self) -> None:
-        self._commit = None
+        self._will_write = False
         if not self._unwritten or self._store is None:
             return
         try:

@@ -139,8 +139,13 @@ class ConnectionFactory:
 
         Who does not take its answers is not asked for more questions: with too many it is not read.
         """
-        self.put(connection, frame)
-        if connection.outbox.response_bytes > self.limits.send_buffer and not connection.held:
+        if connection.phase is not Phase.OPEN:
+            return
+        outbox = connection.outbox
+        outbox.put_response(frame)
+        if not connection.waiting:
+            self._to_flush(connection)
+        if outbox.response_bytes > self.limits.send_buffer and not connection.held:
             connection.held = True
             connection.transport.pauseProducing()
 
@@ -185,7 +190,7 @@ class ConnectionFactory:
         """The same for several that came together: in one write, where nothing waits before them."""
         if connection.phase is not Phase.OPEN:
             return
-        if connection.congested or connection.outbox:
+        if connection.congested or connection.outbox or self.turns.held:
             for frame in frames.each:
                 self.offer(connection, frame)
             return
@@ -367,7 +372,7 @@ class ConnectionFactory:
         outermost = not self.turns.reading
         self.turns.reading = connection.being_read = True
         try:
-            if connection.phase is Phase.OPEN and connection.is_between_frames:
+            if connection.phase is Phase.OPEN and not connection.held and connection.is_between_frames:
                 data = self._read_whole(connection, data)
             if data:
                 connection.autobahn_read(data)
@@ -376,28 +381,33 @@ class ConnectionFactory:
             if outermost:
                 self.turns.read_ended()
         if connection.waiting:
-            self.flush(connection)  # the answers to what was just read go out at once
+            if self.turns.reading:
+                self.turns.add(connection)
+            else:
+                self.flush(connection)  # the answers to what was just read go out at once
 
     def _read_whole(self, connection: Connection, data: bytes) -> bytes:
         """Read the whole frames at the beginning of what came; what is left is Autobahn's."""
         at = 0
-        masks, limit = connection.masks, self.limits.max_message
-        while connection.phase is Phase.OPEN and not (connection.held or connection.deaf):
+        masks, limit, received = connection.masks, self.limits.max_message, connection.handler.received
+        while True:
             frame = next_frame(data, at, masks, limit)
             if frame is None:
-                break
+                return data[at:]
             first, payload, at = frame
             if first == TEXT:
                 connection.talked = True
-                try:
-                    payload.decode()
-                except UnicodeDecodeError:
-                    self.fail(connection, 1007, "text that is not UTF-8")
-                else:
-                    connection.handler.received(connection, payload, False)
+                if not payload.isascii():
+                    try:
+                        payload.decode()
+                    except UnicodeDecodeError:
+                        self.fail(connection, 1007, "text that is not UTF-8")
+                        return data[at:]
+                received(connection, payload, False)
             else:
                 self.ponged(connection, payload)
-        return data[at:]
+            if connection.phase is not Phase.OPEN or connection.held or connection.deaf:
+                return data[at:]
 
     def opened(self, connection: Connection) -> None:
         """The opening handshake is done."""

@@ -19,8 +19,8 @@ class Outbox:
         "_events",
         "_giants",
         "_limit",
-        "_number",
         "_responses",
+        "_taken",
         "event_bytes",
         "response_bytes",
         "response_total",
@@ -28,9 +28,9 @@ class Outbox:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._number = 0
-        self._events: deque[tuple[int, bytes]] = deque()
-        self._responses: deque[tuple[int, bytes]] = deque()
+        self._events: deque[tuple[int, bytes]] = deque()  # with how many responses were put in before
+        self._responses: deque[bytes] = deque()
+        self._taken = 0  # responses, ever
         self._giants = 0
         self.event_bytes = 0
         self.response_bytes = self.response_total = 0
@@ -43,10 +43,10 @@ class Outbox:
 
     def put_response(self, frame: bytes) -> None:
         """Put in a frame that must not be lost."""
-        self._number += 1
-        self._responses.append((self._number, frame))
-        self.response_bytes += len(frame)
-        self.response_total += len(frame)
+        self._responses.append(frame)
+        size = len(frame)
+        self.response_bytes += size
+        self.response_total += size
 
     def has_taken(self, mark: int) -> bool:
         """Whether all that was in when :attr:`response_total` was ``mark`` has been taken out."""
@@ -54,8 +54,7 @@ class Outbox:
 
     def put_event(self, frame: bytes) -> int:
         """Put in an event; the number of older events that had to go for it."""
-        self._number += 1
-        self._events.append((self._number, frame))
+        self._events.append((self._taken + len(self._responses), frame))
         self._count(frame, 1)
         dropped = 0
         while self.event_bytes > self._limit or self._giants > 1:
@@ -72,15 +71,22 @@ class Outbox:
     def take(self, enough: int) -> bytes:
         """Take out frames from the front until there are ``enough`` bytes, joined; at least one frame."""
         events, responses = self._events, self._responses
+        if not events and self.response_bytes <= enough:
+            self._taken += len(responses)
+            self.response_bytes = 0
+            joined = responses[0] if len(responses) == 1 else b"".join(responses)
+            responses.clear()
+            return joined
         taken: list[bytes] = []
         size = 0
         while size < enough:
-            if responses and not (events and events[0][0] < responses[0][0]):
-                frame = responses.popleft()[1]
-                self.response_bytes -= len(frame)
-            elif events:
+            if events and events[0][0] <= self._taken:
                 frame = events.popleft()[1]
                 self._count(frame, -1)
+            elif responses:
+                frame = responses.popleft()
+                self._taken += 1
+                self.response_bytes -= len(frame)
             else:
                 break
             taken.append(frame)
@@ -97,5 +103,6 @@ class Outbox:
     def clear(self) -> None:
         """Drop everything: the connection is over."""
         self.drop_events()
+        self._taken += len(self._responses)
         self._responses.clear()
         self.response_bytes = 0

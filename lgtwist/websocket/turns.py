@@ -28,10 +28,12 @@ class Turns:
     """The connections that have something to be written, of all factories that share it.
 
     :ivar reading: whether a connection is being read.
+    :ivar held: something must be done before anything is written.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
-        self.reading = False
+        self.reading = self.held = False
+        self._before: list[Callable[[], None]] = []
         self._clock = clock
         self._waiting: list[Flushed] = []
         self._scheduled = False
@@ -50,6 +52,20 @@ class Turns:
         else:
             then()
 
+    def before_writing(self, then: Callable[[], None]) -> None:
+        """Call ``then``, which must not raise, once, before anything is written."""
+        self.held = True
+        self._before.append(then)
+        if not self.reading:
+            self._schedule()
+
+    def _prepare(self) -> None:
+        if self.held:
+            before, self._before = self._before, []
+            self.held = False
+            for then in before:
+                then()
+
     def read_ended(self) -> None:
         """All that came at once was read."""
         self.reading = False
@@ -57,6 +73,7 @@ class Turns:
             after, self._after_read = self._after_read, []
             for then in after:
                 then()
+        self._prepare()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             soonest = self._clock.seconds() - _GAP
@@ -75,6 +92,7 @@ class Turns:
 
     def _turn_ended(self) -> None:
         self._scheduled = False
+        self._prepare()
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()
