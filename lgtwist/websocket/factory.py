@@ -24,7 +24,7 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
-from lgtwist.websocket.reading import TEXT, next_frame
+from lgtwist.websocket.reading import PONG, next_frame
 from lgtwist.websocket.turns import Turns
 
 _Params = ParamSpec("_Params")
@@ -90,6 +90,14 @@ OPTIONS: dict[str, Any] = {
     "autoPingInterval": 0,
     "autoPingTimeout": 0,
 }
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class ConnectionFactory:
@@ -360,9 +368,12 @@ class ConnectionFactory:
         try:
             callback(connection, *args, **kwargs)
         except Exception:
-            self.counters.callback_failures += 1
-            self._log.failure("{peer}: dropped, for we failed", peer=connection.peer)
-            self.abort(connection, "an internal error")
+            self._we_failed(connection)
+
+    def _we_failed(self, connection: Connection) -> None:
+        self.counters.callback_failures += 1
+        self._log.failure("{peer}: dropped, for we failed", peer=connection.peer)
+        self.abort(connection, "an internal error")
 
     def read(self, connection: Connection, data: bytes) -> None:
         """Bytes came."""
@@ -395,17 +406,16 @@ class ConnectionFactory:
             if frame is None:
                 return data[at:]
             first, payload, at = frame
-            if first == TEXT:
-                connection.talked = True
-                if not payload.isascii():
-                    try:
-                        payload.decode()
-                    except UnicodeDecodeError:
-                        self.fail(connection, 1007, "text that is not UTF-8")
-                        return data[at:]
-                received(connection, payload, False)
-            else:
-                self.ponged(connection, payload)
+            try:
+                if first == PONG:
+                    self.ponged(connection, payload)
+                elif payload.isascii() or _is_utf8(payload):
+                    connection.talked = True
+                    received(connection, payload, False)
+                else:
+                    self.fail(connection, 1007, "text that is not UTF-8")
+            except Exception:
+                self._we_failed(connection)
             if connection.phase is not Phase.OPEN or connection.held or connection.deaf:
                 return data[at:]
 
@@ -431,12 +441,9 @@ class ConnectionFactory:
         if connection.phase is not Phase.OPEN:
             return
         payload, binary = connection.assembly.end(), connection.assembly.binary
-        if not binary:
-            try:
-                payload.decode()
-            except UnicodeDecodeError:
-                self.fail(connection, 1007, "text that is not UTF-8")
-                return
+        if not binary and not _is_utf8(payload):
+            self.fail(connection, 1007, "text that is not UTF-8")
+            return
         connection.handler.received(connection, payload, binary)
 
     def pinged(self, connection: Connection, payload: bytes) -> None:
