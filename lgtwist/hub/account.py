@@ -132,7 +132,7 @@ class Account:
         self._burst: list[Event] = []
         self._subscribers: Subscribers = {}
         self._meta_subscribers: Subscribers = {}
-        self._keep: Callable[[int, bytes], None] | None = None
+        self._keep: Callable[[int, list[bytes]], None] | None = None
         self._awaited: list[Callable[[], None]] = []
 
     # -- its state
@@ -452,11 +452,6 @@ class Account:
             self.hand_out()
             self._hand_out([event], {**self._subscribers, **self._meta_subscribers})
             return
-        if self._keep is not None:
-            try:
-                self._keep(self.self_id, event.raw)
-            except Exception:
-                self._log.failure("account {account}: the journal failed", account=self.self_id)
         self._burst.append(event)
         if not self.collecting:
             self.hand_out()
@@ -470,9 +465,16 @@ class Account:
         self.collecting = False
         if self._burst:
             burst, self._burst = self._burst, []
+            if self._keep is not None:
+                try:
+                    self._keep(self.self_id, [event.raw for event in burst])
+                except Exception:
+                    self._log.failure("account {account}: the journal failed", account=self.self_id)
             self._hand_out(burst, self._subscribers)
 
     def _hand_out(self, events: list[Event], subscribers: Subscribers) -> None:
+        if not subscribers:
+            return
         made: dict[tuple[MessageFormat, Encode], Frames] = {}  # encoded once for all who want the same
         for connection, (wanted, passes) in tuple(subscribers.items()):
             try:
@@ -518,8 +520,8 @@ class Account:
         self._subscribers.pop(connection, None)
         self._meta_subscribers.pop(connection, None)
 
-    def keep_with(self, keep: Callable[[int, bytes], None]) -> None:
-        """Hand every event but meta events to a journal too, with the number of this account."""
+    def keep_with(self, keep: Callable[[int, list[bytes]], None]) -> None:
+        """Hand all events but meta events to a journal too, with the number of this account."""
         self._keep = keep
 
     def lifecycle(self) -> bytes:

@@ -85,10 +85,10 @@ class IJournal(Interface):
     end: Position = Attribute("The position of the newest durable event.")
     trimmed_to: Position = Attribute("Nothing up to this position is left.")
 
-    def append(account: int, payload: bytes) -> None:
-        """Take in an event. Never blocks, never raises; what cannot be kept is counted and named as lost.
+    def append(account: int, payloads: list[bytes]) -> None:
+        """Take in events. Never blocks, never raises; what cannot be kept is counted and named as lost.
 
-        :param payload: one JSON object.
+        :param payloads: in the order in which they came, each one JSON object.
         """
 
     def observe(observer: Callable[[Batch], None]) -> None:

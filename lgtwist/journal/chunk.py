@@ -32,14 +32,14 @@ class Group:
         self.runs: dict[int, tuple[array[int], list[bytes]]] = {}
         self.size = 0
 
-    def add(self, account: int, time: int, payload: bytes) -> None:
-        """One event more."""
+    def add(self, account: int, time: int, payloads: list[bytes]) -> None:
+        """Events more, which came together."""
         run = self.runs.get(account)
         if run is None:
             run = self.runs[account] = (array("q"), [])
-        run[0].append(time)
-        run[1].append(payload)
-        self.size += len(payload) + OVERHEAD
+        run[0].extend([time] * len(payloads))
+        run[1].extend(payloads)
+        self.size += sum(map(len, payloads)) + OVERHEAD * len(payloads)
 
     def batches(self, first: Position, totals: dict[int, int]) -> list[Batch]:
         """These events from a position on.

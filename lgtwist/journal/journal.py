@@ -92,6 +92,7 @@ class Journal:
     :param make_worker: makes a worker of a name; one writes, another reads.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
+    :param when_turn_ends: calls what it is given once, when all that came at once was appended.
     :ivar lost: events that could not be kept, by account, since the start.
     :ivar used: bytes that are used on disk, when looked at last.
     """
@@ -105,7 +106,9 @@ class Journal:
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         limits: JournalLimits = JournalLimits(),
+        when_turn_ends: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
+        self._when_turn_ends = when_turn_ends or (lambda then: clock.callLater(0, then) and None)
         self.counters = JournalCounters()
         self.lost: dict[int, int] = {}
         self.used = 0
@@ -279,22 +282,22 @@ class Journal:
             self._unsaved_since = self._clock.seconds()
             self._schedule(_SAVE_AFTER)
 
-    def append(self, account: int, payload: bytes) -> None:
-        """Take in an event."""
+    def append(self, account: int, payloads: list[bytes]) -> None:
+        """Take in events."""
         now = self._now()
         if self._waiting > self._limits.waiting:
-            self._lose(account, 1, now, now)
+            self._lose(account, len(payloads), now, now)
             return
         groups = self._groups
         if not groups or groups[-1] is _NOTHING or groups[-1].size >= CHUNK_BYTES:
             groups.append(Group())
         group = groups[-1]
         before = group.size
-        group.add(account, now, payload)
+        group.add(account, now, payloads)
         self._waiting += group.size - before
         if not self._busy and not self._soon:
             self._soon = True
-            self._clock.callLater(0, self._turn_ends)
+            self._when_turn_ends(self._turn_ends)
 
     def _turn_ends(self) -> None:
         """What came in one turn of the reactor is committed together."""
@@ -456,7 +459,7 @@ class Journal:
             batches = group.batches(self._contents.end + 1, self._contents.totals)
             self._committing = (group, batches)
             self._groups.appendleft(_NOTHING)  # what comes goes behind it
-        batches = self._committing[1]
+        packed = self._store.pack(self._committing[1])
         begun = self._clock.seconds()
 
         def failed() -> None:
@@ -465,7 +468,7 @@ class Journal:
         def done(_none: None) -> None:
             self._committed(self._clock.seconds() - begun)
 
-        self._do(_WRITING, lambda: self._store.append(batches), done, failed)
+        self._do(_WRITING, lambda: self._store.append(packed), done, failed)
 
     def _committed(self, took: float) -> None:
         assert self._committing is not None

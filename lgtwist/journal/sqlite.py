@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from zope.interface import implementer
 
 from lgtwist.hub.batch import Batch, Mark, Page, Position
@@ -32,6 +33,8 @@ _MAGIC = b"SQLite format 3\0"
 _BALLAST = 8 << 20
 #: One step of retention forgets so many chunks, or chunks of so many bytes.
 _STEP_CHUNKS = 64
+#: Of the file, in bytes: a chunk is written in half as many pieces as with SQLite's usual 4096.
+_PAGE = 8192
 _STEP_BYTES = 16 << 20
 #: So many refused events are kept.
 _REFUSED = 1000
@@ -158,6 +161,7 @@ class SqliteStore:
             new.unlink(missing_ok=True)
             connection = sqlite3.connect(new, isolation_level=None)
             try:
+                connection.execute(f"PRAGMA page_size={_PAGE}")
                 connection.execute("PRAGMA journal_mode=WAL")
                 schema = files("lgtwist.journal").joinpath(f"schema_{VERSION}.sql").read_text("utf-8")
                 connection.executescript(f"BEGIN;{schema};COMMIT;")
@@ -174,7 +178,7 @@ class SqliteStore:
             "journal_mode=WAL",
             f"synchronous={'FULL' if self._full else 'NORMAL'}",
             "secure_delete=OFF",
-            "wal_autocheckpoint=2000",
+            "wal_autocheckpoint=1000",
             f"journal_size_limit={64 << 20}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -239,10 +243,12 @@ class SqliteStore:
             raise
         return result
 
-    def append(self, batches: list[Batch]) -> None:
+    def pack(self, batches: list[Batch]) -> tuple[Any, ...]:
+        """The row of a chunk."""
+        return msgspec.structs.astuple(pack(batches))
+
+    def append(self, row: tuple[Any, ...]) -> None:
         """Write a chunk: one statement, which is one transaction."""
-        chunk = pack(batches)
-        row = tuple(getattr(chunk, name) for name in chunk.__struct_fields__)
         try:
             self._connected().execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:

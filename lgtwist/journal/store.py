@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from zope.interface import Interface
@@ -79,7 +80,13 @@ class IStore(Interface):
         :raises JournalError: if it cannot be used.
         """
 
-    def append(batches: list[Batch]) -> None:
+    def pack(batches: list[Batch]) -> Any:
+        """Make of some batches what :meth:`append` takes. Does not block: it is done in the reactor.
+
+        Python in the other thread would fight with the reactor for Python's lock.
+        """
+
+    def append(packed: Any) -> None:
         """Write a chunk; durable when this returns.
 
         :raises JournalError: if it cannot be written; then nothing of it was.

@@ -86,6 +86,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     :ivar congested: the transport said pause: its buffer is full.
     :ivar held: we do not read, for too many responses wait already.
     :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
+    :ivar rest: the beginning of a frame whose end has not come.
     :ivar flushed_at: when it was written to last, in seconds.
     :ivar masks: whether the peer must mask what it sends.
     :ivar heard: some byte came since liveness looked last.
@@ -113,6 +114,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.owed_pong: bytes | None = None
         self.ended_because = ""
         self.flushed_at = -1e9
+        self.rest = b""
         self.congested = self.held = self.deaf = False
         self.heard = self.talked = self.waiting = self.being_read = False
 

@@ -24,7 +24,7 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
-from lgtwist.websocket.reading import PONG, next_frame
+from lgtwist.websocket.reading import PONG, begins_frame, next_frame
 from lgtwist.websocket.turns import Turns
 
 _Params = ParamSpec("_Params")
@@ -382,6 +382,8 @@ class ConnectionFactory:
             return
         outermost = not self.turns.reading
         self.turns.reading = connection.being_read = True
+        if connection.rest:
+            data, connection.rest = connection.rest + data, b""
         try:
             if connection.phase is Phase.OPEN and not connection.held and connection.is_between_frames:
                 data = self._read_whole(connection, data)
@@ -404,7 +406,11 @@ class ConnectionFactory:
         while True:
             frame = next_frame(data, at, masks, limit)
             if frame is None:
-                return data[at:]
+                rest = data[at:]
+                if begins_frame(rest, masks, limit):
+                    connection.rest, rest = rest, b""
+                    connection.talked = True
+                return rest
             first, payload, at = frame
             try:
                 if first == PONG:
@@ -501,6 +507,7 @@ class ConnectionFactory:
         connection.phase = Phase.CLOSED
         self.connections.discard(connection)
         connection.outbox.clear()
+        connection.rest = b""
         connection.waiting = False
         self._end_deadline(connection)
         self.counters.closed += was_open

@@ -54,3 +54,25 @@ def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, byt
     mask = (data[begin:start] * (length // 4 + 1))[:length]
     plain = int.from_bytes(data[start:end], "little") ^ int.from_bytes(mask, "little")
     return first, plain.to_bytes(length, "little"), end
+
+
+#: Frames up to this length (bytes) are waited for here: what waits is copied with each piece that comes.
+_SMALL = 16_384
+
+
+def begins_frame(rest: bytes, masked: bool, limit: int) -> bool:
+    """Whether a text is the beginning of a small frame that :func:`next_frame` takes once it is complete."""
+    behind = len(rest)
+    if behind < 2 or rest[0] != TEXT:
+        return False
+    length = rest[1]
+    if (length > 127) is not masked:
+        return False
+    length &= 127
+    if length == 127 or (length == 126 and behind < 4):
+        return False
+    if length == 126:
+        length = int.from_bytes(rest[2:4], "big")
+        if length < 126:
+            return False
+    return length <= limit and length <= _SMALL

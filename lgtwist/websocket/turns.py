@@ -52,6 +52,13 @@ class Turns:
         else:
             then()
 
+    def when_read_or_turn_ends(self, then: Callable[[], None]) -> None:
+        """Call ``then`` when all that came at once was read; at the end of the turn if nothing is read."""
+        if self.reading:
+            self._after_read.append(then)
+        else:
+            self._clock.callLater(0, then)
+
     def before_writing(self, then: Callable[[], None]) -> None:
         """Call ``then``, which must not raise, once, before anything is written."""
         self.held = True

@@ -242,7 +242,7 @@ class Room:
     def put(self, *which: int, account: int = 1, kind: str = "message", size: int = 0) -> None:
         """Events that come in one turn of the reactor."""
         for number in which:
-            self.journal.append(account, event(number, kind, size))
+            self.journal.append(account, [event(number, kind, size)])
         self.clock.advance(0)
 
     def put_each(self, *which: int, **options: Any) -> None:

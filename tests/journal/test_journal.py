@@ -60,7 +60,7 @@ class FullDiskTests(SynchronousTestCase):
         """What it was given until then is counted and named."""
         clock = Clock()
         journal = Journal(self.store, lambda _name: InlineWorker(), clock, lambda: BEGIN)
-        journal.append(1, event(1))
+        journal.append(1, [event(1)])
         clock.advance(0)
         journal.close()
         self.assertEqual((journal.lost, len(self.lines.all("1 events of account 1"))), ({1: 1}, 1))
