@@ -469,6 +469,7 @@ class LgtwistService(MultiService):
         for service in (*remotes, *self._timers):
             await maybeDeferred(service.stopService)
         self.hub.stop()
+        self._turns.stop()
         if self.journal is not None:
             await self.journal.close()
         self._unlock()

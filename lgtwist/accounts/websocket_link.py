@@ -70,22 +70,22 @@ class WebSocketLink:
         try:
             if binary:
                 payload.decode()
-            answer, event = read_frame(payload)
+            echo, event = read_frame(payload)
         except (UnicodeDecodeError, BadEvent) as error:
             self._throw_away(str(error) if isinstance(error, BadEvent) else "not UTF-8")
             return
         account = self._account
-        if answer is not None and account.holds(self, Half.ACTIONS):
-            call_id = number_of(answer.echo)
+        if echo is not None and account.holds(self, Half.ACTIONS):
+            call_id = number_of(echo)
             if call_id is not None and account.waits_for(call_id):
                 self._useful = True
                 if account.collecting:
                     account.hand_out()  # what came before the answer goes before it
-                account.answered(call_id, without_echo(payload, answer.echo))
+                account.answered(call_id, without_echo(payload, echo))
                 return
         if event is not None:
             self._event(connection, event)
-        elif answer is None:
+        elif echo is None:
             self._look_for_refusal(payload)
             self._throw_away("neither an answer nor an event")
         else:
@@ -165,6 +165,11 @@ class WebSocketLink:
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
         return connection.outbox.response_total
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the transport takes no more."""
+        return self._connection is not None and self._connection.congested
 
     def has_taken(self, mark: int) -> bool:
         """Whether what was sent is with the transport."""

@@ -63,6 +63,7 @@ class BotSession:
         self._bot = bot
         self._account = account
         self._role = role
+        self._takes_actions = role is not Role.EVENT
         self._heartbeat_interval = heartbeat_interval
         self._refuse = refuse
         self._quiet = quiet
@@ -111,7 +112,7 @@ class BotSession:
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An action came, or what should be one."""
         self._useful = True
-        if self._role is Role.EVENT:
+        if not self._takes_actions:
             if not self._misled:
                 self._misled = True
                 self._log.warn(

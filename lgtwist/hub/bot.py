@@ -34,8 +34,6 @@ Reply = Callable[[bytes, bool], None]
 _EPISODES = 100
 #: What a call takes beside its parameters: its name and our envelope (bytes, roughly).
 _CALL_OVERHEAD = 300
-#: After so many calls it is looked which of them the link has taken, however small they are.
-_LOOK_EVERY = 64
 
 
 @define
@@ -77,8 +75,7 @@ class Allowance:
             self.waiting = sum(size for _link, _mark, size in self.untaken)
 
 
-@define(eq=False)
-class Ask:
+class Ask(msgspec.Struct, eq=False):
     """One action of a bot that waits for its answer.
 
     :ivar owner: the connection's set of those under way; leaves it when it ends.
@@ -93,7 +90,7 @@ class Ask:
     allowance: Allowance
     call: Call | None = None
     waiting: Deferred[bytes] | None = None
-    over: bool = field(default=False)
+    over: bool = False
 
     def answered(self, response: bytes, last: bool) -> None:
         """A response came."""
@@ -156,6 +153,7 @@ class Bot:
     ) -> None:
         self._action_rights = actions or ActionRights()
         self._rate = rate
+        self._is_free = rate is None and self._action_rights.unrestricted
         self._told: Episodes | None = None
         self.passes = events.passes if events else None
         self.name = name
@@ -184,14 +182,16 @@ class Bot:
         """
         self.counters.actions += 1
         allowance = self.allowance(account)
-        action, suffix = split_suffix(request.action)
+        action, suffix = request.action, ""
+        if action[-1:] in "cd":  # of "_async" and "_rate_limited"
+            action, suffix = split_suffix(action)
         try:
             if len(action) > LONGEST_ACTION:
                 raise UnknownAction("no action has so long a name")
             if allowance.calls >= self._calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{allowance.calls} calls of this bot are in flight for this account")
-            if action != HANDLE_QUICK_OPERATION:  # whose steps are checked one by one
+            if not self._is_free and action != HANDLE_QUICK_OPERATION:  # whose steps are checked one by one
                 self._permit(account, action)
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_quick(account, action, suffix, request, reply, owner)
@@ -255,7 +255,7 @@ class Bot:
         :raises NotConnected: if the account is not connected.
         """
         size = _CALL_OVERHEAD + len(params)
-        if allowance.waiting + size > self._send_buffer or len(allowance.untaken) >= _LOOK_EVERY:
+        if allowance.untaken:
             allowance.look(account)
             if allowance.untaken and allowance.waiting + size > self._send_buffer:
                 allowance.look(account, everything=True)
@@ -265,7 +265,7 @@ class Bot:
                     f"the account has not taken {allowance.waiting} bytes of this bot's calls yet"
                 )
         call = account.call(action, params, answered)
-        if call is not None and call.link is not None:
+        if call is not None and call.link is not None and call.link.stalled:
             allowance.untaken.append((call.link, call.mark, size))
             allowance.waiting += size
         return call

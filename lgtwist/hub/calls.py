@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+import msgspec
 
 from lgtwist.hub.interfaces import IAccountLink
 
@@ -17,8 +17,7 @@ from lgtwist.hub.interfaces import IAccountLink
 Answered = Callable[[bytes, bool], None]
 
 
-@define(eq=False)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One action under way to an account.
 
     :ivar call_id: the correlation id, never used twice in a run.

@@ -33,6 +33,8 @@ class IAccountLink(Interface):
         :returns: a mark for :meth:`has_taken`.
         """
 
+    stalled: bool = Attribute("Whether what is sent waits here: the implementation does not take it.")
+
     def has_taken(mark: Any) -> bool:
         """Whether what was sent under a mark has left our memory, as far as the link can know."""
 

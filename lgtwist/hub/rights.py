@@ -66,17 +66,18 @@ class ActionRights:
 
     :param allow: patterns, ``*`` for any characters; None for all.
     :param deny: patterns; what they match is denied, whatever ``allow`` says.
+    :ivar unrestricted: whether it may use all.
     """
 
     def __init__(self, allow: Collection[str] | None = None, deny: Collection[str] = ()) -> None:
-        self._unrestricted = allow is None and not deny
+        self.unrestricted = allow is None and not deny
         self._allow = _Patterns(["*"] if allow is None else allow)
         self._deny = _Patterns(deny)
         self._known: dict[str, bool] = {}
 
     def allows(self, action: str) -> bool:
         """Whether an action may be used; its own suffix is taken off already."""
-        if self._unrestricted:
+        if self.unrestricted:
             return True
         allowed = self._known.get(action)
         if allowed is None:

@@ -18,7 +18,7 @@ from lgtwist.onebot.errors import BadRequest, OneBotError
 LONGEST_ACTION = 200
 
 
-class ActionRequest(NamedTuple):
+class ActionRequest(msgspec.Struct, frozen=True, gc=False):
     """One action as a bot sent it.
 
     :ivar action: the name, suffixes and all.

@@ -14,7 +14,7 @@ class BadEvent(ValueError):
     """The text is not an event; the argument says why."""
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event: the bytes as they came, and what routing asks of them.
 
     :ivar raw: the event, one JSON object without a top-level ``echo``.
@@ -29,18 +29,7 @@ class Event(NamedTuple):
     self_id: int | None = None
 
 
-class Answer(NamedTuple):
-    """A frame that may be an action response.
-
-    :ivar raw: the response, one JSON object, its ``echo`` and all.
-    :ivar echo: the value of ``echo``.
-    """
-
-    raw: bytes
-    echo: bytes
-
-
-class _Head(msgspec.Struct):
+class _Head(msgspec.Struct, gc=False):
     post_type: str | UnsetType = UNSET
     notice_type: str = ""
     meta_event_type: str = ""
@@ -77,20 +66,19 @@ def _read_head(raw: bytes) -> _Head:
     return head
 
 
-def read_frame(raw: bytes) -> tuple[Answer | None, Event | None]:
+def read_frame(raw: bytes) -> tuple[bytes | None, Event | None]:
     """What an implementation sent: it may be an answer, an event, neither, or look like both.
 
     A frame is an answer if it has a ``retcode`` and its ``echo`` is one that somebody waits for; else it
     is an event if it has a ``post_type``.
 
     :param raw: valid UTF-8.
+    :returns: the ``echo`` of what may be an answer, and the event.
     :raises BadEvent: if it is no JSON object.
     """
     head = _read_head(raw)
-    answer = None
-    if head.retcode is not UNSET and head.echo is not UNSET:
-        answer = Answer(raw, bytes(head.echo))
-    return answer, None if head.post_type is UNSET else _event(raw, head, head.post_type)
+    echo = None if head.retcode is UNSET or head.echo is UNSET else bytes(head.echo)
+    return echo, None if head.post_type is UNSET else _event(raw, head, head.post_type)
 
 
 def read_event(raw: bytes) -> Event:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: Who was written to less than so many seconds ago waits for the end of the turn.
 _GAP = 0.0001
@@ -36,7 +36,7 @@ class Turns:
         self._before: list[Callable[[], None]] = []
         self._clock = clock
         self._waiting: list[Flushed] = []
-        self._scheduled = False
+        self._end: IDelayedCall | None = None
         self._after_read: list[Callable[[], None]] = []
 
     def add(self, connection: Flushed) -> None:
@@ -93,13 +93,18 @@ class Turns:
                 self._schedule()
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._clock.callLater(0, self._turn_ended)
+        if self._end is None:
+            self._end = self._clock.callLater(0, self._turn_ended)
 
     def _turn_ended(self) -> None:
-        self._scheduled = False
+        self._end = None
         self._prepare()
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()
+
+    def stop(self) -> None:
+        """Write now what waits: the reactor may have no further turn."""
+        if self._end is not None:
+            self._end.cancel()
+            self._turn_ended()

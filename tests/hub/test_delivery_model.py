@@ -203,9 +203,9 @@ class Book:
         left_out = {
             position for position in self.wanted() if self.sent < position < upto and position not in came
         }
-        assert all(
-            position <= self.store.trimmed_to or position in self.unwanted for position in left_out
-        ), f"{left_out} are left out"
+        assert all(position <= self.store.trimmed_to or position in self.unwanted for position in left_out), (
+            f"{left_out} are left out"
+        )
         if self.policy.mark:
             for one, position in zip(events, came, strict=True):
                 assert one.get("replayed", False) == (position <= self.replayed), "late, and not marked"
@@ -268,7 +268,8 @@ class Book:
         self.late.clear()
         self.window.clear()
         self.sent = self.reached
-        self.confirmed = {position for position in self.confirmed if position <= self.reached}
+        kept = max(self.reached, self.delivery.cursor)  # retention may have moved it further
+        self.confirmed = {position for position in self.confirmed if position <= kept}
         end = self.room.journal.end
         if anew:
             self.replayed = end
@@ -363,12 +364,19 @@ class Variant:
             tail=draw(st.sampled_from([1, 1200, 1 << 20])),
             page=draw(st.sampled_from([1, 300, 1 << 18])),
         )
-        some = {} if self.bounded else draw(
-            st.fixed_dictionaries({}, optional={
-                "max_age": st.sampled_from([3.0, 10.0]),
-                "max_events": st.sampled_from([1, 4]),
-                "rate": st.sampled_from([2.0, 50.0]),
-            })
+        some = (
+            {}
+            if self.bounded
+            else draw(
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "max_age": st.sampled_from([3.0, 10.0]),
+                        "max_events": st.sampled_from([1, 4]),
+                        "rate": st.sampled_from([2.0, 50.0]),
+                    },
+                )
+            )
         )
         self.max_age = some.get("max_age")
         self.max_events = some.get("max_events")
@@ -416,9 +424,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             window_bytes=variant.window_bytes,
         )
         assert self.room.opened.called
-        self.books = [
-            Book(self.room, self.store, account, variant.grace, variant) for account in ACCOUNTS
-        ]
+        self.books = [Book(self.room, self.store, account, variant.grace, variant) for account in ACCOUNTS]
         self.put = dict.fromkeys(ACCOUNTS, 0)
         self.written_before = {account: len(self.store.written[account]) for account in ACCOUNTS}
 
@@ -570,7 +576,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         for account in ACCOUNTS:
             new = list(self.store.written[account].values())[self.written_before[account] :]
             assert observed[account] == new, "observed out of order, or not at all"
-            assert len(new) + self.room.journal.lost.get(account, 0) == self.put[account], "not counted as lost"
+            assert len(new) + self.room.journal.lost.get(account, 0) == self.put[account], (
+                "not counted as lost"
+            )
 
     @invariant()
     def look_at_all(self) -> None:

@@ -122,7 +122,7 @@ class RateTests(SynchronousTestCase):
                 passed.append(now)
         for at in passed:
             self.assertLessEqual(sum(at <= other < at + 10.0 for other in passed), most)
-        self.assertTrue(rate.take(now + 10.0))
+        self.assertTrue(rate.take(now + 10.001))
 
 
 class BotTests(SynchronousTestCase):

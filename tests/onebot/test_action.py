@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import read_action, read_outcome, split_suffix, with_echo
+from lgtwist.onebot.action import ActionRequest, read_action, read_outcome, split_suffix, with_echo
 from lgtwist.onebot.errors import BadRequest
 from tests.rounds import quick
 
@@ -37,12 +37,14 @@ class ReadActionTests(SynchronousTestCase):
         request = read_action(
             b' {"params": {"a" : [1,  2]}, "x": 1, "echo": {"seq":  7}, "action": "send_msg"} '
         )
-        self.assertEqual(request, ("send_msg", b'{"a" : [1,  2]}', b'{"seq":  7}'))
+        self.assertEqual(request, ActionRequest("send_msg", b'{"a" : [1,  2]}', b'{"seq":  7}'))
 
     def test_params_may_be_missing_or_null(self) -> None:
         """No params, or null, are no parameters; no echo is none."""
-        self.assertEqual(read_action(b'{"action":"a"}'), ("a", b"{}", None))
-        self.assertEqual(read_action(b'{"action":"a","params":null,"echo":null}'), ("a", b"{}", b"null"))
+        self.assertEqual(read_action(b'{"action":"a"}'), ActionRequest("a", b"{}", None))
+        self.assertEqual(
+            read_action(b'{"action":"a","params":null,"echo":null}'), ActionRequest("a", b"{}", b"null")
+        )
 
     def test_what_is_not_an_action(self) -> None:
         """Every text that is not JSON, not an object or not an action is refused, with its echo."""
@@ -91,7 +93,7 @@ class ReadActionTests(SynchronousTestCase):
             b'"\\u0000"',
         ):
             request = read_action(b'{"action":"a","params":{"v":%b},"echo":%b}' % (value, value))
-            self.assertEqual(request, ("a", b'{"v":%b}' % value, value))
+            self.assertEqual(request, ActionRequest("a", b'{"v":%b}' % value, value))
 
     def test_of_equal_keys_the_last_counts(self) -> None:
         """Of duplicate top-level keys the last one counts, however it is spelled."""
@@ -100,7 +102,7 @@ class ReadActionTests(SynchronousTestCase):
                 b'{"action":"a","action":"b","echo":1,"params":{"x":1},"params":{"x":%b},"\\u0065cho":2}'
                 % reader_breaker
             )
-            self.assertEqual(request, ("b", b'{"x":%b}' % reader_breaker, b"2"))
+            self.assertEqual(request, ActionRequest("b", b'{"x":%b}' % reader_breaker, b"2"))
 
     def test_an_echo_in_params_is_not_the_echo(self) -> None:
         """Only a top-level echo is one; keys differ by case."""
