@@ -124,12 +124,15 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
         WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
         # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
         self.setProtocolOptions(serverConnectionDropTimeout=0, **OPTIONS)
+        self._connection: Any = ClientConnection.configured(self)
         self._begin(limits, clock, turns)
 
     def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
         """A new connection in front of ``handler``, not yet on a transport."""
         limits = self.limits
-        connection = ClientConnection(handler, limits.send_buffer, limits.max_message, request, caller)
+        connection: ClientConnection = self._connection(
+            handler, limits.send_buffer, limits.max_message, request, caller
+        )
         connection.factory = self
         return connection
 

@@ -118,6 +118,16 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.congested = self.held = self.deaf = False
         self.heard = self.talked = self.waiting = self.being_read = False
 
+    @classmethod
+    def configured(cls, factory: Any) -> Any:
+        """The class with a factory's options as its own attributes.
+
+        Autobahn would copy each of them into each connection, and write all of them down for a log line.
+        """
+        protocol: Any = cls
+        options = {name: getattr(factory, name) for name in protocol.CONFIG_ATTRS}
+        return type(cls.__name__, (cls,), {**options, "CONFIG_ATTRS": (), "__doc__": cls.__doc__})
+
     @staticmethod
     def encode(payload: bytes) -> bytes:
         """``payload`` as one whole text frame, as this side of a connection sends it."""

@@ -78,8 +78,5 @@ def take_over(request: Request, connection: ServerConnection) -> None:
         transport.protocol = connection
     connection.makeConnection(transport)
     transport.resumeProducing()
-    # Everything was checked, so Autobahn is shown only what it needs for its answer.
-    connection.dataReceived(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % key.encode("ascii")
-    )
+    factory: Any = connection.factory
+    factory.accept(connection, key)

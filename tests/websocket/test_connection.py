@@ -599,7 +599,7 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(
             added - overridden,
             {
-                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "encode_ping", "onConnecting", "masks", "flush", "is_between_frames",
+                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "encode_ping", "onConnecting", "masks", "flush", "is_between_frames", "configured", "autobahn_accept",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip
