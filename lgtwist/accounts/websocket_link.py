@@ -10,7 +10,7 @@ from zope.interface import implementer
 from lgtwist.episode import Episode
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Half, IAccountLink
-from lgtwist.onebot.action import encode_action, read_outcome, without_echo
+from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
@@ -77,12 +77,12 @@ class WebSocketLink:
         account = self._account
         if echo is not None and account.holds(self, Half.ACTIONS):
             call_id = number_of(echo)
-            if call_id is not None and account.waits_for(call_id):
-                self._useful = True
+            if call_id is not None:
                 if account.collecting:
                     account.hand_out()  # what came before the answer goes before it
-                account.answered(call_id, without_echo(payload, echo))
-                return
+                if account.answered_with(call_id, payload, echo):
+                    self._useful = True
+                    return
         if event is not None:
             self._event(connection, event)
         elif echo is None:

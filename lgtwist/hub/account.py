@@ -14,7 +14,13 @@ from lgtwist.hub.calls import Answered, Call, Calls
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
 from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import STREAM_ACTIONS, is_stream_part, read_outcome, response_data
+from lgtwist.onebot.action import (
+    STREAM_ACTIONS,
+    is_stream_part,
+    read_outcome,
+    response_data,
+    without_echo,
+)
 from lgtwist.onebot.dialect import Dialect, recognise
 from lgtwist.onebot.errors import CallTimeout, LinkBroken, NotConnected
 from lgtwist.onebot.event import Event, heartbeat, lifecycle, number_of, read_event, status
@@ -353,10 +359,6 @@ class Account:
         """Whether what was sent on a link has left our memory: the link has taken it, or is over."""
         return not self.holds(link, Half.ACTIONS) or bool(link.has_taken(mark))
 
-    def waits_for(self, call_id: int) -> bool:
-        """Whether somebody waits for the answer to this call."""
-        return self._calls.get(call_id) is not None
-
     def answered(self, call_id: int, response: bytes) -> None:
         """The answer to a call came from the link.
 
@@ -365,13 +367,29 @@ class Account:
         call = self._calls.get(call_id)
         if call is None:
             self.counters.strays += 1
-        elif call.action in STREAM_ACTIONS and is_stream_part(response):
-            self._calls.renew(call, self.clock.seconds())
-            self._tell(call, response, False)
         else:
-            self._calls.answer(call_id)
+            self._answered(call, response)
+
+    def answered_with(self, call_id: int, payload: bytes, echo: bytes) -> bool:
+        """What may be an answer came, its echo and all; whether somebody waited for it.
+
+        :param payload: one JSON object, valid UTF-8.
+        :param echo: the value of its ``echo``.
+        """
+        call = self._calls.get(call_id)
+        if call is None:
+            return False
+        self._answered(call, without_echo(payload, echo))
+        return True
+
+    def _answered(self, call: Call, response: bytes) -> None:
+        last = call.action not in STREAM_ACTIONS or not is_stream_part(response)
+        if last:
+            self._calls.answer(call.call_id)
             self.counters.answered += 1
-            self._tell(call, response, True)
+        else:
+            self._calls.renew(call, self.clock.seconds())
+        self._tell(call, response, last)
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this answer any more; if it comes, it is a stray."""
