@@ -13,14 +13,13 @@ from lgtwist.hub.delivery import Delivery
 from lgtwist.hub.interfaces import IEventTaker
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
+from lgtwist.websocket.phase import Phase
 
 #: So many events may be unconfirmed.
-_WINDOW = 2000
+_WINDOW = 4000
 #: After so many events, or seconds, since the last one another ping asks how far the bot is.
-_EVENTS = 250
-_PAUSE = 0.05
-#: So much is handed to the transport before the turn is over (bytes).
-_ENOUGH = 256 << 10
+_EVENTS = 1000
+_PAUSE = 0.1
 #: Close codes with which a program refuses what it was sent (RFC 6455, 7.4.1).
 _TOO_LARGE = 1009
 _REFUSALS = (1003, 1007, _TOO_LARGE)
@@ -76,19 +75,18 @@ class WebSocketTaker:
     @property
     def ready(self) -> bool:
         """Whether the transport takes more."""
-        return not self._connection.congested and self._factory.is_open(self._connection)
+        connection = self._connection
+        return not connection.congested and connection.phase is Phase.OPEN
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
         """Some events."""
-        connection = self._connection
-        self._factory.put(connection, frames)
         self._newest = upto
         self._events += events
-        self._largest_event = max(self._largest_event, len(frames))
-        if not self._awaited:
-            self._ask()
-        if connection.outbox.response_bytes >= _ENOUGH:
-            self._factory.flush(connection)
+        if len(frames) > self._largest_event:
+            self._largest_event = len(frames)
+        if not self._awaited and self._is_time():
+            frames += self._factory.ping_frame(self._connection)
+        self._factory.put_now(self._connection, frames)
 
     def become_live(self) -> None:
         """A newer connection takes over."""
@@ -106,14 +104,18 @@ class WebSocketTaker:
 
     def _ask(self) -> None:
         """Ask how far the bot is, now or soon."""
-        if self._newest == self._named:
-            return
+        if self._newest != self._named and self._is_time():
+            self._factory.ping(self._connection)
+
+    def _is_time(self) -> bool:
+        """Whether a ping may be sent; if it is too early, a timer sends it."""
         wait = self._pinged_at + _PAUSE - self._clock.seconds()
         if wait <= 0 or self._events >= _EVENTS:
             self._stop_timer()
-            self._factory.ping(self._connection)
-        elif self._timer is None:
+            return True
+        if self._timer is None:
             self._timer = self._clock.callLater(wait, self._time_came)
+        return False
 
     def _time_came(self) -> None:
         self._timer = None

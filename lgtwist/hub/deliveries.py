@@ -77,7 +77,10 @@ class Deliveries:
     def _committed(self, batch: Batch) -> None:
         encodings = Encodings(batch)
         for delivery in self._of.get(batch.account, ()):
-            self._safely(delivery, delivery.committed, encodings)
+            try:
+                delivery.committed(encodings)
+            except Exception:
+                self._failed(delivery)
 
     def look(self) -> None:
         """To be called each second or so."""
@@ -94,6 +97,9 @@ class Deliveries:
         try:
             what(*arguments)
         except Exception:
-            self._log.failure(
-                "{bot}: delivery for account {account} failed", bot=delivery.bot, account=delivery.account
-            )
+            self._failed(delivery)
+
+    def _failed(self, delivery: Delivery) -> None:
+        self._log.failure(
+            "{bot}: delivery for account {account} failed", bot=delivery.bot, account=delivery.account
+        )

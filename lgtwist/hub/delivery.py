@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from attrs import define, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -64,8 +65,7 @@ class DeliveryCounters:
     damaged: int = 0  # could not be read
 
 
-@define(eq=False)
-class _Sent:
+class _Sent(msgspec.Struct, eq=False):
     """Some events under way, confirmed together.
 
     :ivar mark: where the bot is when it has them.
@@ -81,22 +81,33 @@ class _Sent:
 
 
 class Encodings:
-    """A committed batch, made once for all that take all of it in the same form."""
+    """A committed batch, made once for all that take all of it in the same form.
+
+    :ivar mark: where a bot is that has it.
+    """
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
+        self.events = len(batch)
         self.size = batch.size()
-        self._frames: dict[tuple[MessageFormat, Any], bytes] = {}
-        self._events: list[Event | None] | None = None
+        self.first, self.last = batch.first, batch.last
+        self.mark = Mark(self.last, batch.before + self.events, batch.times[-1])
+        self.only = batch if self.events == 1 else None
+        self._form: tuple[MessageFormat | None, Any] = (None, None)
+        self._made = b""
+        self._others: dict[tuple[MessageFormat, Any], bytes] = {}
 
     def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
         """All events, encoded and joined."""
-        found = self._frames.get((message_format, encode))
-        if found is None:
-            payloads = self.batch.payloads
-            found = b"".join([encode(convert_event(one, message_format)) for one in payloads])
-            self._frames[message_format, encode] = found
-        return found
+        if self._form[0] is not message_format or self._form[1] is not encode:
+            self._form = form = (message_format, encode)
+            found = self._others.get(form)
+            if found is None:
+                payloads = self.batch.payloads
+                found = b"".join([encode(convert_event(one, message_format)) for one in payloads])
+                self._others[form] = found
+            self._made = found
+        return self._made
 
 
 def _read(payload: bytes) -> Event | None:
@@ -437,32 +448,29 @@ class Delivery:
 
     def committed(self, encodings: Encodings) -> None:
         """Events became durable. Who keeps up gets them at once, as everybody does."""
-        holder, batch = self._holder, encodings.batch
-        if not self._at_tail or batch.last <= self._sent.position:
+        holder, sent = self._holder, self._sent
+        if not self._at_tail or encodings.last <= sent.position:
             return
         if (
             holder is not None
-            and batch.first > self._sent.position
-            and batch.before == self._sent.ordinal
             and holder.ready
             and self._passes is None
+            and encodings.first > sent.position
+            and encodings.batch.before == sent.ordinal
             and not self._careful_upto
-            and self.unconfirmed + len(batch) <= holder.window
+            and self.unconfirmed + encodings.events <= holder.window
             and self._window_size + encodings.size <= self._window_bytes
         ):
-            mark = Mark(batch.last, batch.before + len(batch), batch.times[-1])
-            self._sent = mark
-            self._hand_over(
-                holder, encodings.frames(self._format, holder.encode), len(batch), encodings.size, mark, batch
-            )
+            self._sent = encodings.mark
+            frames = encodings.frames(self._format, holder.encode)
+            self._hand_over(holder, frames, encodings.events, encodings.size, encodings.mark, encodings.only)
         else:
             self._at_tail = False
             self.pump()
 
     def _hand_over(
-        self, holder: IEventTaker, frames: bytes, events: int, size: int, mark: Mark, batch: Batch
+        self, holder: IEventTaker, frames: bytes, events: int, size: int, mark: Mark, only: Batch | None
     ) -> None:
-        only = batch if len(batch) == 1 else None
         self._window.append(_Sent(mark, events, size, self._clock.seconds(), only))
         self._window_size += size
         self.unconfirmed += events
@@ -586,7 +594,7 @@ class Delivery:
             reached = Mark(batch.first + last, batch.before + last + 1, times[last])
             self._sent = mark
             assert only is not None
-            self._hand_over(holder, b"".join(frames), taken, size, reached, only if taken == 1 else batch)
+            self._hand_over(holder, b"".join(frames), taken, size, reached, only if taken == 1 else None)
         else:
             self._skip_to(mark)
         return True

@@ -167,15 +167,31 @@ class ConnectionFactory:
             if not connection.waiting:
                 self._to_flush(connection)
 
+    def put_now(self, connection: Connection, frames: bytes) -> None:
+        """The same, written at once where nothing waits before it. Never raises."""
+        if connection.phase is not Phase.OPEN:
+            return
+        if connection.congested or connection.outbox or self.turns.held:
+            self.put(connection, frames)
+            return
+        try:
+            self._write(connection, frames)
+        except Exception:
+            self._send_failed(Failure(), connection)
+
     def ping(self, connection: Connection) -> None:
         """Ask the peer for a sign of life, behind everything that was put in so far. Never raises."""
+        self.put(connection, self.ping_frame(connection))
+
+    def ping_frame(self, connection: Connection) -> bytes:
+        """A ping that the caller puts in at once."""
         if connection.liveness is None:
-            return
+            return b""
         number = connection.liveness.next_ping()
         payload = b"%d" % number
         if connection.positions is not None:
             payload = b"%b.%d" % (payload, connection.positions.named_by(number))
-        self.put(connection, connection.encode_ping(payload))
+        return connection.encode_ping(payload)
 
     def broadcast(self, connections: Iterable[Connection], frame: bytes) -> None:
         """Put one ready event frame into the outbox of each. Never raises."""
