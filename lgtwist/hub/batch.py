@@ -71,10 +71,12 @@ class Page(msgspec.Struct, frozen=True):
     :ivar batches: its events, in order.
     :ivar upto: nothing else of it can be read up to this position. (What is missing in between shows in
         the batches' ``before``.)
+    :ivar trimmed_to: nothing up to this position was left when it was read.
     """
 
     batches: list[Batch]
     upto: Position
+    trimmed_to: Position = 0
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lgtwist.episode import Episode
 from lgtwist.hub.batch import Batch, Mark, Page, Position
 from lgtwist.hub.interfaces import IEventTaker, IJournal
 from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
@@ -170,6 +171,7 @@ class Delivery:
         self._window_size = 0
         self._page: deque[Batch] = deque()
         self._page_upto: Position = 0
+        self._page_trimmed: Position = 0
         self._at_tail = False
         self._reading: Deferred[Any] | None = None
         self._pumping = False
@@ -180,7 +182,9 @@ class Delivery:
         self._skip_upto: Position = 0
         self._skipped = [0, 0]
         self._told_skipped: Position = 0  # up to here what was skipped is counted
-        self._told_missing = (0, 0)  # the ordinals of what is missing that were counted last
+        self._told_missing: list[tuple[int, int]] = []  # ordinals of what is missing and counted; apart
+        self._falling = Episode(clock, 600.0)
+        self._fell_out = 0  # not told yet
         self._tokens = 0.0
         self._tokens_at = 0.0
         self._timer: IDelayedCall | None = None
@@ -358,6 +362,7 @@ class Delivery:
             return
         self._go_back()
         self.check_retention()
+        self._tell_fallen()
         end = self._journal.end
         self._resumed = end
         if anew:
@@ -384,16 +389,22 @@ class Delivery:
             self._confirmed.clear()
             self._cursor = self._sent
             self._journal.confirm(self.bot, self.account, self._cursor)
-        if fell_out <= 0:
-            return
         self.counters.fell_out += fell_out
-        self._log.warn(
-            "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
-            "(retention, max_size)",
-            bot=self.bot,
-            account=self.account,
-            events=fell_out,
-        )
+        self._fell_out += fell_out
+        if fell_out and self._falling.begins():
+            self._tell_fallen()
+
+    def _tell_fallen(self) -> None:
+        """At the beginning, and when the bot is back: not each time that something falls out."""
+        fell_out, self._fell_out = self._fell_out, 0
+        if fell_out:
+            self._log.warn(
+                "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
+                "(retention, max_size)",
+                bot=self.bot,
+                account=self.account,
+                events=fell_out,
+            )
 
     def _count(self, end: Position) -> None:
         """Find where the newest ``max_events`` events begin."""
@@ -483,7 +494,12 @@ class Delivery:
             return
         self._pumping = True
         try:
-            while self._holder is not None and self._holder.ready:  # another one, perhaps, each time
+            while (
+                self._holder is not None  # another one, perhaps, each time
+                and self._holder.ready
+                and self._timer is None
+                and self._reading is None
+            ):
                 room = self._room(self._holder)
                 batch = self._next_batch() if room > 0 else None
                 if batch is None or not self._send(self._holder, batch, room):
@@ -536,6 +552,7 @@ class Delivery:
             self._later(_READ_AGAIN, self.pump)
             return
         self._page = deque(page.batches)
+        self._page_trimmed = page.trimmed_to
         self._page_upto = max(page.upto, page.batches[-1].last if page.batches else 0)
         if not page.batches:
             self._pass_over(page.upto)
@@ -607,9 +624,15 @@ class Delivery:
         if not events:
             return
         fell_out = min(events, max(0, self._journal.trimmed(self.account) - begin))
+        if first < self._page_trimmed:  # the journal will say so in a moment
+            fell_out = events
         damaged = events - fell_out
         self.counters.fell_out += fell_out
         self.counters.damaged += damaged
+        if not damaged:
+            self._fell_out += fell_out
+            self._tell_fallen()
+            return
         self._log.error(
             "{bot}: {events} events of account {account} between positions {first} and {last} are missing: "
             "{damaged} in damaged parts of the journal, {fell_out} fell out of it",
@@ -624,17 +647,19 @@ class Delivery:
 
     def _not_told(self, begin: int, end: int) -> int:
         """How many of the missing events from one ordinal up to another were not counted before."""
-        low, high = self._told_missing
-        if begin > high or end < low or low == high:
-            self._told_missing = (begin, end)
-            return end - begin
-        self._told_missing = (min(low, begin), max(high, end))
-        return max(0, low - begin) + max(0, end - high)
+        before = self._confirmed_mark.ordinal
+        told = [one for one in self._told_missing if one[1] > before]
+        new = end - begin - sum(max(0, min(end, high) - max(begin, low)) for low, high in told)
+        apart = [one for one in told if one[1] < begin or one[0] > end]
+        joined = [one for one in told if one not in apart]
+        apart.append((min([begin, *(low for low, _ in joined)]), max([end, *(high for _, high in joined)])))
+        self._told_missing = apart
+        return new
 
     def _allowed(self, rate: float) -> int:
         """How many late events may go now; if none, a timer goes on."""
         now = self._clock.seconds()
-        most = max(1.0, rate / 10)
+        most = 1.0 + rate / 10  # a late timer takes nothing away
         self._tokens = min(most, self._tokens + (now - self._tokens_at) * rate)
         self._tokens_at = now
         if self._tokens < 1 - 1e-6:

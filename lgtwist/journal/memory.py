@@ -85,8 +85,8 @@ class MemoryStore:
                     batches.append(batch.after(after))
                     size += batches[-1].size()
             if size >= max_bytes:
-                return Page(batches, chunk[-1].last)
-        return Page(batches, max(after, upto))
+                return Page(batches, chunk[-1].last, self._contents.trimmed_to)
+        return Page(batches, max(after, upto), self._contents.trimmed_to)
 
     def close_reading(self) -> None:
         """Nothing is held."""

@@ -439,6 +439,7 @@ class SqliteStore:
         :raises sqlite3.DatabaseError: if the table is damaged at the first chunk that is looked at.
         """
         batches: list[Batch] = []
+        trimmed_to = reading.execute("SELECT trimmed_to FROM state").fetchone()[0]
         size, reached = 0, begin - 1
         for first, last, runs, length in _heads(reading, begin):
             reached = max(reached, last)
@@ -451,7 +452,7 @@ class SqliteStore:
                     break
         if reached < begin:
             reached = max(after, upto)  # nothing is there
-        return Page(batches, reached)
+        return Page(batches, reached, trimmed_to)
 
     def _batches(self, reading: sqlite3.Connection, first: Position) -> list[Batch]:
         """What is in a chunk; nothing if it is damaged. The last few are remembered.

@@ -171,7 +171,7 @@ class ConnectionFactory:
         """The same, written at once where nothing waits before it. Never raises."""
         if connection.phase is not Phase.OPEN:
             return
-        if connection.congested or connection.outbox or self.turns.held:
+        if connection.congested or connection.outbox:
             self.put(connection, frames)
             return
         try:
@@ -214,7 +214,7 @@ class ConnectionFactory:
         """The same for several that came together: in one write, where nothing waits before them."""
         if connection.phase is not Phase.OPEN:
             return
-        if connection.congested or connection.outbox or self.turns.held:
+        if connection.congested or connection.outbox:
             for frame in frames.each:
                 self.offer(connection, frame)
             return
@@ -225,6 +225,8 @@ class ConnectionFactory:
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write behind what was written before."""
+        if self.turns.held:
+            self.turns.prepare()
         transport = connection.transport
         sent = sockets.send_now(transport, data)
         if sent < len(data):
@@ -287,7 +289,7 @@ class ConnectionFactory:
     def _say_goodbye(self, connection: Connection, code: int, reason: str) -> None:
         connection.outbox.drop_events()
         while connection.outbox:  # responses, within send_buffer or so: written before the close frame
-            connection.transport.write(connection.outbox.take(_CHUNK))
+            self._write(connection, connection.outbox.take(_CHUNK))
         self._enter_closing(connection, f"closed by us with {code} {reason}".rstrip())
         connection.held = False
         connection.transport.resumeProducing()  # to hear the answer

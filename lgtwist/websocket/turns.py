@@ -66,7 +66,8 @@ class Turns:
         if not self.reading:
             self._schedule()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Something is about to be written: do now what must be done before that."""
         if self.held:
             before, self._before = self._before, []
             self.held = False
@@ -80,7 +81,7 @@ class Turns:
             after, self._after_read = self._after_read, []
             for then in after:
                 then()
-        self._prepare()
+        self.prepare()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             soonest = self._clock.seconds() - _GAP
@@ -98,7 +99,7 @@ class Turns:
 
     def _turn_ended(self) -> None:
         self._end = None
-        self._prepare()
+        self.prepare()
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()

@@ -135,8 +135,12 @@ class Taker(FakeTaker):
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
         before = len(self.events)
-        super().take(frames, events, upto)
-        self.book.taken(self, self.events[before:], upto)
+        try:
+            super().take(frames, events, upto)
+            self.book.taken(self, self.events[before:], upto)
+        except AssertionError as wrong:  # who called may only write it down
+            self.book.wrong = wrong
+            raise
         if self.fragile:
             self.book.ends(self, None)
 
@@ -170,6 +174,7 @@ class Book:
         self.refusals = 0
         self.may_skip = True
         self.failing = False  # posts fail
+        self.wrong: AssertionError | None = None
 
     @property
     def holder(self) -> Taker | None:
@@ -311,6 +316,8 @@ class Book:
     # -- what holds at any time
 
     def check(self) -> None:
+        if self.wrong is not None:
+            raise self.wrong
         delivery = self.delivery
         self.settle()
         assert delivery.unconfirmed == self.unconfirmed
@@ -323,7 +330,7 @@ class Book:
                     position in self.confirmed
                     or position in self.refused
                     or position in self.unwanted
-                    or position <= self.room.journal.trimmed_to
+                    or position <= self.store.trimmed_to
                 ), f"the cursor is beyond {position}, which the bot has not got"
         saved = self.store.marks["bot", self.account].position
         assert saved <= delivery.cursor, "a cursor was written that is not there yet"
@@ -337,7 +344,7 @@ class Book:
             if position > self.begin and position not in self.confirmed and position not in self.refused
         }
         assert all(
-            position <= self.room.journal.trimmed_to or position in self.unwanted for position in missing
+            position <= self.store.trimmed_to or position in self.unwanted for position in missing
         ), f"{missing} never came"
         counters = self.delivery.counters
         counted = counters.fell_out + counters.damaged + counters.too_old + counters.too_many
