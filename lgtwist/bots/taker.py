@@ -16,7 +16,7 @@ from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.phase import Phase
 
 #: So many events may be unconfirmed.
-_WINDOW = 4000
+_WINDOW = 2000
 #: After so many events, or seconds, since the last one another ping asks how far the bot is.
 _EVENTS = 1000
 _PAUSE = 0.1
@@ -79,12 +79,12 @@ class WebSocketTaker:
         return not connection.congested and connection.phase is Phase.OPEN
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
-        """Some events."""
+        """Some events. Where one comes at a time, each is asked for at once."""
         self._newest = upto
         self._events += events
         if len(frames) > self._largest_event:
             self._largest_event = len(frames)
-        if not self._awaited and self._is_time():
+        if not self._awaited and (self._delivery.is_careful or self._is_time()):
             frames += self._factory.ping_frame(self._connection)
         self._factory.put_now(self._connection, frames)
 

@@ -227,6 +227,11 @@ class Delivery:
         return self._cursor.position
 
     @property
+    def is_careful(self) -> bool:
+        """Whether events go one at a time, for the bot refused something."""
+        return self._careful_upto > 0
+
+    @property
     def _confirmed_mark(self) -> Mark:
         return self._confirmed[-1][1] if self._confirmed else self._cursor
 
