@@ -1,7 +1,8 @@
 """``python -m benchmarks.guard``: has lgtwist become slow? CPU for each unit of work beside a peer's.
 
-The peer is the one in Python. Both are measured in the same run, so a slow or a busy machine hits both. It fails only on a real loss:
-where, in the better of two rounds, the ratio is below half of what it was when this was written.
+The peer is the one in Python. Both are measured in the same run, so a slow or a busy machine hits both. It
+fails only on a real loss: where, in the better of two rounds, the ratio is below half of what it was when
+this was written.
 """
 
 from __future__ import annotations
