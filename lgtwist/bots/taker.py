@@ -96,7 +96,7 @@ class WebSocketTaker:
     def become_holder(self) -> None:
         """The newer one is gone."""
         self._holds = True
-        self._newest = self._named = 0
+        self._newest = self._named = self._awaited = 0
         self._pings.clear()
         self._become(True)
 

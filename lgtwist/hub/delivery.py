@@ -29,6 +29,10 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So often in a row an event is refused until it is skipped.
 _REFUSALS = 5
+#: With this a bot refuses an event for its size; no larger one will be taken either.
+TOO_LARGE = "close code 1009"
+#: Whoever refuses less than so much (bytes) for its size is misconfigured.
+_LARGE = 512 << 10
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
 #: What cannot be read from the disk is tried again after so many seconds.
@@ -184,6 +188,7 @@ class Delivery:
         self._told_skipped: Position = 0  # up to here what was skipped is counted
         self._told_missing: list[tuple[int, int]] = []  # ordinals of what is missing and counted; apart
         self._falling = Episode(clock, 600.0)
+        self._unreadable = Episode(clock)
         self._fell_out = 0  # not told yet
         self._tokens = 0.0
         self._tokens_at = 0.0
@@ -193,6 +198,7 @@ class Delivery:
         self._culprit: Position = 0
         self._refusals = 0
         self._may_skip = True
+        self._too_large = 0  # bytes of the smallest event that was skipped for its size
         self._told_refusing = self._told_silent = False
 
     def begin(self) -> None:
@@ -548,6 +554,9 @@ class Delivery:
 
     def _page_came(self, page: Page | Failure) -> None:
         if isinstance(page, Failure):
+            if not self._unreadable.begins():
+                self._later(_READ_AGAIN, self.pump)
+                return
             self._log.warn(
                 "{bot}: the journal cannot be read for account {account}: {reason}; tried again",
                 bot=self.bot,
@@ -652,7 +661,7 @@ class Delivery:
 
     def _not_told(self, begin: int, end: int) -> int:
         """How many of the missing events from one ordinal up to another were not counted before."""
-        before = self._confirmed_mark.ordinal
+        before = self._cursor.ordinal
         told = [one for one in self._told_missing if one[1] > before]
         new = end - begin - sum(max(0, min(end, high) - max(begin, low)) for low, high in told)
         apart = [one for one in told if one[1] < begin or one[0] > end]
@@ -730,7 +739,11 @@ class Delivery:
         self._careful_upto = max(self._careful_upto, self._sent.position)
 
     def _skip_refused(self, culprit: _Sent, reason: str) -> None:
-        if not self._may_skip:
+        event = culprit.only
+        assert event is not None
+        size = len(event.payloads[0])
+        too_large = reason == TOO_LARGE
+        if not (self._may_skip or (too_large and 0 < self._too_large <= size and size >= _LARGE)):
             if not self._told_refusing:
                 self._told_refusing = True
                 self._log.error(
@@ -741,9 +754,9 @@ class Delivery:
                     reason=reason,
                 )
             return
-        event = culprit.only
-        assert event is not None
         self._may_skip = False
+        if too_large:
+            self._too_large = min(size, self._too_large or size)
         self._refusals = self._culprit = 0
         self.counters.refused += 1
         kind = _read(event.payloads[0])
@@ -756,7 +769,7 @@ class Delivery:
             reason=reason,
             position=event.first,
             kind="unreadable" if kind is None else kind.post_type,
-            size=len(event.payloads[0]),
+            size=size,
             time=event.times[0] / 1000,
         )
         self._journal.refused(self.bot, event, reason)

@@ -127,8 +127,8 @@ class Journal:
         self._durable: deque[Batch] = deque()
         self._committing: tuple[Group, list[Batch]] | None = None
         self._busy = False
-        self._soon = self._make_room = self._was_other = False
-        self._retry_at = self._turn_at = 0.0
+        self._soon = self._make_room = self._was_other = self._save_first = False
+        self._retry_at = self._turn_at = self._saved_at = 0.0
         self._turn: IDelayedCall | None = None
         self._contents = Contents()
         self._tail = Tail(limits.tail, 0)
@@ -166,6 +166,7 @@ class Journal:
     def _has(self, contents: Contents) -> None:
         self._contents = contents
         self._marks = {**contents.unsaved, **self._marks}
+        self._save_first = bool(contents.unsaved)
         self._tail = Tail(self._limits.tail, contents.end)
 
     def _start(self) -> None:
@@ -388,6 +389,8 @@ class Journal:
         """Events first; but what else is due comes between two commits, however many events wait."""
         other = None
         saving = self._unsaved_since is not None
+        if self._save_first:
+            return self._save
         if self._make_room:
             other = self._trim
         elif saving and (self._flushed or now - (self._unsaved_since or 0.0) >= _SAVE_AFTER * 0.99):
@@ -395,7 +398,8 @@ class Journal:
         elif self._flushed:
             pass
         elif now >= self._next_trim:
-            other = self._trim
+            # What bots have does not fall out for them: marks first.
+            other = self._save if self._marks and self._saved_at < self._next_trim else self._trim
         elif now >= self._next_seen:
             other = self._see
         if self._groups and (other is None or self._was_other):
@@ -501,12 +505,15 @@ class Journal:
 
     def _save(self) -> None:
         marks, self._marks = self._marks, {}
+        first, self._save_first = self._save_first, False
+        self._saved_at = self._clock.seconds()
         refused, self._refused = self._refused, []
         totals, end = dict(self._contents.totals), self._contents.end
         self._unsaved_since = None
 
         def failed() -> None:
             self._marks = {**marks, **self._marks}
+            self._save_first = first
             self._refused[:0] = refused
             self._unsaved_since = self._clock.seconds()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from lgtwist.hub.batch import Position
-from lgtwist.journal.chunk import Damaged, read_runs
+from lgtwist.journal.chunk import Damaged, from_little, read_runs
 from lgtwist.journal.sqlite import check, open_for_reading
 from lgtwist.journal.store import JournalError
 from lgtwist.words import printable
@@ -91,16 +92,18 @@ def _read(path: Path, connection: sqlite3.Connection) -> Report:
     for account, total, _trimmed in execute("SELECT account, total, trimmed FROM account"):
         accounts[account] = AccountReport(account)
         ever[account] = total
-    heads = execute("SELECT first, newest, runs, substr(times, 1, 8) FROM chunk ORDER BY first")
-    for first, newest, runs, oldest in heads:
-        for account, events, before in read_runs(runs):
-            told = accounts.setdefault(account, AccountReport(account))
-            if told.first is None:
-                told.first, told.first_time = first, int.from_bytes(oldest, "little") / 1000
-            first += events
-            told.last, told.last_time = first - 1, newest / 1000
-            told.count += events
-            ever[account] = before + events
+    for begin, runs, all_times in execute("SELECT first, runs, times FROM chunk ORDER BY first"):
+        first = begin
+        with suppress(Damaged):  # whoever reads its events is told
+            times = from_little("q", all_times)
+            for account, events, before in read_runs(runs):
+                told = accounts.setdefault(account, AccountReport(account))
+                if told.first is None:
+                    told.first, told.first_time = first, times[first - begin] / 1000
+                first += events
+                told.last, told.last_time = first - 1, times[first - begin - 1] / 1000
+                told.count += events
+                ever[account] = before + events
     cursors = [
         CursorReport(bot, account, position, max(0, ever.get(account, 0) - ordinal), at / 1000 or None)
         for bot, account, position, ordinal, at in execute(

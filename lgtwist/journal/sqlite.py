@@ -33,6 +33,8 @@ _MAGIC = b"SQLite format 3\0"
 _BALLAST = 8 << 20
 #: One step of retention forgets so many chunks, or chunks of so many bytes.
 _STEP_CHUNKS = 64
+#: Chunks that were read are remembered up to this size (bytes).
+_DECODED = 8 << 20
 #: Of the file, in bytes: a chunk is written in half as many pieces as with SQLite's usual 4096.
 _PAGE = 8192
 _STEP_BYTES = 16 << 20
@@ -142,13 +144,30 @@ class SqliteStore:
         else:
             self._create()
         try:
-            self._writing = self._connect()
-            contents = self._contents()
-            self._enlist(contents, set(pairs), now)
+            return self._open_writing(pairs, now)
+        except sqlite3.OperationalError:  # perhaps there is no room for what SQLite keeps beside the file
+            self._ballast.unlink(missing_ok=True)
+        try:
+            return self._open_writing(pairs, now)
         except sqlite3.OperationalError as error:
+            full = os.statvfs(self._path.parent).f_bavail == 0
+            why = "the disk is full" if full else _sentence(error)
+            raise JournalError(f"{self._path} cannot be used: {why}") from None
+
+    def _open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
+        """The same, once.
+
+        :raises sqlite3.OperationalError: if it cannot be had now.
+        :raises JournalDamaged: if what must be read cannot be.
+        """
+        contents = self._contents()
+        try:
+            self._writing = self._connect()
+            self._enlist(contents, set(pairs), now)
+        except sqlite3.OperationalError:
             self.close_writing()
-            raise JournalError(f"{self._path} cannot be used: {_sentence(error)}") from None
-        except (sqlite3.DatabaseError, Damaged, TypeError) as error:
+            raise
+        except sqlite3.DatabaseError as error:
             self.close_writing()
             raise JournalDamaged(f"{self._path} is damaged: {_sentence(error)}") from None
         self._reserve()
@@ -185,7 +204,28 @@ class SqliteStore:
         return connection
 
     def _contents(self) -> Contents:
-        execute = self._connected().execute
+        """What is in the file; read so that a damaged one stays as it is, its write-ahead log too.
+
+        :raises sqlite3.OperationalError: if it cannot be read now.
+        :raises JournalDamaged: if it cannot be read at all.
+        """
+        shared = self._path.with_name(f"{self._path.name}-shm")
+        was_there = shared.exists()
+        reading = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            return self._read_contents(reading)
+        except sqlite3.OperationalError:
+            raise
+        except (sqlite3.DatabaseError, Damaged, TypeError) as error:
+            reading.close()
+            if not was_there:
+                shared.unlink(missing_ok=True)
+            raise JournalDamaged(f"{self._path} is damaged: {_sentence(error)}") from None
+        finally:
+            reading.close()
+
+    def _read_contents(self, reading: sqlite3.Connection) -> Contents:
+        execute = reading.execute
         saved_to, trimmed_to = execute("SELECT saved_to, trimmed_to FROM state").fetchone()
         contents = Contents(max(saved_to, trimmed_to), trimmed_to)
         for account, total, trimmed in execute("SELECT account, total, trimmed FROM account"):
@@ -196,9 +236,13 @@ class SqliteStore:
             (saved_to,),
         )
         for row in newer:
-            with suppress(Damaged):
-                for batch in unpack(Chunk(*row)):
-                    contents.totals[batch.account] = batch.before + len(batch)
+            chunk = Chunk(*row)
+            try:
+                runs = [(batch.account, len(batch), batch.before) for batch in unpack(chunk)]
+            except Damaged:
+                runs = _plausible_runs(chunk, contents)
+            for account, events, before in runs:
+                contents.totals[account] = before + events
         found = execute(
             "SELECT max(last) FROM (SELECT last FROM chunk ORDER BY first DESC LIMIT 1)"
         ).fetchone()
@@ -288,7 +332,9 @@ class SqliteStore:
     def trim(self, older_than: int, max_size: int) -> Trimmed:
         """One step of retention. On a full disk the ballast makes room for it."""
         try:
-            return self._trim(older_than, max_size)
+            trimmed = self._trim(older_than, max_size)
+            self._reserve()
+            return trimmed
         except sqlite3.OperationalError:
             self._ballast.unlink(missing_ok=True)
         except (sqlite3.Error, Damaged) as error:
@@ -472,7 +518,7 @@ class SqliteStore:
             except (sqlite3.DatabaseError, Damaged):
                 found = []
             self._decoded[first] = found
-            if len(self._decoded) > 8:
+            while len(self._decoded) > 1 and sum(map(_size, self._decoded.values())) > _DECODED:
                 del self._decoded[next(iter(self._decoded))]
         return found
 
@@ -501,6 +547,22 @@ def _heads(reading: sqlite3.Connection, begin: Position) -> list[tuple[int, int,
     return found
 
 
+def _size(batches: list[Batch]) -> int:
+    return sum(batch.size() for batch in batches)
+
+
+def _plausible_runs(chunk: Chunk, contents: Contents) -> list[tuple[int, int, int]]:
+    """What a damaged chunk says is in it, if that goes on where the one before ended; else nothing."""
+    try:
+        runs = read_runs(chunk.runs)
+    except (Damaged, TypeError):
+        return []
+    fits = sum(events for _account, events, _before in runs) == chunk.last - chunk.first + 1
+    if fits and all(before == contents.totals.get(account, 0) for account, _events, before in runs):
+        return runs
+    return []
+
+
 def _may_hold(runs: bytes, account: int) -> bool:
     """Whether a chunk may hold events of an account."""
     try:
@@ -514,10 +576,12 @@ def _next_readable(connection: sqlite3.Connection, bad: Position) -> Position | 
 
     :param bad: it cannot be read from here.
     """
+    nothing = 1 << 62
 
-    def readable(position: Position) -> bool:
+    def begins(position: Position) -> Position | None:
+        """Where the next chunk begins; None if that cannot be read."""
         try:
-            connection.execute(
+            row = connection.execute(
                 "SELECT first, last, runs, length(payload) FROM chunk"
                 " WHERE first >= ? ORDER BY first LIMIT 1",
                 (position,),
@@ -525,22 +589,21 @@ def _next_readable(connection: sqlite3.Connection, bad: Position) -> Position | 
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            return False
-        return True
+            return None
+        return nothing if row is None else int(row[0])
 
     step = 1
-    while not readable(bad + step):
+    while (good := begins(bad + step)) is None:
         bad, step = bad + step, step * 2
-        if step > 1 << 60:
-            return None
-    good = bad + step
-    while good - bad > 1:
-        middle = (bad + good) // 2
-        if readable(middle):
-            good = middle
-        else:
+    high = bad + step
+    while high - bad > 1:
+        middle = (bad + high) // 2
+        found = begins(middle)
+        if found is None:
             bad = middle
-    return good
+        else:
+            high, good = middle, found
+    return None if good == nothing else good
 
 
 def _row(mark: Mark) -> tuple[int, int, int]:

@@ -138,6 +138,8 @@ class ConnectionFactory:
         if connection.congested or connection.outbox:
             self.respond(connection, connection.encode(payload))
             return succeed(Outcome.QUEUED)
+        if self.turns.held:
+            self.turns.prepare()
         sent = maybeDeferred(connection.sendMessage, payload)
         sent.addCallbacks(lambda _written: Outcome.WRITTEN, self._send_failed, errbackArgs=(connection,))
         return sent
@@ -256,11 +258,18 @@ class ConnectionFactory:
         except Exception:
             self._send_failed(Failure(), connection)
         connection.waiting = bool(outbox)
+        if connection.waiting and not connection.congested and connection.phase is Phase.OPEN:
+            self.turns.add(connection)  # reading on brought more
 
     def _read_on(self, connection: Connection) -> None:
         connection.held = False
         connection.transport.resumeProducing()
-        connection.consumeData()
+        if not connection.being_read:  # else who reads goes on by itself
+            connection.being_read = True
+            try:
+                connection.consumeData()
+            finally:
+                connection.being_read = False
 
     def _send_failed(self, failure: Failure, connection: Connection) -> Outcome:
         """The errback of every send: it ends with this one connection."""

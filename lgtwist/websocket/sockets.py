@@ -34,6 +34,8 @@ def send_now(transport: Any, data: bytes) -> int:
         return 0
     if transport.dataBuffer or transport._tempDataBuffer or transport._writeDisconnecting:
         return 0
+    if transport.TLS or transport._aborting:
+        return 0
     try:
         return int(transport.socket.send(data))
     except OSError:  # full, or broken

@@ -195,7 +195,7 @@ class PingTests(TakerTestCase):
         self.answer(peer)
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 2))
 
-    def setUp_with(self, pair: Pair) -> None:  # noqa: N802
+    def setUp_with(self, pair: Pair) -> None:
         made, self.pair = TakerTestCase.setUp, pair
         made(self)
         pair.clock = self.account.clock  # type: ignore[assignment]

@@ -269,6 +269,7 @@ class Book:
         if skipped:
             self.late.clear()
             self.reached = skipped
+        self.look_past()
         self.settle()
         self.late.clear()
         self.window.clear()
@@ -308,6 +309,11 @@ class Book:
             self.delivery.came_back(self.holder)
         self.delivery.confirmed(self.holder, upto)
 
+    def look_past(self) -> None:
+        """Past the point of a refusal it goes on as usual; what is skipped may lie before it."""
+        if self.delivery._confirmed_mark.position >= self.careful_upto:
+            self.careful_upto = 0
+
     def settle(self) -> None:
         """Time has passed."""
         while self.late and self.late[0][0] <= self.room.clock.seconds() - self.grace:
@@ -319,6 +325,7 @@ class Book:
         if self.wrong is not None:
             raise self.wrong
         delivery = self.delivery
+        self.look_past()
         self.settle()
         assert delivery.unconfirmed == self.unconfirmed
         assert delivery._window_size <= self.policy.window_bytes + self.policy.largest
@@ -343,9 +350,9 @@ class Book:
             for position in self.wanted()
             if position > self.begin and position not in self.confirmed and position not in self.refused
         }
-        assert all(
-            position <= self.store.trimmed_to or position in self.unwanted for position in missing
-        ), f"{missing} never came"
+        assert all(position <= self.store.trimmed_to or position in self.unwanted for position in missing), (
+            f"{missing} never came"
+        )
         counters = self.delivery.counters
         counted = counters.fell_out + counters.damaged + counters.too_old + counters.too_many
         assert counted == len(missing), f"{len(missing)} are missing, {counters} were counted"
@@ -487,7 +494,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def breaks(self, book: int, which: int, refuses: bool) -> None:
         takers = self.books[book].takers
         if takers:
-            self.books[book].ends(takers[which], "close code 1009" if refuses else None)
+            self.books[book].ends(takers[which], "close code 1003" if refuses else None)
 
     @rule(book=one_of_both, times=st.integers(1, 6), posts=st.booleans(), refuses=st.sampled_from([0, 1, 1]))
     def fails(self, book: int, times: int, posts: bool, refuses: int) -> None:
@@ -495,10 +502,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         own = self.books[book]
         for _ in range(times):
             if posts and own.holder is not None:
-                own.fails("HTTP 413" if refuses else None)
+                own.fails("HTTP 422" if refuses else None)
             else:
                 if own.holder is not None:
-                    own.ends(own.holder, "close code 1009" if refuses else None)
+                    own.ends(own.holder, "close code 1003" if refuses else None)
                 own.opens(5)
             for _ in range(3):
                 self.room.reader.go()
@@ -613,7 +620,7 @@ def bounds(examples: int) -> settings:
 class ModelTests(SynchronousTestCase):
     def test_in_memory(self) -> None:
         """Any order of events, commits, pages, confirmations, breaks, refusals, crashes and retention."""
-        run_state_machine_as_test(DeliveryMachine, settings=bounds(60))
+        run_state_machine_as_test(DeliveryMachine, settings=bounds(100))
 
     def test_on_disk(self) -> None:
         """The same with the real store."""

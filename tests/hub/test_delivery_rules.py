@@ -12,7 +12,7 @@ from lgtwist.onebot.message import MessageFormat
 from tests.hub.test_delivery import NO_TAIL, DeliveryTestCase
 from tests.journal.fakes import FakeTaker, HeldWorker, Room, event, numbers
 
-REFUSED = "close code 1009"
+REFUSED = "close code 1003"
 
 
 class CursorTests(DeliveryTestCase):
@@ -232,6 +232,35 @@ class FlowTests(DeliveryTestCase):
             self.assertEqual(len(room.reader.jobs), 1)
         room.reader.go()
         self.assertEqual((taker.numbers, room.delivery.cursor), ([1, 2], 0))
+
+    def test_one_line_for_what_cannot_be_read(self) -> None:
+        """However long that lasts."""
+        room = self.room(worker=HeldWorker, limits=NO_TAIL)
+        for number in (1, 2):
+            room.put(number)
+            room.writer.go()
+        room.attach()
+        for _ in range(60):
+            _job, done = room.reader.jobs.popleft()
+            done.errback(OSError("broken"))
+            room.clock.advance(1.1)
+        self.assertEqual(len(self.lines.all("cannot be read for account 1: broken")), 1)
+
+    def test_nothing_is_left_of_a_connection(self) -> None:
+        """No timer, no page, nothing in the window."""
+        for policy in (ReplayPolicy(rate=1), ReplayPolicy(max_events=1), ReplayPolicy()):
+            self.setUp()
+            room = self.room(worker=HeldWorker, limits=NO_TAIL, policy=policy)
+            for number in range(5):
+                room.put(number)
+                room.writer.go()
+            taker = room.attach(window=2)
+            room.reader.go()
+            room.delivery.detach(taker, None)
+            for timer in room.clock.getDelayedCalls():
+                self.assertIn("Journal", str(timer))
+            delivery = room.delivery
+            self.assertEqual((delivery.unconfirmed, len(delivery._page), delivery._reading), (0, 0, None))
 
     def test_formats(self) -> None:
         """From memory as from the disk, an event is as the bot wants it."""
@@ -482,7 +511,15 @@ class RefusalTests(DeliveryTestCase):
         self.assertEqual(sent, [[1, 2, 3], *[[1]] * 5])
         self.assertEqual((room.delivery.counters.refused, room.delivery.cursor), (1, 1))
         [line] = self.lines.all("skipped an event")
-        for part in ("bot", "account 1", "5 times", REFUSED, "position 1", "notice", f"{len(event(1, 'notice', 1000))} bytes"):
+        for part in (
+            "bot",
+            "account 1",
+            "5 times",
+            REFUSED,
+            "position 1",
+            "notice",
+            f"{len(event(1, 'notice', 1000))} bytes",
+        ):
             self.assertIn(part, line)
         room.advance(1.1)
         [refusal] = self.store.refusals
@@ -579,6 +616,26 @@ class RefusalTests(DeliveryTestCase):
         for _ in range(4):
             self.cycle(room)
         self.assertEqual((room.delivery.counters.refused, room.delivery.cursor), (2, 3))
+
+    def test_some_that_are_too_large(self) -> None:
+        """Where several in a row are larger than a bot takes, what follows arrives all the same."""
+        room = self.room()
+        room.put(1, size=100)
+        room.put_each(2, 3, 4, size=5000)
+        room.put_each(5, 6, size=100)
+        got: list[int] = []
+        for _ in range(40):
+            taker = room.attach()
+            while room.delivery.unconfirmed:
+                if {2, 3, 4} & set(taker.numbers):
+                    room.delivery.detach(taker, "close code 1009")
+                else:
+                    taker.confirm()
+            if taker in room.delivery._takers:
+                room.delivery.detach(taker, None)
+            got += [number for number in taker.numbers if number in (1, 5, 6) and number not in got]
+        self.assertEqual((got, room.delivery.counters.refused), ([1, 5, 6], 3))
+        self.assertEqual(len(self.lines.all("skipped an event")), 3)
 
     def test_a_webhook(self) -> None:
         """The same where a post is refused and the connection goes on."""
@@ -766,6 +823,20 @@ class GoneTests(DeliveryTestCase):
         del room.store._chunks[2:4]
         for _ in range(5):
             taker = room.attach()
+            self.assertEqual(taker.numbers, [0, 1, 4, 5, 8, 9])
+            room.delivery.detach(taker, None)
+        self.assertEqual(room.delivery.counters.damaged, 4)
+
+    def test_gaps_and_grace(self) -> None:
+        """The same where the break takes back what was confirmed behind a gap."""
+        room = self.room(limits=NO_TAIL, policy=ReplayPolicy(grace=5))
+        room.put_each(*range(10))
+        del room.store._chunks[6:8]
+        del room.store._chunks[2:4]
+        for _ in range(3):
+            taker = room.attach(window=3)
+            taker.confirm()
+            taker.confirm()
             self.assertEqual(taker.numbers, [0, 1, 4, 5, 8, 9])
             room.delivery.detach(taker, None)
         self.assertEqual(room.delivery.counters.damaged, 4)

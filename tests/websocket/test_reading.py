@@ -235,6 +235,11 @@ class Acting(RecordingHandler):
     def do_fill(self, factory: Any, connection: Connection, payload: bytes) -> None:
         factory.respond(connection, connection.encode(payload.ljust(4000)))
 
+    def do_both(self, factory: Any, connection: Connection, payload: bytes) -> None:
+        factory.respond(connection, connection.encode(payload.ljust(12_000)))  # more than may wait: held
+        for _ in range(2):  # more than waits within one turn: flushed, and let go
+            factory.offer(connection, connection.encode(payload.ljust(9000)))
+
     def do_event(self, factory: Any, connection: Connection, payload: bytes) -> None:
         factory.offer(connection, connection.encode(payload.ljust(3000)))
 
@@ -302,7 +307,7 @@ def plain(stream: bytes, masked: bool) -> list[tuple[bytes, bytes]]:
 
 
 class Life:
-    """One connection that is fed with a stream, with a second one beside it; and all that can be seen of them.
+    """One connection that is fed with a stream, a second one beside it, and all that can be seen of both.
 
     :param whole: whether whole frames are taken from the bytes.
     :param eager: bytes come although we said that we do not read, as they may from TLS.
@@ -472,51 +477,58 @@ def others(draw: st.DrawFn, key: bytes | None) -> bytes:
         if opcode and draw(st.booleans()):
             made += frame(FIN | draw(st.sampled_from((PING, PONG))), draw(st.sampled_from(PONGS)), key)
         opcode = CONTINUATION
-    return made if made and made[0] else made
+    return made
 
 
-@st.composite
-def breaches(draw: st.DrawFn, key: bytes | None) -> bytes:
-    """What ends a connection: told to by the peer, by the handler, or for a breach of the protocol."""
+def breaches(key: bytes | None) -> dict[str, bytes]:
+    """What breaks the protocol, or the limit of 70000 bytes, and close frames of all kinds."""
     wrong_key = KEYS[2] if key is None else None
-    text, first = draw(texts()), draw(st.integers(0, 255))
-    code = draw(st.sampled_from((1000, 1001, 1011, 3000, 4999, 0, 999, 1004, 1005, 1006, 2999, 5000)))
-    half = frame(TEXT, text[: len(text) // 2], key)
-    return draw(
-        st.one_of(
-            st.sampled_from(LAST_WORDS).map(lambda word: frame(FIN | TEXT, word, key)),
-            st.sampled_from((
-                frame(FIN | CLOSE, b"", key),
-                frame(FIN | CLOSE, struct.pack("!H", code), key),
-                frame(FIN | CLOSE, struct.pack("!H", code) + b"bye", key),
-                frame(FIN | CLOSE, struct.pack("!H", code) + b"\xff", key),
-                frame(FIN | CLOSE, b"x", key),
-                frame(FIN | CONTINUATION, text, key),
-                frame(first, text, key),
-                frame(FIN | TEXT, text, wrong_key),
-                frame(FIN | PONG, b"1", wrong_key),
-                frame(FIN | PONG, b"x" * 126, key),
-                frame(PONG, b"1", key),
-                frame(FIN | PING, b"x" * 126, key),
-                frame(FIN | TEXT, text, key, 127),
-                frame(FIN | TEXT, text[:125], key, 126),
-                frame(FIN | TEXT, text[:125], key, 127),
-                frame(FIN | PONG, b"1", key, 126),
-                frame(FIN | TEXT, b"x" * 70_001, key),
-                frame(FIN | TEXT, b"", key, 127, 1 << 63),
-                frame(FIN | TEXT, b"", key, 127, 1 << 40),
-                half + frame(FIN | TEXT, text, key),
-                half + frame(FIN | PONG, b"1", key) + frame(FIN | TEXT, b"answer", key),
-            )),
-            st.tuples(st.sampled_from(NO_TEXTS), st.sampled_from((b"", b"x" * 125, b"x" * 65_536))).map(
-                lambda pair: frame(FIN | TEXT, pair[1] + pair[0], key)
-            ),
-            st.sampled_from(NO_TEXTS).map(
-                lambda odd: frame(TEXT, odd[:1], key) + frame(FIN | CONTINUATION, odd[1:], key)
-            ),
-            st.binary(min_size=1, max_size=20),
-        )
-    )  # fmt: skip
+    made = {
+        "continuation of nothing": frame(FIN | CONTINUATION, b"x", key),
+        "a text within one": frame(TEXT, b"x", key) + frame(FIN | TEXT, b"answer", key),
+        "a text within one, behind a pong":
+            frame(TEXT, b"x", key) + frame(FIN | PONG, b"1", key) + frame(FIN | TEXT, b"answer", key),
+        "wrong about the mask": frame(FIN | TEXT, b"answer", wrong_key),
+        "wrong about the mask, long": frame(FIN | TEXT, b"x" * 300, wrong_key),
+        "wrong about the mask, empty": frame(FIN | TEXT, b"", wrong_key),
+        "wrong about the mask, a pong": frame(FIN | PONG, b"1", wrong_key),
+        "a pong that is too long": frame(FIN | PONG, b"x" * 126, key),
+        "a pong with a long length": frame(FIN | PONG, b"1", key, 126),
+        "a pong with a longer length": frame(FIN | PONG, b"1", key, 127),
+        "a pong in pieces": frame(PONG, b"1", key),
+        "a ping that is too long": frame(FIN | PING, b"x" * 126, key),
+        "the long form": frame(FIN | TEXT, b"x" * 125, key, 126),
+        "the long form, of nothing": frame(FIN | TEXT, b"", key, 126),
+        "the longest form, of little": frame(FIN | TEXT, b"x", key, 127),
+        "the longest form, of 126": frame(FIN | TEXT, b"x" * 126, key, 127),
+        "the longest form": frame(FIN | TEXT, b"x" * 65_535, key, 127),
+        "too large": frame(FIN | TEXT, b"x" * 70_001, key),
+        "too large altogether": frame(TEXT, b"x" * 70_000, key) + frame(FIN | CONTINUATION, b"x", key),
+        "the top bit": frame(FIN | TEXT, b"", key, 127, 1 << 63),
+        "exabytes": frame(FIN | TEXT, b"", key, 127, 1 << 62),
+        "close, with nothing": frame(FIN | CLOSE, b"", key),
+        "close, of one byte": frame(FIN | CLOSE, b"x", key),
+        "close, for a reason that is none": frame(FIN | CLOSE, b"\x03\xe8\xff", key),
+    }  # fmt: skip
+    for code in (1000, 1001, 1011, 3000, 4999, 0, 999, 1004, 1005, 1006, 2999, 5000):
+        made[f"close {code}"] = frame(FIN | CLOSE, struct.pack("!H", code) + b"bye", key)
+    for first in (0x91, 0xA1, 0xC1, 0xF1, 0x9A, 0xCA, 0x83, 0x87, 0x8B, 0x8F, 0x03, 0x0B):
+        made[f"begins with {first:x}"] = frame(first, b"answer", key)
+    for odd in NO_TEXTS:
+        for length in (0, 125, 65_536):
+            made[f"{odd!r} behind {length}"] = frame(FIN | TEXT, b"x" * length + odd, key)
+        made[f"{odd!r} in two"] = frame(TEXT, odd[:1], key) + frame(FIN | CONTINUATION, odd[1:], key)
+    return made
+
+
+def ends(key: bytes | None) -> st.SearchStrategy[bytes]:
+    """What ends a connection, or may: told to by the peer, by the handler, or a breach of the protocol."""
+    return st.one_of(
+        st.sampled_from(LAST_WORDS).map(lambda word: frame(FIN | TEXT, word, key)),
+        st.sampled_from(list(breaches(key).values())),
+        st.builds(frame, st.integers(0, 255), texts(), st.just(key)),
+        st.binary(min_size=1, max_size=20),
+    )
 
 
 @st.composite
@@ -526,7 +538,7 @@ def streams(draw: st.DrawFn, masks: bool) -> list[Step]:
     right = key.flatmap(lambda key: st.one_of(wholes(key), wholes(key), wholes(key), others(key)))
     made: list[bytes] = draw(st.lists(right, max_size=14))
     if draw(st.booleans()):
-        made.append(draw(key.flatmap(breaches)))
+        made.append(draw(key.flatmap(ends)))
         made += draw(st.lists(right, max_size=4))
     cuts = st.one_of(
         st.just([]), st.just([]), st.lists(st.integers(0, 20) | st.integers(0, 70_000), max_size=3)
@@ -554,12 +566,14 @@ class BothWaysTests(SynchronousTestCase):
             both.append(life)
         return both
 
-    def compare(self, steps: list[Step], limit: int = 70_000, eager: bool = False) -> Life:
+    def compare(self, steps: list[Step], limit: int = 70_000, eager: bool = False, about: str = "") -> Life:
         quickly, slowly = self.lives(steps, limit, eager)
         here, there = quickly.seen(), slowly.seen()
         for name in here:
             if here[name] != there[name]:
-                self.fail(f"{name}, of whole frames, and of Autobahn's:\n{here[name]}\n{there[name]}"[:4000])
+                self.fail(
+                    f"{about}{name}, of whole frames, and of Autobahn's:\n{here[name]}\n{there[name]}"[:4000]
+                )
         return quickly
 
     @thorough
@@ -609,6 +623,11 @@ class BothWaysTests(SynchronousTestCase):
             self.assertEqual(told, [b"1", b"2" * 1000, b"1", b"2" * 1000, b"half", b"after"])
             self.assertEqual(life.handler.named("ponged"), [("ponged", 1)])
 
+    def test_a_flush_in_the_middle_of_a_message(self) -> None:
+        """A handler that is held and let go again within one call: nothing is heard twice, or of nothing."""
+        life = self.compare([Step(self.text(b"both") + self.text(b"next"), [], "turn")])
+        self.assertEqual([call[1] for call in life.handler.named("received")], [b"both", b"next"])
+
     def test_ended_in_the_middle_of_a_burst(self) -> None:
         """A handler that closes, drops, or fails hears nothing of what came in the same piece."""
         for word in (b"close", b"abort", b"raise"):
@@ -617,6 +636,26 @@ class BothWaysTests(SynchronousTestCase):
             self.assertEqual([call[1] for call in life.handler.named("received")], [b"answer 1", word], word)
             written = [payload for _head, payload in life.seen()["written"][0]]
             self.assertEqual(b"answer 1" in written, word == b"close")
+
+    def test_each_breach(self) -> None:
+        """Each breach of the protocol, whole and cut within its head, is answered and told alike."""
+        key = KEYS[2] if self.pair_of.kind.masks else None
+        for name, breach in breaches(key).items():
+            for cut in (0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 14, 15, 20):
+                steps = [
+                    Step(self.text(b"answer 1"), [], "cut" if cut % 2 else ""),
+                    Step(breach, [cut], ""),
+                    Step(self.text(b"answer 2") * 2, [], "turn"),
+                ]
+                self.compare(steps, about=f"{name}, cut at {cut}: ")
+
+    def test_held_and_told_more(self) -> None:
+        """What comes although we do not read, one message in a piece, waits as well."""
+        words = [b"fill %d" % number for number in range(40)]
+        steps = [Step(b"", [], "stall"), *(Step(self.text(word), [], "cut") for word in words)]
+        for eager in (False, True):
+            life = self.compare(steps, eager=eager)
+            self.assertEqual([call[1] for call in life.handler.named("received")], words)
 
     def test_held_in_the_middle_of_a_burst(self) -> None:
         """Whoever does not take its answers is not heard further, and later is, in order."""

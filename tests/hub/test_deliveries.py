@@ -1,0 +1,140 @@
+"""All deliveries of a service, between accounts, journal and bots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.hub.account import Account
+from lgtwist.hub.bot import Bot
+from lgtwist.hub.deliveries import Deliveries
+from lgtwist.hub.delivery import ReplayPolicy
+from lgtwist.hub.interfaces import Half
+from lgtwist.hub.rights import EventRights
+from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.journal.memory import MemoryStore
+from lgtwist.journal.worker import InlineWorker
+from lgtwist.onebot.message import MessageFormat
+from tests.hub.fakes import checked_link
+from tests.journal.fakes import BEGIN, FakeTaker, Lines, event, numbers
+
+
+class DeliveriesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.lines = Lines(self)
+        self.clock = Clock()
+        self.accounts = {self_id: Account(self_id, self.clock, self.wall) for self_id in (1, 2, 3)}
+        for account in self.accounts.values():
+            account.link_up(checked_link(account), Half.BOTH)
+        self.store = MemoryStore()
+        self.journal = Journal(
+            self.store, lambda _name: InlineWorker(), self.clock, self.wall, JournalLimits(retention=60)
+        )
+        self.deliveries = Deliveries(self.journal, self.clock, self.wall, 1 << 20, 60.0)
+        self.bots = {
+            "all": Bot("all"),
+            "text": Bot("text", message_format=MessageFormat.STRING),
+            "notices": Bot("notices", events=EventRights(frozenset({"notice"}))),
+        }
+        for bot in self.bots.values():
+            for self_id in (1, 2):
+                self.deliveries.add(bot, self.accounts[self_id], ReplayPolicy())
+        self.journal.observe_trims(self.deliveries.trimmed)
+
+    def wall(self) -> float:
+        return BEGIN + self.clock.seconds()
+
+    def open(self) -> None:
+        self.journal.open(self.deliveries.pairs())
+        self.deliveries.begin()
+
+    def attach(self, bot: str, account: int = 1, taker: Any = FakeTaker) -> Any:
+        delivery = self.bots[bot].deliveries[account]
+        attached = taker(delivery)
+        delivery.attach(attached)
+        return attached
+
+    def publish(self, *which: int, account: int = 1, kind: str = "notice") -> None:
+        for number in which:
+            self.accounts[account].publish(event(number, kind))
+        self.clock.advance(0)
+
+    def test_pairs(self) -> None:
+        """Each bot with each of its accounts."""
+        self.assertEqual(
+            sorted(self.deliveries.pairs()), sorted((bot, account) for bot in self.bots for account in (1, 2))
+        )
+        self.assertEqual(len(list(self.deliveries)), 6)
+
+    def test_each_gets_what_is_its(self) -> None:
+        """All bots of an account get its events, as each wants them, and no other's."""
+        self.open()
+        takers = {bot: self.attach(bot) for bot in self.bots}
+        other = self.attach("all", 2)
+        self.publish(1, 2)
+        self.publish(3, kind="message")
+        self.publish(4, account=2)
+        self.assertEqual(takers["all"].numbers, [1, 2, 3])
+        self.assertEqual(takers["text"].numbers, [1, 2, 3])
+        self.assertEqual(takers["notices"].numbers, [1, 2])
+        self.assertEqual(other.numbers, [4])
+
+    def test_what_is_not_written(self) -> None:
+        """Meta events, and the events of an account that no such bot may see."""
+        self.open()
+        self.publish(1, account=3)
+        self.publish(2, kind="meta_event")
+        self.publish(3)
+        found = [
+            number for chunk in self.store._chunks for batch in chunk for number in numbers(batch.payloads)
+        ]
+        self.assertEqual(found, [3])
+
+    def test_before_the_journal_is_open(self) -> None:
+        """Bots that are connected already get it then; what came until then is in it."""
+        taker = self.attach("all")
+        self.publish(1)
+        self.assertEqual(taker.numbers, [])
+        self.open()
+        self.clock.advance(0)
+        self.assertEqual(taker.numbers, [1])
+
+    def test_one_bot_s_trouble_is_not_another_s(self) -> None:
+        """A fault in one delivery is told, and all others go on."""
+
+        class Broken(FakeTaker):
+            def take(self, *_arguments: Any) -> None:
+                raise ZeroDivisionError
+
+        self.open()
+        self.attach("all", taker=Broken)
+        fine = self.attach("text")
+        self.publish(1, 2)
+        self.assertEqual(fine.numbers, [1, 2])
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+
+    def test_one_that_reads_slowly(self) -> None:
+        """It has its backlog, the others none."""
+        self.open()
+        slow, quick = self.attach("all"), self.attach("text")
+        slow.ready = False
+        quick.instantly = True
+        self.publish(*range(20))
+        deliveries = self.bots["all"].deliveries[1], self.bots["text"].deliveries[1]
+        self.assertEqual([one.backlog for one in deliveries], [20, 0])
+        slow.take_on()
+        self.assertEqual(slow.numbers, list(range(20)))
+
+    def test_looks_and_retention(self) -> None:
+        """Time passes for all of them."""
+        self.open()
+        self.attach("all")
+        self.publish(1)
+        self.clock.advance(70)
+        self.deliveries.look()
+        self.assertEqual(len(self.lines.all("no confirmation")), 1)
+        self.clock.pump([1.0] * 20)
+        self.assertEqual(self.bots["text"].deliveries[1].counters.fell_out, 1)
+        self.assertEqual(self.bots["text"].deliveries[2].counters.fell_out, 0)

@@ -1,0 +1,337 @@
+"""What a journal does when: one commit at a time, what else is due, trouble, opening and closing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.hub.batch import Batch, Mark
+from lgtwist.journal.chunk import CHUNK_BYTES
+from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.journal.memory import MemoryStore
+from lgtwist.journal.store import JournalError
+from lgtwist.journal.worker import InlineWorker
+from tests.journal.fakes import BEGIN, HeldWorker, Lines, Room, event, numbers
+
+
+class RecordingStore(MemoryStore):
+    """Writes down what it is asked, and fails where a test wants that.
+
+    :ivar fails: what of its methods fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.fails: set[str] = set()
+
+    def _note(self, what: str) -> None:
+        self.calls.append(what)
+        if what in self.fails:
+            raise JournalError(f"{what} does not work")
+
+    def open_writing(self, *arguments: Any) -> Any:
+        self._note("open_writing")
+        return super().open_writing(*arguments)
+
+    def open_reading(self) -> None:
+        self._note("open_reading")
+
+    def append(self, batches: list[Batch]) -> None:
+        self._note("append")
+        super().append(batches)
+
+    def save(self, *arguments: Any) -> None:
+        self._note("save")
+        super().save(*arguments)
+
+    def trim(self, *arguments: Any) -> Any:
+        self._note("trim")
+        return super().trim(*arguments)
+
+    def seen(self, *arguments: Any) -> None:
+        self._note("seen")
+
+    def close_reading(self) -> None:
+        self._note("close_reading")
+
+    def close_writing(self) -> None:
+        self._note("close_writing")
+
+
+class JournalTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.store = RecordingStore()
+        self.lines = Lines(self)
+
+    def room(self, **options: Any) -> Room:
+        return Room(self.store, **options)
+
+    def all_written(self) -> list[int]:
+        return [number for chunk in self.written() for number in chunk]
+
+    def written(self) -> list[list[int]]:
+        """What each commit holds."""
+        return [
+            [number for batch in chunk for number in numbers(batch.payloads)] for chunk in self.store._chunks
+        ]
+
+
+class CommitTests(JournalTestCase):
+    def test_one_turn_is_one_commit(self) -> None:
+        """What comes in one turn of the reactor is written together."""
+        room = self.room()
+        room.put(1, 2, 3)
+        room.put(4)
+        self.assertEqual(self.written(), [[1, 2, 3], [4]])
+
+    def test_one_at_a_time(self) -> None:
+        """What comes while one is under way is the next, all of it."""
+        room = self.room(worker=HeldWorker)
+        for number in range(10):
+            room.put(number)
+            self.assertLessEqual(len(room.writer.jobs), 1)
+        room.writer.go()
+        room.writer.go()
+        room.put(10)
+        room.writer.go()
+        self.assertEqual(self.written(), [[0], list(range(1, 10)), [10]])
+
+    def test_large_ones_are_split(self) -> None:
+        """A commit is not much more than a mebibyte, or one burst."""
+        room = self.room(worker=HeldWorker)
+        for number in range(40):
+            room.journal.append(1, [event(number, size=100_000)])
+        room.clock.advance(0)
+        for _ in range(20):
+            room.writer.go()
+            room.clock.advance(0)
+        sizes = [sum(batch.size() for batch in chunk) for chunk in self.store._chunks]
+        self.assertTrue(all(size < CHUNK_BYTES + 200_000 for size in sizes), sizes)
+        self.assertEqual(self.all_written(), list(range(40)))
+
+    def test_before_observers(self) -> None:
+        """The next commit is under way while the bots get what the last one wrote."""
+        room = self.room(worker=HeldWorker)
+        jobs: list[int] = []
+        room.journal.observe(lambda _batch: jobs.append(len(room.writer.jobs)))
+        room.put(1)
+        room.put(2)
+        room.writer.go()
+        self.assertEqual(jobs, [1])
+
+    def test_an_observer_that_fails(self) -> None:
+        """The others hear of everything all the same."""
+
+        def fail(_batch: Batch) -> None:
+            raise ZeroDivisionError
+
+        room = self.room()
+        room.journal.observe(fail)
+        seen: list[int] = []
+        room.journal.observe(lambda batch: seen.extend(numbers(batch.payloads)))
+        room.put_each(1, 2)
+        self.assertEqual((seen, len(self.flushLoggedErrors(ZeroDivisionError))), ([1, 2], 2))
+
+    def test_when_it_is_told_that_the_turn_ends(self) -> None:
+        """It may end at the end of a read."""
+        ends: list[Callable[[], None]] = []
+        clock = Clock()
+        journal = Journal(
+            self.store, lambda _name: InlineWorker(), clock, lambda: BEGIN, when_turn_ends=ends.append
+        )
+        journal.open([])
+        journal.append(1, [event(1)])
+        journal.append(2, [event(2)])
+        clock.advance(0)
+        self.assertEqual((self.written(), len(ends)), ([], 1))
+        ends.pop()()
+        self.assertEqual(self.written(), [[1, 2]])
+
+    def test_counters(self) -> None:
+        """Commits, events, and how long the slowest took."""
+        room = self.room(worker=HeldWorker)
+        for wait in (0.2, 3.0, 0.1):
+            room.put(1, 2)
+            room.clock.advance(wait)
+            room.writer.go()
+            while room.writer.jobs:
+                room.writer.go()
+        counters = room.journal.counters
+        self.assertEqual((counters.commits, counters.events, counters.failures), (3, 6, 0))
+        self.assertGreaterEqual(counters.slowest_commit, 3.0)
+        self.assertGreaterEqual(counters.commit_seconds, 3.3)
+
+
+class BetweenTests(JournalTestCase):
+    def test_marks_where_events_never_end(self) -> None:
+        """They are written once a second, not when there is time."""
+        room = self.room(worker=HeldWorker)
+        for number in range(300):
+            room.put(number)
+            room.journal.confirm("bot", 1, Mark(number, number, 0))
+            room.clock.advance(0.02)
+            room.writer.work()
+            room.put(1000 + number)
+            room.writer.tell()
+        saves = self.store.calls.count("save")
+        self.assertTrue(5 <= saves <= 7, saves)
+        self.assertGreater(self.store._contents.marks["bot", 1].position, 240)
+        self.assertGreaterEqual(self.store.calls.count("trim"), 1)
+
+    def test_nothing_to_do(self) -> None:
+        """Then nothing is written."""
+        room = self.room()
+        room.put(1)
+        room.clock.pump([0.5] * 10)
+        self.store.calls.clear()
+        room.clock.pump([1] * 60)
+        self.assertEqual(set(self.store.calls), {"trim"})
+        self.assertLessEqual(len(self.store.calls), 13)
+
+    def test_marks_that_could_not_be_written(self) -> None:
+        """They are kept and tried again; events go on."""
+        room = self.room()
+        self.store.fails = {"save"}
+        room.put(1)
+        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.refused("bot", room.observed[0], "no")
+        for number in range(2, 8):
+            room.clock.pump([0.25] * 4)
+            room.put(number)
+        self.assertEqual((room.journal.trouble, len(self.lines.all("failed"))), ("save does not work", 1))
+        room.journal.confirm("bot", 1, Mark(2, 2, 0))
+        self.store.fails = set()
+        room.clock.pump([0.25] * 12)
+        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+        self.assertEqual((len(self.store.refusals), room.journal.trouble), (1, ""))
+        self.assertEqual(self.all_written(), list(range(1, 8)))
+
+    def test_retention_that_fails(self) -> None:
+        """Nothing waits for it."""
+        room = self.room(limits=JournalLimits(retention=1))
+        self.store.fails = {"trim"}
+        for number in range(20):
+            room.put(number)
+            self.assertEqual(self.written()[-1], [number])
+            room.clock.advance(1)
+        self.assertEqual((room.journal.trouble, len(self.lines.all("retention failed"))), ("", 1))
+        self.store.fails = set()
+        room.clock.pump([0.5] * 60)
+        self.assertGreater(room.journal.trimmed(1), 15)
+
+
+class TroubleTests(JournalTestCase):
+    def test_the_same_commit_again(self) -> None:
+        """Each second; what came meanwhile is in the next, and no position is left out."""
+        room = self.room()
+        self.store.fails = {"append"}
+        room.put(1, 2)
+        room.put_each(3, 4)
+        room.clock.pump([0.5] * 10)
+        self.assertTrue(3 <= self.store.calls.count("append") <= 6)
+        self.assertEqual((room.observed, room.journal.end), ([], 0))
+        self.store.fails = set()
+        room.clock.advance(1)
+        self.assertEqual(self.written(), [[1, 2], [3, 4]])
+        self.assertEqual([batch.first for batch in room.observed], [1, 3])
+        self.assertEqual(room.journal.waiting, 0)
+
+    def test_room_is_made(self) -> None:
+        """A commit that fails makes retention look at once."""
+        room = self.room(limits=JournalLimits(retention=10))
+        room.put_each(1, 2, 3)
+        room.clock.pump([0.5] * 22)
+        room.clock.rightNow += 10
+        self.store.calls.clear()
+        self.store.fails = {"append"}
+        room.put(4)
+        room.clock.advance(1)
+        self.assertEqual(self.store.calls.count("trim") > 0, True)
+
+    def test_something_else_than_the_disk(self) -> None:
+        """A fault of ours is told as it is, and tried again like any other."""
+        room = self.room()
+        append, self.store.append = self.store.append, lambda _batches: 1 // 0  # type: ignore
+        room.put(1)
+        self.assertIn("ZeroDivisionError", room.journal.trouble)
+        self.store.append = append  # type: ignore[method-assign]
+        room.clock.advance(1)
+        self.assertEqual((self.written(), room.journal.trouble), ([[1]], ""))
+
+
+class LifeTests(JournalTestCase):
+    def test_what_cannot_be_opened(self) -> None:
+        """It says why, once; when it can be, what came until then is written."""
+        for what in ("open_writing", "open_reading"):
+            self.setUp()
+            self.store.fails = {what}
+            clock = Clock()
+            journal = Journal(self.store, lambda _name: InlineWorker(), clock, lambda: BEGIN)
+            for _ in range(3):
+                self.failureResultOf(journal.open([("bot", 1)]), JournalError)
+            journal.append(1, [event(1)])
+            clock.advance(5)
+            self.assertEqual((journal.trouble, self.written()), (f"{what} does not work", []))
+            self.assertEqual(len(self.lines.all("opening failed")), 1)
+            self.store.fails = set()
+            self.assertIsNone(self.successResultOf(journal.open([("bot", 1)])))
+            clock.advance(0)
+            self.assertEqual((journal.trouble, self.written()), ("", [[1]]))
+
+    def test_flush(self) -> None:
+        """It waits until all that came is durable."""
+        room = self.room(worker=HeldWorker)
+        room.put(1)
+        room.journal.append(1, [event(2)])
+        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        flushed = room.journal.flush()
+        for _ in range(10):
+            if flushed.called:
+                break
+            room.writer.go()
+        self.assertIsNone(self.successResultOf(flushed))
+        self.assertEqual(self.written(), [[1], [2]])
+        self.assertEqual(self.store._contents.marks["bot", 1].position, 1)
+
+    def test_flush_on_a_full_disk(self) -> None:
+        """It does not wait for ever, nor for the next try."""
+        room = self.room()
+        self.store.fails = {"append", "save"}
+        room.put(1)
+        self.assertIsNone(self.successResultOf(room.journal.flush()))
+        self.assertEqual((self.written(), room.journal.waiting > 0), ([], True))
+
+    def test_close(self) -> None:
+        """What waits and what was confirmed is written; the one that writes is closed last."""
+        room = self.room(worker=HeldWorker)
+        room.put(1)
+        room.put(2)
+        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        closed = room.journal.close()
+        for _ in range(10):
+            room.writer.go()
+            room.reader.go()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(self.written(), [[1], [2]])
+        self.assertEqual(self.store.calls[-3:], ["save", "close_reading", "close_writing"])
+        self.assertEqual(([batch.first for batch in room.observed], room.journal.lost), ([1, 2], {}))
+        self.assertEqual(room.clock.getDelayedCalls(), [])
+        self.assertIsNone(self.successResultOf(room.journal.close()))
+
+    def test_close_while_a_commit_fails(self) -> None:
+        """Nothing is written twice or forgotten: all of it is counted as lost."""
+        room = self.room(worker=HeldWorker)
+        self.store.fails = {"append"}
+        room.put(1, 2)
+        room.put(3, account=2)
+        closed = room.journal.close()
+        for _ in range(10):
+            room.writer.go()
+            room.reader.go()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(room.journal.lost, {1: 2, 2: 1})
+        self.assertEqual(len(self.lines.all("lost for at-least-once bots")), 2 + 1)
