@@ -621,7 +621,7 @@ class RefusalTests(DeliveryTestCase):
         """Where several in a row are larger than a bot takes, what follows arrives all the same."""
         room = self.room()
         room.put(1, size=100)
-        room.put_each(2, 3, 4, size=5000)
+        room.put_each(2, 3, 4, size=600_000)
         room.put_each(5, 6, size=100)
         got: list[int] = []
         for _ in range(40):
