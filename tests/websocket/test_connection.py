@@ -599,7 +599,8 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(
             added - overridden,
             {
-                "autobahn_made", "autobahn_read", "autobahn_lost", "encode", "encode_ping", "onConnecting", "masks", "flush", "is_between_frames", "configured", "autobahn_accept",
+                "autobahn_made", "autobahn_read", "autobahn_lost", "autobahn_accept", "configured",
+                "encode", "encode_ping", "flush", "is_between_frames", "masks", "onConnecting",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip
