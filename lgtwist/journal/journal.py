@@ -389,7 +389,7 @@ class Journal:
         """Events first; but what else is due comes between two commits, however many events wait."""
         other = None
         saving = self._unsaved_since is not None
-        if self._save_first:
+        if self._save_first and not self._make_room:
             return self._save
         if self._make_room:
             other = self._trim
@@ -514,6 +514,7 @@ class Journal:
         def failed() -> None:
             self._marks = {**marks, **self._marks}
             self._save_first = first
+            self._make_room = True
             self._refused[:0] = refused
             self._unsaved_since = self._clock.seconds()
 

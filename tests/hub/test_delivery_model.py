@@ -45,6 +45,8 @@ class WitnessedStore:
     :ivar unreadable: as if it could not be read.
     :ivar written: of each account the positions of its events, and what they are.
     :ivar times: when each event was taken in.
+    :ivar marks: the cursors as they are written.
+    :ivar marks_at_first: and as they were when it was opened.
     """
 
     def __init__(self, store: Any) -> None:
@@ -54,6 +56,7 @@ class WitnessedStore:
         self.written: dict[int, dict[Position, int]] = {account: {} for account in ACCOUNTS}
         self.times: dict[Position, int] = {}
         self.marks: dict[Pair, Mark] = {}
+        self.marks_at_first: dict[Pair, Mark] = {}
 
     def _check(self) -> None:
         if self.full:
@@ -67,6 +70,7 @@ class WitnessedStore:
         for pair, mark in self.marks.items():
             assert contents.marks[pair] == mark, "the journal forgot a cursor"
         self.marks = dict(contents.marks)
+        self.marks_at_first = dict(contents.marks)
         return contents
 
     def pack(self, batches: list[Batch]) -> list[Batch]:
@@ -163,7 +167,8 @@ class Book:
         self.written = store.written[account]
         self.takers: list[Taker] = []
         self.window: deque[list[Position]] = deque()
-        self.begin = self.reached = self.sent = self.cursor_was = store.marks["bot", account].position
+        begun = store.marks_at_first["bot", account].position
+        self.begin = self.reached = self.sent = self.cursor_was = begun
         self.confirmed: set[Position] = set()
         self.late: deque[tuple[float, Position]] = deque()
         self.refused: set[Position] = set()
@@ -174,6 +179,7 @@ class Book:
         self.refusals = 0
         self.may_skip = True
         self.failing = False  # posts fail
+        self.crashed = False
         self.wrong: AssertionError | None = None
 
     @property
@@ -355,7 +361,10 @@ class Book:
         )
         counters = self.delivery.counters
         counted = counters.fell_out + counters.damaged + counters.too_old + counters.too_many
-        assert counted == len(missing), f"{len(missing)} are missing, {counters} were counted"
+        told = f"{len(missing)} are missing, {counters} were counted"
+        # What was confirmed just before a crash, or is not for this bot, may fall out and be counted too.
+        exact = not (self.crashed or self.policy.filtered)
+        assert counted == len(missing) if exact else counted >= len(missing), told
         assert counters.damaged == 0, "nothing is damaged"
 
 
@@ -554,6 +563,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.store.close_reading()
         self.store.full = self.store.unreadable = False
         self.open()
+        for own in self.books:
+            own.crashed = True
 
     @rule()
     def all_comes(self) -> None:
@@ -608,7 +619,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 def bounds(examples: int) -> settings:
     return settings(
-        max_examples=examples * ROUNDS,
+        max_examples=examples * min(ROUNDS, 4),
         stateful_step_count=40,
         deadline=None,
         database=None,

@@ -220,7 +220,7 @@ class Breaks(CertainTestCase):
                 b"0",
                 b"-1",
                 b".9",
-                b"%d.9" % (number + 1),
+                b"%d.9" % (number + 1000),
                 b"9" * 19,
                 b"9" * 120,
                 b"\xff",

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.task import Clock
+
 from lgtwist.journal import sqlite
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.report import report
@@ -440,6 +442,25 @@ class BallastTests(SqliteTestCase):
         again = Room(SqliteStore(file, full=False), accounts=(1, 5))
         self.assertEqual(again.attach(account=5).numbers, [3, 4])
         again.journal.close()
+
+    def test_a_new_bot_where_only_retention_makes_room(self) -> None:
+        """That its beginning cannot be written is no reason to forget nothing and to write nothing."""
+        self.fill(*range(10))
+        self.ballast.touch()
+        store = SqliteStore(self.file, full=False)
+        self.full(store)
+        self.space = False
+        clock = Clock()
+        clock.advance(100)
+        room = Room(store, accounts=(1, 5), limits=JournalLimits(retention=20), clock=clock)
+        self.addCleanup(room.journal.close)
+        self.assertIsNone(self.successResultOf(room.opened))
+        room.advance(20)
+        self.assertEqual(room.journal.trimmed(1), 10)
+        self.space = True
+        room.put(10, account=5)
+        room.advance(3)
+        self.assertEqual((room.journal.trouble, room.journal.total(5)), ("", 1))
 
 
 class BlobTests(SqliteTestCase):

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames
+from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import begins_frame, next_frame
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
@@ -306,6 +307,10 @@ def plain(stream: bytes, masked: bool) -> list[tuple[bytes, bytes]]:
     return found
 
 
+#: What is known of a peer's life; but not to the byte when it talked last, see ``test_talking``.
+EXACT = tuple(name for name in Liveness.__slots__ if name != "_talked_since")
+
+
 class Life:
     """One connection that is fed with a stream, a second one beside it, and all that can be seen of both.
 
@@ -411,7 +416,7 @@ class Life:
             "told the other": self.other.handler.calls,
             "written": [plain(stream, masked) for stream in streams],
             "counters": asdict(self.pair.factory.counters),
-            "liveness": [getattr(liveness, name) for name in liveness.__slots__] if liveness else [],
+            "liveness": [getattr(liveness, name) for name in EXACT] if liveness else [],
             "why": (self.connection.ended_because, self.connection.remoteCloseCode, self.connection.wasClean),
             "states": self.states,
             "timers": len(self.pair.clock.getDelayedCalls()),
@@ -698,6 +703,27 @@ class BothWaysTests(SynchronousTestCase):
         life = self.compare(steps)
         self.assertTrue(life.connection.wasClean)
         self.assertIs(life.connection.phase, Phase.CLOSED)
+
+    def test_a_close_frame_among_what_is_held(self) -> None:
+        """A close of ours while we do not read: the close frame that has come already is heard then."""
+        key = KEYS[2] if self.pair_of.kind.masks else None
+        burst = b"".join(self.text(b"fill %d" % number) for number in range(40))
+        theirs = frame(FIN | CLOSE, struct.pack("!H", 1000), key)
+        life = self.compare([Step(b"", [], "stall"), Step(burst + theirs, [], "close")])
+        self.assertTrue(life.connection.wasClean)
+
+    def test_talking(self) -> None:
+        """Any part of a message behind its head is talking; pongs and pings are not."""
+        key = KEYS[2] if self.pair_of.kind.masks else None
+        whole, long = self.text(b"x" * 300), self.text(b"x" * 20_000)
+        parts = (whole, self.text(b""), whole[:9], long[:9], long[:-1], frame(TEXT, b"x", key))
+        silent = (frame(FIN | PONG, b"1", key), frame(FIN | PONG, b"x" * 9, key), self.pings(b"1"), whole[:1])
+        for quickly in (True, False):
+            for data in (*parts, *silent):
+                life = Life(self.pair_of, quickly, 70_000, False)
+                life.connection.talked = False
+                life.peer.bytes(data)
+                self.assertIs(life.connection.talked, data in parts, data[:20])
 
     def test_many_empty_messages(self) -> None:
         """One read full of the smallest frames that there are."""
