@@ -7,6 +7,8 @@ import os
 from hypothesis import HealthCheck, settings
 
 ROUNDS = max(1, int(os.environ.get("LGTWIST_TEST_ROUNDS", "1")))
+#: For tests that take long: CI has other things to do too.
+LONG_ROUNDS = min(ROUNDS, 4)
 #: For tests over real sockets, where a round takes time: a few more, not as many.
 SOCKET_ROUNDS = 1 + ROUNDS // 10
 

@@ -264,6 +264,10 @@ class ConnectionFactory:
     def _read_on(self, connection: Connection) -> None:
         connection.held = False
         connection.transport.resumeProducing()
+        self._consume(connection)
+
+    def _consume(self, connection: Connection) -> None:
+        """Read on in what has come."""
         if not connection.being_read:  # else who reads goes on by itself
             connection.being_read = True
             try:
@@ -303,6 +307,7 @@ class ConnectionFactory:
         connection.held = False
         connection.transport.resumeProducing()  # to hear the answer
         connection.sendCloseFrame(code, encode_truncate(reason, 123))
+        self._consume(connection)  # the answer may be in what was not read before
 
     def fail(self, connection: Connection, code: int, reason: str) -> None:
         """The peer broke the protocol: say so, hear nothing more of it, and end (RFC 6455, 7.1.7)."""

@@ -32,7 +32,7 @@ from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
 from lgtwist.onebot.event import Event
 from tests.journal.fakes import FakeTaker, HeldWorker, Room, event, numbers
-from tests.rounds import ROUNDS
+from tests.rounds import LONG_ROUNDS
 
 ACCOUNTS = (1, 2)
 
@@ -619,7 +619,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 def bounds(examples: int) -> settings:
     return settings(
-        max_examples=examples * min(ROUNDS, 4),
+        max_examples=examples * LONG_ROUNDS,
         stateful_step_count=40,
         deadline=None,
         database=None,

@@ -19,7 +19,7 @@ from lgtwist.journal.sqlite import SqliteStore, open_for_reading, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from tests.journal.fakes import Room, event
 from tests.journal.test_sqlite import SqliteTestCase, leaves, zero
-from tests.rounds import ROUNDS
+from tests.rounds import LONG_ROUNDS
 
 PAIRS = [("bot", 1)]
 
@@ -194,7 +194,7 @@ class TornTests(SqliteTestCase):
         room = self.room()
         room.put_each(*range(60), size=200)
         lengths = []
-        for turn in range(15 * ROUNDS):
+        for turn in range(15 * LONG_ROUNDS):
             file = copied(self.file, self.file.parent / f"copy{turn}")
             wal = file.with_name(f"{file.name}-wal")
             data = bytearray(wal.read_bytes())
@@ -258,7 +258,7 @@ class FlippedTests(SqliteTestCase):
         self.fill(*range(150), size=300)
         whole = self.file.read_bytes()
         opened = 0
-        for turn in range(30 * ROUNDS):
+        for turn in range(30 * LONG_ROUNDS):
             chosen = random.Random(turn)
             data = bytearray(whole)
             for _ in range(chosen.choice([1, 1, 20])):

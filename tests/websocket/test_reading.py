@@ -18,10 +18,10 @@ from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import begins_frame, next_frame
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from tests.pair import DiallingPair, Pair, RecordingHandler
-from tests.rounds import ROUNDS, quick
+from tests.rounds import LONG_ROUNDS, quick
 
 #: More of them than of others: a stream holds many frames, and a difference may need three of a kind.
-thorough = settings(quick, max_examples=200 * ROUNDS)
+thorough = settings(quick, max_examples=100 * LONG_ROUNDS)
 
 FIN = 0x80
 #: Of frames: where another form of the length begins, and around it.

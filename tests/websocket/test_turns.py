@@ -20,7 +20,7 @@ from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.turns import _GAP, Turns
 from tests.integration.rawclient import CLOSE, CONTINUATION, TEXT
 from tests.pair import DiallingPair, Pair, Peer, RecordingHandler
-from tests.rounds import ROUNDS, quick
+from tests.rounds import LONG_ROUNDS, quick
 
 
 class Waiting:
@@ -243,7 +243,7 @@ class TurnsTests(SynchronousTestCase):
             self.assertEqual((self.one.flushes, self.two.flushes), ([1, 1], [1]))
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    @settings(quick, max_examples=300 * ROUNDS)
+    @settings(quick, max_examples=300 * LONG_ROUNDS)
     @given(
         st.lists(
             st.tuples(
