@@ -238,6 +238,7 @@ class Account:
             self._let_go(link, reason)
 
     def _let_go(self, link: IAccountLink, reason: str) -> None:
+        self.hand_out()  # what came before the end goes before it
         carried_actions = self._links.get(Half.ACTIONS) is link
         self._links = {half: other for half, other in self._links.items() if other is not link}
         self._action_link = self._links.get(Half.ACTIONS)

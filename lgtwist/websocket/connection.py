@@ -187,6 +187,13 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
             super().consumeData()
             return
         while not (self.held or self.deaf or self.state == self.STATE_CLOSED):
+            between = self.current_frame is None and not self.inside_message
+            if between and self.data and self.phase is Phase.OPEN:
+                # One odd frame is no reason to read the rest slowly.
+                data, self.data = self.data, b""
+                self.data = self.factory.read_whole(self, data)
+                if self.held or self.deaf or not self.data:
+                    break
             if not self.processData():
                 break
 

@@ -24,7 +24,7 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
-from lgtwist.websocket.reading import PONG, begins_frame, next_frame
+from lgtwist.websocket.reading import PING, PONG, begins_frame, next_frame
 from lgtwist.websocket.turns import Turns
 
 _Params = ParamSpec("_Params")
@@ -418,7 +418,7 @@ class ConnectionFactory:
             data, connection.rest = connection.rest + data, b""
         try:
             if connection.phase is Phase.OPEN and not connection.held and connection.is_between_frames:
-                data = self._read_whole(connection, data)
+                data = self.read_whole(connection, data)
             if data:
                 connection.autobahn_read(data)
         finally:
@@ -431,8 +431,11 @@ class ConnectionFactory:
             else:
                 self.flush(connection)  # the answers to what was just read go out at once
 
-    def _read_whole(self, connection: Connection, data: bytes) -> bytes:
-        """Read the whole frames at the beginning of what came; what is left is Autobahn's."""
+    def read_whole(self, connection: Connection, data: bytes) -> bytes:
+        """Read the whole frames at the beginning of what came; what is left is Autobahn's.
+
+        Called only between two frames.
+        """
         at = 0
         masks, limit, received = connection.masks, self.limits.max_message, connection.handler.received
         while True:
@@ -447,6 +450,8 @@ class ConnectionFactory:
             try:
                 if first == PONG:
                     self.ponged(connection, payload)
+                elif first == PING:
+                    self.pinged(connection, payload)
                 elif payload.isascii() or _is_utf8(payload):
                     connection.talked = True
                     received(connection, payload, False)

@@ -7,11 +7,12 @@ else is Autobahn's, unchanged, so that there is one place that judges what is od
 from __future__ import annotations
 
 TEXT = 0x81
+PING = 0x89
 PONG = 0x8A
 
 
 def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, bytes, int] | None:
-    """The frame that begins at ``at``, if it is a whole text message or a pong, and complete.
+    """The frame that begins at ``at``, if it is a whole text message, a ping or a pong, and complete.
 
     :param masked: whether its sender must mask it, and must not otherwise (5.1).
     :param limit: bytes that a message may have.
@@ -41,7 +42,7 @@ def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, byt
                 return None
         if length > limit:
             return None
-    elif first != PONG or length > 125:
+    elif (first != PONG and first != PING) or length > 125:
         return None
     if not masked:
         end = begin + length

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 #: Who was written to less than so many seconds ago waits for the end of the turn.
 _GAP = 0.0001
@@ -30,6 +31,8 @@ class Turns:
     :ivar reading: whether a connection is being read.
     :ivar held: something must be done before anything is written.
     """
+
+    _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self.reading = self.held = False
@@ -72,7 +75,14 @@ class Turns:
             before, self._before = self._before, []
             self.held = False
             for then in before:
-                then()
+                self._call(then)
+
+    def _call(self, then: Callable[[], None]) -> None:
+        """One that fails costs nobody else anything."""
+        try:
+            then()
+        except Exception:
+            self._log.failure("what was to be done at the end of a read failed")
 
     def read_ended(self) -> None:
         """All that came at once was read."""
@@ -80,7 +90,7 @@ class Turns:
         if self._after_read:
             after, self._after_read = self._after_read, []
             for then in after:
-                then()
+                self._call(then)
         self.prepare()
         if self._waiting:
             waiting, self._waiting = self._waiting, []

@@ -70,10 +70,10 @@ def plain_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, by
     try:
         first, second = take(2)
         fin, reserved, opcode = first >> 7, first >> 4 & 7, first & 15
-        if not fin or reserved or opcode not in (1, 10) or bool(second >> 7) is not masked:
+        if not fin or reserved or opcode not in (1, 9, 10) or bool(second >> 7) is not masked:
             return None
         length = second & 127
-        if opcode == 10 and length > 125:
+        if opcode > 8 and length > 125:
             return None
         shortest = 0
         if length > 125:
@@ -322,7 +322,7 @@ class Life:
         self.pair = pair_of(max_message=limit, send_buffer=10_000)
         self.eager = eager
         if not whole:
-            self.pair.factory._read_whole = lambda _connection, data: data
+            self.pair.factory.read_whole = lambda _connection, data: data
         self.handler = Acting(self.pair)
         self.peer = self.pair.connect(self.handler).open()
         self.other = self.pair.connect().open()
