@@ -661,6 +661,19 @@ class RefusalTests(DeliveryTestCase):
         room.put(2)
         self.assertEqual(room.attach().numbers, [2])
 
+    def test_a_cursor_that_waits_for_its_grace(self) -> None:
+        """It does not go back behind what was skipped meanwhile."""
+        room = self.room(policy=ReplayPolicy(grace=1))
+        room.put_each(1, 2)
+        for turn in range(5):
+            taker = room.attach(window=1)
+            taker.confirm()
+            self.assertEqual(taker.numbers, [1, 2])
+            room.clock.advance(1.5 if turn == 4 else 0.1)
+            room.delivery.detach(taker, REFUSED)
+        self.assertEqual((room.delivery.counters.refused, room.delivery.cursor), (1, 2))
+        self.assertEqual(room.attach().numbers, [])
+
     def test_of_what_passes(self) -> None:
         """For a bot that sees only some events too."""
         room = self.room(passes=FilterTests.odd)
@@ -716,6 +729,22 @@ class TakeoverTests(DeliveryTestCase):
         room.delivery.detach(second, None)
         room.put(4)
         self.assertEqual(room.attach().numbers, [2, 3, 4])
+
+    def test_with_grace(self) -> None:
+        """What the older confirmed just now may not be done: it goes to the newer too; so do posts."""
+        room = self.room(policy=ReplayPolicy(grace=2))
+        older = room.attach()
+        room.put(1)
+        older.confirm()
+        room.advance(3)
+        room.put(2)
+        older.confirm()
+        room.put(3)
+        newer = room.attach()
+        self.assertEqual(newer.numbers, [2, 3])
+        newer.confirm()
+        room.delivery.failed(newer, None)
+        self.assertEqual(newer.numbers, [2, 3, 2, 3])
 
     def test_an_older_one_ends(self) -> None:
         """Nothing changes for the holder."""
@@ -783,6 +812,18 @@ class GoneTests(DeliveryTestCase):
         room.clock.pump([0.1] * 20)
         room.put(4)
         self.assertEqual((room.attach().numbers, room.delivery.counters.fell_out), ([4], 3))
+
+    def test_it_is_told_once(self) -> None:
+        """Not again when the service is started again."""
+        room = self.room(limits=JournalLimits(retention=5))
+        room.put_each(1, 2, 3)
+        room.advance(15)
+        self.assertEqual(room.delivery.counters.fell_out, 3)
+        room.journal.close()
+        self.lines.forget()
+        room = self.room(clock=room.clock)
+        room.attach()
+        self.assertEqual((room.delivery.counters.fell_out, self.lines.all("fell out")), (0, []))
 
     def test_a_page_read_while_it_falls_out(self) -> None:
         """What retention took is said to have fallen out, not to be damaged, whoever hears of it first."""

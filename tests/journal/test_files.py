@@ -300,6 +300,17 @@ class DamagedTests(SqliteTestCase):
         self.assertGreater(len(taker.numbers), 30_000)
         self.assertLess(len(asked), 500)
 
+    def test_a_read_that_fails_once(self) -> None:
+        """It is done again, whatever comes next: what it did not find may be there."""
+        self.fill(*range(20))
+        room = self.room(limits=JournalLimits(tail=1))
+        fails = iter([True])
+        room.store._reading.set_progress_handler(lambda: next(fails, False), 1)
+        taker = room.attach()
+        self.assertEqual(taker.numbers, [])
+        room.clock.advance(2)
+        self.assertEqual((taker.numbers, room.delivery.counters.damaged), (list(range(20)), 0))
+
     def test_the_newest_chunk_after_a_crash(self) -> None:
         """Its events are missing, and counted, also where the totals were not written before."""
         room = self.room()

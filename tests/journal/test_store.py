@@ -405,6 +405,17 @@ class SqliteTests(MemoryTests):
         self.folder = copies
         self.store = self.make_store()
 
+    async def test_a_cursor_never_goes_back(self) -> None:
+        """Whatever it is told."""
+        room = await self.open()
+        await self.put(room, 1, 2, 3)
+        for position in (3, 1, 2):
+            room.journal.confirm("bot", 1, Mark(position, position, 0))
+            await self.settle(room, 1.1)
+        await self.close(room)
+        room = await self.open()
+        self.assertEqual(room.journal.mark("bot", 1), Mark(3, 3, 0))
+
     async def test_a_bot_that_was_taken_out(self) -> None:
         """Its cursor is kept for as long as events are; who is named keeps his for ever."""
         limits = JournalLimits(retention=100)

@@ -210,6 +210,21 @@ class BetweenTests(JournalTestCase):
         self.assertEqual((len(self.store.refusals), room.journal.trouble), (1, ""))
         self.assertEqual(self.all_written(), list(range(1, 8)))
 
+    def test_a_mark_that_moves_while_it_is_written(self) -> None:
+        """If that fails the newer one is written next."""
+        room = self.room(worker=HeldWorker)
+        self.store.fails = {"save"}
+        for position in (1, 2):
+            room.journal.confirm("bot", 1, Mark(position, position, 0))
+            for _ in range(3):
+                room.clock.advance(0.5)
+        room.writer.go()
+        self.store.fails = set()
+        for _ in range(10):
+            room.clock.advance(0.5)
+            room.writer.go()
+        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+
     def test_retention_that_fails(self) -> None:
         """Nothing waits for it."""
         room = self.room(limits=JournalLimits(retention=1))
@@ -242,15 +257,25 @@ class TroubleTests(JournalTestCase):
 
     def test_room_is_made(self) -> None:
         """A commit that fails makes retention look at once."""
-        room = self.room(limits=JournalLimits(retention=10))
+        room = self.room()
         room.put_each(1, 2, 3)
-        room.clock.pump([0.5] * 22)
-        room.clock.rightNow += 10
+        while self.store.calls[-1] != "trim":
+            room.clock.advance(0.25)
+        room.advance(2)
         self.store.calls.clear()
         self.store.fails = {"append"}
         room.put(4)
         room.clock.advance(1)
-        self.assertEqual(self.store.calls.count("trim") > 0, True)
+        self.assertEqual(self.store.calls, ["append", "trim", "append"])
+
+    def test_what_is_to_be_written_down_is_bounded(self) -> None:
+        """Events that a bot refused, while nothing can be written."""
+        room = self.room()
+        room.put(1)
+        self.store.fails = {"save"}
+        for _ in range(3000):
+            room.journal.refused("bot", room.observed[0], "no")
+        self.assertLessEqual(len(room.journal._refused), 1000)
 
     def test_something_else_than_the_disk(self) -> None:
         """A fault of ours is told as it is, and tried again like any other."""
