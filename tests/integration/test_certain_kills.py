@@ -36,7 +36,7 @@ MISSING = [
 FAST, SLOW = 10_001, 10_002
 RATE = {FAST: 2000, SLOW: 100}
 #: Kills, each of one process.
-KILLS = max(3, ROUNDS)
+KILLS = max(3, 2 * ROUNDS)
 #: What the programs may have read and not written down is sent again.
 GRACE = 2.0
 #: What was confirmed for so long comes again in no case: cursors are written once a second.
