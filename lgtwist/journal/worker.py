@@ -55,13 +55,14 @@ class ThreadWorker:
                 self._call(wanted.callback, None)
                 return
             job, done = wanted
+            result: Any = None
             try:
                 result = job()
             except Exception:
                 self._call(done.errback, Failure())
             else:
                 self._call(done.callback, result)
-            del wanted, job, done  # what it held is not held until the next job comes
+            del wanted, job, done, result  # nothing of it is held until the next job comes
 
 
 class InlineWorker:
