@@ -20,6 +20,7 @@ from typing import Any
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -96,6 +97,8 @@ class LgtwistService(MultiService):
         limits = config.limits
         self._data_dir = Path(config.data_dir).absolute()
         self._lock: int | None = None
+        self._stopping = False
+        self._reopening: IDelayedCall | None = None
         self._wall_clock = wall_clock
         # A late answer to a run before must not fit a call of this one.
         first_call = SystemRandom().getrandbits(48)
@@ -385,6 +388,7 @@ class LgtwistService(MultiService):
         store.close_writing()
 
     def _open_journal(self) -> None:
+        self._reopening = None
         if self.journal is None or self.deliveries is None:
             return
         opened = self.journal.open(self.deliveries.pairs())
@@ -398,8 +402,8 @@ class LgtwistService(MultiService):
         """It was there a moment ago; so it is tried again."""
         if not failure.check(JournalError):
             self._log.failure("the journal cannot be opened", failure)
-        if self.running:
-            self._reactor.callLater(1.0, self._open_journal)
+        if self.running and not self._stopping:
+            self._reopening = self._reactor.callLater(1.0, self._open_journal)
 
     def _lock_data_dir(self) -> None:
         try:
@@ -447,6 +451,10 @@ class LgtwistService(MultiService):
             remote.startService()
 
     async def _stop(self) -> None:
+        self._stopping = True
+        if self._reopening is not None:
+            self._reopening.cancel()
+            self._reopening = None
         await self.ports.close()
         for dialled in self.dialled:
             dialled.hang_up()
@@ -471,7 +479,7 @@ class LgtwistService(MultiService):
         self.hub.stop()
         self._turns.stop()
         if self.journal is not None:
-            await self.journal.close()
+            await self.journal.close(self.config.limits.close_timeout + 1)
         self._unlock()
 
     def stopService(self) -> Deferred[None]:

@@ -41,9 +41,6 @@ _Result = TypeVar("_Result")
 #: What may fail, in the log's words.
 _WRITING, _CURSORS, _RETENTION, _OPENING = "writing", "writing cursors", "retention", "opening"
 
-#: Stands for the group that is being committed.
-_NOTHING = Group()
-
 
 @frozen
 class JournalLimits:
@@ -175,21 +172,31 @@ class Journal:
         self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
         self._go_on()
 
-    def close(self) -> Deferred[None]:
-        """Write what waits, if the disk takes it, and close."""
+    def close(self, within: float | None = None) -> Deferred[None]:
+        """Write what waits, if the disk takes it, and close.
+
+        :param within: seconds; then a disk that does not even answer is left alone. None for no bound.
+        """
         if not self._opened:
             self._lose_waiting()
-            return self._stop_workers()
-        done = self.flush()
-        done.addCallback(lambda _none: self._end())
-        return done
+            closed = self._stop_workers()
+        else:
+            closed = self.flush()
+            closed.addCallback(lambda _none: self._end())
+        if within is not None:
+            closed.addTimeout(within, self._clock, self._give_up)
+        return closed
+
+    def _give_up(self, _cancelled: object, seconds: float) -> None:
+        self._log.error("journal: the disk has not answered for {seconds:g} s", seconds=seconds)
+        self._opened = False
+        self._stop_timer()
+        self._lose_waiting()
 
     def _end(self) -> Deferred[None]:
         self._lose_waiting()
         self._opened = False
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        self._stop_timer()
         # The last connection that is closed puts the write-ahead log into the file: it must be able to write.
         ended = self._reader.do(self._store.close_reading)
         ended.addCallback(lambda _none: self._writer.do(self._store.close_writing))
@@ -290,7 +297,7 @@ class Journal:
             self._lose(account, len(payloads), now, now)
             return
         groups = self._groups
-        if not groups or groups[-1] is _NOTHING or groups[-1].size >= CHUNK_BYTES:
+        if not groups or groups[-1].size >= CHUNK_BYTES:
             groups.append(Group())
         group = groups[-1]
         before = group.size
@@ -310,9 +317,20 @@ class Journal:
         return self._tail.after(account, after)
 
     def read(self, account: int, after: Position) -> Deferred[Page]:
-        """The next events behind a position, from the disk."""
+        """The next events behind a position, from the disk.
+
+        What is cancelled is not read: who asks again and again does not make the others wait.
+        """
         store, upto, size = self._store, self._contents.end, self._limits.page
-        return self._reader.do(lambda: store.read(account, after, upto, size))
+        asked: Deferred[Page] | None = None
+
+        def job() -> Page:
+            if asked is not None and asked.called:
+                return Page([], after)
+            return store.read(account, after, upto, size)
+
+        asked = self._reader.do(job)
+        return asked
 
     # -- losing
 
@@ -362,6 +380,11 @@ class Journal:
         self._turn_at = at
         self._turn = self._clock.callLater(delay, self._turn_came)
 
+    def _stop_timer(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
     def _turn_came(self) -> None:
         self._turn = None
         self._go_on()
@@ -402,7 +425,7 @@ class Journal:
             other = self._save if self._marks and self._saved_at < self._next_trim else self._trim
         elif now >= self._next_seen:
             other = self._see
-        if self._groups and (other is None or self._was_other):
+        if (self._groups or self._committing) and (other is None or self._was_other):
             self._was_other = False
             return self._commit
         self._was_other = other is not None
@@ -462,7 +485,6 @@ class Journal:
             group = self._groups.popleft()
             batches = group.batches(self._contents.end + 1, self._contents.totals)
             self._committing = (group, batches)
-            self._groups.appendleft(_NOTHING)  # what comes goes behind it
         packed = self._store.pack(self._committing[1])
         begun = self._clock.seconds()
 
@@ -475,10 +497,10 @@ class Journal:
         self._do(_WRITING, lambda: self._store.append(packed), done, failed)
 
     def _committed(self, took: float) -> None:
-        assert self._committing is not None
+        if self._committing is None:  # given up, and counted as lost: nobody is left to tell
+            return
         group, batches = self._committing
         self._committing = None
-        self._groups.popleft()
         self._waiting -= group.size
         counters, contents = self.counters, self._contents
         counters.commits += 1
@@ -536,7 +558,7 @@ class Journal:
         self.used = trimmed.used
         if trimmed.more:
             self._next_trim = self._clock.seconds()
-        if trimmed.gone:
+        if trimmed.upto > self._contents.trimmed_to:
             for account, gone in trimmed.gone.items():
                 self.counters.trimmed += gone - self.trimmed(account)
                 self._contents.trimmed[account] = gone

@@ -360,3 +360,39 @@ class LifeTests(JournalTestCase):
         self.assertIsNone(self.successResultOf(closed))
         self.assertEqual(room.journal.lost, {1: 2, 2: 1})
         self.assertEqual(len(self.lines.all("lost for at-least-once bots")), 2 + 1)
+
+    def test_close_where_the_disk_does_not_answer(self) -> None:
+        """Stopping does not wait for it longer than it was told; what is not known to be kept is named."""
+        room = self.room(worker=HeldWorker)
+        room.put(1, 2)
+        closed = room.journal.close(3)
+        room.put(3)
+        room.clock.advance(2.9)
+        self.assertNoResult(closed)
+        room.clock.advance(0.2)
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(len(self.lines.all("has not answered for 3 s")), 1)
+        self.assertEqual((room.journal.lost, room.clock.getDelayedCalls()), ({1: 3}, []))
+        room.writer.go()  # it answers all the same
+        self.assertEqual((room.observed, self.lines.all("failed")), ([], []))
+
+    def test_a_read_that_nobody_waits_for_any_more(self) -> None:
+        """It does not make the others wait: a bot that comes and goes quickly asks each time."""
+        room = self.room(worker=HeldWorker)
+        read: list[int] = []
+        store_read = room.store.read
+
+        def counting(account: int, *rest: Any) -> Any:
+            read.append(account)
+            return store_read(account, *rest)
+
+        room.store.read = counting  # type: ignore[method-assign]
+        for _ in range(5):
+            asked = room.journal.read(1, 0)
+            asked.addErrback(lambda _cancelled: None)
+            asked.cancel()
+        wanted = room.journal.read(2, 0)
+        for _ in range(6):
+            room.reader.go()
+        self.successResultOf(wanted)
+        self.assertEqual(read, [2])
