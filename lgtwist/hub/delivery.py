@@ -29,12 +29,14 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So often in a row an event is refused until it is skipped.
 _REFUSALS = 5
-#: With this a bot refuses an event for its size; no larger one will be taken either.
-TOO_LARGE = "close code 1009"
+#: With these a bot refuses an event for its size; no larger one will be taken either.
+_TOO_LARGE = ("close code 1009", "HTTP 413")
 #: Whoever refuses less than so much (bytes) for its size is misconfigured.
 _LARGE = 512 << 10
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
+#: So many confirmations that are younger than grace are told apart.
+_YOUNG = 1000
 #: What cannot be read from the disk is tried again after so many seconds.
 _READ_AGAIN = 1.0
 
@@ -163,7 +165,9 @@ class Delivery:
         self._format = message_format
         self._window_bytes = window_bytes
         self._patience = patience
-        self._takers: list[IEventTaker] = []
+        self._takers: dict[
+            IEventTaker, Position
+        ] = {}  # oldest first; what is up to there was there before it
         self._holder: IEventTaker | None = None
         self._begun = False
         # how far the bot has come
@@ -207,7 +211,9 @@ class Delivery:
         self._cursor = self._sent = self._journal.mark(self.bot, self.account)
         self.check_retention()
         if self._holder is not None:
-            self._resume(True)
+            self._takers = dict.fromkeys(self._takers, self._journal.end)
+            self._replayed = self._journal.end
+            self._resume()
 
     # -- what one can see
 
@@ -246,7 +252,7 @@ class Delivery:
     def attach(self, taker: IEventTaker) -> None:
         """A connection is open: it takes over."""
         older = self._holder
-        self._takers.append(taker)
+        self._takers[taker] = self._replayed = self._journal.end
         self._holder = taker
         if older is not None:
             self._log.info(
@@ -255,14 +261,14 @@ class Delivery:
                 account=self.account,
             )
             older.become_live()
-        self._resume(True)
+        self._resume()
 
     def detach(self, taker: IEventTaker, refused: str | None) -> None:
         """A connection is over.
 
         :param refused: why the bot refused what it was sent, if its end says that.
         """
-        self._takers.remove(taker)
+        del self._takers[taker]
         if taker is not self._holder:
             return
         self._note_refusal(refused)
@@ -270,16 +276,16 @@ class Delivery:
         self._stop_sending()
         self._go_back()
         if self._takers:
-            self._holder = self._takers[-1]
+            self._holder, self._replayed = list(self._takers.items())[-1]
             self._holder.become_holder()
-            self._resume(True)
+            self._resume()
 
     def failed(self, taker: IEventTaker, refused: str | None) -> None:
         """What was sent did not arrive; the taker pumps when it can take it again."""
         if taker is self._holder:
             self._note_refusal(refused)
             self._replayed = max(self._replayed, self._sent.position)  # it comes a second time
-            self._resume(False)
+            self._resume()
 
     def came_back(self, taker: IEventTaker) -> None:
         """After failures the taker works again: what was committed before is late."""
@@ -314,6 +320,10 @@ class Delivery:
     def _move(self, mark: Mark) -> None:
         """The bot has come so far."""
         if self._policy.grace:
+            if (
+                len(self._confirmed) >= _YOUNG
+            ):  # the newest takes the place of the one before: it settles later
+                self._confirmed.pop()
             self._confirmed.append((self._clock.seconds(), mark))
             self.settle()
         else:
@@ -363,11 +373,8 @@ class Delivery:
         self._confirmed.clear()
         self._sent = self._cursor
 
-    def _resume(self, anew: bool) -> None:
-        """Send from the cursor on.
-
-        :param anew: whether this is a connection that was just opened.
-        """
+    def _resume(self) -> None:
+        """Send from the cursor on."""
         self._stop_sending()
         if not self._begun:
             return
@@ -376,8 +383,6 @@ class Delivery:
         self._tell_fallen()
         end = self._journal.end
         self._resumed = end
-        if anew:
-            self._replayed = end
         policy = self._policy
         if policy.max_age is not None:
             self._not_before = int((self._wall_clock() - policy.max_age) * 1000)
@@ -554,15 +559,13 @@ class Delivery:
 
     def _page_came(self, page: Page | Failure) -> None:
         if isinstance(page, Failure):
-            if not self._unreadable.begins():
-                self._later(_READ_AGAIN, self.pump)
-                return
-            self._log.warn(
-                "{bot}: the journal cannot be read for account {account}: {reason}; tried again",
-                bot=self.bot,
-                account=self.account,
-                reason=page.value,
-            )
+            if self._unreadable.begins():
+                self._log.warn(
+                    "{bot}: the journal cannot be read for account {account}: {reason}; tried again",
+                    bot=self.bot,
+                    account=self.account,
+                    reason=page.value,
+                )
             self._later(_READ_AGAIN, self.pump)
             return
         self._page = deque(page.batches)
@@ -594,9 +597,9 @@ class Delivery:
             if room < 1:
                 return False
         most = min(_PORTION, self._window_bytes - self._window_size)
+        judged = self._passes is not None or (late and (self._not_before > 0 or self._skip_upto > 0))
         frames: list[bytes] = []
         size = taken = last = 0
-        only: Batch | None = None
         mark_upto = self._replayed if self._policy.mark else -1
         for index, payload in enumerate(payloads):
             position = batch.first + index
@@ -604,7 +607,7 @@ class Delivery:
                 break  # what follows happened since: it is looked at anew
             if taken >= room or (taken and size + len(payload) > most):
                 break
-            if (self._passes is not None or late) and not self._wants(payload, position, times[index], late):
+            if judged and not self._wants(payload, position, times[index], late):
                 continue
             encoded = convert_event(payload, self._format)
             if position <= mark_upto:
@@ -612,7 +615,6 @@ class Delivery:
             frames.append(holder.encode(encoded))
             size += len(payload)
             taken += 1
-            only = batch.part(index, index + 1)
             last = index
         else:
             index = len(payloads)
@@ -624,8 +626,8 @@ class Delivery:
                 self._tokens -= taken
             reached = Mark(batch.first + last, batch.before + last + 1, times[last])
             self._sent = mark
-            assert only is not None
-            self._hand_over(holder, b"".join(frames), taken, size, reached, only if taken == 1 else None)
+            only = batch.part(last, last + 1) if taken == 1 else None
+            self._hand_over(holder, b"".join(frames), taken, size, reached, only)
         else:
             self._skip_to(mark)
         return True
@@ -742,7 +744,7 @@ class Delivery:
         event = culprit.only
         assert event is not None
         size = len(event.payloads[0])
-        too_large = reason == TOO_LARGE
+        too_large = reason in _TOO_LARGE
         if not (self._may_skip or (too_large and 0 < self._too_large <= size and size >= _LARGE)):
             if not self._told_refusing:
                 self._told_refusing = True

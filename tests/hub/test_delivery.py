@@ -59,6 +59,20 @@ class ChangeOverTests(DeliveryTestCase):
 class GraceTests(DeliveryTestCase):
     POLICY = ReplayPolicy(grace=2.0)
 
+    def test_many_confirmations_within_it(self) -> None:
+        """They are not kept without a bound; what is not told apart comes again rather than not."""
+        room = self.room(policy=ReplayPolicy(grace=3600.0))
+        taker = room.attach()
+        for number in range(5000):
+            room.clock.advance(0.01)
+            room.put(number)
+            taker.confirm()
+        self.assertLessEqual(len(room.delivery._confirmed), 1000)
+        self.assertEqual(room.delivery.cursor, 0)
+        room.advance(3610)
+        room.advance(60)
+        self.assertEqual(room.delivery.cursor, 5000)
+
     def test_a_bot_that_is_away_for_longer(self) -> None:
         """What was confirmed shortly before the break comes again, however late the bot is back."""
         room = self.room(policy=self.POLICY)

@@ -471,6 +471,19 @@ class PolicyTests(DeliveryTestCase):
             [(1, True), (2, True), (3, None), (4, None)],
         )
 
+    def test_mark_after_a_hand_back(self) -> None:
+        """What counts is when that connection was opened, not when it got the cursor back."""
+        room = self.room(policy=ReplayPolicy(mark=True))
+        room.put(1)
+        older = room.attach()
+        older.ready = False
+        newer = room.attach()
+        newer.ready = False
+        room.put(2)
+        older.ready = True
+        room.delivery.detach(newer, None)
+        self.assertEqual([(one["n"], one.get("replayed")) for one in older.events][-1], (2, None))
+
     def test_mark_of_posts(self) -> None:
         """What is posted again, and what was there before the webhook worked again, says so."""
         room = self.room(policy=ReplayPolicy(mark=True))
@@ -652,6 +665,16 @@ class RefusalTests(DeliveryTestCase):
         taker.confirm()
         self.assertEqual(taker.numbers[-1], 3)
 
+    def test_a_webhook_that_takes_no_large_ones(self) -> None:
+        """Where several in a row are too large (413), what follows arrives all the same."""
+        room = self.room()
+        taker = room.attach(window=1)
+        room.put_each(1, 2, size=600_000)
+        room.put(3)
+        for _ in range(10):
+            room.delivery.failed(taker, "HTTP 413")
+        self.assertEqual((taker.numbers[-1], room.delivery.counters.refused), (3, 2))
+
     def test_with_grace(self) -> None:
         """What was skipped does not come again after the next break."""
         room = self.room(policy=ReplayPolicy(grace=5))
@@ -695,7 +718,7 @@ class RefusalTests(DeliveryTestCase):
         newer = room.attach()
         for _ in range(6):
             room.delivery.detach(older, REFUSED)
-            room.delivery._takers.insert(0, older)
+            room.delivery._takers = {older: 0, **room.delivery._takers}
         self.assertEqual((room.delivery.counters.refused, newer.numbers), (0, [1]))
 
 
