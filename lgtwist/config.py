@@ -33,6 +33,7 @@ from lgtwist.config_values import (
     token,
     url,
 )
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.listening import is_public
 from lgtwist.onebot.dialect import Dialect, signs_with_token
 from lgtwist.onebot.message import MessageFormat
@@ -99,17 +100,6 @@ class EventsConfig:
 
 
 @frozen
-class ReplayConfig:
-    """``replay = {max_age, max_events, rate, mark, grace}``; None for no bound. Times in seconds."""
-
-    max_age: float | None = None
-    max_events: int | None = None
-    rate: float | None = None
-    mark: bool = False
-    grace: float = 0.0
-
-
-@frozen
 class JournalConfig:
     """``[journal]``. Times in seconds, sizes in bytes.
 
@@ -142,7 +132,7 @@ class BotConfig:
     actions: ActionsConfig = ActionsConfig()
     events: EventsConfig = EventsConfig()
     certain: bool = False
-    replay: ReplayConfig = ReplayConfig()
+    replay: ReplayPolicy = Factory(ReplayPolicy)
 
     @property
     def shown_urls(self) -> str:
@@ -354,11 +344,11 @@ def _events(bot: Section) -> EventsConfig:
     return read
 
 
-def _replay(bot: Section, certain: bool) -> ReplayConfig:
+def _replay(bot: Section, certain: bool) -> ReplayPolicy:
     section = bot.section("replay")
     if not certain and bot.has("replay"):
         bot.wrong("replay", 'is for delivery = "at-least-once"; a live bot gets nothing late')
-    read = ReplayConfig(
+    read = ReplayPolicy(
         section.take("max_age", duration(0.001, 366 * 86400)) if section.has("max_age") else None,
         section.take("max_events", count(0, 1_000_000)) if section.has("max_events") else None,
         section.take("rate", pace) if section.has("rate") else None,

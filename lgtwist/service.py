@@ -39,7 +39,6 @@ from lgtwist.config import AccountConfig, BotConfig, Config
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.delivery import ReplayPolicy
 from lgtwist.hub.hub import Hub
 from lgtwist.hub.rights import ActionRights, EventRights, Rate
 from lgtwist.journal.journal import Journal, JournalLimits
@@ -242,12 +241,8 @@ class LgtwistService(MultiService):
         self.journal.observe_trims(deliveries.trimmed)
         for bot, wanted in zip(self.hub.bots, self.config.bots, strict=True):
             if wanted.certain:
-                replay = wanted.replay
-                policy = ReplayPolicy(
-                    replay.max_age, replay.max_events, replay.rate, replay.mark, replay.grace
-                )
                 for account in self._accounts_of(bot):
-                    deliveries.add(bot, account, policy)
+                    deliveries.add(bot, account, wanted.replay)
         return deliveries
 
     def _unready(self) -> list[str]:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.config import Config, JournalConfig, Limits, ReplayConfig, parse
+from lgtwist.config import Config, JournalConfig, Limits, parse
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.listening import is_public, url
 from lgtwist.onebot.message import MessageFormat
 from tests.integration.running import ROOT
@@ -171,7 +172,7 @@ class ConfigTests(SynchronousTestCase):
         assert isinstance(read, Config), read
         self.assertEqual(read.journal, JournalConfig(2 * 86400.0, 64 << 20, False, True))
         self.assertTrue(read.bots[0].certain)
-        self.assertEqual(read.bots[0].replay, ReplayConfig(600.0, 1000, 50.0, True, 2.0))
+        self.assertEqual(read.bots[0].replay, ReplayPolicy(600.0, 1000, 50.0, True, 2.0))
         self.assertFalse(read.bots[1].certain)
         self.assertEqual(parse("").journal, JournalConfig(7 * 86400.0, 1 << 30, True, False))  # type: ignore[union-attr]
 

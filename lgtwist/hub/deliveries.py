@@ -11,8 +11,9 @@ from twisted.logger import Logger
 from lgtwist.hub.account import Account
 from lgtwist.hub.batch import Batch
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.delivery import Delivery, Encodings, ReplayPolicy
+from lgtwist.hub.delivery import Delivery, Encodings
 from lgtwist.hub.interfaces import IJournal
+from lgtwist.hub.replay import ReplayPolicy
 
 
 class Deliveries:

@@ -15,24 +15,21 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from attrs import define, frozen
+from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from lgtwist.episode import Episode
 from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.hub.gaps import Gaps
 from lgtwist.hub.interfaces import IEventTaker, IJournal
+from lgtwist.hub.refusals import TIMES, Refusals, Verdict
+from lgtwist.hub.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
 from lgtwist.onebot.message import MessageFormat, convert_event
 
-#: So often in a row an event is refused until it is skipped.
-_REFUSALS = 5
-#: With these a bot refuses an event for its size; no larger one will be taken either.
-_TOO_LARGE = ("close code 1009", "HTTP 413")
-#: Whoever refuses less than so much (bytes) for its size is misconfigured.
-_LARGE = 512 << 10
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
 #: So many confirmations that are younger than grace are told apart.
@@ -41,32 +38,12 @@ _YOUNG = 1000
 _READ_AGAIN = 1.0
 
 
-@frozen
-class ReplayPolicy:
-    """How much of the past a bot wants (``replay``); None for no bound. Times in seconds.
-
-    :ivar max_age: from commit to the moment delivery resumes.
-    :ivar max_events: so many of the newest.
-    :ivar rate: events in a second.
-    :ivar mark: whether late events say that they are.
-    :ivar grace: what was confirmed less than this before a break is sent again.
-    """
-
-    max_age: float | None = None
-    max_events: int | None = None
-    rate: float | None = None
-    mark: bool = False
-    grace: float = 0.0
-
-
 @define
-class DeliveryCounters:
+class DeliveryCounters(Skipped):
     """What happened to one bot's delivery, since the start."""
 
     sent: int = 0
     confirmed: int = 0
-    too_old: int = 0  # skipped for max_age
-    too_many: int = 0  # skipped for max_events
     refused: int = 0  # skipped, for the bot refused them
     fell_out: int = 0  # the journal did not keep them so long
     damaged: int = 0  # could not be read
@@ -147,7 +124,7 @@ class Delivery:
         journal: IJournal,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
-        policy: ReplayPolicy = ReplayPolicy(),
+        policy: ReplayPolicy | None = None,
         passes: Callable[[Event], bool] | None = None,
         message_format: MessageFormat = MessageFormat.AS_IS,
         window_bytes: int = 4 << 20,
@@ -160,7 +137,7 @@ class Delivery:
         self._journal = journal
         self._clock = clock
         self._wall_clock = wall_clock
-        self._policy = policy
+        self._policy = policy or ReplayPolicy()
         self._passes = passes
         self._format = message_format
         self._window_bytes = window_bytes
@@ -183,26 +160,14 @@ class Delivery:
         self._at_tail = False
         self._reading: Deferred[Any] | None = None
         self._pumping = False
-        # the backlog, as the policy sees it
-        self._resumed: Position = 0  # what is behind it happened since delivery resumed
-        self._replayed: Position = 0  # what is up to it is late
-        self._not_before = 0  # milliseconds since the epoch
-        self._skip_upto: Position = 0
-        self._skipped = [0, 0]
-        self._told_skipped: Position = 0  # up to here what was skipped is counted
-        self._told_missing: list[tuple[int, int]] = []  # ordinals of what is missing and counted; apart
+        self._backlog = Backlog(self._policy, self.counters)
+        self._replayed: Position = 0  # what is up to it is marked as late
+        self._refusals = Refusals()
+        self._gaps = Gaps()
         self._falling = Episode(clock, 600.0)
         self._unreadable = Episode(clock)
         self._fell_out = 0  # not told yet
-        self._tokens = 0.0
-        self._tokens_at = 0.0
         self._timer: IDelayedCall | None = None
-        # refusals
-        self._careful_upto: Position = 0
-        self._culprit: Position = 0
-        self._refusals = 0
-        self._may_skip = True
-        self._too_large = 0  # bytes of the smallest event that was skipped for its size
         self._told_refusing = self._told_silent = False
 
     def begin(self) -> None:
@@ -241,7 +206,7 @@ class Delivery:
     @property
     def is_careful(self) -> bool:
         """Whether events go one at a time, for the bot refused something."""
-        return self._careful_upto > 0
+        return self._refusals.are_near
 
     @property
     def _confirmed_mark(self) -> Mark:
@@ -255,10 +220,9 @@ class Delivery:
         self._takers[taker] = self._replayed = self._journal.end
         self._holder = taker
         if older is not None:
-            self._log.info(
+            self._say(
+                LogLevel.info,
                 "{bot}: a newer connection takes over account {account}; the older goes on as live",
-                bot=self.bot,
-                account=self.account,
             )
             older.become_live()
         self._resume()
@@ -305,25 +269,19 @@ class Delivery:
             self.counters.confirmed += one.events
         if mark is None:
             return
-        self._may_skip = True
+        self._refusals.confirmed(mark.position)
         self._told_refusing = False
-        if self._culprit <= mark.position:
-            self._refusals = self._culprit = 0
         if self._told_silent:
             self._told_silent = False
-            self._log.info(
-                "{bot}: confirms events of account {account} again", bot=self.bot, account=self.account
-            )
+            self._say(LogLevel.info, "{bot}: confirms events of account {account} again")
         self._move(self._sent if not self._window else mark)
         self.pump()
 
     def _move(self, mark: Mark) -> None:
         """The bot has come so far."""
         if self._policy.grace:
-            if (
-                len(self._confirmed) >= _YOUNG
-            ):  # the newest takes the place of the one before: it settles later
-                self._confirmed.pop()
+            if len(self._confirmed) >= _YOUNG:
+                self._confirmed.pop()  # the newest takes its place, and settles later than it would have
             self._confirmed.append((self._clock.seconds(), mark))
             self.settle()
         else:
@@ -345,11 +303,10 @@ class Delivery:
         self.settle()
         if self.silent and not self._told_silent:
             self._told_silent = True
-            self._log.warn(
+            self._say(
+                LogLevel.warn,
                 "{bot}: no confirmation of events of account {account} for {seconds:g} s; "
                 "it is left in peace, and what it does not confirm comes again on its next connection",
-                bot=self.bot,
-                account=self.account,
                 seconds=self._patience,
             )
 
@@ -382,13 +339,8 @@ class Delivery:
         self.check_retention()
         self._tell_fallen()
         end = self._journal.end
-        self._resumed = end
-        policy = self._policy
-        if policy.max_age is not None:
-            self._not_before = int((self._wall_clock() - policy.max_age) * 1000)
-        self._skip_upto = 0
-        self._tokens, self._tokens_at = 1.0, self._clock.seconds()
-        if policy.max_events is not None and self._sent.position < end:
+        self._backlog.resume(end, self._wall_clock(), self._clock.seconds())
+        if self._policy.max_events is not None and self._sent.position < end:
             self._count(end)
         else:
             self.pump()
@@ -398,7 +350,7 @@ class Delivery:
         gone = self._journal.trimmed(self.account)
         if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to:
             return
-        fell_out = self._not_told(self._sent.ordinal, gone)
+        fell_out = self._gaps.add(self._sent.ordinal, gone, self._cursor.ordinal)
         self._sent = Mark(self._journal.trimmed_to, gone, 0)
         self._page.clear()
         if not self._window:
@@ -414,11 +366,10 @@ class Delivery:
         """At the beginning, and when the bot is back: not each time that something falls out."""
         fell_out, self._fell_out = self._fell_out, 0
         if fell_out:
-            self._log.warn(
+            self._say(
+                LogLevel.warn,
                 "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
                 "(retention, max_size)",
-                bot=self.bot,
-                account=self.account,
                 events=fell_out,
             )
 
@@ -441,7 +392,7 @@ class Delivery:
                 if self._holder is not None:
                     self._later(_READ_AGAIN, lambda: self._count(end))
                 return
-            self._skip_upto = newest[0] if len(newest) == newest.maxlen else 0
+            self._backlog.skip_upto = newest[0] if len(newest) == newest.maxlen else 0
             self.pump()
 
         self._begin_reading(Deferred.fromCoroutine(count()), counted)
@@ -457,11 +408,6 @@ class Delivery:
             then(result)
 
         reading.addBoth(read).addErrback(self._went_wrong)
-
-    def _went_wrong(self, failure: Failure) -> None:
-        self._log.failure(
-            "{bot}: delivery for account {account} failed", failure, bot=self.bot, account=self.account
-        )
 
     def _later(self, seconds: float, then: Callable[[], None]) -> None:
         def now() -> None:
@@ -484,7 +430,7 @@ class Delivery:
             and self._passes is None
             and encodings.first > sent.position
             and encodings.batch.before == sent.ordinal
-            and not self._careful_upto
+            and not self._refusals.are_near
             and self.unconfirmed + encodings.events <= holder.window
             and self._window_size + encodings.size <= self._window_bytes
         ):
@@ -525,9 +471,8 @@ class Delivery:
 
     def _room(self, holder: IEventTaker) -> int:
         """How many events may go now."""
-        if self._careful_upto and self._confirmed_mark.position >= self._careful_upto:
-            self._careful_upto = 0
-        if self._careful_upto:
+        self._refusals.past(self._confirmed_mark.position)
+        if self._refusals.are_near:
             return 0 if self._window else 1
         if self._window_size >= self._window_bytes:
             return 0
@@ -560,10 +505,9 @@ class Delivery:
     def _page_came(self, page: Page | Failure) -> None:
         if isinstance(page, Failure):
             if self._unreadable.begins():
-                self._log.warn(
+                self._say(
+                    LogLevel.warn,
                     "{bot}: the journal cannot be read for account {account}: {reason}; tried again",
-                    bot=self.bot,
-                    account=self.account,
                     reason=page.value,
                 )
             self._later(_READ_AGAIN, self.pump)
@@ -589,21 +533,23 @@ class Delivery:
         """Send some of a batch; whether it is worth going on."""
         if batch.before > self._sent.ordinal:
             self._missing(batch)
-        late = batch.first <= self._resumed
+        backlog = self._backlog
+        late = backlog.holds(batch.first)
         payloads, times = batch.payloads, batch.times
-        rate = self._policy.rate if late else None
-        if rate is not None:
-            room = min(room, self._allowed(rate))
-            if room < 1:
+        if late:
+            allowed, wait = backlog.allowed(self._clock.seconds())
+            if not allowed:
+                self._later(wait, self.pump)
                 return False
+            room = min(room, allowed)
         most = min(_PORTION, self._window_bytes - self._window_size)
-        judged = self._passes is not None or (late and (self._not_before > 0 or self._skip_upto > 0))
+        judged = self._passes is not None or (late and backlog.skips)
         frames: list[bytes] = []
         size = taken = last = 0
         mark_upto = self._replayed if self._policy.mark else -1
         for index, payload in enumerate(payloads):
             position = batch.first + index
-            if late and position > self._resumed:
+            if late and not backlog.holds(position):
                 break  # what follows happened since: it is looked at anew
             if taken >= room or (taken and size + len(payload) > most):
                 break
@@ -622,8 +568,8 @@ class Delivery:
             return False
         mark = Mark(batch.first + index - 1, batch.before + index, times[index - 1])
         if taken:
-            if rate is not None:
-                self._tokens -= taken
+            if late:
+                backlog.sent(taken)
             reached = Mark(batch.first + last, batch.before + last + 1, times[last])
             self._sent = mark
             only = batch.part(last, last + 1) if taken == 1 else None
@@ -636,7 +582,7 @@ class Delivery:
         """The journal has not got what stood before a batch."""
         begin, first = self._sent.ordinal, self._sent.position
         self._sent = Mark(first, batch.before, self._sent.time)
-        events = self._not_told(begin, batch.before)
+        events = self._gaps.add(begin, batch.before, self._cursor.ordinal)
         if not events:
             return
         fell_out = min(events, max(0, self._journal.trimmed(self.account) - begin))
@@ -649,39 +595,16 @@ class Delivery:
             self._fell_out += fell_out
             self._tell_fallen()
             return
-        self._log.error(
+        self._say(
+            LogLevel.error,
             "{bot}: {events} events of account {account} between positions {first} and {last} are missing: "
             "{damaged} in damaged parts of the journal, {fell_out} fell out of it",
-            bot=self.bot,
-            account=self.account,
             events=events,
             first=first,
             last=batch.first,
             damaged=damaged,
             fell_out=fell_out,
         )
-
-    def _not_told(self, begin: int, end: int) -> int:
-        """How many of the missing events from one ordinal up to another were not counted before."""
-        before = self._cursor.ordinal
-        told = [one for one in self._told_missing if one[1] > before]
-        new = end - begin - sum(max(0, min(end, high) - max(begin, low)) for low, high in told)
-        apart = [one for one in told if one[1] < begin or one[0] > end]
-        joined = [one for one in told if one not in apart]
-        apart.append((min([begin, *(low for low, _ in joined)]), max([end, *(high for _, high in joined)])))
-        self._told_missing = apart
-        return new
-
-    def _allowed(self, rate: float) -> int:
-        """How many late events may go now; if none, a timer goes on."""
-        now = self._clock.seconds()
-        most = 1.0 + rate / 10  # a late timer takes nothing away
-        self._tokens = min(most, self._tokens + (now - self._tokens_at) * rate)
-        self._tokens_at = now
-        if self._tokens < 1 - 1e-6:
-            self._later(max(0.01, (1 - self._tokens) / rate), self.pump)
-            return 0
-        return int(self._tokens + 1e-6)
 
     def _gets(self, payload: bytes) -> bool:
         """Whether the bot may see an event."""
@@ -692,38 +615,24 @@ class Delivery:
 
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        too_old = late and time < self._not_before
-        too_many = late and position <= self._skip_upto
-        if self._passes is None and not (too_old or too_many):
-            return True
         event = _read(payload)
         if event is None or (self._passes is not None and not self._passes(event)):
             return False
-        if event.post_type == "request" or not (too_old or too_many):
-            return True
-        if position <= self._told_skipped:
-            return False
-        self._told_skipped = position
-        if too_old:
-            self.counters.too_old += 1
-        else:
-            self.counters.too_many += 1
-        self._skipped[0 if too_old else 1] += 1
-        return False
+        return not (late and self._backlog.skip(position, time, event.post_type == "request"))
 
     def _tell_skipped(self) -> None:
         """One line for what the bot did not want so late."""
-        (too_old, too_many), self._skipped = self._skipped, [0, 0]
-        if too_old or too_many:
-            self._log.info(
-                "{bot}: {events} events of account {account} were skipped: {too_old} older than max_age, "
-                "{too_many} beyond max_events",
-                bot=self.bot,
-                account=self.account,
-                events=too_old + too_many,
-                too_old=too_old,
-                too_many=too_many,
-            )
+        skipped = self._backlog.untold()
+        if skipped == Skipped():
+            return
+        self._say(
+            LogLevel.info,
+            "{bot}: {events} events of account {account} were skipped: {too_old} older than max_age, "
+            "{too_many} beyond max_events",
+            events=skipped.too_old + skipped.too_many,
+            too_old=skipped.too_old,
+            too_many=skipped.too_many,
+        )
 
     # -- what a bot will not have
 
@@ -731,50 +640,48 @@ class Delivery:
         """What was under way was refused, or (None) just did not arrive."""
         if reason is None or not self._window:
             return
-        first = self._window[0]
         if self.unconfirmed == 1:
-            if self._culprit != first.mark.position:
-                self._culprit, self._refusals = first.mark.position, 0
-            self._refusals += 1
-            if self._refusals >= _REFUSALS:
-                self._skip_refused(first, reason)
-        self._careful_upto = max(self._careful_upto, self._sent.position)
-
-    def _skip_refused(self, culprit: _Sent, reason: str) -> None:
-        event = culprit.only
-        assert event is not None
-        size = len(event.payloads[0])
-        too_large = reason in _TOO_LARGE
-        if not (self._may_skip or (too_large and 0 < self._too_large <= size and size >= _LARGE)):
-            if not self._told_refusing:
+            alone = self._window[0]
+            event = alone.only
+            assert event is not None
+            verdict = self._refusals.judge(event.first, event.size(), reason)
+            if verdict is Verdict.SKIP:
+                self._skip(event, alone.mark, reason)
+            elif verdict is Verdict.REFUSES_ALL and not self._told_refusing:
                 self._told_refusing = True
-                self._log.error(
+                self._say(
+                    LogLevel.error,
                     "{bot}: refuses every event of account {account} ({reason}); is it configured rightly? "
                     "Nothing more is skipped; it is tried again",
-                    bot=self.bot,
-                    account=self.account,
                     reason=reason,
                 )
-            return
-        self._may_skip = False
-        if too_large:
-            self._too_large = min(size, self._too_large or size)
-        self._refusals = self._culprit = 0
+        self._refusals.note(self._sent.position)
+
+    def _skip(self, event: Batch, mark: Mark, reason: str) -> None:
         self.counters.refused += 1
         kind = _read(event.payloads[0])
-        self._log.error(
+        self._say(
+            LogLevel.error,
             "{bot}: skipped an event of account {account} that it refused {times} times ({reason}): position "
             "{position}, {kind}, {size} bytes, time {time:.3f}; `twistd lgtwist --journal` shows it",
-            bot=self.bot,
-            account=self.account,
-            times=_REFUSALS,
+            times=TIMES,
             reason=reason,
             position=event.first,
             kind="unreadable" if kind is None else kind.post_type,
-            size=size,
+            size=event.size(),
             time=event.times[0] / 1000,
         )
         self._journal.refused(self.bot, event, reason)
         self._confirmed.clear()
-        self._cursor = culprit.mark
-        self._journal.confirm(self.bot, self.account, culprit.mark)
+        self._cursor = mark
+        self._journal.confirm(self.bot, self.account, mark)
+
+    # -- words
+
+    def _say(self, level: Any, sentence: str, **fields: object) -> None:
+        self._log.emit(level, sentence, bot=self.bot, account=self.account, **fields)
+
+    def _went_wrong(self, failure: Failure) -> None:
+        self._log.failure(
+            "{bot}: delivery for account {account} failed", failure, bot=self.bot, account=self.account
+        )

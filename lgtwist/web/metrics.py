@@ -224,19 +224,19 @@ class Metrics(Collector):
         yield lag
 
     def _accounts(self) -> Iterator[Metric]:
-        accounts = [(str(self_id), account) for self_id, account in self._sources.hub.accounts.items()]
-        yield from _each(GaugeMetricFamily, _ACCOUNT_GAUGES, "account", accounts)
-        yield from _each(CounterMetricFamily, _ACCOUNT_COUNTERS, "account", accounts)
+        accounts = [([str(self_id)], account) for self_id, account in self._sources.hub.accounts.items()]
+        yield from _each(GaugeMetricFamily, _ACCOUNT_GAUGES, ["account"], accounts)
+        yield from _each(CounterMetricFamily, _ACCOUNT_COUNTERS, ["account"], accounts)
         calls = CounterMetricFamily(
             "lgtwist_calls", "Actions to accounts, by how they ended", labels=["account", "outcome"]
         )
         info = InfoMetricFamily("lgtwist_account", "What the implementation says it is", labels=["account"])
         for name, account in accounts:
             for outcome, read in _CALL_OUTCOMES:
-                calls.add_metric([name, outcome], read(account))
+                calls.add_metric([*name, outcome], read(account))
             version = account.version
             said = {"app_name": version.app_name, "app_version": version.app_version}
-            info.add_metric([name], {**said, "dialect": account.dialect.value})
+            info.add_metric(name, {**said, "dialect": account.dialect.value})
         yield calls
         yield info
         attempts = CounterMetricFamily(
@@ -247,36 +247,29 @@ class Metrics(Collector):
         yield attempts
 
     def _bots(self) -> Iterator[Metric]:
-        bots = [(bot.name, bot) for bot in self._sources.hub.bots]
-        yield from _each(GaugeMetricFamily, _BOT_GAUGES, "bot", bots)
-        yield from _each(CounterMetricFamily, _BOT_COUNTERS, "bot", bots)
+        bots = [([bot.name], bot) for bot in self._sources.hub.bots]
+        yield from _each(GaugeMetricFamily, _BOT_GAUGES, ["bot"], bots)
+        yield from _each(CounterMetricFamily, _BOT_COUNTERS, ["bot"], bots)
         refused = CounterMetricFamily(
             "lgtwist_refused_actions", "Actions that lgtwist refused", labels=["bot", "retcode"]
         )
         for name, bot in bots:
             for retcode, read in _BOT_REFUSALS:
-                refused.add_metric([name, retcode], read(bot))
+                refused.add_metric([*name, retcode], read(bot))
         yield refused
         attempts = CounterMetricFamily(
             "lgtwist_bot_dial_attempts", "Attempts to connect to a bot", labels=["bot"]
         )
-        for name, tried in self._sources.bot_attempts.items():
-            attempts.add_metric([name], tried())
+        for bot, tried in self._sources.bot_attempts.items():
+            attempts.add_metric([bot], tried())
         yield attempts
 
     def _deliveries(self) -> Iterator[Metric]:
         deliveries = [d for bot in self._sources.hub.bots for d in bot.deliveries.values()]
         labels = ["bot", "account"]
-        named = [((d.bot, str(d.account)), d) for d in deliveries]
-        for kind, readings in (
-            (GaugeMetricFamily, _DELIVERY_GAUGES),
-            (CounterMetricFamily, _DELIVERY_COUNTERS),
-        ):
-            for name, help_text, read in readings:
-                family = kind(f"lgtwist_{name}", help_text, labels=labels)
-                for values, delivery in named:
-                    family.add_metric(values, float(read(delivery)))
-                yield family
+        named = [([d.bot, str(d.account)], d) for d in deliveries]
+        yield from _each(GaugeMetricFamily, _DELIVERY_GAUGES, labels, named)
+        yield from _each(CounterMetricFamily, _DELIVERY_COUNTERS, labels, named)
         skipped = CounterMetricFamily(
             "lgtwist_skipped_events", "Events that the bot did not get, by why", labels=[*labels, "reason"]
         )
@@ -287,14 +280,8 @@ class Metrics(Collector):
         journal = self._sources.journal
         if journal is None:
             return
-        for kind, readings in (
-            (GaugeMetricFamily, _JOURNAL_GAUGES),
-            (CounterMetricFamily, _JOURNAL_COUNTERS),
-        ):
-            for name, help_text, read in readings:
-                family = kind(f"lgtwist_{name}", help_text)
-                family.add_metric([], float(read(journal)))
-                yield family
+        yield from _each(GaugeMetricFamily, _JOURNAL_GAUGES, [], [([], journal)])
+        yield from _each(CounterMetricFamily, _JOURNAL_COUNTERS, [], [([], journal)])
         lost = CounterMetricFamily(
             "lgtwist_journal_lost_events", "Events that the journal could not take", labels=["account"]
         )
@@ -303,23 +290,23 @@ class Metrics(Collector):
         yield lost
 
     def _wire(self) -> Iterator[Metric]:
-        factories = list(self._sources.factories.items())
+        factories = [([direction], factory) for direction, factory in self._sources.factories.items()]
         now: list[Reading] = [("connections", "WebSockets that are open", lambda f: len(f.connections))]
-        yield from _each(GaugeMetricFamily, now, "direction", factories)
-        yield from _each(CounterMetricFamily, _WIRE_COUNTERS, "direction", factories)
+        yield from _each(GaugeMetricFamily, now, ["direction"], factories)
+        yield from _each(CounterMetricFamily, _WIRE_COUNTERS, ["direction"], factories)
         gate = self._sources.gate
         inside = GaugeMetricFamily("lgtwist_port_connections", "Connections to the listening ports")
         inside.add_metric([], gate.inside)
         yield inside
-        for name, help_text, read in _GATE_COUNTERS:
-            counter = CounterMetricFamily(f"lgtwist_{name}", help_text)
-            counter.add_metric([], read(gate))
-            yield counter
+        yield from _each(CounterMetricFamily, _GATE_COUNTERS, [], [([], gate)])
 
 
-def _each(kind: Any, readings: list[Reading], label: str, things: list[tuple[str, Any]]) -> Iterator[Metric]:
+def _each(
+    kind: Any, readings: list[Reading], labels: list[str], things: list[tuple[list[str], Any]]
+) -> Iterator[Metric]:
+    """A family for each reading, with a sample for each thing behind its labels."""
     for name, help_text, read in readings:
-        family = kind(f"lgtwist_{name}", help_text, labels=[label])
-        for thing_name, thing in things:
-            family.add_metric([thing_name], float(read(thing)))
+        family = kind(f"lgtwist_{name}", help_text, labels=labels)
+        for values, thing in things:
+            family.add_metric(values, float(read(thing)))
         yield family

@@ -14,9 +14,9 @@ from lgtwist.bots.taker import WebSocketTaker
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.delivery import ReplayPolicy
 from lgtwist.hub.hub import Hub
 from lgtwist.hub.interfaces import IEventTaker
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal
 from lgtwist.journal.memory import MemoryStore
 from lgtwist.journal.worker import InlineWorker

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.delivery import ReplayPolicy
 from lgtwist.hub.interfaces import Half
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.hub.rights import EventRights
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.memory import MemoryStore

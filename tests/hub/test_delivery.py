@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.batch import Position
-from lgtwist.hub.delivery import ReplayPolicy
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.memory import MemoryStore
 from tests.journal.fakes import FakeTaker, HeldWorker, Lines, Room

@@ -25,7 +25,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lgtwist.hub.batch import Batch, Mark, Page, Position
-from lgtwist.hub.delivery import Delivery, ReplayPolicy
+from lgtwist.hub.delivery import Delivery
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.memory import MemoryStore
 from lgtwist.journal.sqlite import SqliteStore

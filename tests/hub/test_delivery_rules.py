@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.hub.batch import Mark, Position
-from lgtwist.hub.delivery import ReplayPolicy
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.onebot.event import Event
 from lgtwist.onebot.message import MessageFormat

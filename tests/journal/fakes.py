@@ -16,8 +16,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lgtwist.hub.batch import Batch, Position
-from lgtwist.hub.delivery import Delivery, Encodings, ReplayPolicy
+from lgtwist.hub.delivery import Delivery, Encodings
 from lgtwist.hub.interfaces import IEventTaker
+from lgtwist.hub.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.worker import InlineWorker
 
