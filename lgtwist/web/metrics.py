@@ -260,8 +260,8 @@ class Metrics(Collector):
         attempts = CounterMetricFamily(
             "lgtwist_bot_dial_attempts", "Attempts to connect to a bot", labels=["bot"]
         )
-        for bot, tried in self._sources.bot_attempts.items():
-            attempts.add_metric([bot], tried())
+        for bot_name, tried in self._sources.bot_attempts.items():
+            attempts.add_metric([bot_name], tried())
         yield attempts
 
     def _deliveries(self) -> Iterator[Metric]:

@@ -65,7 +65,7 @@ class RefusedTokenTests(WorldTestCase):
             self.assertFalse(self.world.lines(f"account {self_id} is up"))
             gaps = [later - before for before, later in pairwise(attempts(self_id)[:5])]
             self.assertGreater(min(gaps), 0.095)
-            self.assertGreater(gaps[-1], 1.3 * gaps[0], (self_id, gaps))  # a busy machine adds to the first
+            self.assertGreater(gaps[-1], 2 * gaps[0], (self_id, gaps))
             self.assertEqual(self.implementation.received(self_id), [], self_id)
             with self.assertRaises(HandshakeRefused) as refused:
                 Bot(self.service, self_id)
