@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lgtwist.episode import Episodes
-from lgtwist.hub.calls import Answered, Call, Calls
+from lgtwist.hub.calls import Call, Calls, Question
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
 from lgtwist.onebot import action as responses
@@ -28,6 +28,8 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.words import printable
 
+#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
+_ACTIONS = Half.ACTIONS
 #: So many reasons why it cannot say who it is are told in a minute: the peer may have invented them.
 _REASONS = 8
 #: Whether a bot gets an event.
@@ -126,6 +128,7 @@ class Account:
         self._expiry: IDelayedCall | None = None
         self._links: dict[Half, IAccountLink] = {}
         self._action_link: IAccountLink | None = None
+        self._event_link: IAccountLink | None = None
         self._carrier: IAccountLink | None = None  # of actions, once it has said whose it is
         self._ask_again: IDelayedCall | None = None
         self._last_known: bytes | None = None  # the data of get_login_info
@@ -205,7 +208,7 @@ class Account:
 
     def holds(self, link: IAccountLink, half: Half) -> bool:
         """Whether ``link`` is the one that carries this half."""
-        return (self._action_link if half is Half.ACTIONS else self._links.get(half)) is link
+        return (self._action_link if half is _ACTIONS else self._event_link) is link
 
     def link_up(self, link: IAccountLink, half: Half = Half.BOTH, via: str = "") -> None:
         """``link`` is open. It takes over from those that carried what it carries.
@@ -221,6 +224,7 @@ class Account:
             older.end("a newer link took over", False)
         self._links.update(dict.fromkeys(halves, link))
         self._action_link = self._links.get(Half.ACTIONS)
+        self._event_link = self._links.get(Half.EVENTS)
         self._presence.sign_of_life()
         if Half.ACTIONS in half:
             self._identify(link)
@@ -242,6 +246,7 @@ class Account:
         carried_actions = self._links.get(Half.ACTIONS) is link
         self._links = {half: other for half, other in self._links.items() if other is not link}
         self._action_link = self._links.get(Half.ACTIONS)
+        self._event_link = self._links.get(Half.EVENTS)
         if carried_actions:
             self._carrier = None
             if self._ask_again is not None:
@@ -256,7 +261,7 @@ class Account:
         )
         for call in self._calls.end_all():
             self.counters.broken += 1
-            self._tell(call, response, True)
+            self._tell(call, response)
         self._watch_time()
 
     # -- whose account it is
@@ -268,7 +273,7 @@ class Account:
             if last and self.holds(link, Half.ACTIONS):
                 self._identified(link, response)
 
-        self._begin(link, "get_login_info", b"{}", answered)
+        self._begin(link, Question("get_login_info", answered), b"{}")
 
     def _identified(self, link: IAccountLink, response: bytes) -> None:
         outcome = read_outcome(response)
@@ -323,38 +328,36 @@ class Account:
             if self.dialect_is_guessed:
                 self.dialect = recognise(read.app_name)
 
-        self._begin(link, "get_version_info", b"{}", answered)
+        self._begin(link, Question("get_version_info", answered), b"{}")
 
     # -- actions
 
-    def call(self, action: str, params: bytes, answered: Answered) -> Call | None:
-        """Send an action up.
+    def call(self, call: Call, params: bytes) -> None:
+        """Send an action up, or answer it ourselves; the answer may come before this returns.
 
         :param params: one JSON object.
-        :param answered: takes the response, without echo; it may be called before this returns.
-        :returns: the call; None if lgtwist has answered it itself.
-        :raises NotConnected: if the account is not connected; nothing was sent, ``answered`` is not called.
+        :raises NotConnected: if the account is not connected; nothing was sent, and no answer comes.
         """
+        action = call.action
         if action == "get_status" and not self.online:
-            answered(responses.ok(status(False)), True)
-            return None
+            call.answered(responses.ok(status(False)), True)
+            return
         link = self._carrier
         if link is None:
             if action == "get_login_info" and self._last_known is not None:
-                answered(responses.ok(self._last_known), True)
-                return None
+                call.answered(responses.ok(self._last_known), True)
+                return
             self.counters.not_connected += 1
             raise NotConnected(f"account {self.self_id} is not connected; nothing was sent")
         self.counters.calls += 1
-        return self._begin(link, action, params, answered)
+        self._begin(link, call, params)
 
-    def _begin(self, link: IAccountLink, action: str, params: bytes, answered: Answered) -> Call:
-        call = self._calls.begin(action, answered, self.clock.seconds())
+    def _begin(self, link: IAccountLink, call: Call, params: bytes) -> None:
+        call_id = self._calls.begin(call, self.clock.seconds())
         call.link = link
-        call.mark = link.send(call.call_id, action, params)
+        call.mark = link.send(call_id, call.action, params)
         if self._expiry is None:
             self._watch_time()
-        return call
 
     def has_taken(self, link: IAccountLink, mark: object) -> bool:
         """Whether what was sent on a link has left our memory: the link has taken it, or is over."""
@@ -365,7 +368,7 @@ class Account:
 
         :param response: one JSON object with members and without ``echo``.
         """
-        call = self._calls.get(call_id)
+        call = self._calls.answer(call_id)
         if call is None:
             self.counters.strays += 1
         else:
@@ -377,7 +380,7 @@ class Account:
         :param payload: one JSON object, valid UTF-8.
         :param echo: the value of its ``echo``.
         """
-        call = self._calls.get(call_id)
+        call = self._calls.answer(call_id)
         if call is None:
             return False
         self._answered(call, without_echo(payload, echo))
@@ -386,11 +389,23 @@ class Account:
     def _answered(self, call: Call, response: bytes) -> None:
         last = call.action not in STREAM_ACTIONS or not is_stream_part(response)
         if last:
-            self._calls.answer(call.call_id)
             self.counters.answered += 1
         else:
             self._calls.renew(call, self.clock.seconds())
-        self._tell(call, response, last)
+        try:
+            call.answered(response, last)
+        except Exception:
+            self._answer_failed()
+
+    def _tell(self, call: Call, response: bytes) -> None:
+        """What an asker makes of its answer must not hurt the link, or another's call."""
+        try:
+            call.answered(response, True)
+        except Exception:
+            self._answer_failed()
+
+    def _answer_failed(self) -> None:
+        self._log.failure("account {account}: an answer failed", account=self.self_id)
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this answer any more; if it comes, it is a stray."""
@@ -418,15 +433,8 @@ class Account:
             )
             if call.link is not None:
                 call.link.forget(call.call_id)
-            self._tell(call, responses.failure(error), True)
+            self._tell(call, responses.failure(error))
         self._watch_time()
-
-    def _tell(self, call: Call, response: bytes, last: bool) -> None:
-        """What an asker makes of its answer must not hurt the link, or another's call."""
-        try:
-            call.answered(response, last)
-        except Exception:
-            self._log.failure("account {account}: an answer failed", account=self.self_id)
 
     # -- events
 

@@ -7,7 +7,7 @@ takes it out of this table ends it; what is not in it any more cannot end again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,20 +17,32 @@ from lgtwist.hub.interfaces import IAccountLink
 Answered = Callable[[bytes, bool], None]
 
 
-class Call(msgspec.Struct, eq=False):
+class Call(Protocol):
     """One action under way to an account.
 
-    :ivar call_id: the correlation id, never used twice in a run.
-    :ivar action: the name that was sent.
-    :ivar answered: takes what the call ends with.
+    :ivar action: the name that is sent.
+    :ivar call_id: the correlation id, never used twice in a run; 0 before it begins.
     :ivar deadline: when it ends without an answer, in seconds of the table's clock.
     :ivar link: what it was sent on, and under which mark.
     """
 
+    action: str
     call_id: int
+    deadline: float
+    link: IAccountLink | None
+    mark: Any
+
+    def answered(self, response: bytes, last: bool, /) -> None:
+        """Take what the call ends with: a response without echo, and whether it is the last one."""
+
+
+class Question(msgspec.Struct, eq=False):
+    """A call whose answers go to a function."""
+
     action: str
     answered: Answered
-    deadline: float
+    call_id: int = 0
+    deadline: float = 0.0
     link: IAccountLink | None = None
     mark: Any = None
 
@@ -51,24 +63,20 @@ class Calls:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, action: str, answered: Answered, now: float) -> Call:
-        """A call begins."""
-        self._last_id += 1
-        call = Call(self._last_id, action, answered, now + self._limit)
-        self._open[call.call_id] = call
-        return call
+    def begin(self, call: Call, now: float) -> int:
+        """A call begins; its correlation id."""
+        call_id = self._last_id = self._last_id + 1
+        call.call_id = call_id
+        call.deadline = now + self._limit
+        self._open[call_id] = call
+        return call_id
 
     def answer(self, call_id: int) -> Call | None:
         """The call that ends with this answer; None if there is none (late, twice, never asked)."""
         return self._open.pop(call_id, None)
 
-    def get(self, call_id: int) -> Call | None:
-        """The open call with this id."""
-        return self._open.get(call_id)
-
     def renew(self, call: Call, now: float) -> None:
-        """A part of the answer came: the time limit begins anew."""
-        del self._open[call.call_id]
+        """It was a part of the answer: the call is not over, and its time limit begins anew."""
         call.deadline = now + self._limit
         self._open[call.call_id] = call
 

@@ -177,11 +177,11 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
 
     :param response: one JSON object whose ``echo`` is this value.
     """
-    response = response.strip(b" \t\n\r")
     tail = b',"echo":%b}' % echo
     # A text that ends so, and has the word nowhere else, ends with the member and no string's end.
     if response.endswith(tail) and response.count(b'"echo"') == 1:
         return response[: -len(tail)] + b"}"
+    response = response.strip(b" \t\n\r")
     for key, rest in _ECHO_AND_BEHIND:
         tail = key + echo + rest
         # A text that ends so, and has the word nowhere before, ends with the member and no string's end.

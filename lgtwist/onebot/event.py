@@ -49,13 +49,17 @@ def _read_head(raw: bytes) -> _Head:
     try:
         return _decode_head(raw)
     except rawjson.UNREADABLE:
-        # Not what the standard says, or what msgspec takes; perhaps an object all the same.
-        try:
-            found = rawjson.members(raw.decode())
-        except RecursionError:
-            raise BadEvent("nested too deeply") from None
-        except rawjson.UNREADABLE as error:
-            raise BadEvent(f"not a JSON object: {error}") from None
+        return _read_forgivingly(raw)
+
+
+def _read_forgivingly(raw: bytes) -> _Head:
+    """The head of what msgspec does not take: not what the standard says, perhaps an object all the same."""
+    try:
+        found = rawjson.members(raw.decode())
+    except RecursionError:
+        raise BadEvent("nested too deeply") from None
+    except rawjson.UNREADABLE as error:
+        raise BadEvent(f"not a JSON object: {error}") from None
     head = _Head()
     for name in ("self_id", "retcode", "echo"):
         if name in found:
@@ -76,8 +80,11 @@ def read_frame(raw: bytes) -> tuple[bytes | None, Event | None]:
     :returns: the ``echo`` of what may be an answer, and the event.
     :raises BadEvent: if it is no JSON object.
     """
-    head = _read_head(raw)
-    echo = None if head.retcode is UNSET or head.echo is UNSET else bytes(head.echo)
+    try:
+        head = _decode_head(raw)
+    except rawjson.UNREADABLE:
+        head = _read_forgivingly(raw)
+    echo = None if head.echo is UNSET or head.retcode is UNSET else bytes(head.echo)
     return echo, None if head.post_type is UNSET else _event(raw, head, head.post_type)
 
 

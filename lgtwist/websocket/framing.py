@@ -7,6 +7,10 @@ import struct
 
 #: So much is masked at once (bytes, a multiple of the key's four).
 _STRETCH = 65_536
+#: Heads that are ready: those of payloads below this length (bytes).
+_READY = 2048
+_HEADS = [b"\x81%c" % length for length in range(126)]
+_HEADS += [b"\x81\x7e" + struct.pack("!H", length) for length in range(126, _READY)]
 
 
 class Frames:
@@ -35,8 +39,8 @@ def server_frame(payload: bytes) -> bytes:
     :param payload: UTF-8, as RFC 6455, 5.6 wants it of a text frame; not looked at here.
     """
     length = len(payload)
-    if length < 126:
-        return b"\x81%c%b" % (length, payload)
+    if length < _READY:
+        return _HEADS[length] + payload
     if length < 65_536:
         return b"\x81\x7e" + struct.pack("!H", length) + payload
     return b"\x81\x7f" + struct.pack("!Q", length) + payload

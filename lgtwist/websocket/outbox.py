@@ -12,7 +12,7 @@ class Outbox:
     decided outside, by looking at :attr:`response_bytes`.
 
     :param limit: how many bytes of events may wait. One event larger than that may wait besides.
-    :ivar response_total: bytes of all frames that must not be lost and were ever put in.
+    :ivar response_bytes: how many bytes of frames that must not be lost wait.
     """
 
     __slots__ = (
@@ -21,9 +21,9 @@ class Outbox:
         "_limit",
         "_responses",
         "_taken",
+        "_taken_bytes",
         "event_bytes",
         "response_bytes",
-        "response_total",
     )
 
     def __init__(self, limit: int) -> None:
@@ -33,7 +33,7 @@ class Outbox:
         self._taken = 0  # responses, ever
         self._giants = 0
         self.event_bytes = 0
-        self.response_bytes = self.response_total = 0
+        self.response_bytes = self._taken_bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._events or self._responses)
@@ -44,13 +44,15 @@ class Outbox:
     def put_response(self, frame: bytes) -> None:
         """Put in a frame that must not be lost."""
         self._responses.append(frame)
-        size = len(frame)
-        self.response_bytes += size
-        self.response_total += size
+        self.response_bytes += len(frame)
+
+    def mark(self) -> int:
+        """Stands for the end of all responses that were put in so far."""
+        return self._taken_bytes + self.response_bytes
 
     def has_taken(self, mark: int) -> bool:
-        """Whether all that was in when :attr:`response_total` was ``mark`` has been taken out."""
-        return self.response_total - self.response_bytes >= mark
+        """Whether all that was in when ``mark`` was made has been taken out."""
+        return self._taken_bytes >= mark
 
     def put_event(self, frame: bytes) -> int:
         """Put in an event; the number of older events that had to go for it."""
@@ -73,6 +75,7 @@ class Outbox:
         events, responses = self._events, self._responses
         if not events and self.response_bytes <= enough:
             self._taken += len(responses)
+            self._taken_bytes += self.response_bytes
             self.response_bytes = 0
             joined = responses[0] if len(responses) == 1 else b"".join(responses)
             responses.clear()
@@ -87,6 +90,7 @@ class Outbox:
                 frame = responses.popleft()
                 self._taken += 1
                 self.response_bytes -= len(frame)
+                self._taken_bytes += len(frame)
             else:
                 break
             taken.append(frame)
@@ -105,4 +109,5 @@ class Outbox:
         self.drop_events()
         self._taken += len(self._responses)
         self._responses.clear()
+        self._taken_bytes += self.response_bytes
         self.response_bytes = 0

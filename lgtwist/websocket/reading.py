@@ -6,9 +6,61 @@ else is Autobahn's, unchanged, so that there is one place that judges what is od
 
 from __future__ import annotations
 
+import struct
+
 TEXT = 0x81
 PING = 0x89
 PONG = 0x8A
+
+#: How many frames are taken apart at once.
+AT_ONCE = 64
+
+#: The first eight bytes of a masked frame whose length is in two bytes: all of its head.
+_head = struct.Struct("!BBHI").unpack_from
+#: Payloads below this length (bytes) are unmasked by a product with one of these: 1, 1_0000_0001, ... in hex.
+_SHORT = 1024
+_REPEAT = [sum(1 << 32 * at for at in range(words)) for words in range(_SHORT // 4 + 1)]
+
+
+def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[int, bytes, int]]:
+    """The frames from ``at`` on that :func:`next_frame` takes, as it gives them, up to :data:`AT_ONCE`.
+
+    If there are fewer, then what follows the last of them is nothing for :func:`next_frame`.
+    """
+    frames: list[tuple[int, bytes, int]] = []
+    behind = len(data)
+    last = behind - 8 if masked else -1
+    from_bytes = int.from_bytes
+    while at < behind and len(frames) < AT_ONCE:
+        if at <= last:
+            first, second, length, key = _head(data, at)
+            if first == TEXT and 127 < second < 255:
+                if second == 254:
+                    start = at + 8
+                    if length < 126:
+                        break
+                else:
+                    start = at + 6
+                    key = length << 16 | key >> 16
+                    length = second - 128
+                end = start + length
+                if end > behind or length > limit:
+                    break
+                # One exclusive-or of two large numbers: what is quick in Python.
+                if length < _SHORT:
+                    mask = key * _REPEAT[(length + 3) >> 2] >> (-length & 3) * 8
+                else:
+                    mask = from_bytes((data[start - 4 : start] * (length // 4 + 1))[:length], "big")
+                plain = from_bytes(data[start:end], "big") ^ mask
+                frames.append((TEXT, plain.to_bytes(length, "big"), end))
+                at = end
+                continue
+        frame = next_frame(data, at, masked, limit)
+        if frame is None:
+            break
+        frames.append(frame)
+        at = frame[2]
+    return frames
 
 
 def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, bytes, int] | None:

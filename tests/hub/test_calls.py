@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.hub.calls import Call, Calls
+from lgtwist.hub.calls import Call, Calls, Question
 from tests.rounds import ROUNDS
 
 LIMIT = 10.0
@@ -29,7 +29,8 @@ class CallsMachine(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        call = self.calls.begin("a", lambda _r, _l: None, self.now)
+        call = Question("a", lambda _r, _l: None)
+        assert self.calls.begin(call, self.now) == call.call_id
         assert call.call_id not in {c.call_id for c in self.made}
         self.made.append(call)
         self.open[call.call_id] = self.now + LIMIT
@@ -40,6 +41,14 @@ class CallsMachine(RuleBasedStateMachine):
         assert (call is not None) == (number in self.open)
         if call is not None:
             self.ended(call)
+
+    @rule(number=st.integers(0, 50))
+    def answer_a_part(self, number: int) -> None:
+        call = self.calls.answer(number)
+        assert (call is not None) == (number in self.open)
+        if call is not None:
+            self.calls.renew(call, self.now)
+            self.open[number] = self.now + LIMIT
 
     @rule(which=st.integers(0, 50))
     def forget(self, which: int) -> None:

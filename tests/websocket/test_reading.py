@@ -15,7 +15,7 @@ from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.phase import Phase
-from lgtwist.websocket.reading import begins_frame, next_frame
+from lgtwist.websocket.reading import AT_ONCE, begins_frame, next_frame, whole_frames
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from tests.pair import DiallingPair, Pair, RecordingHandler
 from tests.rounds import LONG_ROUNDS, quick
@@ -116,6 +116,13 @@ class NextFrameTests(SynchronousTestCase):
         found, expected = next_frame(data, at, masked, limit), plain_frame(data, at, masked, limit)
         if found != expected:  # not assertEqual: it would print megabytes
             self.fail(f"{data[at : at + 20]!r}: {str(found)[:60]} is not {str(expected)[:60]}")
+        frames, here = [], at
+        while expected is not None and len(frames) < AT_ONCE:
+            frames.append(expected)
+            here = expected[2]
+            expected = plain_frame(data, here, masked, limit)
+        if whole_frames(data, at, masked, limit) != frames:
+            self.fail(f"{data[at : at + 20]!r}: other frames one behind the other")
 
     @thorough
     @given(
@@ -138,6 +145,20 @@ class NextFrameTests(SynchronousTestCase):
             for second in range(256):
                 for masked in (False, True):
                     self.compare(bytes((first, second)) + b"\0\x7eabcdefgh" * 14, 0, masked, 130)
+
+    def test_every_short_length(self) -> None:
+        """Many behind one another, of each length that is unmasked in another way, and what follows them."""
+        for key in (*KEYS, None):
+            payloads = [bytes((size + at) % 256 for at in range(size)) for size in range(1100)]
+            data = b"".join(frame(FIN | TEXT, payload, key) for payload in payloads) + b"\x82\x80"
+            found: list[bytes] = []
+            at = 0
+            while frames := whole_frames(data, at, key is not None, 2000):
+                self.assertLessEqual(len(frames), AT_ONCE)
+                found += [payload for _first, payload, _end in frames]
+                at = frames[-1][2]
+            self.assertEqual(found, payloads)
+            self.assertEqual(data[at:], b"\x82\x80")
 
     def test_the_edges_of_lengths(self) -> None:
         """Each length around an edge, in each form, with limits around it, whole and a byte short."""
