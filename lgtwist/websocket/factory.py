@@ -250,18 +250,24 @@ class ConnectionFactory:
         """Write what waits, as far as the transport takes it. Never raises."""
         connection.waiting = False
         outbox = connection.outbox
+        empty = False
         try:
-            if outbox and connection.phase is _OPEN:
+            if connection.phase is _OPEN and not connection.congested:
                 connection.flushed_at = self._clock.seconds()
-                while outbox and not connection.congested:
-                    self._write(connection, outbox.take(_CHUNK))
+                while not (empty or connection.congested):
+                    data = outbox.take(_CHUNK)
+                    if data:
+                        self._write(connection, data)
+                    empty = not outbox
             if connection.held and outbox.response_bytes <= self.limits.send_buffer // 2:
+                empty = False  # reading on may bring more
                 self._read_on(connection)
         except Exception:
             self._send_failed(Failure(), connection)
-        connection.waiting = bool(outbox)
-        if connection.waiting and not connection.congested and connection.phase is _OPEN:
-            self.turns.add(connection)  # reading on brought more
+        if not empty and outbox:
+            connection.waiting = True
+            if not connection.congested and connection.phase is _OPEN:
+                self.turns.add(connection)
 
     def _read_on(self, connection: Connection) -> None:
         connection.held = False
@@ -402,9 +408,10 @@ class ConnectionFactory:
         try:
             callback(connection, *args, **kwargs)
         except Exception:
-            self._we_failed(connection)
+            self.we_failed(connection)
 
-    def _we_failed(self, connection: Connection) -> None:
+    def we_failed(self, connection: Connection) -> None:
+        """A callback of a connection raised. Called where that is handled."""
         self.counters.callback_failures += 1
         self._log.failure("{peer}: dropped, for we failed", peer=connection.peer)
         self.abort(connection, "an internal error")
@@ -414,22 +421,23 @@ class ConnectionFactory:
         connection.heard = True
         if connection.deaf:
             return
-        outermost = not self.turns.reading
-        self.turns.reading = connection.being_read = True
+        turns = self.turns
+        outermost = not turns.reading
+        turns.reading = connection.being_read = True
         if connection.rest:
             data, connection.rest = connection.rest + data, b""
         try:
-            if connection.phase is _OPEN and not connection.held and connection.is_between_frames:
+            if connection.between_frames and connection.phase is _OPEN and not connection.held:
                 data = self.read_whole(connection, data)
             if data:
                 connection.autobahn_read(data)
         finally:
             connection.being_read = False
             if outermost:
-                self.turns.read_ended()
+                turns.read_ended()
         if connection.waiting:
-            if self.turns.reading:
-                self.turns.add(connection)
+            if turns.reading:
+                turns.add(connection)
             else:
                 self.flush(connection)  # the answers to what was just read go out at once
 
@@ -455,7 +463,7 @@ class ConnectionFactory:
                     else:
                         self.pinged(connection, payload)
                 except Exception:
-                    self._we_failed(connection)
+                    self.we_failed(connection)
                 if connection.held or connection.deaf or connection.phase is not _OPEN:
                     return data[at:]
             if len(frames) < AT_ONCE:

@@ -91,9 +91,11 @@ class Turns:
             after, self._after_read = self._after_read, []
             for then in after:
                 self._call(then)
-        self.prepare()
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
+        if self.held:
+            self.prepare()
+        waiting = self._waiting
+        if waiting:
+            self._waiting = []
             soonest = self._clock.seconds() - _GAP
             for connection in waiting:
                 if connection.flushed_at > soonest:
