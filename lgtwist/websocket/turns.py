@@ -14,6 +14,8 @@ from twisted.logger import Logger
 
 #: Who was written to less than so many seconds ago waits for the end of the turn.
 _GAP = 0.0001
+#: And where somebody waits for that already, so that it is a busy turn: who was written to less than so many seconds ago.
+_LONG_GAP = 0.0005
 
 
 class Flushed(Protocol):
@@ -96,7 +98,7 @@ class Turns:
         waiting = self._waiting
         if waiting:
             self._waiting = []
-            soonest = self._clock.seconds() - _GAP
+            soonest = self._clock.seconds() - (_GAP if self._end is None else _LONG_GAP)
             for connection in waiting:
                 if connection.flushed_at > soonest:
                     self._waiting.append(connection)

@@ -588,6 +588,7 @@ class NamesTests(SynchronousTestCase):
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "deadline", "owed_pong", "ended_because",
             "congested", "held", "deaf", "heard", "talked", "waiting", "being_read",
+            "between_frames",
             "positions", "flushed_at", "rest",
         }  # fmt: skip
         self.assertEqual(own, expected)

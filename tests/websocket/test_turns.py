@@ -17,7 +17,7 @@ from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
-from lgtwist.websocket.turns import _GAP, Turns
+from lgtwist.websocket.turns import _GAP, _LONG_GAP, Turns
 from tests.integration.rawclient import CLOSE, CONTINUATION, TEXT
 from tests.pair import DiallingPair, Pair, Peer, RecordingHandler
 from tests.rounds import LONG_ROUNDS, quick
@@ -119,6 +119,10 @@ class TurnsTests(SynchronousTestCase):
         self.turns.read_ended()
         self.assertEqual(self.log, [])
         self.clock.rightNow += _GAP * 2
+        self.turns.reading = True
+        self.turns.read_ended()
+        self.assertEqual(self.one.flushes, [])  # many write to it in this turn: fewer, larger writes
+        self.clock.rightNow += _LONG_GAP
         self.turns.reading = True
         self.turns.read_ended()
         self.assertEqual(self.one.flushes, [1])
@@ -251,7 +255,7 @@ class TurnsTests(SynchronousTestCase):
                     ("put", "put", "put", "begin", "end", "after", "before", "flush puts", "turn")
                 ),
                 st.integers(0, 2),
-                st.sampled_from((0.0, _GAP / 4, _GAP * 2)),
+                st.sampled_from((0.0, _GAP / 4, _GAP * 2, _LONG_GAP * 2)),
             ),
             max_size=60,
         )
