@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 #: Who was written to less than so many seconds ago waits for the end of the turn.
 _GAP = 0.0001
-#: And where somebody waits for that already, so that it is a busy turn: who was written to less than so many seconds ago.
+#: The same in a busy turn, where somebody waits for its end already.
 _LONG_GAP = 0.0005
 
 
