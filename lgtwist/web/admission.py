@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from attrs import frozen
@@ -13,10 +13,12 @@ from twisted.web.server import Request
 
 from lgtwist.answers import Headers, say
 from lgtwist.episode import Episodes
-from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
+from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
 from lgtwist.web.gate import Gate
 from lgtwist.web.strangers import is_loopback_name, why_stranger
 from lgtwist.words import printable
+
+_Owner = TypeVar("_Owner")
 
 #: The address of those who come by a Unix socket.
 _UNIX = "unix socket"
@@ -46,6 +48,7 @@ class Admission:
     def __init__(self, gate: Gate, access: Access) -> None:
         self._gate = gate
         self._access = access
+        self._admin = Keyring([("admin", access.admin_token)])
         self._warned = Episodes(gate.clock, _WARNED_HOSTS, _WARNED_FOR)
 
     @property
@@ -53,12 +56,10 @@ class Admission:
         """Whether some listening address can be reached from other machines."""
         return self._access.public
 
-    def who(
-        self, request: Request, owners: Sequence[tuple[Any, str | None]], cure: Callable[[Any], str]
-    ) -> Any:
+    def who(self, request: Request, owners: Keyring[_Owner], cure: Callable[[_Owner], str]) -> _Owner | None:
         """Whose token the request shows; None if it was answered with a refusal.
 
-        :param owners: each with its token, or None: then a program on this machine needs none.
+        :param owners: of these one without a token is let in if it is a program on this machine.
         :param cure: what to say to a stranger of an owner without a token.
         """
         headers = headers_of(request)
@@ -66,15 +67,12 @@ class Admission:
             headers.get("authorization"),
             [token.decode("utf-8", "replace") for token in request.args.get(b"access_token", [])],
         )
-        owner = owner_of(shown, owners)
+        owner = owners.owner_of(shown)
         if owner is Refusal.MISSING:
             self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
-        elif owner is Refusal.WRONG:
+        elif isinstance(owner, Refusal):
             self.refuse(request, 403, "the token is wrong")
-        elif any(owner is one and token is None for one, token in owners):
-            # No token is asked of it, so it must be a program on this machine.
-            return owner if self.is_from_here(request, cure(owner)) else None
-        else:
+        elif shown or self.is_from_here(request, cure(owner)):
             return owner
         return None
 
@@ -83,26 +81,24 @@ class Admission:
         if self._access.admin_token is None and self._access.public:
             say(request, 403, "set admin_token in [server] to use this from a public address")
             return False
-        owners = [("admin", self._access.admin_token)]
         cure = "there is no admin_token; set it in [server] and send it along"
-        return self.who(request, owners, lambda _admin: cure) is not None
+        return self.who(request, self._admin, lambda _admin: cure) is not None
 
-    def may_be(self, request: Request, query: bytes, tokens: Sequence[str | None]) -> bool:
-        """Whether :meth:`who` would find an owner among those of these tokens; answers and counts nothing."""
+    def may_be(self, request: Request, query: bytes, owners: Keyring[Any]) -> bool:
+        """Whether :meth:`who` would find an owner; answers and counts nothing."""
         headers = headers_of(request)
         shown = presented_tokens(
             headers.get("authorization"), [value for name, value in _pairs(query) if name == "access_token"]
         )
-        owner = owner_of(shown, list(enumerate(tokens)))
-        if isinstance(owner, Refusal):
+        if isinstance(owners.owner_of(shown), Refusal):
             return False
-        return tokens[owner] is not None or self._why_stranger(request, headers) is None
+        return bool(shown) or self._why_stranger(request, headers) is None
 
     def may_be_admin(self, request: Request, query: bytes) -> bool:
         """Whether :meth:`admin` would let it in; answers and counts nothing."""
         if self._access.admin_token is None and self._access.public:
             return False
-        return self.may_be(request, query, [self._access.admin_token])
+        return self.may_be(request, query, self._admin)
 
     def may_know(self, request: Request) -> bool:
         """Whether the request comes from this machine or with the admin's token; says nothing if not."""
@@ -110,7 +106,7 @@ class Admission:
         admin_token = self._access.admin_token
         if admin_token is not None:
             shown = presented_tokens(headers.get("authorization"), [])
-            if owner_of(shown, [("admin", admin_token)]) == "admin":
+            if self._admin.owner_of(shown) == "admin":
                 return True
             if shown:  # a guess, and counted as one
                 self._gate.refused(address_of(request), "the token is wrong")

@@ -11,7 +11,7 @@ from twisted.web.server import Request
 from lgtwist.answers import say, say_raw
 from lgtwist.episode import Episode, Episodes
 from lgtwist.hub.account import Account
-from lgtwist.onebot.auth import is_signed
+from lgtwist.onebot.auth import Keyring, is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
 from lgtwist.web.admission import Admission, address_of, headers_of
@@ -89,7 +89,7 @@ class Implementations:
             return
         account, token = found
         cure = f"account {self_id} has no token; set access_token in [[accounts]] and in the implementation"
-        if self._admission.who(request, [(account, token)], lambda _account: cure) is None:
+        if self._admission.who(request, Keyring([(account, token)]), lambda _account: cure) is None:
             return
         if not asks_for_upgrade(request):
             say(request, 426, "this is a WebSocket", (("Upgrade", "websocket"), ("Connection", "Upgrade")))

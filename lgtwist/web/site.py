@@ -13,6 +13,7 @@ from lgtwist.answers import say
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.hub import Hub
+from lgtwist.onebot.auth import Keyring
 from lgtwist.web.admission import Admission
 from lgtwist.web.gate import Gate
 from lgtwist.web.implementations import Implementations
@@ -75,6 +76,7 @@ class FrontDoor(Resource):
     ) -> None:
         super().__init__()
         self._hub = hub
+        self._bots = Keyring((bot, bot.access_token) for bot in hub.bots)
         self._gate = gate
         self._admission = admission
         self._upgrade = upgrade
@@ -94,7 +96,7 @@ class FrontDoor(Resource):
             return self._implementations.expects(request)  # its signature is made over the body
         if isinstance(where, SandboxPath):
             return self._admission.may_be_admin(request, query)
-        return self._admission.may_be(request, query, [bot.access_token for bot in self._hub.bots])
+        return self._admission.may_be(request, query, self._bots)
 
     def render(self, request: Request) -> int:
         """Answer, or hand on; nothing that goes wrong here leaves the request without an answer."""
@@ -166,12 +168,11 @@ class FrontDoor(Resource):
             self._actions.perform(request, bot, account, where.action)
 
     def _bot(self, request: Request) -> Bot | None:
-        bot: Bot | None = self._admission.who(
+        return self._admission.who(
             request,
-            [(bot, bot.access_token) for bot in self._hub.bots],
+            self._bots,
             lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
         )
-        return bot
 
     def _plain(self, request: Request, where: BotPath) -> None:
         """A request that is not for a WebSocket, on a path that is."""

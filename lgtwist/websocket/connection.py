@@ -178,9 +178,17 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
 
     def autobahn_lost(self, reason: Failure) -> None:
         """End; ``onClose`` comes from here."""
-        super().connectionLost(reason)
+        end_of_autobahn: Any = self._connectionLost  # its hint says that a reason is a str
+        end_of_autobahn(reason)
 
     # -- called by Autobahn
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Write what Autobahn has made: each handshake, control frame and message comes through here.
+
+        :param sync: for Autobahn's test suite, which also cuts writes into pieces; not heeded.
+        """
+        self.transport.write(data)
 
     def consumeData(self) -> None:
         """Read on in what has come, unless that waits because of :attr:`held`."""

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from contextlib import suppress
+from hashlib import sha1
 from typing import Any
 
+from autobahn.twisted.util import peer2str
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
 from lgtwist.websocket.framing import server_frame, server_ping
 from lgtwist.websocket.turns import Turns
+
+#: What makes the proof that a handshake was understood (RFC 6455, 1.3).
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"Server: lgtwist\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+)
 
 
 class ServerConnection(Connection, WebSocketServerProtocol):
@@ -23,16 +35,34 @@ class ServerConnection(Connection, WebSocketServerProtocol):
     encode = staticmethod(server_frame)
     encode_ping = staticmethod(server_ping)
 
+    def connectionMade(self) -> None:
+        """The transport is there. Autobahn's own way gathers much for logs and for WAMP besides."""
+        self.peer = peer2str(self.transport)
+        with suppress(AttributeError, OSError):  # a Unix socket
+            self.transport.setTcpNoDelay(True)
+        WebSocketProtocol._connectionMade(self)
+
+    def _connectionLost(self, reason: Any) -> None:
+        WebSocketProtocol._connectionLost(self, reason)
+
     def autobahn_accept(self, key: str) -> None:
-        """Answer the opening handshake: the request was read and judged by others.
+        """Answer the opening handshake: the request was read and judged by others (RFC 6455, 4.2.2).
+
+        No subprotocol and no extension is agreed on.
 
         :param key: ``Sec-WebSocket-Key``.
         """
-        self._wskey = key
         self.websocket_version = 13
-        self.websocket_protocols: list[str] = []
-        self.websocket_extensions: list[Any] = []
-        self.succeedHandshake(None)
+        self.websocket_protocol_in_use = None
+        self.websocket_extensions_in_use: list[Any] = []
+        proof = b64encode(sha1(key.encode() + _MAGIC).digest())  # noqa: S324
+        self.sendData(_SWITCHING % proof)
+        self.state = self.STATE_OPEN
+        self.inside_message = False
+        self.current_frame: Any = None
+        self.onOpen()
+        if self.data:
+            self.consumeData()
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):

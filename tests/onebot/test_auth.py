@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot.auth import Refusal, owner_of, presented_tokens
+from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
 
 
 class TokenTests(SynchronousTestCase):
@@ -28,17 +28,17 @@ class TokenTests(SynchronousTestCase):
 
     def test_whose(self) -> None:
         """Either token being right is enough; none is 401, a wrong one 403."""
-        owners = [("a", "token-a"), ("b", "token-b")]
-        self.assertEqual(owner_of(["token-b"], owners), "b")
-        self.assertEqual(owner_of(["wrong", "token-a"], owners), "a")
-        self.assertIs(owner_of([], owners), Refusal.MISSING)
-        self.assertIs(owner_of(["wrong"], owners), Refusal.WRONG)
-        self.assertIs(owner_of(["TOKEN-A"], owners), Refusal.WRONG)
-        self.assertIs(owner_of(["tökén\ufffd"], owners), Refusal.WRONG)
+        owners = Keyring([("a", "token-a"), ("b", "token-b")])
+        self.assertEqual(owners.owner_of(["token-b"]), "b")
+        self.assertEqual(owners.owner_of(["wrong", "token-a"]), "a")
+        self.assertIs(owners.owner_of([]), Refusal.MISSING)
+        self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of(["TOKEN-A"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of(["tökén\ufffd"]), Refusal.WRONG)
 
     def test_one_without_a_token(self) -> None:
         """Who shows no token is the one that has none; who shows a wrong one is not."""
-        owners = [("a", "token-a"), ("open", None)]
-        self.assertEqual(owner_of([], owners), "open")
-        self.assertIs(owner_of(["wrong"], owners), Refusal.WRONG)
-        self.assertEqual(owner_of(["token-a"], owners), "a")
+        owners = Keyring([("a", "token-a"), ("open", None)])
+        self.assertEqual(owners.owner_of([]), "open")
+        self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
+        self.assertEqual(owners.owner_of(["token-a"]), "a")
