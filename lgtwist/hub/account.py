@@ -36,8 +36,23 @@ _REASONS = 8
 Passes = Callable[[Event], bool]
 #: Makes of an event what a bot's connection takes.
 Encode = Callable[[bytes], bytes]
+
+
+@frozen(eq=False)
+class Form:
+    """A form in which bots want events; one for all who want the same.
+
+    :ivar message_format: of their messages.
+    :ivar encode: makes of an event what the bot's connection takes.
+    """
+
+    message_format: MessageFormat
+    encode: Encode
+
+
 #: Who gets events, in which form, and which.
-Subscribers = dict[IBotConnection, tuple[tuple[MessageFormat, Encode], Passes | None]]
+Subscribers = dict[IBotConnection, tuple[Form, Passes | None]]
+
 
 #: Seconds until an implementation that could not say who it is is asked again.
 _ASK_AGAIN = 5.0
@@ -141,6 +156,7 @@ class Account:
         self._burst: list[Event] = []
         self._subscribers: Subscribers = {}
         self._meta_subscribers: Subscribers = {}
+        self._forms: list[Form] = []
         self._keep: Callable[[int, list[bytes]], None] | None = None
         self._awaited: list[Callable[[], None]] = []
 
@@ -502,14 +518,14 @@ class Account:
     def _hand_out(self, events: list[Event], subscribers: Subscribers) -> None:
         if not subscribers:
             return
-        made: dict[tuple[MessageFormat, Encode], Frames] = {}  # encoded once for all who want the same
-        for connection, (wanted, passes) in tuple(subscribers.items()):
+        made: dict[Form, Frames] = {}  # encoded once for all who want the same
+        for connection, (form, passes) in tuple(subscribers.items()):
             try:
-                frames = made.get(wanted)
+                frames = made.get(form)
                 if frames is None:
-                    message_format, encode = wanted
-                    frames = Frames([encode(convert_event(event.raw, message_format)) for event in events])
-                    made[wanted] = frames
+                    wanted, encode = form.message_format, form.encode
+                    frames = Frames([encode(convert_event(event.raw, wanted)) for event in events])
+                    made[form] = frames
                 if passes is not None:
                     frames = Frames([frames.each[n] for n, event in enumerate(events) if passes(event)])
                     if not frames.each:
@@ -533,14 +549,22 @@ class Account:
         :param passes: which events; None for all.
         """
         self._meta_subscribers.pop(connection, None)
-        self._subscribers[connection] = ((wanted, encode), passes)
+        self._subscribers[connection] = (self._form(wanted, encode), passes)
 
     def subscribe_meta(
         self, connection: IBotConnection, wanted: MessageFormat, encode: Encode = server_frame
     ) -> None:
         """Deliver only meta events to ``connection`` from now on: all else reaches it from the journal."""
         self._subscribers.pop(connection, None)
-        self._meta_subscribers[connection] = ((wanted, encode), None)
+        self._meta_subscribers[connection] = (self._form(wanted, encode), None)
+
+    def _form(self, wanted: MessageFormat, encode: Encode) -> Form:
+        for form in self._forms:
+            if form.message_format is wanted and form.encode is encode:
+                return form
+        form = Form(wanted, encode)
+        self._forms.append(form)
+        return form
 
     def unsubscribe(self, connection: IBotConnection) -> None:
         """Deliver no more to ``connection``; harmless if it was not subscribed."""

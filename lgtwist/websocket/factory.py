@@ -175,7 +175,7 @@ class ConnectionFactory:
         """The same, written at once where nothing waits before it. Never raises."""
         if connection.phase is not _OPEN:
             return
-        if connection.congested or connection.outbox:
+        if connection.waiting or connection.congested:
             self.put(connection, frames)
             return
         try:
@@ -218,7 +218,7 @@ class ConnectionFactory:
         """The same for several that came together: in one write, where nothing waits before them."""
         if connection.phase is not _OPEN:
             return
-        if connection.congested or connection.outbox:
+        if connection.waiting or connection.congested:
             for frame in frames.each:
                 self.offer(connection, frame)
             return
