@@ -123,6 +123,50 @@ class CommitTests(JournalTestCase):
         room.writer.go()
         self.assertEqual(jobs, [1])
 
+    def test_after_many_a_little_later(self) -> None:
+        """After a commit of many events the next waits for what their delivery brings, not for long."""
+        room = self.room(worker=HeldWorker)
+        jobs: list[int] = []
+
+        def deliver(batch: Batch) -> None:
+            jobs.append(len(room.writer.jobs))
+            if batch.first == 1:
+                room.journal.append(1, [event(200)])  # a bot was quick
+
+        room.journal.observe(deliver)
+        room.put(*range(100))
+        room.journal.append(1, [event(100)])
+        room.clock.advance(0.0004)  # so long the commit took
+        room.writer.go()
+        room.clock.advance(0.0001)
+        self.assertEqual((jobs, len(room.writer.jobs)), ([0], 0))
+        room.journal.append(1, [event(201)])
+        room.clock.advance(0.0001)
+        self.assertEqual(len(room.writer.jobs), 1)
+        room.writer.go()
+        self.assertEqual(self.written(), [list(range(100)), [100, 200, 201]])
+        room.put(300)  # after a few, and in the quiet: at once
+        self.assertEqual(len(room.writer.jobs), 1)
+
+    def test_a_slow_disk_is_not_waited_for_twice(self) -> None:
+        """Nobody waits longer than half a millisecond; what must be written now does not wait."""
+        room = self.room(worker=HeldWorker)
+        for asked in (False, True):
+            room.put(*range(100))
+            room.clock.advance(5)
+            room.writer.go()
+            room.journal.append(1, [event(100)])
+            if asked:
+                room.journal.flush()
+            else:
+                room.clock.advance(0.0004)
+                self.assertEqual(len(room.writer.jobs), 0)
+                room.clock.advance(0.0001)
+            self.assertEqual(len(room.writer.jobs), 1)
+            while room.writer.jobs:
+                room.writer.go()
+                room.clock.advance(0)
+
     def test_an_observer_that_fails(self) -> None:
         """The others hear of everything all the same."""
 
