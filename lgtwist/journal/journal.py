@@ -32,6 +32,8 @@ _RETRY_AFTER = 1.0
 #: what the bots' progress brings goes into it. Half as many commits for the same events.
 _MANY = 16
 _PAUSE = 0.0005
+#: A timer that goes off so many seconds too early, for want of digits, is right on time.
+_NO_TIME = 1e-6
 #: Seconds between two looks at age and size.
 _TRIM_INTERVAL = 5.0
 #: And between two notes that the configuration still names its bots.
@@ -398,9 +400,9 @@ class Journal:
         if self._busy or not self._opened:
             return
         now = self._clock.seconds()
-        until = max(self._retry_at, self._pause_until)
-        if now < until and not self._flushed:
-            self._schedule(until - now)
+        wait = max(self._retry_at, self._pause_until) - now
+        if wait > _NO_TIME and not self._flushed:
+            self._schedule(wait)
             return
         job = self._next_job(now)
         if job is not None:
