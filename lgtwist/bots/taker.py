@@ -111,6 +111,8 @@ class WebSocketTaker:
 
     def _is_time(self) -> bool:
         """Whether a ping may be sent; if it is too early, a timer sends it."""
+        if self._timer is not None and self._events < _EVENTS:
+            return False
         wait = self._pinged_at + _PAUSE - self._clock.seconds()
         if wait <= 0 or self._events >= _EVENTS:
             self._stop_timer()

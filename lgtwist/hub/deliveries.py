@@ -76,7 +76,7 @@ class Deliveries:
         self._journal.observe(self._committed)
 
     def _committed(self, batch: Batch) -> None:
-        encodings = Encodings(batch)
+        encodings = Encodings(batch, self._clock.seconds())
         for delivery in self._of.get(batch.account, ()):
             try:
                 delivery.committed(encodings)

@@ -67,11 +67,14 @@ class _Sent(msgspec.Struct, eq=False):
 class Encodings:
     """A committed batch, made once for all that take all of it in the same form.
 
+    :param now: seconds.
     :ivar mark: where a bot is that has it.
+    :ivar at: when it was committed, in seconds.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, now: float) -> None:
         self.batch = batch
+        self.at = now
         self.events = len(batch)
         self.size = batch.size()
         self.first, self.last = batch.first, batch.last
@@ -434,9 +437,15 @@ class Delivery:
             and self.unconfirmed + encodings.events <= holder.window
             and self._window_size + encodings.size <= self._window_bytes
         ):
-            self._sent = encodings.mark
+            events, size = encodings.events, encodings.size
+            self._sent = mark = encodings.mark
             frames = encodings.frames(self._format, holder.encode)
-            self._hand_over(holder, frames, encodings.events, encodings.size, encodings.mark, encodings.only)
+            # As in _hand_over; hundreds of bots come by here, all at once.
+            self._window.append(_Sent(mark, events, size, encodings.at, encodings.only))
+            self._window_size += size
+            self.unconfirmed += events
+            self.counters.sent += events
+            holder.take(frames, events, encodings.last)
         else:
             self._at_tail = False
             self.pump()

@@ -26,28 +26,28 @@ class Refusals:
     """What one bot refused of one account.
 
     After the first refusal events go one at a time until past the point, so that the culprit is known.
+
+    :ivar are_near: whether events go one at a time.
     """
 
     def __init__(self) -> None:
+        self.are_near = False
         self._careful_upto: Position = 0
         self._culprit: Position = 0
         self._times = 0
         self._may_skip = True
         self._too_large = 0  # bytes of the smallest event that was skipped for its size
 
-    @property
-    def are_near(self) -> bool:
-        """Whether events go one at a time."""
-        return self._careful_upto > 0
-
     def note(self, upto: Position) -> None:
         """Something up to a position was refused."""
         self._careful_upto = max(self._careful_upto, upto)
+        self.are_near = self._careful_upto > 0
 
     def past(self, position: Position) -> None:
         """The bot has everything up to a position."""
         if position >= self._careful_upto:
             self._careful_upto = 0
+            self.are_near = False
 
     def confirmed(self, upto: Position) -> None:
         """The bot confirmed something."""

@@ -213,7 +213,7 @@ class Room:
     def _committed(self, batch: Batch) -> None:
         self.observed.append(batch)
         if batch.account in self.deliveries:
-            self.deliveries[batch.account].committed(Encodings(batch))
+            self.deliveries[batch.account].committed(Encodings(batch, self.clock.seconds()))
 
     def _trimmed(self) -> None:
         for delivery in self.deliveries.values():
