@@ -128,12 +128,12 @@ _P99 = _value("p99 us", "p99")
 # ---------------------------------------------------------------------- cases
 
 
-def fanout(bots: int, size: int) -> Case:
-    """Events in bursts: 64 of them under way."""
+def fanout(bots: int, size: int, window: int = 64) -> Case:
+    """Events in bursts: ``window`` of them under way."""
     return Case(
-        f"fanout-{bots}-{size}",
-        f"events of {size} B to {bots} bots, 64 in flight",
-        {"mode": "fanout", "bots": bots, "size": size, "window": 64},
+        f"fanout-{bots}-{size}" + (f"-{window}" if window != 64 else ""),
+        f"events of {size} B to {bots} bots, {window} in flight",
+        {"mode": "fanout", "bots": bots, "size": size, "window": window},
         (_per_second("deliveries"), _cpu("delivery")),
         Setting(bots),
     )
@@ -230,6 +230,7 @@ def live_with_journal() -> Case:
 
 _CASES: list[Case] = [
     *(fanout(bots, size) for bots in (1, 10, 200, 1000) for size in (300, 1024, 16384)),
+    *(fanout(bots, 1024, 256) for bots in (10, 200)),
     *(single(bots, 1024) for bots in (1, 10, 200, 1000)),
     *(calls(bots, depth) for bots in (1, 4, 64) for depth in (1, 16)),
     calls(4, 1, 1000),
@@ -243,7 +244,7 @@ _CASES: list[Case] = [
 CASES: dict[str, Case] = {case.name: case for case in _CASES}
 
 _PATTERNS: list[tuple[str, Callable[..., Case]]] = [
-    (r"fanout-(\d+)-(\d+)", fanout),
+    (r"fanout-(\d+)-(\d+)(?:-(\d+))?", fanout),
     (r"single-(\d+)-(\d+)", single),
     (r"calls-(\d+)-(\d+)(?:-of-(\d+))?", calls),
     (r"replay-(\d+)", replay),
