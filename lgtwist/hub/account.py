@@ -22,9 +22,10 @@ from lgtwist.onebot.action import (
     without_echo,
 )
 from lgtwist.onebot.dialect import Dialect, recognise
-from lgtwist.onebot.errors import CallTimeout, LinkBroken, NotConnected
+from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotConnected
 from lgtwist.onebot.event import Event, heartbeat, lifecycle, number_of, read_event, status
 from lgtwist.onebot.message import MessageFormat, convert_event
+from lgtwist.onebot.rawjson import UNREADABLE
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.words import printable
 
@@ -399,7 +400,11 @@ class Account:
         call = self._calls.answer(call_id)
         if call is None:
             return False
-        self._answered(call, without_echo(payload, echo))
+        try:
+            response = without_echo(payload, echo)
+        except UNREADABLE:  # nested almost too deeply
+            response = responses.failure(AccountFailed("the implementation's answer cannot be read"))
+        self._answered(call, response)
         return True
 
     def _answered(self, call: Call, response: bytes) -> None:

@@ -285,6 +285,16 @@ class CallTests(AccountTestCase):
         self.clock.advance(61)
         self.assertEqual((self.codes()[5:], self.account.calls_in_flight), ([0, 1504], 0))
 
+    def test_an_answer_that_cannot_be_taken_apart(self) -> None:
+        """It is an answer all the same: the call ends, and nothing else does."""
+        link = self.link()
+        self.perform("send_msg")
+        call_id, _action, _params = link.sent[-1]
+        nested = b"[" * 50_000 + b"]" * 50_000
+        payload = b'{"retcode":0,"\\ud800":%b,"echo":"%d" }' % (nested, call_id)
+        self.assertTrue(self.account.answered_with(call_id, payload, b'"%d"' % call_id))
+        self.assertEqual((self.codes(), self.account.calls_in_flight), ([1500], 0))
+
     def test_bytes_that_the_link_has_not_taken(self) -> None:
         """They are bounded for each bot by itself; one call alone may be larger."""
         link = self.link()
