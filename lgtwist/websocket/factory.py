@@ -329,6 +329,9 @@ class ConnectionFactory:
 
     def _say_why(self, connection: Connection, code: int, reason: str) -> None:
         connection.deaf = True
+        self.last_answers(connection)  # to what was asked before the breach
+        if connection.phase is not _OPEN:
+            return  # it cannot be written to
         self._enter_closing(connection, f"closed by us with {code} {reason}")
         connection.sendCloseFrame(code, encode_truncate(reason, 123))
         connection.transport.unregisterProducer()

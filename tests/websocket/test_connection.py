@@ -392,6 +392,22 @@ class ReadingTests(ConnectionTestCase):
             self.assertEqual((opcode, payload[:2]), (CLOSE, struct.pack("!H", 1002)), name)
             self.assertEqual(peer.handler.named("received"), [], name)
 
+    def test_an_answer_before_a_breach(self) -> None:
+        """What was asked before a breach is answered before the close frame, in one read or in two."""
+
+        class Answering(RecordingHandler):
+            def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
+                connection.factory.respond(connection, connection.encode(payload))
+
+        asked, breach = self.pair.frame(b"asked"), self.pair.frame(b"", CONTINUATION)
+        for reads in ([asked + breach], [asked, breach]):
+            peer = self.pair.connect(Answering()).open()
+            for data in reads:
+                peer.bytes(data)
+            answer, close = peer.frames()
+            self.assertEqual(answer, (TEXT, b"asked"))
+            self.assertEqual((close[0], close[1][:2]), (CLOSE, struct.pack("!H", 1002)))
+
     def test_L26_text_and_binary(self) -> None:
         """Binary is handed on as it is; text that is not UTF-8 is closed with 1007."""
         self.peer.send(b"\xff\xfe", BINARY)
