@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -130,6 +130,7 @@ class SqliteStore:
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._decoded: dict[Position, list[Batch]] = {}
+        self._decoded_size = 0  # bytes
 
     # -- writing
 
@@ -518,13 +519,14 @@ class SqliteStore:
             except (sqlite3.DatabaseError, Damaged):
                 found = []
             self._decoded[first] = found
-            while len(self._decoded) > 1 and sum(map(_size, self._decoded.values())) > _DECODED:
-                del self._decoded[next(iter(self._decoded))]
+            self._decoded_size += _size(found)
+            while len(self._decoded) > 1 and self._decoded_size > _DECODED:
+                self._decoded_size -= _size(self._decoded.pop(next(iter(self._decoded))))
         return found
 
 
-def _heads(reading: sqlite3.Connection, begin: Position) -> list[tuple[int, int, bytes, int]]:
-    """Up to 256 chunks from the one that a position lies in, without their events.
+def _heads(reading: sqlite3.Connection, begin: Position) -> Iterator[tuple[int, int, bytes, int]]:
+    """Up to 256 chunks from the one that a position lies in, without their events, as they are wanted.
 
     Fewer, before what is damaged.
 
@@ -536,15 +538,16 @@ def _heads(reading: sqlite3.Connection, begin: Position) -> list[tuple[int, int,
         " AND last >= ?1 ORDER BY first LIMIT 256",
         (begin,),
     )
-    found: list[tuple[int, int, bytes, int]] = []
+    found = False
     try:
-        found.extend(rows)
+        for row in rows:
+            found = True
+            yield row
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
         if not found:
             raise
-    return found
 
 
 def _size(batches: list[Batch]) -> int:

@@ -17,20 +17,14 @@ class Frames:
     """Some messages as frames, made once and sent to many.
 
     :ivar each: the frames.
+    :ivar joined: all of them, one behind the other.
     """
 
-    __slots__ = ("_joined", "each")
+    __slots__ = ("each", "joined")
 
     def __init__(self, each: list[bytes]) -> None:
         self.each = each
-        self._joined = each[0] if len(each) == 1 else b""
-
-    @property
-    def joined(self) -> bytes:
-        """All of them, one behind the other."""
-        if not self._joined:
-            self._joined = b"".join(self.each)
-        return self._joined
+        self.joined = each[0] if len(each) == 1 else b"".join(each)
 
 
 def server_frame(payload: bytes) -> bytes:

@@ -56,7 +56,7 @@ class MemoryTests(TestCase):
             for _ in range(4):
                 for worker in room.workers.values():
                     await worker.do(lambda: None)
-                self.clock.advance(0)
+                self.clock.advance(0.001)
             if self.clock.seconds() >= end:
                 return
             self.clock.advance(min(0.5, end - self.clock.seconds()))

@@ -95,6 +95,7 @@ class CommitTests(JournalTestCase):
             room.put(number)
             self.assertLessEqual(len(room.writer.jobs), 1)
         room.writer.go()
+        room.clock.advance(0.001)
         room.writer.go()
         room.put(10)
         room.writer.go()
@@ -108,20 +109,35 @@ class CommitTests(JournalTestCase):
         room.clock.advance(0)
         for _ in range(20):
             room.writer.go()
-            room.clock.advance(0)
+            room.clock.advance(0.001)
         sizes = [sum(batch.size() for batch in chunk) for chunk in self.store._chunks]
         self.assertTrue(all(size < CHUNK_BYTES + 200_000 for size in sizes), sizes)
         self.assertEqual(self.all_written(), list(range(40)))
 
     def test_before_observers(self) -> None:
-        """The next commit is under way while the bots get what the last one wrote."""
+        """A full commit that waits is under way while the bots get what the last one wrote."""
         room = self.room(worker=HeldWorker)
         jobs: list[int] = []
         room.journal.observe(lambda _batch: jobs.append(len(room.writer.jobs)))
         room.put(1)
-        room.put(2)
+        room.journal.append(1, [event(2, size=CHUNK_BYTES)])
         room.writer.go()
         self.assertEqual(jobs, [1])
+
+    def test_company(self) -> None:
+        """Where events come faster than one commit for each is good for, they wait a moment for company."""
+        room = self.room(worker=HeldWorker)
+        room.put(1)
+        room.put(2)
+        room.writer.go()
+        room.clock.advance(0.0009)
+        room.put(3)
+        self.assertEqual(len(room.writer.jobs), 0)
+        room.clock.advance(0.0001)
+        room.writer.go()
+        room.put(4)  # nothing waited when the last one ended
+        room.writer.go()
+        self.assertEqual(self.written(), [[1], [2, 3], [4]])
 
     def test_after_many_a_little_later(self) -> None:
         """After a commit of many events the next waits for what their delivery brings, not for long."""
@@ -294,7 +310,7 @@ class TroubleTests(JournalTestCase):
         self.assertTrue(3 <= self.store.calls.count("append") <= 6)
         self.assertEqual((room.observed, room.journal.end), ([], 0))
         self.store.fails = set()
-        room.clock.advance(1)
+        room.clock.pump([1, 0.001])
         self.assertEqual(self.written(), [[1, 2], [3, 4]])
         self.assertEqual([batch.first for batch in room.observed], [1, 3])
         self.assertEqual(room.journal.waiting, 0)
