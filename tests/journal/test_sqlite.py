@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.journal import sqlite as file_store
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.sqlite import SqliteStore
 from tests.journal.fakes import Lines, Room
@@ -165,3 +166,27 @@ class TroubleTests(SqliteTestCase):
             [sys.executable, "-c", script, str(copy)], capture_output=True, text=True, timeout=60, check=True
         )
         self.assertIn(run.stdout.strip(), ("JournalError", "open"), run.stdout)
+
+
+class ReadingTests(SqliteTestCase):
+    def test_many_small_chunks(self) -> None:
+        """What a chunk costs to read does not grow with those that are remembered, nor what is remembered."""
+        room = self.room(limits=NO_TAIL)
+        for number in range(400):
+            room.put(number, size=1000)
+            room.clock.advance(0.001)
+        sizes: list[int] = []
+        real = file_store._size
+        self.patch(file_store, "_size", lambda batches: sizes.append(1) or real(batches))
+        self.patch(file_store, "_DECODED", 50_000)
+        after, found, reads = 0, 0, 0
+        while after < room.journal.end:
+            page = self.successResultOf(room.journal.read(1, after))
+            found += sum(map(len, page.batches))
+            after, reads = page.upto, reads + 1
+        self.assertEqual(found, 400)
+        self.assertLess(reads, 10)
+        self.assertLessEqual(len(sizes), 800)
+        kept = room.store._decoded
+        self.assertLess(sum(map(real, kept.values())), 60_000)
+        self.assertEqual(sum(map(real, kept.values())), room.store._decoded_size)
