@@ -537,7 +537,7 @@ class Journal:
                 except Exception:
                     self._log.failure("journal: an observer failed")
         if not full:
-            many = batches[-1].last - batches[0].first >= _MANY
+            many = batches[-1].last - batches[0].first + 1 >= _MANY
             pause = min(_PAUSE, took / 2) if many else _COMPANY if self._groups else 0.0
             self._pause_until = self._clock.seconds() + pause
 

@@ -67,7 +67,7 @@ class Keyring(Generic[_Owner]):
         return blake2b(token.encode("utf-8", "replace"), key=self._key, digest_size=32).digest()
 
     def owner_of(self, shown: list[str]) -> _Owner | Refusal:
-        """Whose token is among those shown; one without a token is found if none is shown at all."""
+        """Whose token the first of those shown is that is anybody's; one without, if none is shown at all."""
         if not shown:
             return self._without[-1] if self._without else Refusal.MISSING
         for candidate in shown:

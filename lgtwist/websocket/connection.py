@@ -70,9 +70,7 @@ class _AutobahnLog:
     trace = info = warn = debug
 
     def error(self, format: str = "", **kwargs: Any) -> None:
-        """Something that Autobahn did not expect. What TLS did not like stands in our own line."""
-        if format.startswith("SSL error"):
-            return
+        """Something that Autobahn did not expect."""
         self._errors.error(format, **kwargs)
 
     critical = failure = error

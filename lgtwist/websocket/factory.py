@@ -259,10 +259,10 @@ class ConnectionFactory:
         empty = False
         try:
             if connection.phase is _OPEN and not connection.congested:
-                connection.flushed_at = self._clock.seconds()
                 while not (empty or connection.congested):
                     data = outbox.take(_CHUNK)
                     if data:
+                        connection.flushed_at = self._clock.seconds()
                         self._write(connection, data)
                     empty = not outbox
             if connection.held and outbox.response_bytes <= self.limits.send_buffer // 2:
@@ -539,7 +539,7 @@ class ConnectionFactory:
             connection.handler.caught_up(connection)
 
     def last_answers(self, connection: Connection) -> None:
-        """A close frame came. What was asked before it is answered before ours; events do not matter."""
+        """The end has begun: what was asked before is answered before our close frame; events do not matter."""
         connection.outbox.drop_events()
         self.flush(connection)
 

@@ -1,7 +1,8 @@
 """When what waits is written: at the end of the read that it came from, or at the end of the reactor's turn.
 
 The first is quickest where one asks and one answers; the second makes one write of many where many ask at
-once. Which of the two it is shows in how long ago the connection was written to last.
+once. Which of the two it is shows in how long ago the connection was written to last, and in whether
+somebody waits for the turn's end already.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class TokenTests(SynchronousTestCase):
         owners = Keyring([("a", "token-a"), ("b", "token-b")])
         self.assertEqual(owners.owner_of(["token-b"]), "b")
         self.assertEqual(owners.owner_of(["wrong", "token-a"]), "a")
+        self.assertEqual(owners.owner_of(["token-b", "token-a"]), "b")
         self.assertIs(owners.owner_of([]), Refusal.MISSING)
         self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
         self.assertIs(owners.owner_of(["TOKEN-A"]), Refusal.WRONG)
