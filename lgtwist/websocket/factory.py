@@ -539,7 +539,7 @@ class ConnectionFactory:
             connection.handler.caught_up(connection)
 
     def last_answers(self, connection: Connection) -> None:
-        """The end has begun: what was asked before is answered before our close frame; events do not matter."""
+        """The end has begun: what was asked before is answered before our close frame, events are dropped."""
         connection.outbox.drop_events()
         self.flush(connection)
 
