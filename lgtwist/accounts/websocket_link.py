@@ -128,10 +128,11 @@ class WebSocketLink:
             account.refuse(self, event.self_id)
             return
         self._useful = True
-        turns = connection.factory.turns
-        if turns.reading and not account.collecting:
-            account.collect()
-            turns.after_read(account.hand_out)
+        if not account.collecting:
+            turns = connection.factory.turns
+            if turns.reading:
+                account.collect()
+                turns.after_read(account.hand_out)
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:

@@ -473,9 +473,11 @@ class Account:
             else:
                 self._presence.said_offline()
             self._changed()
-        elif event.post_type == "meta_event" and event.detail in ("lifecycle", "heartbeat"):
+        elif event.post_type == "meta_event":
+            if event.detail not in ("lifecycle", "heartbeat"):
+                self.route(event)
             return
-        self.route(event)
+        self._route(event)
 
     def says_online(self, online: bool | None) -> None:
         """A heartbeat, or the answer to ``get_status``, came; None if it did not say."""
@@ -495,11 +497,16 @@ class Account:
 
     def route(self, event: Event) -> None:
         """Hand an event that was read to every bot that is subscribed, or later (:meth:`collect`)."""
-        self.counters.events += 1
         if event.post_type == "meta_event":
+            self.counters.events += 1
             self.hand_out()
             self._hand_out([event], {**self._subscribers, **self._meta_subscribers})
-            return
+        else:
+            self._route(event)
+
+    def _route(self, event: Event) -> None:
+        """The same for what is no meta event."""
+        self.counters.events += 1
         self._burst.append(event)
         if not self.collecting:
             self.hand_out()

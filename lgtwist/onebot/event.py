@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -116,10 +117,19 @@ def _event(raw: bytes, head: _Head, post_type: str) -> Event:
         except rawjson.UNREADABLE:
             raise BadEvent("nested too deeply") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
-    self_id = None
-    if head.self_id is not UNSET and bytes(head.self_id) != b"null":
-        self_id = number_of(bytes(head.self_id)) or 0
-    return Event(raw, post_type, detail, self_id)
+    if head.self_id is UNSET:
+        return Event(raw, post_type, detail)
+    value = bytes(head.self_id)
+    return Event(raw, post_type, detail, _self_id(value) if len(value) < _LONGEST_ID else 0)
+
+
+#: No number of an account, quoted or not, is so long (bytes).
+_LONGEST_ID = 24
+
+
+@lru_cache(1024)
+def _self_id(value: bytes) -> int | None:
+    return None if value == b"null" else number_of(value) or 0
 
 
 def number_of(value: bytes) -> int | None:

@@ -34,6 +34,28 @@ class EventTests(SynchronousTestCase):
             with self.assertRaises(BadEvent):
                 read_event(raw)
 
+    def test_whose_event_it_says_it_is(self) -> None:
+        """A number, quoted or not; None where it does not say, and nobody's number for all else."""
+        for said, self_id in (
+            (b"10001", 10001),
+            (b'"10001"', 10001),
+            (b"10001", 10001),
+            (b"null", None),
+            (b"0", 0),
+            (b"-5", 0),
+            (b"1.5", 0),
+            (b"true", 0),
+            (b'"me"', 0),
+            (b"[10001]", 0),
+            (b"1" * 19, int("1" * 19)),
+            (b"1" * 20, 0),
+            (b"1" * 5000, 0),
+            (b'"%b"' % (b"1" * 100_000), 0),
+        ):
+            event = read_event(b'{"post_type":"message","self_id":%b}' % said)
+            self.assertEqual(event.self_id, self_id, said[:30])
+        self.assertIsNone(read_event(b'{"post_type":"message"}').self_id)
+
     def test_lifecycle_and_heartbeat(self) -> None:
         """They are as the standard has them; online tells the truth."""
         self.assertEqual(
