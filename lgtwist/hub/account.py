@@ -54,7 +54,6 @@ class Form:
 #: Who gets events, in which form, and which.
 Subscribers = dict[IBotConnection, tuple[Form, Passes | None]]
 
-
 #: Seconds until an implementation that could not say who it is is asked again.
 _ASK_AGAIN = 5.0
 
@@ -142,7 +141,6 @@ class Account:
         self._heartbeat_ms = round(heartbeat_interval * 1000)
         self._calls = Calls(action_timeout, first_call)
         self._expiry: IDelayedCall | None = None
-        self._links: dict[Half, IAccountLink] = {}
         self._action_link: IAccountLink | None = None
         self._event_link: IAccountLink | None = None
         self._carrier: IAccountLink | None = None  # of actions, once it has said whose it is
@@ -171,7 +169,7 @@ class Account:
     @property
     def is_up(self) -> bool:
         """Whether actions can be sent, and events arrive."""
-        return self._carrier is not None and Half.EVENTS in self._links
+        return self._carrier is not None and self._event_link is not None
 
     @property
     def online(self) -> bool:
@@ -223,6 +221,10 @@ class Account:
 
     # -- the links
 
+    @property
+    def _links(self) -> set[IAccountLink]:
+        return {link for link in (self._action_link, self._event_link) if link is not None}
+
     def holds(self, link: IAccountLink, half: Half) -> bool:
         """Whether ``link`` is the one that carries this half."""
         return (self._action_link if half is _ACTIONS else self._event_link) is link
@@ -234,14 +236,16 @@ class Account:
         """
         self._via = f" ({via})" if via else ""
         self.counters.links += 1
-        halves = [each for each in (Half.ACTIONS, Half.EVENTS) if each in half]
-        for older in {self._links[each] for each in halves if each in self._links}:
+        for older in self._links:
+            if not any(each in half and self.holds(older, each) for each in (Half.ACTIONS, Half.EVENTS)):
+                continue
             self.counters.takeovers += 1
             self._let_go(older, "a newer link took over")
             older.end("a newer link took over", False)
-        self._links.update(dict.fromkeys(halves, link))
-        self._action_link = self._links.get(Half.ACTIONS)
-        self._event_link = self._links.get(Half.EVENTS)
+        if Half.ACTIONS in half:
+            self._action_link = link
+        if Half.EVENTS in half:
+            self._event_link = link
         self._presence.sign_of_life()
         if Half.ACTIONS in half:
             self._identify(link)
@@ -250,21 +254,21 @@ class Account:
 
     def stop(self, reason: str) -> None:
         """All links are over, for the service is: calls in flight end as 1502."""
-        for link in set(self._links.values()):
+        for link in self._links:
             self._let_go(link, reason)
 
     def link_down(self, link: IAccountLink, reason: str) -> None:
         """``link`` is over: what was sent on it ends as 1502. Nothing happens if a newer one took over."""
-        if link in self._links.values():
+        if link in self._links:
             self._let_go(link, reason)
 
     def _let_go(self, link: IAccountLink, reason: str) -> None:
         self.hand_out()  # what came before the end goes before it
-        carried_actions = self._links.get(Half.ACTIONS) is link
-        self._links = {half: other for half, other in self._links.items() if other is not link}
-        self._action_link = self._links.get(Half.ACTIONS)
-        self._event_link = self._links.get(Half.EVENTS)
+        carried_actions = self._action_link is link
+        if self._event_link is link:
+            self._event_link = None
         if carried_actions:
+            self._action_link = None
             self._carrier = None
             if self._ask_again is not None:
                 self._ask_again.cancel()
@@ -413,20 +417,14 @@ class Account:
             self.counters.answered += 1
         else:
             self._calls.renew(call, self.clock.seconds())
+        self._tell(call, response, last)
+
+    def _tell(self, call: Call, response: bytes, last: bool = True) -> None:
+        """What an asker makes of its answer must not hurt the link, or another's call."""
         try:
             call.answered(response, last)
         except Exception:
-            self._answer_failed()
-
-    def _tell(self, call: Call, response: bytes) -> None:
-        """What an asker makes of its answer must not hurt the link, or another's call."""
-        try:
-            call.answered(response, True)
-        except Exception:
-            self._answer_failed()
-
-    def _answer_failed(self) -> None:
-        self._log.failure("account {account}: an answer failed", account=self.self_id)
+            self._log.failure("account {account}: an answer failed", account=self.self_id)
 
     def forget(self, call: Call) -> None:
         """Nobody waits for this answer any more; if it comes, it is a stray."""
@@ -473,11 +471,9 @@ class Account:
             else:
                 self._presence.said_offline()
             self._changed()
-        elif event.post_type == "meta_event":
-            if event.detail not in ("lifecycle", "heartbeat"):
-                self.route(event)
+        elif event.post_type == "meta_event" and event.detail in ("lifecycle", "heartbeat"):
             return
-        self._route(event)
+        self.route(event)
 
     def says_online(self, online: bool | None) -> None:
         """A heartbeat, or the answer to ``get_status``, came; None if it did not say."""
@@ -497,16 +493,11 @@ class Account:
 
     def route(self, event: Event) -> None:
         """Hand an event that was read to every bot that is subscribed, or later (:meth:`collect`)."""
+        self.counters.events += 1
         if event.post_type == "meta_event":
-            self.counters.events += 1
             self.hand_out()
             self._hand_out([event], {**self._subscribers, **self._meta_subscribers})
-        else:
-            self._route(event)
-
-    def _route(self, event: Event) -> None:
-        """The same for what is no meta event."""
-        self.counters.events += 1
+            return
         self._burst.append(event)
         if not self.collecting:
             self.hand_out()

@@ -202,15 +202,27 @@ class Bot:
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_quick(account, action, suffix, request, reply, owner)
                 return
-            ask = Ask(action, self, account, request.echo, reply, owner, allowance)
-            allowance.calls += 1
-            owner.add(ask)
+            ask = self._begin(account, action, request.echo, reply, owner, allowance)
             try:
                 self._call(account, ask, request.params, allowance)
             except OneBotError as error:
                 ask.answered(responses.failure(error), True)
         except OneBotError as error:
             reply(with_echo(responses.failure(error), request.echo), True)
+
+    def _begin(
+        self,
+        account: Account,
+        action: str,
+        echo: bytes | None,
+        reply: Reply,
+        owner: set[Ask],
+        allowance: Allowance,
+    ) -> Ask:
+        ask = Ask(action, self, account, echo, reply, owner, allowance)
+        allowance.calls += 1
+        owner.add(ask)
+        return ask
 
     def _permit(self, account: Account, action: str) -> None:
         """Look whether the bot may do this, and do it now.
@@ -320,10 +332,7 @@ class Bot:
                 self.name, lambda: self._run_unwitnessed(account, action, run), len(request.params)
             )
         elif not suffix:
-            allowance = self.allowance(account)
-            ask = Ask(action, self, account, request.echo, reply, owner, allowance)
-            allowance.calls += 1
-            owner.add(ask)
+            ask = self._begin(account, action, request.echo, reply, owner, self.allowance(account))
             ask.waiting = run()
             ask.waiting.addCallbacks(
                 lambda response: ask.answered(response, True),

@@ -440,20 +440,22 @@ class Delivery:
             events, size = encodings.events, encodings.size
             self._sent = mark = encodings.mark
             frames = encodings.frames(self._format, holder.encode)
-            # As in _hand_over; hundreds of bots come by here, all at once.
-            self._window.append(_Sent(mark, events, size, encodings.at, encodings.only))
-            self._window_size += size
-            self.unconfirmed += events
-            self.counters.sent += events
-            holder.take(frames, events, encodings.last)
+            self._hand_over(holder, frames, events, size, mark, encodings.at, encodings.only)
         else:
             self._at_tail = False
             self.pump()
 
     def _hand_over(
-        self, holder: IEventTaker, frames: bytes, events: int, size: int, mark: Mark, only: Batch | None
+        self,
+        holder: IEventTaker,
+        frames: bytes,
+        events: int,
+        size: int,
+        mark: Mark,
+        now: float,
+        only: Batch | None,
     ) -> None:
-        self._window.append(_Sent(mark, events, size, self._clock.seconds(), only))
+        self._window.append(_Sent(mark, events, size, now, only))
         self._window_size += size
         self.unconfirmed += events
         self.counters.sent += events
@@ -582,7 +584,8 @@ class Delivery:
             reached = Mark(batch.first + last, batch.before + last + 1, times[last])
             self._sent = mark
             only = batch.part(last, last + 1) if taken == 1 else None
-            self._hand_over(holder, b"".join(frames), taken, size, reached, only)
+            now = self._clock.seconds()
+            self._hand_over(holder, b"".join(frames), taken, size, reached, now, only)
         else:
             self._skip_to(mark)
         return True

@@ -84,7 +84,6 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     :ivar congested: the transport said pause: its buffer is full.
     :ivar held: we do not read, for too many responses wait already.
     :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
-    :ivar between_frames: Autobahn holds no part of a frame or of a message.
     :ivar rest: the beginning of a frame whose end has not come.
     :ivar flushed_at: when it was written to last, in seconds.
     :ivar masks: whether the peer must mask what it sends.
@@ -116,7 +115,6 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.rest = b""
         self.congested = self.held = self.deaf = False
         self.heard = self.talked = self.waiting = self.being_read = False
-        self.between_frames = True
 
     @classmethod
     def configured(cls, factory: Any) -> Any:
@@ -170,6 +168,11 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
 
     # -- Autobahn's own part of what Twisted calls
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether Autobahn holds no part of a frame or of a message."""
+        return not self.data and self.current_frame is None and not self.inside_message
+
     def autobahn_read(self, data: bytes) -> None:
         """Parse what came."""
         self._dataReceived(data)
@@ -192,11 +195,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         """Read on in what has come, unless that waits because of :attr:`held`."""
         if self.phase is Phase.CONNECTING:
             super().consumeData()
-        else:
-            self._consume_frames()
-        self.between_frames = not (self.data or self.inside_message) and self.current_frame is None
-
-    def _consume_frames(self) -> None:
+            return
         while not (self.held or self.deaf or self.state == self.STATE_CLOSED):
             between = self.current_frame is None and not self.inside_message
             if between and self.data and self.phase is Phase.OPEN:

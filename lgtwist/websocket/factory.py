@@ -436,7 +436,7 @@ class ConnectionFactory:
         if connection.rest:
             data, connection.rest = connection.rest + data, b""
         try:
-            if connection.between_frames and connection.phase is _OPEN and not connection.held:
+            if connection.phase is _OPEN and not connection.held and connection.is_between_frames:
                 data = self.read_whole(connection, data)
             if data:
                 connection.autobahn_read(data)

@@ -604,7 +604,6 @@ class NamesTests(SynchronousTestCase):
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "deadline", "owed_pong", "ended_because",
             "congested", "held", "deaf", "heard", "talked", "waiting", "being_read",
-            "between_frames",
             "positions", "flushed_at", "rest",
         }  # fmt: skip
         self.assertEqual(own, expected)
@@ -617,7 +616,7 @@ class NamesTests(SynchronousTestCase):
             added - overridden,
             {
                 "autobahn_made", "autobahn_read", "autobahn_lost", "autobahn_accept", "configured",
-                "encode", "encode_ping", "flush", "_consume_frames", "masks", "onConnecting",
+                "encode", "encode_ping", "flush", "is_between_frames", "masks", "onConnecting",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip
