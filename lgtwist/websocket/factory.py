@@ -222,14 +222,8 @@ class ConnectionFactory:
             for frame in frames.each:
                 self.offer(connection, frame)
             return
-        data = frames.joined
         try:
-            # As in _write; each event comes by here once for each bot.
-            if self.turns.held:
-                self.turns.prepare()
-            sent = sockets.send_now(connection.transport, data)
-            if sent < len(data):
-                connection.transport.write(data[sent:] if sent else data)
+            self._write(connection, frames.joined)
         except Exception:
             self._send_failed(Failure(), connection)
 
