@@ -120,27 +120,38 @@ def node_modules(package_folder: Path) -> Path:
     return done / "node_modules"
 
 
-def _install(folder: Path) -> str:
-    """Run npm; why it failed, if it did."""
+def install(
+    name: str, command: list[str], folder: Path, patience: float, env: dict[str, str] | None = None
+) -> tuple[str, str]:
+    """Run an installer in a folder: why it failed, empty if it did not, and all that it said.
+
+    :param name: how it is called in sentences.
+    :param patience: seconds.
+    """
     with subprocess.Popen(
-        NPM_CI.split(),
+        command,
         cwd=folder,
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # npm has children, and they hold its pipe
-    ) as npm:
+        start_new_session=True,  # it has children, and they hold its pipe
+    ) as installer:
         try:
-            output = npm.communicate(timeout=NPM_PATIENCE)[0].decode("utf-8", "replace")
+            output = installer.communicate(timeout=patience)[0].decode("utf-8", "replace")
         except BaseException as error:
-            os.killpg(npm.pid, signal.SIGKILL)
+            os.killpg(installer.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                return f"npm ci took more than {NPM_PATIENCE} s"
+                return f"{name} took more than {patience} s", ""
             raise
-    if not npm.returncode:
-        return ""
+    return f"{name} failed: {output[-500:]}" if installer.returncode else "", output
+
+
+def _install(folder: Path) -> str:
+    """Run npm; why it failed, if it did."""
+    reason, output = install("npm ci", NPM_CI.split(), folder, NPM_PATIENCE)
     errors = [line for line in output.splitlines() if line.startswith("npm error")]
-    return f"npm ci failed: {' / '.join(errors[:4]) or output[-500:]}"
+    return f"npm ci failed: {' / '.join(errors[:4])}" if reason and errors else reason
 
 
 class Framework:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -26,7 +25,7 @@ from attrs import field, frozen
 from twisted.internet import reactor as installed
 from twisted.internet.task import deferLater
 
-from tests.frameworks.frameworks import not_available
+from tests.frameworks.frameworks import install, not_available
 from tests.integration.running import PATIENCE, wait_until
 
 reactor: Any = installed
@@ -132,24 +131,11 @@ def _install(python: list[str], cache: Path, key: str) -> None:
 
 def _pip(python: list[str], folder: Path, packages: list[str]) -> str:
     """Run pip; why it failed, if it did."""
-    with subprocess.Popen(
-        [*python, *PIP, str(folder), *packages],
-        cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder)},  # it leaves something there when it fails
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # pip has children, and they hold its pipe
-    ) as pip:
-        try:
-            output = pip.communicate(timeout=PIP_PATIENCE)[0].decode("utf-8", "replace")
-        except BaseException as error:
-            os.killpg(pip.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                return f"pip of Python 2.7 took more than {PIP_PATIENCE} s"
-            raise
+    name = "pip of Python 2.7"
+    env = {**os.environ, "TMPDIR": str(folder)}  # it leaves something there when it fails
+    reason, output = install(name, [*python, *PIP, str(folder), *packages], folder, PIP_PATIENCE, env)
     errors = [line.strip() for line in output.splitlines() if "ERROR" in line]
-    return f"pip of Python 2.7 failed: {' / '.join(errors[:4]) or output[-500:]}" if pip.returncode else ""
+    return f"{name} failed: {' / '.join(errors[:4])}" if reason and errors else reason
 
 
 #: How good an outcome is; what is not here is a failure. That of an informational case only informs.
