@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorTime
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Episode:
@@ -50,3 +52,46 @@ class Episodes:
                 self._begun = now
             known = self._known[what] = Episode(self._clock, self._quiet)
         return known.begins()
+
+
+class News:
+    """Lines about what comes and goes: as many as one reads, and one for the rest.
+
+    :param left_out: called with how many were left out, at the end of each period in which some were.
+    :param most: lines in a period.
+    :param period: seconds.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, left_out: Callable[[int], None], most: int = 50, period: float = 30.0
+    ) -> None:
+        self._clock = clock
+        self._left_out = left_out
+        self._most = most
+        self._period = period
+        self._ends_at = 0.0
+        self._number = 0
+        self._end: IDelayedCall | None = None
+
+    def is_news(self) -> bool:
+        """It happened; whether it is worth a line of its own."""
+        now = self._clock.seconds()
+        if now >= self._ends_at and self._end is None:
+            self._ends_at, self._number = now + self._period, 0
+        self._number += 1
+        if self._number <= self._most:
+            return True
+        if self._end is None:
+            self._end = self._clock.callLater(self._ends_at - now, self._period_ended)
+        return False
+
+    def _period_ended(self) -> None:
+        self._end, left_out = None, self._number - self._most
+        self._number = 0
+        self._left_out(left_out)
+
+    def stop(self) -> None:
+        """Tell now what was left out: nothing comes any more."""
+        if self._end is not None:
+            self._end.cancel()
+            self._period_ended()

@@ -196,7 +196,7 @@ class BotSession:
         self._ended()
 
     def _say(self, sentence: str, connection: Connection, **fields: object) -> None:
-        if not self._quiet():
+        if not self._quiet() and self._bot.is_news(self._account.clock):
             self._log.info(
                 sentence,
                 bot=self._bot.name,

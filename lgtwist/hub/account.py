@@ -9,7 +9,7 @@ from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lgtwist.episode import Episodes
+from lgtwist.episode import Episodes, News
 from lgtwist.hub.calls import Call, Calls, Question
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
@@ -148,6 +148,7 @@ class Account:
         self._last_known: bytes | None = None  # the data of get_login_info
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
+        self._news = News(clock, self._went_up_and_down)
         self._told_identity = Episodes(clock, _REASONS)
         self._told_refusal = self._via = ""
         # In the order in which they came, each with the form in which it wants events, and which.
@@ -201,7 +202,7 @@ class Account:
         else:
             self.reason = self._presence.reason
         if self.is_up and not up:
-            self._log.info("account {account} is up{via}", account=self.self_id, via=self._via)
+            self._say("is up{via}", via=self._via)
             self.was_up = True
             self._awaited, awaited = [], self._awaited
             for then in awaited:
@@ -210,14 +211,25 @@ class Account:
                 except Exception:
                     self._log.failure("account {account}: who waited for it failed", account=self.self_id)
         elif up and not self.is_up:
-            self._log.info("account {account} is down: {reason}", account=self.self_id, reason=self.reason)
+            self._say("is down: {reason}", reason=self.reason)
         elif up and online != self.online:
             if self.online:
-                self._log.info("account {account} is online again", account=self.self_id)
+                self._say("is online again")
             else:
-                self._log.info(
-                    "account {account} is offline: {reason}", account=self.self_id, reason=self.reason
-                )
+                self._say("is offline: {reason}", reason=self.reason)
+
+    def _say(self, what: str, **fields: object) -> None:
+        if self._news.is_news():
+            self._log.info("account {account} " + what, account=self.self_id, **fields)
+
+    def _went_up_and_down(self, times: int) -> None:
+        now = "online" if self.online else f"not online: {self.reason}"
+        self._log.info(
+            "account {account} came or went {times} more times; now it is {now}",
+            account=self.self_id,
+            times=times,
+            now=now,
+        )
 
     # -- the links
 
@@ -256,6 +268,7 @@ class Account:
         """All links are over, for the service is: calls in flight end as 1502."""
         for link in self._links:
             self._let_go(link, reason)
+        self._news.stop()
 
     def link_down(self, link: IAccountLink, reason: str) -> None:
         """``link`` is over: what was sent on it ends as 1502. Nothing happens if a newer one took over."""

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.episode import Episodes
+from lgtwist.episode import Episodes, News
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, Question
 from lgtwist.hub.delivery import Delivery
@@ -161,6 +162,7 @@ class Bot:
         self._rate = rate
         self._is_free = rate is None and self._action_rights.unrestricted
         self._told: Episodes | None = None
+        self._news: News | None = None
         self.passes = events.passes if events else None
         self.name = name
         self.message_format = message_format
@@ -176,6 +178,25 @@ class Bot:
     def may_use(self, self_id: int) -> bool:
         """Whether the account is one of this bot's."""
         return self._accounts is None or self_id in self._accounts
+
+    def is_news(self, clock: IReactorTime) -> bool:
+        """One of its connections came or went; whether that is worth a line of its own."""
+        if self._news is None:
+            self._news = News(clock, self._came_and_went)
+        return self._news.is_news()
+
+    def _came_and_went(self, times: int) -> None:
+        self._log.info(
+            "{bot}: connected or disconnected {times} more times; connections now: {connections}",
+            bot=self.name,
+            times=times,
+            connections=self.counters.connections,
+        )
+
+    def stop(self) -> None:
+        """All its connections are over."""
+        if self._news is not None:
+            self._news.stop()
 
     def queue_rate_limited(self, limiters: dict[int, RateLimited]) -> None:
         """The queues for ``_rate_limited``, per account, shared by all bots."""

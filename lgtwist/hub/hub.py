@@ -60,3 +60,5 @@ class Hub:
         """Forget what waits for its time."""
         for limiter in self._rate_limited.values():
             limiter.stop()
+        for bot in self.bots:
+            bot.stop()

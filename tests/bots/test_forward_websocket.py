@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.testing import EventLoggingObserver
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -165,6 +165,21 @@ class SessionTests(SessionTestCase):
         formats = [event.get("log_format") or "" for event in lines]  # type: ignore[attr-defined]
         self.assertEqual(sum("too slowly" in f for f in formats), 1)
         self.assertEqual(sum("caught up" in f for f in formats), 1)
+
+    def test_a_bot_that_comes_and_goes_without_end(self) -> None:
+        """It fills no disk with lines: 25 visits are told one by one, the other 975 in one line."""
+        seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        for _ in range(1000):
+            self.dial().lose()
+        stays = self.dial()
+        self.pair.advance(30)
+        lines = [text for text in map(formatEvent, seen) if text.startswith("nonebot: ")]
+        self.assertEqual(len(lines), 51)
+        self.assertIn("connected to account 10001 (Universal)", lines[48])
+        self.assertIn("disconnected from account 10001", lines[49])
+        self.assertEqual(lines[50], "nonebot: connected or disconnected 1951 more times; connections now: 1")
+        stays.lose()
+        self.assertIn("disconnected from account 10001", formatEvent(seen[-1]))
 
     def test_everything_ends_with_the_connection(self) -> None:
         """After the end no timer, no subscription and no call is left."""

@@ -8,6 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.internet.testing import EventLoggingObserver
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
@@ -52,6 +54,22 @@ class AccountTestCase(SynchronousTestCase):
 
     def hear(self, **event: Any) -> None:
         self.account.heard(read_event(json.dumps({"self_id": 10001, **event}).encode()))
+
+
+class LineTests(AccountTestCase):
+    def test_an_implementation_that_cannot_make_up_its_mind(self) -> None:
+        """Online, offline and online again in each heartbeat: 50 lines, and one for the rest."""
+        seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        self.link()
+        for number in range(1001):
+            self.account.says_online(number % 2 == 1)
+        self.clock.advance(30)
+        lines = [text for text in map(formatEvent, seen) if text.startswith("account 10001 ")]
+        self.assertEqual((len(lines), lines[1][:27]), (51, "account 10001 is offline: i"))
+        self.assertEqual(
+            lines[-1],
+            f"account 10001 came or went 952 more times; now it is not online: {self.account.reason}",
+        )
 
 
 class IdentityTests(AccountTestCase):
