@@ -484,7 +484,7 @@ class ConnectionFactory:
         self.connections.add(connection)
         self._end_deadline(connection)
         transport = connection.transport
-        sockets.watch(transport, self.limits.tcp_user_timeout, self.limits.ping_interval)
+        sockets.prepare(transport, self.limits.tcp_user_timeout, self.limits.ping_interval)
         transport.registerProducer(connection, True)
         connection.liveness = Liveness(
             self._clock.seconds(), self.limits.ping_interval, self.limits.ping_timeout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from contextlib import suppress
 from hashlib import sha1
 from typing import Any
 
@@ -38,8 +37,6 @@ class ServerConnection(Connection, WebSocketServerProtocol):
     def connectionMade(self) -> None:
         """The transport is there. Autobahn's own way gathers much for logs and for WAMP besides."""
         self.peer = peer2str(self.transport)
-        with suppress(AttributeError, OSError):  # a Unix socket
-            self.transport.setTcpNoDelay(True)
         WebSocketProtocol._connectionMade(self)
 
     def _connectionLost(self, reason: Any) -> None:
@@ -56,13 +53,17 @@ class ServerConnection(Connection, WebSocketServerProtocol):
         self.websocket_protocol_in_use = None
         self.websocket_extensions_in_use: list[Any] = []
         proof = b64encode(sha1(key.encode() + _MAGIC).digest())  # noqa: S324
-        self.sendData(_SWITCHING % proof)
         self.state = self.STATE_OPEN
         self.inside_message = False
         self.current_frame: Any = None
+        self.outbox.put_response(_SWITCHING % proof)
+        self.waiting = True  # what onOpen sends waits behind it, and goes out in the same write
         self.onOpen()
-        if self.data:
+        if self.data:  # it came glued behind the handshake
+            self.flush()
             self.consumeData()
+        else:
+            self.factory.turns.add(self)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):

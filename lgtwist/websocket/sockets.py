@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet import tcp
@@ -42,8 +42,22 @@ def send_now(transport: Any, data: bytes) -> int:
         return 0
 
 
-def watch(transport: Any, user_timeout: float, idle: float) -> None:
-    """Let TCP itself find a peer that is gone (RFC 5482).
+@lru_cache(maxsize=8)
+def _options(user_timeout: float, idle: float) -> tuple[tuple[int, int, int], ...]:
+    wanted = (
+        (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", max(1, int(idle))),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", int(user_timeout * 1000)),
+    )
+    return tuple(
+        (level, getattr(socket, name), n) for level, name, n in wanted if n and hasattr(socket, name)
+    )
+
+
+def prepare(transport: Any, user_timeout: float, idle: float) -> None:
+    """Send small frames at once, and let TCP itself find a peer that is gone (RFC 5482).
 
     :param user_timeout: after so many seconds in which bytes stay unacknowledged, or the peer's window
         shut, TCP gives up.
@@ -52,17 +66,11 @@ def watch(transport: Any, user_timeout: float, idle: float) -> None:
     tcp = _tcp_socket(transport)
     if tcp is None:
         return
-    options = [
-        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", max(1, int(idle))),
-        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
-        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", int(user_timeout * 1000)),
-    ]
-    for level, name, value in options:
-        option = getattr(socket, name, None)
-        if option is not None and value:
-            with contextlib.suppress(OSError):  # gone already: connectionLost is on its way
-                tcp.setsockopt(level, option, value)
+    for option in _options(user_timeout, idle):
+        try:
+            tcp.setsockopt(*option)
+        except OSError:  # gone already: connectionLost is on its way
+            return
 
 
 def close_writing(transport: Any) -> None:
