@@ -173,11 +173,13 @@ class FuzzingTestCase(TestCase):
         for factory in self.factories:
             self.assertEqual(factory.counters.callback_failures, 0)
         await until(
-            lambda: not (
-                any(factory.connections for factory in self.factories)
-                or any(factory.getConnectionCount() for factory in self.plain_servers)
-                # The time limit for a closing handshake outlives a connection that is lost in one.
-                or any(factory._batched_timer._buckets for factory in self.plain_factories)
+            lambda: (
+                not (
+                    any(factory.connections for factory in self.factories)
+                    or any(factory.getConnectionCount() for factory in self.plain_servers)
+                    # The time limit for a closing handshake outlives a connection that is lost in one.
+                    or any(factory._batched_timer._buckets for factory in self.plain_factories)
+                )
             ),
             lambda: "connections are left",
             PATIENCE,
