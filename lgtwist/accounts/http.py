@@ -178,11 +178,6 @@ class HttpAccount(Service):
         under_way.addBoth(ended)
         return call_id
 
-    @property
-    def stalled(self) -> bool:
-        """Whether posts wait."""
-        return True
-
     def has_taken(self, mark: int) -> bool:
         """Whether it is with the transport."""
         return mark not in self._unwritten

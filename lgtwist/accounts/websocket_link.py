@@ -159,20 +159,15 @@ class WebSocketLink:
 
     # -- called by the hub
 
-    def send(self, call_id: int, action: str, params: bytes) -> int:
+    def send(self, call_id: int, action: str, params: bytes) -> int | None:
         """Send an action, built from its checked parts: one bot's odd bytes must not break a shared link."""
         connection = self._connection
         if connection is None:
-            return 0
+            return None
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        return connection.outbox.mark()
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the transport takes no more."""
-        return self._connection is not None and self._connection.congested
+        return connection.outbox.mark() if connection.congested else None
 
     def has_taken(self, mark: int) -> bool:
         """Whether what was sent is with the transport."""

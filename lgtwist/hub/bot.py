@@ -280,10 +280,9 @@ class Bot:
         if allowance.untaken:
             self._look(account, _CALL_OVERHEAD + len(params), allowance)
         account.call(call, params)
-        link = call.link
-        if link is not None and link.stalled:
+        if call.mark is not None and call.link is not None:
             size = _CALL_OVERHEAD + len(params)
-            allowance.untaken.append((link, call.mark, size))
+            allowance.untaken.append((call.link, call.mark, size))
             allowance.waiting += size
 
     def _look(self, account: Account, size: int, allowance: Allowance) -> None:

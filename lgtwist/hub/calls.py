@@ -23,7 +23,8 @@ class Call(Protocol):
     :ivar action: the name that is sent.
     :ivar call_id: the correlation id, never used twice in a run; 0 before it begins.
     :ivar deadline: when it ends without an answer, in seconds of the table's clock.
-    :ivar link: what it was sent on, and under which mark.
+    :ivar link: what it was sent on.
+    :ivar mark: what it waits under in the link's memory; None if it does not.
     """
 
     action: str

@@ -30,10 +30,9 @@ class IAccountLink(Interface):
         It may come before this returns. Never raises: a link that cannot send ends.
 
         :param params: one JSON object.
-        :returns: a mark for :meth:`has_taken`.
+        :returns: a mark for :meth:`has_taken` if it waits in our memory, for the implementation takes no
+            more; else None.
         """
-
-    stalled: bool = Attribute("Whether what is sent waits here: the implementation does not take it.")
 
     def has_taken(mark: Any) -> bool:
         """Whether what was sent under a mark has left our memory, as far as the link can know."""

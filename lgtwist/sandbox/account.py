@@ -159,8 +159,6 @@ class SandboxAccount(Service):
             response = self._failed(action)
         self._answer(call_id, response)
 
-    stalled = False
-
     def has_taken(self, _mark: object) -> bool:
         """Whether what was sent has left our memory: a world has no wire that could be shut."""
         return True

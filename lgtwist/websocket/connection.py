@@ -168,11 +168,6 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
 
     # -- Autobahn's own part of what Twisted calls
 
-    @property
-    def is_between_frames(self) -> bool:
-        """Whether Autobahn holds no part of a frame or of a message."""
-        return not self.data and self.current_frame is None and not self.inside_message
-
     def autobahn_read(self, data: bytes) -> None:
         """Parse what came."""
         self._dataReceived(data)

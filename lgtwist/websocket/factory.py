@@ -210,7 +210,8 @@ class ConnectionFactory:
         if not connection.congested and outbox.event_bytes + len(frame) > self._burst:
             self.flush(connection)  # a burst within one turn is no reason to drop anything
         dropped = outbox.put_event(frame)
-        self._to_flush(connection)
+        if not connection.waiting:
+            self._to_flush(connection)
         if dropped:
             self.guard(connection, self._tell_dropped, dropped)
 
@@ -241,30 +242,28 @@ class ConnectionFactory:
 
     def _to_flush(self, connection: Connection) -> None:
         """What is put in now is written at the end of what is being read, or of the reactor's turn."""
-        if not connection.waiting:
-            connection.waiting = True
-            if not connection.being_read and not connection.congested:
-                self.turns.add(connection)
+        connection.waiting = True
+        if not connection.being_read and not connection.congested:
+            self.turns.add(connection)
 
     def flush(self, connection: Connection) -> None:
         """Write what waits, as far as the transport takes it. Never raises."""
         connection.waiting = False
         outbox = connection.outbox
-        empty = False
+        more = True
         try:
-            if connection.phase is _OPEN and not connection.congested:
-                while not (empty or connection.congested):
-                    data = outbox.take(_CHUNK)
-                    if data:
-                        connection.flushed_at = self._clock.seconds()
-                        self._write(connection, data)
-                    empty = not outbox
+            while more and connection.phase is _OPEN and not connection.congested:
+                data = outbox.take(_CHUNK)
+                more = len(data) >= _CHUNK
+                if data:
+                    connection.flushed_at = self._clock.seconds()
+                    self._write(connection, data)
             if connection.held and outbox.response_bytes <= self.limits.send_buffer // 2:
-                empty = False  # reading on may bring more
+                more = True
                 self._read_on(connection)
         except Exception:
             self._send_failed(Failure(), connection)
-        if not empty and outbox:
+        if more and outbox:
             connection.waiting = True
             if not connection.congested and connection.phase is _OPEN:
                 self.turns.add(connection)
@@ -430,7 +429,11 @@ class ConnectionFactory:
         if connection.rest:
             data, connection.rest = connection.rest + data, b""
         try:
-            if connection.phase is _OPEN and not connection.held and connection.is_between_frames:
+            if (
+                connection.phase is _OPEN
+                and not (connection.held or connection.data or connection.inside_message)
+                and connection.current_frame is None
+            ):
                 data = self.read_whole(connection, data)
             if data:
                 connection.autobahn_read(data)

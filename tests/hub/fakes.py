@@ -42,8 +42,6 @@ class FakeLink:
         if self.instantly is not None:
             self.account.answered(call_id, self.instantly)
 
-    stalled = False
-
     def has_taken(self, _mark: object) -> bool:
         return True
 

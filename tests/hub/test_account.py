@@ -317,7 +317,6 @@ class CallTests(AccountTestCase):
         """They are bounded for each bot by itself; one call alone may be larger."""
         link = self.link()
         taken = 0
-        link.stalled = True
         link.has_taken = lambda mark: mark is not None and mark < taken  # type: ignore[method-assign]
         send = link.send
         link.send = lambda *call: (send(*call), len(link.sent) - 1)[1]  # type: ignore[method-assign,func-returns-value]

@@ -616,7 +616,7 @@ class NamesTests(SynchronousTestCase):
             added - overridden,
             {
                 "autobahn_made", "autobahn_read", "autobahn_lost", "autobahn_accept", "configured",
-                "encode", "encode_ping", "flush", "is_between_frames", "masks", "onConnecting",
+                "encode", "encode_ping", "flush", "masks", "onConnecting",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip
