@@ -55,40 +55,52 @@ class Episodes:
 
 
 class News:
-    """Lines about what comes and goes: as many as one reads, and one for the rest.
+    """Lines about what comes and goes: as many as one reads, each new reason, and one for the rest.
 
     :param left_out: called with how many were left out, at the end of each period in which some were.
-    :param most: lines in a period.
+    :param most: lines in a period; and reasons that are told apart in it.
     :param period: seconds.
     """
 
     def __init__(
-        self, clock: IReactorTime, left_out: Callable[[int], None], most: int = 50, period: float = 30.0
+        self, clock: IReactorTime, left_out: Callable[[int], None], most: int = 1000, period: float = 30.0
     ) -> None:
         self._clock = clock
-        self._left_out = left_out
+        self._tell_left_out = left_out
         self._most = most
         self._period = period
         self._ends_at = 0.0
-        self._number = 0
+        self._left = most
+        self._left_out = 0
+        self._reasons: set[str] = set()
         self._end: IDelayedCall | None = None
 
-    def is_news(self) -> bool:
+    def is_news(self, reason: str = "") -> bool:
         """It happened; whether it is worth a line of its own."""
         now = self._clock.seconds()
         if now >= self._ends_at and self._end is None:
-            self._ends_at, self._number = now + self._period, 0
-        self._number += 1
-        if self._number <= self._most:
+            self._ends_at = now + self._period
+            self._begin()
+        news = self._left > 0
+        if news:
+            self._left -= 1
+        if reason and reason not in self._reasons and len(self._reasons) < self._most:
+            self._reasons.add(reason)
             return True
-        if self._end is None:
-            self._end = self._clock.callLater(self._ends_at - now, self._period_ended)
-        return False
+        if not news:
+            self._left_out += 1
+            if self._end is None:
+                self._end = self._clock.callLater(self._ends_at - now, self._period_ended)
+        return news
+
+    def _begin(self) -> None:
+        self._left, self._left_out = self._most, 0
+        self._reasons.clear()
 
     def _period_ended(self) -> None:
-        self._end, left_out = None, self._number - self._most
-        self._number = 0
-        self._left_out(left_out)
+        self._end, left_out = None, self._left_out
+        self._begin()
+        self._tell_left_out(left_out)
 
     def stop(self) -> None:
         """Tell now what was left out: nothing comes any more."""

@@ -86,7 +86,7 @@ class BotSession:
         self._connection = connection
         self._opened_at = self._account.clock.seconds()
         self._bot.counters.connections += 1
-        self._say("{bot}: {peer} connected to account {account} ({role})", connection, role=self._role.value)
+        self._say("connected to account {account} ({role})", connection, role=self._role.value)
         if self._role is Role.API:
             return
         self._factory.send(connection, self._account.lifecycle())
@@ -186,22 +186,19 @@ class BotSession:
             if code == 1008 and young and not self._useful:
                 self._refuse(f"refused with close code 1008: {printable(reason)}", False)
             self._bot.counters.connections -= 1
-            self._say(
-                "{bot}: {peer} disconnected from account {account}: {code} {reason}",
-                connection,
-                code=code,
-                reason=printable(reason),
-            )
+            why = f"{code} {printable(reason)}"
+            self._say("disconnected from account {account}: {why}", connection, why=why)
         self._connection = None  # no cycle: it is freed now, not when the collector comes by
         self._ended()
 
-    def _say(self, sentence: str, connection: Connection, **fields: object) -> None:
-        if not self._quiet() and self._bot.is_news(self._account.clock):
+    def _say(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
+        if not self._quiet() and self._bot.is_news(self._account.clock, why):
             self._log.info(
-                sentence,
+                "{bot}: {peer} " + what,
                 bot=self._bot.name,
                 peer=connection.peer,
                 account=self._account.self_id,
+                why=why,
                 **fields,
             )
 

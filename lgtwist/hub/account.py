@@ -218,8 +218,8 @@ class Account:
             else:
                 self._say("is offline: {reason}", reason=self.reason)
 
-    def _say(self, what: str, **fields: object) -> None:
-        if self._news.is_news():
+    def _say(self, what: str, **fields: str) -> None:
+        if self._news.is_news(fields.get("reason", "")):
             self._log.info("account {account} " + what, account=self.self_id, **fields)
 
     def _went_up_and_down(self, times: int) -> None:

@@ -179,11 +179,11 @@ class Bot:
         """Whether the account is one of this bot's."""
         return self._accounts is None or self_id in self._accounts
 
-    def is_news(self, clock: IReactorTime) -> bool:
+    def is_news(self, clock: IReactorTime, why: str) -> bool:
         """One of its connections came or went; whether that is worth a line of its own."""
         if self._news is None:
             self._news = News(clock, self._came_and_went)
-        return self._news.is_news()
+        return self._news.is_news(why)
 
     def _came_and_went(self, times: int) -> None:
         self._log.info(

@@ -100,12 +100,14 @@ class SandboxAccount(Service):
     def startService(self) -> None:
         """The account is up."""
         super().startService()
-        self._store = Store(self._path)
+        self._open()
         self.account.link_up(self)
         self.settle()
 
     def stopService(self) -> None:
         """The account is down; what is not written yet is written."""
+        if self._store is None:
+            self._open()
         super().stopService()
         self.account.link_down(self, "lgtwist stops")
         for waiting in tuple(self._waiting):
@@ -241,17 +243,31 @@ class SandboxAccount(Service):
 
     # -- the file
 
+    def _open(self) -> None:
+        """Open the file again. What was there a moment ago may not be now: a full disk is one reason."""
+        try:
+            self._store = Store(self._path)
+        except StoreError as error:
+            self._fails(error)
+
+    def _fails(self, error: Exception) -> None:
+        """The world goes on in memory; the next change tries to write this one too."""
+        if not self._failing:
+            self._failing = True
+            self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
+
     def _write(self) -> None:
         self._will_write = False
-        if not self._unwritten or self._store is None:
+        if not self._unwritten:
+            return
+        if self._store is None and self.running:
+            self._open()
+        if self._store is None:
             return
         try:
             self._store.write(self._unwritten)
         except sqlite3.Error as error:
-            # The world goes on in memory; the next change tries to write this one too.
-            if not self._failing:
-                self._failing = True
-                self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
+            self._fails(error)
             return
         if self._failing:
             self._failing = False

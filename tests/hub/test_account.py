@@ -58,17 +58,17 @@ class AccountTestCase(SynchronousTestCase):
 
 class LineTests(AccountTestCase):
     def test_an_implementation_that_cannot_make_up_its_mind(self) -> None:
-        """Online, offline and online again in each heartbeat: 50 lines, and one for the rest."""
+        """Online, offline and online again in each heartbeat: 1000 lines, and one for the rest."""
         seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         self.link()
-        for number in range(1001):
+        for number in range(2001):
             self.account.says_online(number % 2 == 1)
         self.clock.advance(30)
         lines = [text for text in map(formatEvent, seen) if text.startswith("account 10001 ")]
-        self.assertEqual((len(lines), lines[1][:27]), (51, "account 10001 is offline: i"))
+        self.assertEqual((len(lines), lines[1][:27]), (1001, "account 10001 is offline: i"))
         self.assertEqual(
             lines[-1],
-            f"account 10001 came or went 952 more times; now it is not online: {self.account.reason}",
+            f"account 10001 came or went 1002 more times; now it is not online: {self.account.reason}",
         )
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from itertools import pairwise
 
+from tests.integration.certain import metric
 from tests.integration.faulty import FaultTestCase, Stream, knock, numbered, numbers, quiet, reset
 from tests.integration.rawclient import TEXT, Ended, RawClient, masked_frame
 from tests.integration.running import PATIENCE, wait_until
@@ -208,8 +209,7 @@ class Churn(FaultTestCase):
                 else:
                     bot.socket.close()
             self.assertEqual(numbers(other, lambda n, r=_round: n == r)[-1], _round)
-            gone = f"disconnected {500 * (_round + 1)} times"
-            wait_until(gone, lambda r=_round: self.new_log().count(" disconnected from ") >= 500 * (r + 1))
+            wait_until("only the other is left", lambda: metric(self.service, "bot_connections") == 1)
             self.assertLess(time.monotonic() - began, 10)
             if not baseline:
                 baseline = self.files()  # the first round warms up
