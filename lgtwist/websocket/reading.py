@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 
+from lgtwist.websocket.masking import unmask
+
 TEXT = 0x81
 PING = 0x89
 PONG = 0x8A
@@ -17,8 +19,9 @@ AT_ONCE = 64
 
 #: The first eight bytes of a masked frame whose length is in two bytes: all of its head.
 _head = struct.Struct("!BBHI").unpack_from
-#: Payloads below this length (bytes) are unmasked by a product with one of these: 1, 1_0000_0001, ... in hex.
-_SHORT = 1024
+#: Payloads below this length (bytes) are unmasked by an exclusive-or of two integers, of which one is the
+#: product of the mask with one of these: 1, 1_0000_0001, ... in hex.
+_SHORT = 320
 _REPEAT = [sum(1 << 32 * at for at in range(words)) for words in range(_SHORT // 4 + 1)]
 
 
@@ -46,13 +49,12 @@ def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[i
                 end = start + length
                 if end > behind or length > limit:
                     break
-                # One exclusive-or of two large numbers: what is quick in Python.
                 if length < _SHORT:
                     mask = key * _REPEAT[(length + 3) >> 2] >> (-length & 3) * 8
+                    plain = (from_bytes(data[start:end], "big") ^ mask).to_bytes(length, "big")
                 else:
-                    mask = from_bytes((data[start - 4 : start] * (length // 4 + 1))[:length], "big")
-                plain = from_bytes(data[start:end], "big") ^ mask
-                frames.append((TEXT, plain.to_bytes(length, "big"), end))
+                    plain = unmask(data, start, end)
+                frames.append((TEXT, plain, end))
                 at = end
                 continue
         frame = next_frame(data, at, masked, limit)
@@ -103,10 +105,7 @@ def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, byt
     end = start + length
     if end > behind:
         return None
-    # One exclusive-or of two large numbers: what is quick in Python.
-    mask = (data[begin:start] * (length // 4 + 1))[:length]
-    plain = int.from_bytes(data[start:end], "little") ^ int.from_bytes(mask, "little")
-    return first, plain.to_bytes(length, "little"), end
+    return first, unmask(data, start, end), end
 
 
 #: Frames up to this length (bytes) are waited for here: what waits is copied with each piece that comes.
