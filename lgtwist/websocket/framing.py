@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import struct
 
-#: So much is masked at once (bytes, a multiple of the key's four).
-_STRETCH = 65_536
+from lgtwist.websocket.masking import apply_mask
+
 #: Heads that are ready: those of payloads below this length (bytes).
 _READY = 2048
 _HEADS = [b"\x81%c" % length for length in range(126)]
@@ -53,10 +53,7 @@ def client_frame(payload: bytes) -> bytes:
         head = b"\x81\xfe" + struct.pack("!H", length)
     else:
         head = b"\x81\xff" + struct.pack("!Q", length)
-    if length <= _STRETCH:
-        return b"".join((head, key, _masked(payload, key)))
-    stretches = [_masked(payload[at : at + _STRETCH], key) for at in range(0, length, _STRETCH)]
-    return b"".join((head, key, *stretches))
+    return b"".join((head, key, apply_mask(payload, key)))
 
 
 def server_ping(payload: bytes) -> bytes:
@@ -73,11 +70,4 @@ def client_ping(payload: bytes) -> bytes:
     :param payload: at most 125 bytes.
     """
     key = os.urandom(4)
-    return b"\x89%c%b%b" % (0x80 | len(payload), key, _masked(payload, key))
-
-
-def _masked(stretch: bytes, key: bytes) -> bytes:
-    # One exclusive-or of two large numbers: what is quick in Python.
-    length = len(stretch)
-    mask = int.from_bytes((key * (length // 4 + 1))[:length], "little")
-    return (int.from_bytes(stretch, "little") ^ mask).to_bytes(length, "little")
+    return b"\x89%c%b%b" % (0x80 | len(payload), key, apply_mask(payload, key))

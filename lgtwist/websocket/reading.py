@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from lgtwist.websocket.masking import unmask
+from lgtwist.websocket.masking import apply_mask
 
 TEXT = 0x81
 PING = 0x89
@@ -53,7 +53,7 @@ def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[i
                     mask = key * _REPEAT[(length + 3) >> 2] >> (-length & 3) * 8
                     plain = (from_bytes(data[start:end], "big") ^ mask).to_bytes(length, "big")
                 else:
-                    plain = unmask(data, start, end)
+                    plain = apply_mask(data[start:end], data[start - 4 : start])
                 frames.append((TEXT, plain, end))
                 at = end
                 continue
@@ -105,7 +105,7 @@ def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, byt
     end = start + length
     if end > behind:
         return None
-    return first, unmask(data, start, end), end
+    return first, apply_mask(data[start:end], data[begin:start]), end
 
 
 #: Frames up to this length (bytes) are waited for here: what waits is copied with each piece that comes.
