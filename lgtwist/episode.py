@@ -78,7 +78,7 @@ class News:
     def is_news(self, reason: str = "") -> bool:
         """It happened; whether it is worth a line of its own."""
         now = self._clock.seconds()
-        if now >= self._ends_at and self._end is None:
+        if self._end is None and not 0 < self._ends_at - now <= self._period:  # a clock may be set back
             self._ends_at = now + self._period
             self._begin()
         news = self._left > 0

@@ -19,7 +19,10 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
-from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, handshake, masked_frame
+from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, masked_frame
+
+#: A ``Sec-WebSocket-Key``.
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 class Transport(FakeTransport):
@@ -132,8 +135,8 @@ class Peer:
         return self
 
     def shake_hands(self) -> None:
-        """The peer's part of the opening handshake comes."""
-        self.connection.dataReceived(handshake())
+        """The peer's part of the opening handshake came, and was found good."""
+        self.pair.factory.accept(self.connection, KEY)
 
     def frames(self) -> list[tuple[int, bytes]]:
         """The frames that came since the last time."""

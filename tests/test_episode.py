@@ -49,6 +49,13 @@ class NewsTests(SynchronousTestCase):
         self.news.stop()
         self.assertEqual((self.left_out, self.clock.getDelayedCalls()), ([2], []))
 
+    def test_a_clock_that_is_set_back(self) -> None:
+        """It silences nobody for longer than a period."""
+        self.clock.advance(3600.0)
+        self.happens(3)
+        self.clock.rightNow -= 3600.0
+        self.assertEqual(self.happens(3), 3)
+
     def test_new_reasons(self) -> None:
         """A reason that was not told in this period is news, however many others were; as far as it goes."""
         self.happens(100)

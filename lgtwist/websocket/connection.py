@@ -180,10 +180,12 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
     # -- called by Autobahn
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """Write what Autobahn has made: each handshake, control frame and message comes through here.
+        """Write what Autobahn has made, behind what waits: each control frame and message comes through here.
 
         :param sync: for Autobahn's test suite, which also cuts writes into pieces; not heeded.
         """
+        if self.waiting:
+            self.factory.flush(self)
         self.transport.write(data)
 
     def consumeData(self) -> None:

@@ -228,6 +228,13 @@ class ConnectionFactory:
         except Exception:
             self._send_failed(Failure(), connection)
 
+    def greet(self, connection: Connection) -> None:
+        """The answer to the opening handshake waits, with what follows it: write it when the turn ends."""
+        if connection.congested and connection.phase is _OPEN:
+            # Not by what was written to this peer; and what waits for it may be dropped, but for this.
+            self._write(connection, connection.outbox.take(_CHUNK))
+        self.turns.add(connection)
+
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write behind what was written before."""
         if self.turns.held:

@@ -59,11 +59,7 @@ class ServerConnection(Connection, WebSocketServerProtocol):
         self.outbox.put_response(_SWITCHING % proof)
         self.waiting = True  # what onOpen sends waits behind it, and goes out in the same write
         self.onOpen()
-        if self.data:  # it came glued behind the handshake
-            self.flush()
-            self.consumeData()
-        else:
-            self.factory.turns.add(self)
+        self.factory.greet(self)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):
