@@ -185,7 +185,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         :param sync: for Autobahn's test suite, which also cuts writes into pieces; not heeded.
         """
         if self.waiting:
-            self.factory.flush(self)
+            self.factory.write_first(self)
         self.transport.write(data)
 
     def consumeData(self) -> None:

@@ -235,6 +235,12 @@ class ConnectionFactory:
             self._write(connection, connection.outbox.take(_CHUNK))
         self.turns.add(connection)
 
+    def write_first(self, connection: Connection) -> None:
+        """Autobahn is about to write: what waits is written before that. Nothing else happens yet."""
+        outbox = connection.outbox
+        while outbox and not connection.congested:
+            self._write(connection, outbox.take(_CHUNK))
+
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write behind what was written before."""
         if self.turns.held:

@@ -16,6 +16,7 @@ import socket
 import struct
 import time
 
+from tests.integration.certain import metric
 from tests.integration.faulty import (
     FaultTestCase,
     Proxy,
@@ -142,7 +143,7 @@ class Closing(FaultTestCase):
             else:
                 bot.socket.sendall(masked_frame(b'{"action":"get_st')[:-3])
                 bot.socket.close()
-        wait_until("all are gone", lambda: self.new_log().count(" disconnected from account 10001") >= 30)
+        wait_until("all are gone", lambda: metric(self.service, "bot_connections") == 1)
         for number in range(20):
             self.service.inject(numbered(number))
         self.assertEqual(numbers(stays, lambda n: n == 19), list(range(20)))
