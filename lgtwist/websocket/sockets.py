@@ -6,12 +6,16 @@ import socket
 from functools import lru_cache
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet import tcp
+from twisted.protocols.tls import BufferingTLSTransport
 
 from lgtwist.tls import is_tls
 
 #: Twisted's transports whose buffers are known here.
 _PLAIN = (tcp.Server, tcp.Client)
+#: So much is encrypted at once, in one record of TLS (bytes; a record has at most 16 KiB, RFC 8446, 5.1).
+_SMALL = 4096
 
 
 def _tcp_socket(transport: Any) -> socket.socket | None:
@@ -27,10 +31,12 @@ def send_now(transport: Any, data: bytes) -> int:
     """Hand bytes to the kernel without waiting for the reactor's turn; how many it took, perhaps none.
 
     That is only right where nothing waits before them. It looks at what Twisted keeps to itself, so it
-    does so for plain TCP as Twisted makes it and for nothing else; what it did not take goes through
+    does so for TCP and TLS as Twisted makes them and for nothing else; what it did not take goes through
     ``transport.write``, which also finds out about errors.
     """
-    if type(transport) not in _PLAIN or not transport.connected or transport.disconnecting:
+    if type(transport) not in _PLAIN:
+        return _encrypt_now(transport, data) if type(transport) is BufferingTLSTransport else 0
+    if not transport.connected or transport.disconnecting:
         return 0
     if transport.dataBuffer or transport._tempDataBuffer or transport._writeDisconnecting:
         return 0
@@ -40,6 +46,32 @@ def send_now(transport: Any, data: bytes) -> int:
         return int(transport.socket.send(data))
     except OSError:  # full, or broken
         return 0
+
+
+def _encrypt_now(transport: Any, data: bytes) -> int:
+    """The same over TLS, where Twisted takes a turn of the reactor to encrypt and another one to send.
+
+    For what is small; larger writes are better off with one wake-up of the peer for all their records.
+    """
+    if len(data) > _SMALL or transport.disconnecting:
+        return 0
+    taken = 0
+    try:
+        if transport._lostTLSConnection or not transport._handshakeDone:
+            return 0
+        if transport._aggregator._buffer or transport._appSendBuffer:
+            return 0
+        below, connection = transport.transport, transport._tlsConnection
+        taken = int(connection.send(data))
+        record = connection.bio_read(8 * _SMALL)
+    except AttributeError:  # another Twisted
+        return 0
+    except SSL.Error:  # Twisted meets it too, and knows what to do
+        return taken
+    sent = send_now(below, record)
+    if sent < len(record):
+        below.write(record[sent:])
+    return taken
 
 
 @lru_cache(maxsize=8)

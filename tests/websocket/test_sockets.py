@@ -357,34 +357,95 @@ class SendNowTests(SocketsTestCase):
         self.assertGreater(through, 50_000, f"seed {seed}")
 
 
-class LeftAloneTests(SocketsTestCase):
-    """Whatever is not plain TCP as Twisted makes it."""
+def certificate() -> Any:
+    """The options of a server that nobody knows."""
+    return ssl.KeyPair.generate(size=2048).selfSignedCert(1, CN="localhost").options()
 
-    def options(self) -> Any:
-        return ssl.KeyPair.generate(size=2048).selfSignedCert(1, CN="localhost").options()
 
-    async def test_tls(self) -> None:
-        """Nothing is sent past TLS, or past the TCP below it."""
+class EncryptedTests(SocketsTestCase):
+    """TLS as Twisted makes it, whoever dialled."""
+
+    async def ends(self) -> tuple[Listener, Listener]:
+        """The end that was dialled, and the one that dialled."""
         theirs, ours = Listener(), Listener()
-        port = reactor.listenSSL(0, Ends(theirs), self.options(), interface="127.0.0.1")
+        port = reactor.listenSSL(0, Ends(theirs), certificate(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         reactor.connectSSL("127.0.0.1", port.getHost().port, Ends(ours), ssl.CertificateOptions(verify=False))
         await come(lambda: ours.transport is not None and theirs.transport is not None)
-        for end, other in ((ours, theirs), (theirs, ours)):
-            end.transport.write(b"hello")
+        return theirs, ours
+
+    async def test_at_once(self) -> None:
+        """Not before the handshake is done; then it is with the kernel before the reactor's turn ends."""
+        ends = await self.ends()
+        self.assertEqual(send_now(ends[1].transport, b"early"), 0)
+        await come(lambda: all(end.transport._handshakeDone for end in ends))
+        for _ in range(3):
+            await turn()  # what the handshake leaves behind is sent
+        for end, other in (ends, ends[::-1]):
+            self.assertEqual(send_now(end.transport, b"hello"), 5)
+            below = end.transport.transport
+            self.assertFalse(below.dataBuffer or below._tempDataBuffer)
             await come(lambda other=other: other.heard)
-            self.assertEqual(send_now(end.transport, b"plain"), 0)
             self.assertEqual(other.heard, b"hello")
-        ours.transport.loseConnection()
-        await self.over(ours.lost)
-        await self.over(theirs.lost)
+        ends[0].transport.write(b" this")
+        self.assertEqual(send_now(ends[0].transport, b" waits"), 0, "something waits before it")
+        ends[0].transport.loseConnection()
+        self.assertEqual(send_now(ends[0].transport, b"late"), 0)
+        for end in ends:
+            await self.over(end.lost)
+        self.assertEqual(ends[1].heard, b"hello this")
+
+    async def test_aborted(self) -> None:
+        """After the end nothing is taken."""
+        ends = await self.ends()
+        await come(lambda: all(end.transport._handshakeDone for end in ends))
+        ends[0].transport.abortConnection()
+        self.assertEqual(send_now(ends[0].transport, b"late"), 0)
+        for end in ends:
+            await self.over(end.lost)
+            self.assertEqual(send_now(end.transport, b"late"), 0)
+
+    async def test_in_turns_with_write(self) -> None:
+        """Whatever goes which way to whatever reader: all of it comes, in order, and nothing else."""
+        seed = random.randrange(1 << 32)
+        chance = random.Random(seed)
+        end, other = await self.ends()
+        await come(lambda: end.transport._handshakeDone)
+        producer = Producer()
+        end.transport.registerProducer(producer, True)
+        whole, direct = bytearray(), 0
+        while len(whole) < 6 * MEGABYTE:
+            piece = chance.randbytes(chance.choice([1, 100, 4096, 4097, 100_000]))
+            sent = send_now(end.transport, piece) if chance.random() < 0.8 else 0
+            direct += sent
+            if sent < len(piece):
+                end.transport.write(piece[sent:])
+            whole += piece
+            if chance.random() < 0.1:
+                other.transport.pauseProducing()
+            elif chance.random() < 0.2:
+                other.transport.resumeProducing()
+                await turn()
+        other.transport.resumeProducing()
+        await come(lambda: len(other.heard) >= len(whole))
+        self.assertTrue(other.heard == whole, f"seed {seed}")
+        self.assertGreater(direct, 50_000, f"seed {seed}")
+        self.assertEqual(producer.told.count("stop"), 0, f"seed {seed}")
+        end.transport.unregisterProducer()
+        end.transport.loseConnection()
+        await self.over(end.lost)
+        await self.over(other.lost)
+
+
+class LeftAloneTests(SocketsTestCase):
+    """Whatever is not TCP or TLS as Twisted makes it."""
 
     async def test_tls_begun_later(self) -> None:
         """TLS that was begun on a plain transport: its type is still that of plain TCP."""
         listener = Listener()
         peer = await self.connect(listener)
         self.assertEqual(send_now(listener.transport, b"plain"), 5)
-        listener.transport.startTLS(self.options())
+        listener.transport.startTLS(certificate())
         self.assertEqual(send_now(listener.transport, b"secret"), 0)
         listener.transport.abortConnection()
         read = await peer.to_the_end()
