@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from lgtwist.websocket.masking import apply_mask
+from lgtwist.websocket.masking import apply_mask, masked_in_python
 
 TEXT = 0x81
 PING = 0x89
@@ -21,7 +21,7 @@ AT_ONCE = 64
 _head = struct.Struct("!BBHI").unpack_from
 #: Payloads below this length (bytes) are unmasked by an exclusive-or of two integers, of which one is the
 #: product of the mask with one of these: 1, 1_0000_0001, ... in hex.
-_SHORT = 320
+_SHORT = 1024 if apply_mask is masked_in_python else 320
 _REPEAT = [sum(1 << 32 * at for at in range(words)) for words in range(_SHORT // 4 + 1)]
 
 
