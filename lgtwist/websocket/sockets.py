@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -99,10 +100,8 @@ def prepare(transport: Any, user_timeout: float, idle: float) -> None:
     if tcp is None:
         return
     for option in _options(user_timeout, idle):
-        try:
+        with suppress(OSError):  # gone already, or a value that this system does not take: the others count
             tcp.setsockopt(*option)
-        except OSError:  # gone already: connectionLost is on its way
-            return
 
 
 def close_writing(transport: Any) -> None:

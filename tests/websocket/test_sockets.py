@@ -27,7 +27,7 @@ from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
-from lgtwist.websocket.sockets import send_now
+from lgtwist.websocket.sockets import prepare, send_now
 from tests.integration.rawclient import CLOSE, handshake, masked_frame
 from tests.pair import Pair, RecordingHandler
 from tests.rounds import SOCKET_ROUNDS
@@ -355,6 +355,19 @@ class SendNowTests(SocketsTestCase):
         self.assertTrue(await peer.until(len(whole)) == whole, f"seed {seed}")
         self.assertGreater(direct, 50_000, f"seed {seed}")
         self.assertGreater(through, 50_000, f"seed {seed}")
+
+
+class OptionTests(SocketsTestCase):
+    async def test_one_that_is_not_taken(self) -> None:
+        """Linux takes no keep-alive interval of a day; TCP gives up in time all the same."""
+        listener = Listener()
+        peer = await self.connect(listener)
+        prepare(listener.transport, 25.0, 86_400.0)
+        ours = listener.transport.socket
+        self.assertEqual(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), 25_000)
+        self.assertTrue(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        peer.socket.close()
+        await self.over(listener.lost)
 
 
 def certificate() -> Any:
