@@ -128,7 +128,7 @@ def _prepared(config: Config) -> LgtwistService:
         raise SystemExit(f"lgtwist: {error}") from None
     _Signals(reactor).setServiceParent(service)
     # Hardly anything here is in cycles, and what was imported stays: to look for them after each 700
-    # new objects is a twentieth of a handshake.
+    # new objects makes handshakes dearer.
     gc.freeze()
     gc.set_threshold(10_000)
     return service

@@ -106,8 +106,7 @@ class SandboxAccount(Service):
 
     def stopService(self) -> None:
         """The account is down; what is not written yet is written."""
-        if self._store is None:
-            self._open()
+        self._write()  # once more, if the file could not be opened
         super().stopService()
         self.account.link_down(self, "lgtwist stops")
         for waiting in tuple(self._waiting):
