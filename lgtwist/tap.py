@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
-from twisted.application.service import Application, IService, Service
+from twisted.application.service import Application, IService
 from twisted.python import usage
 
-from lgtwist.config import Config, Problem, parse
+from lgtwist.app.configuration import Config, parse
+from lgtwist.app.service import JOURNAL_FILE, CannotStart, LgtwistService
+from lgtwist.app.signals import Signals
+from lgtwist.app.summary import described
+from lgtwist.config.section import Problem
 from lgtwist.journal import report
 from lgtwist.journal.store import JournalError
-from lgtwist.service import JOURNAL_FILE, CannotStart, LgtwistService, described
 
 #: The configuration file that is taken where none is named, if it is there.
 DEFAULT_FILE = "lgtwist.toml"
@@ -126,35 +128,9 @@ def _prepared(config: Config) -> LgtwistService:
         service.prepare()
     except CannotStart as error:
         raise SystemExit(f"lgtwist: {error}") from None
-    _Signals(reactor).setServiceParent(service)
+    Signals(reactor).setServiceParent(service)
     # Hardly anything here is in cycles, and what was imported stays: to look for them after each 700
     # new objects makes handshakes dearer.
     gc.freeze()
     gc.set_threshold(10_000)
     return service
-
-
-class _Signals(Service):
-    """SIGTERM and SIGINT stop in good order, with exit status 0; a second one ends at once.
-
-    Twisted's own handlers make twistd end by the signal itself.
-    """
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._stopping = False
-
-    def startService(self) -> None:
-        """Replace the reactor's handlers, once it has set them."""
-        super().startService()
-        self._reactor.callWhenRunning(self._install)
-
-    def _install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-
-    def _stop(self, number: int, _frame: object) -> None:
-        if self._stopping:
-            os._exit(128 + number)
-        self._stopping = True
-        self._reactor.callFromThread(self._reactor.stop)

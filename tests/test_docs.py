@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.config import Config, parse
+from lgtwist.app.configuration import Config, parse
 from tests.integration.running import ROOT
 
 #: Toml blocks that are no configuration of lgtwist, by file and first line, with the reason. Blocks of other

@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.episode import Episodes
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IAccountLink
+from lgtwist.net.http_client import Answer, TooLarge, WebClient, why_failed
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import STREAM_ACTIONS, read_outcome, response_data
 from lgtwist.onebot.dialect import signs_with_token
@@ -29,8 +29,8 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
-from lgtwist.tasks import spawn
-from lgtwist.webclient import Answer, TooLarge, WebClient, why_failed
+from lgtwist.runtime.logs import Episodes
+from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two looks at the account where heartbeats are off.
 _LOOK = 5.0

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.episode import Episode
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Half, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
+from lgtwist.runtime.logs import Episode, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
-from lgtwist.words import printable
 
 #: Names of this module: Python 3.11 finds an enumeration's member five times more slowly.
 _ACTIONS, _EVENTS = Half.ACTIONS, Half.EVENTS

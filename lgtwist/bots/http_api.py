@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from twisted.web.server import Request
 
-from lgtwist.answers import say, say_raw
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
+from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot import action as responses
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest, read_outcome

@@ -11,17 +11,18 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.bots.compact import compact
+from lgtwist.bots.javascript_json import compact
+from lgtwist.delivery.batch import Position
+from lgtwist.delivery.delivery import Delivery
+from lgtwist.delivery.interfaces import IEventTaker
 from lgtwist.hub.account import Account
-from lgtwist.hub.batch import Position
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.delivery import Delivery
-from lgtwist.hub.interfaces import IBotConnection, IEventTaker
-from lgtwist.tasks import spawn
-from lgtwist.webclient import Answer, BodyLost, why_failed
-from lgtwist.websocket.backoff import Backoff
+from lgtwist.hub.interfaces import IBotConnection
+from lgtwist.net.backoff import Backoff
+from lgtwist.net.http_client import Answer, BodyLost, why_failed
+from lgtwist.runtime.logs import printable
+from lgtwist.runtime.tasks import spawn
 from lgtwist.websocket.framing import Frames
-from lgtwist.words import printable
 
 #: So many failures in a row are worth a line; live events are not posted for a while then.
 _PATIENCE = 5

@@ -9,18 +9,18 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.bots.taker import WebSocketTaker
+from lgtwist.bots.ping_acks import WebSocketTaker
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
 from lgtwist.hub.interfaces import IBotConnection
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import is_of_an_implementation, read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.runtime.logs import printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.framing import Frames
-from lgtwist.words import printable
 
 
 class Role(Enum):

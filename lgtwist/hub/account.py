@@ -9,7 +9,6 @@ from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lgtwist.episode import Episodes, News
 from lgtwist.hub.calls import Call, Calls, Question
 from lgtwist.hub.interfaces import Half, IAccountLink, IBotConnection
 from lgtwist.hub.presence import Presence
@@ -26,8 +25,8 @@ from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotCon
 from lgtwist.onebot.event import Event, heartbeat, lifecycle, number_of, read_event, status
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.runtime.logs import Episodes, News, printable
 from lgtwist.websocket.framing import Frames, server_frame
-from lgtwist.words import printable
 
 #: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
 _ACTIONS = Half.ACTIONS

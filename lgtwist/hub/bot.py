@@ -13,19 +13,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.episode import Episodes, News
+from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, Question
-from lgtwist.hub.delivery import Delivery
 from lgtwist.hub.interfaces import IAccountLink
-from lgtwist.hub.quick import HANDLE_QUICK_OPERATION, RateLimited, quick_operation
-from lgtwist.hub.rights import ActionRights, EventRights, Rate
+from lgtwist.hub.permissions import ActionRights, EventRights, Rate
+from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, quick_operation
+from lgtwist.hub.rate_limit import RateLimited
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, with_echo
 from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import UNREADABLE
-from lgtwist.words import printable
+from lgtwist.runtime.logs import Episodes, News, printable
 
 #: Takes a whole response, echo and all, and whether it is the last one of its action.
 Reply = Callable[[bytes, bool], None]

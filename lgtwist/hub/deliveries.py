@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from lgtwist.delivery.batch import Batch
+from lgtwist.delivery.delivery import Delivery, Encodings
+from lgtwist.delivery.interfaces import IJournal
+from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
-from lgtwist.hub.batch import Batch
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.delivery import Delivery, Encodings
-from lgtwist.hub.interfaces import IJournal
-from lgtwist.hub.replay import ReplayPolicy
 
 
 class Deliveries:

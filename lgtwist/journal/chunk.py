@@ -8,7 +8,7 @@ from zlib import crc32
 
 import msgspec
 
-from lgtwist.hub.batch import Batch, Position
+from lgtwist.delivery.batch import Batch, Position
 
 #: Events of so many bytes are one chunk, or one event that is larger.
 CHUNK_BYTES = 1 << 20

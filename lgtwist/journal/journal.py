@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lgtwist.hub.batch import Batch, Mark, Page, Position
-from lgtwist.hub.interfaces import IJournal
+from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.chunk import CHUNK_BYTES, Group
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
 from lgtwist.journal.tail import Tail

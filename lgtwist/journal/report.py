@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from lgtwist.hub.batch import Position
+from lgtwist.delivery.batch import Position
 from lgtwist.journal.chunk import Damaged, from_little, read_runs
 from lgtwist.journal.sqlite import check, open_for_reading
 from lgtwist.journal.store import JournalError
-from lgtwist.words import printable
+from lgtwist.runtime.logs import printable
 
 
 class AccountReport(msgspec.Struct):

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from zope.interface import implementer
 
-from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Mark, Page, Position
 from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
 from lgtwist.journal.store import Contents, IStore, JournalDamaged, JournalError, Pair, Refusal, Trimmed
 

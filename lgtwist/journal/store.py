@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from zope.interface import Interface
 
-from lgtwist.hub.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Mark, Page, Position
 
 #: A bot's name and an account's ``self_id``.
 Pair = tuple[str, int]

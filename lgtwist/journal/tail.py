@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 
-from lgtwist.hub.batch import Batch, Position, search
+from lgtwist.delivery.batch import Batch, Position, search
 from lgtwist.journal.chunk import OVERHEAD
 
 #: What a batch takes in memory beside its events (bytes, roughly).

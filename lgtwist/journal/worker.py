@@ -63,24 +63,3 @@ class ThreadWorker:
             else:
                 self._call(done.callback, result)
             del wanted, job, done, result  # nothing of it is held until the next job comes
-
-
-class InlineWorker:
-    """A worker that does everything at once: for tests, and for stores that never block."""
-
-    def do(self, job: Callable[[], _Result]) -> Deferred[_Result]:
-        """Do a job now."""
-        done: Deferred[_Result] = Deferred()
-        try:
-            result = job()
-        except Exception:
-            done.errback(Failure())
-        else:
-            done.callback(result)
-        return done
-
-    def stop(self) -> Deferred[None]:
-        """Nothing is left to do."""
-        stopped: Deferred[None] = Deferred()
-        stopped.callback(None)
-        return stopped

@@ -18,15 +18,15 @@ from lgtwist.hub.interfaces import IAccountLink
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import Segment
-from lgtwist.sandbox import intake
+from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import known
-from lgtwist.sandbox.media import Media
-from lgtwist.sandbox.model import Message, Record, WorldFile, key_of
+from lgtwist.sandbox.files import attachments as intake
+from lgtwist.sandbox.files.media import Media
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.store import Store, StoreError
-from lgtwist.sandbox.world import World
-from lgtwist.tasks import spawn
+from lgtwist.sandbox.world.model import Message, Record, WorldFile, key_of
+from lgtwist.sandbox.world.world import World
 
 #: So many actions may be taking in files at once; the next ones wait, others do not.
 _INTAKES = 8

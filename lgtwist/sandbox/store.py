@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lgtwist.sandbox.model import KINDS, Message, Record
+from lgtwist.sandbox.world.model import KINDS, Message, Record
 
 _SCHEMA = 1
 

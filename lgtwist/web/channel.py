@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
-from lgtwist.tls import end, is_tls
-from lgtwist.web.gate import Gate
-from lgtwist.websocket import sockets
+from lgtwist.net import sockets
+from lgtwist.net.tls import end, is_tls
+from lgtwist.web.connection_limits import Gate
 
 
 class PortRequest(Request):

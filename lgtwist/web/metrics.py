@@ -14,11 +14,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 from twisted.internet.interfaces import IReactorTime
 
+from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.delivery import Delivery
-from lgtwist.hub.hub import Hub
-from lgtwist.web.gate import Gate
+from lgtwist.hub.directory import Hub
+from lgtwist.web.connection_limits import Gate
 from lgtwist.websocket.factory import ConnectionFactory
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -9,15 +9,15 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from lgtwist.answers import say
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.hub import Hub
+from lgtwist.hub.directory import Hub
+from lgtwist.net.http_responses import say
 from lgtwist.onebot.auth import Keyring
-from lgtwist.web.admission import Admission
-from lgtwist.web.gate import Gate
-from lgtwist.web.implementations import Implementations
-from lgtwist.web.machines import Machines
+from lgtwist.web.account_endpoints import Implementations
+from lgtwist.web.authentication import Admission
+from lgtwist.web.connection_limits import Gate
+from lgtwist.web.health import Machines
 from lgtwist.web.routes import (
     ActionPath,
     BotPath,

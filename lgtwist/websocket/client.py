@@ -9,11 +9,11 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IReactorTime
 
+from lgtwist.runtime.turns import Turns
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
 from lgtwist.websocket.framing import client_frame, client_ping
 from lgtwist.websocket.phase import Phase
-from lgtwist.websocket.turns import Turns
 
 #: A head of an answer to our opening handshake that is longer is no answer (bytes).
 _LONGEST_HEAD = 65_536

@@ -17,7 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.tls import end
+from lgtwist.net.tls import end
 from lgtwist.websocket.assembly import Assembly
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.outbox import Outbox

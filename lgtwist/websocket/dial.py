@@ -20,11 +20,11 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer, provider
 
-from lgtwist.outgoing import client_endpoint, why_unreachable
-from lgtwist.websocket.backoff import Backoff
+from lgtwist.net.backoff import Backoff
+from lgtwist.net.client_endpoints import client_endpoint, why_unreachable
+from lgtwist.runtime.logs import printable
 from lgtwist.websocket.client import ClientConnection, ClientFactory, Request
 from lgtwist.websocket.connection import Handler
-from lgtwist.words import printable
 
 #: Who closes with 1008 within so many seconds, and said nothing before, opened only to refuse us.
 REFUSED_WITHIN = 5.0

@@ -18,14 +18,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.tls import tls_trouble
-from lgtwist.websocket import sockets
+from lgtwist.net import sockets
+from lgtwist.net.tls import tls_trouble
+from lgtwist.runtime.turns import Turns
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import AT_ONCE, PONG, TEXT, begins_frame, whole_frames
-from lgtwist.websocket.turns import Turns
 
 _Params = ParamSpec("_Params")
 _Guarded = TypeVar("_Guarded", bound=Connection)

@@ -11,10 +11,10 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IReactorTime
 
+from lgtwist.runtime.turns import Turns
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
 from lgtwist.websocket.framing import server_frame, server_ping
-from lgtwist.websocket.turns import Turns
 
 #: What makes the proof that a handshake was understood (RFC 6455, 1.3).
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

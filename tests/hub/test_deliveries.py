@@ -7,18 +7,17 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
 from lgtwist.hub.interfaces import Half
-from lgtwist.hub.replay import ReplayPolicy
-from lgtwist.hub.rights import EventRights
+from lgtwist.hub.permissions import EventRights
 from lgtwist.journal.journal import Journal, JournalLimits
-from lgtwist.journal.memory import MemoryStore
-from lgtwist.journal.worker import InlineWorker
 from lgtwist.onebot.message import MessageFormat
 from tests.hub.fakes import checked_link
 from tests.journal.fakes import BEGIN, FakeTaker, Lines, event, numbers
+from tests.journal.memory_store import InlineWorker, MemoryStore
 
 
 class DeliveriesTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from typing import Any
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.config import parse
+from lgtwist.app.configuration import parse
 from tests.implementations.running import quiet_port
 from tests.integration.certificates import INSTALLED, LOCAL, Authority, OverTls, Shown
 from tests.integration.faulty import BAD_WORDS, FaultTestCase, numbered, quiet

@@ -15,12 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from lgtwist.hub.batch import Batch, Position
-from lgtwist.hub.delivery import Delivery, Encodings
-from lgtwist.hub.interfaces import IEventTaker
-from lgtwist.hub.replay import ReplayPolicy
+from lgtwist.delivery.batch import Batch, Position
+from lgtwist.delivery.delivery import Delivery, Encodings
+from lgtwist.delivery.interfaces import IEventTaker
+from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal, JournalLimits
-from lgtwist.journal.worker import InlineWorker
+from tests.journal.memory_store import InlineWorker
 
 #: When tests begin, in seconds since the epoch.
 BEGIN = 1_700_000_000.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.hub.batch import Batch
+from lgtwist.delivery.batch import Batch
 from lgtwist.journal.chunk import (
     OVERHEAD,
     Chunk,

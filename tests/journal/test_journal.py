@@ -8,9 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.journal.journal import Journal, JournalLimits
-from lgtwist.journal.memory import MemoryStore
-from lgtwist.journal.worker import InlineWorker
 from tests.journal.fakes import BEGIN, Lines, Room, event
+from tests.journal.memory_store import InlineWorker, MemoryStore
 
 
 class FullDiskTests(SynchronousTestCase):

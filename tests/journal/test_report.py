@@ -6,7 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
-from lgtwist.hub.batch import Mark
+from lgtwist.delivery.batch import Mark
 from lgtwist.journal.report import as_json, as_text, report
 from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import JournalError

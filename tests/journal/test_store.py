@@ -13,15 +13,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from lgtwist.hub.batch import Batch, Mark
-from lgtwist.hub.interfaces import IJournal
+from lgtwist.delivery.batch import Batch, Mark
+from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.journal import JournalLimits
-from lgtwist.journal.memory import MemoryStore
 from lgtwist.journal.report import report
 from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import IStore, JournalError, Refusal
-from lgtwist.journal.worker import InlineWorker, ThreadWorker
+from lgtwist.journal.worker import ThreadWorker
 from tests.journal.fakes import BEGIN, LIMITS, Lines, Room, event, numbers
+from tests.journal.memory_store import InlineWorker, MemoryStore
 
 
 class MemoryTests(TestCase):

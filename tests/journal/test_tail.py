@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.hub.batch import Batch, search
+from lgtwist.delivery.batch import Batch, search
 from lgtwist.journal.tail import Tail
 from tests.rounds import quick
 

@@ -8,13 +8,12 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.hub.batch import Batch, Mark
+from lgtwist.delivery.batch import Batch, Mark
 from lgtwist.journal.chunk import CHUNK_BYTES
 from lgtwist.journal.journal import Journal, JournalLimits
-from lgtwist.journal.memory import MemoryStore
 from lgtwist.journal.store import JournalError
-from lgtwist.journal.worker import InlineWorker
 from tests.journal.fakes import BEGIN, HeldWorker, Lines, Room, event, numbers
+from tests.journal.memory_store import InlineWorker, MemoryStore
 
 
 class RecordingStore(MemoryStore):

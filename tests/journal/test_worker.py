@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lgtwist.journal.worker import InlineWorker, ThreadWorker
+from lgtwist.journal.worker import ThreadWorker
+from tests.journal.memory_store import InlineWorker
 
 
 class ThreadWorkerTests(TestCase):

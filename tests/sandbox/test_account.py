@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
 from lgtwist.sandbox.account import SandboxAccount
-from lgtwist.sandbox.media import Media
+from lgtwist.sandbox.files.media import Media
 from lgtwist.sandbox.store import Store
 
 ALICE = 20001

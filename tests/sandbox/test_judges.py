@@ -9,7 +9,7 @@ import aiocqhttp
 from nonebot.adapters.onebot.v11 import Adapter, event
 
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.sandbox import deeds
+from lgtwist.sandbox.world import operations as deeds
 from tests.sandbox.test_world import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase, text
 
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot.errors import BadRequest, OneBotError
-from lgtwist.sandbox import deeds
-from lgtwist.sandbox import world as world_module
 from lgtwist.sandbox.actions import ACTIONS, perform
-from lgtwist.sandbox.model import WorldFile
+from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.people import VERBS
 from lgtwist.sandbox.store import Store
-from lgtwist.sandbox.world import HISTORY, Failed, World
+from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world import world as world_module
+from lgtwist.sandbox.world.model import WorldFile
+from lgtwist.sandbox.world.world import HISTORY, Failed, World
 from tests.rounds import quick
 
 SELF, ALICE, BOB, CAROL, GROUP = 10001, 20001, 20002, 20003, 30001

@@ -13,9 +13,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.config import Config, parse
+from lgtwist.app.configuration import Config, parse
+from lgtwist.app.service import LgtwistService
 from lgtwist.onebot.auth import sign
-from lgtwist.service import LgtwistService
 from lgtwist.websocket.phase import Phase
 from tests.integration.rawclient import handshake, masked_frame
 from tests.pair import Transport

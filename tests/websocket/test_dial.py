@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.websocket.backoff import Backoff
+from lgtwist.net.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, target
 from lgtwist.websocket.factory import WireLimits

@@ -7,7 +7,7 @@ from typing import Any
 from lgtwist import __version__
 from lgtwist.sandbox.actions.table import action
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import World
+from lgtwist.sandbox.world.world import World
 
 
 @action

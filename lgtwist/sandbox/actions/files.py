@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.sandbox import deeds
 from lgtwist.sandbox.actions.table import action
-from lgtwist.sandbox.model import SharedFile
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import Failed, World
+from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world.model import SharedFile
+from lgtwist.sandbox.world.world import Failed, World
 
 
 def _kept(params: Params) -> tuple[str, str, int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.sandbox import deeds
 from lgtwist.sandbox.actions.table import action
-from lgtwist.sandbox.model import Group, Member, Notice, Person, free_name
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import World, denied
+from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world.model import Group, Member, Notice, Person, free_name
+from lgtwist.sandbox.world.world import World, denied
 
 _LONGEST_BAN = 30 * 24 * 3600
 

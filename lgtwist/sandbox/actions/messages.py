@@ -6,11 +6,11 @@ from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment
-from lgtwist.sandbox import deeds
 from lgtwist.sandbox.actions.table import action
-from lgtwist.sandbox.model import Forward
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import Failed, World
+from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world.model import Forward
+from lgtwist.sandbox.world.world import Failed, World
 
 
 def _target(params: Params) -> dict[str, int]:

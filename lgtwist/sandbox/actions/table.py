@@ -10,7 +10,7 @@ import msgspec
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.errors import OneBotError, UnknownAction
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import World
+from lgtwist.sandbox.world.world import World
 
 Action = Callable[[World, Params, int], Any]
 

@@ -1,0 +1,1 @@
+"""The tree of services that one configuration asks for, and how it changes."""

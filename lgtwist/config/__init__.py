@@ -1,0 +1,1 @@
+"""How tables and values of a configuration file are read."""

@@ -1,0 +1,1 @@
+"""Delivery at least once: one bot, one account."""

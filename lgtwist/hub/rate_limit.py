@@ -1,0 +1,66 @@
+"""The queues of ``_rate_limited`` calls (OneBot 11, ``api/README.md``)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from lgtwist.onebot.errors import TooManyCalls
+
+#: Seconds between two rate-limited calls of one account.
+RATE_INTERVAL = 0.5
+
+
+#: How many rate-limited calls of one bot may wait for one account.
+RATE_QUEUE = 100
+
+
+#: And how many bytes of parameters they may hold together; one call alone may be larger.
+RATE_QUEUE_BYTES = 16 << 20
+
+
+class RateLimited:
+    """The queue of one account's rate-limited calls: one each half second, bots served in turn."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        # In the order in which bots are served; each call with the size of its parameters.
+        self._queues: dict[str, deque[tuple[Callable[[], None], int]]] = {}
+        self._next_at = 0.0
+        self._timer: IDelayedCall | None = None
+
+    def put(self, bot: str, call: Callable[[], None], size: int) -> None:
+        """Queue a call.
+
+        :param size: of its parameters, in bytes.
+        :raises TooManyCalls: if too many of this bot wait already, or too large ones.
+        """
+        queue = self._queues.setdefault(bot, deque())
+        if len(queue) >= RATE_QUEUE:
+            raise TooManyCalls(f"{RATE_QUEUE} rate-limited calls of this bot wait already")
+        if queue and size + sum(held for _call, held in queue) > RATE_QUEUE_BYTES:
+            raise TooManyCalls(f"rate-limited calls of this bot with {RATE_QUEUE_BYTES} bytes wait already")
+        queue.append((call, size))
+        if self._timer is None:
+            self._timer = self._clock.callLater(max(0.0, self._next_at - self._clock.seconds()), self._serve)
+
+    def _serve(self) -> None:
+        self._timer = None
+        bot, queue = next(iter(self._queues.items()))
+        del self._queues[bot]
+        call, _size = queue.popleft()
+        if queue:
+            self._queues[bot] = queue  # behind the others
+        self._next_at = self._clock.seconds() + RATE_INTERVAL
+        if self._queues:
+            self._timer = self._clock.callLater(RATE_INTERVAL, self._serve)
+        call()
+
+    def stop(self) -> None:
+        """Forget what waits."""
+        self._queues.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

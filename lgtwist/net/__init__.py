@@ -1,0 +1,1 @@
+"""What is needed of TCP, TLS and HTTP beside Twisted."""

@@ -1,0 +1,326 @@
+"""HTTP requests of ours: connections that are used again, absolute time limits, bounded answers.
+
+Over Twisted's own ``Agent``: treq's client keeps cookies between requests, cannot be stopped in the middle
+of a body, and does not take IPv6 addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from zope.interface import implementer
+
+from lgtwist.net.client_endpoints import client_endpoint, why_unreachable
+from lgtwist.net.tls import end, tls_trouble
+from lgtwist.runtime.logs import printable
+
+#: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
+#: that meets a closing connection may or may not have been carried out.
+_KEPT = 3
+#: A longer head of an answer than that ends its connection (bytes, as they come).
+_LONGEST_HEAD = 262_144
+#: How many idle connections are kept.
+_KEPT_CONNECTIONS = 16
+
+
+class Body(Protocol):
+    """Reads the body of an answer, up to a limit; whoever stops reading ends the connection.
+
+    :param limit: bytes; below 0 nothing is read at all.
+    """
+
+    transport: Any
+
+    def __init__(self, limit: int) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._hang_up())
+        self.too_large = self.broken = False
+        self._limit = limit
+        self._body = bytearray()
+
+    def connectionMade(self) -> None:
+        """The head of the answer came."""
+        if self._limit < 0:
+            self._hang_up()
+
+    def dataReceived(self, data: bytes) -> None:
+        """A part of the body came."""
+        if self.too_large or self.whole.called:
+            return
+        self._body += data
+        if len(self._body) > self._limit:
+            self.too_large = True
+            self._hang_up()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body ended, or its connection did."""
+        if self.whole.called:
+            return
+        if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(bytes(self._body))
+        else:
+            self.broken = True
+            self.whole.errback(reason)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+class _Ending:
+    """A transport that is closed without waiting for what the peer says to that."""
+
+    def __init__(self, below: Any) -> None:
+        self.below = below
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.below, name)
+
+    def loseConnection(self) -> None:
+        end(self.below)
+
+
+class _BoundedHead(HTTP11ClientProtocol):
+    """An HTTP connection of ours that ends when the head of an answer does not.
+
+    :param live: the transports of all such connections.
+    """
+
+    _heard = 0
+
+    def __init__(self, quiescent: Any, live: set[Any]) -> None:
+        super().__init__(quiescent)
+        self._live = live
+
+    def makeConnection(self, transport: Any) -> None:
+        """TCP is there."""
+        self._live.add(transport)
+        super().makeConnection(_Ending(transport))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """TCP is over."""
+        transport: Any = self.transport
+        self._live.discard(transport.below)
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came."""
+        parser = self._parser
+        if parser is not None and parser.state in (STATUS, HEADER):
+            self._heard += len(data)
+            if self._heard > _LONGEST_HEAD:
+                transport: Any = self.transport
+                transport.abortConnection()
+                return
+        super().dataReceived(data)
+        if self._parser is None or self._parser.state not in (STATUS, HEADER):
+            self._heard = 0
+
+
+class _Factory(_HTTP11ClientFactory):
+    noisy = False  # else a line for each connection of ours
+
+    def __init__(self, live: set[Any], quiescent: Any, metadata: Any) -> None:
+        super().__init__(quiescent, metadata)
+        self._live = live
+
+    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
+        return _BoundedHead(self._quiescentCallback, self._live)
+
+
+class BoundedPool(HTTPConnectionPool):
+    """A pool whose connections bound the heads of answers, and wait for no peer's goodbye.
+
+    Twisted's takes any number of header lines.
+    """
+
+    def __init__(self, reactor: Any, persistent: bool) -> None:
+        super().__init__(reactor, persistent)
+        self.retryAutomatically = False
+        self._live: set[Any] = set()
+        self._factory = partial(_Factory, self._live)  # type: ignore[assignment]
+
+    def drop_all(self) -> Deferred[None]:
+        """End every connection at once, busy or not."""
+        for transport in tuple(self._live):
+            transport.abortConnection()
+        closed: Deferred[None] = self.closeCachedConnections()
+        return closed
+
+
+@frozen
+class Answer:
+    """What an HTTP server answered."""
+
+    status: int
+    body: bytes
+
+
+@implementer(IBodyProducer)
+class _Upload:
+    """A body that is written as fast as the transport takes it.
+
+    :param written: called once all of it is with the transport.
+    """
+
+    _STRETCH = 65_536
+
+    def __init__(self, body: bytes, written: Callable[[], None]) -> None:
+        self.length = len(body)
+        self._body = body
+        self._written = written
+        self._at = 0
+        self._paused = False
+        self._consumer: Any = None
+        self._done: Deferred[None] = Deferred()
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        self._consumer = consumer
+        self._write()
+        return self._done
+
+    def _write(self) -> None:
+        while not self._paused and self._at < self.length:
+            stretch = self._body[self._at : self._at + self._STRETCH]
+            self._at += len(stretch)
+            self._consumer.write(stretch)
+        if self._at >= self.length and not self._done.called:
+            self._body = b""
+            self._written()
+            self._done.callback(None)
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._consumer is not None:
+            self._write()
+
+    def stopProducing(self) -> None:
+        self._paused = True
+
+
+class TooLarge(Exception):
+    """The answer's body is over the limit."""
+
+
+class BodyLost(Exception):
+    """The connection broke in the middle of an answer's body.
+
+    :ivar status: what the answer's head says.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the connection broke after HTTP {status}")
+        self.status = status
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class _Endpoints:
+    """Endpoints whose certificates are verified against one authority's, or the system's."""
+
+    _reactor: Any
+    _trust_root: Any
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
+        endpoint: IStreamClientEndpoint = client_endpoint(
+            self._reactor, host, uri.port, secure, self._trust_root
+        )
+        return endpoint
+
+
+class WebClient:
+    """Posts to web addresses of the configuration. Redirects are not followed: they would take a token along.
+
+    :param reactor: network and clock.
+    :param trust_root: who may sign certificates; None for the system's authorities.
+    """
+
+    def __init__(self, reactor: Any, trust_root: Any = None) -> None:
+        self._reactor = reactor
+        self._pool = BoundedPool(reactor, True)
+        self._pool.maxPersistentPerHost = _KEPT_CONNECTIONS
+        self._pool.cachedConnectionTimeout = _KEPT
+        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust_root), self._pool)
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        limit: int,
+        timeout: float,
+        written: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Post a body, and read the whole answer.
+
+        :param limit: bytes that the answer's body may have.
+        :param timeout: seconds for all of it.
+        :param written: called once the body has left for the transport.
+        :raises TooLarge: if the body is over the limit.
+        :raises twisted.internet.error.TimeoutError: if it takes too long.
+        :raises Exception: what Twisted finds wrong with the connection.
+        """
+        upload = _Upload(body, written)
+        exchange = Deferred.fromCoroutine(self._exchange(url, upload, headers, limit))
+        timer = self._reactor.callLater(timeout, exchange.cancel)
+        try:
+            return await exchange
+        except Exception:
+            if not timer.active():  # Twisted has many names for what was cancelled
+                raise TimeoutError from None
+            raise
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    async def _exchange(self, url: str, upload: _Upload, headers: dict[str, str], limit: int) -> Answer:
+        sent = Headers({name: [value] for name, value in headers.items()})
+        asked: Any = self._agent.request(b"POST", url.encode("ascii"), sent, upload)
+        response = await asked
+        reader = Body(limit)
+        response.deliverBody(reader)
+        try:
+            return Answer(response.code, await reader.whole)
+        except Exception:
+            if reader.too_large:
+                raise TooLarge from None
+            if reader.broken:
+                raise BodyLost(response.code) from None
+            raise
+
+    def close(self) -> Deferred[None]:
+        """End all connections at once."""
+        return self._pool.drop_all()
+
+
+def why_failed(error: Exception) -> str:
+    """Why a request failed, in a few words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, TooLarge):
+        return "its answer is too large"
+    reasons = getattr(error, "reasons", None)  # Twisted wraps what went wrong on the way
+    if reasons:
+        inner: Any = reasons[0].value
+        trouble = tls_trouble(inner)
+        return trouble or why_failed(inner)
+    if isinstance(error, (ConnectError, DNSLookupError)):
+        return printable(why_unreachable(Failure(error)))
+    text = (error.__doc__ or "").strip() or type(error).__name__
+    return printable(text.splitlines()[0]).rstrip(".").lower()

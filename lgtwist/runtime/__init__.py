@@ -1,0 +1,1 @@
+"""What every room needs of the process: turns of the reactor, tasks, log lines."""

@@ -1,0 +1,1 @@
+"""The HTTP interface through which people in a sandbox act."""

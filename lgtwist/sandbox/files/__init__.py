@@ -1,0 +1,1 @@
+"""Files that messages of a sandbox carry: fetched, kept, served."""

@@ -1,0 +1,225 @@
+"""Pictures, voice, videos and files: kept bounded below ``data_dir``, served back by unguessable names."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from lgtwist.sandbox.world.world import Failed
+
+_Value = TypeVar("_Value")
+
+#: All kept files of one account together (bytes) and in number; the oldest go.
+TOTAL = 256 << 20
+FILES = 5_000
+#: A file so young (seconds) may belong to a message that is not said yet.
+_NEW = 300.0
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"ID3", "mp3"),
+    (b"OggS", "ogg"),
+    (b"#!AMR", "amr"),
+    (b"\x02#!SILK", "silk"),
+    (b"%PDF", "pdf"),
+)
+#: What a browser may show; everything else is handed over as plain bytes.
+KINDS = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "bmp": "image/bmp",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "wav": "audio/wav",
+    "mp4": "video/mp4",
+}
+
+
+@frozen
+class Kept:
+    """A kept file: its unguessable name, the name it came with, where it lies, its address and size."""
+
+    file: str
+    name: str
+    path: Path
+    url: str
+    size: int
+
+    def shown(self) -> dict[str, Any]:
+        """As actions get it."""
+        return {
+            "file": self.file,
+            "name": self.name,
+            "path": str(self.path),
+            "url": self.url,
+            "size": self.size,
+        }
+
+
+InThread = Callable[..., Awaitable[Any]]
+
+
+def _is_ours(path: Path, data_dir: Path) -> bool:
+    """Whether a file belongs to lgtwist: worlds and kept files of other accounts are not for a bot."""
+    first = path.relative_to(data_dir).parts[0].lower()
+    return first == "lock" or first.startswith(("sandbox-", "journal"))
+
+
+class Media:
+    """The kept files of one sandbox account.
+
+    :param folder: where they are; made when the first one comes.
+    :param data_dir: ``file://`` may name files below it, and no others.
+    :param limit: bytes that one file may have.
+    :param fetch: gets a web address, bounded and checked.
+    :param base_url: where the control of this account is, as an HTTP URL without a slash behind it.
+    :param in_thread: runs what may block.
+    :param private: files that no bot may name: the configuration, and the tokens that it names.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        data_dir: Path,
+        limit: int,
+        fetch: Callable[[str], Awaitable[bytes]],
+        base_url: Callable[[], str],
+        in_thread: InThread,
+        private: Collection[Path] = (),
+    ) -> None:
+        self._folder = folder
+        self._data_dir = data_dir
+        self._limit = limit
+        self._fetch = fetch
+        self._base_url = base_url
+        self._in_thread = in_thread
+        self._private = frozenset(path.resolve() for path in private)
+        self._keeping = threading.Lock()
+
+    def find(self, name: str) -> Kept | None:
+        """A kept file by its unguessable name."""
+        if not _NAME.fullmatch(name):
+            return None
+        path = self._folder / name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return None
+        return Kept(name, name, path, f"{self._base_url()}/media/{name}", size)
+
+    async def take(self, reference: str, what: str) -> Kept:
+        """Keep what a reference names: ``base64://``, ``http://``, ``https://``, ``file://``, or a kept name.
+
+        :param what: where the reference stands, for the sentence.
+        :raises Failed: if it cannot be had, or is too large.
+        """
+        kept = self.find(reference)
+        if kept is not None:
+            return kept
+        kind, mark, rest = reference.partition("://")
+        kind = kind.lower()
+        name = ""
+        if mark and kind == "base64":
+            data = await self._in_thread(self._decode, rest, what)
+        elif mark and kind == "file":
+            name = os.path.basename(unquote(rest))
+            data = await self._in_thread(self._read, unquote(rest), what)
+        elif mark and kind in ("http", "https"):
+            name = os.path.basename(unquote(reference.partition("?")[0]))
+            try:
+                data = await self._fetch(reference)
+            except Failed as error:
+                raise Failed(f"{what}: {error.sentence}") from None
+        else:
+            raise Failed(f"{what}: expected base64://, http://, https://, file:// or a kept file's name")
+        kept = await self._in_thread(self._keep, data, name)
+        assert isinstance(kept, Kept)
+        return kept
+
+    def _decode(self, text: str, what: str) -> bytes:
+        if len(text) > self._limit * 4 // 3 + 4:
+            raise Failed(f"{what}: larger than {self._limit} bytes")
+        try:
+            data = base64.b64decode(text.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            raise Failed(f"{what}: not base64") from None
+        return self._sized(data, what)
+
+    def _read(self, path: str, what: str) -> bytes:
+        inside = self._data_dir.resolve()
+        try:
+            found = Path(path).resolve(strict=True)
+            below = found.is_file() and found.is_relative_to(inside)
+            if not below or found in self._private or _is_ours(found, inside):
+                raise Failed(f"{what}: file:// may only name files below data_dir that are not lgtwist's own")
+            if found.stat().st_size > self._limit:
+                raise Failed(f"{what}: larger than {self._limit} bytes")
+            data = found.read_bytes()
+        except (OSError, ValueError, RuntimeError):
+            raise Failed(f"{what}: there is no such file below data_dir") from None
+        return self._sized(data, what)
+
+    def _sized(self, data: bytes, what: str) -> bytes:
+        if not data:
+            raise Failed(f"{what}: it is empty")
+        if len(data) > self._limit:
+            raise Failed(f"{what}: larger than {self._limit} bytes")
+        return data
+
+    def _keep(self, data: bytes, name: str) -> Kept:
+        extension = next((e for magic, e in _MAGIC if data.startswith(magic)), "")
+        if not extension and data[:4] == b"RIFF":
+            extension = {b"WEBP": "webp", b"WAVE": "wav"}.get(data[8:12], "")
+        if not extension:
+            ending = name.rpartition(".")[2].lower() if "." in name else ""
+            extension = ending if ending.isascii() and ending.isalnum() and len(ending) <= 8 else ""
+        file = secrets.token_urlsafe(24) + (f".{extension}" if extension else "")
+        path = self._folder / file
+        try:
+            with self._keeping:  # two threads must not make room for each other
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                self._make_room(len(data))
+                path.write_bytes(data)
+        except OSError as error:
+            raise Failed(f"the file cannot be kept: {error.strerror}") from None
+        return Kept(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
+
+    def _make_room(self, size: int) -> None:
+        files = [
+            (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder)
+        ]
+        files.sort()
+        total = sum(one for _time, one, _path in files) + size
+        while files and (total > TOTAL or len(files) >= FILES):
+            _time, one, path = files.pop(0)
+            os.unlink(path)
+            total -= one
+
+    def clean(self, still_used: Callable[[str], bool]) -> None:
+        """Throw away every kept file that is not used any more; new ones may be on their way."""
+        if not self._folder.is_dir():
+            return
+        for entry in list(os.scandir(self._folder)):
+            with contextlib.suppress(FileNotFoundError):
+                new = time.time() - entry.stat().st_mtime < _NEW
+                if _NAME.fullmatch(entry.name) and not new and not still_used(entry.name):
+                    os.unlink(entry.path)

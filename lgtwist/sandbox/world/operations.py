@@ -1,0 +1,338 @@
+"""What happens in a world beside talk, whoever does it, with the event that the platform has for it.
+
+The right to do it is checked by whoever calls: ``actions`` for the account, ``control`` for people.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lgtwist.sandbox.world.model import (
+    Essence,
+    Group,
+    Member,
+    Message,
+    Person,
+    Request,
+    SharedFile,
+    free_name,
+)
+from lgtwist.sandbox.world.world import Failed, World, denied
+
+#: Different emoji on one message, and files in all groups of a world.
+_EMOJI = 20
+_FILES = 1000
+
+
+def _notice(world: World, now: int, notice_type: str, **fields: Any) -> None:
+    world.tell({"post_type": "notice", "notice_type": notice_type, **fields}, now)
+
+
+def may_rule(world: World, group: Group, operator_id: int, user_id: int | None = None) -> None:
+    """Check that somebody is an admin of a group, and ranks above whom it is about.
+
+    :raises Failed: if not.
+    """
+    rank = group.rank(operator_id)
+    if rank < 1 or (user_id is not None and rank <= group.rank(user_id)):
+        raise denied(f"{operator_id} may not do this in group {group.group_id}")
+
+
+def may_own(group: Group, operator_id: int) -> None:
+    """Check that somebody owns a group.
+
+    :raises Failed: if not.
+    """
+    if group.rank(operator_id) < 2:
+        raise denied(f"only the owner of group {group.group_id} may do this")
+
+
+# -- messages
+
+
+def recall(world: World, message: Message, operator_id: int, now: int) -> None:
+    """A message is taken back, by who said it or by an admin above them.
+
+    :raises Failed: if the operator has not the right to.
+    """
+    if message.user_id != operator_id:
+        group = None if message.group_id is None else world.groups.get(message.group_id)
+        if group is None:
+            raise denied("it was said by somebody else")
+        may_rule(world, group, operator_id, message.user_id)
+    message.recalled = True
+    message.essence = None
+    world.put(message)
+    about = {"user_id": message.user_id, "message_id": message.message_id}
+    if message.group_id is None:
+        _notice(world, now, "friend_recall", **about)
+    else:
+        _notice(world, now, "group_recall", group_id=message.group_id, operator_id=operator_id, **about)
+
+
+def make_essence(world: World, message: Message, operator_id: int, now: int, add: bool) -> None:
+    """A group message becomes one of its best, or is it no more.
+
+    :raises Failed: if it is no group message, or the operator is no admin.
+    """
+    if message.group_id is None:
+        raise Failed("it was not said in a group")
+    may_rule(world, world.group(message.group_id), operator_id)
+    if (message.essence is not None) == add:
+        raise Failed("it is already" if add else "it is not one of the best")
+    message.essence = Essence(operator_id, now) if add else None
+    world.put(message)
+    _notice(
+        world,
+        now,
+        "essence",
+        sub_type="add" if add else "delete",
+        group_id=message.group_id,
+        message_id=message.message_id,
+        sender_id=message.user_id,
+        operator_id=operator_id,
+        user_id=message.user_id,
+    )
+
+
+def react(world: World, message: Message, user_id: int, emoji_id: str, now: int, add: bool) -> None:
+    """Somebody reacts to a message with an emoji, or takes that back."""
+    if emoji_id not in message.likes and len(message.likes) >= _EMOJI:
+        raise Failed("there are too many different reactions")
+    who = message.likes.setdefault(emoji_id[:64], [])
+    if add and user_id not in who:
+        who.append(user_id)
+    elif not add and user_id in who:
+        who.remove(user_id)
+    count = len(who)
+    if not who:
+        del message.likes[emoji_id[:64]]
+    world.put(message)
+    if message.group_id is not None:
+        _notice(
+            world,
+            now,
+            "group_msg_emoji_like",
+            group_id=message.group_id,
+            user_id=user_id,
+            message_id=message.message_id,
+            likes=[{"emoji_id": emoji_id, "count": count}],
+            is_add=add,
+        )
+
+
+def poke(world: World, user_id: int, target_id: int, now: int, group_id: int | None = None) -> None:
+    """Somebody pokes somebody.
+
+    :raises Failed: if they are not in the group.
+    """
+    about: dict[str, Any] = {"sub_type": "poke", "user_id": user_id, "target_id": target_id}
+    if group_id is not None:
+        group = world.group(group_id)
+        world.member(group, user_id), world.member(group, target_id)
+        about["group_id"] = group_id
+    else:
+        world.person(user_id), world.person(target_id)
+        about["sender_id"] = user_id
+    _notice(world, now, "notify", **about)
+
+
+# -- ruling a group
+
+
+def ban(world: World, group: Group, member: Member, operator_id: int, duration: int, now: int) -> None:
+    """A member may not speak for ``duration`` seconds; 0 lifts that."""
+    member.banned_until = now + duration if duration else 0
+    world.put(group)
+    _notice(
+        world,
+        now,
+        "group_ban",
+        sub_type="ban" if duration else "lift_ban",
+        group_id=group.group_id,
+        operator_id=operator_id,
+        user_id=member.user_id,
+        duration=duration,
+    )
+
+
+def ban_all(world: World, group: Group, operator_id: int, enable: bool, now: int) -> None:
+    """Nobody but admins may speak, or everybody again. The event has user 0 and duration -1."""
+    group.whole_ban = enable
+    world.put(group)
+    _notice(
+        world,
+        now,
+        "group_ban",
+        sub_type="ban" if enable else "lift_ban",
+        group_id=group.group_id,
+        operator_id=operator_id,
+        user_id=0,
+        duration=-1 if enable else 0,
+    )
+
+
+def make_admin(world: World, group: Group, member: Member, enable: bool, now: int) -> None:
+    """A member becomes an admin, or is none any more."""
+    member.role = "admin" if enable else "member"
+    world.put(group)
+    sub_type = "set" if enable else "unset"
+    about = {"group_id": group.group_id, "user_id": member.user_id}
+    _notice(world, now, "group_admin", sub_type=sub_type, **about)
+
+
+def rename_member(world: World, group: Group, member: Member, card: str, now: int) -> None:
+    """A member gets another card."""
+    old, member.card = member.card, card
+    world.put(group)
+    about = {"group_id": group.group_id, "user_id": member.user_id}
+    _notice(world, now, "group_card", card_new=card, card_old=old, **about)
+
+
+def entitle(world: World, group: Group, member: Member, title: str, now: int) -> None:
+    """A member gets a title."""
+    member.title = title
+    world.put(group)
+    about = {"group_id": group.group_id, "user_id": member.user_id}
+    _notice(world, now, "notify", sub_type="title", title=title, **about)
+
+
+def rename_group(world: World, group: Group, operator_id: int, name: str, now: int) -> None:
+    """A group gets another name."""
+    group.group_name = name
+    world.put(group)
+    about = {"group_id": group.group_id, "user_id": operator_id}
+    _notice(world, now, "notify", sub_type="group_name", name_new=name, **about)
+
+
+def leave(world: World, group: Group, user_id: int, operator_id: int, now: int) -> None:
+    """Somebody is in a group no more: left, or was kicked by ``operator_id``."""
+    group.members = [member for member in group.members if member.user_id != user_id]
+    world.put(group)
+    kicked = "kick_me" if user_id == world.self_id else "kick"
+    _notice(
+        world,
+        now,
+        "group_decrease",
+        sub_type="leave" if user_id == operator_id else kicked,
+        group_id=group.group_id,
+        operator_id=operator_id,
+        user_id=user_id,
+    )
+
+
+def join(world: World, group: Group, user_id: int, operator_id: int, sub_type: str, now: int) -> None:
+    """Somebody is in a group from now on; ``sub_type`` is ``approve`` or ``invite``.
+
+    :raises Failed: if they are in it already, or it is full.
+    """
+    if group.member(user_id) is not None:
+        raise Failed(f"{user_id} is in group {group.group_id} already")
+    if len(group.members) >= group.max_member_count:
+        raise Failed(f"group {group.group_id} is full")
+    group.members.append(Member(user_id, join_time=now))
+    world.put(group)
+    _notice(
+        world,
+        now,
+        "group_increase",
+        sub_type=sub_type,
+        group_id=group.group_id,
+        operator_id=operator_id,
+        user_id=user_id,
+    )
+
+
+def honour(world: World, group: Group, user_id: int, honor_type: str, now: int) -> None:
+    """A member gets an honour: ``talkative``, ``performer`` or ``emotion``."""
+    world.member(group, user_id)
+    about = {"group_id": group.group_id, "user_id": user_id}
+    _notice(world, now, "notify", sub_type="honor", honor_type=honor_type, **about)
+
+
+def crown_lucky_king(world: World, group: Group, user_id: int, target_id: int, now: int) -> None:
+    """Of a red envelope of ``user_id``, ``target_id`` got the most."""
+    world.member(group, user_id), world.member(group, target_id)
+    about = {"group_id": group.group_id, "user_id": user_id, "target_id": target_id}
+    _notice(world, now, "notify", sub_type="lucky_king", **about)
+
+
+# -- files
+
+
+def share_file(
+    world: World, group: Group, user_id: int, name: str, size: int, media: str, now: int
+) -> SharedFile:
+    """A file is uploaded into a group."""
+    file_id = free_name("file", world.files)
+    shared = SharedFile(file_id, group.group_id, name[:200], size, media, user_id, now)
+    world.put(shared)
+    while len(world.files) > _FILES:
+        world.remove(next(iter(world.files.values())))
+    file = {"id": shared.file_id, "name": name, "size": size, "busid": 102}
+    _notice(world, now, "group_upload", group_id=group.group_id, user_id=user_id, file=file)
+    return shared
+
+
+def give_file(world: World, user_id: int, name: str, size: int, url: str, now: int) -> None:
+    """A person sends the account a file."""
+    _notice(world, now, "offline_file", user_id=user_id, file={"name": name, "size": size, "url": url})
+
+
+# -- friends and requests
+
+
+def befriend(world: World, person: Person, remark: str, now: int) -> None:
+    """A person is a friend from now on."""
+    person.friend = True
+    person.remark = remark
+    world.put(person)
+    _notice(world, now, "friend_add", user_id=person.user_id)
+
+
+def ask(
+    world: World,
+    user_id: int,
+    comment: str,
+    now: int,
+    group_id: int | None = None,
+    sub_type: str = "add",
+) -> Request:
+    """A person asks for friendship, or to join a group, or invites the account into one.
+
+    :raises Failed: if the person is not there, or has already what they ask for.
+    """
+    person = world.person(user_id)
+    if group_id is None:
+        if person.friend:
+            raise Failed(f"{user_id} is a friend already")
+    else:
+        group = world.groups.get(group_id)
+        who = world.self_id if sub_type == "invite" else user_id
+        if group is None:
+            raise Failed(f"there is no group {group_id}")
+        if group.member(who) is not None:
+            raise Failed(f"{who} is in group {group_id} already")
+        if sub_type == "invite" and group.member(user_id) is None:
+            raise Failed(f"{user_id} is not in group {group_id}")
+    asked = Request(
+        free_name(f"request-{now}", world.requests),
+        "friend" if group_id is None else "group",
+        user_id,
+        comment,
+        now,
+        "" if group_id is None else sub_type,
+        group_id,
+    )
+    world.put(asked)
+    event: dict[str, Any] = {
+        "post_type": "request",
+        "request_type": asked.request_type,
+        "user_id": user_id,
+        "comment": comment,
+        "flag": asked.flag,
+    }
+    if group_id is not None:
+        event |= {"sub_type": sub_type, "group_id": group_id}
+    world.tell(event, now)
+    return asked

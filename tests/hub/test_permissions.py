@@ -1,0 +1,201 @@
+"""What a bot may do and see, and that nothing walks round it."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import time
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.hub.account import Account
+from lgtwist.hub.bot import Ask, Bot
+from lgtwist.hub.permissions import ActionRights, EventRights, Rate
+from lgtwist.onebot.action import ActionRequest, ok, read_action
+from lgtwist.onebot.event import read_event
+from tests.hub.fakes import FakeLink, checked_link
+from tests.rounds import quick
+
+AGENT = ActionRights(["send_*", "get_*"], ["get_cookies", "*_file"])
+
+
+class ActionRightsTests(SynchronousTestCase):
+    def test_allowed_and_denied(self) -> None:
+        """What is allowed and not denied may be used; without any lists, everything."""
+        for action, allowed in (
+            ("send_msg", True),
+            ("get_group_list", True),
+            ("set_group_kick", False),
+            ("get_cookies", False),
+            ("get_file", False),
+            ("GET_COOKIES", False),
+            ("Get_Msg", True),
+            ("get_cookies_async", False),
+            ("get_msg_rate_limited_async", True),
+            (".get_cookies", False),
+            ("get_cookies/", False),
+            ("get_msg?x=get_cookies", False),
+            (" get_msg", False),
+            ("get_msg\x00", False),
+            ("get_msg\n", False),
+            ("ｇet_msg", False),
+            (".handle_quick_operation", False),
+            (".Handle_Quick_Operation", False),
+            ("", False),
+        ):
+            self.assertIs(AGENT.allows(action), allowed, action)
+        self.assertTrue(ActionRights().allows("whatever/it is"))
+        self.assertFalse(ActionRights([]).allows("get_msg"))
+        self.assertFalse(ActionRights(deny=["ocr_image"]).allows(".ocr_image"))
+        self.assertFalse(ActionRights(deny=[".ocr_image"]).allows("ocr_image"))
+        self.assertFalse(ActionRights(deny=["x"]).allows(".HANDLE_QUICK_OPERATION_async"))
+
+    @given(
+        st.sampled_from(["set_group_kick", "get_cookies", "set_restart"]),
+        st.lists(
+            st.sampled_from(["_async", "_rate_limited", ".", "/", " ", "%00", "UP", "\t", "//", "?a=b"])
+        ),
+    )
+    @quick
+    def test_no_spelling_walks_round(self, action: str, changes: list[str]) -> None:
+        """Whatever an implementation would take for a denied action is refused."""
+        name = action
+        for change in changes:
+            name = name.upper() if change == "UP" else "." + name if change == "." else name + change
+        self.assertFalse(AGENT.allows(name), name)
+
+    @given(
+        st.lists(st.sampled_from(["*", "a", "b", "ab"]), max_size=8).map("".join), st.text("ab", max_size=9)
+    )
+    @quick
+    def test_stars(self, pattern: str, name: str) -> None:
+        """A star stands for any characters, as in a shell."""
+        if name:
+            rights = ActionRights([pattern] if pattern else [])
+            self.assertIs(rights.allows(name), fnmatch.fnmatchcase(name, pattern), (pattern, name))
+
+    def test_many_stars_take_no_longer(self) -> None:
+        """A pattern with many stars against a long name is no work."""
+        began = time.process_time()
+        self.assertFalse(ActionRights(["*a" * 90 + "*b"]).allows("a" * 199))
+        self.assertLess(time.process_time() - began, 0.1)
+
+    @given(st.text(max_size=20))
+    @quick
+    def test_any_text(self, action: str) -> None:
+        """A name that is allowed is a plain one, in every reading of it."""
+        if AGENT.allows(action):
+            self.assertRegex(action, r"\A[A-Za-z0-9_.]+\Z")
+            self.assertRegex(action.lower().lstrip("."), "^(send_|get_)")
+
+
+class EventRightsTests(SynchronousTestCase):
+    def passes(self, rights: EventRights, **event: Any) -> bool:
+        return rights.passes(read_event(json.dumps(event).encode()))
+
+    def test_lists(self) -> None:
+        """An event must be in each list that is given; one that lacks the field is in none."""
+        rights = EventRights(frozenset(["message"]), frozenset([30001]))
+        self.assertTrue(self.passes(rights, post_type="message", group_id=30001))
+        self.assertTrue(self.passes(rights, post_type="message", group_id="30001"))
+        self.assertFalse(self.passes(rights, post_type="message", group_id=30002))
+        self.assertFalse(self.passes(rights, post_type="message"))
+        self.assertFalse(self.passes(rights, post_type="notice", group_id=30001))
+        self.assertTrue(self.passes(rights, post_type="meta_event"))
+        self.assertFalse(self.passes(EventRights(user_ids=frozenset()), post_type="message", user_id=1))
+        self.assertFalse(EventRights())
+
+
+class RateTests(SynchronousTestCase):
+    @given(st.integers(1, 5), st.lists(st.floats(0, 3), max_size=60))
+    @quick
+    def test_never_more(self, most: int, gaps: list[float]) -> None:
+        """In no stretch of that length more are let through, and one always is after it."""
+        rate, now, passed = Rate(most, 10.0), 0.0, []
+        for gap in gaps:
+            now += gap
+            if rate.take(now):
+                passed.append(now)
+        for at in passed:
+            self.assertLessEqual(sum(at <= other < at + 10.0 for other in passed), most)
+        self.assertTrue(rate.take(now + 10.001))
+
+
+class BotTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.account = Account(10001, self.clock, self.clock.seconds)
+        self.link: FakeLink = checked_link(self.account)
+        self.link.instantly = ok()
+        self.account.link_up(self.link)
+        self.answers: list[dict[str, Any]] = []
+        self.asks: set[Ask] = set()
+
+    def perform(self, bot: Bot, action: str, params: Any = None) -> int:
+        text = json.dumps({"action": action, "params": params or {}, "echo": 1}).encode()
+        return self.request(bot, read_action(text))
+
+    def request(self, bot: Bot, request: ActionRequest) -> int:
+        got: list[dict[str, Any]] = []
+        bot.perform(self.account, request, lambda answer, _last: got.append(json.loads(answer)), self.asks)
+        [answer] = got
+        self.answers.append(answer)
+        return int(answer["retcode"])
+
+    def test_forbidden(self) -> None:
+        """1403, naming the action, with every suffix; nothing goes up; one line for each action."""
+        bot = Bot("agent", actions=AGENT)
+        warnings: list[Any] = []
+        self.patch(bot, "_log", type("Log", (), {"warn": lambda _self, *a, **kw: warnings.append(kw)})())
+        for action in ("set_group_kick", "set_group_kick_async", "set_group_kick_rate_limited"):
+            self.assertEqual(self.perform(bot, action), 1403)
+        self.assertIn("set_group_kick", self.answers[0]["message"])
+        self.assertEqual((self.link.sent, len(warnings), bot.counters.forbidden), ([], 1, 3))
+        self.assertEqual(self.perform(bot, "send_msg"), 0)
+
+    def test_duplicate_keys(self) -> None:
+        """The action that is checked is the one that goes up."""
+        bot = Bot("agent", actions=AGENT)
+        for first, last, code in (("send_msg", "set_restart", 1403), ("set_restart", "send_msg", 0)):
+            text = f'{{"action":"{first}","params":{{}},"\\u0061ction":"{last}"}}'.encode()
+            self.assertEqual(self.request(bot, read_action(text)), code)
+        self.assertEqual(self.link.actions(), ["send_msg"])
+
+    def test_steps_of_quick_operations(self) -> None:
+        """Each step is checked as the action that it stands for, by either way."""
+        bot = Bot("agent", actions=AGENT)
+        event = {
+            "post_type": "message",
+            "message_type": "group",
+            "group_id": 1,
+            "user_id": 2,
+            "message_id": 3,
+        }
+        operation = {"reply": "hi", "kick": True}
+        code = self.perform(bot, ".handle_quick_operation", {"context": event, "operation": operation})
+        self.assertEqual((code, self.link.actions()), (1403, ["send_group_msg"]))
+        self.assertIn("set_group_kick", self.answers[0]["message"])
+        bot.answer_event(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
+        self.assertEqual(self.link.actions(), ["send_group_msg", "send_group_msg"])
+        self.assertEqual(bot.counters.unwitnessed, 1)
+
+    def test_rate(self) -> None:
+        """Over its rate 1429, the steps of quick operations counted; another bot has its own."""
+        bot, other = Bot("agent", rate=Rate(3, 60.0)), Bot("other", "t")
+        self.assertEqual([self.perform(bot, "send_msg") for _ in range(5)], [0, 0, 0, 1429, 1429])
+        self.assertEqual(self.perform(other, "send_msg"), 0)
+        self.clock.advance(60)
+        event = {
+            "post_type": "message",
+            "message_type": "group",
+            "group_id": 1,
+            "user_id": 2,
+            "message_id": 3,
+        }
+        params = {"context": event, "operation": {"reply": "x", "kick": True, "ban": True, "delete": True}}
+        self.assertEqual(self.perform(bot, ".handle_quick_operation", params), 1429)
+        self.assertEqual(len(self.link.sent), 3 + 1 + 3)

@@ -1,0 +1,118 @@
+"""The journal's store without a disk: for tests and for trying things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
+
+_Result = TypeVar("_Result")
+
+
+@implementer(IStore)
+class MemoryStore:
+    """Keeps everything as long as the object lives.
+
+    :ivar full: as if the disk were full: nothing can be written.
+    """
+
+    def __init__(self) -> None:
+        self.full = False
+        self.refusals: list[Refusal] = []
+        self._chunks: list[list[Batch]] = []
+        self._contents = Contents()
+
+    def open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
+        """What was written before, by this object."""
+        kept = self._contents
+        for bot, account in set(pairs) - kept.marks.keys():
+            kept.marks[bot, account] = Mark(kept.end, kept.totals.get(account, 0), 0)
+        return Contents(kept.end, kept.trimmed_to, dict(kept.totals), dict(kept.trimmed), dict(kept.marks))
+
+    def _check(self) -> None:
+        if self.full:
+            raise JournalError("the disk is full")
+
+    def pack(self, batches: list[Batch]) -> list[Batch]:
+        """They are kept as they are."""
+        return batches
+
+    def append(self, batches: list[Batch]) -> None:
+        """Keep a chunk."""
+        self._check()
+        self._chunks.append(batches)
+        self._contents.end = batches[-1].last
+        for batch in batches:
+            self._contents.totals[batch.account] = batch.before + len(batch)
+
+    def save(
+        self, totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]
+    ) -> None:
+        """Keep the rest."""
+        self._check()
+        self._contents.marks.update(marks)
+        self.refusals += refused
+
+    def seen(self, pairs: Iterable[Pair], now: int) -> None:
+        """Marks are kept as long as the object lives."""
+
+    def trim(self, older_than: int, max_size: int) -> Trimmed:
+        """Forget one chunk, if it is too old or too much."""
+        used = sum(batch.size() for chunk in self._chunks for batch in chunk)
+        gone: dict[int, int] = {}
+        if self._chunks and (used > max_size or max(self._chunks[0][-1].times) < older_than):
+            for batch in self._chunks[0]:
+                used -= batch.size()
+                gone[batch.account] = batch.before + len(batch)
+            self._contents.trimmed_to = self._chunks.pop(0)[-1].last
+            self._contents.trimmed.update(gone)
+        return Trimmed(self._contents.trimmed_to, gone, bool(gone), used)
+
+    def close_writing(self) -> None:
+        """Nothing is held."""
+
+    def open_reading(self) -> None:
+        """Nothing is needed."""
+
+    def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
+        """The next events of an account."""
+        batches: list[Batch] = []
+        size = 0
+        for chunk in self._chunks:
+            for batch in chunk:
+                if batch.account == account and batch.last > after:
+                    batches.append(batch.after(after))
+                    size += batches[-1].size()
+            if size >= max_bytes:
+                return Page(batches, chunk[-1].last, self._contents.trimmed_to)
+        return Page(batches, max(after, upto), self._contents.trimmed_to)
+
+    def close_reading(self) -> None:
+        """Nothing is held."""
+
+
+class InlineWorker:
+    """A worker that does everything at once: for tests, and for stores that never block."""
+
+    def do(self, job: Callable[[], _Result]) -> Deferred[_Result]:
+        """Do a job now."""
+        done: Deferred[_Result] = Deferred()
+        try:
+            result = job()
+        except Exception:
+            done.errback(Failure())
+        else:
+            done.callback(result)
+        return done
+
+    def stop(self) -> Deferred[None]:
+        """Nothing is left to do."""
+        stopped: Deferred[None] = Deferred()
+        stopped.callback(None)
+        return stopped
