@@ -14,9 +14,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
+from lgtwist.config.limits import Limits
 from lgtwist.websocket.client import ClientFactory, Request
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
 from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, masked_frame
@@ -271,10 +271,10 @@ class Pair:
 
     def __init__(self, **limits: Any) -> None:
         self.clock = Clock()
-        self.factory: Any = self.make_factory(WireLimits(**limits))
+        self.factory: Any = self.make_factory(Limits(**limits))
         self.peers: list[Any] = []
 
-    def make_factory(self, limits: WireLimits) -> Any:
+    def make_factory(self, limits: Limits) -> Any:
         return ServerFactory(limits, self.clock)
 
     def connect(self, handler: Any = None) -> Any:
@@ -315,7 +315,7 @@ class DiallingPair(Pair):
 
     kind = Server
 
-    def make_factory(self, limits: WireLimits) -> Any:
+    def make_factory(self, limits: Limits) -> Any:
         return ClientFactory(limits, self.clock, "lgtwist/test")
 
     def turn(self) -> None:

@@ -59,12 +59,11 @@ from lgtwist.sandbox.store import StoreError
 from lgtwist.web.account_endpoints import Implementations
 from lgtwist.web.authentication import Access, Admission
 from lgtwist.web.channel import PortSite
-from lgtwist.web.connection_limits import Gate, GateLimits
+from lgtwist.web.connection_limits import Gate
 from lgtwist.web.health import Machines
 from lgtwist.web.metrics import Lag, Metrics, Sources
 from lgtwist.web.site import FrontDoor
 from lgtwist.websocket.client import ClientFactory
-from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.server import ServerFactory
 
 #: The journal's name in ``data_dir``.
@@ -122,15 +121,7 @@ class LgtwistService(MultiService):
         self.journal_file = self._data_dir / JOURNAL_FILE
         self.journal = self._journal(reactor) if any(bot.certain for bot in config.bots) else None
         self.deliveries = self._deliveries(reactor)
-        wire = WireLimits(
-            limits.max_message,
-            limits.send_buffer,
-            limits.close_timeout,
-            limits.handshake_timeout,
-            limits.ping_interval,
-            limits.ping_timeout,
-            limits.tcp_user_timeout,
-        )
+        wire = limits
         turns = self._turns
         self.factory = ServerFactory(wire, reactor, turns)
         self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}", turns)
@@ -155,13 +146,7 @@ class LgtwistService(MultiService):
             elif wanted.connection == "http-post":
                 self.posted.append(self._posted(bot, wanted, reactor))
         self.gate = Gate(
-            GateLimits(
-                limits.connections,
-                limits.handshakes,
-                limits.handshake_timeout,
-                limits.body_timeout,
-                limits.failed_handshakes,
-            ),
+            limits,
             reactor,
         )
         access = Access(

@@ -5,30 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, frozen
+from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from lgtwist.config.limits import Limits
 from lgtwist.net.loopback import is_loopback_name
-
-
-@frozen
-class GateLimits:
-    """The limits of the listening ports. Times in seconds.
-
-    :ivar connections: connections in all, HTTP and WebSocket.
-    :ivar handshakes: connections that have not shown a whole request yet.
-    :ivar handshake_timeout: from accept to the end of the request's head.
-    :ivar body_timeout: from there to the end of its body.
-    :ivar failed_handshakes: refused tokens per address and minute, after which only a right token
-        is still looked at in full.
-    """
-
-    connections: int = 10_000
-    handshakes: int = 1_000
-    handshake_timeout: float = 5.0
-    body_timeout: float = 60.0
-    failed_handshakes: int = 30
 
 
 @define
@@ -62,7 +44,7 @@ class Gate:
 
     _log = Logger()
 
-    def __init__(self, limits: GateLimits, clock: IReactorTime) -> None:
+    def __init__(self, limits: Limits, clock: IReactorTime) -> None:
         self.limits = limits
         self.counters = GateCounters()
         self.inside = 0

@@ -9,9 +9,10 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IReactorTime
 
+from lgtwist.config.limits import Limits
 from lgtwist.runtime.turns import Turns
 from lgtwist.websocket.connection import Connection, Handler
-from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
+from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import client_frame, client_ping
 from lgtwist.websocket.phase import Phase
 
@@ -119,7 +120,7 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
     protocol: Any
 
     def __init__(
-        self, limits: WireLimits, clock: IReactorTime, user_agent: str, turns: Turns | None = None
+        self, limits: Limits, clock: IReactorTime, user_agent: str, turns: Turns | None = None
     ) -> None:
         WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
         # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.

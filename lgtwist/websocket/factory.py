@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from attrs import define, frozen
+from attrs import define
 from autobahn.util import encode_truncate
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lgtwist.config.limits import Limits
 from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
 from lgtwist.runtime.turns import Turns
@@ -34,25 +35,6 @@ _Guarded = TypeVar("_Guarded", bound=Connection)
 _OPEN = Phase.OPEN
 #: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
 _CHUNK = 262_144
-
-
-@frozen
-class WireLimits:
-    """The limits of one connection. Sizes in bytes, times in seconds."""
-
-    max_message: int = 32 << 20
-    send_buffer: int = 4 << 20
-    close_timeout: float = 2.0
-    handshake_timeout: float = 5.0
-    ping_interval: float = 15.0
-    ping_timeout: float = 60.0
-    tcp_user_timeout: float = 25.0
-
-    @property
-    def sweep_interval(self) -> float:
-        """How often :meth:`ConnectionFactory.sweep` wants to be called."""
-        shortest = min(self.ping_interval or self.ping_timeout, self.ping_timeout)
-        return min(1.0, max(0.02, shortest / 8))
 
 
 class Outcome(Enum):
@@ -111,7 +93,7 @@ class ConnectionFactory:
 
     _log = Logger()
 
-    def _begin(self, limits: WireLimits, clock: IReactorTime, turns: Turns | None) -> None:
+    def _begin(self, limits: Limits, clock: IReactorTime, turns: Turns | None) -> None:
         self.limits = limits
         self.turns = Turns(clock) if turns is None else turns
         self._burst = min(_CHUNK, limits.send_buffer)

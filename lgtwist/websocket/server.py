@@ -11,9 +11,10 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IReactorTime
 
+from lgtwist.config.limits import Limits
 from lgtwist.runtime.turns import Turns
 from lgtwist.websocket.connection import Connection, Handler
-from lgtwist.websocket.factory import OPTIONS, ConnectionFactory, WireLimits
+from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import server_frame, server_ping
 
 #: What makes the proof that a handshake was understood (RFC 6455, 1.3).
@@ -70,7 +71,7 @@ class ServerFactory(ConnectionFactory, WebSocketServerFactory):
 
     protocol: Any
 
-    def __init__(self, limits: WireLimits, clock: IReactorTime, turns: Turns | None = None) -> None:
+    def __init__(self, limits: Limits, clock: IReactorTime, turns: Turns | None = None) -> None:
         WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
         self.setProtocolOptions(webStatus=False, **OPTIONS)
         self._connection: Any = ServerConnection.configured(self)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.app.configuration import Config, JournalConfig, Limits, parse
+from lgtwist.app.configuration import Config, JournalConfig, parse
+from lgtwist.config.limits import Limits
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.net.endpoints import is_public, url
 from lgtwist.onebot.message import MessageFormat

@@ -22,9 +22,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from lgtwist.config.limits import Limits
 from lgtwist.net.sockets import prepare, send_now
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
@@ -512,7 +512,7 @@ class ConnectionTests(SocketsTestCase):
     """The whole of it: our connections over real sockets, with a peer that does as it likes."""
 
     def setUp(self) -> None:
-        self.factory = ServerFactory(WireLimits(send_buffer=300_000), reactor)
+        self.factory = ServerFactory(Limits(send_buffer=300_000), reactor)
 
     async def open(self, answer: Callable[[Connection, bytes], None]) -> tuple[Connection, Reader]:
         """A connection that is open, and its peer."""

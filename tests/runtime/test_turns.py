@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.runtime.turns import _GAP, _LONG_GAP, Turns
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
@@ -316,7 +316,7 @@ class Bots(Pair):
 
     shared_with: Pair | None = None
 
-    def make_factory(self, limits: WireLimits) -> Any:
+    def make_factory(self, limits: Limits) -> Any:
         if self.shared_with is None:
             return super().make_factory(limits)
         self.clock = self.shared_with.clock
@@ -326,7 +326,7 @@ class Bots(Pair):
 class Accounts(DiallingPair):
     """Those whom we dialled, with turns of their own."""
 
-    def make_factory(self, limits: WireLimits) -> Any:
+    def make_factory(self, limits: Limits) -> Any:
         return ClientFactory(limits, self.clock, "lgtwist/test")
 
 

@@ -7,7 +7,8 @@ from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.web.connection_limits import Gate, GateLimits
+from lgtwist.config.limits import Limits
+from lgtwist.web.connection_limits import Gate
 
 
 class Knocker:
@@ -21,7 +22,7 @@ class Knocker:
 class GateTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.gate = Gate(GateLimits(connections=3, handshakes=5, failed_handshakes=2), self.clock)
+        self.gate = Gate(Limits(connections=3, handshakes=5, failed_handshakes=2), self.clock)
 
     def test_connections_are_counted(self) -> None:
         """Beyond the limit the gate is full, far beyond nobody is let in; who leaves makes room, once."""

@@ -15,9 +15,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.websocket.client import ClientConnection
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.factory import Outcome, WireLimits
+from lgtwist.websocket.factory import Outcome
 from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase, may_follow
 from lgtwist.websocket.server import ServerConnection
@@ -583,8 +584,8 @@ class LivenessTests(ConnectionTestCase):
 
     def test_how_often_it_is_looked(self) -> None:
         """Sweeps are a second apart, and closer where the limits are short."""
-        self.assertEqual(WireLimits().sweep_interval, 1.0)
-        self.assertLess(WireLimits(ping_interval=0.2, ping_timeout=0.5).sweep_interval, 0.03)
+        self.assertEqual(Limits().sweep_interval, 1.0)
+        self.assertLess(Limits(ping_interval=0.2, ping_timeout=0.5).sweep_interval, 0.03)
 
 
 class NamesTests(SynchronousTestCase):

@@ -12,10 +12,10 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.net.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, target
-from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import client_frame
 from lgtwist.websocket.phase import Phase
 from tests.pair import DiallingPair, RecordingHandler, Transport, answer
@@ -130,7 +130,7 @@ class OpeningTests(SynchronousTestCase):
 class DiallerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
-        self.factory = ClientFactory(WireLimits(), self.reactor, "lgtwist/test")
+        self.factory = ClientFactory(Limits(), self.reactor, "lgtwist/test")
         to = target("ws://127.0.0.1:8080/x?access_token=SECRET", {})
         self.dialler = Dialler(
             self.reactor, self.factory, to, "account 1", Backoff(1, 60, lambda low, _: low), RecordingHandler

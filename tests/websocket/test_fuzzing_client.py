@@ -25,9 +25,10 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from lgtwist.config.limits import Limits
 from lgtwist.websocket.client import ClientFactory, Request
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.factory import ConnectionFactory, WireLimits
+from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import check_upgrade, take_over
 from tests.implementations.running import quiet_port
@@ -201,7 +202,7 @@ class ServerTests(FuzzingTestCase):
         return int(port.getHost().port)
 
     def ours(self, quickly: bool) -> int:
-        factory = ServerFactory(WireLimits(), reactor)
+        factory = ServerFactory(Limits(), reactor)
         if not quickly:
             leave_to_autobahn(factory)
         self.factories.append(factory)
@@ -246,7 +247,7 @@ class ClientTests(FuzzingTestCase):
         return TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
 
     def ours(self, quickly: bool) -> Callable[[str], Awaitable[None]]:
-        factory = ClientFactory(WireLimits(), reactor, "lgtwist/test")
+        factory = ClientFactory(Limits(), reactor, "lgtwist/test")
         if not quickly:
             leave_to_autobahn(factory)
         self.factories.append(factory)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.factory import WireLimits
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.phase import Phase
@@ -754,7 +754,7 @@ class BothWaysTests(SynchronousTestCase):
 
     def test_the_largest_message(self) -> None:
         """One byte more than the limit is too much, both ways."""
-        limit = WireLimits().max_message // 64
+        limit = Limits().max_message // 64
         for size in (limit, limit + 1):
             life = self.compare([Step(self.text(b"x" * size), [], "turn")], limit)
             self.assertEqual(len(life.handler.named("received")), limit + 1 - size)
