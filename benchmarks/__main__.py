@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.cases import CASES, Case, find
 from benchmarks.report import Outcome, chart, table
-from benchmarks.subjects import SUBJECTS, Failed, Unavailable
+from benchmarks.subjects import BESIDE, SUBJECTS, Failed, Unavailable, beside
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         cases = [case for name in options.cases or CASES for case in find(name)]
+        if options.beside:
+            others = beside(Path(options.beside))
+            cases = [case.with_beside(others) for case in cases]
         only = _only(options.only, cases)
+    except Unavailable as error:
+        _say(str(error))
+        return 2
     except LookupError as error:
         _say(f"{error.args[0]}; see --list")
         return 2
@@ -62,6 +68,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of all subjects in turn (3)")
     parser.add_argument("--seconds", type=float, default=2.0, help="measured in each run (2)")
     parser.add_argument("--only", default="", metavar="A,B", help="only these subjects")
+    parser.add_argument("--beside", metavar="CHECKOUT", help="another checkout of lgtwist, measured in turn")
     parser.add_argument("--json", metavar="FILE", help="keep the raw figures")
     parser.add_argument("--svg", metavar="FILE", help="draw the chart")
     parser.add_argument("--list", action="store_true", help="cases and subjects")
@@ -69,7 +76,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _only(names: str, cases: Sequence[Case]) -> set[str]:
-    known = set(SUBJECTS).union(*(case.variants for case in cases))
+    known = set(SUBJECTS).union(*(case.subjects() for case in cases))
     only = {name for name in names.split(",") if name}
     for name in sorted(only - known):
         raise LookupError(f"there is no subject {name}")
@@ -81,7 +88,9 @@ def _measure(
 ) -> None:
     """All rounds of one case, the subjects in turn; each round begins with another one."""
     case = outcome.case
-    names = [name for name in case.subjects() if not only or name in only]
+    names = [
+        name for name in case.subjects() if not only or name in only or name.removesuffix(BESIDE) in only
+    ]
     for number in range(rounds):
         turn = number % max(1, len(names))
         for name in names[turn:] + names[:turn]:
@@ -103,6 +112,7 @@ def _raw(outcomes: Sequence[Outcome], options: argparse.Namespace) -> dict[str, 
         "machine": _machine(),
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": options.seconds,
+        "beside": options.beside and str(Path(options.beside).resolve()),
         "cases": [
             {
                 "case": outcome.case.name,

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from benchmarks.subjects import (
+    BESIDE,
     BOT_TOKEN,
     EXTRA_TOKEN,
     IMPL_TOKEN,
@@ -51,6 +52,7 @@ class Case:
     :ivar options: for the load generator.
     :ivar measures: the first one is the case's main figure.
     :ivar variants: subjects to compare with other settings than their own, by name; else all subjects do it.
+    :ivar known: the subjects, by name.
     """
 
     name: str
@@ -59,10 +61,32 @@ class Case:
     measures: tuple[Measure, ...]
     setting: Setting = field(factory=Setting)
     variants: Mapping[str, tuple[str, Setting, Mapping[str, object]]] = field(factory=dict)
+    known: Mapping[str, Subject] = field(factory=lambda: SUBJECTS)
 
     def subjects(self) -> list[str]:
         """Who can do it, by name."""
-        return list(self.variants) if self.variants else list(SUBJECTS)
+        return list(self.variants) if self.variants else list(self.known)
+
+    def subject(self, name: str) -> Subject:
+        """Give what serves a subject or a variant."""
+        return self.known[self.variants[name][0] if self.variants else name]
+
+    def with_beside(self, others: Mapping[str, Subject]) -> Case:
+        """Give the same case with our subjects, or variants of them, also served by another checkout.
+
+        :param others: what :func:`benchmarks.subjects.beside` gave. Each comes right after its counterpart.
+        """
+        known: dict[str, Subject] = {}
+        for name, subject in self.known.items():
+            known[name] = subject
+            if name in others:
+                known[others[name].name] = others[name]
+        variants: dict[str, tuple[str, Setting, Mapping[str, object]]] = {}
+        for name, (base, setting, more) in self.variants.items():
+            variants[name] = (base, setting, more)
+            if base in others:
+                variants[name + BESIDE] = (others[base].name, setting, more)
+        return evolve(self, known=known, variants=variants)
 
     def run(self, subject_name: str, seconds: float) -> dict[str, Any]:
         """One run of one subject: its raw figures.
@@ -70,8 +94,8 @@ class Case:
         :raises Unavailable: if the subject cannot be had here.
         :raises Failed: if events or responses were lost or mixed up, or nothing moved.
         """
-        base, setting, more = self.variants.get(subject_name, (subject_name, self.setting, {}))
-        subject = SUBJECTS[base]
+        _base, setting, more = self.variants.get(subject_name, (subject_name, self.setting, {}))
+        subject = self.subject(subject_name)
         generator = load_generator(subject.tls)
         with subject.running(setting) as server:
             return _load(generator, server, subject, {**self.options, **more, "seconds": seconds})

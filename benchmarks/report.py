@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 from attrs import field, frozen
 
 from benchmarks.cases import Case, Measure
-from benchmarks.subjects import SUBJECTS
+from benchmarks.subjects import BESIDE
 
 #: Above this share of its core, the generator may be what bounds the figure.
 BUSY = 0.9
@@ -34,14 +34,15 @@ class Outcome:
         return [measure.read(raw) for raw in self.runs.get(subject, {}).values()]
 
     def kind(self, subject: str) -> str:
-        """What a subject is: ``ours``, ``peer`` or ``limit``."""
-        return "ours" if self.case.variants else SUBJECTS[subject].kind
+        """Give what a subject is: ``ours``, ``beside``, ``peer`` or ``limit``."""
+        return self.case.subject(subject).kind
 
     def best_peer(self, measure: Measure) -> str | None:
         """The peer with the best median."""
         peers = [name for name in self.runs if self.kind(name) == "peer" and self.runs[name]]
-        if len(self.case.variants) > 1:  # then the first one is what the others are compared with
-            peers = [name for name in list(self.case.variants)[:1] if self.runs.get(name)]
+        own = [name for name in self.case.variants if self.kind(name) != "beside"]
+        if len(own) > 1:  # then the first one is what the others are compared with
+            peers = [name for name in own[:1] if self.runs.get(name)]
         if not peers:
             return None
         choose = max if measure.higher else min
@@ -49,16 +50,21 @@ class Outcome:
 
     def ratio(self, subject: str, other: str | None, measure: Measure) -> float | None:
         """How many times better: the median over the rounds that both did; above 1 is better."""
+        ratios = self.ratios(subject, other, measure)
+        return median(ratios) if ratios else None
+
+    def ratios(self, subject: str, other: str | None, measure: Measure) -> list[float]:
+        """Give how many times better a subject is in each round that both did; above 1 is better."""
+        ratios: list[float] = []
         if other is None:
-            return None
-        ratios = []
+            return ratios
         for number, raw in self.runs.get(subject, {}).items():
             theirs = self.runs.get(other, {}).get(number)
             if theirs is not None:
                 a, b = measure.read(raw), measure.read(theirs)
                 if a > 0 and b > 0:
                     ratios.append(a / b if measure.higher else b / a)
-        return median(ratios) if ratios else None
+        return ratios
 
 
 def figure(value: float) -> str:
@@ -80,13 +86,13 @@ def table(outcome: Outcome) -> str:
     """A case's figures as text: median (min..max) and ratios, of each measure."""
     case = outcome.case
     # Beside the best peer: our own plain form, and the limit, for the main figure only.
-    beside = [name for name in ("lgtwist", "epoll") if outcome.runs.get(name) and not case.variants]
+    others = [name for name in ("lgtwist", "epoll") if outcome.runs.get(name) and not case.variants]
     first = "x " + next(iter(case.variants)) if case.variants else "x best peer"
     head = ["subject"]
     for measure in case.measures:
         head += [measure.name, "(min..max)", first]
         if measure is case.measures[0]:
-            head += [f"x {other}" for other in beside]
+            head += [f"x {other}" for other in others]
     rows = [[*head, "server", "load"]]
     for name in (name for name in case.subjects() if outcome.runs.get(name)):
         row = [name]
@@ -95,7 +101,7 @@ def table(outcome: Outcome) -> str:
             row += [figure(median(values)), f"({figure(min(values))}..{figure(max(values))})"]
             row.append(_ratio(outcome.ratio(name, outcome.best_peer(measure), measure)))
             if measure is case.measures[0]:
-                row += [_ratio(outcome.ratio(name, other, measure)) for other in beside]
+                row += [_ratio(outcome.ratio(name, other, measure)) for other in others]
         raws = outcome.runs[name].values()
         load = median(raw["own_share"] for raw in raws)
         server = median(raw["server_share"] for raw in raws)
@@ -106,17 +112,39 @@ def table(outcome: Outcome) -> str:
         for row in rows:
             cells = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  " + "  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    lines += [f"  {line}" for line in compared(outcome)]
     for name, whys in outcome.failures.items():
         lines += [f"  {name}: FAILED in {len(whys)} round(s): {whys[0]}"]
     return "\n".join(lines)
 
 
-_COLOURS = {"ours": "#c2410c", "peer": "#64748b", "limit": "#0f766e"}
+def compared(outcome: Outcome) -> list[str]:
+    """Give one line for each of our subjects that the checkout of ``--beside`` served too.
+
+    It has, for each measure, how many times better ours was: median (min..max) over the rounds that both did.
+    """
+    lines = []
+    for name in outcome.case.subjects():
+        ratios = [
+            (measure.name, values)
+            for measure in outcome.case.measures
+            if (values := outcome.ratios(name, name + BESIDE, measure))
+        ]
+        if ratios:
+            figures = [
+                f"{what} {_ratio(median(values))} ({min(values):.2f}..{max(values):.2f})"
+                for what, values in ratios
+            ]
+            lines.append(f"{name}, times better than {name}{BESIDE}: {', '.join(figures)}")
+    return lines
+
+
+_COLOURS = {"ours": "#c2410c", "beside": "#fb923c", "peer": "#64748b", "limit": "#0f766e"}
 
 
 def chart(outcomes: Sequence[Outcome], machine: str) -> str:
     """One SVG: for each case, each subject's main figure beside the best peer's, on a logarithmic scale."""
-    left, width, line, gap = 190, 560, 17, 34
+    width, line, gap = 560, 17, 34
     body: list[str] = []
     bars = [
         (outcome, name, ratio)
@@ -125,6 +153,7 @@ def chart(outcomes: Sequence[Outcome], machine: str) -> str:
         for measure in outcome.case.measures[:1]
         if (ratio := outcome.ratio(name, outcome.best_peer(measure), measure)) is not None
     ]
+    left = max(190, 60 + 6 * max((len(name) for _, name, _ in bars), default=0))
     exponents = [math.log10(ratio) for *_, ratio in bars] or [0.0]
     low, high = min(-0.3, *exponents) - 0.05, max(0.3, *exponents) + 0.05
     scale = width / (high - low)

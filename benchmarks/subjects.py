@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import field, frozen
@@ -22,6 +23,8 @@ ROOT = HERE.parent
 
 #: Where things are built, and where lgtwist keeps its data: a disk, for journals must really sync.
 SCRATCH = Path("/var/tmp") if Path("/var/tmp").is_dir() else ROOT  # noqa: S108
+#: What a name ends with that is served by the checkout of ``--beside``.
+BESIDE = "@beside"
 SERVER_CORE = 0
 LOAD_CORE = 1
 
@@ -64,7 +67,8 @@ class Server:
 class Subject:
     """One thing to measure.
 
-    :ivar kind: ``ours``, ``peer`` (ratios are to the best of them) or ``limit`` (how far one could get).
+    :ivar kind: ``ours``, ``beside`` (ours, served by another checkout), ``peer`` (ratios are to the best of
+        them) or ``limit`` (how far one could get).
     :ivar prepare: builds what it needs and gives the command for a port and a folder of its own.
     """
 
@@ -308,7 +312,9 @@ def _twistd() -> str:
     raise Unavailable("twistd is not installed")
 
 
-def _lgtwist(delivery: str = "live", tls: bool = False) -> Callable[[int, Path, Setting], Sequence[str]]:
+def _lgtwist(
+    delivery: str = "live", tls: bool = False, checkout: Path = ROOT
+) -> Callable[[int, Path, Setting], Sequence[str]]:
     twistd = _twistd()
     if tls and shutil.which("openssl") is None:
         raise Unavailable("openssl is not installed")
@@ -321,22 +327,22 @@ def _lgtwist(delivery: str = "live", tls: bool = False) -> Callable[[int, Path, 
         file = folder / "lgtwist.toml"
         file.write_text(configuration(port, folder, setting, delivery, tls), "utf-8")
         if delivery != "live" or setting.extra not in (None, "live"):
-            _check(twistd, file)
+            _check(twistd, file, checkout)
         options = ["-n", "--pidfile=", "lgtwist", "--config", str(file)]
         return [sys.executable, twistd, *options]
 
     return command
 
 
-def _check(twistd: str, file: Path) -> None:
-    """Ask lgtwist whether it takes the configuration: a version without a journal does not.
+def _check(twistd: str, file: Path, checkout: Path) -> None:
+    """Ask the lgtwist of a checkout whether it takes the configuration: a version without a journal does not.
 
     :raises Unavailable: if it does not.
     """
     done = subprocess.run(  # noqa: S603
         [sys.executable, twistd, "lgtwist", "--check", "--config", str(file)],
         cwd=file.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -347,21 +353,105 @@ def _check(twistd: str, file: Path) -> None:
         raise Unavailable(f"the configuration is refused: {said[0]}")
 
 
+def _ours(checkout: Path = ROOT, kind: str = "ours", mark: str = "") -> list[Subject]:
+    """Give our own subjects, served by a checkout.
+
+    :param mark: what is appended to their names.
+    """
+
+    def subject(name: str, about: str, delivery: str = "live", tls: bool = False) -> Subject:
+        return Subject(
+            name + mark,
+            kind,
+            f"lgtwist, {about}",
+            lambda: _lgtwist(delivery, tls, checkout),
+            tls=tls,
+            numbered=delivery != "live",
+            environment={"PYTHONPATH": str(checkout)},
+        )
+
+    return [
+        subject("lgtwist", "bots live, TCP"),
+        subject("lgtwist-journal", "every bot at-least-once", delivery="at-least-once"),
+        subject("lgtwist-tls", "bots live, TLS", tls=True),
+    ]
+
+
 SUBJECTS: dict[str, Subject] = {
     subject.name: subject
     for subject in (
-        Subject("lgtwist", "ours", "lgtwist, bots live, TCP", _lgtwist),
-        Subject(
-            "lgtwist-journal",
-            "ours",
-            "lgtwist, every bot at-least-once",
-            lambda: _lgtwist("at-least-once"),
-            numbered=True,
-        ),
-        Subject("lgtwist-tls", "ours", "lgtwist, bots live, TLS", lambda: _lgtwist(tls=True), tls=True),
+        *_ours(),
         Subject("websockets", "peer", "Python, websockets' asyncio implementation", _websockets),
         Subject("ws", "peer", "Node, ws", _node, environment={"NODE_ENV": "production"}),
         Subject("gorilla", "peer", "Go, gorilla/websocket", _gorilla),
         Subject("epoll", "limit", "C, a plain epoll loop with the same coalescing", _epoll),
     )
 }
+
+
+# ---------------------------------------------------------------------- a second checkout
+
+#: What a checkout must have.
+_PLUGIN = "twisted/plugins/lgtwist_plugin.py"
+_PARTS = ("lgtwist/__init__.py", _PLUGIN)
+
+#: Loads the service as twistd does, and prints the files of all modules of lgtwist that this imported.
+_IMPORTED = """
+import importlib, json, sys
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+makers = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "lgtwist"]
+if not makers:
+    sys.exit("twistd finds no plugin named lgtwist")
+importlib.import_module(makers[0].module)
+print(json.dumps({
+    name: module.__file__ for name, module in sorted(sys.modules.items())
+    if (name.split(".")[0] == "lgtwist" or name == "twisted.plugins.lgtwist_plugin")
+    and getattr(module, "__file__", None)
+}))
+"""
+
+
+def beside(checkout: Path) -> dict[str, Subject]:
+    """Give our own subjects as another checkout serves them, by the names of ours.
+
+    :raises Unavailable: if it is not a checkout of lgtwist, or a server that is started with it would import
+        lgtwist or the plugin from elsewhere.
+    """
+    checkout = checkout.resolve()
+    for part in _PARTS:
+        if not (checkout / part).is_file():
+            raise Unavailable(f"{checkout} is not a checkout of lgtwist: it has no {part}")
+    for name, file in _imported(checkout).items():
+        found = Path(file).resolve()
+        if found != checkout / _PLUGIN and not found.is_relative_to(checkout / "lgtwist"):
+            raise Unavailable(f"with {checkout} as the checkout, {name} is imported from {file}")
+    return {
+        subject.name.removesuffix(BESIDE): subject for subject in _ours(checkout, kind="beside", mark=BESIDE)
+    }
+
+
+def _imported(checkout: Path) -> Mapping[str, str]:
+    """Ask a new process with a server's environment where the modules of lgtwist come from.
+
+    :raises Unavailable: if they cannot be imported.
+    """
+    with tempfile.TemporaryDirectory(prefix="lgtwist-benchmark-", dir=SCRATCH) as folder:
+        try:
+            done = subprocess.run(  # noqa: S603
+                [sys.executable, "-c", _IMPORTED],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(checkout)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"the import of lgtwist from {checkout} took more than 60 s") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise Unavailable(f"lgtwist cannot be imported from {checkout}: {said[-1]}")
+    files: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return files
