@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import IAccountLink
+from lgtwist.hub.interfaces import IAccountLink, IEventReceiver
 from lgtwist.net.http_client import Answer, TooLarge, WebClient, why_failed
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import STREAM_ACTIONS, read_outcome, response_data
@@ -38,7 +38,7 @@ _LOOK = 5.0
 _REASONS = 8
 
 
-@implementer(IAccountLink)
+@implementer(IAccountLink, IEventReceiver)
 class HttpAccount(Service):
     """An account whose implementation answers HTTP requests, and posts its events to us.
 
@@ -231,8 +231,8 @@ class HttpAccount(Service):
 
     # -- its events
 
-    def key(self) -> tuple[str | None, bool]:
-        """What signs its posts, None if nothing does; and whether one without signature may be genuine.
+    def signing_key(self) -> tuple[str | None, bool]:
+        """Return the secret that signs its posts, None for none; and whether an unsigned one may be genuine.
 
         NapCat and LLBot sign with a token, which may be another one than that of their actions.
         """
@@ -240,10 +240,10 @@ class HttpAccount(Service):
             return self.access_token, self.account.dialect_is_guessed
         return self.secret, False
 
-    def take(self, body: bytes) -> None:
-        """An event was posted.
+    def receive(self, body: bytes) -> None:
+        """Take an event that was posted.
 
-        :raises BadEvent: if it is none of this account.
+        :raises BadEvent: if it is no event of this account.
         :raises NotConnected: if it cannot be taken now.
         """
         event = read_event(body)

@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from twisted.application.service import MultiService
+from zope.interface import implementer
 
 from lgtwist.accounts.websocket_link import WebSocketLink
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import Half
+from lgtwist.hub.interfaces import Half, IDialler
 from lgtwist.net.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, Target, target
@@ -27,6 +28,7 @@ def urls(url: str) -> dict[Half, str]:
     return {half: urlunsplit(parts._replace(path=f"{base}/{name}")) for name, half in _HALVES.items()}
 
 
+@implementer(IDialler)
 class ForwardWebSocketAccount(MultiService):
     """An account whose implementation listens.
 
@@ -65,7 +67,7 @@ class ForwardWebSocketAccount(MultiService):
         return dialler
 
     def attempts(self) -> int:
-        """How often it was dialled."""
+        """Return how often it was dialled since the start."""
         return sum(dialler.attempts for dialler in self.diallers)
 
     def hang_up(self) -> None:

@@ -29,7 +29,7 @@ from twisted.web.server import Request
 from lgtwist import __version__
 from lgtwist.accounts.http import HttpAccount
 from lgtwist.accounts.websocket_client import ForwardWebSocketAccount
-from lgtwist.accounts.websocket_server import accept
+from lgtwist.accounts.websocket_server import ReverseWebSocketAccount
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.summary import described
 from lgtwist.bots import websocket_server as forward_websocket
@@ -128,14 +128,17 @@ class LgtwistService(MultiService):
         self.sandboxes: list[SandboxAccount] = []
         self.dialled: list[ForwardWebSocketAccount] = []
         self.polled: list[HttpAccount] = []
-        dialling: dict[int, tuple[Account, str | None]] = {}
+        #: By self_id: what the port asks, by interface, for an account's part of it.
+        self._edges: dict[int, object] = {}
         for account, settings in zip(accounts, config.accounts, strict=True):
             if settings.type == "sandbox":
                 self.sandboxes.append(self._sandbox(account, settings, reactor))
             elif settings.type == "forward-websocket":
                 self.dialled.append(self._dialled(account, settings, reactor))
             elif settings.type == "reverse-websocket":
-                dialling[account.self_id] = (account, settings.access_token)
+                self._edges[account.self_id] = ReverseWebSocketAccount(
+                    account, settings.access_token, self.factory
+                )
             else:
                 self.polled.append(self._polled(account, settings, reactor))
         self.reverse_bots: list[ReverseWebSocketBot] = []
@@ -154,9 +157,10 @@ class LgtwistService(MultiService):
             frozenset(config.server.allowed_origins),
             any(is_public(e) for e in config.server.endpoints),
         )
-        controls = {s.account.self_id: Control(s) for s in self.sandboxes}
+        self._edges |= {sandbox.account.self_id: Control(sandbox) for sandbox in self.sandboxes}
+        self._edges |= {dialled.account.self_id: dialled for dialled in self.dialled}
+        self._edges |= {polled.account.self_id: polled for polled in self.polled}
         admission = Admission(self.gate, access)
-        posting = {polled.account.self_id: polled for polled in self.polled}
         self.lag = Lag(reactor)
         metrics = Metrics(
             Sources(
@@ -176,8 +180,8 @@ class LgtwistService(MultiService):
             admission,
             self._upgrade,
             HttpApi(config.server.allowed_origins),
-            controls,
-            Implementations(admission, self._link, dialling, posting, reactor),
+            self._edges.get,
+            Implementations(admission, self._edges.get, reactor),
             Machines(admission, self._unready, metrics.text),
         )
         self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor, door.welcomes)
@@ -323,9 +327,6 @@ class LgtwistService(MultiService):
     ) -> None:
         interval = self.config.limits.heartbeat_interval
         forward_websocket.accept(self.factory, request, bot, account, role, interval, ended)
-
-    def _link(self, request: Request, account: Account, path: str, ended: Callable[[], None]) -> None:
-        accept(self.factory, request, account, path, ended)
 
     # -- before the start
 

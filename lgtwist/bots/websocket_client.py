@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
+from zope.interface import implementer
 
 from lgtwist.bots.session import BotSession, Role
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
+from lgtwist.hub.interfaces import IDialler
 from lgtwist.net.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.dial import Dialler, Target, target
@@ -23,6 +25,7 @@ _HINTS = {
 }
 
 
+@implementer(IDialler)
 class ReverseWebSocketBot(MultiService):
     """One link to a bot that listens for each of its accounts, or a pair of them.
 
@@ -94,7 +97,7 @@ class ReverseWebSocketBot(MultiService):
                 dialler.setServiceParent(self)
 
     def attempts(self) -> int:
-        """How often it was dialled."""
+        """Return how often it was dialled since the start."""
         return sum(dialler.attempts for diallers in self.diallers.values() for dialler in diallers)
 
     def hang_up(self) -> None:

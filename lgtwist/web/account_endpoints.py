@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.server import Request
 
-from lgtwist.hub.account import Account
+from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
 from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot.auth import Keyring, is_signed
 from lgtwist.onebot.errors import NotConnected
@@ -18,34 +19,17 @@ from lgtwist.web.authentication import Admission, address_of, headers_of
 from lgtwist.web.routes import plain
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 
-#: Warnings about accounts that are not there: one for each, for so many in a minute.
-_WARNED_ACCOUNTS = 20
-
-#: Makes a link of the request: the account, the last part of the path, what to call when it is over.
-AcceptLink = Callable[[Request, Account, str, Callable[[], None]], None]
-
-
-class Posting(Protocol):
-    """An account whose implementation posts its events."""
-
-    account: Account
-
-    def key(self) -> tuple[str | None, bool]:
-        """What signs its posts, None if nothing does; and whether one without signature may be genuine."""
-
-    def take(self, body: bytes) -> None:
-        """Take an event.
-
-        :raises BadEvent: if it is none of this account.
-        :raises NotConnected: if it cannot be taken now.
-        """
+#: Accounts that are not there for which a warning is logged in a minute, one for each.
+_UNKNOWN_ACCOUNTS = 20
+#: Accounts for which malformed posts are logged in a minute, one line for each.
+_MALFORMED_ACCOUNTS = 10_000
 
 
 class Implementations:
     """Lets implementations in by their ``X-Self-ID``.
 
-    :param dialling: the accounts whose implementations dial us, each with its token.
-    :param posting: the accounts whose implementations post to us.
+    :param edge_of: returns the edge service of an account, None if there is no such account. Those that
+        provide :class:`IReverseLink` may connect, those that provide :class:`IEventReceiver` may post.
     """
 
     _log = Logger()
@@ -53,18 +37,14 @@ class Implementations:
     def __init__(
         self,
         admission: Admission,
-        accept: AcceptLink,
-        dialling: Mapping[int, tuple[Account, str | None]],
-        posting: Mapping[int, Posting],
-        clock: Any,
+        edge_of: Callable[[int], object | None],
+        clock: IReactorTime,
     ) -> None:
         self._admission = admission
-        self._accept = accept
-        self._dialling = dialling
-        self._posting = posting
-        self._garbage = {self_id: Episode(clock) for self_id in posting}
+        self._edge_of = edge_of
         self._misled = Episode(clock)
-        self._unknown = Episodes(clock, _WARNED_ACCOUNTS)
+        self._malformed = Episodes(clock, _MALFORMED_ACCOUNTS)
+        self._unknown = Episodes(clock, _UNKNOWN_ACCOUNTS)
 
     def websocket(self, request: Request, role: str) -> None:
         """A request at the path of a WebSocket."""
@@ -82,13 +62,15 @@ class Implementations:
                 "this path is for OneBot implementations, which send X-Self-ID; a bot connects to /",
             )
             return
-        found = self._dialling.get(self_id)
-        if found is None:
+        link = IReverseLink(self._edge_of(self_id), None)
+        if link is None:
             self._unknown_account(request, self_id, "reverse-websocket")
             return
-        account, token = found
         cure = f"account {self_id} has no token; set access_token in [[accounts]] and in the implementation"
-        if self._admission.who(request, Keyring([(account, token)]), lambda _account: cure) is None:
+        if (
+            self._admission.who(request, Keyring([(self_id, link.access_token)]), lambda _self_id: cure)
+            is None
+        ):
             return
         if not asks_for_upgrade(request):
             say(request, 426, "this is a WebSocket", (("Upgrade", "websocket"), ("Connection", "Upgrade")))
@@ -99,7 +81,7 @@ class Implementations:
             return
         channel: Any = request.channel
         channel.site.channels.discard(channel)
-        self._accept(request, account, role, channel.leave)
+        link.accept(request, role, channel.leave)
 
     def wrong_door(self, request: Request) -> None:
         """An implementation dialled where bots do."""
@@ -113,10 +95,10 @@ class Implementations:
 
     def expects(self, request: Request) -> bool:
         """Whether a post may be from one of our implementations: what it says is only seen in its body."""
-        target = self._posting.get(_self_id(request) or 0)
-        if target is None:
+        receiver = self._receiver_of(_self_id(request))
+        if receiver is None:
             return False
-        secret, _optional = target.key()
+        secret, _optional = receiver.signing_key()
         return secret is None or not self._admission.public or "x-signature" in headers_of(request)
 
     def post(self, request: Request) -> None:
@@ -128,18 +110,18 @@ class Implementations:
         if self_id is None:
             say(request, 400, "the header X-Self-ID must name the account")
             return
-        target = self._posting.get(self_id)
-        if target is None:
+        receiver = self._receiver_of(self_id)
+        if receiver is None:
             self._unknown_account(request, self_id, "http")
             return
         content: Any = request.content
         body: bytes = content.read()
-        if not self._is_genuine(request, target, body):
+        if not self._is_genuine(request, self_id, receiver, body):
             return
         try:
-            target.take(body)
+            receiver.receive(body)
         except BadEvent as error:
-            if self._garbage[self_id].begins():
+            if self._malformed.begins(str(self_id)):
                 self._log.warn(
                     "account {account}: what was posted is thrown away: {why}",
                     account=self_id,
@@ -151,9 +133,12 @@ class Implementations:
         else:
             say_raw(request, 204, "text/plain", b"")
 
-    def _is_genuine(self, request: Request, target: Posting, body: bytes) -> bool:
+    def _receiver_of(self, self_id: int | None) -> Any:
+        return None if self_id is None else IEventReceiver(self._edge_of(self_id), None)
+
+    def _is_genuine(self, request: Request, self_id: int, receiver: Any, body: bytes) -> bool:
         """Whether the post is signed as it should be, or comes from this machine; if not, it was answered."""
-        secret, optional = target.key()
+        secret, optional = receiver.signing_key()
         signature = headers_of(request).get("x-signature")
         if secret is not None and signature is not None:
             if is_signed(secret, body, signature):
@@ -163,7 +148,6 @@ class Implementations:
         if secret is not None and not (optional and not self._admission.public):
             self._admission.refuse(request, 401, "X-Signature is missing")
             return False
-        self_id = target.account.self_id
         cure = f"account {self_id} has no secret; set it in [[accounts]] and in the implementation"
         return self._admission.is_from_here(request, cure)
 

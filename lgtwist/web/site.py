@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -12,6 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Hub
+from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import say
 from lgtwist.onebot.auth import Keyring
 from lgtwist.web.account_endpoints import Implementations
@@ -44,16 +45,6 @@ class Actions(Protocol):
         """Do an action for a bot, and answer."""
 
 
-class Control(Protocol):
-    """Answers the requests below ``/sandbox/{self_id}/``."""
-
-    def __call__(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer a request that was let in; ``path`` is the rest of its path."""
-
-    def media(self, request: Request, name: str) -> None:
-        """Answer anybody's request for a kept file."""
-
-
 _RETRY = (("Retry-After", "3"),)
 
 
@@ -70,7 +61,7 @@ class FrontDoor(Resource):
         admission: Admission,
         upgrade: Upgrade,
         actions: Actions,
-        controls: Mapping[int, Control],
+        edge_of: Callable[[int], object | None],
         implementations: Implementations,
         machines: Machines,
     ) -> None:
@@ -81,7 +72,7 @@ class FrontDoor(Resource):
         self._admission = admission
         self._upgrade = upgrade
         self._actions = actions
-        self._controls = controls
+        self._edge_of = edge_of
         self._implementations = implementations
         self._machines = machines
 
@@ -202,16 +193,16 @@ class FrontDoor(Resource):
 
     def _sandbox_path(self, request: Request, where: SandboxPath) -> None:
         if len(where.rest) == 2 and where.rest[0] == "media":  # its unguessable name is the key
-            control = self._controls.get(where.self_id)
+            control = IControl(self._edge_of(where.self_id), None)
             if control is None:
                 say(request, 404, "there is no such file")
             else:
-                control.media(request, where.rest[1])
+                control.serve_file(request, where.rest[1])
             return
         if not self._admission.admin(request):
             return
-        control = self._controls.get(where.self_id)
+        control = IControl(self._edge_of(where.self_id), None)
         if control is None:
             say(request, 404, f"there is no sandbox account {where.self_id}")
         else:
-            control(request, where.rest)
+            control.handle(request, where.rest)
