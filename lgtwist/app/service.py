@@ -57,7 +57,7 @@ from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.media import Media
 from lgtwist.sandbox.store import StoreError
 from lgtwist.web.account_endpoints import Implementations
-from lgtwist.web.authentication import Access, Admission
+from lgtwist.web.authentication import Authentication, AuthenticationSettings, BotTokens
 from lgtwist.web.channel import PortSite
 from lgtwist.web.connection_limits import Gate
 from lgtwist.web.health import Machines
@@ -152,7 +152,7 @@ class LgtwistService(MultiService):
             limits,
             reactor,
         )
-        access = Access(
+        settings = AuthenticationSettings(
             config.server.admin_token,
             frozenset(config.server.allowed_origins),
             any(is_public(e) for e in config.server.endpoints),
@@ -160,7 +160,10 @@ class LgtwistService(MultiService):
         self._edges |= {sandbox.account.self_id: Control(sandbox) for sandbox in self.sandboxes}
         self._edges |= {dialled.account.self_id: dialled for dialled in self.dialled}
         self._edges |= {polled.account.self_id: polled for polled in self.polled}
-        admission = Admission(self.gate, access)
+        tokens = BotTokens()
+        for bot in self.hub.bots:
+            tokens.bot_added(bot)
+        authentication = Authentication(self.gate, settings, tokens)
         self.lag = Lag(reactor)
         metrics = Metrics(
             Sources(
@@ -177,12 +180,12 @@ class LgtwistService(MultiService):
         door = FrontDoor(
             self.hub,
             self.gate,
-            admission,
+            authentication,
             self._upgrade,
             HttpApi(config.server.allowed_origins),
             self._edges.get,
-            Implementations(admission, self._edges.get, reactor),
-            Machines(admission, self._unready, metrics.text),
+            Implementations(authentication, self._edges.get, reactor),
+            Machines(authentication, self._unready, metrics.text),
         )
         self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor, door.welcomes)
         self.ports = Ports(reactor, config.server.endpoints)

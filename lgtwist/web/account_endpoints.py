@@ -11,11 +11,11 @@ from twisted.web.server import Request
 
 from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
 from lgtwist.net.http_responses import say, say_raw
-from lgtwist.onebot.auth import Keyring, is_signed
+from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
 from lgtwist.runtime.logs import Episode, Episodes, printable
-from lgtwist.web.authentication import Admission, address_of, headers_of
+from lgtwist.web.authentication import Authentication, address_of, headers_of
 from lgtwist.web.routes import plain
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 
@@ -36,11 +36,11 @@ class Implementations:
 
     def __init__(
         self,
-        admission: Admission,
+        authentication: Authentication,
         edge_of: Callable[[int], object | None],
         clock: IReactorTime,
     ) -> None:
-        self._admission = admission
+        self._authentication = authentication
         self._edge_of = edge_of
         self._misled = Episode(clock)
         self._malformed = Episodes(clock, _MALFORMED_ACCOUNTS)
@@ -66,11 +66,7 @@ class Implementations:
         if link is None:
             self._unknown_account(request, self_id, "reverse-websocket")
             return
-        cure = f"account {self_id} has no token; set access_token in [[accounts]] and in the implementation"
-        if (
-            self._admission.who(request, Keyring([(self_id, link.access_token)]), lambda _self_id: cure)
-            is None
-        ):
+        if not self._authentication.authenticate_account(request, self_id, link.access_token):
             return
         if not asks_for_upgrade(request):
             say(request, 426, "this is a WebSocket", (("Upgrade", "websocket"), ("Connection", "Upgrade")))
@@ -99,7 +95,9 @@ class Implementations:
         if receiver is None:
             return False
         secret, _optional = receiver.signing_key()
-        return secret is None or not self._admission.public or "x-signature" in headers_of(request)
+        return (
+            secret is None or not self._authentication.settings.public or "x-signature" in headers_of(request)
+        )
 
     def post(self, request: Request) -> None:
         """An event is posted."""
@@ -143,19 +141,19 @@ class Implementations:
         if secret is not None and signature is not None:
             if is_signed(secret, body, signature):
                 return True
-            self._admission.refuse(request, 403, "X-Signature is wrong")
+            self._authentication.refuse(request, 403, "X-Signature is wrong")
             return False
-        if secret is not None and not (optional and not self._admission.public):
-            self._admission.refuse(request, 401, "X-Signature is missing")
+        if secret is not None and not (optional and not self._authentication.settings.public):
+            self._authentication.refuse(request, 401, "X-Signature is missing")
             return False
-        cure = f"account {self_id} has no secret; set it in [[accounts]] and in the implementation"
-        return self._admission.is_from_here(request, cure)
+        hint = f"account {self_id} has no secret; set it in [[accounts]] and in the implementation"
+        return self._authentication.comes_from_this_machine(request, hint)
 
     def _unknown_account(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
         if self._unknown.begins(str(self_id)):
             self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)
-        self._admission.refuse(request, 403, sentence, told=True)
+        self._authentication.refuse(request, 403, sentence, logged=True)
 
 
 def _self_id(request: Request) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from twisted.web.server import Request
 
 from lgtwist.net.http_responses import say, say_json, say_raw
-from lgtwist.web.authentication import Admission
+from lgtwist.web.authentication import Authentication
 
 
 class Machines:
@@ -19,11 +19,11 @@ class Machines:
 
     def __init__(
         self,
-        admission: Admission,
+        authentication: Authentication,
         unready: Callable[[], Sequence[str]],
         metrics: Callable[[], tuple[str, bytes]],
     ) -> None:
-        self._admission = admission
+        self._authentication = authentication
         self._unready = unready
         self._metrics = metrics
 
@@ -35,14 +35,14 @@ class Machines:
             say(request, 200, "alive")
         elif what == "readyz":
             self._ready(request)
-        elif self._admission.admin(request):
+        elif self._authentication.authenticate_admin(request):
             kind, text = self._metrics()
             say_raw(request, 200, kind, text)
 
     def _ready(self, request: Request) -> None:
         reasons = self._unready()
         status = 503 if reasons else 200
-        if self._admission.may_know(request):
+        if self._authentication.is_local_or_admin(request):
             say_json(request, status, {"ready": not reasons, "reasons": reasons})
         else:
             say(request, status, "not ready" if reasons else "ready")

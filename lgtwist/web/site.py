@@ -14,9 +14,8 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Hub
 from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import say
-from lgtwist.onebot.auth import Keyring
 from lgtwist.web.account_endpoints import Implementations
-from lgtwist.web.authentication import Admission
+from lgtwist.web.authentication import Authentication
 from lgtwist.web.connection_limits import Gate
 from lgtwist.web.health import Machines
 from lgtwist.web.routes import (
@@ -58,7 +57,7 @@ class FrontDoor(Resource):
         self,
         hub: Hub,
         gate: Gate,
-        admission: Admission,
+        authentication: Authentication,
         upgrade: Upgrade,
         actions: Actions,
         edge_of: Callable[[int], object | None],
@@ -67,9 +66,8 @@ class FrontDoor(Resource):
     ) -> None:
         super().__init__()
         self._hub = hub
-        self._bots = Keyring((bot, bot.access_token) for bot in hub.bots)
         self._gate = gate
-        self._admission = admission
+        self._authentication = authentication
         self._upgrade = upgrade
         self._actions = actions
         self._edge_of = edge_of
@@ -86,8 +84,8 @@ class FrontDoor(Resource):
         if isinstance(where, PostPath):
             return self._implementations.expects(request)  # its signature is made over the body
         if isinstance(where, SandboxPath):
-            return self._admission.may_be_admin(request, query)
-        return self._admission.may_be(request, query, self._bots)
+            return self._authentication.may_be_admin(request, query)
+        return self._authentication.may_be_bot(request, query)
 
     def render(self, request: Request) -> int:
         """Answer, or hand on; nothing that goes wrong here leaves the request without an answer."""
@@ -130,7 +128,7 @@ class FrontDoor(Resource):
         if request.requestHeaders.hasHeader("x-client-role"):
             self._implementations.wrong_door(request)
             return
-        bot = self._bot(request)
+        bot = self._authentication.authenticate_bot(request)
         if bot is None:
             return
         account = self._account(request, bot, where.self_id)
@@ -151,19 +149,12 @@ class FrontDoor(Resource):
         if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token
             self._actions.preflight(request)
             return
-        bot = self._bot(request)
+        bot = self._authentication.authenticate_bot(request)
         if bot is None:
             return
         account = self._account(request, bot, where.self_id)
         if account is not None:
             self._actions.perform(request, bot, account, where.action)
-
-    def _bot(self, request: Request) -> Bot | None:
-        return self._admission.who(
-            request,
-            self._bots,
-            lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
-        )
 
     def _plain(self, request: Request, where: BotPath) -> None:
         """A request that is not for a WebSocket, on a path that is."""
@@ -199,7 +190,7 @@ class FrontDoor(Resource):
             else:
                 control.serve_file(request, where.rest[1])
             return
-        if not self._admission.admin(request):
+        if not self._authentication.authenticate_admin(request):
             return
         control = IControl(self._edge_of(where.self_id), None)
         if control is None:
