@@ -59,7 +59,7 @@ from lgtwist.sandbox.store import StoreError
 from lgtwist.web.account_endpoints import Implementations
 from lgtwist.web.authentication import Authentication, AuthenticationSettings, BotTokens
 from lgtwist.web.channel import PortSite
-from lgtwist.web.connection_limits import Gate
+from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.health import Machines
 from lgtwist.web.metrics import Lag, Metrics, Sources
 from lgtwist.web.site import FrontDoor
@@ -148,11 +148,11 @@ class LgtwistService(MultiService):
                 self.reverse_bots.append(self._reverse_bot(bot, wanted, reactor))
             elif wanted.connection == "http-post":
                 self.posted.append(self._posted(bot, wanted, reactor))
-        self.gate = Gate(
+        self.connection_limits = ConnectionLimits(
             limits,
             reactor,
         )
-        settings = AuthenticationSettings(
+        access = AuthenticationSettings(
             config.server.admin_token,
             frozenset(config.server.allowed_origins),
             any(is_public(e) for e in config.server.endpoints),
@@ -163,14 +163,14 @@ class LgtwistService(MultiService):
         tokens = BotTokens()
         for bot in self.hub.bots:
             tokens.bot_added(bot)
-        authentication = Authentication(self.gate, settings, tokens)
+        authentication = Authentication(self.connection_limits, access, tokens)
         self.lag = Lag(reactor)
         metrics = Metrics(
             Sources(
                 __version__,
                 self.hub,
                 {"in": self.factory, "out": self.client_factory},
-                self.gate,
+                self.connection_limits,
                 self.lag,
                 {dialled.account.self_id: dialled.attempts for dialled in self.dialled},
                 {reverse.bot.name: reverse.attempts for reverse in self.reverse_bots},
@@ -179,7 +179,7 @@ class LgtwistService(MultiService):
         )
         door = FrontDoor(
             self.hub,
-            self.gate,
+            self.connection_limits,
             authentication,
             self._upgrade,
             HttpApi(config.server.allowed_origins),
@@ -187,7 +187,7 @@ class LgtwistService(MultiService):
             Implementations(authentication, self._edges.get, reactor),
             Machines(authentication, self._unready, metrics.text),
         )
-        self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor, door.welcomes)
+        self.site = PortSite(door, self.connection_limits, reactor, door.welcomes)
         self.ports = Ports(reactor, config.server.endpoints)
         self._timers = [
             TimerService(wire.sweep_interval, survive("liveness", self.factory.sweep)),
@@ -453,7 +453,7 @@ class LgtwistService(MultiService):
             account.stop("lgtwist stops")  # calls in flight end as 1502, and are written
         for sandbox in self.sandboxes:
             sandbox.stopService()
-        self.gate.stop()
+        self.connection_limits.stop()
         self.site.close_all()
         goodbye = (1001, "lgtwist stops")
         closed = [factory.close_all(*goodbye) for factory in (self.factory, self.client_factory)]

@@ -76,8 +76,7 @@ class Implementations:
             say(request, problem.status, problem.sentence, problem.headers)
             return
         channel: Any = request.channel
-        channel.site.channels.discard(channel)
-        link.accept(request, role, channel.leave)
+        link.accept(request, role, channel.hand_over())
 
     def wrong_door(self, request: Request) -> None:
         """An implementation dialled where bots do."""

@@ -18,7 +18,7 @@ from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
 from lgtwist.runtime.logs import Episodes, printable
-from lgtwist.web.connection_limits import Gate
+from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
 
 _Owner = TypeVar("_Owner")
@@ -82,11 +82,11 @@ class Authentication:
 
     _log = Logger()
 
-    def __init__(self, gate: Gate, settings: AuthenticationSettings, bots: BotTokens) -> None:
-        self._gate = gate
+    def __init__(self, limits: ConnectionLimits, settings: AuthenticationSettings, bots: BotTokens) -> None:
+        self._limits = limits
         self._bots = bots.keyring
         self._admin: Keyring[str] = Keyring()
-        self._logged = Episodes(gate.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
+        self._logged = Episodes(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
         self.settings = settings
 
     @property
@@ -170,7 +170,7 @@ class Authentication:
 
         :param logged: whether the log has it already.
         """
-        if self._gate.refused(address_of(request), sentence, logged):
+        if self._limits.authentication_failed(address_of(request), sentence, logged):
             say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
         else:
             say(request, status, sentence, headers)
@@ -199,7 +199,7 @@ class Authentication:
             if self._admin.owner_of(shown) == "admin":
                 return True
             if shown:  # a guess, and counted as one
-                self._gate.refused(address_of(request), "the token is wrong")
+                self._limits.authentication_failed(address_of(request), "the token is wrong")
                 return False
         return self._why_not_local(request, headers) is None
 

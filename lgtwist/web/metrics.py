@@ -18,7 +18,7 @@ from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Hub
-from lgtwist.web.connection_limits import Gate
+from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.websocket.factory import ConnectionFactory
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -133,13 +133,13 @@ _WIRE_COUNTERS: list[Reading] = [
         lambda f: f.counters.callback_failures,
     ),
 ]
-_GATE_COUNTERS: list[Reading] = [
-    ("port_accepted", "Connections that were accepted", lambda g: g.counters.accepted),
-    ("port_turned_away", "Connections over limits.connections", lambda g: g.counters.turned_away),
-    ("port_displaced", "Unfinished handshakes over limits.handshakes", lambda g: g.counters.displaced),
-    ("port_handshake_timeouts", "Handshakes that took too long", lambda g: g.counters.handshake_timeouts),
-    ("port_refused", "Requests refused for their token or signature", lambda g: g.counters.refused),
-    ("port_limited", "Of these, told to wait", lambda g: g.counters.limited),
+_PORT_COUNTERS: list[Reading] = [
+    ("port_accepted", "Connections that were accepted", lambda p: p.counters.accepted),
+    ("port_turned_away", "Connections over limits.connections", lambda p: p.counters.turned_away),
+    ("port_displaced", "Unfinished handshakes over limits.handshakes", lambda p: p.counters.displaced),
+    ("port_handshake_timeouts", "Handshakes that took too long", lambda p: p.counters.handshake_timeouts),
+    ("port_refused", "Requests refused for their token or signature", lambda p: p.counters.refused),
+    ("port_limited", "Of these, told to wait", lambda p: p.counters.limited),
 ]
 
 
@@ -186,7 +186,7 @@ class Sources:
     version: str
     hub: Hub
     factories: Mapping[str, ConnectionFactory]
-    gate: Gate
+    limits: ConnectionLimits
     lag: Lag
     attempts: Mapping[int, Callable[[], int]] = field(factory=dict)
     bot_attempts: Mapping[str, Callable[[], int]] = field(factory=dict)
@@ -294,11 +294,11 @@ class Metrics(Collector):
         now: list[Reading] = [("connections", "WebSockets that are open", lambda f: len(f.connections))]
         yield from _each(GaugeMetricFamily, now, ["direction"], factories)
         yield from _each(CounterMetricFamily, _WIRE_COUNTERS, ["direction"], factories)
-        gate = self._sources.gate
+        port = self._sources.limits
         inside = GaugeMetricFamily("lgtwist_port_connections", "Connections to the listening ports")
-        inside.add_metric([], gate.inside)
+        inside.add_metric([], port.open_connections)
         yield inside
-        yield from _each(CounterMetricFamily, _GATE_COUNTERS, [], [([], gate)])
+        yield from _each(CounterMetricFamily, _PORT_COUNTERS, [], [([], port)])
 
 
 def _each(

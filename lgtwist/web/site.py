@@ -16,7 +16,7 @@ from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import say
 from lgtwist.web.account_endpoints import Implementations
 from lgtwist.web.authentication import Authentication
-from lgtwist.web.connection_limits import Gate
+from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.health import Machines
 from lgtwist.web.routes import (
     ActionPath,
@@ -56,7 +56,7 @@ class FrontDoor(Resource):
     def __init__(
         self,
         hub: Hub,
-        gate: Gate,
+        limits: ConnectionLimits,
         authentication: Authentication,
         upgrade: Upgrade,
         actions: Actions,
@@ -66,7 +66,7 @@ class FrontDoor(Resource):
     ) -> None:
         super().__init__()
         self._hub = hub
-        self._gate = gate
+        self._limits = limits
         self._authentication = authentication
         self._upgrade = upgrade
         self._actions = actions
@@ -99,7 +99,7 @@ class FrontDoor(Resource):
         return NOT_DONE_YET
 
     def _render(self, request: Request) -> None:
-        if self._gate.full:
+        if self._limits.exceeded:
             say(request, 503, "too many connections; try again soon", _RETRY)
             return
         where = route(request.path)
@@ -142,8 +142,7 @@ class FrontDoor(Resource):
             say(request, problem.status, problem.sentence, problem.headers)
             return
         channel: Any = request.channel
-        channel.site.channels.discard(channel)
-        self._upgrade(request, bot, account, where.role, channel.leave)
+        self._upgrade(request, bot, account, where.role, channel.hand_over())
 
     def _action_path(self, request: Request, where: ActionPath) -> None:
         if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token
