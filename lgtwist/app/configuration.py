@@ -24,7 +24,6 @@ from lgtwist.config.values import (
     duration,
     flag,
     host,
-    origin,
     pace,
     rate,
     size,
@@ -33,22 +32,12 @@ from lgtwist.config.values import (
     url,
 )
 from lgtwist.delivery.replay import ReplayPolicy
-from lgtwist.net.endpoints import endpoint, is_public
+from lgtwist.net.endpoints import is_public
 from lgtwist.onebot.dialect import Dialect, signs_with_token
 from lgtwist.onebot.message import MessageFormat
+from lgtwist.web.port import ServerSettings, read_server
 
 _Value = TypeVar("_Value")
-
-DEFAULT_ENDPOINT = "tcp:8081:interface=127.0.0.1"
-
-
-@frozen
-class ServerConfig:
-    """``[server]``."""
-
-    endpoints: tuple[str, ...] = (DEFAULT_ENDPOINT,)
-    admin_token: str | None = field(default=None, repr=False)
-    allowed_origins: tuple[str, ...] = ()
 
 
 @frozen
@@ -144,7 +133,7 @@ class Config:
     """A whole configuration."""
 
     data_dir: str = "lgtwist-data"
-    server: ServerConfig = Factory(ServerConfig)
+    server: ServerSettings = Factory(ServerSettings)
     accounts: tuple[AccountConfig, ...] = (AccountConfig(10001),)
     bots: tuple[BotConfig, ...] = (BotConfig("default"),)
     journal: JournalConfig = JournalConfig()
@@ -184,7 +173,7 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
     root = Section("", values, problems, read_and_note)
     config = Config(
         data_dir=root.take("data_dir", text, "lgtwist-data"),
-        server=_server(root.section("server")),
+        server=read_server(root.section("server")),
         accounts=_accounts(root, problems),
         bots=_bots(root, problems),
         journal=_journal(root.section("journal")),
@@ -194,16 +183,6 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
     config = evolve(config, private_files=tuple(read))
     _check_public(config, problems)
     return problems or config
-
-
-def _server(section: Section) -> ServerConfig:
-    server = ServerConfig(
-        endpoints=section.take_list("endpoints", endpoint, (DEFAULT_ENDPOINT,), at_least=1),
-        admin_token=section.take_secret("admin_token", token),
-        allowed_origins=section.take_list("allowed_origins", origin, ()),
-    )
-    section.finish()
-    return server
 
 
 def _accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ...]:
@@ -454,7 +433,7 @@ __all__ = [
     "Config",
     "Limits",
     "Problem",
-    "ServerConfig",
+    "ServerSettings",
     "Unreadable",
     "parse",
 ]

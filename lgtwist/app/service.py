@@ -41,14 +41,17 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
 from lgtwist.hub.directory import Hub
+from lgtwist.hub.metrics import account_metrics, accounts_down, bot_metrics, delivery_metrics
 from lgtwist.hub.permissions import ActionRights, EventRights, Rate
 from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.journal.metrics import journal_metrics, journal_trouble
 from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.backoff import Backoff
-from lgtwist.net.endpoints import CannotListen, Ports, is_public, url
+from lgtwist.net.endpoints import CannotListen, Ports, url
 from lgtwist.net.http_client import WebClient
+from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import survive
 from lgtwist.runtime.turns import Turns
 from lgtwist.sandbox.account import SandboxAccount
@@ -56,14 +59,11 @@ from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.media import Media
 from lgtwist.sandbox.store import StoreError
-from lgtwist.web.account_endpoints import Implementations
-from lgtwist.web.authentication import Authentication, AuthenticationSettings, BotTokens
-from lgtwist.web.channel import PortSite
-from lgtwist.web.connection_limits import ConnectionLimits
-from lgtwist.web.health import Machines
-from lgtwist.web.metrics import Lag, Metrics, Sources
-from lgtwist.web.site import FrontDoor
+from lgtwist.web.health import Readiness
+from lgtwist.web.metrics import MetricsRegistry, build_info, port_metrics
+from lgtwist.web.port import Port
 from lgtwist.websocket.client import ClientFactory
+from lgtwist.websocket.metrics import websocket_metrics
 from lgtwist.websocket.server import ServerFactory
 
 #: The journal's name in ``data_dir``.
@@ -148,51 +148,44 @@ class LgtwistService(MultiService):
                 self.reverse_bots.append(self._reverse_bot(bot, wanted, reactor))
             elif wanted.connection == "http-post":
                 self.posted.append(self._posted(bot, wanted, reactor))
-        self.connection_limits = ConnectionLimits(
-            limits,
-            reactor,
-        )
-        access = AuthenticationSettings(
-            config.server.admin_token,
-            frozenset(config.server.allowed_origins),
-            any(is_public(e) for e in config.server.endpoints),
-        )
         self._edges |= {sandbox.account.self_id: Control(sandbox) for sandbox in self.sandboxes}
         self._edges |= {dialled.account.self_id: dialled for dialled in self.dialled}
         self._edges |= {polled.account.self_id: polled for polled in self.polled}
-        tokens = BotTokens()
+        bot_edges = {reverse.bot.name: reverse for reverse in self.reverse_bots}
+        self.lag = ReactorLag(reactor)
+        self.readiness = Readiness()
+        self.readiness.add(lambda: accounts_down(self.hub))
+        self.metrics = MetricsRegistry()
+        self.port = Port(
+            directory=self.hub,
+            edge_of=self._edges.get,
+            accept_bot=self._accept_bot,
+            http_actions=HttpApi(config.server.allowed_origins),
+            settings=config.server,
+            limits=limits,
+            clock=reactor,
+            scheduler=turns,
+            metrics=self.metrics,
+            readiness=self.readiness,
+        )
         for bot in self.hub.bots:
-            tokens.bot_added(bot)
-        authentication = Authentication(self.connection_limits, access, tokens)
-        self.lag = Lag(reactor)
-        metrics = Metrics(
-            Sources(
-                __version__,
-                self.hub,
-                {"in": self.factory, "out": self.client_factory},
-                self.connection_limits,
-                self.lag,
-                {dialled.account.self_id: dialled.attempts for dialled in self.dialled},
-                {reverse.bot.name: reverse.attempts for reverse in self.reverse_bots},
-                self.journal,
-            )
-        )
-        door = FrontDoor(
-            self.hub,
-            self.connection_limits,
-            authentication,
-            self._upgrade,
-            HttpApi(config.server.allowed_origins),
-            self._edges.get,
-            Implementations(authentication, self._edges.get, reactor),
-            Machines(authentication, self._unready, metrics.text),
-        )
-        self.site = PortSite(door, self.connection_limits, reactor, door.welcomes)
+            self.port.bot_tokens.bot_added(bot)
+        self.site = self.port.site
+        factories = {"in": self.factory, "out": self.client_factory}
+        self.metrics.add(lambda: build_info(__version__))
+        self.metrics.add(lambda: account_metrics(self.hub, self._edges.get))
+        self.metrics.add(lambda: bot_metrics(self.hub, bot_edges.get))
+        self.metrics.add(lambda: delivery_metrics(self.hub))
+        if self.journal is not None:
+            self._show_journal(self.journal)
+        self.metrics.add(lambda: websocket_metrics(factories))
+        self.metrics.add(lambda: port_metrics(self.port.connection_limits))
+        self.metrics.add(self.lag.metrics)
         self.ports = Ports(reactor, config.server.endpoints)
         self._timers = [
             TimerService(wire.sweep_interval, survive("liveness", self.factory.sweep)),
             TimerService(wire.sweep_interval, survive("liveness", self.client_factory.sweep)),
-            TimerService(self.lag.interval, survive("lag", self.lag.look)),
+            TimerService(self.lag.interval, survive("lag", self.lag.tick)),
         ]
         if self.deliveries is not None:
             self._timers.append(TimerService(0.5, survive("deliveries", self.deliveries.look)))
@@ -238,15 +231,9 @@ class LgtwistService(MultiService):
                     deliveries.add(bot, account, wanted.replay)
         return deliveries
 
-    def _unready(self) -> list[str]:
-        reasons = [
-            f"account {account.self_id} is down: {account.reason}"
-            for account in self.hub.accounts.values()
-            if not account.is_up
-        ]
-        if self.journal is not None and self.journal.trouble:
-            reasons.append(f"the journal cannot be written: {self.journal.trouble}")
-        return reasons
+    def _show_journal(self, journal: Journal) -> None:
+        self.metrics.add(lambda: journal_metrics(journal, self.hub.accounts))
+        self.readiness.add(lambda: journal_trouble(journal))
 
     def _sandbox(self, account: Account, settings: AccountConfig, reactor: Any) -> SandboxAccount:
         path = f"sandbox-{account.self_id}"
@@ -325,7 +312,7 @@ class LgtwistService(MultiService):
         urls = self.ports.urls() or [url(e) for e in self.config.server.endpoints]
         return urls[0].replace("ws", "http", 1)
 
-    def _upgrade(
+    def _accept_bot(
         self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
     ) -> None:
         interval = self.config.limits.heartbeat_interval
@@ -453,8 +440,7 @@ class LgtwistService(MultiService):
             account.stop("lgtwist stops")  # calls in flight end as 1502, and are written
         for sandbox in self.sandboxes:
             sandbox.stopService()
-        self.connection_limits.stop()
-        self.site.close_all()
+        self.port.stop()
         goodbye = (1001, "lgtwist stops")
         closed = [factory.close_all(*goodbye) for factory in (self.factory, self.client_factory)]
         await gatherResults(closed)

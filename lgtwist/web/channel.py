@@ -16,6 +16,7 @@ from twisted.web.server import Request, Site
 
 from lgtwist.net import sockets
 from lgtwist.net.tls import end, is_tls
+from lgtwist.runtime.turns import Turns
 from lgtwist.web.connection_limits import ConnectionLimits
 
 
@@ -92,13 +93,19 @@ class PortChannel(HTTPChannel):
         self._limits.handshake_begun(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came."""
+        """Read bytes; what is to be written because of them is written together, when all were read."""
         if self._body_refused or self._body_unwanted:
             return
         if self._between_requests:
             self._between_requests = False
             self._limits.handshake_begun(self)
-        super().dataReceived(data)
+        scheduler = self.site.scheduler
+        outermost = scheduler.begin_read()
+        try:
+            super().dataReceived(data)
+        finally:
+            if outermost:
+                scheduler.read_ended()
 
     def allHeadersReceived(self) -> None:
         """The head is there."""
@@ -193,16 +200,24 @@ class PortSite(Site):
 
     :param resource: answers the requests.
     :param accepts_body: tells whether a request may send its body.
+    :param scheduler: is told when bytes are read, and when they were.
     """
 
     noisy = False
 
     def __init__(
-        self, resource: Any, limits: ConnectionLimits, clock: Any, accepts_body: AcceptsBody
+        self,
+        resource: Any,
+        *,
+        limits: ConnectionLimits,
+        clock: Any,
+        accepts_body: AcceptsBody,
+        scheduler: Turns,
     ) -> None:
         super().__init__(resource, reactor=clock, parsePOSTFormSubmission=False)
         self._limits = limits
         self.accepts_body = accepts_body
+        self.scheduler = scheduler
         self.channels: set[PortChannel] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
