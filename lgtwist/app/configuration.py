@@ -35,7 +35,7 @@ from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.net.endpoints import is_public
 from lgtwist.onebot.dialect import Dialect, signs_with_token
 from lgtwist.onebot.message import MessageFormat
-from lgtwist.web.port import ServerSettings, read_server
+from lgtwist.web.settings import ServerSettings, read_server
 
 _Value = TypeVar("_Value")
 
@@ -402,10 +402,10 @@ def _bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
 
 def _check_public(config: Config, problems: list[Problem]) -> None:
     """Without a token the service listens on loopback only."""
-    public = [e for e in config.server.endpoints if is_public(e)]
-    if not public:
+    if not config.server.public:
         return
-    reachable = f'"{public[0]}" can be reached from other machines'
+    public = next(filter(is_public, config.server.endpoints))
+    reachable = f'"{public}" can be reached from other machines'
     instead = 'or listen on loopback, "tcp:8081:interface=127.0.0.1"'
     for number, bot in enumerate(config.bots):
         if bot.access_token is None and config.bots == Config().bots:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from attrs import field, frozen
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -20,6 +19,7 @@ from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
 from lgtwist.runtime.logs import Episodes, printable
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
+from lgtwist.web.settings import ServerSettings
 
 _Owner = TypeVar("_Owner")
 
@@ -29,20 +29,6 @@ _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
 #: Hosts for which a refusal is logged, one line for each, in a period; and its seconds.
 _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
-
-
-@frozen
-class AuthenticationSettings:
-    """What decides, besides the tokens of bots and accounts, who may do what.
-
-    :ivar admin_token: the operator's; None for none.
-    :ivar allowed_origins: web pages of these origins may do what a local program may.
-    :ivar public: whether some listening address can be reached from other machines.
-    """
-
-    admin_token: str | None = field(default=None, repr=False)
-    allowed_origins: frozenset[str] = frozenset()
-    public: bool = False
 
 
 @implementer(IDirectoryObserver)
@@ -82,7 +68,7 @@ class Authentication:
 
     _log = Logger()
 
-    def __init__(self, limits: ConnectionLimits, settings: AuthenticationSettings, bots: BotTokens) -> None:
+    def __init__(self, limits: ConnectionLimits, settings: ServerSettings, bots: BotTokens) -> None:
         self._limits = limits
         self._bots = bots.keyring
         self._admin: Keyring[str] = Keyring()
@@ -90,12 +76,12 @@ class Authentication:
         self.settings = settings
 
     @property
-    def settings(self) -> AuthenticationSettings:
+    def settings(self) -> ServerSettings:
         """What it goes by; may be replaced as a whole, and counts from the next request on."""
         return self._settings
 
     @settings.setter
-    def settings(self, settings: AuthenticationSettings) -> None:
+    def settings(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._admin.add("admin", settings.admin_token)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
+from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.net.http_responses import say_raw
@@ -36,6 +37,8 @@ _PORT_COUNTERS: list[Reading] = [
 class MetricsRegistry(Collector):
     """All metrics, as they are when they are asked for, and those of the process."""
 
+    _log = Logger()
+
     def __init__(self) -> None:
         self._collectors: list[Collect] = []
         self._registry = CollectorRegistry()
@@ -59,9 +62,14 @@ class MetricsRegistry(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything."""
-        for collect in self._collectors:
-            yield from collect()
+        """Read everything; a collector that fails is logged, and costs the others nothing."""
+        for collect in tuple(self._collectors):
+            try:
+                families = list(collect())
+            except Exception:
+                self._log.failure("some metrics cannot be read")
+            else:
+                yield from families
 
 
 def build_info(version: str) -> Iterator[Metric]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -17,19 +15,23 @@ from lgtwist.web.routes import route
 class Router(Resource):
     """Hands each request to its mount. 401, 403, 404 and 503 are ordinary HTTP, before any upgrade.
 
-    :param mounts: by name, the first segment of a path.
-    :param bots: has all other paths.
+    :param bots: has all paths that are no mount's.
     """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, limits: ConnectionLimits, mounts: Mapping[str, Mount], bots: Mount) -> None:
+    def __init__(self, limits: ConnectionLimits, bots: Mount) -> None:
         super().__init__()
         self._limits = limits
-        self._mounts = mounts
         self._bots = bots
-        self._names = {name: mount.has_root for name, mount in mounts.items()}
+        self._mounts: dict[str, Mount] = {}
+        self._names: dict[str, bool] = {}  # for route()
+
+    def add(self, name: str, mount: Mount) -> None:
+        """Let ``mount`` have the paths whose first segment is ``name``."""
+        self._mounts[name] = mount
+        self._names[name] = mount.has_root
 
     def accepts_body(self, target: bytes, request: Request) -> bool:
         """Return whether a request may send its body: not if it is refused whatever the body is.
