@@ -61,7 +61,7 @@ class BotTokens:
 
 
 class Authentication:
-    """Tells who sends a request; whom it does not know it answers with 401, 403 or 503.
+    """Tells who sends a request, and answers 401, 403 or 503 to those who show nothing that is right.
 
     :param bots: the tokens of the bots.
     """
@@ -161,30 +161,33 @@ class Authentication:
         else:
             say(request, status, sentence, headers)
 
-    # -- checks by the head alone, that answer and count nothing
+    # -- checks that answer nothing
 
     def may_be_bot(self, request: Request, query: bytes) -> bool:
-        """Return whether :meth:`authenticate_bot` would find a bot.
+        """Return whether :meth:`authenticate_bot` would find a bot; count nothing.
 
         :param query: of the request's target; its arguments are not read yet.
         """
         return self._may_be(request, query, self._bots)
 
     def may_be_admin(self, request: Request, query: bytes) -> bool:
-        """Return whether :meth:`authenticate_admin` would succeed.
+        """Return whether :meth:`authenticate_admin` would succeed; count nothing.
 
         :param query: of the request's target; its arguments are not read yet.
         """
         return not self._admin_is_off() and self._may_be(request, query, self._admin)
 
     def is_local_or_admin(self, request: Request) -> bool:
-        """Return whether the request comes from this machine or with the admin token; answer nothing."""
+        """Return whether the request comes from this machine or with the admin token.
+
+        A wrong token is counted as a failure, and is not from this machine either.
+        """
         headers = headers_of(request)
         if self._settings.admin_token is not None:
             shown = presented_tokens(headers.get("authorization"), [])
             if self._admin.owner_of(shown) == "admin":
                 return True
-            if shown:  # a guess, and counted as one
+            if shown:
                 self._limits.authentication_failed(address_of(request), "the token is wrong")
                 return False
         return self._why_not_local(request, headers) is None

@@ -15,6 +15,15 @@ from tests.integration.rawclient import handshake
 from tests.pair import Transport
 
 
+def request(path: str, method: str = "GET", body: bytes = b"", **headers: str) -> bytes:
+    """The bytes of a request; an underscore in a header's name is a hyphen."""
+    named = {"Host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    if body:
+        named["Content-Length"] = str(len(body))
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in named.items())
+    return head.encode() + b"\r\n" + body
+
+
 class Peer:
     """One TCP connection to the port."""
 
@@ -83,8 +92,4 @@ class SiteTestCase(SynchronousTestCase):
         return Peer(self).send(handshake(path, named, host))
 
     def get(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Peer:
-        named = {"Host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        if body:
-            named["Content-Length"] = str(len(body))
-        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in named.items())
-        return Peer(self).send(head.encode() + b"\r\n" + body)
+        return Peer(self).send(request(path, method, body, **headers))

@@ -11,19 +11,26 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 from zope.interface import implementer
+from zope.interface.verify import verifyClass
 
+from lgtwist.accounts.http import HttpAccount
+from lgtwist.accounts.websocket_client import ForwardWebSocketAccount
+from lgtwist.accounts.websocket_server import ReverseWebSocketAccount
+from lgtwist.bots.websocket_client import ReverseWebSocketBot
 from lgtwist.config.limits import Limits
-from lgtwist.hub.interfaces import IControl, IEventReceiver, IReverseLink
+from lgtwist.hub.interfaces import IControl, IDialler, IDirectoryObserver, IEventReceiver, IReverseLink
 from lgtwist.net.http_responses import say
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.figures import counter
 from lgtwist.runtime.turns import Turns
+from lgtwist.sandbox.control.control import Control as SandboxControl
+from lgtwist.web.authentication import BotTokens
 from lgtwist.web.health import Readiness
 from lgtwist.web.metrics import MetricsRegistry
 from lgtwist.web.port import Port
 from lgtwist.web.settings import ServerSettings
 from tests.integration.rawclient import handshake
-from tests.web.site_case import Peer
+from tests.web.site_case import Peer, request
 
 
 @implementer(IEventReceiver)
@@ -133,16 +140,27 @@ class PortTests(SynchronousTestCase):
         self.site = self.port.site
 
     def ask(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Peer:
-        named = {"Host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        if body:
-            named["Content-Length"] = str(len(body))
-        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in named.items())
-        return Peer(self).send(head.encode() + b"\r\n" + body)
+        return Peer(self).send(request(path, method, body, **headers))
 
     def post(self, body: bytes, self_id: int = 1) -> int:
         return self.ask("/onebot/v11/post", "POST", body, X_Self_ID=str(self_id)).status()
 
     # -- edges
+
+    def test_interfaces(self) -> None:
+        """The edges, and the stand-ins here, provide what the port asks of them."""
+        for interface, provider in (
+            (IReverseLink, ReverseWebSocketAccount),
+            (IReverseLink, ReverseLink),
+            (IEventReceiver, HttpAccount),
+            (IEventReceiver, Receiver),
+            (IControl, SandboxControl),
+            (IControl, Control),
+            (IDialler, ForwardWebSocketAccount),
+            (IDialler, ReverseWebSocketBot),
+            (IDirectoryObserver, BotTokens),
+        ):
+            self.assertTrue(verifyClass(interface, provider), provider)
 
     def test_accounts_that_post(self) -> None:
         """An account may post as soon as its edge is there, and no longer than that."""
