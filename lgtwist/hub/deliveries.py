@@ -63,7 +63,7 @@ class Deliveries:
         )
         bot.deliveries[account.self_id] = delivery
         self._of.setdefault(account.self_id, []).append(delivery)
-        account.keep_with(self._journal.append)
+        account.fan_out.journal_with(self._journal.append)
 
     def pairs(self) -> list[tuple[str, int]]:
         """The bots and their accounts."""

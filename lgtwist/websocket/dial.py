@@ -140,6 +140,7 @@ class Dialler(Service):
         self._hints = hints or {}
         self._stopping = False
         self._stopped: Deferred[Any] | None = None
+        self._idle: list[Deferred[None]] = []
         self._open = self._refused = False
         self._clock: IReactorTime = reactor
         self._opened_at = 0.0
@@ -196,6 +197,15 @@ class Dialler(Service):
         self._stopped.addBoth(stopped)
         return done
 
+    def when_idle(self) -> Deferred[None]:
+        """Return what fires once it has retired and no connection of it is left."""
+        idle: Deferred[None] = Deferred()
+        if self._stopping and not self._open:
+            idle.callback(None)
+        else:
+            self._idle.append(idle)
+        return idle
+
     @property
     def flaps(self) -> bool:
         """Whether its connections end as soon as they are opened, so often that the log has said so."""
@@ -215,6 +225,10 @@ class Dialler(Service):
     def disconnected(self) -> None:
         """It was open, and is over."""
         self._open = False
+        if self._stopping:
+            self._idle, idle = [], self._idle
+            for one in idle:
+                one.callback(None)
         if self._clock.seconds() - self._opened_at >= REFUSED_WITHIN:
             self._short_lives = 0
         elif not self._refused:

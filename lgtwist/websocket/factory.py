@@ -23,7 +23,6 @@ from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
 from lgtwist.runtime.turns import Turns
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import AT_ONCE, PONG, TEXT, begins_frame, whole_frames
@@ -197,16 +196,16 @@ class ConnectionFactory:
         if dropped:
             self.guard(connection, self._tell_dropped, dropped)
 
-    def offer_all(self, connection: Connection, frames: Frames) -> None:
+    def offer_all(self, connection: Connection, each: list[bytes], joined: bytes) -> None:
         """The same for several that came together: in one write, where nothing waits before them."""
         if connection.phase is not _OPEN:
             return
         if connection.waiting or connection.congested:
-            for frame in frames.each:
+            for frame in each:
                 self.offer(connection, frame)
             return
         try:
-            self._write(connection, frames.joined)
+            self._write(connection, joined)
         except Exception:
             self._send_failed(Failure(), connection)
 

@@ -12,7 +12,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
 from lgtwist.hub.interfaces import Half
-from lgtwist.hub.permissions import EventRights
+from lgtwist.hub.permissions import EventPermissions
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.onebot.message import MessageFormat
 from tests.hub.fakes import checked_link
@@ -35,7 +35,7 @@ class DeliveriesTests(SynchronousTestCase):
         self.bots = {
             "all": Bot("all"),
             "text": Bot("text", message_format=MessageFormat.STRING),
-            "notices": Bot("notices", events=EventRights(frozenset({"notice"}))),
+            "notices": Bot("notices", events=EventPermissions(frozenset({"notice"}))),
         }
         for bot in self.bots.values():
             for self_id in (1, 2):

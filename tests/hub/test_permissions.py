@@ -14,16 +14,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
-from lgtwist.hub.permissions import ActionRights, EventRights, Rate
+from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
 from lgtwist.onebot.action import ActionRequest, ok, read_action
 from lgtwist.onebot.event import read_event
 from tests.hub.fakes import FakeLink, checked_link
 from tests.rounds import quick
 
-AGENT = ActionRights(["send_*", "get_*"], ["get_cookies", "*_file"])
+AGENT = ActionPermissions(["send_*", "get_*"], ["get_cookies", "*_file"])
 
 
-class ActionRightsTests(SynchronousTestCase):
+class ActionPermissionsTests(SynchronousTestCase):
     def test_allowed_and_denied(self) -> None:
         """What is allowed and not denied may be used; without any lists, everything."""
         for action, allowed in (
@@ -48,11 +48,11 @@ class ActionRightsTests(SynchronousTestCase):
             ("", False),
         ):
             self.assertIs(AGENT.allows(action), allowed, action)
-        self.assertTrue(ActionRights().allows("whatever/it is"))
-        self.assertFalse(ActionRights([]).allows("get_msg"))
-        self.assertFalse(ActionRights(deny=["ocr_image"]).allows(".ocr_image"))
-        self.assertFalse(ActionRights(deny=[".ocr_image"]).allows("ocr_image"))
-        self.assertFalse(ActionRights(deny=["x"]).allows(".HANDLE_QUICK_OPERATION_async"))
+        self.assertTrue(ActionPermissions().allows("whatever/it is"))
+        self.assertFalse(ActionPermissions([]).allows("get_msg"))
+        self.assertFalse(ActionPermissions(deny=["ocr_image"]).allows(".ocr_image"))
+        self.assertFalse(ActionPermissions(deny=[".ocr_image"]).allows("ocr_image"))
+        self.assertFalse(ActionPermissions(deny=["x"]).allows(".HANDLE_QUICK_OPERATION_async"))
 
     @given(
         st.sampled_from(["set_group_kick", "get_cookies", "set_restart"]),
@@ -75,13 +75,13 @@ class ActionRightsTests(SynchronousTestCase):
     def test_stars(self, pattern: str, name: str) -> None:
         """A star stands for any characters, as in a shell."""
         if name:
-            rights = ActionRights([pattern] if pattern else [])
+            rights = ActionPermissions([pattern] if pattern else [])
             self.assertIs(rights.allows(name), fnmatch.fnmatchcase(name, pattern), (pattern, name))
 
     def test_many_stars_take_no_longer(self) -> None:
         """A pattern with many stars against a long name is no work."""
         began = time.process_time()
-        self.assertFalse(ActionRights(["*a" * 90 + "*b"]).allows("a" * 199))
+        self.assertFalse(ActionPermissions(["*a" * 90 + "*b"]).allows("a" * 199))
         self.assertLess(time.process_time() - began, 0.1)
 
     @given(st.text(max_size=20))
@@ -93,21 +93,21 @@ class ActionRightsTests(SynchronousTestCase):
             self.assertRegex(action.lower().lstrip("."), "^(send_|get_)")
 
 
-class EventRightsTests(SynchronousTestCase):
-    def passes(self, rights: EventRights, **event: Any) -> bool:
+class EventPermissionsTests(SynchronousTestCase):
+    def passes(self, rights: EventPermissions, **event: Any) -> bool:
         return rights.passes(read_event(json.dumps(event).encode()))
 
     def test_lists(self) -> None:
         """An event must be in each list that is given; one that lacks the field is in none."""
-        rights = EventRights(frozenset(["message"]), frozenset([30001]))
+        rights = EventPermissions(frozenset(["message"]), frozenset([30001]))
         self.assertTrue(self.passes(rights, post_type="message", group_id=30001))
         self.assertTrue(self.passes(rights, post_type="message", group_id="30001"))
         self.assertFalse(self.passes(rights, post_type="message", group_id=30002))
         self.assertFalse(self.passes(rights, post_type="message"))
         self.assertFalse(self.passes(rights, post_type="notice", group_id=30001))
         self.assertTrue(self.passes(rights, post_type="meta_event"))
-        self.assertFalse(self.passes(EventRights(user_ids=frozenset()), post_type="message", user_id=1))
-        self.assertFalse(EventRights())
+        self.assertFalse(self.passes(EventPermissions(user_ids=frozenset()), post_type="message", user_id=1))
+        self.assertFalse(EventPermissions())
 
 
 class RateTests(SynchronousTestCase):
