@@ -35,7 +35,7 @@ class AccountKind(Protocol):
         """
 
     def key_needed_in_public(self, settings: Any, /) -> str | None:
-        """Return the key without which strangers could pose as the implementation; None if none is missing."""
+        """Return the key without which strangers could pose as the implementation, if it is missing."""
 
 
 class BotKind(Protocol):

@@ -24,7 +24,7 @@ class Stage:
 
 
 async def stop_stages(stages: Iterable[Stage]) -> None:
-    """Stop each stage when the one before has stopped. One that fails is logged; the others stop all the same."""
+    """Stop each stage when the one before has stopped; one that fails is logged, and the next is stopped."""
     for stage in stages:
         try:
             await maybeDeferred(stage.stop)

@@ -66,13 +66,17 @@ class WebhookBot(DirectoryObserver, Service):
     """A bot that takes events by HTTP POST: one :class:`Posting` for each of its accounts.
 
     None is posted before its account was up once.
+
+    :param client: sends the requests; None to make one.
     """
 
-    def __init__(self, bot: Bot, settings: Settings, resources: EdgeResources) -> None:
+    def __init__(
+        self, bot: Bot, settings: Settings, resources: EdgeResources, client: WebClient | None = None
+    ) -> None:
         self.bot = bot
         self._settings = settings
         self._resources = resources
-        self._client = WebClient(resources.reactor, settings.trust_root)
+        self._client = client or WebClient(resources.reactor, settings.trust_root)
         self._postings: dict[int, Posting] = {}
 
     def prepare(self) -> None:

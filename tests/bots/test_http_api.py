@@ -167,9 +167,9 @@ class HttpApiTests(HttpTestCase):
         self.patch(sandbox, "send", lambda *_args: None)
         port = self.get("/get_status")
         bot, account = self.service.hub.bots[0], sandbox.account
-        self.assertEqual(bot.allowance(account).calls, 1)
+        self.assertEqual(bot.quota(account).calls, 1)
         port.lose()
-        self.assertEqual(bot.allowance(account).calls, 0)
+        self.assertEqual(bot.quota(account).calls, 0)
 
     def test_never_a_hang(self) -> None:
         """An account that does not answer is a 200 with 1504 in the end."""

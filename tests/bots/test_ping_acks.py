@@ -16,10 +16,10 @@ from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.directory import Hub
+from lgtwist.hub.settings import BotSettings
 from lgtwist.journal.journal import Journal
 from lgtwist.onebot.action import ok
-from tests.hub.fakes import checked_link
+from tests.hub.fakes import checked_link, directory_of
 from tests.integration.rawclient import PING, PONG, TEXT
 from tests.journal.memory_store import InlineWorker, MemoryStore
 from tests.pair import Pair, Peer
@@ -35,11 +35,11 @@ class TakerTestCase(SynchronousTestCase):
         self.pair = Pair(send_buffer=200_000)
         clock = self.pair.clock
         self.account = Account(10001, clock, clock.seconds)
-        self.bot = Bot("nonebot")
-        self.hub = Hub([self.account], [self.bot], clock)  # type: ignore[arg-type]
+        self.bot = Bot(BotSettings("nonebot"))
+        self.directory = directory_of([self.account], [self.bot], clock)
         self.link = checked_link(self.account)
         self.link.instantly = ok()
-        self.account.link_up(self.link)
+        self.account.links.opened(self.link)
         self.store = MemoryStore()
         self.journal = Journal(self.store, lambda _name: InlineWorker(), clock, clock.seconds)
         self.deliveries = Deliveries(self.journal, clock, clock.seconds, 200_000, 60.0)
@@ -110,11 +110,11 @@ class PingTests(TakerTestCase):
     def test_events_of_one_turn(self) -> None:
         """One ping for all of them, behind the last."""
         peer = self.dial()
-        self.account.collecting = True
+        self.account.fan_out.is_scheduled = True
         for _ in range(5):
             self.number += 1
             self.account.publish(b'{"post_type":"notice","n":%d}' % self.number)
-        self.account.hand_out()
+        self.account.fan_out.dispatch()
         self.assertEqual(self.what_came(peer), [1, 2, 3, 4, 5, b"1.5"])
         self.assertEqual(self.journal.counters.commits, 1)
 
@@ -234,11 +234,11 @@ class PingTests(TakerTestCase):
         """It gets the window once, stays connected for as long as it likes, and costs no more."""
         peer = self.dial()
         self.publish(*[0] * 50)
-        self.account.collecting = True
+        self.account.fan_out.is_scheduled = True
         for _ in range(WINDOW):
             self.number += 1
             self.account.publish(b'{"post_type":"notice","n":%d}' % self.number)
-        self.account.hand_out()
+        self.account.fan_out.dispatch()
         for _ in range(20):
             self.pair.advance(60, 5)
             self.deliveries.look()

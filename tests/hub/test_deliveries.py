@@ -11,8 +11,8 @@ from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.interfaces import Half
-from lgtwist.hub.permissions import EventPermissions
+from lgtwist.hub.interfaces import Channel
+from lgtwist.hub.settings import BotSettings, EventSettings
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.onebot.message import MessageFormat
 from tests.hub.fakes import checked_link
@@ -26,16 +26,16 @@ class DeliveriesTests(SynchronousTestCase):
         self.clock = Clock()
         self.accounts = {self_id: Account(self_id, self.clock, self.wall) for self_id in (1, 2, 3)}
         for account in self.accounts.values():
-            account.link_up(checked_link(account), Half.BOTH)
+            account.links.opened(checked_link(account), Channel.BOTH)
         self.store = MemoryStore()
         self.journal = Journal(
             self.store, lambda _name: InlineWorker(), self.clock, self.wall, JournalLimits(retention=60)
         )
         self.deliveries = Deliveries(self.journal, self.clock, self.wall, 1 << 20, 60.0)
         self.bots = {
-            "all": Bot("all"),
-            "text": Bot("text", message_format=MessageFormat.STRING),
-            "notices": Bot("notices", events=EventPermissions(frozenset({"notice"}))),
+            "all": Bot(BotSettings("all")),
+            "text": Bot(BotSettings("text", message_format=MessageFormat.STRING)),
+            "notices": Bot(BotSettings("notices", events=EventSettings(("notice",)))),
         }
         for bot in self.bots.values():
             for self_id in (1, 2):

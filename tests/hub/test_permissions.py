@@ -13,14 +13,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
+from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
+from lgtwist.hub.settings import ActionSettings, BotSettings
 from lgtwist.onebot.action import ActionRequest, ok, read_action
 from lgtwist.onebot.event import read_event
 from tests.hub.fakes import FakeLink, checked_link
 from tests.rounds import quick
 
-AGENT = ActionPermissions(["send_*", "get_*"], ["get_cookies", "*_file"])
+AGENT_SETTINGS = ActionSettings(("send_*", "get_*"), ("get_cookies", "*_file"))
+AGENT = ActionPermissions(AGENT_SETTINGS.allow, AGENT_SETTINGS.deny)
 
 
 class ActionPermissionsTests(SynchronousTestCase):
@@ -131,9 +133,9 @@ class BotTests(SynchronousTestCase):
         self.account = Account(10001, self.clock, self.clock.seconds)
         self.link: FakeLink = checked_link(self.account)
         self.link.instantly = ok()
-        self.account.link_up(self.link)
+        self.account.links.opened(self.link)
         self.answers: list[dict[str, Any]] = []
-        self.asks: set[Ask] = set()
+        self.asks: set[PendingAction] = set()
 
     def perform(self, bot: Bot, action: str, params: Any = None) -> int:
         text = json.dumps({"action": action, "params": params or {}, "echo": 1}).encode()
@@ -148,7 +150,7 @@ class BotTests(SynchronousTestCase):
 
     def test_forbidden(self) -> None:
         """1403, naming the action, with every suffix; nothing goes up; one line for each action."""
-        bot = Bot("agent", actions=AGENT)
+        bot = Bot(BotSettings("agent", actions=AGENT_SETTINGS))
         warnings: list[Any] = []
         self.patch(bot, "_log", type("Log", (), {"warn": lambda _self, *a, **kw: warnings.append(kw)})())
         for action in ("set_group_kick", "set_group_kick_async", "set_group_kick_rate_limited"):
@@ -159,7 +161,7 @@ class BotTests(SynchronousTestCase):
 
     def test_duplicate_keys(self) -> None:
         """The action that is checked is the one that goes up."""
-        bot = Bot("agent", actions=AGENT)
+        bot = Bot(BotSettings("agent", actions=AGENT_SETTINGS))
         for first, last, code in (("send_msg", "set_restart", 1403), ("set_restart", "send_msg", 0)):
             text = f'{{"action":"{first}","params":{{}},"\\u0061ction":"{last}"}}'.encode()
             self.assertEqual(self.request(bot, read_action(text)), code)
@@ -167,7 +169,7 @@ class BotTests(SynchronousTestCase):
 
     def test_steps_of_quick_operations(self) -> None:
         """Each step is checked as the action that it stands for, by either way."""
-        bot = Bot("agent", actions=AGENT)
+        bot = Bot(BotSettings("agent", actions=AGENT_SETTINGS))
         event = {
             "post_type": "message",
             "message_type": "group",
@@ -179,13 +181,16 @@ class BotTests(SynchronousTestCase):
         code = self.perform(bot, ".handle_quick_operation", {"context": event, "operation": operation})
         self.assertEqual((code, self.link.actions()), (1403, ["send_group_msg"]))
         self.assertIn("set_group_kick", self.answers[0]["message"])
-        bot.answer_event(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
+        bot.perform_answer(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
         self.assertEqual(self.link.actions(), ["send_group_msg", "send_group_msg"])
-        self.assertEqual(bot.counters.unwitnessed, 1)
+        self.assertEqual(bot.counters.detached_failures, 1)
 
     def test_rate(self) -> None:
         """Over its rate 1429, the steps of quick operations counted; another bot has its own."""
-        bot, other = Bot("agent", rate=Rate(3, 60.0)), Bot("other", "t")
+        bot, other = (
+            Bot(BotSettings("agent", actions=ActionSettings(rate=(3, 60.0)))),
+            Bot(BotSettings("other", "t")),
+        )
         self.assertEqual([self.perform(bot, "send_msg") for _ in range(5)], [0, 0, 0, 1429, 1429])
         self.assertEqual(self.perform(other, "send_msg"), 0)
         self.clock.advance(60)
