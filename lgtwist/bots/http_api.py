@@ -30,11 +30,11 @@ class UnsupportedType(Exception):
 class HttpApi:
     """Answers actions over HTTP; every request gets an answer, whatever is in it.
 
-    :param allowed_origins: the browser origins that are told that they may read the answers (CORS).
+    :ivar allowed_origins: web pages of these origins may read the answers (CORS); may be replaced.
     """
 
     def __init__(self, allowed_origins: Collection[str] = ()) -> None:
-        self._allowed_origins = frozenset(allowed_origins)
+        self.allowed_origins = allowed_origins
 
     def preflight(self, request: Request) -> None:
         """Answer an OPTIONS request: yes to allowed origins, else that there is only GET and POST."""
@@ -50,7 +50,7 @@ class HttpApi:
 
     def _allow_origin(self, request: Request) -> bool:
         origins = request.requestHeaders.getRawHeaders("origin", [])
-        if len(origins) != 1 or origins[0] not in self._allowed_origins:
+        if len(origins) != 1 or origins[0] not in self.allowed_origins:
             return False
         request.responseHeaders.setRawHeaders("Access-Control-Allow-Origin", origins)
         request.responseHeaders.setRawHeaders("Vary", ["Origin"])

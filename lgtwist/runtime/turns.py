@@ -87,6 +87,15 @@ class Turns:
         except Exception:
             self._log.failure("what was to be done at the end of a read failed")
 
+    def begin_read(self) -> bool:
+        """Mark the beginning of a read.
+
+        :returns: whether it is the outermost read: then its end must be marked with :meth:`read_ended`.
+        """
+        outermost = not self.reading
+        self.reading = True
+        return outermost
+
     def read_ended(self) -> None:
         """All that came at once was read."""
         self.reading = False

@@ -260,11 +260,11 @@ class SandboxAccount(Service):
 
     def handle(self, request: Request, path: tuple[str, ...]) -> None:
         """Answer a request of the operator below ``/sandbox/{self_id}/``."""
-        self._control(request, path)
+        self._control.handle(request, path)
 
     def serve_file(self, request: Request, name: str) -> None:
         """Answer anybody's request for a stored file."""
-        self._control.media(request, name)
+        self._control.serve_file(request, name)
 
     def retire(self) -> None:
         """Nothing is begun from our side."""

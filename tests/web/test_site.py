@@ -79,6 +79,9 @@ class SiteTestCase(SynchronousTestCase):
         config = parse(f'data_dir = "{self.mktemp()}"\n{self.toml}')
         assert isinstance(config, Config), config
         self.service = LgtwistService(config, self.clock, lambda: 1_700_000_000.0)
+        self.start()
+
+    def start(self) -> None:
         self.service.prepare()
         self.service.startService()
         self.addCleanup(self.stop)
@@ -91,7 +94,7 @@ class SiteTestCase(SynchronousTestCase):
             channel.connectionLost(Failure(ConnectionDone()))
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
 
     def dial(self, path: str = "/", host: str = "localhost", **headers: str) -> Port:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -225,7 +228,11 @@ class DefaultTests(SiteTestCase):
 
     def test_limits(self) -> None:
         """Over `connections` a request is answered 503 with Retry-After."""
-        self.patch(self.service.gate, "limits", type(self.service.gate.limits)(connections=1))
+        self.patch(
+            self.service.port.connection_limits,
+            "limits",
+            type(self.service.port.connection_limits.limits)(connections=1),
+        )
         first = self.dial()
         self.assertEqual(first.status(), 101)
         second = self.dial()
@@ -244,11 +251,11 @@ class DefaultTests(SiteTestCase):
     def test_connections_end_with_the_port(self) -> None:
         """A connection is counted from accept to its end, upgraded or not, once."""
         ports = [self.dial() for _ in range(5)] + [self.get("/") for _ in range(5)]
-        self.assertEqual(self.service.gate.inside, 10)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 10)
         self.assertEqual(len(self.service.factory.connections), 5)
         for port in ports:
             port.lose()
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
         self.assertEqual(self.service.factory.connections, set())
 
     def test_stopping(self) -> None:
@@ -272,7 +279,7 @@ class DefaultTests(SiteTestCase):
         for length in range(0, len(whole), 3):
             port = Port(self).send(whole[:length])
             port.lose()
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
 
     @quick
     @given(
@@ -287,7 +294,7 @@ class DefaultTests(SiteTestCase):
         port.read()
         if not port.transport.disconnected:
             port.lose()
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
@@ -486,9 +493,9 @@ class ImplementationTests(SiteTestCase):
 
     def test_guesses_at_readyz(self) -> None:
         """A wrong token there is a guess as anywhere else."""
-        before = self.service.gate.counters.refused
+        before = self.service.port.connection_limits.counters.refused
         self.assertEqual(self.get("/readyz", Authorization="Bearer guess").body(), "not ready\n")
-        self.assertEqual(self.service.gate.counters.refused, before + 1)
+        self.assertEqual(self.service.port.connection_limits.counters.refused, before + 1)
 
     def test_health(self) -> None:
         """Alive whatever is down; ready only when nothing is; the reasons are for this machine."""
