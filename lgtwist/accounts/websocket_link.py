@@ -128,10 +128,10 @@ class WebSocketLink:
             return
         self._useful = True
         if not account.collecting:
-            turns = connection.factory.turns
-            if turns.reading:
+            scheduler = connection.factory.flush_scheduler
+            if scheduler.reading:
                 account.collect()
-                turns.after_read(account.hand_out)
+                scheduler.after_read(account.hand_out)
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:

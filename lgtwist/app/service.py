@@ -50,7 +50,7 @@ from lgtwist.net.backoff import Backoff
 from lgtwist.net.endpoints import CannotListen, Ports, is_public, url
 from lgtwist.net.http_client import WebClient
 from lgtwist.runtime.tasks import survive
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files.fetching import Fetcher
@@ -91,7 +91,7 @@ class LgtwistService(MultiService):
     def __init__(self, config: Config, reactor: Any, wall_clock: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._reactor = reactor
-        self._turns = Turns(reactor)
+        self._flush_scheduler = FlushScheduler(reactor)
         self.config = config
         limits = config.limits
         self._data_dir = Path(config.data_dir).absolute()
@@ -122,9 +122,9 @@ class LgtwistService(MultiService):
         self.journal = self._journal(reactor) if any(bot.certain for bot in config.bots) else None
         self.deliveries = self._deliveries(reactor)
         wire = limits
-        turns = self._turns
-        self.factory = ServerFactory(wire, reactor, turns)
-        self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}", turns)
+        scheduler = self._flush_scheduler
+        self.factory = ServerFactory(wire, reactor, scheduler)
+        self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}", scheduler)
         self.sandboxes: list[SandboxAccount] = []
         self.dialled: list[ForwardWebSocketAccount] = []
         self.polled: list[HttpAccount] = []
@@ -214,7 +214,7 @@ class LgtwistService(MultiService):
             reactor,
             self._wall_clock,
             JournalLimits(wanted.retention, wanted.max_size),
-            self._turns.when_read_or_turn_ends,
+            self._flush_scheduler.when_read_or_turn_ends,
         )
 
     def _deliveries(self, reactor: Any) -> Deliveries | None:
@@ -255,7 +255,9 @@ class LgtwistService(MultiService):
         )
         world_file = None if settings.world is None else Path(settings.world)
         store = self._data_dir / f"{path}.sqlite"
-        return SandboxAccount(account, store, media, self._wall_clock, world_file, self._turns.before_writing)
+        return SandboxAccount(
+            account, store, media, self._wall_clock, world_file, self._flush_scheduler.before_writing
+        )
 
     def _dialled(self, account: Account, settings: AccountConfig, reactor: Any) -> ForwardWebSocketAccount:
         gaps = settings.reconnect
@@ -458,7 +460,7 @@ class LgtwistService(MultiService):
         for service in (*remotes, *self._timers):
             await maybeDeferred(service.stopService)
         self.hub.stop()
-        self._turns.stop()
+        self._flush_scheduler.stop()
         if self.journal is not None:
             await self.journal.close(self.config.limits.close_timeout + 1)
         self._unlock()

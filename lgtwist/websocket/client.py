@@ -10,7 +10,7 @@ from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import client_frame, client_ping
@@ -114,19 +114,19 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
     """Makes the connections that we open to peers.
 
     :param user_agent: what the handshakes say of us.
-    :param turns: shared with other factories, as that of the server's.
+    :param scheduler: shared with other factories, as the server's.
     """
 
     protocol: Any
 
     def __init__(
-        self, limits: Limits, clock: IReactorTime, user_agent: str, turns: Turns | None = None
+        self, limits: Limits, clock: IReactorTime, user_agent: str, scheduler: FlushScheduler | None = None
     ) -> None:
         WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
         # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
         self.setProtocolOptions(serverConnectionDropTimeout=0, **OPTIONS)
         self._connection: Any = ClientConnection.configured(self)
-        self._begin(limits, clock, turns)
+        self._begin(limits, clock, scheduler)
 
     def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
         """A new connection in front of ``handler``, not yet on a transport."""

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from lgtwist.config.limits import Limits
 from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness, Verdict
@@ -93,9 +93,9 @@ class ConnectionFactory:
 
     _log = Logger()
 
-    def _begin(self, limits: Limits, clock: IReactorTime, turns: Turns | None) -> None:
+    def _begin(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None) -> None:
         self.limits = limits
-        self.turns = Turns(clock) if turns is None else turns
+        self.flush_scheduler = FlushScheduler(clock) if scheduler is None else scheduler
         self._burst = min(_CHUNK, limits.send_buffer)
         self.counters = WireCounters()
         self.connections: set[Connection] = set()
@@ -122,8 +122,8 @@ class ConnectionFactory:
         if connection.congested or connection.outbox:
             self.respond(connection, connection.encode(payload))
             return succeed(Outcome.QUEUED)
-        if self.turns.held:
-            self.turns.prepare()
+        if self.flush_scheduler.hook_pending:
+            self.flush_scheduler.run_hooks()
         sent = maybeDeferred(connection.sendMessage, payload)
         sent.addCallbacks(lambda _written: Outcome.WRITTEN, self._send_failed, errbackArgs=(connection,))
         return sent
@@ -215,7 +215,7 @@ class ConnectionFactory:
         if connection.congested and connection.phase is _OPEN:
             # Not by what was written to this peer; and what waits for it may be dropped, but for this.
             self._write(connection, connection.outbox.take(_CHUNK))
-        self.turns.add(connection)
+        self.flush_scheduler.add(connection)
 
     def write_first(self, connection: Connection) -> None:
         """Autobahn is about to write: what waits is written before that. Nothing else happens yet."""
@@ -225,8 +225,8 @@ class ConnectionFactory:
 
     def _write(self, connection: Connection, data: bytes) -> None:
         """Write behind what was written before."""
-        if self.turns.held:
-            self.turns.prepare()
+        if self.flush_scheduler.hook_pending:
+            self.flush_scheduler.run_hooks()
         transport = connection.transport
         sent = sockets.send_now(transport, data)
         if sent < len(data):
@@ -239,7 +239,7 @@ class ConnectionFactory:
         """What is put in now is written at the end of what is being read, or of the reactor's turn."""
         connection.waiting = True
         if not connection.being_read and not connection.congested:
-            self.turns.add(connection)
+            self.flush_scheduler.add(connection)
 
     def flush(self, connection: Connection) -> None:
         """Write what waits, as far as the transport takes it. Never raises."""
@@ -261,7 +261,7 @@ class ConnectionFactory:
         if more and outbox:
             connection.waiting = True
             if not connection.congested and connection.phase is _OPEN:
-                self.turns.add(connection)
+                self.flush_scheduler.add(connection)
 
     def _read_on(self, connection: Connection) -> None:
         connection.held = False
@@ -418,9 +418,9 @@ class ConnectionFactory:
         connection.heard = True
         if connection.deaf:
             return
-        turns = self.turns
-        outermost = not turns.reading
-        turns.reading = connection.being_read = True
+        scheduler = self.flush_scheduler
+        outermost = not scheduler.reading
+        scheduler.reading = connection.being_read = True
         if connection.rest:
             data, connection.rest = connection.rest + data, b""
         try:
@@ -435,10 +435,10 @@ class ConnectionFactory:
         finally:
             connection.being_read = False
             if outermost:
-                turns.read_ended()
+                scheduler.read_ended()
         if connection.waiting:
-            if turns.reading:
-                turns.add(connection)
+            if scheduler.reading:
+                scheduler.add(connection)
             else:
                 self.flush(connection)  # the answers to what was just read go out at once
 

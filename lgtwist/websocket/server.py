@@ -12,7 +12,7 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import server_frame, server_ping
@@ -66,16 +66,16 @@ class ServerConnection(Connection, WebSocketServerProtocol):
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):
     """Makes the connections that peers open to us.
 
-    :param turns: shared with other factories, so that what one reads and another writes goes out together.
+    :param scheduler: shared with other factories: one write for what one reads and another sends.
     """
 
     protocol: Any
 
-    def __init__(self, limits: Limits, clock: IReactorTime, turns: Turns | None = None) -> None:
+    def __init__(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None = None) -> None:
         WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
         self.setProtocolOptions(webStatus=False, **OPTIONS)
         self._connection: Any = ServerConnection.configured(self)
-        self._begin(limits, clock, turns)
+        self._begin(limits, clock, scheduler)
 
     def make(self, handler: Handler) -> ServerConnection:
         """A new connection in front of ``handler``, not yet on a transport."""

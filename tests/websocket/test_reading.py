@@ -288,7 +288,7 @@ class Acting(RecordingHandler):
         connection.pauseProducing()
 
     def do_later(self, factory: Any, connection: Connection, payload: bytes) -> None:
-        factory.turns.after_read(lambda: self.calls.append(("later", payload)))
+        factory.flush_scheduler.after_read(lambda: self.calls.append(("later", payload)))
 
     def do_tell(self, factory: Any, connection: Connection, payload: bytes) -> None:
         if self.other is not None:
