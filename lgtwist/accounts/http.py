@@ -29,7 +29,7 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
-from lgtwist.runtime.logs import Episodes
+from lgtwist.runtime.logs import LogThrottles
 from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two looks at the account where heartbeats are off.
@@ -80,7 +80,7 @@ class HttpAccount(Service):
         self._looking: Deferred[None] | None = None
         self._next_look: IDelayedCall | None = None
         self._linked = False
-        self._told = Episodes(account.clock, _REASONS)
+        self._told = LogThrottles(account.clock, _REASONS)
 
     # -- its life
 
@@ -135,7 +135,7 @@ class HttpAccount(Service):
         outcome = read_outcome(answer.body)
         if not self._linked:
             self._linked = True
-            self._told = Episodes(self.account.clock, _REASONS)
+            self._told = LogThrottles(self.account.clock, _REASONS)
             self.account.link_up(self, via=self._url)
         if outcome.status == "ok":
             with contextlib.suppress(ValueError):
@@ -146,7 +146,7 @@ class HttpAccount(Service):
         if self._linked:
             self._linked = False
             self.account.link_down(self, reason)
-        elif self.running and self._told.begins(reason):
+        elif self.running and self._told.should_log(reason):
             self._log.warn(
                 "account {account}: cannot reach {url}: {reason}; trying again and again",
                 account=self.account.self_id,

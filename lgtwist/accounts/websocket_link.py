@@ -11,7 +11,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Half, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
-from lgtwist.runtime.logs import Episode, printable
+from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import REFUSED_WITHIN
 
@@ -56,7 +56,7 @@ class WebSocketLink:
         self._opened_at = 0.0
         self._useful = False  # something came that only an implementation that let us in sends
         self._refused = False
-        self._garbage = Episode(account.clock)
+        self._garbage = LogThrottle(account.clock)
 
     # -- called through the factory's guard
 
@@ -149,7 +149,7 @@ class WebSocketLink:
 
     def _throw_away(self, why: str) -> None:
         self._account.counters.garbage += 1
-        if self._garbage.begins():
+        if self._garbage.should_log():
             self._log.warn(
                 "account {account}: what came is thrown away: {why}",
                 account=self._account.self_id,

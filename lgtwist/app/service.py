@@ -49,7 +49,7 @@ from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.endpoints import CannotListen, Ports, is_public, url
 from lgtwist.net.http_client import WebClient
-from lgtwist.runtime.tasks import survive
+from lgtwist.runtime.tasks import log_failures
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.sandbox.control.control import Control
@@ -183,12 +183,12 @@ class LgtwistService(MultiService):
         self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor, door.welcomes)
         self.ports = Ports(reactor, config.server.endpoints)
         self._timers = [
-            TimerService(wire.sweep_interval, survive("liveness", self.factory.sweep)),
-            TimerService(wire.sweep_interval, survive("liveness", self.client_factory.sweep)),
-            TimerService(self.lag.interval, survive("lag", self.lag.look)),
+            TimerService(wire.sweep_interval, log_failures("liveness", self.factory.sweep)),
+            TimerService(wire.sweep_interval, log_failures("liveness", self.client_factory.sweep)),
+            TimerService(self.lag.interval, log_failures("lag", self.lag.look)),
         ]
         if self.deliveries is not None:
-            self._timers.append(TimerService(0.5, survive("deliveries", self.deliveries.look)))
+            self._timers.append(TimerService(0.5, log_failures("deliveries", self.deliveries.look)))
         for timer in self._timers:
             timer.clock = reactor
 

@@ -25,7 +25,7 @@ from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotCon
 from lgtwist.onebot.event import Event, heartbeat, lifecycle, number_of, read_event, status
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.onebot.rawjson import UNREADABLE
-from lgtwist.runtime.logs import Episodes, News, printable
+from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
 from lgtwist.websocket.framing import Frames, server_frame
 
 #: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
@@ -147,8 +147,8 @@ class Account:
         self._last_known: bytes | None = None  # the data of get_login_info
         self._presence = Presence()
         self._told = (False, False)  # up and online, as the log has it
-        self._news = News(clock, self._went_up_and_down)
-        self._told_identity = Episodes(clock, _REASONS)
+        self._news = FlapLog(clock, self._went_up_and_down)
+        self._told_identity = LogThrottles(clock, _REASONS)
         self._told_refusal = self._via = ""
         # In the order in which they came, each with the form in which it wants events, and which.
         self.collecting = False
@@ -218,7 +218,7 @@ class Account:
                 self._say("is offline: {reason}", reason=self.reason)
 
     def _say(self, what: str, **fields: str) -> None:
-        if self._news.is_news(fields.get("reason", "")):
+        if self._news.should_log(fields.get("reason", "")):
             self._log.info("account {account} " + what, account=self.self_id, **fields)
 
     def _went_up_and_down(self, times: int) -> None:
@@ -316,7 +316,7 @@ class Account:
         except ValueError:
             user_id = None
         if user_id == self.self_id:
-            self._told_identity = Episodes(self.clock, _REASONS)
+            self._told_identity = LogThrottles(self.clock, _REASONS)
             self._last_known = data
             self._carrier = link
             self._presence.sign_of_life()
@@ -336,7 +336,7 @@ class Account:
 
     def _cannot_tell(self, why: str) -> None:
         self.reason = why
-        if self._told_identity.begins(why):
+        if self._told_identity.should_log(why):
             self._log.warn("account {account}: {why}; asking again", account=self.self_id, why=why)
 
     def refuse(self, link: IAccountLink, other: int) -> None:

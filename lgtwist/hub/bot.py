@@ -25,7 +25,7 @@ from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, w
 from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import UNREADABLE
-from lgtwist.runtime.logs import Episodes, News, printable
+from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
 
 #: Takes a whole response, echo and all, and whether it is the last one of its action.
 Reply = Callable[[bytes, bool], None]
@@ -161,8 +161,8 @@ class Bot:
         self._action_rights = actions or ActionRights()
         self._rate = rate
         self._is_free = rate is None and self._action_rights.unrestricted
-        self._told: Episodes | None = None
-        self._news: News | None = None
+        self._told: LogThrottles | None = None
+        self._news: FlapLog | None = None
         self.passes = events.passes if events else None
         self.name = name
         self.message_format = message_format
@@ -182,8 +182,8 @@ class Bot:
     def is_news(self, clock: IReactorTime, why: str) -> bool:
         """One of its connections came or went; whether that is worth a line of its own."""
         if self._news is None:
-            self._news = News(clock, self._came_and_went)
-        return self._news.is_news(why)
+            self._news = FlapLog(clock, self._came_and_went)
+        return self._news.should_log(why)
 
     def _came_and_went(self, times: int) -> None:
         self._log.info(
@@ -254,8 +254,8 @@ class Bot:
         if not self._action_rights.allows(action):
             self.counters.forbidden += 1
             if self._told is None:
-                self._told = Episodes(account.clock, _EPISODES)
-            if self._told.begins(action):
+                self._told = LogThrottles(account.clock, _EPISODES)
+            if self._told.should_log(action):
                 self._log.warn(
                     "{bot}: may not use {action}; refused with 1403", bot=self.name, action=printable(action)
                 )

@@ -13,7 +13,7 @@ from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot.auth import Keyring, is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
-from lgtwist.runtime.logs import Episode, Episodes, printable
+from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Admission, address_of, headers_of
 from lgtwist.web.routes import plain
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
@@ -62,15 +62,15 @@ class Implementations:
         self._accept = accept
         self._dialling = dialling
         self._posting = posting
-        self._garbage = {self_id: Episode(clock) for self_id in posting}
-        self._misled = Episode(clock)
-        self._unknown = Episodes(clock, _WARNED_ACCOUNTS)
+        self._garbage = {self_id: LogThrottle(clock) for self_id in posting}
+        self._misled = LogThrottle(clock)
+        self._unknown = LogThrottles(clock, _WARNED_ACCOUNTS)
 
     def websocket(self, request: Request, role: str) -> None:
         """A request at the path of a WebSocket."""
         self_id = _self_id(request)
         if self_id is None:
-            if self._misled.begins():
+            if self._misled.should_log():
                 self._log.warn(
                     "{address} dialled {path}, where OneBot implementations connect; a bot connects to /",
                     address=address_of(request),
@@ -103,7 +103,7 @@ class Implementations:
 
     def wrong_door(self, request: Request) -> None:
         """An implementation dialled where bots do."""
-        if self._misled.begins():
+        if self._misled.should_log():
             self._log.warn(
                 "{address} dialled {path} as an OneBot implementation does; those connect to /onebot/v11/ws",
                 address=address_of(request),
@@ -139,7 +139,7 @@ class Implementations:
         try:
             target.take(body)
         except BadEvent as error:
-            if self._garbage[self_id].begins():
+            if self._garbage[self_id].should_log():
                 self._log.warn(
                     "account {account}: what was posted is thrown away: {why}",
                     account=self_id,
@@ -169,7 +169,7 @@ class Implementations:
 
     def _unknown_account(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
-        if self._unknown.begins(str(self_id)):
+        if self._unknown.should_log(str(self_id)):
             self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)
         self._admission.refuse(request, 403, sentence, told=True)
 

@@ -14,7 +14,7 @@ from twisted.web.server import Request
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
-from lgtwist.runtime.logs import Episodes, printable
+from lgtwist.runtime.logs import LogThrottles, printable
 from lgtwist.web.connection_limits import Gate
 from lgtwist.web.local_origin import why_stranger
 
@@ -49,7 +49,7 @@ class Admission:
         self._gate = gate
         self._access = access
         self._admin = Keyring([("admin", access.admin_token)])
-        self._warned = Episodes(gate.clock, _WARNED_HOSTS, _WARNED_FOR)
+        self._warned = LogThrottles(gate.clock, _WARNED_HOSTS, _WARNED_FOR)
 
     @property
     def public(self) -> bool:
@@ -128,7 +128,7 @@ class Admission:
             return True
         sentence = f"refused {address_of(request)}: {printable(why)} and {cure}"
         host = headers.get("host", "")
-        if self._warned.begins(host):
+        if self._warned.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
         say(request, 403, sentence)
         return False
