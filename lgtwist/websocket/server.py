@@ -58,9 +58,9 @@ class ServerConnection(Connection, WebSocketServerProtocol):
         self.inside_message = False
         self.current_frame: Any = None
         self.outbox.put_response(_SWITCHING % proof)
-        self.waiting = True  # what onOpen sends waits behind it, and goes out in the same write
+        self.expect_flush()  # what onOpen sends waits behind it, and goes out in the same write
         self.onOpen()
-        self.factory.greet(self)
+        self.factory.flush_handshake(self)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):
@@ -74,15 +74,12 @@ class ServerFactory(ConnectionFactory, WebSocketServerFactory):
     def __init__(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None = None) -> None:
         WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
         self.setProtocolOptions(webStatus=False, **OPTIONS)
-        self._connection: Any = ServerConnection.configured(self)
-        self._begin(limits, clock, scheduler)
+        self.connection_class: Any = ServerConnection.configured(self)
+        self._set_up(limits, clock, scheduler)
 
     def make(self, handler: Handler) -> ServerConnection:
         """A new connection in front of ``handler``, not yet on a transport."""
-        connection: ServerConnection = self._connection(
-            handler, self.limits.send_buffer, self.limits.max_message
-        )
-        connection.factory = self
+        connection: ServerConnection = self.connection_class(self, handler)
         return connection
 
     def accept(self, connection: ServerConnection, key: str) -> None:

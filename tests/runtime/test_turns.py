@@ -465,7 +465,7 @@ class SharedTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(sorted(self.bot.texts()), [b"behind", b"inner", b"last", b"outer"])
         self.assertFalse(self.scheduler.reading)
-        self.assertFalse(self.bot.connection.waiting)
+        self.assertFalse(self.bot.connection.flush_pending)
 
     def test_the_own_answers_go_when_it_was_read(self) -> None:
         """Who asks gets its answers when what it sent was read, however lately it was written to."""
@@ -600,7 +600,7 @@ class SharedTests(SynchronousTestCase):
         for number in range(5):
             self.burst(self.accounts, self.account, b"%d" % number + large)
             self.clock.advance(1)
-        self.assertTrue(self.bot.connection.congested)
+        self.assertTrue(self.bot.connection.write_paused)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.bot.transport.reading = True
         self.assertEqual([text[:1] for text in self.bot.texts()], [b"0", b"1", b"2", b"3", b"4"])

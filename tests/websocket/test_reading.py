@@ -17,7 +17,7 @@ from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import AT_ONCE, begins_frame, next_frame, whole_frames
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.pair import DiallingPair, Pair, RecordingHandler
+from tests.pair import DiallingPair, Pair, RecordingHandler, leave_to_autobahn
 from tests.rounds import LONG_ROUNDS, quick
 
 #: More of them than of others: a stream holds many frames, and a difference may need three of a kind.
@@ -243,7 +243,7 @@ class Acting(RecordingHandler):
 
     # Positions' part.
 
-    def named_by(self, number: int) -> int:
+    def position_of(self, number: int) -> int:
         return number * 10
 
     def ponged(self, number: int) -> None:
@@ -329,7 +329,7 @@ def plain(stream: bytes, masked: bool) -> list[tuple[bytes, bytes]]:
 
 
 #: What is known of a peer's life; but not to the byte when it talked last, see ``test_talking``.
-EXACT = tuple(name for name in Liveness.__slots__ if name != "_talked_since")
+EXACT = tuple(name for name in Liveness.__slots__ if name != "_last_message")
 
 
 class Life:
@@ -343,13 +343,13 @@ class Life:
         self.pair = pair_of(max_message=limit, send_buffer=10_000)
         self.eager = eager
         if not whole:
-            self.pair.factory.read_whole = lambda _connection, data: data
+            leave_to_autobahn(self.pair.factory)
         self.handler = Acting(self.pair)
         self.peer = self.pair.connect(self.handler).open()
         self.other = self.pair.connect().open()
         self.handler.other = self.other.connection
         self.connection = self.peer.connection
-        self.connection.positions = self.handler
+        self.connection.ping_acks = self.handler
         self.begins = [len(peer.transport.taken) for peer in self.pair.peers]
         for _ in range(3):
             self.pair.factory.ping(self.connection)
@@ -417,8 +417,8 @@ class Life:
         """Write down what can be seen."""
         connection, transport = self.connection, self.peer.transport
         self.states.append((
-            connection.phase, connection.held, connection.deaf, connection.congested, connection.heard,
-            connection.owed_pong, len(connection.outbox), len(self.handler.calls),
+            connection.phase, connection.read_paused, connection.discarding_input, connection.write_paused,
+            connection.bytes_seen, connection.pending_pong, len(connection.outbox), len(self.handler.calls),
             [len(peer.transport.taken) + peer.transport.waiting for peer in self.pair.peers],
             transport.paused, transport.aborted, transport.write_closed, transport.disconnecting,
             self.other.connection.phase,
@@ -438,7 +438,7 @@ class Life:
             "written": [plain(stream, masked) for stream in streams],
             "counters": asdict(self.pair.factory.counters),
             "liveness": [getattr(liveness, name) for name in EXACT] if liveness else [],
-            "why": (self.connection.ended_because, self.connection.remoteCloseCode, self.connection.wasClean),
+            "why": (self.connection.end_reason, self.connection.remoteCloseCode, self.connection.wasClean),
             "states": self.states,
             "timers": len(self.pair.clock.getDelayedCalls()),
         }
@@ -742,9 +742,9 @@ class BothWaysTests(SynchronousTestCase):
         for quickly in (True, False):
             for data in (*parts, *silent):
                 life = Life(self.pair_of, quickly, 70_000, False)
-                life.connection.talked = False
+                life.connection.message_seen = False
                 life.peer.bytes(data)
-                self.assertIs(life.connection.talked, data in parts, data[:20])
+                self.assertIs(life.connection.message_seen, data in parts, data[:20])
 
     def test_many_empty_messages(self) -> None:
         """One read full of the smallest frames that there are."""
