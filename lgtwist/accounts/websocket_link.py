@@ -166,7 +166,7 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        return connection.outbox.mark() if connection.write_paused else None
+        return connection.outbox.watermark() if connection.write_paused else None
 
     def has_taken(self, mark: int) -> bool:
         """Whether what was sent is with the transport."""

@@ -574,7 +574,7 @@ class ConnectionTests(SocketsTestCase):
             payload = (b"%d " % number).ljust(chance.choice((10, 300, 4000, 9000)))
             frame = server_frame(payload)
             kind = chance.randrange(4)
-            if connection.write_paused or len(connection.outbox) > 20:
+            if connection.write_paused or connection.outbox.event_bytes > 100_000:
                 peer.some(200_000)
                 await turn()
             if kind == 0:
