@@ -71,4 +71,4 @@ class ForwardWebSocketAccount(MultiService):
     def hang_up(self) -> None:
         """Dial no more; a connection that is there stays."""
         for dialler in self.diallers:
-            dialler.hang_up()
+            dialler.retire()

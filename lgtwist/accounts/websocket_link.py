@@ -13,7 +13,7 @@ from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
 from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.dial import REFUSED_WITHIN
+from lgtwist.websocket.dial import RefusalWatch
 
 #: Names of this module: Python 3.11 finds an enumeration's member five times more slowly.
 _ACTIONS, _EVENTS = Half.ACTIONS, Half.EVENTS
@@ -50,12 +50,9 @@ class WebSocketLink:
         self._account = account
         self._half = half
         self._via = via
-        self._refuse = refuse
         self._gone = gone
         self._connection: Connection | None = None
-        self._opened_at = 0.0
-        self._useful = False  # something came that only an implementation that let us in sends
-        self._refused = False
+        self._refusal_watch = RefusalWatch(account.clock, refuse)
         self._garbage = LogThrottle(account.clock)
 
     # -- called through the factory's guard
@@ -63,7 +60,7 @@ class WebSocketLink:
     def opened(self, connection: Connection) -> None:
         """The link is there."""
         self._connection = connection
-        self._opened_at = self._account.clock.seconds()
+        self._refusal_watch.opened()
         self._account.link_up(self, self._half, self._via)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
@@ -82,7 +79,7 @@ class WebSocketLink:
                 if account.collecting:
                     account.hand_out()  # what came before the answer goes before it
                 if account.answered_with(call_id, payload, echo):
-                    self._useful = True
+                    self._refusal_watch.useful = True
                     return
         if event is not None:
             self._event(connection, event)
@@ -111,9 +108,7 @@ class WebSocketLink:
         """The link is over, if it ever was one."""
         opened, self._connection = self._connection is not None, None
         if opened:
-            young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
-            if code == 1008 and young and not self._useful and not self._refused:
-                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
+            self._refusal_watch.closed(code, reason)
             self._down(code, reason)
         self._gone()
 
@@ -126,7 +121,7 @@ class WebSocketLink:
         if event.self_id is not None and event.self_id != account.self_id:
             account.refuse(self, event.self_id)
             return
-        self._useful = True
+        self._refusal_watch.useful = True
         if not account.collecting:
             scheduler = connection.factory.flush_scheduler
             if scheduler.reading:
@@ -140,12 +135,11 @@ class WebSocketLink:
         account.heard(event)
 
     def _look_for_refusal(self, payload: bytes) -> None:
-        if self._useful or self._refused:
+        if self._refusal_watch.decided:
             return
         outcome = read_outcome(payload)
         if outcome.retcode == _REFUSED:
-            self._refused = True
-            self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}", False)
+            self._refusal_watch.refused(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
 
     def _throw_away(self, why: str) -> None:
         self._account.counters.garbage += 1
@@ -181,6 +175,5 @@ class WebSocketLink:
         if connection is None:
             return
         if refused:
-            self._refused = True
-            self._refuse(reason, True)
+            self._refusal_watch.refused(reason, logged=True)
         connection.factory.close(connection, 1008 if refused else 1000, reason)

@@ -102,4 +102,4 @@ class ReverseWebSocketBot(MultiService):
         self.running = 0
         for diallers in self.diallers.values():
             for dialler in diallers:
-                dialler.hang_up()
+                dialler.retire()
