@@ -38,7 +38,7 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
-from lgtwist.runtime.logs import Episodes
+from lgtwist.runtime.logs import LogThrottles
 from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two polls of ``get_status`` where heartbeats are off.
@@ -111,7 +111,7 @@ class HttpAccount(Service):
         self._polling: Deferred[None] | None = None
         self._next_poll: IDelayedCall | None = None
         self._linked = False
-        self._failure_log = Episodes(account.clock, _LOGGED_REASONS)
+        self._failure_log = LogThrottles(account.clock, _LOGGED_REASONS)
 
     # -- its life
 
@@ -169,7 +169,7 @@ class HttpAccount(Service):
         outcome = read_outcome(answer.body)
         if not self._linked:
             self._linked = True
-            self._failure_log = Episodes(self.account.clock, _LOGGED_REASONS)
+            self._failure_log = LogThrottles(self.account.clock, _LOGGED_REASONS)
             self.account.links.opened(self, via=self._url)
         if outcome.status == "ok":
             with contextlib.suppress(ValueError):
@@ -180,7 +180,7 @@ class HttpAccount(Service):
         if self._linked:
             self._linked = False
             self.account.links.closed(self, reason)
-        elif self.running and self._failure_log.begins(reason):
+        elif self.running and self._failure_log.should_log(reason):
             self._log.warn(
                 "account {account}: cannot reach {url}: {reason}; trying again and again",
                 account=self.account.self_id,

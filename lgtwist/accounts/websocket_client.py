@@ -108,7 +108,7 @@ class WebSocketClientAccount(MultiService):
     def retire(self) -> None:
         """Dial no more; a connection that is open stays."""
         for dialler in self.diallers:
-            dialler.hang_up()
+            dialler.retire()
 
 
 make = WebSocketClientAccount

@@ -11,9 +11,9 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Channel, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
-from lgtwist.runtime.logs import Episode, printable
+from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.dial import REFUSED_WITHIN
+from lgtwist.websocket.dial import RefusalWatch
 
 #: Names of this module: Python 3.11 finds an enumeration's member five times more slowly.
 _ACTIONS, _EVENTS = Channel.ACTIONS, Channel.EVENTS
@@ -50,20 +50,17 @@ class WebSocketLink:
         self._account = account
         self._channel = channel
         self._via = via
-        self._refuse = refuse
         self._gone = gone
         self._connection: Connection | None = None
-        self._opened_at = 0.0
-        self._useful = False  # something came that only an implementation that let us in sends
-        self._refused = False
-        self._malformed_log = Episode(account.clock)
+        self._refusal_watch = RefusalWatch(account.clock, refuse)
+        self._malformed_log = LogThrottle(account.clock)
 
     # -- called through the factory's guard
 
     def opened(self, connection: Connection) -> None:
         """The link is there."""
         self._connection = connection
-        self._opened_at = self._account.clock.seconds()
+        self._refusal_watch.opened()
         self._account.links.opened(self, self._channel, self._via)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
@@ -82,7 +79,7 @@ class WebSocketLink:
                 if account.fan_out.is_scheduled:
                     account.fan_out.dispatch()  # events that came before the response go before it
                 if account.receive_with_echo(call_id, payload, echo):
-                    self._useful = True
+                    self._refusal_watch.useful = True
                     return
         if event is not None:
             self._event(connection, event)
@@ -111,9 +108,7 @@ class WebSocketLink:
         """The link is over, if it ever was one."""
         opened, self._connection = self._connection is not None, None
         if opened:
-            young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
-            if code == 1008 and young and not self._useful and not self._refused:
-                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
+            self._refusal_watch.closed(code, reason)
             self._down(code, reason)
         self._gone()
 
@@ -126,7 +121,7 @@ class WebSocketLink:
         if event.self_id is not None and event.self_id != account.self_id:
             account.links.refuse(self, event.self_id)
             return
-        self._useful = True
+        self._refusal_watch.useful = True
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:
@@ -135,16 +130,15 @@ class WebSocketLink:
         account.links.event_came(event)
 
     def _look_for_refusal(self, payload: bytes) -> None:
-        if self._useful or self._refused:
+        if self._refusal_watch.decided:
             return
         outcome = read_outcome(payload)
         if outcome.retcode == _REFUSED:
-            self._refused = True
-            self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}", False)
+            self._refusal_watch.refused(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
 
     def _drop_malformed(self, why: str) -> None:
         self._account.counters.malformed_frames += 1
-        if self._malformed_log.begins():
+        if self._malformed_log.should_log():
             self._log.warn(
                 "account {account}: what came is thrown away: {why}",
                 account=self._account.self_id,
@@ -161,7 +155,7 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        return connection.outbox.mark() if connection.congested else None
+        return connection.outbox.watermark() if connection.write_paused else None
 
     def has_sent(self, flow_token: int) -> bool:
         """Whether what was sent is with the transport."""
@@ -176,6 +170,5 @@ class WebSocketLink:
         if connection is None:
             return
         if code == 1008:
-            self._refused = True
-            self._refuse(reason, True)
+            self._refusal_watch.refused(reason, logged=True)
         connection.factory.close(connection, code, reason)

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -413,7 +414,7 @@ class LgtwistService(MultiService):
     def _stop_accounts(self) -> None:
         """End calls in flight as 1502, which bots are still told; a sandbox's world is written."""
         for account in self.directory.accounts.values():
-            log_failures("stopping an account", lambda account=account: account.stop(_STOPPING))()
+            log_failures("stopping an account", partial(account.stop, _STOPPING))()
 
     def _close_connections(self) -> Deferred[Any]:
         closed = [factory.close_all(1001, _STOPPING) for factory in (self.factory, self.client_factory)]

@@ -66,7 +66,7 @@ class WebSocketTaker:
         self._largest_response = 0
         self._responded_at = 0  # the newest ping when a response was sent last
         self._last_ping = 0
-        connection.positions = self
+        connection.ping_acks = self
 
     def begin(self) -> None:
         """The first frame is out: take events."""
@@ -78,7 +78,7 @@ class WebSocketTaker:
     def ready(self) -> bool:
         """Whether the transport takes more."""
         connection = self._connection
-        return not connection.congested and connection.phase is _OPEN
+        return not connection.write_paused and connection.phase is _OPEN
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
         """Some events. Where one comes at a time, each is asked for at once."""
@@ -131,7 +131,7 @@ class WebSocketTaker:
             self._timer.cancel()
             self._timer = None
 
-    def named_by(self, number: int) -> Position:
+    def position_of(self, number: int) -> Position:
         """A ping follows everything that was given to us."""
         if self._newest != self._named:
             self._named = self._newest
@@ -176,7 +176,7 @@ class WebSocketTaker:
     def end(self, code: int | None) -> None:
         """The connection is over."""
         self._stop_timer()
-        self._connection.positions = None  # no cycle
+        self._connection.ping_acks = None  # no cycle
         refused = code in _REFUSALS and not self._connection.closedByMe and not self._may_be_a_response(code)
         self._delivery.detach(self, f"close code {code}" if refused else None)
 

@@ -18,7 +18,7 @@ from lgtwist.onebot.action import is_of_an_implementation, read_action, with_ech
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.dial import REFUSED_WITHIN
+from lgtwist.websocket.dial import RefusalWatch
 from lgtwist.websocket.factory import ConnectionFactory
 
 
@@ -64,11 +64,9 @@ class BotSession:
         self._role = role
         self._takes_actions = role is not Role.EVENT
         self._heartbeat_interval = heartbeat_interval
-        self._refuse = refuse
+        self._refusal_watch = RefusalWatch(account.clock, refuse)  # an action is useful
         self._quiet = quiet
         self._ended = ended
-        self._opened_at = 0.0
-        self._useful = False  # an action came: the bot let us in
         self._connection: Connection | None = None
         self._in_flight: set[PendingAction] = set()
         self._beat: IDelayedCall | None = None
@@ -83,7 +81,7 @@ class BotSession:
     def opened(self, connection: Connection) -> None:
         """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
         self._connection = connection
-        self._opened_at = self.account.clock.seconds()
+        self._refusal_watch.opened()
         self._bot.counters.connections += 1
         self._bot.sessions.add(self)
         self._say("connected to account {account} ({role})", connection, role=self._role.value)
@@ -111,7 +109,7 @@ class BotSession:
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An action came, or what should be one."""
-        self._useful = True
+        self._refusal_watch.useful = True
         if not self._takes_actions:
             if not self._misled:
                 self._misled = True
@@ -182,9 +180,7 @@ class BotSession:
             self._taker.end(code)
             self._taker = None
         if self._connection is not None:
-            young = self.account.clock.seconds() - self._opened_at < REFUSED_WITHIN
-            if code == 1008 and young and not self._useful:
-                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
+            self._refusal_watch.closed(code, reason)
             self._bot.counters.connections -= 1
             self._bot.sessions.discard(self)
             why = f"{code} {printable(reason)}"

@@ -108,7 +108,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         """Dial no more for the account; its open connections are ended by who removes it."""
         self._accounts.pop(account.self_id, None)
         for dialler in self.diallers.pop(account.self_id, ()):
-            dialler.hang_up()
+            dialler.retire()
             if dialler.parent is not None:
                 dialler.when_idle().addCallback(partial(_disown, dialler))
 
@@ -163,7 +163,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         self.running = 0
         for diallers in self.diallers.values():
             for dialler in diallers:
-                dialler.hang_up()
+                dialler.retire()
 
 
 make = WebSocketClientBot

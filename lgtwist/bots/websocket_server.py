@@ -66,14 +66,14 @@ class ForwardWebSocket:
         self._heartbeat_interval = heartbeat_interval
 
     def accept(
-        self, request: Request, bot: Bot, account: Account, path: str, ended: Callable[[], None]
+        self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
     ) -> None:
         """Make a session of a request that was authenticated and that ``check_upgrade`` accepted.
 
-        :param path: the last part of its path: nothing, ``api`` or ``event``.
+        :param role: the last part of its path: nothing, ``api`` or ``event``.
         :param ended: called once, when the connection is over.
         """
         session = BotSession(
-            self._factory, bot, account, _ROLES[path], self._heartbeat_interval(), ended=ended
+            self._factory, bot, account, _ROLES[role], self._heartbeat_interval(), ended=ended
         )
         take_over(request, self._factory.make(session))

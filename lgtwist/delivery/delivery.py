@@ -28,7 +28,7 @@ from lgtwist.delivery.refusals import TIMES, Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.runtime.logs import Episode
+from lgtwist.runtime.logs import LogThrottle
 
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
@@ -167,8 +167,8 @@ class Delivery:
         self._replayed: Position = 0  # what is up to it is marked as late
         self._refusals = Refusals()
         self._gaps = Gaps()
-        self._falling = Episode(clock, 600.0)
-        self._unreadable = Episode(clock)
+        self._falling = LogThrottle(clock, 600.0)
+        self._unreadable = LogThrottle(clock)
         self._fell_out = 0  # not told yet
         self._timer: IDelayedCall | None = None
         self._told_refusing = self._told_silent = False
@@ -362,7 +362,7 @@ class Delivery:
             self._journal.confirm(self.bot, self.account, self._cursor)
         self.counters.fell_out += fell_out
         self._fell_out += fell_out
-        if fell_out and self._falling.begins():
+        if fell_out and self._falling.should_log():
             self._tell_fallen()
 
     def _tell_fallen(self) -> None:
@@ -515,7 +515,7 @@ class Delivery:
 
     def _page_came(self, page: Page | Failure) -> None:
         if isinstance(page, Failure):
-            if self._unreadable.begins():
+            if self._unreadable.should_log():
                 self._say(
                     LogLevel.warn,
                     "{bot}: the journal cannot be read for account {account}: {reason}; tried again",

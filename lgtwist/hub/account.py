@@ -20,8 +20,8 @@ from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotCon
 from lgtwist.onebot.event import heartbeat, lifecycle, read_event, status
 from lgtwist.onebot.message import MessageFormat
 from lgtwist.onebot.rawjson import UNREADABLE
-from lgtwist.runtime.logs import News
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.logs import FlapLog
+from lgtwist.runtime.turns import FlushScheduler
 
 
 @define
@@ -77,12 +77,12 @@ class Account:
         heartbeat_interval: float = 5.0,
         dialect: Dialect = Dialect.AUTO,
         first_call: int = 0,
-        scheduler: Turns | None = None,
+        scheduler: FlushScheduler | None = None,
     ) -> None:
         self.self_id = self_id
         self.clock = clock
         self.counters = AccountCounters()
-        self.fan_out = FanOut(self_id, Turns(clock) if scheduler is None else scheduler)
+        self.fan_out = FanOut(self_id, FlushScheduler(clock) if scheduler is None else scheduler)
         self.was_up = False
         self.since = wall_clock()
         self.reason = "it has not connected yet"
@@ -92,7 +92,7 @@ class Account:
         self._calls = Calls(action_timeout, first_call)
         self._expiry: IDelayedCall | None = None
         self._logged_state = (False, False)  # up and online, as the log has it
-        self._state_log = News(clock, self._log_left_out)
+        self._state_log = FlapLog(clock, self._log_left_out)
         self._waiting_for_up: list[Callable[[], None]] = []
         self.links = Links(self, dialect)
         self._backing: IBacking = self.links
@@ -181,7 +181,7 @@ class Account:
                 self._log_state("is offline: {reason}", reason=self.reason)
 
     def _log_state(self, what: str, **fields: str) -> None:
-        if self._state_log.is_news(fields.get("reason", "")):
+        if self._state_log.should_log(fields.get("reason", "")):
             self._log.info("account {account} " + what, account=self.self_id, **fields)
 
     def _log_left_out(self, times: int) -> None:

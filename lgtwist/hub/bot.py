@@ -27,7 +27,7 @@ from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, w
 from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import UNREADABLE
-from lgtwist.runtime.logs import Episodes, News, printable
+from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
 
 #: Takes a whole response, with its ``echo``, and whether it is the last one of its action.
 Reply = Callable[[bytes, bool], None]
@@ -150,8 +150,8 @@ class Bot:
         self.limits = Limits() if limits is None else limits
         self._quotas: dict[int, Quota] = {}
         self._rate_limiters: RateLimiters | None = None
-        self._refusal_log: Episodes | None = None
-        self._session_log: News | None = None
+        self._refusal_log: LogThrottles | None = None
+        self._session_log: FlapLog | None = None
         self.configure(settings)
 
     def configure(self, settings: BotSettings) -> None:
@@ -175,8 +175,8 @@ class Bot:
     def logs_session(self, clock: IReactorTime, why: str) -> bool:
         """Return whether the coming or going of one of its connections is worth a log line of its own."""
         if self._session_log is None:
-            self._session_log = News(clock, self._log_left_out)
-        return self._session_log.is_news(why)
+            self._session_log = FlapLog(clock, self._log_left_out)
+        return self._session_log.should_log(why)
 
     def _log_left_out(self, times: int) -> None:
         self._log.info(
@@ -257,8 +257,8 @@ class Bot:
         if not self._permissions.allows(action):
             self.counters.forbidden += 1
             if self._refusal_log is None:
-                self._refusal_log = Episodes(account.clock, _LOGGED_REFUSALS)
-            if self._refusal_log.begins(action):
+                self._refusal_log = LogThrottles(account.clock, _LOGGED_REFUSALS)
+            if self._refusal_log.should_log(action):
                 self._log.warn(
                     "{bot}: may not use {action}; refused with 1403", bot=self.name, action=printable(action)
                 )

@@ -10,7 +10,7 @@ from attrs import frozen
 from twisted.application.service import IService
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 
 if TYPE_CHECKING:
     from lgtwist.websocket.client import ClientFactory
@@ -57,7 +57,7 @@ class EdgeResources:
     wall_clock: Callable[[], float]
     uniform: Callable[[float, float], float]
     limits: Limits
-    scheduler: Turns
+    scheduler: FlushScheduler
     server_factory: ServerFactory
     client_factory: ClientFactory
     data_dir: Path

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
 from lgtwist.onebot.event import Event
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 
 #: Whether a bot gets an event.
 Passes = Callable[[Event], bool]
@@ -47,7 +47,7 @@ class FanOut:
 
     _log = Logger()
 
-    def __init__(self, self_id: int, scheduler: Turns) -> None:
+    def __init__(self, self_id: int, scheduler: FlushScheduler) -> None:
         self.events = 0
         self._self_id = self_id
         self._scheduler = scheduler

@@ -27,7 +27,7 @@ from lgtwist.hub.presence import Presence
 from lgtwist.onebot.action import read_outcome, response_data
 from lgtwist.onebot.dialect import Dialect, recognise
 from lgtwist.onebot.event import Event, number_of
-from lgtwist.runtime.logs import Episodes, printable
+from lgtwist.runtime.logs import LogThrottles, printable
 
 if TYPE_CHECKING:
     from lgtwist.hub.account import Account
@@ -106,7 +106,7 @@ class Links:
         self._actions: ActionState = None
         self._event_link: IAccountLink | None = None
         self._presence = Presence()
-        self._identity_log = Episodes(account.clock, _LOGGED_REASONS)
+        self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
         self._logged_refusal = ""
 
     # -- what the account reads
@@ -227,7 +227,7 @@ class Links:
         except ValueError:
             user_id = None
         if user_id == account.self_id:
-            self._identity_log = Episodes(account.clock, _LOGGED_REASONS)
+            self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
             account.login_info = data
             self._actions = Verified(link)
             self.action_link = link
@@ -238,7 +238,7 @@ class Links:
         elif user_id is None:
             why = printable(f"get_login_info failed: {outcome.reason or f'retcode {outcome.retcode}'}")
             account.reason = why
-            if self._identity_log.begins(why):
+            if self._identity_log.should_log(why):
                 self._log.warn("account {account}: {why}; asking again", account=account.self_id, why=why)
             timer = account.clock.callLater(_ASK_AGAIN, self._ask_identity, link)
             self._actions = AskingAgain(link, timer)

@@ -16,7 +16,7 @@ from lgtwist.hub.interfaces import IDirectoryObserver
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
-from lgtwist.runtime.logs import Episodes, printable
+from lgtwist.runtime.logs import LogThrottles, printable
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
 from lgtwist.web.settings import ServerSettings
@@ -72,7 +72,7 @@ class Authentication:
         self._limits = limits
         self._bots = bots.keyring
         self._admin: Keyring[str] = Keyring()
-        self._logged = Episodes(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
+        self._logged = LogThrottles(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
         self.settings = settings
 
     @property
@@ -144,7 +144,7 @@ class Authentication:
             return True
         sentence = f"refused {address_of(request)}: {printable(why)} and {hint}"
         host = headers.get("host", "")
-        if self._logged.begins(host):
+        if self._logged.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
         say(request, 403, sentence)
         return False

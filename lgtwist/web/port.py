@@ -7,8 +7,8 @@ from typing import Any
 
 from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
-from lgtwist.runtime.logs import Episode
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.account_endpoints import AccountEndpoints
 from lgtwist.web.authentication import Authentication, BotTokens
 from lgtwist.web.bot_endpoints import AcceptBot, BotEndpoints, HttpActions
@@ -50,7 +50,7 @@ class Port:
         settings: ServerSettings,
         limits: Limits,
         clock: Any,
-        scheduler: Turns,
+        scheduler: FlushScheduler,
         metrics: MetricsRegistry,
         readiness: Readiness,
     ) -> None:
@@ -59,7 +59,7 @@ class Port:
         self.authentication = authentication = Authentication(
             self.connection_limits, settings, self.bot_tokens
         )
-        wrong_path = Episode(clock)
+        wrong_path = LogThrottle(clock)
         bots = BotEndpoints(
             directory=directory,
             authentication=authentication,

@@ -297,7 +297,7 @@ class FlowTests(TakerTestCase):
         peer.transport.reading = False
         self.publish(*[2000] * 300)
         self.assertLess(peer.transport.waiting + peer.connection.outbox.response_bytes, 80_000)
-        self.assertTrue(peer.connection.congested)
+        self.assertTrue(peer.connection.write_paused)
         peer.transport.reading = True
         got: list[int] = []
         for _ in range(100):
@@ -310,7 +310,7 @@ class FlowTests(TakerTestCase):
         peer = self.dial()
         peer.transport.reading = False
         self.publish(*[2000] * 60)
-        self.assertTrue(peer.connection.congested)
+        self.assertTrue(peer.connection.write_paused)
         peer.transport.reading = True
         self.assertEqual(self.numbers(peer), list(range(1, 61)))
 

@@ -16,7 +16,7 @@ from lgtwist.hub.directory import Directory
 from lgtwist.hub.edges import EdgeResources
 from lgtwist.hub.interfaces import EncodedEvents, IAccountLink, IBotConnection
 from lgtwist.hub.rate_limit import RateLimiters
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 
 
 @implementer(IAccountLink)
@@ -107,7 +107,7 @@ def resources(clock: Any, limits: Limits | None = None, **others: Any) -> EdgeRe
         "wall_clock": clock.seconds,
         "uniform": lambda low, _high: low,
         "limits": Limits() if limits is None else limits,
-        "scheduler": Turns(clock),
+        "scheduler": FlushScheduler(clock),
         "server_factory": None,
         "client_factory": None,
         "data_dir": Path(),
