@@ -179,8 +179,8 @@ class Delivery:
         self._cursor = self._sent = self._journal.mark(self.bot, self.account)
         self.check_retention()
         if self._holder is not None:
-            self._takers = dict.fromkeys(self._takers, self._journal.end)
-            self._replayed = self._journal.end
+            self._takers = dict.fromkeys(self._takers, self._journal.end(self.account))
+            self._replayed = self._journal.end(self.account)
             self._resume()
 
     # -- what one can see
@@ -220,7 +220,7 @@ class Delivery:
     def attach(self, taker: IEventTaker) -> None:
         """A connection is open: it takes over."""
         older = self._holder
-        self._takers[taker] = self._replayed = self._journal.end
+        self._takers[taker] = self._replayed = self._journal.end(self.account)
         self._holder = taker
         if older is not None:
             self._say(
@@ -257,7 +257,7 @@ class Delivery:
     def came_back(self, taker: IEventTaker) -> None:
         """After failures the taker works again: what was committed before is late."""
         if taker is self._holder:
-            self._replayed = self._journal.end
+            self._replayed = self._journal.end(self.account)
 
     def confirmed(self, taker: IEventTaker, upto: Position) -> None:
         """The bot has everything up to a position that was given to ``take``."""
@@ -341,7 +341,7 @@ class Delivery:
         self._go_back()
         self.check_retention()
         self._tell_fallen()
-        end = self._journal.end
+        end = self._journal.end(self.account)
         self._backlog.resume(end, self._wall_clock(), self._clock.seconds())
         if self._policy.max_events is not None and self._sent.position < end:
             self._count(end)
@@ -351,10 +351,10 @@ class Delivery:
     def check_retention(self) -> None:
         """What the journal did not keep so long is named."""
         gone = self._journal.trimmed(self.account)
-        if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to:
+        if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to(self.account):
             return
         fell_out = self._gaps.add(self._sent.ordinal, gone, self._cursor.ordinal)
-        self._sent = Mark(self._journal.trimmed_to, gone, 0)
+        self._sent = Mark(self._journal.trimmed_to(self.account), gone, 0)
         self._page.clear()
         if not self._window:
             self._confirmed.clear()

@@ -36,44 +36,75 @@ class IEventTaker(Interface):
 class IJournal(Interface):
     """Where events wait until every bot that asked for certain delivery has them.
 
-    Positions are opaque: they are ordered, and nobody outside calculates with them.
+    Each account has positions of its own: integers of at least 1 that grow, are never used twice, and follow
+    each other without a gap within one :class:`Batch`. Between two batches of an account there may be a gap;
+    how many events were written before a batch (:attr:`Batch.before`) tells whether one of the account's is
+    missing there. Positions of two accounts must not be compared.
+
+    Of everything here only the Deferred of :meth:`read` fails; nothing raises, and nothing blocks.
     """
 
-    end: Position = Attribute("The position of the newest durable event.")
-    trimmed_to: Position = Attribute("Nothing up to this position is left.")
+    def end(account: int) -> Position:
+        """Return the end of what is durable of an account.
+
+        :returns: a position; every durable event of the account has it or a smaller one, and every later one
+            has a larger one. 0 if nothing was ever written.
+        """
+
+    def trimmed_to(account: int) -> Position:
+        """Return how far retention has come with an account.
+
+        :returns: a position; no event of the account that has it or a smaller one is left. 0 if retention has
+            deleted nothing. It never becomes smaller, and is not beyond :meth:`end`.
+        """
+
+    def total(account: int) -> int:
+        """Return how many events of an account were ever made durable, those that are gone among them."""
+
+    def trimmed(account: int) -> int:
+        """Return how many of these retention has deleted: the oldest so many."""
 
     def append(account: int, payloads: list[bytes]) -> None:
-        """Take in events. Never blocks, never raises; what cannot be kept is counted and named as lost.
+        """Take in events, to be made durable. What cannot be kept is counted and logged as lost.
 
         :param payloads: in the order in which they came, each one JSON object.
         """
 
     def observe(observer: Callable[[Batch], None]) -> None:
-        """Call ``observer`` for all that is appended, in order, once it is durable."""
+        """Call ``observer`` for everything that is appended, once it is durable.
+
+        The batches of one account come in the order of their positions, each once. What ``observer`` raises
+        is logged.
+        """
 
     def mark(bot: str, account: int) -> Mark:
-        """How far a bot had come when the journal was opened."""
+        """Return how far a bot had come when the journal was opened.
+
+        :returns: what was confirmed last before; for a pair that was new then, the end that was found;
+            position 0 for a pair that the journal does not know.
+        """
 
     def confirm(bot: str, account: int, mark: Mark) -> None:
-        """A bot has come so far. It is written with others, within a second."""
+        """Note that a bot has come so far. It is written with others, within a second."""
 
     def refused(bot: str, batch: Batch, reason: str) -> None:
-        """A bot will not have this one event: keep it in the list of such events."""
+        """Keep the one event of a batch in the list of those that a bot refused, written within a second.
 
-    def total(account: int) -> int:
-        """How many events of an account were ever written."""
-
-    def trimmed(account: int) -> int:
-        """How many of these are gone."""
+        :param reason: how it refused it: ``close code 1009``, ``HTTP 413`` and the like.
+        """
 
     def tail(account: int, after: Position) -> Batch | None:
-        """The next events behind a position, from memory: an empty batch if there are none yet.
+        """Return the next events of an account behind a position, from memory.
 
-        :returns: None if memory does not reach back so far.
+        :returns: an empty batch if no more is durable; None if memory does not reach back so far.
         """
 
     def read(account: int, after: Position) -> Deferred[Page]:
-        """The next events behind a position, from the disk, as much as is read at once.
+        """Read the next events of an account behind a position from the disk, as much as is read at once.
 
-        It fails with JournalUnreadable.
+        Cancelling it means that nobody waits for it any more; it fails with CancelledError then.
+
+        :returns: fires with a page whose ``upto`` is beyond ``after`` if :meth:`end` is; it may be without
+            events where events of other accounts lie, or what is damaged. Fails with any other exception if
+            nothing can be read now: try again later.
         """

@@ -230,14 +230,12 @@ class Journal:
 
     # -- what the hub asks
 
-    @property
-    def end(self) -> Position:
-        """The position of the newest durable event."""
+    def end(self, account: int) -> Position:
+        """Return the end of what is durable: one for all accounts, for they share a line of positions."""
         return self._contents.end
 
-    @property
-    def trimmed_to(self) -> Position:
-        """Nothing up to this position is left."""
+    def trimmed_to(self, account: int) -> Position:
+        """Return the position up to which retention has deleted everything, of every account."""
         return self._contents.trimmed_to
 
     @property

@@ -232,7 +232,7 @@ class Book:
 
     def opens(self, window: int) -> Taker:
         taker = Taker(self, window)
-        taker.there_before = self.room.journal.end
+        taker.there_before = self.room.journal.end(self.account)
         self.takers.append(taker)
         self.begins_again(True)
         self.delivery.attach(taker)
@@ -285,7 +285,7 @@ class Book:
         self.sent = self.reached
         kept = max(self.reached, self.delivery.cursor)  # retention may have moved it further
         self.confirmed = {position for position in self.confirmed if position <= kept}
-        end = self.room.journal.end
+        end = self.room.journal.end(self.account)
         if anew:
             self.replayed = 0 if self.holder is None else self.holder.there_before
             self.failing = False
@@ -314,7 +314,7 @@ class Book:
             self.careful_upto = 0
         if self.failing:
             self.failing = False
-            self.replayed = self.room.journal.end
+            self.replayed = self.room.journal.end(self.account)
             self.delivery.came_back(self.holder)
         self.delivery.confirmed(self.holder, upto)
 

@@ -156,7 +156,7 @@ class SetAsideTests(SqliteTestCase):
         )
         room = self.room()
         room.put(1)
-        self.assertEqual((room.journal.end, self.lines.loud()), (1, []))
+        self.assertEqual((room.journal.end(1), self.lines.loud()), (1, []))
 
     def test_what_can_be_read_of_it_is_still_there(self) -> None:
         """A journal that was set aside can be put back."""
@@ -242,7 +242,7 @@ class TornTests(SqliteTestCase):
             room.clock.advance(0.2)
             file = copied(self.file, self.file.parent / f"copy{number}")
             again = Room(SqliteStore(file, full=False), limits=JournalLimits(tail=1))
-            self.assertEqual(again.journal.end, room.journal.end)
+            self.assertEqual(again.journal.end(1), room.journal.end(1))
             self.assertEqual(again.journal.total(1), number + 1)
             self.assertEqual(again.journal.trimmed(1), room.journal.trimmed(1))
             taker = again.attach(window=1000)
@@ -337,7 +337,7 @@ class OpenTests(SqliteTestCase):
         self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
         self.assertFalse(self.file.with_name(f"{self.file.name}.new").exists())
         room.put(1)
-        self.assertEqual(room.journal.end, 1)
+        self.assertEqual(room.journal.end(1), 1)
 
     def test_a_closed_journal_is_one_file(self) -> None:
         """With what is kept free beside it; so it can be copied."""
@@ -433,7 +433,7 @@ class BallastTests(SqliteTestCase):
         room = self.room()
         self.assertFalse(self.ballast.exists())
         room.put(1)
-        self.assertEqual((room.journal.end, self.lines.loud()), (1, []))
+        self.assertEqual((room.journal.end(1), self.lines.loud()), (1, []))
 
     def test_a_new_bot_on_a_full_disk(self) -> None:
         """It begins at the end that it found, also if the service is killed before all is well."""

@@ -53,7 +53,7 @@ class ReportTests(SqliteTestCase):
         self.check()
         room.put(5)
         self.assertEqual(report(self.file).accounts[0].count, 4)
-        self.assertEqual((room.journal.end, self.lines.loud()), (5, []))
+        self.assertEqual((room.journal.end(1), self.lines.loud()), (5, []))
 
     def test_without_one(self) -> None:
         """No file is made or changed to read it."""

@@ -180,7 +180,7 @@ class ReadingTests(SqliteTestCase):
         self.patch(file_store, "_size", lambda batches: sizes.append(1) or real(batches))
         self.patch(file_store, "_DECODED", 50_000)
         after, found, reads = 0, 0, 0
-        while after < room.journal.end:
+        while after < room.journal.end(1):
             page = self.successResultOf(room.journal.read(1, after))
             found += sum(map(len, page.batches))
             after, reads = page.upto, reads + 1

@@ -99,7 +99,7 @@ class MemoryTests(TestCase):
     async def read_all(self, room: Room, account: int, after: int = 0) -> list[tuple[int, int]]:
         """Positions and events, by pages."""
         found: list[tuple[int, int]] = []
-        while after < room.journal.end:
+        while after < room.journal.end(account):
             page = await room.journal.read(account, after)
             for batch in page.batches:
                 self.assertEqual(batch.account, account)
@@ -151,7 +151,7 @@ class MemoryTests(TestCase):
         first = room.observed[0]
         self.assertEqual(list(first.times), [int((BEGIN + 0.25) * 1000)] * len(first))
         self.assertEqual((room.journal.total(1), room.journal.total(2), room.journal.total(3)), (30, 30, 0))
-        self.assertEqual(room.journal.end, 60)
+        self.assertEqual(room.journal.end(1), 60)
         self.assertEqual([number for _position, number in await self.read_all(room, 2)], [*range(1, 60, 2)])
 
     async def test_what_comes_before_it_is_open(self) -> None:
@@ -168,17 +168,19 @@ class MemoryTests(TestCase):
         last = 0
         for turn in range(6):
             room = await self.open(JournalLimits(retention=5))
-            self.assertEqual(room.journal.end, last)
+            self.assertEqual(room.journal.end(1), last)
             await self.put(room, 1, 2, 3)
             self.assertEqual(room.observed[0].first, last + 1)
-            last = room.journal.end
+            last = room.journal.end(1)
             if turn % 2:
                 await self.settle(room, 30)
-                self.assertEqual((room.journal.trimmed_to, await self.read_all(room, 1)), (last, []))
+                self.assertEqual((room.journal.trimmed_to(1), await self.read_all(room, 1)), (last, []))
             await (self.close if turn in (1, 2, 5) else self.crash)(room)
         self.assertEqual(last, 18)
         room = await self.open()
-        self.assertEqual((room.journal.end, room.journal.total(1), room.journal.trimmed_to), (18, 18, 18))
+        self.assertEqual(
+            (room.journal.end(1), room.journal.total(1), room.journal.trimmed_to(1)), (18, 18, 18)
+        )
 
     async def test_marks(self) -> None:
         """They are written within a second, and when it is closed; a crash forgets no more than that."""
@@ -237,7 +239,7 @@ class MemoryTests(TestCase):
         await self.settle(room)
         remembered = 0
         for account in (1, 2, 3):
-            for after in range(0, room.journal.end + 1, 3):
+            for after in range(0, room.journal.end(account) + 1, 3):
                 tail = self.tail_all(room, account, after)
                 if tail is not None:
                     remembered += len(tail)
@@ -251,7 +253,7 @@ class MemoryTests(TestCase):
         await self.put(room, *range(30), size=200)
         await self.put(room, 30, size=50_000)
         after = pages = 0
-        while after < room.journal.end:
+        while after < room.journal.end(1):
             page = await room.journal.read(1, after)
             self.assertTrue(page.batches)
             if page.batches[-1].last < 31:
@@ -271,16 +273,16 @@ class MemoryTests(TestCase):
         await self.put(room, 77, account=2)
         await self.settle(room, 50)
         await self.put(room, *range(10, 20))
-        self.assertEqual(room.journal.trimmed_to, 0)
+        self.assertEqual(room.journal.trimmed_to(1), 0)
         await self.settle(room, 20)
-        self.assertEqual(room.journal.trimmed_to, 11)
+        self.assertEqual(room.journal.trimmed_to(1), 11)
         self.assertEqual((room.journal.trimmed(1), room.journal.trimmed(2)), (10, 1))
         self.assertEqual(told[-1], 10)
         self.assertEqual([number for _position, number in await self.read_all(room, 1)], [*range(10, 20)])
         self.assertEqual(room.journal.counters.trimmed, 11)
         await self.close(room)
         room = await self.open(JournalLimits(retention=60))
-        self.assertEqual((room.journal.trimmed(1), room.journal.trimmed_to), (10, 11))
+        self.assertEqual((room.journal.trimmed(1), room.journal.trimmed_to(1)), (10, 11))
 
     async def test_retention_by_size(self) -> None:
         """The oldest go until the rest is small enough; the newest stay."""
@@ -312,7 +314,7 @@ class MemoryTests(TestCase):
             room.put(number, account=1 + number % 2)
             self.clock.advance(0.01)
         await self.settle(room, 5)
-        self.assertEqual((room.journal.end, room.journal.trouble != ""), (1, True))
+        self.assertEqual((room.journal.end(1), room.journal.trouble != ""), (1, True))
         lost = dict(room.journal.lost)
         self.assertGreater(room.journal.waiting, 4000)
         self.fill_disk(False)
@@ -434,7 +436,7 @@ class SqliteTests(MemoryTests):
         await self.close(room)
         self.assertEqual([(one.bot, one.account) for one in report(self.store._path).cursors], [("bot", 1)])
         room = await self.open(limits, accounts=(1, 2))
-        self.assertEqual(room.journal.mark("bot", 2).position, room.journal.end)
+        self.assertEqual(room.journal.mark("bot", 2).position, room.journal.end(2))
 
     async def test_a_bot_that_is_named_for_longer_than_retention(self) -> None:
         """It is noted now and then that it still is: a short absence does not cost it its cursor."""

@@ -307,7 +307,7 @@ class TroubleTests(JournalTestCase):
         room.put_each(3, 4)
         room.clock.pump([0.5] * 10)
         self.assertTrue(3 <= self.store.calls.count("append") <= 6)
-        self.assertEqual((room.observed, room.journal.end), ([], 0))
+        self.assertEqual((room.observed, room.journal.end(1)), ([], 0))
         self.store.fails = set()
         room.clock.pump([1, 0.001])
         self.assertEqual(self.written(), [[1, 2], [3, 4]])
