@@ -20,10 +20,8 @@ from typing import Any
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from lgtwist import __version__
@@ -96,8 +94,6 @@ class LgtwistService(MultiService):
         limits = config.limits
         self._data_dir = Path(config.data_dir).absolute()
         self._lock: int | None = None
-        self._stopping = False
-        self._reopening: IDelayedCall | None = None
         self._wall_clock = wall_clock
         # A late answer to a run before must not fit a call of this one.
         first_call = SystemRandom().getrandbits(48)
@@ -225,6 +221,7 @@ class LgtwistService(MultiService):
             self.journal, reactor, self._wall_clock, limits.send_buffer, limits.ping_timeout
         )
         self.journal.observe_trims(deliveries.trimmed)
+        self.journal.when_open(deliveries.begin)
         for bot, wanted in zip(self.hub.bots, self.config.bots, strict=True):
             if wanted.certain:
                 for account in self._accounts_of(bot):
@@ -368,24 +365,6 @@ class LgtwistService(MultiService):
             store.open_writing(pairs, now)
         store.close_writing()
 
-    def _open_journal(self) -> None:
-        self._reopening = None
-        if self.journal is None or self.deliveries is None:
-            return
-        opened = self.journal.open(self.deliveries.pairs())
-        opened.addCallbacks(lambda _none: self._journal_is_open(), self._journal_failed)
-
-    def _journal_is_open(self) -> None:
-        assert self.deliveries is not None
-        self.deliveries.begin()
-
-    def _journal_failed(self, failure: Failure) -> None:
-        """It was there a moment ago; so it is tried again."""
-        if not failure.check(JournalError):
-            self._log.failure("the journal cannot be opened", failure)
-        if self.running and not self._stopping:
-            self._reopening = self._reactor.callLater(1.0, self._open_journal)
-
     def _lock_data_dir(self) -> None:
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -423,7 +402,8 @@ class LgtwistService(MultiService):
         super().startService()
         if self.journal is not None:
             sys.setswitchinterval(_SWITCH_INTERVAL)
-        self._open_journal()
+            assert self.deliveries is not None
+            self.journal.start(self.deliveries.pairs())
         for starting in (*self.sandboxes, *self._timers):
             starting.startService()
         for line in described(self.config, self.ports.urls()):
@@ -432,10 +412,6 @@ class LgtwistService(MultiService):
             remote.startService()
 
     async def _stop(self) -> None:
-        self._stopping = True
-        if self._reopening is not None:
-            self._reopening.cancel()
-            self._reopening = None
         await self.ports.close()
         for dialled in self.dialled:
             dialled.hang_up()

@@ -44,6 +44,13 @@ class IJournal(Interface):
     Of everything here only the Deferred of :meth:`read` fails; nothing raises, and nothing blocks.
     """
 
+    def when_open(callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, as soon as the journal can be read; at once if it can be.
+
+        Until then it takes in events, and knows nothing of what was written before. What ``callback`` raises
+        is logged.
+        """
+
     def end(account: int) -> Position:
         """Return the end of what is durable of an account.
 

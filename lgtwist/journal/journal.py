@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from typing import TypeVar
 
 from attrs import define, frozen
@@ -49,6 +50,18 @@ _Result = TypeVar("_Result")
 
 #: What may fail, in the log's words.
 _WRITING, _CURSORS, _RETENTION, _OPENING = "writing", "writing cursors", "retention", "opening"
+
+
+class _Phase(Enum):
+    """How far a journal is in its life."""
+
+    CLOSED = auto()  # not open yet, or no more
+    OPENING = auto()
+    OPEN = auto()
+
+
+#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
+_OPEN = _Phase.OPEN
 
 
 @frozen
@@ -125,7 +138,11 @@ class Journal:
         self._wall_clock = wall_clock
         self._limits = limits
         self._pairs: frozenset[Pair] = frozenset()
-        self._opened = self._has_workers = False
+        self._phase = _Phase.CLOSED
+        self._has_workers = self._closing = False
+        self._opening: Deferred[None] | None = None  # fires when the attempt under way is over
+        self._open_again: IDelayedCall | None = None
+        self._when_open: list[Callable[[], None]] = []
         self._observers: list[Callable[[Batch], None]] = []
         self._trim_observers: list[Callable[[], None]] = []
         self._groups: deque[Group] = deque()  # the last takes what comes
@@ -147,23 +164,48 @@ class Journal:
 
     # -- life
 
-    def open(self, pairs: Iterable[Pair]) -> Deferred[None]:
-        """Open the store. What is appended before that is written afterwards.
+    def start(self, pairs: Iterable[Pair] = ()) -> None:
+        """Open the store; while that fails, try it again each second until :meth:`close` is called.
+
+        What is appended before it is open is written afterwards.
+
+        :param pairs: the bots and their accounts that the configuration names.
+        """
+        self._open_again = None
+        self.open(pairs).addErrback(self._opening_failed)
+
+    def open(self, pairs: Iterable[Pair] = ()) -> Deferred[None]:
+        """Open the store, or fail.
 
         :param pairs: the bots and their accounts that the configuration names.
         :returns: fires when it can be read; fails with JournalError.
         """
-        self._pairs = frozenset(pairs)
-        now = self._now()
+        self._pairs |= frozenset(pairs)
+        named, now = self._pairs, self._now()
         if not self._has_workers:
             self._writer, self._reader = map(self._make_worker, ("journal-writer", "journal-reader"))
             self._has_workers = True
-        opened = self._writer.do(lambda: self._store.open_writing(self._pairs, now))
-        opened.addCallback(self._has)
+        self._phase = _Phase.OPENING
+        over = self._opening = Deferred()
+        opened = self._writer.do(lambda: self._store.open_writing(named, now)).addCallback(self._has)
         opened.addCallback(lambda _none: self._reader.do(self._store.open_reading))
-        return opened.addCallbacks(lambda _none: self._start(), self._not_opened)
+        opened.addCallbacks(lambda _none: self._is_open(), self._not_opened)
+
+        def ended(result: Failure | None) -> Failure | None:
+            self._opening = None
+            over.callback(None)
+            return result
+
+        return opened.addBoth(ended)
+
+    def _opening_failed(self, failure: Failure) -> None:
+        if not failure.check(JournalError):
+            self._log.failure("the journal cannot be opened", failure)
+        if not self._closing:
+            self._open_again = self._clock.callLater(_RETRY_AFTER, self.start)
 
     def _not_opened(self, failure: Failure) -> Failure:
+        self._phase = _Phase.CLOSED
         if _OPENING not in self._troubles:
             self._log.error("journal: opening failed: {reason}; it is tried again", reason=failure.value)
         self._troubles[_OPENING] = str(failure.value)
@@ -175,36 +217,61 @@ class Journal:
         self._save_first = bool(contents.unsaved)
         self._tail = Tail(self._limits.tail, contents.end)
 
-    def _start(self) -> None:
-        self._opened = True
+    def _is_open(self) -> None:
+        if self._phase is not _Phase.OPENING:
+            return  # given up meanwhile
+        self._phase = _OPEN
         self._troubles.clear()
         self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
+        self._when_open, waiting = [], self._when_open
+        if not self._closing:
+            for callback in waiting:
+                self._call(callback)
         self._go_on()
 
+    def when_open(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once it is open; at once if it is."""
+        if self._phase is _OPEN:
+            self._call(callback)
+        else:
+            self._when_open.append(callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            self._log.failure("journal: what waited until it is open failed")
+
     def close(self, within: float | None = None) -> Deferred[None]:
-        """Write what waits, if the disk takes it, and close.
+        """Write what waits, if the disk takes it, and close; open no more.
 
         :param within: seconds; then a disk that does not even answer is left alone. None for no bound.
         """
-        if not self._opened:
-            self._lose_waiting()
-            closed = self._stop_workers()
-        else:
-            closed = self.flush()
-            closed.addCallback(lambda _none: self._end())
+        self._closing = True
+        if self._open_again is not None:
+            self._open_again.cancel()
+            self._open_again = None
+        closed: Deferred[None] = succeed(None) if self._opening is None else self._opening
+        closed.addCallback(lambda _none: self._close())
         if within is not None:
             closed.addTimeout(within, self._clock, self._give_up)
         return closed
 
+    def _close(self) -> Deferred[None]:
+        if self._phase is not _OPEN:
+            self._lose_waiting()
+            return self._stop_workers()
+        return self.flush().addCallback(lambda _none: self._end())
+
     def _give_up(self, _cancelled: object, seconds: float) -> None:
         self._log.error("journal: the disk has not answered for {seconds:g} s", seconds=seconds)
-        self._opened = False
+        self._phase = _Phase.CLOSED
         self._stop_timer()
         self._lose_waiting()
 
     def _end(self) -> Deferred[None]:
         self._lose_waiting()
-        self._opened = False
+        self._phase = _Phase.CLOSED
         self._stop_timer()
         # The last connection that is closed puts the write-ahead log into the file: it must be able to write.
         ended = self._reader.do(self._store.close_reading)
@@ -398,7 +465,7 @@ class Journal:
 
     def _go_on(self) -> None:
         """Do the next thing that is to be done, if nothing is under way."""
-        if self._busy or not self._opened:
+        if self._busy or self._phase is not _OPEN:
             return
         now = self._clock.seconds()
         wait = max(self._retry_at, self._pause_until) - now

@@ -28,7 +28,7 @@ class ReportTests(SqliteTestCase):
         room.put(4, account=1)
         room.journal.refused("bot", room.observed[1], "close code 1009")
         room.advance(1.1)
-        self.addCleanup(lambda: room.journal.close() if room.journal._opened else None)
+        self.addCleanup(room.journal.close)
         return room
 
     def check(self) -> None:
