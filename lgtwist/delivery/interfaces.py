@@ -84,11 +84,28 @@ class IJournal(Interface):
         is logged.
         """
 
-    def mark(bot: str, account: int) -> Mark:
-        """Return how far a bot had come when the journal was opened.
+    def enlist(bot: str, account: int) -> None:
+        """Keep a cursor for a bot and one of its accounts from now on, while it runs or before it is open.
 
-        :returns: what was confirmed last before; for a pair that was new then, the end that was found;
-            position 0 for a pair that the journal does not know.
+        A pair that the journal knows goes on from its cursor: one that was enlisted before, in this run or an
+        earlier one, as long as events of the time when it was delisted are kept. Any other begins behind the
+        account's :meth:`end` at this moment (or when the journal opens, if that is later): it gets what is
+        appended but not durable yet. Its cursor is written before the next events are, within a second; only
+        events that were being written at this moment may be durable before it, and a crash just then makes
+        the pair begin behind them.
+        """
+
+    def delist(bot: str, account: int) -> None:
+        """Keep a cursor only as long as events are kept, for the configuration no longer names the pair.
+
+        If it is enlisted again before, it goes on from there.
+        """
+
+    def mark(bot: str, account: int) -> Mark:
+        """Return how far a bot has come.
+
+        :returns: what was confirmed last; for a pair that was new, where it began; position 0 for a pair that
+            the journal does not know.
         """
 
     def confirm(bot: str, account: int, mark: Mark) -> None:

@@ -137,7 +137,7 @@ class Journal:
         self._clock = clock
         self._wall_clock = wall_clock
         self._limits = limits
-        self._pairs: frozenset[Pair] = frozenset()
+        self._pairs: set[Pair] = set()  # that the configuration names
         self._phase = _Phase.CLOSED
         self._has_workers = self._closing = False
         self._opening: Deferred[None] | None = None  # fires when the attempt under way is over
@@ -150,7 +150,7 @@ class Journal:
         self._durable: deque[Batch] = deque()
         self._committing: tuple[Group, list[Batch]] | None = None
         self._busy = False
-        self._soon = self._make_room = self._was_other = self._save_first = False
+        self._soon = self._make_room = self._was_other = self._name_first = False
         self._retry_at = self._turn_at = self._saved_at = self._pause_until = 0.0
         self._turn: IDelayedCall | None = None
         self._contents = Contents()
@@ -180,14 +180,15 @@ class Journal:
         :param pairs: the bots and their accounts that the configuration names.
         :returns: fires when it can be read; fails with JournalError.
         """
-        self._pairs |= frozenset(pairs)
-        named, now = self._pairs, self._now()
+        self._pairs.update(pairs)
+        named, now = frozenset(self._pairs), self._now()
         if not self._has_workers:
             self._writer, self._reader = map(self._make_worker, ("journal-writer", "journal-reader"))
             self._has_workers = True
         self._phase = _Phase.OPENING
         over = self._opening = Deferred()
-        opened = self._writer.do(lambda: self._store.open_writing(named, now)).addCallback(self._has)
+        written = self._writer.do(lambda: self._store.open_writing(named, now))
+        opened = written.addCallback(lambda contents: self._has(contents, named))
         opened.addCallback(lambda _none: self._reader.do(self._store.open_reading))
         opened.addCallbacks(lambda _none: self._is_open(), self._not_opened)
 
@@ -211,10 +212,11 @@ class Journal:
         self._troubles[_OPENING] = str(failure.value)
         return failure
 
-    def _has(self, contents: Contents) -> None:
+    def _has(self, contents: Contents, named: frozenset[Pair]) -> None:
         self._contents = contents
-        self._marks = {**contents.unsaved, **self._marks}
-        self._save_first = bool(contents.unsaved)
+        for pair in self._pairs - named:
+            self._begin_at_end(pair)
+        self._name_first = contents.unnamed or self._pairs != named
         self._tail = Tail(self._limits.tail, contents.end)
 
     def _is_open(self) -> None:
@@ -332,9 +334,37 @@ class Journal:
         """Call ``observer`` when old events went."""
         self._trim_observers.append(observer)
 
+    def enlist(self, bot: str, account: int) -> None:
+        """Keep a cursor for a bot and one of its accounts from now on."""
+        pair = (bot, account)
+        if pair not in self._pairs:
+            self._pairs.add(pair)
+            if self._phase is _OPEN:
+                self._begin_at_end(pair)
+                self._name_soon()
+
+    def delist(self, bot: str, account: int) -> None:
+        """Keep a cursor no longer than events are kept."""
+        pair = (bot, account)
+        if pair in self._pairs:
+            self._pairs.remove(pair)
+            if self._phase is _OPEN:
+                self._name_soon()
+
+    def _begin_at_end(self, pair: Pair) -> None:
+        """Give a pair that has no cursor one at the end of what is durable."""
+        contents = self._contents
+        if pair not in contents.marks and pair not in self._marks:
+            contents.marks[pair] = Mark(contents.end, self.total(pair[1]), 0)
+
+    def _name_soon(self) -> None:
+        self._name_first = True
+        self._schedule(0.0)
+
     def mark(self, bot: str, account: int) -> Mark:
-        """How far a bot had come when the journal was opened."""
-        return self._contents.marks.get((bot, account), Mark())
+        """Return how far a bot has come."""
+        pair = (bot, account)
+        return self._marks.get(pair) or self._contents.marks.get(pair) or Mark()
 
     def confirm(self, bot: str, account: int, mark: Mark) -> None:
         """A bot has come so far."""
@@ -487,8 +517,8 @@ class Journal:
         """Events first; but what else is due comes between two commits, however many events wait."""
         other = None
         saving = self._unsaved_since is not None
-        if self._save_first and not self._make_room:
-            return self._save
+        if self._name_first and not self._make_room:
+            return self._name  # before events that a crash would make a new bot begin behind
         if self._make_room:
             other = self._trim
         elif saving and (self._flushed or now - (self._unsaved_since or 0.0) >= _SAVE_AFTER * 0.99):
@@ -499,7 +529,7 @@ class Journal:
             # What bots have does not fall out for them: marks first.
             other = self._save if self._marks and self._saved_at < self._next_trim else self._trim
         elif now >= self._next_seen:
-            other = self._see
+            other = self._name
         if (self._groups or self._committing) and (other is None or self._was_other):
             self._was_other = False
             return self._commit
@@ -608,7 +638,7 @@ class Journal:
 
     def _save(self) -> None:
         marks, self._marks = self._marks, {}
-        first, self._save_first = self._save_first, False
+        self._contents.marks.update(marks)
         self._saved_at = self._clock.seconds()
         refused, self._refused = self._refused, []
         totals, end = dict(self._contents.totals), self._contents.end
@@ -616,7 +646,6 @@ class Journal:
 
         def failed() -> None:
             self._marks = {**marks, **self._marks}
-            self._save_first = first
             self._make_room = True
             self._refused[:0] = refused
             self._unsaved_since = self._clock.seconds()
@@ -637,6 +666,10 @@ class Journal:
 
     def _trimmed(self, trimmed: Trimmed) -> None:
         self.used = trimmed.used
+        for pair in trimmed.forgotten:
+            if pair not in self._pairs:
+                self._contents.marks.pop(pair, None)
+                self._marks.pop(pair, None)
         if trimmed.more:
             self._next_trim = self._clock.seconds()
         if trimmed.upto > self._contents.trimmed_to:
@@ -647,7 +680,15 @@ class Journal:
             for observer in self._trim_observers:
                 observer()
 
-    def _see(self) -> None:
+    def _name(self) -> None:
+        """Write which pairs the configuration names, and the cursors of those that are new."""
+        first, self._name_first = self._name_first, False
         self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
-        now = self._now()
-        self._do("noting the bots", lambda: self._store.seen(self._pairs, now), lambda _none: None)
+        named, now = {pair: self.mark(*pair) for pair in self._pairs}, self._now()
+
+        def failed() -> None:
+            if first:
+                self._name_first = self._make_room = True
+
+        what = _CURSORS if first else "noting the bots"
+        self._do(what, lambda: self._store.seen(named, now), lambda _none: None, failed)

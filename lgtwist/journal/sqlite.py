@@ -258,18 +258,26 @@ class SqliteStore:
         """Note that the configuration names these; those that it never named begin at the end."""
         for bot, account in pairs - contents.marks.keys():
             contents.marks[bot, account] = Mark(contents.end, contents.totals.get(account, 0), 0)
-        rows = [(*pair, *_row(contents.marks[pair]), now) for pair in pairs]
         self._pairs = frozenset(pairs)
         try:
-            self._transaction(
-                lambda: self._connected().executemany(
-                    "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET seen = excluded.seen",
-                    rows,
-                )
-            )
+            self._name({pair: contents.marks[pair] for pair in pairs}, now)
         except sqlite3.OperationalError:  # a full disk is no reason not to start
-            contents.unsaved = {pair: contents.marks[pair] for pair in pairs}
+            contents.unnamed = True
+
+    def _name(self, named: dict[Pair, Mark], now: int) -> None:
+        rows = [(*pair, *_row(mark), now) for pair, mark in named.items()]
+        left = [(now, *pair) for pair in self._pairs - named.keys()]
+
+        def work() -> None:
+            many = self._connected().executemany
+            many(
+                "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen",
+                rows,
+            )
+            many("UPDATE cursor SET seen = ? WHERE bot = ? AND account = ?", left)
+
+        self._transaction(work)
+        self._pairs = frozenset(named)
 
     def _connected(self) -> sqlite3.Connection:
         if self._writing is None:
@@ -387,7 +395,7 @@ class SqliteStore:
         if upto or unseen:
             self._transaction(work)
         trimmed_to = execute("SELECT trimmed_to FROM state").fetchone()[0]
-        return Trimmed(trimmed_to, going, more, self._used())
+        return Trimmed(trimmed_to, going, more, self._used(), tuple(unseen))
 
     def _oldest(self) -> list[Any]:
         """The oldest chunks that can be read, without their events."""
@@ -411,15 +419,10 @@ class SqliteStore:
             self._oldest_readable = found
             return rows()
 
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
-        """Note that the configuration still names these."""
+    def seen(self, named: dict[Pair, Mark], now: int) -> None:
+        """Note which pairs the configuration names from now on."""
         try:
-            self._transaction(
-                lambda: self._connected().executemany(
-                    "UPDATE cursor SET seen = ? WHERE bot = ? AND account = ?",
-                    [(now, *pair) for pair in pairs],
-                )
-            )
+            self._name(named, now)
         except sqlite3.Error as error:
             raise JournalError(_sentence(error)) from None
 

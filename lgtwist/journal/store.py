@@ -30,7 +30,7 @@ class Contents(msgspec.Struct):
     :ivar totals: how many events of each account were ever written.
     :ivar trimmed: how many of these are gone.
     :ivar marks: how far each bot has come with each account.
-    :ivar unsaved: those of them that are to be saved yet.
+    :ivar unnamed: whether it could not be written which pairs the configuration names.
     """
 
     end: Position = 0
@@ -38,7 +38,7 @@ class Contents(msgspec.Struct):
     totals: dict[int, int] = msgspec.field(default_factory=dict)
     trimmed: dict[int, int] = msgspec.field(default_factory=dict)
     marks: dict[Pair, Mark] = msgspec.field(default_factory=dict)
-    unsaved: dict[Pair, Mark] = msgspec.field(default_factory=dict)
+    unnamed: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -61,12 +61,15 @@ class Trimmed(msgspec.Struct, frozen=True):
     :ivar gone: how many events of each account are gone now, ever.
     :ivar more: whether there is more to do.
     :ivar used: bytes that are used after it.
+    :ivar forgotten: pairs whose cursors it deleted, for the configuration named them last before the oldest
+        event that is kept.
     """
 
     upto: Position
     gone: dict[int, int]
     more: bool
     used: int
+    forgotten: tuple[Pair, ...] = ()
 
 
 class IStore(Interface):
@@ -99,9 +102,13 @@ class IStore(Interface):
         :raises JournalError: if it cannot be written; then nothing of it was.
         """
 
-    def seen(pairs: Iterable[Pair], now: int) -> None:
-        """Note that the configuration still names these.
+    def seen(named: dict[Pair, Mark], now: int) -> None:
+        """Note which pairs the configuration names from now on; durable when this returns.
 
+        Those that it named until now are noted as named last at this moment.
+
+        :param named: and the cursor to write for each that has none yet.
+        :param now: milliseconds since the epoch.
         :raises JournalError: if it cannot be written.
         """
 

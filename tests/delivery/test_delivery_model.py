@@ -98,9 +98,9 @@ class WitnessedStore:
             if (mark.position, mark.ordinal) != (self.marks[pair].position, self.marks[pair].ordinal):
                 self.marks[pair] = mark
 
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
+    def seen(self, named: dict[Pair, Mark], now: int) -> None:
         self._check()
-        self.store.seen(pairs, now)
+        self.store.seen(named, now)
 
     def trim(self, older_than: int, max_size: int) -> Trimmed:
         self._check()

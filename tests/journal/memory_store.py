@@ -26,6 +26,8 @@ class MemoryStore:
         self.full = False
         self.refusals: list[Refusal] = []
         self._chunks: list[list[Batch]] = []
+        self._named: frozenset[Pair] = frozenset()
+        self._named_last: dict[Pair, int] = {}
         self._contents = Contents()
 
     def open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
@@ -33,6 +35,8 @@ class MemoryStore:
         kept = self._contents
         for bot, account in set(pairs) - kept.marks.keys():
             kept.marks[bot, account] = Mark(kept.end, kept.totals.get(account, 0), 0)
+        self._named = frozenset(pairs)
+        self._named_last.update(dict.fromkeys(pairs, now))
         return Contents(kept.end, kept.trimmed_to, dict(kept.totals), dict(kept.trimmed), dict(kept.marks))
 
     def _check(self) -> None:
@@ -56,11 +60,18 @@ class MemoryStore:
     ) -> None:
         """Keep the rest."""
         self._check()
-        self._contents.marks.update(marks)
+        for pair, mark in marks.items():
+            kept = self._contents.marks.get(pair, Mark())
+            if mark.position > kept.position or mark.ordinal > kept.ordinal:
+                self._contents.marks[pair] = mark
         self.refusals += refused
 
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
-        """Marks are kept as long as the object lives."""
+    def seen(self, named: dict[Pair, Mark], now: int) -> None:
+        """Note which pairs are named from now on."""
+        self._check()
+        self._contents.marks = {**named, **self._contents.marks}
+        self._named_last.update(dict.fromkeys((*self._named, *named), now))
+        self._named = frozenset(named)
 
     def trim(self, older_than: int, max_size: int) -> Trimmed:
         """Forget one chunk, if it is too old or too much."""
@@ -72,7 +83,14 @@ class MemoryStore:
                 gone[batch.account] = batch.before + len(batch)
             self._contents.trimmed_to = self._chunks.pop(0)[-1].last
             self._contents.trimmed.update(gone)
-        return Trimmed(self._contents.trimmed_to, gone, bool(gone), used)
+        forgotten = tuple(
+            pair
+            for pair in self._contents.marks
+            if pair not in self._named and self._named_last.get(pair, 0) < older_than
+        )
+        for pair in forgotten:
+            del self._contents.marks[pair]
+        return Trimmed(self._contents.trimmed_to, gone, bool(gone), used, forgotten)
 
     def close_writing(self) -> None:
         """Nothing is held."""

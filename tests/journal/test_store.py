@@ -438,6 +438,29 @@ class SqliteTests(MemoryTests):
         room = await self.open(limits, accounts=(1, 2))
         self.assertEqual(room.journal.mark("bot", 2).position, room.journal.end(2))
 
+    async def test_a_bot_that_comes_and_goes_while_it_runs(self) -> None:
+        """Its row is there at once, stays while events do, and goes with them."""
+        room = await self.open(JournalLimits(retention=30), accounts=(1,))
+        await self.put(room, 1, 2)
+        room.journal.enlist("new", 2)
+        await self.settle(room)
+        self.assertEqual(await self.cursors(room), {("bot", 1), ("new", 2)})
+        self.assertEqual(room.journal.mark("new", 2), Mark(2, 0, 0))
+        await self.put(room, 3, account=2)
+        await self.settle(room, 60)
+        self.assertEqual(await self.cursors(room), {("bot", 1), ("new", 2)})
+        room.journal.delist("new", 2)
+        await self.settle(room, 20)
+        self.assertEqual(await self.cursors(room), {("bot", 1), ("new", 2)})
+        await self.settle(room, 20)
+        self.assertEqual(await self.cursors(room), {("bot", 1)})
+        self.assertEqual(room.journal.mark("new", 2), Mark())
+
+    async def cursors(self, room: Room) -> set[tuple[str, int]]:
+        """Whose cursors are in the file now."""
+        found = await ask(room, lambda: report(self.store._path).cursors)
+        return {(one.bot, one.account) for one in found}
+
     async def test_a_bot_that_is_named_for_longer_than_retention(self) -> None:
         """It is noted now and then that it still is: a short absence does not cost it its cursor."""
         limits = JournalLimits(retention=7200)
@@ -526,7 +549,7 @@ class SqliteTests(MemoryTests):
         refusal = Refusal("bot", 1, 1, 0, 0, "x", 2, b"{}")
         self.assertRaises(JournalError, store.save, {}, 1, {}, [refusal])
         self.assertRaises(JournalError, store.trim, 0, 0)
-        self.assertRaises(JournalError, store.seen, [("bot", 1)], 0)
+        self.assertRaises(JournalError, store.seen, {("bot", 1): Mark()}, 0)
 
 
 class ThreadedTests(SqliteTests):

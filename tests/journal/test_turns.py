@@ -53,6 +53,7 @@ class RecordingStore(MemoryStore):
 
     def seen(self, *arguments: Any) -> None:
         self._note("seen")
+        super().seen(*arguments)
 
     def close_reading(self) -> None:
         self._note("close_reading")
@@ -296,6 +297,108 @@ class BetweenTests(JournalTestCase):
         self.store.fails = set()
         room.clock.pump([0.5] * 60)
         self.assertGreater(room.journal.trimmed(1), 15)
+
+
+class PairTests(JournalTestCase):
+    """What is written when pairs come and go; what holds for every journal is in ``test_contract``."""
+
+    def test_before_the_next_commit(self) -> None:
+        """Where a new bot begins is written before events that it is to get."""
+        room = self.room(worker=HeldWorker)
+        room.put(1)
+        room.journal.enlist("new", 1)
+        room.journal.append(1, [event(2)])
+        for _ in range(4):
+            room.writer.go()
+            room.clock.advance(0.001)
+        self.assertEqual(
+            [one for one in self.store.calls if one in ("append", "seen")], ["append", "seen", "append"]
+        )
+        self.assertEqual(self.store._contents.marks["new", 1], Mark())
+        self.assertEqual(room.journal.mark("new", 1), Mark())
+
+    def test_in_the_quiet(self) -> None:
+        """It is written at once, whatever else is due when; several together are written together."""
+        room = self.room()
+        room.put(1)
+        room.advance(3)
+        self.store.calls.clear()
+        for account in (1, 2, 3):
+            room.journal.enlist("new", account)
+        room.journal.delist("bot", 1)
+        room.clock.advance(0)
+        self.assertEqual(self.store.calls, ["seen"])
+        self.assertEqual(self.store._named, {("new", 1), ("new", 2), ("new", 3)})
+
+    def test_named_already(self) -> None:
+        """Nothing is to be done for who is named already, or was not."""
+        room = self.room()
+        room.advance(3)
+        self.store.calls.clear()
+        room.journal.enlist("bot", 1)
+        room.journal.delist("nobody", 1)
+        room.clock.advance(0.5)
+        self.assertEqual(self.store.calls, [])
+
+    def test_that_cannot_be_written(self) -> None:
+        """It is tried again each second, and told like cursors that cannot be; events go on."""
+        room = self.room()
+        self.store.fails = {"seen"}
+        room.journal.enlist("new", 1)
+        for number in range(6):
+            room.put(number)
+            room.clock.pump([0.25] * 4)
+        self.assertEqual(room.journal.trouble, "seen does not work")
+        self.assertEqual(len(self.lines.all("writing cursors failed")), 1)
+        self.assertGreater(len(self.all_written()), 3)
+        self.store.fails = set()
+        room.clock.pump([0.25] * 12)
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(self.store._contents.marks["new", 1], Mark())
+        self.assertEqual(self.all_written(), list(range(6)))
+
+    def test_enlisted_while_that_is_written(self) -> None:
+        """It is written next, also where the first attempt fails."""
+        for fails in (set(), {"seen"}):
+            self.setUp()
+            room = self.room(worker=HeldWorker)
+            room.journal.enlist("new", 1)
+            room.clock.advance(0)
+            room.journal.enlist("newer", 1)
+            self.store.fails = fails
+            room.writer.go()
+            self.store.fails = set()
+            for _ in range(8):
+                room.clock.advance(0.5)
+                room.writer.go()
+            self.assertEqual(self.store._contents.marks["new", 1], Mark())
+            self.assertEqual(self.store._contents.marks["newer", 1], Mark())
+
+    def test_enlisted_while_it_opens(self) -> None:
+        """It begins at the end that is found, and is written before the first events."""
+        self.room().put(1, 2)
+        worker = HeldWorker()
+        clock = Clock()
+        journal = Journal(self.store, lambda _name: worker, clock, lambda: BEGIN)
+        journal.start()
+        journal.enlist("new", 1)
+        journal.append(1, [event(3)])
+        self.store.calls.clear()
+        for _ in range(5):
+            worker.go()
+            clock.advance(0)
+        self.assertEqual(self.store.calls, ["open_writing", "open_reading", "seen", "trim", "append"])
+        self.assertEqual(journal.mark("new", 1), Mark(2, 2, 0))
+        self.assertEqual(self.store._contents.marks["new", 1], Mark(2, 2, 0))
+
+    def test_enlisted_at_the_end(self) -> None:
+        """Closing writes it."""
+        room = self.room()
+        room.put(1)
+        room.journal.enlist("new", 1)
+        room.journal.close()
+        self.assertEqual(self.store._contents.marks["new", 1], Mark(1, 1, 0))
+        self.assertEqual(room.clock.getDelayedCalls(), [])
 
 
 class TroubleTests(JournalTestCase):
