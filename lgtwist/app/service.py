@@ -434,6 +434,8 @@ class LgtwistService(MultiService):
         for service in (*remotes, *self._timers):
             await maybeDeferred(service.stopService)
         self.hub.stop()
+        if self.deliveries is not None:
+            self.deliveries.stop()
         self._turns.stop()
         if self.journal is not None:
             await self.journal.close(self.config.limits.close_timeout + 1)

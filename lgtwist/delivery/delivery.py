@@ -149,7 +149,7 @@ class Delivery:
             IEventTaker, Position
         ] = {}  # oldest first; what is up to there was there before it
         self._holder: IEventTaker | None = None
-        self._begun = False
+        self._begun = self._stopped = False
         # how far the bot has come
         self._cursor = Mark()  # as the journal has it, or will
         self._confirmed: deque[tuple[float, Mark]] = deque()  # not yet older than grace
@@ -182,6 +182,16 @@ class Delivery:
             self._takers = dict.fromkeys(self._takers, self._journal.end(self.account))
             self._replayed = self._journal.end(self.account)
             self._resume()
+
+    def stop(self) -> None:
+        """Send nothing any more: stop timers and reads, let go of all sinks, and demote the active one."""
+        self._stopped = True
+        active, self._holder = self._holder, None
+        self._takers.clear()
+        self._stop_sending()
+        self._go_back()
+        if active is not None:
+            active.become_live()
 
     # -- what one can see
 
@@ -219,6 +229,9 @@ class Delivery:
 
     def attach(self, taker: IEventTaker) -> None:
         """A connection is open: it takes over."""
+        if self._stopped:
+            taker.become_live()
+            return
         older = self._holder
         self._takers[taker] = self._replayed = self._journal.end(self.account)
         self._holder = taker
@@ -235,7 +248,7 @@ class Delivery:
 
         :param refused: why the bot refused what it was sent, if its end says that.
         """
-        del self._takers[taker]
+        self._takers.pop(taker, None)  # it is not there if the delivery was stopped
         if taker is not self._holder:
             return
         self._note_refusal(refused)

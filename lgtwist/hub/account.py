@@ -586,8 +586,8 @@ class Account:
         self._subscribers.pop(connection, None)
         self._meta_subscribers.pop(connection, None)
 
-    def keep_with(self, keep: Callable[[int, list[bytes]], None]) -> None:
-        """Hand all events but meta events to a journal too, with the number of this account."""
+    def keep_with(self, keep: Callable[[int, list[bytes]], None] | None) -> None:
+        """Hand all events but meta events to a journal too, with this account's number; None to stop that."""
         self._keep = keep
 
     def lifecycle(self) -> bytes:

@@ -41,14 +41,21 @@ class Deliveries:
         self._wall_clock = wall_clock
         self._window_bytes = window_bytes
         self._patience = patience
+        self._begun = False
+        # The lists are replaced, never changed: they may be iterated over at that moment.
         self._of: dict[int, list[Delivery]] = {}
 
     def __iter__(self) -> Iterator[Delivery]:
-        for deliveries in self._of.values():
+        for deliveries in tuple(self._of.values()):
             yield from deliveries
 
     def add(self, bot: Bot, account: Account, policy: ReplayPolicy) -> None:
-        """A bot that asked for certain delivery, and one of its accounts."""
+        """Deliver the events of an account to a bot at least once, to the sessions that open from now on.
+
+        It begins at once if the journal is open. If the pair is there already, its delivery is replaced.
+        """
+        if account.self_id in bot.deliveries:
+            self.remove(bot, account)
         delivery = Delivery(
             bot.name,
             account.self_id,
@@ -61,9 +68,35 @@ class Deliveries:
             self._window_bytes,
             self._patience,
         )
+        self._journal.enlist(bot.name, account.self_id)
         bot.deliveries[account.self_id] = delivery
-        self._of.setdefault(account.self_id, []).append(delivery)
+        self._of[account.self_id] = [*self._of.get(account.self_id, ()), delivery]
         account.keep_with(self._journal.append)
+        if self._begun:
+            self._safely(delivery, delivery.begin)
+
+    def remove(self, bot: Bot, account: Account) -> None:
+        """Deliver no more; nothing happens if the pair is not there.
+
+        The active sink is demoted; the cursor is kept as long as events are. Events of an account that no
+        such bot is left for are not written any more.
+        """
+        delivery = bot.deliveries.pop(account.self_id, None)
+        if delivery is None:
+            return
+        left = [one for one in self._of[account.self_id] if one is not delivery]
+        if left:
+            self._of[account.self_id] = left
+        else:
+            del self._of[account.self_id]
+            account.keep_with(None)
+        self._safely(delivery, delivery.stop)
+        self._journal.delist(bot.name, account.self_id)
+
+    def stop(self) -> None:
+        """Stop all deliveries; their cursors, and what the journal keeps, stay."""
+        for delivery in self:
+            self._safely(delivery, delivery.stop)
 
     def pairs(self) -> list[tuple[str, int]]:
         """The bots and their accounts."""
@@ -71,8 +104,9 @@ class Deliveries:
 
     def begin(self) -> None:
         """The journal is open."""
+        self._begun = True
         for delivery in self:
-            delivery.begin()
+            self._safely(delivery, delivery.begin)
         self._journal.observe(self._committed)
 
     def _committed(self, batch: Batch) -> None:
