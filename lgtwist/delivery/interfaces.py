@@ -71,6 +71,9 @@ class IJournal(Interface):
     def trimmed(account: int) -> int:
         """Return how many of these retention has deleted: the oldest so many."""
 
+    def observe_trims(observer: Callable[[], None]) -> None:
+        """Call ``observer`` each time that retention has deleted events."""
+
     def append(account: int, payloads: list[bytes]) -> None:
         """Take in events, to be made durable. What cannot be kept is counted and logged as lost.
 
