@@ -184,7 +184,7 @@ class LgtwistService(MultiService):
             TimerService(self.lag.interval, survive("lag", self.lag.look)),
         ]
         if self.deliveries is not None:
-            self._timers.append(TimerService(0.5, survive("deliveries", self.deliveries.look)))
+            self._timers.append(TimerService(0.5, survive("deliveries", self.deliveries.check)))
         for timer in self._timers:
             timer.clock = reactor
 
@@ -220,7 +220,7 @@ class LgtwistService(MultiService):
         deliveries = Deliveries(
             self.journal, reactor, self._wall_clock, limits.send_buffer, limits.ping_timeout
         )
-        self.journal.observe_trims(deliveries.trimmed)
+        self.journal.observe_retention(deliveries.check_retention)
         self.journal.when_open(deliveries.begin)
         for bot, wanted in zip(self.hub.bots, self.config.bots, strict=True):
             if wanted.certain:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from lgtwist.bots.javascript_json import compact
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.delivery.interfaces import IEventTaker
+from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import IBotConnection
@@ -192,7 +192,7 @@ class Posting:
         self._pause = None
 
 
-@implementer(IEventTaker)
+@implementer(IEventSink)
 class CertainPosting(Posting):
     """The same where the bot asked for certain delivery: each event until it is taken, from the journal.
 
@@ -235,10 +235,10 @@ class CertainPosting(Posting):
         if self._busy is None:
             self._next()
 
-    def become_live(self) -> None:
+    def demote(self) -> None:
         """There is no newer one."""
 
-    become_holder = become_live
+    promote = demote
 
     def deliver(self, frames: Frames) -> None:
         """A heartbeat: it is posted if the bot takes anything at all."""

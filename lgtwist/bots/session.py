@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.bots.ping_acks import WebSocketTaker
+from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Ask, Bot
 from lgtwist.hub.interfaces import IBotConnection
@@ -77,7 +77,7 @@ class BotSession:
         self._dropped = 0
         self._dropping = False
         self._misled = False
-        self._taker: WebSocketTaker | None = None  # where the bot asked for certain delivery
+        self._sink: WebSocketSink | None = None  # where the bot asked for certain delivery
 
     # -- called through the factory's guard
 
@@ -97,8 +97,8 @@ class BotSession:
         self._subscribe(delivery is not None)
         if delivery is not None:
             clock = self._account.clock
-            self._taker = WebSocketTaker(self._factory, connection, delivery, clock, self._subscribe)
-            self._taker.begin()
+            self._sink = WebSocketSink(self._factory, connection, delivery, clock, self._subscribe)
+            self._sink.begin()
 
     def _subscribe(self, certain: bool) -> None:
         """Get what happens from now on; where delivery is certain, only what is not kept for it."""
@@ -155,8 +155,8 @@ class BotSession:
 
     def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the bot any more."""
-        if self._taker is not None:
-            self._taker.pump()
+        if self._sink is not None:
+            self._sink.pump()
         if self._dropping:
             self._dropping = False
             self._log.warn(
@@ -178,9 +178,9 @@ class BotSession:
             self._beat = None
         for ask in tuple(self._asks):
             ask.cancel()
-        if self._taker is not None:
-            self._taker.end(code)
-            self._taker = None
+        if self._sink is not None:
+            self._sink.end(code)
+            self._sink = None
         if self._connection is not None:
             young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
             if code == 1008 and young and not self._useful:
@@ -214,8 +214,8 @@ class BotSession:
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
             frame = self._connection.encode(response)
-            if self._taker is not None:
-                self._taker.responded(len(frame))
+            if self._sink is not None:
+                self._sink.responded(len(frame))
             self._factory.respond(self._connection, frame)
 
     def _schedule_beat(self) -> None:

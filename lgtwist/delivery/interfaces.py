@@ -7,10 +7,10 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 
 
-class IEventTaker(Interface):
+class IEventSink(Interface):
     """One way in which events reach a bot that asked for certain delivery, while it is open.
 
     It tells its delivery when events are confirmed, when it can take more, and when it is over.
@@ -26,10 +26,10 @@ class IEventTaker(Interface):
         :param upto: the position to be confirmed when the bot has them.
         """
 
-    def become_live() -> None:
+    def demote() -> None:
         """A newer connection of the bot takes over; this one gets what happens from now on."""
 
-    def become_holder() -> None:
+    def promote() -> None:
         """What must not be lost goes to this one again, for it is the newest that is left."""
 
 
@@ -68,10 +68,10 @@ class IJournal(Interface):
     def total(account: int) -> int:
         """Return how many events of an account were ever made durable, those that are gone among them."""
 
-    def trimmed(account: int) -> int:
+    def expired(account: int) -> int:
         """Return how many of these retention has deleted: the oldest so many."""
 
-    def observe_trims(observer: Callable[[], None]) -> None:
+    def observe_retention(observer: Callable[[], None]) -> None:
         """Call ``observer`` each time that retention has deleted events."""
 
     def append(account: int, payloads: list[bytes]) -> None:
@@ -104,14 +104,14 @@ class IJournal(Interface):
         If it is enlisted again before, it goes on from there.
         """
 
-    def mark(bot: str, account: int) -> Mark:
+    def watermark(bot: str, account: int) -> Watermark:
         """Return how far a bot has come.
 
         :returns: what was confirmed last; for a pair that was new, where it began; position 0 for a pair that
             the journal does not know.
         """
 
-    def confirm(bot: str, account: int, mark: Mark) -> None:
+    def confirm(bot: str, account: int, watermark: Watermark) -> None:
         """Note that a bot has come so far. It is written with others, within a second."""
 
     def refused(bot: str, batch: Batch, reason: str) -> None:

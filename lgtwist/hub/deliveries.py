@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lgtwist.delivery.batch import Batch
-from lgtwist.delivery.delivery import Delivery, Encodings
+from lgtwist.delivery.delivery import Delivery, EncodedBatch
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
@@ -110,19 +110,19 @@ class Deliveries:
         self._journal.observe(self._committed)
 
     def _committed(self, batch: Batch) -> None:
-        encodings = Encodings(batch, self._clock.seconds())
+        encoded = EncodedBatch(batch, self._clock.seconds())
         for delivery in self._of.get(batch.account, ()):
             try:
-                delivery.committed(encodings)
+                delivery.committed(encoded)
             except Exception:
                 self._failed(delivery)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """To be called each second or so."""
         for delivery in self:
-            self._safely(delivery, delivery.look)
+            self._safely(delivery, delivery.check)
 
-    def trimmed(self) -> None:
+    def check_retention(self) -> None:
         """The journal forgot old events."""
         for delivery in self:
             self._safely(delivery, delivery.check_retention)

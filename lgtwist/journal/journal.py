@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.chunk import CHUNK_BYTES, Group
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
@@ -33,15 +33,15 @@ _RETRY_AFTER = 1.0
 #: what the bots' progress brings goes into it. Half as many commits for the same events.
 _MANY = 16
 _PAUSE = 0.0005
-#: After a commit of fewer, what waits already waits so many seconds for company: each commit costs the
+#: After a commit of fewer, what waits already lingers for so many seconds: each commit costs the
 #: reactor, and with it the bots that are live, some tenths of a millisecond.
-_COMPANY = 0.001
+_LINGER = 0.001
 #: A timer that goes off so many seconds too early, for want of digits, is right on time.
 _NO_TIME = 1e-6
 #: Seconds between two looks at age and size.
 _TRIM_INTERVAL = 5.0
 #: And between two notes that the configuration still names its bots.
-_SEEN_INTERVAL = 3600.0
+_TOUCH_INTERVAL = 3600.0
 #: Of an event that a bot refused so many bytes are kept.
 _REFUSED_BYTES = 65_536
 
@@ -91,7 +91,7 @@ class JournalCounters:
     slowest_commit: float = 0.0
     events: int = 0  # made durable
     failures: int = 0  # commits that failed
-    trimmed: int = 0  # events that retention took
+    expired: int = 0  # events that retention took
 
 
 @define
@@ -144,21 +144,21 @@ class Journal:
         self._open_again: IDelayedCall | None = None
         self._when_open: list[Callable[[], None]] = []
         self._observers: list[Callable[[Batch], None]] = []
-        self._trim_observers: list[Callable[[], None]] = []
+        self._retention_observers: list[Callable[[], None]] = []
         self._groups: deque[Group] = deque()  # the last takes what comes
         self._waiting = 0
         self._durable: deque[Batch] = deque()
         self._committing: tuple[Group, list[Batch]] | None = None
         self._busy = False
-        self._soon = self._make_room = self._was_other = self._name_first = False
+        self._turn_scheduled = self._make_room = self._was_other = self._touch_first = False
         self._retry_at = self._turn_at = self._saved_at = self._pause_until = 0.0
         self._turn: IDelayedCall | None = None
         self._contents = Contents()
         self._tail = Tail(limits.tail, 0)
-        self._marks: dict[Pair, Mark] = {}
+        self._watermarks: dict[Pair, Watermark] = {}
         self._refused: list[Refusal] = []
         self._unsaved_since: float | None = None
-        self._next_trim = self._next_seen = 0.0
+        self._next_trim = self._next_touch = 0.0
         self._losing: dict[int, _Lost] = {}
         self._flushed: list[Deferred[None]] = []
 
@@ -216,7 +216,7 @@ class Journal:
         self._contents = contents
         for pair in self._pairs - named:
             self._begin_at_end(pair)
-        self._name_first = contents.unnamed or self._pairs != named
+        self._touch_first = contents.untouched or self._pairs != named
         self._tail = Tail(self._limits.tail, contents.end)
 
     def _is_open(self) -> None:
@@ -224,7 +224,7 @@ class Journal:
             return  # given up meanwhile
         self._phase = _OPEN
         self._troubles.clear()
-        self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
+        self._next_touch = self._clock.seconds() + _TOUCH_INTERVAL
         self._when_open, waiting = [], self._when_open
         if not self._closing:
             for callback in waiting:
@@ -322,17 +322,17 @@ class Journal:
         """How many events of an account were ever written."""
         return self._contents.totals.get(account, 0)
 
-    def trimmed(self, account: int) -> int:
+    def expired(self, account: int) -> int:
         """How many of these are gone."""
-        return self._contents.trimmed.get(account, 0)
+        return self._contents.expired.get(account, 0)
 
     def observe(self, observer: Callable[[Batch], None]) -> None:
         """Call ``observer`` for all that is appended, in order, once it is durable."""
         self._observers.append(observer)
 
-    def observe_trims(self, observer: Callable[[], None]) -> None:
+    def observe_retention(self, observer: Callable[[], None]) -> None:
         """Call ``observer`` when old events went."""
-        self._trim_observers.append(observer)
+        self._retention_observers.append(observer)
 
     def enlist(self, bot: str, account: int) -> None:
         """Keep a cursor for a bot and one of its accounts from now on."""
@@ -341,7 +341,7 @@ class Journal:
             self._pairs.add(pair)
             if self._phase is _OPEN:
                 self._begin_at_end(pair)
-                self._name_soon()
+                self._schedule_touch()
 
     def delist(self, bot: str, account: int) -> None:
         """Keep a cursor no longer than events are kept."""
@@ -349,27 +349,27 @@ class Journal:
         if pair in self._pairs:
             self._pairs.remove(pair)
             if self._phase is _OPEN:
-                self._name_soon()
+                self._schedule_touch()
 
     def _begin_at_end(self, pair: Pair) -> None:
         """Give a pair that has no cursor one at the end of what is durable."""
         contents = self._contents
-        if pair not in contents.marks and pair not in self._marks:
-            contents.marks[pair] = Mark(contents.end, self.total(pair[1]), 0)
+        if pair not in contents.watermarks and pair not in self._watermarks:
+            contents.watermarks[pair] = Watermark(contents.end, self.total(pair[1]), 0)
 
-    def _name_soon(self) -> None:
-        self._name_first = True
+    def _schedule_touch(self) -> None:
+        self._touch_first = True
         self._schedule(0.0)
 
-    def mark(self, bot: str, account: int) -> Mark:
+    def watermark(self, bot: str, account: int) -> Watermark:
         """Return how far a bot has come."""
         pair = (bot, account)
-        return self._marks.get(pair) or self._contents.marks.get(pair) or Mark()
+        return self._watermarks.get(pair) or self._contents.watermarks.get(pair) or Watermark()
 
-    def confirm(self, bot: str, account: int, mark: Mark) -> None:
+    def confirm(self, bot: str, account: int, watermark: Watermark) -> None:
         """A bot has come so far."""
-        self._marks[bot, account] = mark
-        self._save_soon()
+        self._watermarks[bot, account] = watermark
+        self._schedule_save()
 
     def refused(self, bot: str, batch: Batch, reason: str) -> None:
         """A bot will not have this one event."""
@@ -387,9 +387,9 @@ class Journal:
             )
         )
         del self._refused[:-1000]
-        self._save_soon()
+        self._schedule_save()
 
-    def _save_soon(self) -> None:
+    def _schedule_save(self) -> None:
         if self._unsaved_since is None:
             self._unsaved_since = self._clock.seconds()
             self._schedule(_SAVE_AFTER)
@@ -407,13 +407,13 @@ class Journal:
         before = group.size
         group.add(account, now, payloads)
         self._waiting += group.size - before
-        if not self._busy and not self._soon:
-            self._soon = True
+        if not self._busy and not self._turn_scheduled:
+            self._turn_scheduled = True
             self._when_turn_ends(self._turn_ends)
 
     def _turn_ends(self) -> None:
         """What came in one turn of the reactor is committed together."""
-        self._soon = False
+        self._turn_scheduled = False
         self._go_on()
 
     def tail(self, account: int, after: Position) -> Batch | None:
@@ -508,7 +508,7 @@ class Journal:
         elif self._flushed:
             self._answer_flushed()
         else:
-            due = min(self._next_trim, self._next_seen)
+            due = min(self._next_trim, self._next_touch)
             if self._unsaved_since is not None:
                 due = min(due, self._unsaved_since + _SAVE_AFTER)
             self._schedule(max(0.001, due - now))
@@ -517,8 +517,8 @@ class Journal:
         """Events first; but what else is due comes between two commits, however many events wait."""
         other = None
         saving = self._unsaved_since is not None
-        if self._name_first and not self._make_room:
-            return self._name  # before events that a crash would make a new bot begin behind
+        if self._touch_first and not self._make_room:
+            return self._touch  # before events that a crash would make a new bot begin behind
         if self._make_room:
             other = self._trim
         elif saving and (self._flushed or now - (self._unsaved_since or 0.0) >= _SAVE_AFTER * 0.99):
@@ -526,10 +526,10 @@ class Journal:
         elif self._flushed:
             pass
         elif now >= self._next_trim:
-            # What bots have does not fall out for them: marks first.
-            other = self._save if self._marks and self._saved_at < self._next_trim else self._trim
-        elif now >= self._next_seen:
-            other = self._name
+            # What bots have does not fall out for them: watermarks first.
+            other = self._save if self._watermarks and self._saved_at < self._next_trim else self._trim
+        elif now >= self._next_touch:
+            other = self._touch
         if (self._groups or self._committing) and (other is None or self._was_other):
             self._was_other = False
             return self._commit
@@ -633,26 +633,26 @@ class Journal:
                     self._log.failure("journal: an observer failed")
         if not full:
             many = batches[-1].last - batches[0].first + 1 >= _MANY
-            pause = min(_PAUSE, took / 2) if many else _COMPANY if self._groups else 0.0
+            pause = min(_PAUSE, took / 2) if many else _LINGER if self._groups else 0.0
             self._pause_until = self._clock.seconds() + pause
 
     def _save(self) -> None:
-        marks, self._marks = self._marks, {}
-        self._contents.marks.update(marks)
+        watermarks, self._watermarks = self._watermarks, {}
+        self._contents.watermarks.update(watermarks)
         self._saved_at = self._clock.seconds()
         refused, self._refused = self._refused, []
         totals, end = dict(self._contents.totals), self._contents.end
         self._unsaved_since = None
 
         def failed() -> None:
-            self._marks = {**marks, **self._marks}
+            self._watermarks = {**watermarks, **self._watermarks}
             self._make_room = True
             self._refused[:0] = refused
             self._unsaved_since = self._clock.seconds()
 
         self._do(
             _CURSORS,
-            lambda: self._store.save(totals, end, marks, refused),
+            lambda: self._store.save(totals, end, watermarks, refused),
             lambda _none: None,
             failed,
         )
@@ -668,27 +668,27 @@ class Journal:
         self.used = trimmed.used
         for pair in trimmed.forgotten:
             if pair not in self._pairs:
-                self._contents.marks.pop(pair, None)
-                self._marks.pop(pair, None)
+                self._contents.watermarks.pop(pair, None)
+                self._watermarks.pop(pair, None)
         if trimmed.more:
             self._next_trim = self._clock.seconds()
         if trimmed.upto > self._contents.trimmed_to:
-            for account, gone in trimmed.gone.items():
-                self.counters.trimmed += gone - self.trimmed(account)
-                self._contents.trimmed[account] = gone
+            for account, gone in trimmed.expired.items():
+                self.counters.expired += gone - self.expired(account)
+                self._contents.expired[account] = gone
             self._contents.trimmed_to = trimmed.upto
-            for observer in self._trim_observers:
+            for observer in self._retention_observers:
                 observer()
 
-    def _name(self) -> None:
+    def _touch(self) -> None:
         """Write which pairs the configuration names, and the cursors of those that are new."""
-        first, self._name_first = self._name_first, False
-        self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
-        named, now = {pair: self.mark(*pair) for pair in self._pairs}, self._now()
+        first, self._touch_first = self._touch_first, False
+        self._next_touch = self._clock.seconds() + _TOUCH_INTERVAL
+        named, now = {pair: self.watermark(*pair) for pair in self._pairs}, self._now()
 
         def failed() -> None:
             if first:
-                self._name_first = self._make_room = True
+                self._touch_first = self._make_room = True
 
         what = _CURSORS if first else "noting the bots"
-        self._do(what, lambda: self._store.seen(named, now), lambda _none: None, failed)
+        self._do(what, lambda: self._store.touch(named, now), lambda _none: None, failed)

@@ -100,7 +100,7 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
     ("max_age", lambda d: d.counters.too_old),
     ("max_events", lambda d: d.counters.too_many),
     ("refused", lambda d: d.counters.refused),
-    ("retention", lambda d: d.counters.fell_out),
+    ("retention", lambda d: d.counters.expired),
     ("damaged", lambda d: d.counters.damaged),
 ]
 _JOURNAL_GAUGES: list[Reading] = [
@@ -118,7 +118,7 @@ _JOURNAL_COUNTERS: list[Reading] = [
     ("journal_commit_seconds", "Time that they took, together", lambda j: j.counters.commit_seconds),
     ("journal_events", "Events that were written", lambda j: j.counters.events),
     ("journal_failures", "Writes that failed, and were tried again", lambda j: j.counters.failures),
-    ("journal_trimmed_events", "Events that retention took", lambda j: j.counters.trimmed),
+    ("journal_trimmed_events", "Events that retention took", lambda j: j.counters.expired),
 ]
 _WIRE_COUNTERS: list[Reading] = [
     ("connections_opened", "WebSockets that were opened", lambda f: f.counters.opened),

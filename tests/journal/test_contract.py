@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from lgtwist.delivery.batch import Batch, Mark, Position
+from lgtwist.delivery.batch import Batch, Position, Watermark
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.report import report
@@ -202,8 +202,8 @@ class JournalContract:
         self.assertEqual(journal.end(1), 0)
         self.assertEqual(journal.trimmed_to(1), 0)
         self.assertEqual(journal.total(1), 0)
-        self.assertEqual(journal.trimmed(1), 0)
-        self.assertEqual(journal.mark("bot", 1), Mark())
+        self.assertEqual(journal.expired(1), 0)
+        self.assertEqual(journal.watermark("bot", 1), Watermark())
         self.assertEqual(len(journal.tail(1, 0)), 0)
         self.assertEqual(await self.read_all(journal, 1), [])
 
@@ -298,7 +298,7 @@ class JournalContract:
             self.assertGreater(observer.batches[1][0].first, last)
             last = observer.batches[1][-1].last
             await self.sleep(12)
-            self.assertEqual(journal.trimmed(1), journal.total(1))
+            self.assertEqual(journal.expired(1), journal.total(1))
             await leave(journal)
 
     async def test_bytes(self) -> None:
@@ -368,13 +368,13 @@ class JournalContract:
         await self.append(journal, 1, 1, 2)
         before = await self.read_all(journal, 1)
         await self.append(journal, 2, 3, 4, 5)
-        journal.confirm("bot", 2, Mark(journal.end(2), 3, 0))
+        journal.confirm("bot", 2, Watermark(journal.end(2), 3, 0))
         await self.sleep(1.1)
         self.assertEqual(journal.total(1), 2)
         self.assertEqual(await self.read_all(journal, 1), before)
         self.assertEqual(self.tail_all(journal, 1, 0), before)
-        self.assertEqual(journal.mark("bot", 1), Mark())
-        self.assertEqual(journal.mark("bot", 2).ordinal, 3)
+        self.assertEqual(journal.watermark("bot", 1), Watermark())
+        self.assertEqual(journal.watermark("bot", 2).ordinal, 3)
         self.assertEqual(await self.read_numbers(journal, 2), [3, 4, 5])
 
     async def test_numbers_of_accounts(self) -> None:
@@ -397,14 +397,14 @@ class JournalContract:
         await self.append(journal, 2, 3)
         await self.close_journal(journal)
         journal = await self.open([("bot", 1), ("bot", 2), ("new", 1)])
-        self.assertEqual(journal.mark("bot", 1), Mark())
-        self.assertEqual(journal.mark("bot", 2), Mark(journal.end(2), 1, 0))
-        self.assertEqual(journal.mark("new", 1), Mark(journal.end(1), 2, 0))
-        new = journal.mark("new", 1)
+        self.assertEqual(journal.watermark("bot", 1), Watermark())
+        self.assertEqual(journal.watermark("bot", 2), Watermark(journal.end(2), 1, 0))
+        self.assertEqual(journal.watermark("new", 1), Watermark(journal.end(1), 2, 0))
+        new = journal.watermark("new", 1)
         await self.append(journal, 1, 4)
         await self.crash_journal(journal)
         journal = await self.open([("bot", 1), ("bot", 2), ("new", 1)])
-        self.assertEqual(journal.mark("new", 1), new)
+        self.assertEqual(journal.watermark("new", 1), new)
         self.assertEqual(await self.read_numbers(journal, 1, new.position), [4])
 
     async def test_cursors_are_kept(self) -> None:
@@ -412,30 +412,32 @@ class JournalContract:
         journal = await self.open()
         await self.append(journal, 1, 1, 2, 3)
         positions = [position for position, _number in await self.read_all(journal, 1)]
-        first, second, third = (Mark(position, ordinal + 1, 5) for ordinal, position in enumerate(positions))
+        first, second, third = (
+            Watermark(position, ordinal + 1, 5) for ordinal, position in enumerate(positions)
+        )
         journal.confirm("bot", 1, first)
-        self.assertEqual(journal.mark("bot", 1), first)
+        self.assertEqual(journal.watermark("bot", 1), first)
         await self.sleep(1.2)
         journal.confirm("bot", 1, second)
         await self.crash_journal(journal)
         journal = await self.open()
-        self.assertEqual(journal.mark("bot", 1), first)
-        self.assertEqual(journal.mark("bot", 2), Mark())
+        self.assertEqual(journal.watermark("bot", 1), first)
+        self.assertEqual(journal.watermark("bot", 2), Watermark())
         journal.confirm("bot", 1, third)
         await self.close_journal(journal)
         journal = await self.open()
-        self.assertEqual(journal.mark("bot", 1), third)
+        self.assertEqual(journal.watermark("bot", 1), third)
 
     async def test_a_cursor_never_goes_back(self) -> None:
         """Not on the disk, whatever it is told."""
         journal = await self.open()
         await self.append(journal, 1, 1, 2, 3)
         for place in (3, 1, 2):
-            journal.confirm("bot", 1, Mark(place, place, 0))
+            journal.confirm("bot", 1, Watermark(place, place, 0))
             await self.sleep(1.2)
         await self.close_journal(journal)
         journal = await self.open()
-        self.assertEqual(journal.mark("bot", 1), Mark(3, 3, 0))
+        self.assertEqual(journal.watermark("bot", 1), Watermark(3, 3, 0))
 
     async def test_enlisted_while_it_runs(self) -> None:
         """A new pair begins behind what is durable at that moment, and gets what is appended already."""
@@ -443,8 +445,8 @@ class JournalContract:
         await self.append(journal, 1, 1, 2)
         journal.append(1, [event(3)])
         journal.enlist("new", 1)
-        begins = journal.mark("new", 1)
-        self.assertEqual(begins, Mark(journal.end(1), 2, 0))
+        begins = journal.watermark("new", 1)
+        self.assertEqual(begins, Watermark(journal.end(1), 2, 0))
         await self.until(lambda: journal.total(1) == 3)
         await self.append(journal, 1, 4)
         self.assertEqual(await self.read_numbers(journal, 1, begins.position), [3, 4])
@@ -459,20 +461,20 @@ class JournalContract:
         self.start_journal(journal, [("bot", 1)])
         journal.enlist("newer", 1)
         await self.until(lambda: journal.total(1) == 2)
-        self.assertEqual(journal.mark("bot", 1), Mark())
+        self.assertEqual(journal.watermark("bot", 1), Watermark())
         for bot in ("new", "newer"):
-            self.assertEqual(journal.mark(bot, 1), Mark(journal.end(1), 2, 0))
+            self.assertEqual(journal.watermark(bot, 1), Watermark(journal.end(1), 2, 0))
 
     async def test_enlisted_before_a_crash(self) -> None:
         """What became durable after a pair was enlisted is there for it, however soon the crash came."""
         journal = await self.open()
         await self.append(journal, 1, 1)
         journal.enlist("new", 1)
-        begins = journal.mark("new", 1)
+        begins = journal.watermark("new", 1)
         await self.append(journal, 1, 2)
         await self.crash_journal(journal)
         journal = await self.open([*PAIRS, ("new", 1)])
-        self.assertEqual(journal.mark("new", 1), begins)
+        self.assertEqual(journal.watermark("new", 1), begins)
         self.assertEqual(await self.read_numbers(journal, 1, begins.position), [2])
 
     async def test_enlisted_in_the_quiet(self) -> None:
@@ -480,27 +482,27 @@ class JournalContract:
         journal = await self.open()
         await self.append(journal, 1, 1)
         journal.enlist("new", 1)
-        begins = journal.mark("new", 1)
+        begins = journal.watermark("new", 1)
         await self.sleep(1.0)
         await self.crash_journal(journal)
         journal = await self.open(PAIRS)
-        self.assertEqual(journal.mark("new", 1), begins)
+        self.assertEqual(journal.watermark("new", 1), begins)
 
     async def test_delisted_and_enlisted_again(self) -> None:
         """In the same run it goes on where it was, written or not."""
         journal = await self.open()
         await self.append(journal, 1, 1, 2)
         first, _second = (position for position, _number in await self.read_all(journal, 1))
-        journal.confirm("bot", 1, Mark(first, 1, 0))
+        journal.confirm("bot", 1, Watermark(first, 1, 0))
         for wait in (0.0, 3.0):
             journal.delist("bot", 1)
             await self.sleep(wait)
             await self.append(journal, 1, 3)
             journal.enlist("bot", 1)
-            self.assertEqual(journal.mark("bot", 1), Mark(first, 1, 0))
+            self.assertEqual(journal.watermark("bot", 1), Watermark(first, 1, 0))
         await self.close_journal(journal)
         journal = await self.open()
-        self.assertEqual(journal.mark("bot", 1), Mark(first, 1, 0))
+        self.assertEqual(journal.watermark("bot", 1), Watermark(first, 1, 0))
         self.assertEqual(await self.read_numbers(journal, 1, first), [2, 3, 3])
 
     async def test_enlisted_that_an_earlier_run_knew(self) -> None:
@@ -508,12 +510,12 @@ class JournalContract:
         journal = await self.open()
         await self.append(journal, 2, 1, 2)
         first, _second = (position for position, _number in await self.read_all(journal, 2))
-        journal.confirm("bot", 2, Mark(first, 1, 0))
+        journal.confirm("bot", 2, Watermark(first, 1, 0))
         await self.close_journal(journal)
         journal = await self.open([("bot", 1)])
         await self.append(journal, 2, 3)
         journal.enlist("bot", 2)
-        self.assertEqual(journal.mark("bot", 2), Mark(first, 1, 0))
+        self.assertEqual(journal.watermark("bot", 2), Watermark(first, 1, 0))
 
     async def test_how_long_a_cursor_is_kept(self) -> None:
         """As long as events are, counted from when its pair was delisted, not from when it was enlisted."""
@@ -521,20 +523,20 @@ class JournalContract:
         journal = await self.open(PAIRS, limits)
         await self.append(journal, 1, 1)
         await self.append(journal, 2, 1)
-        kept = Mark(journal.end(2), 1, 0)
+        kept = Watermark(journal.end(2), 1, 0)
         journal.confirm("bot", 2, kept)
         await self.sleep(60)
         journal.delist("bot", 2)
         await self.sleep(20)
-        self.assertEqual(journal.mark("bot", 2), kept)
+        self.assertEqual(journal.watermark("bot", 2), kept)
         await self.append(journal, 2, 2)
         await self.sleep(20)
         journal.enlist("bot", 2)
-        self.assertEqual(journal.mark("bot", 2), Mark(journal.end(2), 2, 0))
+        self.assertEqual(journal.watermark("bot", 2), Watermark(journal.end(2), 2, 0))
         await self.sleep(60)
         await self.close_journal(journal)
         journal = await self.open(PAIRS, limits)
-        self.assertEqual(journal.mark("bot", 2).ordinal, 2)
+        self.assertEqual(journal.watermark("bot", 2).ordinal, 2)
 
     # -- the list of refused events
 
@@ -563,18 +565,18 @@ class JournalContract:
         """What is older is deleted, and that is told once it is so; what is younger stays."""
         journal = await self.open(limits=Limits(retention=30))
         told: list[int] = []
-        journal.observe_trims(lambda: told.append(journal.trimmed(1)))
+        journal.observe_retention(lambda: told.append(journal.expired(1)))
         await self.append(journal, 1, 1, 2, 3)
         await self.append(journal, 2, 4)
         older = await self.read_all(journal, 1)
         await self.sleep(20)
         await self.append(journal, 1, 5, 6)
-        self.assertEqual(journal.trimmed(1), 0)
+        self.assertEqual(journal.expired(1), 0)
         self.assertEqual(journal.trimmed_to(1), 0)
         await self.sleep(20)
-        self.assertEqual(journal.trimmed(1), 3)
-        self.assertEqual(journal.trimmed(2), 1)
-        self.assertEqual(journal.trimmed(3), 0)
+        self.assertEqual(journal.expired(1), 3)
+        self.assertEqual(journal.expired(2), 1)
+        self.assertEqual(journal.expired(3), 0)
         self.assertGreaterEqual(journal.trimmed_to(1), older[-1][0])
         self.assertEqual(told[-1], 3)
         self.assertEqual(journal.total(1), 5)
@@ -584,7 +586,7 @@ class JournalContract:
         self.assertLessEqual(journal.trimmed_to(1), journal.end(1))
         await self.close_journal(journal)
         journal = await self.open(limits=Limits(retention=30))
-        self.assertEqual(journal.trimmed(1), 3)
+        self.assertEqual(journal.expired(1), 3)
         self.assertEqual(journal.total(1), 5)
         page = await journal.read(1, 0)
         self.assertGreaterEqual(page.trimmed_to, older[-1][0])
@@ -596,7 +598,7 @@ class JournalContract:
         await self.append(journal, 1, 1, 2)
         await self.sleep(12)
         self.assertEqual(await self.read_all(journal, 1), [])
-        self.assertEqual(journal.trimmed(1), 2)
+        self.assertEqual(journal.expired(1), 2)
         end = journal.end(1)
         self.assertLessEqual(journal.trimmed_to(1), end)
         await self.append(journal, 1, 3)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.delivery.batch import Batch, Mark
+from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.journal.chunk import CHUNK_BYTES
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.store import JournalError
@@ -51,9 +51,9 @@ class RecordingStore(MemoryStore):
         self._note("trim")
         return super().trim(*arguments)
 
-    def seen(self, *arguments: Any) -> None:
-        self._note("seen")
-        super().seen(*arguments)
+    def touch(self, *arguments: Any) -> None:
+        self._note("touch")
+        super().touch(*arguments)
 
     def close_reading(self) -> None:
         self._note("close_reading")
@@ -124,8 +124,8 @@ class CommitTests(JournalTestCase):
         room.writer.go()
         self.assertEqual(jobs, [1])
 
-    def test_company(self) -> None:
-        """Where events come faster than one commit for each is good for, they wait a moment for company."""
+    def test_linger(self) -> None:
+        """Where events come faster than one commit for each is good for, they linger for others."""
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.put(2)
@@ -232,14 +232,14 @@ class BetweenTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         for number in range(300):
             room.put(number)
-            room.journal.confirm("bot", 1, Mark(number, number, 0))
+            room.journal.confirm("bot", 1, Watermark(number, number, 0))
             room.clock.advance(0.02)
             room.writer.work()
             room.put(1000 + number)
             room.writer.tell()
         saves = self.store.calls.count("save")
         self.assertTrue(5 <= saves <= 7, saves)
-        self.assertGreater(self.store._contents.marks["bot", 1].position, 240)
+        self.assertGreater(self.store._contents.watermarks["bot", 1].position, 240)
         self.assertGreaterEqual(self.store.calls.count("trim"), 1)
 
     def test_nothing_to_do(self) -> None:
@@ -257,16 +257,16 @@ class BetweenTests(JournalTestCase):
         room = self.room()
         self.store.fails = {"save"}
         room.put(1)
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         room.journal.refused("bot", room.observed[0], "no")
         for number in range(2, 8):
             room.clock.pump([0.25] * 4)
             room.put(number)
         self.assertEqual((room.journal.trouble, len(self.lines.all("failed"))), ("save does not work", 1))
-        room.journal.confirm("bot", 1, Mark(2, 2, 0))
+        room.journal.confirm("bot", 1, Watermark(2, 2, 0))
         self.store.fails = set()
         room.clock.pump([0.25] * 12)
-        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
         self.assertEqual((len(self.store.refusals), room.journal.trouble), (1, ""))
         self.assertEqual(self.all_written(), list(range(1, 8)))
 
@@ -275,7 +275,7 @@ class BetweenTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         self.store.fails = {"save"}
         for position in (1, 2):
-            room.journal.confirm("bot", 1, Mark(position, position, 0))
+            room.journal.confirm("bot", 1, Watermark(position, position, 0))
             for _ in range(3):
                 room.clock.advance(0.5)
         room.writer.go()
@@ -283,7 +283,7 @@ class BetweenTests(JournalTestCase):
         for _ in range(10):
             room.clock.advance(0.5)
             room.writer.go()
-        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
 
     def test_retention_that_fails(self) -> None:
         """Nothing waits for it."""
@@ -296,7 +296,7 @@ class BetweenTests(JournalTestCase):
         self.assertEqual((room.journal.trouble, len(self.lines.all("retention failed"))), ("", 1))
         self.store.fails = set()
         room.clock.pump([0.5] * 60)
-        self.assertGreater(room.journal.trimmed(1), 15)
+        self.assertGreater(room.journal.expired(1), 15)
 
 
 class PairTests(JournalTestCase):
@@ -312,10 +312,10 @@ class PairTests(JournalTestCase):
             room.writer.go()
             room.clock.advance(0.001)
         self.assertEqual(
-            [one for one in self.store.calls if one in ("append", "seen")], ["append", "seen", "append"]
+            [one for one in self.store.calls if one in ("append", "touch")], ["append", "touch", "append"]
         )
-        self.assertEqual(self.store._contents.marks["new", 1], Mark())
-        self.assertEqual(room.journal.mark("new", 1), Mark())
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark())
+        self.assertEqual(room.journal.watermark("new", 1), Watermark())
 
     def test_in_the_quiet(self) -> None:
         """It is written at once, whatever else is due when; several together are written together."""
@@ -327,7 +327,7 @@ class PairTests(JournalTestCase):
             room.journal.enlist("new", account)
         room.journal.delist("bot", 1)
         room.clock.advance(0)
-        self.assertEqual(self.store.calls, ["seen"])
+        self.assertEqual(self.store.calls, ["touch"])
         self.assertEqual(self.store._named, {("new", 1), ("new", 2), ("new", 3)})
 
     def test_named_already(self) -> None:
@@ -343,23 +343,23 @@ class PairTests(JournalTestCase):
     def test_that_cannot_be_written(self) -> None:
         """It is tried again each second, and told like cursors that cannot be; events go on."""
         room = self.room()
-        self.store.fails = {"seen"}
+        self.store.fails = {"touch"}
         room.journal.enlist("new", 1)
         for number in range(6):
             room.put(number)
             room.clock.pump([0.25] * 4)
-        self.assertEqual(room.journal.trouble, "seen does not work")
+        self.assertEqual(room.journal.trouble, "touch does not work")
         self.assertEqual(len(self.lines.all("writing cursors failed")), 1)
         self.assertGreater(len(self.all_written()), 3)
         self.store.fails = set()
         room.clock.pump([0.25] * 12)
         self.assertEqual(room.journal.trouble, "")
-        self.assertEqual(self.store._contents.marks["new", 1], Mark())
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark())
         self.assertEqual(self.all_written(), list(range(6)))
 
     def test_enlisted_while_that_is_written(self) -> None:
         """It is written next, also where the first attempt fails."""
-        for fails in (set(), {"seen"}):
+        for fails in (set(), {"touch"}):
             self.setUp()
             room = self.room(worker=HeldWorker)
             room.journal.enlist("new", 1)
@@ -371,8 +371,8 @@ class PairTests(JournalTestCase):
             for _ in range(8):
                 room.clock.advance(0.5)
                 room.writer.go()
-            self.assertEqual(self.store._contents.marks["new", 1], Mark())
-            self.assertEqual(self.store._contents.marks["newer", 1], Mark())
+            self.assertEqual(self.store._contents.watermarks["new", 1], Watermark())
+            self.assertEqual(self.store._contents.watermarks["newer", 1], Watermark())
 
     def test_enlisted_while_it_opens(self) -> None:
         """It begins at the end that is found, and is written before the first events."""
@@ -387,9 +387,9 @@ class PairTests(JournalTestCase):
         for _ in range(5):
             worker.go()
             clock.advance(0)
-        self.assertEqual(self.store.calls, ["open_writing", "open_reading", "seen", "trim", "append"])
-        self.assertEqual(journal.mark("new", 1), Mark(2, 2, 0))
-        self.assertEqual(self.store._contents.marks["new", 1], Mark(2, 2, 0))
+        self.assertEqual(self.store.calls, ["open_writing", "open_reading", "touch", "trim", "append"])
+        self.assertEqual(journal.watermark("new", 1), Watermark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark(2, 2, 0))
 
     def test_enlisted_at_the_end(self) -> None:
         """Closing writes it."""
@@ -397,7 +397,7 @@ class PairTests(JournalTestCase):
         room.put(1)
         room.journal.enlist("new", 1)
         room.journal.close()
-        self.assertEqual(self.store._contents.marks["new", 1], Mark(1, 1, 0))
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark(1, 1, 0))
         self.assertEqual(room.clock.getDelayedCalls(), [])
 
 
@@ -489,7 +489,7 @@ class LifeTests(JournalTestCase):
         self.assertEqual(self.store.calls.count("open_writing"), 6)
         journal.when_open(lambda: called.append("second"))
         self.assertEqual(called, ["first", "second"])
-        self.assertEqual(self.store._contents.marks, {("bot", 1): Mark()})
+        self.assertEqual(self.store._contents.watermarks, {("bot", 1): Watermark()})
 
     def test_start_after_a_fault_of_ours(self) -> None:
         """It is logged as it is, and tried again like any other."""
@@ -585,7 +585,7 @@ class LifeTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.journal.append(1, [event(2)])
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         flushed = room.journal.flush()
         for _ in range(10):
             if flushed.called:
@@ -593,7 +593,7 @@ class LifeTests(JournalTestCase):
             room.writer.go()
         self.assertIsNone(self.successResultOf(flushed))
         self.assertEqual(self.written(), [[1], [2]])
-        self.assertEqual(self.store._contents.marks["bot", 1].position, 1)
+        self.assertEqual(self.store._contents.watermarks["bot", 1].position, 1)
 
     def test_flush_on_a_full_disk(self) -> None:
         """It does not wait for ever, nor for the next try."""
@@ -608,7 +608,7 @@ class LifeTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.put(2)
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         closed = room.journal.close()
         for _ in range(10):
             room.writer.go()
