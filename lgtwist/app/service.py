@@ -308,10 +308,10 @@ class LgtwistService(MultiService):
         deliveries = self.deliveries = Deliveries(
             journal, self._reactor, self._wall_clock, limits.send_buffer, limits.ping_timeout
         )
-        journal.observe_trims(deliveries.trimmed)
+        journal.observe_retention(deliveries.check_retention)
         journal.when_open(deliveries.begin)
         deliveries.follow(self.directory)
-        self._add_timer(_DELIVERY_TICK, "deliveries", deliveries.look)
+        self._add_timer(_DELIVERY_TICK, "deliveries", deliveries.check)
         if self.running:
             self._open_journal()
 

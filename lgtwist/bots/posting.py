@@ -18,7 +18,7 @@ from zope.interface import implementer
 from lgtwist.bots.javascript_json import compact
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.delivery.interfaces import IEventTaker
+from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
@@ -348,7 +348,7 @@ class LiveQueue:
         """Wait for the next event."""
 
 
-@implementer(IBotConnection, IEventTaker)
+@implementer(IBotConnection, IEventSink)
 class JournalQueue:
     """The events of a bot that asked for delivery at least once: each again until it is taken.
 
@@ -399,10 +399,10 @@ class JournalQueue:
         if self._posting is not None:
             self._posting.wake()
 
-    def become_live(self) -> None:
+    def demote(self) -> None:
         """Nothing: there is one posting for each account."""
 
-    become_holder = become_live
+    promote = demote
 
     # -- called by the posting
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.bots.ping_acks import WebSocketTaker
+from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection, IBotSession
@@ -74,7 +74,7 @@ class BotSession:
         self._dropped = 0
         self._dropping = False
         self._misled = False
-        self._taker: WebSocketTaker | None = None  # where the bot asked for certain delivery
+        self._sink: WebSocketSink | None = None  # where the bot asked for certain delivery
 
     # -- called through the factory's guard
 
@@ -95,8 +95,8 @@ class BotSession:
         self._subscribe(delivery is not None)
         if delivery is not None:
             clock = self.account.clock
-            self._taker = WebSocketTaker(self._factory, connection, delivery, clock, self._subscribe)
-            self._taker.begin()
+            self._sink = WebSocketSink(self._factory, connection, delivery, clock, self._subscribe)
+            self._sink.begin()
 
     def _subscribe(self, certain: bool) -> None:
         """Get what happens from now on; where delivery is certain, only what is not kept for it."""
@@ -153,8 +153,8 @@ class BotSession:
 
     def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the bot any more."""
-        if self._taker is not None:
-            self._taker.pump()
+        if self._sink is not None:
+            self._sink.pump()
         if self._dropping:
             self._dropping = False
             self._log.warn(
@@ -176,9 +176,9 @@ class BotSession:
             self._beat = None
         for pending in tuple(self._in_flight):
             pending.cancel()
-        if self._taker is not None:
-            self._taker.end(code)
-            self._taker = None
+        if self._sink is not None:
+            self._sink.end(code)
+            self._sink = None
         if self._connection is not None:
             self._refusal_watch.closed(code, reason)
             self._bot.counters.connections -= 1
@@ -219,8 +219,8 @@ class BotSession:
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
             frame = self._connection.encode(response)
-            if self._taker is not None:
-                self._taker.responded(len(frame))
+            if self._sink is not None:
+                self._sink.responded(len(frame))
             self._factory.respond(self._connection, frame)
 
     def _schedule_beat(self) -> None:

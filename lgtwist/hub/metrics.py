@@ -87,7 +87,7 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
     ("max_age", lambda d: d.counters.too_old),
     ("max_events", lambda d: d.counters.too_many),
     ("refused", lambda d: d.counters.refused),
-    ("retention", lambda d: d.counters.fell_out),
+    ("retention", lambda d: d.counters.expired),
     ("damaged", lambda d: d.counters.damaged),
 ]
 
