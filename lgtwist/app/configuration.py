@@ -26,6 +26,13 @@ from lgtwist.web.settings import ServerSettings, read_server
 _ACCOUNT_TYPE, _BOT_CONNECTION = "sandbox", "forward-websocket"
 
 
+ReadFile = Callable[[str], str]
+
+
+def _read_file(path: str) -> str:
+    return Path(path).read_text("utf-8")
+
+
 @frozen
 class AccountConfig:
     """One of ``[[accounts]]``.
@@ -88,13 +95,6 @@ class Config:
     def is_public(self) -> bool:
         """Whether other machines can reach one of the listening ports."""
         return any(is_public(endpoint) for endpoint in self.server.endpoints)
-
-
-ReadFile = Callable[[str], str]
-
-
-def _read_file(path: str) -> str:
-    return Path(path).read_text("utf-8")
 
 
 def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Problem]:

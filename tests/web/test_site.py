@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.service import LgtwistService
 from lgtwist.onebot.auth import sign
+from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.websocket.phase import Phase
 from tests.integration.rawclient import handshake, masked_frame
 from tests.pair import Transport
@@ -42,7 +43,7 @@ class Port:
 
     def __init__(self, test: SiteTestCase) -> None:
         self.test = test
-        channel = test.service.site.buildProtocol(None)
+        channel = test.service.port.site.buildProtocol(None)
         self.transport = Transport(channel)
         channel.makeConnection(self.transport)
 
@@ -90,11 +91,14 @@ class SiteTestCase(SynchronousTestCase):
         stopped = self.service.stopService()
         for connection in tuple(self.service.factory.connections):
             connection.connectionLost(Failure(ConnectionDone()))
-        for channel in tuple(self.service.site.channels):
+        for channel in tuple(self.service.port.site.channels):
             channel.connectionLost(Failure(ConnectionDone()))
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.service.port.connection_limits.open_connections, 0)
+
+    def sandboxes(self) -> list[SandboxAccount]:
+        return [edge for edge in self.service.accounts if isinstance(edge, SandboxAccount)]
 
     def dial(self, path: str = "/", host: str = "localhost", **headers: str) -> Port:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -244,7 +248,7 @@ class DefaultTests(SiteTestCase):
 
     def test_before_the_account_was_up(self) -> None:
         """Until the account was up once, handshakes get 503 with Retry-After: 3."""
-        self.service.hub.accounts[10001].was_up = False
+        self.service.directory.accounts[10001].was_up = False
         port = self.dial()
         self.assertEqual((port.status(), "retry-after: 3" in port.headers()), (503, True))
 
@@ -348,7 +352,7 @@ class TokenTests(SiteTestCase):
         port = Port(self).send(handshake("/?access_token=no") + action)
         self.assertEqual(port.status(), 403)
         self.assertEqual(port.read().count(b"HTTP/1.1"), 1)
-        for sandbox in self.service.sandboxes:
+        for sandbox in self.sandboxes():
             self.assertEqual(sandbox.world.last_message_id, 0)
 
     def test_the_control_wants_the_admin(self) -> None:
@@ -362,7 +366,7 @@ class TokenTests(SiteTestCase):
     def test_nobody_hears_of_an_event_before_the_token(self) -> None:
         """L-28: events reach only who was let in."""
         good, refused = self.dial("/1?access_token=ta"), self.dial("/1")
-        self.service.hub.accounts[1].publish(b'{"post_type":"notice","n":1}')
+        self.service.directory.accounts[1].publish(b'{"post_type":"notice","n":1}')
         self.assertIn('"n":1', good.body())
         self.assertNotIn('"n":1', refused.body())
 
@@ -422,7 +426,7 @@ class ImplementationTests(SiteTestCase):
         """Where the configuration names it, an unsigned post is refused, whatever Host it names."""
         self.assertEqual(self.post(X_Self_ID="2").status(), 401)
         body = b'{"post_type":"notice"}'
-        running = self.service.polled[0]
+        running = self.service.account_edge(2)
         running.running = 1
         self.assertEqual(self.post(body, X_Self_ID="2", X_Signature=sign("two", body)).status(), 204)
         running.running = 0
@@ -479,14 +483,14 @@ class ImplementationTests(SiteTestCase):
         """It is answered 413, once, though its end came in the same bytes; its action is not done."""
         size = self.service.config.limits.max_message + 1
         port = Port(self)
-        actions = self.service.hub.bots[0].counters.actions
+        actions = next(iter(self.service.directory.bots.values())).counters.actions
         port.send(
             b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bot\r\n"
             b"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
         )
         self.assertEqual((port.status(), port.read().count(b"HTTP/1.1 ")), (413, 1))
-        self.assertEqual(self.service.hub.bots[0].counters.actions, actions)
+        self.assertEqual(next(iter(self.service.directory.bots.values())).counters.actions, actions)
         self.clock.advance(6)
         self.assertTrue(port.transport.aborted)
         port.lose()
