@@ -197,6 +197,11 @@ class Peer:
             self.connection.connectionLost(Failure(error))
 
 
+def together(*frames: bytes) -> tuple[list[bytes], bytes]:
+    """Frames as ``offer_all`` takes them: each, and all joined."""
+    return list(frames), b"".join(frames)
+
+
 def answer(request: bytes, *lines: str, status: str = "101 Switching Protocols") -> bytes:
     """The answer to an opening handshake (RFC 6455, 4.2.2)."""
     found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)
@@ -325,3 +330,9 @@ class DiallingPair(Pair):
             connection = peer.connection
             if connection.wasClean and connection.phase is Phase.CLOSING and not peer.transport.stream:
                 peer.lose(clean=True)
+
+
+def leave_to_autobahn(factory: Any) -> None:
+    """From now on no connection of a factory takes frames from the bytes before Autobahn sees them."""
+    assert callable(factory.connection_class.read_whole)
+    factory.connection_class.read_whole = lambda _connection, data: data

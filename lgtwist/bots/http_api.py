@@ -10,7 +10,7 @@ import msgspec
 from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
+from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot import action as responses
 from lgtwist.onebot import rawjson
@@ -71,11 +71,11 @@ class HttpApi:
             bot.counters.bad_requests += 1
             say_raw(request, 400, _JSON, responses.failure(error))
             return
-        asks: set[Ask] = set()
+        in_flight: set[PendingAction] = set()
 
         def gone(_reason: object) -> None:
-            for ask in tuple(asks):
-                ask.cancel()
+            for pending in tuple(in_flight):
+                pending.cancel()
 
         request.notifyFinish().addBoth(gone)
 
@@ -86,7 +86,7 @@ class HttpApi:
                 )
                 say_raw(request, 404 if unknown else 200, _JSON, response)
 
-        bot.perform(account, ActionRequest(action, params, None), reply, asks)
+        bot.perform(account, ActionRequest(action, params, None), reply, in_flight)
 
 
 def _query(request: Request) -> bytes:

@@ -9,7 +9,7 @@ from prometheus_client.core import InfoMetricFamily, Metric
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.directory import Hub
+from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.runtime.figures import Reading, counter, counters, gauges
 
@@ -24,19 +24,19 @@ _ACCOUNT_GAUGES: list[Reading] = [
     ("calls_in_flight", "Actions that wait for their answer", lambda a: a.calls_in_flight),
 ]
 _ACCOUNT_COUNTERS: list[Reading] = [
-    ("events", "Events that came and were handed to bots", lambda a: a.counters.events),
+    ("events", "Events that came and were handed to bots", lambda a: a.fan_out.events),
     (
         "stray_answers",
         "Answers that were late, came twice, or were never asked for",
-        lambda a: a.counters.strays,
+        lambda a: a.counters.late_responses,
     ),
-    ("garbage_frames", "Frames that were neither answer nor event", lambda a: a.counters.garbage),
+    ("garbage_frames", "Frames that were neither answer nor event", lambda a: a.counters.malformed_frames),
     ("links_opened", "Links to the implementation that were opened", lambda a: a.counters.links),
     ("link_takeovers", "Links that a newer one took over from", lambda a: a.counters.takeovers),
     (
         "accepted_calls_failed",
         "Calls that failed after they were answered async",
-        lambda a: a.counters.unwitnessed,
+        lambda a: a.counters.detached_failures,
     ),
 ]
 _CALL_OUTCOMES: list[tuple[str, Callable[[Account], int]]] = [
@@ -44,7 +44,7 @@ _CALL_OUTCOMES: list[tuple[str, Callable[[Account], int]]] = [
     ("not_connected", lambda a: a.counters.not_connected),
     ("link_broken", lambda a: a.counters.broken),
     ("timeout", lambda a: a.counters.timeouts),
-    ("asker_gone", lambda a: a.counters.forgotten),
+    ("asker_gone", lambda a: a.counters.abandoned),
 ]
 _BOT_GAUGES: list[Reading] = [
     ("bot_connections", "Connections of the bot", lambda b: b.counters.connections),
@@ -60,7 +60,7 @@ _BOT_COUNTERS: list[Reading] = [
     (
         "accepted_bot_calls_failed",
         "Calls that failed after they were answered async",
-        lambda b: b.counters.unwitnessed,
+        lambda b: b.counters.detached_failures,
     ),
     ("actions", "Actions that the bot asked for", lambda b: b.counters.actions),
 ]
@@ -87,12 +87,12 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
     ("max_age", lambda d: d.counters.too_old),
     ("max_events", lambda d: d.counters.too_many),
     ("refused", lambda d: d.counters.refused),
-    ("retention", lambda d: d.counters.fell_out),
+    ("retention", lambda d: d.counters.expired),
     ("damaged", lambda d: d.counters.damaged),
 ]
 
 
-def account_metrics(directory: Hub, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
+def account_metrics(directory: Directory, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
     """Read the figures of all accounts.
 
     :param edge_of: returns the edge service of an account; those that provide :class:`IDialler` are asked.
@@ -108,7 +108,7 @@ def account_metrics(directory: Hub, edge_of: Callable[[int], object | None]) -> 
     yield counter("calls", "Actions to accounts, by how they ended", ["account", "outcome"], calls)
     info = InfoMetricFamily("lgtwist_account", "What the implementation says it is", labels=["account"])
     for name, account in accounts:
-        version = account.version
+        version = account.links.version
         said = {"app_name": version.app_name, "app_version": version.app_version}
         info.add_metric(name, {**said, "dialect": account.dialect.value})
     yield info
@@ -120,13 +120,13 @@ def account_metrics(directory: Hub, edge_of: Callable[[int], object | None]) -> 
     yield counter("dial_attempts", "Attempts to connect to an account", ["account"], attempts)
 
 
-def bot_metrics(directory: Hub, edge_of: Callable[[str], object | None]) -> Iterator[Metric]:
+def bot_metrics(directory: Directory, edge_of: Callable[[str], object | None]) -> Iterator[Metric]:
     """Read the figures of all bots.
 
     :param edge_of: returns the edge service of a bot by its name; those that provide :class:`IDialler` are
         asked.
     """
-    bots = [([bot.name], bot) for bot in directory.bots]
+    bots = [([bot.name], bot) for bot in directory.bots.values()]
     yield from gauges(_BOT_GAUGES, ["bot"], bots)
     yield from counters(_BOT_COUNTERS, ["bot"], bots)
     refused = [([*name, retcode], float(read(bot))) for name, bot in bots for retcode, read in _BOT_REFUSALS]
@@ -139,12 +139,12 @@ def bot_metrics(directory: Hub, edge_of: Callable[[str], object | None]) -> Iter
     yield counter("bot_dial_attempts", "Attempts to connect to a bot", ["bot"], attempts)
 
 
-def delivery_metrics(directory: Hub) -> Iterator[Metric]:
+def delivery_metrics(directory: Directory) -> Iterator[Metric]:
     """Read the figures of all at-least-once deliveries."""
     labels = ["bot", "account"]
     deliveries = [
         ([delivery.bot, str(delivery.account)], delivery)
-        for bot in directory.bots
+        for bot in directory.bots.values()
         for delivery in bot.deliveries.values()
     ]
     yield from gauges(_DELIVERY_GAUGES, labels, deliveries)
@@ -158,7 +158,7 @@ def delivery_metrics(directory: Hub) -> Iterator[Metric]:
     yield counter("skipped_events", text, [*labels, "reason"], skipped)
 
 
-def accounts_down(directory: Hub) -> list[str]:
+def accounts_down(directory: Directory) -> list[str]:
     """Return a sentence for each account that is down."""
     return [
         f"account {account.self_id} is down: {account.reason}"

@@ -24,7 +24,7 @@ _JOURNAL_COUNTERS: list[Reading] = [
     ("journal_commit_seconds", "Time that they took, together", lambda j: j.counters.commit_seconds),
     ("journal_events", "Events that were written", lambda j: j.counters.events),
     ("journal_failures", "Writes that failed, and were tried again", lambda j: j.counters.failures),
-    ("journal_trimmed_events", "Events that retention took", lambda j: j.counters.trimmed),
+    ("journal_trimmed_events", "Events that retention took", lambda j: j.counters.expired),
 ]
 
 

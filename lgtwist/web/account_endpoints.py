@@ -16,7 +16,7 @@ from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
-from lgtwist.runtime.logs import Episode, Episodes, printable
+from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of
 from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
 from lgtwist.web.routes import without_authority
@@ -47,14 +47,14 @@ class AccountEndpoints:
         *,
         authentication: Authentication,
         edge_of: Callable[[int], object | None],
-        wrong_path: Episode,
+        wrong_path: LogThrottle,
         clock: IReactorTime,
     ) -> None:
         self._authentication = authentication
         self._edge_of = edge_of
         self._wrong_path = wrong_path
-        self._malformed = Episodes(clock, _MALFORMED_ACCOUNTS)
-        self._unknown = Episodes(clock, _UNKNOWN_ACCOUNTS)
+        self._malformed = LogThrottles(clock, _MALFORMED_ACCOUNTS)
+        self._unknown = LogThrottles(clock, _UNKNOWN_ACCOUNTS)
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
         """Return whether a post may be an account's: a signature can be checked with the body only."""
@@ -97,7 +97,7 @@ class AccountEndpoints:
 
     def _bot_is_here(self, request: Request) -> None:
         """Answer a bot, or another peer without ``X-Self-ID``, that dialled where implementations do."""
-        if self._wrong_path.begins():
+        if self._wrong_path.should_log():
             self._log.warn(
                 "{address} dialled {path}, where OneBot implementations connect; a bot connects to /",
                 address=address_of(request),
@@ -125,7 +125,7 @@ class AccountEndpoints:
         try:
             receiver.receive(body)
         except BadEvent as error:
-            if self._malformed.begins(str(self_id)):
+            if self._malformed.should_log(str(self_id)):
                 self._log.warn(
                     "account {account}: what was posted is thrown away: {why}",
                     account=self_id,
@@ -157,7 +157,7 @@ class AccountEndpoints:
 
     def _refuse_unknown(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
-        if self._unknown.begins(str(self_id)):
+        if self._unknown.should_log(str(self_id)):
             self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)
         self._authentication.refuse(request, 403, sentence, logged=True)
 

@@ -9,14 +9,13 @@ from urllib.parse import parse_qsl
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.web.server import Request
-from zope.interface import implementer
 
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.interfaces import IDirectoryObserver
+from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
-from lgtwist.runtime.logs import Episodes, printable
+from lgtwist.runtime.logs import LogThrottles, printable
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
 from lgtwist.web.settings import ServerSettings
@@ -31,8 +30,7 @@ _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
 
 
-@implementer(IDirectoryObserver)
-class BotTokens:
+class BotTokens(DirectoryObserver):
     """The tokens of the bots that are in the directory now.
 
     :ivar keyring: finds a bot by its token.
@@ -40,12 +38,6 @@ class BotTokens:
 
     def __init__(self) -> None:
         self.keyring: Keyring[Bot] = Keyring()
-
-    def account_added(self, account: Any) -> None:
-        """Do nothing: an account's edge has its token."""
-
-    def account_removed(self, account: Any) -> None:
-        """Do nothing."""
 
     def bot_added(self, bot: Bot) -> None:
         """Accept the bot's token from now on."""
@@ -72,7 +64,7 @@ class Authentication:
         self._limits = limits
         self._bots = bots.keyring
         self._admin: Keyring[str] = Keyring()
-        self._logged = Episodes(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
+        self._logged = LogThrottles(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
         self.settings = settings
 
     @property
@@ -144,7 +136,7 @@ class Authentication:
             return True
         sentence = f"refused {address_of(request)}: {printable(why)} and {hint}"
         host = headers.get("host", "")
-        if self._logged.begins(host):
+        if self._logged.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
         say(request, 403, sentence)
         return False

@@ -11,9 +11,9 @@ from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.directory import Hub
+from lgtwist.hub.directory import Directory
 from lgtwist.net.http_responses import say
-from lgtwist.runtime.logs import Episode
+from lgtwist.runtime.logs import LogThrottle
 from lgtwist.web.authentication import Authentication, address_of
 from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
 from lgtwist.web.routes import account_number, without_authority
@@ -92,11 +92,11 @@ class BotEndpoints:
     def __init__(
         self,
         *,
-        directory: Hub,
+        directory: Directory,
         authentication: Authentication,
         accept: AcceptBot,
         actions: HttpActions,
-        wrong_path: Episode,
+        wrong_path: LogThrottle,
     ) -> None:
         self._directory = directory
         self._authentication = authentication
@@ -171,7 +171,7 @@ class BotEndpoints:
 
     def _implementation_is_here(self, request: Request) -> None:
         """Answer an OneBot implementation that dialled where bots do."""
-        if self._wrong_path.begins():
+        if self._wrong_path.should_log():
             self._log.warn(
                 "{address} dialled {path} as an OneBot implementation does; those connect to /onebot/v11/ws",
                 address=address_of(request),

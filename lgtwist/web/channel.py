@@ -16,7 +16,7 @@ from twisted.web.server import Request, Site
 
 from lgtwist.net import sockets
 from lgtwist.net.tls import end, is_tls
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.connection_limits import ConnectionLimits
 
 
@@ -212,7 +212,7 @@ class PortSite(Site):
         limits: ConnectionLimits,
         clock: Any,
         accepts_body: AcceptsBody,
-        scheduler: Turns,
+        scheduler: FlushScheduler,
     ) -> None:
         super().__init__(resource, reactor=clock, parsePOSTFormSubmission=False)
         self._limits = limits

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lgtwist.config.limits import Limits
-from lgtwist.hub.directory import Hub
-from lgtwist.runtime.logs import Episode
-from lgtwist.runtime.turns import Turns
+from lgtwist.hub.directory import Directory
+from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.account_endpoints import AccountEndpoints
 from lgtwist.web.authentication import Authentication, BotTokens
 from lgtwist.web.bot_endpoints import AcceptBot, BotEndpoints, HttpActions
@@ -43,14 +43,14 @@ class Port:
     def __init__(
         self,
         *,
-        directory: Hub,
+        directory: Directory,
         edge_of: Callable[[int], object | None],
         accept_bot: AcceptBot,
         http_actions: HttpActions,
         settings: ServerSettings,
         limits: Limits,
         clock: Any,
-        scheduler: Turns,
+        scheduler: FlushScheduler,
         metrics: MetricsRegistry,
         readiness: Readiness,
     ) -> None:
@@ -59,7 +59,7 @@ class Port:
         self.authentication = authentication = Authentication(
             self.connection_limits, settings, self.bot_tokens
         )
-        wrong_path = Episode(clock)
+        wrong_path = LogThrottle(clock)
         bots = BotEndpoints(
             directory=directory,
             authentication=authentication,

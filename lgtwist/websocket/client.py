@@ -10,7 +10,7 @@ from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import client_frame, client_ping
@@ -59,10 +59,8 @@ class ClientConnection(Connection, WebSocketClientProtocol):
     peer: Any
     _transport_details: Any
 
-    def __init__(
-        self, handler: Handler, send_buffer: int, max_message: int, request: Request, caller: Caller
-    ) -> None:
-        super().__init__(handler, send_buffer, max_message)
+    def __init__(self, factory: Any, handler: Handler, request: Request, caller: Caller) -> None:
+        super().__init__(factory, handler)
         self.request = request
         self.caller = caller
 
@@ -114,38 +112,31 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
     """Makes the connections that we open to peers.
 
     :param user_agent: what the handshakes say of us.
-    :param turns: shared with other factories, as that of the server's.
+    :param scheduler: shared with other factories, as the server's.
     """
 
     protocol: Any
 
     def __init__(
-        self, limits: Limits, clock: IReactorTime, user_agent: str, turns: Turns | None = None
+        self, limits: Limits, clock: IReactorTime, user_agent: str, scheduler: FlushScheduler | None = None
     ) -> None:
         WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
         # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
         self.setProtocolOptions(serverConnectionDropTimeout=0, **OPTIONS)
-        self._connection: Any = ClientConnection.configured(self)
-        self._begin(limits, clock, turns)
+        self.connection_class: Any = ClientConnection.configured(self)
+        self._set_up(limits, clock, scheduler)
 
     def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
         """A new connection in front of ``handler``, not yet on a transport."""
-        limits = self.limits
-        connection: ClientConnection = self._connection(
-            handler, limits.send_buffer, limits.max_message, request, caller
-        )
-        connection.factory = self
+        connection: ClientConnection = self.connection_class(self, handler, request, caller)
         return connection
 
     def dialled(self, connection: ClientConnection) -> None:
         """TCP is there; the peer has ``handshake_timeout`` for the rest of the opening."""
-        connection.deadline = self._clock.callLater(
-            self.limits.handshake_timeout, self._handshake_timed_out, connection
-        )
+        connection.set_deadline(self.limits.handshake_timeout, self._handshake_timed_out)
         connection.autobahn_made()
 
-    def _handshake_timed_out(self, connection: ClientConnection) -> None:
-        connection.deadline = None
+    def _handshake_timed_out(self, connection: Connection) -> None:
         self.abort(connection, f"no answer to the handshake within {self.limits.handshake_timeout:g} s")
 
     def opened(self, connection: Connection) -> None:
@@ -162,6 +153,6 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
         never_open = connection not in self.connections
         super().closed(connection, code, reason)
         if never_open:
-            connection.caller.failed(connection.ended_because or "closed before the handshake was answered")
+            connection.caller.failed(connection.end_reason or "closed before the handshake was answered")
         else:
             connection.caller.disconnected()

@@ -25,6 +25,15 @@ _SHORT = 1024 if apply_mask is masked_in_python else 320
 _REPEAT = [sum(1 << 32 * at for at in range(words)) for words in range(_SHORT // 4 + 1)]
 
 
+def is_utf8(payload: bytes) -> bool:
+    """Return whether ``payload`` is valid UTF-8 (RFC 6455, 8.1)."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[int, bytes, int]]:
     """The frames from ``at`` on that :func:`next_frame` takes, as it gives them, up to :data:`AT_ONCE`.
 

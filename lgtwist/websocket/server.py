@@ -12,7 +12,7 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import server_frame, server_ping
@@ -58,31 +58,28 @@ class ServerConnection(Connection, WebSocketServerProtocol):
         self.inside_message = False
         self.current_frame: Any = None
         self.outbox.put_response(_SWITCHING % proof)
-        self.waiting = True  # what onOpen sends waits behind it, and goes out in the same write
+        self.expect_flush()  # what onOpen sends waits behind it, and goes out in the same write
         self.onOpen()
-        self.factory.greet(self)
+        self.factory.flush_handshake(self)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):
     """Makes the connections that peers open to us.
 
-    :param turns: shared with other factories, so that what one reads and another writes goes out together.
+    :param scheduler: shared with other factories: one write for what one reads and another sends.
     """
 
     protocol: Any
 
-    def __init__(self, limits: Limits, clock: IReactorTime, turns: Turns | None = None) -> None:
+    def __init__(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None = None) -> None:
         WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
         self.setProtocolOptions(webStatus=False, **OPTIONS)
-        self._connection: Any = ServerConnection.configured(self)
-        self._begin(limits, clock, turns)
+        self.connection_class: Any = ServerConnection.configured(self)
+        self._set_up(limits, clock, scheduler)
 
     def make(self, handler: Handler) -> ServerConnection:
         """A new connection in front of ``handler``, not yet on a transport."""
-        connection: ServerConnection = self._connection(
-            handler, self.limits.send_buffer, self.limits.max_message
-        )
-        connection.factory = self
+        connection: ServerConnection = self.connection_class(self, handler)
         return connection
 
     def accept(self, connection: ServerConnection, key: str) -> None:

@@ -25,11 +25,11 @@ from zope.interface import implementer
 from lgtwist.config.limits import Limits
 from lgtwist.net.sockets import prepare, send_now
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames, server_frame
+from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
 from tests.integration.rawclient import CLOSE, handshake, masked_frame
-from tests.pair import Pair, RecordingHandler
+from tests.pair import Pair, RecordingHandler, together
 from tests.rounds import SOCKET_ROUNDS
 
 reactor: Any = installed
@@ -116,7 +116,7 @@ async def turn(seconds: float = 0.0) -> None:
 
 
 async def come(condition: Callable[[], object]) -> None:
-    """Turns of the reactor until something is the case."""
+    """FlushScheduler of the reactor until something is the case."""
     give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it does not come"
@@ -547,7 +547,7 @@ class ConnectionTests(SocketsTestCase):
             with contextlib.suppress(BlockingIOError):
                 questions = questions[peer.socket.send(questions[:500]) :]
             await turn()
-        await come(lambda: connection.held and connection.congested)
+        await come(lambda: connection.read_paused and connection.write_paused)
         expected = b"".join(server_frame((b"%d" % number).ljust(20_000)) for number in range(600))
         chance = random.Random(1)
         while len(peer.pieces) < 300:
@@ -555,7 +555,7 @@ class ConnectionTests(SocketsTestCase):
             await turn()
         self.assertTrue(await peer.until(len(expected)) == expected)
         await turn(0.05)
-        self.assertFalse(connection.held or connection.congested or connection.outbox)
+        self.assertFalse(connection.read_paused or connection.write_paused or connection.outbox)
         peer.socket.send(masked_frame(b"still there?"))
         more = await peer.until(len(expected) + 20_004)
         self.assertTrue(more[len(expected) :] == server_frame(b"still there?".ljust(20_000)))
@@ -574,7 +574,7 @@ class ConnectionTests(SocketsTestCase):
             payload = (b"%d " % number).ljust(chance.choice((10, 300, 4000, 9000)))
             frame = server_frame(payload)
             kind = chance.randrange(4)
-            if connection.congested or len(connection.outbox) > 20:
+            if connection.write_paused or connection.outbox.event_bytes > 100_000:
                 peer.some(200_000)
                 await turn()
             if kind == 0:
@@ -582,7 +582,7 @@ class ConnectionTests(SocketsTestCase):
             elif kind == 1:
                 self.factory.offer(connection, frame)
             elif kind == 2:
-                self.factory.offer_all(connection, Frames([frame, server_frame(b"x")]))
+                self.factory.offer_all(connection, *together(frame, server_frame(b"x")))
                 frame += server_frame(b"x")
             else:
                 self.factory.send(connection, payload)
@@ -604,7 +604,7 @@ class ConnectionTests(SocketsTestCase):
         self.factory.close(connection, 1001, "bye")
         for late in (self.factory.respond, self.factory.offer):
             late(connection, server_frame(b"late"))
-        self.factory.offer_all(connection, Frames([server_frame(b"late")]))
+        self.factory.offer_all(connection, *together(server_frame(b"late")))
         self.factory.send(connection, b"late")
         expected = b"".join(answers) + b"\x88\x05\x03\xe9bye"
         self.assertTrue(await peer.until(len(expected)) == expected)
@@ -619,8 +619,8 @@ class ConnectionTests(SocketsTestCase):
         self.factory.respond(connection, server_frame(b"waits"))
         self.factory.abort(connection, "enough")
         self.factory.respond(connection, server_frame(b"late"))
-        self.factory.flush(connection)
-        self.factory.offer_all(connection, Frames([server_frame(b"late")]))
+        connection.flush()
+        self.factory.offer_all(connection, *together(server_frame(b"late")))
         self.assertEqual(await peer.to_the_end(), b"")
         await self.end(connection, peer)
 

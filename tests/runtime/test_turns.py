@@ -12,10 +12,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import _GAP, _LONG_GAP, Turns
+from lgtwist.runtime.turns import _MIN_GAP, _MIN_GAP_BUSY, FlushScheduler
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames, server_frame
+from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
 from tests.integration.rawclient import CLOSE, CONTINUATION, TEXT
@@ -31,13 +31,13 @@ class Waiting:
     :ivar then: what happens when it is flushed, as held connections read on then.
     """
 
-    def __init__(self, turns: Turns, clock: Clock, log: list[Any], name: str = "") -> None:
+    def __init__(self, scheduler: FlushScheduler, clock: Clock, log: list[Any], name: str = "") -> None:
         self.flushed_at = -1e9
         self.put_in = self.unwritten = 0
         self.waiting = False
         self.flushes: list[int] = []
         self.then: Callable[[], None] | None = None
-        self._turns = turns
+        self._scheduler = scheduler
         self._clock = clock
         self._log = log
         self._name = name
@@ -48,7 +48,7 @@ class Waiting:
         self.unwritten += 1
         if not self.waiting:
             self.waiting = True
-            self._turns.add(self)
+            self._scheduler.add(self)
 
     def flush(self) -> None:
         self._log.append(self._name)
@@ -61,25 +61,25 @@ class Waiting:
             then()
 
 
-class TurnsTests(SynchronousTestCase):
+class FlushSchedulerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.turns = Turns(self.clock)
+        self.scheduler = FlushScheduler(self.clock)
         self.log: list[Any] = []
         self.one, self.two = self.waiting("one"), self.waiting("two")
 
     def waiting(self, name: str) -> Waiting:
-        return Waiting(self.turns, self.clock, self.log, name)
+        return Waiting(self.scheduler, self.clock, self.log, name)
 
     def test_at_the_end_of_the_read(self) -> None:
         """What a read puts in is written when it ends, and no timer is left."""
-        self.turns.reading = True
+        self.scheduler.reading = True
         self.one.put()
         self.one.put()
         self.two.put()
         self.assertEqual(self.log, [])
-        self.turns.read_ended()
+        self.scheduler.read_ended()
         self.assertEqual(self.log, ["one", "two"])
         self.assertEqual(self.one.flushes, [2])
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -96,16 +96,16 @@ class TurnsTests(SynchronousTestCase):
 
     def test_written_to_just_now(self) -> None:
         """Who was written to within the gap waits for the end of the turn; who was not is not kept back."""
-        self.one.flushed_at = self.clock.seconds() - _GAP / 2
-        self.two.flushed_at = self.clock.seconds() - _GAP * 2
-        self.turns.reading = True
+        self.one.flushed_at = self.clock.seconds() - _MIN_GAP / 2
+        self.two.flushed_at = self.clock.seconds() - _MIN_GAP * 2
+        self.scheduler.reading = True
         self.one.put()
         self.two.put()
-        self.turns.read_ended()
+        self.scheduler.read_ended()
         self.assertEqual(self.log, ["two"])
-        self.turns.reading = True
+        self.scheduler.reading = True
         self.one.put()
-        self.turns.read_ended()
+        self.scheduler.read_ended()
         self.assertEqual(self.log, ["two"])
         self.clock.advance(0)
         self.assertEqual(self.log, ["two", "one"])
@@ -114,17 +114,17 @@ class TurnsTests(SynchronousTestCase):
     def test_the_gap_passes_within_the_turn(self) -> None:
         """Who waits for the end of the turn is written to at the end of a read that takes long enough."""
         self.one.flushed_at = self.clock.seconds()
-        self.turns.reading = True
+        self.scheduler.reading = True
         self.one.put()
-        self.turns.read_ended()
+        self.scheduler.read_ended()
         self.assertEqual(self.log, [])
-        self.clock.rightNow += _GAP * 2
-        self.turns.reading = True
-        self.turns.read_ended()
+        self.clock.rightNow += _MIN_GAP * 2
+        self.scheduler.reading = True
+        self.scheduler.read_ended()
         self.assertEqual(self.one.flushes, [])  # many write to it in this turn: fewer, larger writes
-        self.clock.rightNow += _LONG_GAP
-        self.turns.reading = True
-        self.turns.read_ended()
+        self.clock.rightNow += _MIN_GAP_BUSY
+        self.scheduler.reading = True
+        self.scheduler.read_ended()
         self.assertEqual(self.one.flushes, [1])
         self.clock.advance(0)
         self.assertEqual(self.one.flushes, [1])
@@ -132,17 +132,17 @@ class TurnsTests(SynchronousTestCase):
     def test_a_clock_that_goes_back(self) -> None:
         """Who was written to in the future is written to at the end of the turn all the same."""
         self.one.flushed_at = self.clock.seconds() + 3600
-        self.turns.reading = True
+        self.scheduler.reading = True
         self.one.put()
-        self.turns.read_ended()
+        self.scheduler.read_ended()
         self.clock.advance(0)
         self.assertEqual(self.one.flushes, [1])
 
     def test_put_in_before_the_read(self) -> None:
         """What waits for the end of the turn is written at the end of a read that comes before."""
         self.one.put()
-        self.turns.reading = True
-        self.turns.read_ended()
+        self.scheduler.reading = True
+        self.scheduler.read_ended()
         self.assertEqual(self.one.flushes, [1])
         self.one.put()
         self.clock.advance(0)
@@ -151,24 +151,24 @@ class TurnsTests(SynchronousTestCase):
 
     def test_after_read(self) -> None:
         """Callbacks are called in their order, once, before anything is written; at once outside of reads."""
-        self.turns.after_read(lambda: self.log.append("at once"))
+        self.scheduler.after_read(lambda: self.log.append("at once"))
         self.assertEqual(self.log, ["at once"])
         self.log.clear()
-        self.turns.reading = True
+        self.scheduler.reading = True
         self.one.put()
 
         def first() -> None:
             self.log.append("first")
-            self.turns.after_read(lambda: self.log.append("within the first"))
+            self.scheduler.after_read(lambda: self.log.append("within the first"))
             self.two.put()
 
-        self.turns.after_read(first)
-        self.turns.after_read(lambda: self.log.append("second"))
+        self.scheduler.after_read(first)
+        self.scheduler.after_read(lambda: self.log.append("second"))
         self.assertEqual(self.log, [])
-        self.turns.read_ended()
+        self.scheduler.read_ended()
         self.assertEqual(self.log, ["first", "within the first", "second", "one", "two"])
-        self.turns.reading = True
-        self.turns.read_ended()
+        self.scheduler.reading = True
+        self.scheduler.read_ended()
         self.clock.advance(0)
         self.assertEqual(len(self.log), 5)
         self.assertEqual(self.two.flushes, [1])
@@ -177,38 +177,67 @@ class TurnsTests(SynchronousTestCase):
         """What must be done before anything is written is done behind what was read, in order, once."""
         for reading in (True, False):
             self.setUp()
-            self.turns.reading = reading
+            self.scheduler.reading = reading
             self.one.put()
-            self.turns.before_writing(lambda: self.log.append("kept"))
-            self.turns.before_writing(lambda: self.log.append("kept too"))
-            self.assertTrue(self.turns.held)
+            self.scheduler.before_writing(lambda: self.log.append("kept"))
+            self.scheduler.before_writing(lambda: self.log.append("kept too"))
+            self.assertTrue(self.scheduler.hook_pending)
             if reading:
-                self.turns.after_read(lambda: self.log.append("handed out"))
-                self.turns.read_ended()
+                self.scheduler.after_read(lambda: self.log.append("handed out"))
+                self.scheduler.read_ended()
                 self.assertEqual(self.log, ["handed out", "kept", "kept too", "one"])
             else:
                 self.clock.advance(0)
                 self.assertEqual(self.log, ["kept", "kept too", "one"])
-            self.assertFalse(self.turns.held)
+            self.assertFalse(self.scheduler.hook_pending)
             self.clock.advance(0)
             self.assertEqual(self.log.count("kept"), 1)
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_before_writing_with_nothing_to_write(self) -> None:
         """It is done all the same, at the end of the turn."""
-        self.turns.before_writing(lambda: self.log.append("kept"))
+        self.scheduler.before_writing(lambda: self.log.append("kept"))
         self.clock.advance(0)
         self.assertEqual(self.log, ["kept"])
+
+    def test_reads_within_reads(self) -> None:
+        """Whoever marks reads: only the outermost one ends what was read together."""
+        self.assertTrue(self.scheduler.begin_read())
+        self.assertFalse(self.scheduler.begin_read())
+        self.assertTrue(self.scheduler.reading)
+        self.one.put()
+        self.assertEqual(self.log, [])
+        self.scheduler.read_ended()
+        self.assertEqual(self.log, ["one"])
+        self.assertTrue(self.scheduler.begin_read())
+        self.scheduler.read_ended()
+        self.assertFalse(self.scheduler.reading)
+
+    def test_a_callback_that_fails(self) -> None:
+        """It is logged; the others are called, and what waits is written."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.scheduler.begin_read()
+        self.one.put()
+        self.scheduler.after_read(fail)
+        self.scheduler.after_read(lambda: self.log.append("after"))
+        self.scheduler.before_writing(fail)
+        self.scheduler.before_writing(lambda: self.log.append("before"))
+        self.scheduler.read_ended()
+        self.assertEqual(self.log, ["after", "before", "one"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_when_read_or_turn_ends(self) -> None:
         """It is called behind the read, or, where nothing is read, at the end of the turn; once."""
         for reading in (True, False):
             self.setUp()
-            self.turns.reading = reading
-            self.turns.when_read_or_turn_ends(lambda: self.log.append("ended"))
+            self.scheduler.reading = reading
+            self.scheduler.when_read_or_turn_ends(lambda: self.log.append("ended"))
             self.assertEqual(self.log, [])
             if reading:
-                self.turns.read_ended()
+                self.scheduler.read_ended()
             else:
                 self.clock.advance(0)
             self.assertEqual(self.log, ["ended"])
@@ -217,11 +246,11 @@ class TurnsTests(SynchronousTestCase):
 
     def test_stopped(self) -> None:
         """What waits for the end of a turn that does not come is kept and written before it all stops."""
-        self.turns.stop()
+        self.scheduler.stop()
         self.assertEqual(self.log, [])
         self.one.put()
-        self.turns.before_writing(lambda: self.log.append("kept"))
-        self.turns.stop()
+        self.scheduler.before_writing(lambda: self.log.append("kept"))
+        self.scheduler.stop()
         self.assertEqual(self.log, ["kept", "one"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.two.put()
@@ -232,7 +261,7 @@ class TurnsTests(SynchronousTestCase):
         """Who is let go by being flushed reads on, and what that puts in is not lost."""
         for reading in (True, False):
             self.setUp()
-            self.turns.reading = reading
+            self.scheduler.reading = reading
 
             def read_on() -> None:
                 self.two.put()
@@ -241,7 +270,7 @@ class TurnsTests(SynchronousTestCase):
             self.one.then = read_on
             self.one.put()
             if reading:
-                self.turns.read_ended()
+                self.scheduler.read_ended()
             self.clock.advance(0)
             self.clock.advance(0)
             self.assertEqual((self.one.flushes, self.two.flushes), ([1, 1], [1]))
@@ -255,7 +284,7 @@ class TurnsTests(SynchronousTestCase):
                     ("put", "put", "put", "begin", "end", "after", "before", "flush puts", "turn")
                 ),
                 st.integers(0, 2),
-                st.sampled_from((0.0, _GAP / 4, _GAP * 2, _LONG_GAP * 2)),
+                st.sampled_from((0.0, _MIN_GAP / 4, _MIN_GAP * 2, _MIN_GAP_BUSY * 2)),
             ),
             max_size=60,
         )
@@ -285,23 +314,23 @@ class TurnsTests(SynchronousTestCase):
             if what == "put":
                 one.put()
             elif what == "begin":
-                self.turns.reading = True
-            elif what == "end" and self.turns.reading:
-                self.turns.read_ended()
-                self.assertFalse(self.turns.reading)
+                self.scheduler.reading = True
+            elif what == "end" and self.scheduler.reading:
+                self.scheduler.read_ended()
+                self.assertFalse(self.scheduler.reading)
             elif what == "after":
                 expected += 1
-                self.turns.after_read(call("after", several[which - 1].put))
+                self.scheduler.after_read(call("after", several[which - 1].put))
             elif what == "before":
                 expected += 1
-                self.turns.before_writing(call("before"))
+                self.scheduler.before_writing(call("before"))
             elif what == "flush puts":
                 one.then = several[which - 1].put
-            elif what == "turn" and not self.turns.reading:  # a turn does not end in the middle of a read
+            elif what == "turn" and not self.scheduler.reading:  # a turn does not end in the middle of a read
                 settle()
                 self.assertEqual([each.unwritten for each in several], [0, 0, 0])
-        if self.turns.reading:
-            self.turns.read_ended()
+        if self.scheduler.reading:
+            self.scheduler.read_ended()
         settle()
         for each in several:
             self.assertEqual(sum(each.flushes), each.put_in)
@@ -312,7 +341,7 @@ class TurnsTests(SynchronousTestCase):
 
 
 class Bots(Pair):
-    """Those who dialled us. What they share their turns with may be given."""
+    """Those who dialled us. The pair whose scheduler they share may be given."""
 
     shared_with: Pair | None = None
 
@@ -320,11 +349,11 @@ class Bots(Pair):
         if self.shared_with is None:
             return super().make_factory(limits)
         self.clock = self.shared_with.clock
-        return ServerFactory(limits, self.clock, self.shared_with.factory.turns)
+        return ServerFactory(limits, self.clock, self.shared_with.factory.flush_scheduler)
 
 
 class Accounts(DiallingPair):
-    """Those whom we dialled, with turns of their own."""
+    """Those whom we dialled, with a scheduler of their own."""
 
     def make_factory(self, limits: Limits) -> Any:
         return ClientFactory(limits, self.clock, "lgtwist/test")
@@ -344,7 +373,7 @@ class Doing(RecordingHandler):
 
 
 class SharedTests(SynchronousTestCase):
-    """Two factories, one Turns: what an account sends is written to bots, and the other way round."""
+    """Two factories, one scheduler: what an account sends is written to bots, and the other way round."""
 
     def setUp(self) -> None:
         self.accounts = Accounts()
@@ -354,8 +383,8 @@ class SharedTests(SynchronousTestCase):
             shared_with = self.accounts
 
         self.bots = Sharing()
-        self.turns: Turns = self.bots.factory.turns
-        self.assertIs(self.turns, self.accounts.factory.turns)
+        self.scheduler: FlushScheduler = self.bots.factory.flush_scheduler
+        self.assertIs(self.scheduler, self.accounts.factory.flush_scheduler)
         self.on_account, self.on_bot = Doing(), Doing()
         self.account = self.accounts.connect(self.on_account).open()
         self.bot = self.bots.connect(self.on_bot).open()
@@ -385,7 +414,7 @@ class SharedTests(SynchronousTestCase):
         self.on_account.deed = self.offer
         self.burst(self.accounts, self.account, b"1", b"2", b"3")
         self.assertEqual(self.writes, [b"".join(map(server_frame, (b"1", b"2", b"3")))])
-        self.assertFalse(self.turns.reading)
+        self.assertFalse(self.scheduler.reading)
 
     def test_many_reads_within_one_turn(self) -> None:
         """The first read is answered at once; what the others bring within the gap goes in one write."""
@@ -405,12 +434,12 @@ class SharedTests(SynchronousTestCase):
         self.watch(self.bot)
 
         def forward(_connection: Connection, payload: bytes) -> None:
-            self.turns.after_read(lambda: order.append(payload))
+            self.scheduler.after_read(lambda: order.append(payload))
             self.burst(self.bots, self.bot, b"inner " + payload)
-            order.append(("still reading", self.turns.reading, len(self.writes)))
+            order.append(("still reading", self.scheduler.reading, len(self.writes)))
 
         def answer(connection: Connection, payload: bytes) -> None:
-            self.turns.after_read(lambda: order.append(payload))
+            self.scheduler.after_read(lambda: order.append(payload))
             self.bots.factory.respond(connection, server_frame(payload))
 
         self.on_account.deed, self.on_bot.deed = forward, answer
@@ -418,7 +447,7 @@ class SharedTests(SynchronousTestCase):
         still = [("still reading", True, 0)] * 2
         self.assertEqual(order, [*still, b"1", b"inner 1", b"2", b"inner 2"])
         self.assertEqual(self.writes, [server_frame(b"inner 1") + server_frame(b"inner 2")])
-        self.assertFalse(self.turns.reading)
+        self.assertFalse(self.scheduler.reading)
         self.clock.advance(1)
         self.assertEqual(len(self.writes), 1)
 
@@ -435,8 +464,8 @@ class SharedTests(SynchronousTestCase):
         self.burst(self.bots, self.bot, b"outer", b"last")
         self.clock.advance(0)
         self.assertEqual(sorted(self.bot.texts()), [b"behind", b"inner", b"last", b"outer"])
-        self.assertFalse(self.turns.reading)
-        self.assertFalse(self.bot.connection.waiting)
+        self.assertFalse(self.scheduler.reading)
+        self.assertFalse(self.bot.connection.flush_pending)
 
     def test_the_own_answers_go_when_it_was_read(self) -> None:
         """Who asks gets its answers when what it sent was read, however lately it was written to."""
@@ -456,7 +485,7 @@ class SharedTests(SynchronousTestCase):
             if payload.startswith(b"answer"):
                 self.bots.factory.respond(self.bot.connection, frame)
             elif payload.startswith(b"events"):
-                self.bots.factory.offer_all(self.bot.connection, Frames([frame, frame]))
+                self.bots.factory.offer_all(self.bot.connection, [frame, frame], frame + frame)
             else:
                 self.bots.factory.offer(self.bot.connection, frame)
 
@@ -474,7 +503,7 @@ class SharedTests(SynchronousTestCase):
         def deed(connection: Connection, payload: bytes) -> None:
             if payload == b"fail":
                 raise ZeroDivisionError
-            self.turns.after_read(lambda: ended.append("read"))
+            self.scheduler.after_read(lambda: ended.append("read"))
             self.offer(connection, payload)
 
         self.on_account.deed = deed
@@ -485,7 +514,7 @@ class SharedTests(SynchronousTestCase):
             frame = self.accounts.frame
             fail = frame(b"fa", fin=False) + frame(b"il", CONTINUATION) if fragmented else frame(b"fail")
             self.account.bytes(frame(b"1") + fail + frame(b"2"))
-            self.assertFalse(self.turns.reading)
+            self.assertFalse(self.scheduler.reading)
             self.assertEqual(ended, ["read"])
             self.assertEqual(self.bot.texts(), [b"1"])
             self.accounts.turn()
@@ -516,7 +545,7 @@ class SharedTests(SynchronousTestCase):
                 end: str = end,
             ) -> None:
                 if not collected:
-                    self.turns.after_read(hand_out)
+                    self.scheduler.after_read(hand_out)
                 collected.append(payload)
                 if payload == b"2" and end == "closed":
                     self.accounts.factory.close(connection, 1000, "enough")
@@ -532,7 +561,7 @@ class SharedTests(SynchronousTestCase):
             }.get(end, b"")
             self.account.bytes(frame(b"1") + frame(b"2") + between + frame(b"3"))
             self.assertEqual(handed, [[b"1", b"2"]], end)
-            self.assertFalse(self.turns.reading)
+            self.assertFalse(self.scheduler.reading)
 
     def test_one_of_many_that_fails(self) -> None:
         """A connection that cannot be written to costs those behind it nothing, of either factory."""
@@ -550,7 +579,7 @@ class SharedTests(SynchronousTestCase):
         self.assertEqual([bot.texts() for bot in bots], [[b"1", b"2"], [], *[[b"1", b"2"]] * 3])
         self.assertEqual(self.account.texts(), [b"ask", b"ask"])
         self.assertEqual(self.bots.factory.counters.send_failures, 1)
-        self.assertFalse(self.turns.reading)
+        self.assertFalse(self.scheduler.reading)
 
     def test_ended_while_it_waits(self) -> None:
         """A connection that ends while something waits for it is not written to, and none is kept back."""
@@ -564,14 +593,14 @@ class SharedTests(SynchronousTestCase):
         self.assertEqual(other.texts(), [b"1"])
 
     def test_congested_while_it_waits(self) -> None:
-        """Who reads slowly waits outside of all turns, and is written to when it has read."""
+        """Who reads slowly waits for no end of a turn, and is written to when it has read."""
         self.bot.transport.reading = False
         self.on_account.deed = self.offer
         large = b"x" * 100_000
         for number in range(5):
             self.burst(self.accounts, self.account, b"%d" % number + large)
             self.clock.advance(1)
-        self.assertTrue(self.bot.connection.congested)
+        self.assertTrue(self.bot.connection.write_paused)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.bot.transport.reading = True
         self.assertEqual([text[:1] for text in self.bot.texts()], [b"0", b"1", b"2", b"3", b"4"])
@@ -588,7 +617,7 @@ class SharedTests(SynchronousTestCase):
         self.patch(self.bot.transport, "write", note)
 
         def deed(connection: Connection, payload: bytes) -> None:
-            self.turns.before_writing(lambda: happened.append("kept"))
+            self.scheduler.before_writing(lambda: happened.append("kept"))
             self.bots.factory.respond(connection, server_frame(payload))
 
         self.on_bot.deed = deed
@@ -611,9 +640,9 @@ class SharedTests(SynchronousTestCase):
             def deed(
                 connection: Connection, payload: bytes, way: str = way, kept: list[str] = happened
             ) -> None:
-                self.turns.before_writing(lambda: kept.append("kept"))
-                told: Any = {"send": b"told", "offer_all": Frames([frame])}.get(way, frame)
-                getattr(self.bots.factory, way)(connection, told)
+                self.scheduler.before_writing(lambda: kept.append("kept"))
+                told: dict[str, Any] = {"send": (b"told",), "offer_all": ([frame], frame)}
+                getattr(self.bots.factory, way)(connection, *told.get(way, (frame,)))
 
             self.on_bot.deed = deed
             self.burst(self.bots, self.bot, b"1")
@@ -631,7 +660,7 @@ class SharedTests(SynchronousTestCase):
         happened, check = self.kept_first()
 
         def deed(connection: Connection, payload: bytes) -> None:
-            self.turns.before_writing(lambda: happened.append("kept"))
+            self.scheduler.before_writing(lambda: happened.append("kept"))
             self.bots.factory.respond(connection, server_frame(payload))
             self.bots.factory.close(connection, 1000, "enough")
 
@@ -644,7 +673,7 @@ class SharedTests(SynchronousTestCase):
         happened, check = self.kept_first()
 
         def deed(connection: Connection, payload: bytes) -> None:
-            self.turns.before_writing(lambda: happened.append("kept"))
+            self.scheduler.before_writing(lambda: happened.append("kept"))
             for _ in range(40):
                 self.bots.factory.offer(connection, server_frame(b"x" * 10_000))
 
@@ -656,7 +685,7 @@ class SharedTests(SynchronousTestCase):
         """The same where a transport asks for more before the turn has ended."""
         happened, check = self.kept_first()
         self.bot.connection.pauseProducing()
-        self.turns.before_writing(lambda: happened.append("kept"))
+        self.scheduler.before_writing(lambda: happened.append("kept"))
         self.bots.factory.respond(self.bot.connection, server_frame(b"1"))
         self.bot.connection.resumeProducing()
         self.clock.advance(0)
@@ -665,5 +694,5 @@ class SharedTests(SynchronousTestCase):
     def test_a_read_that_brings_nothing(self) -> None:
         """It leaves nothing: no timer, no reading."""
         self.account.bytes(bytes([0x80 | TEXT]))
-        self.assertFalse(self.turns.reading)
+        self.assertFalse(self.scheduler.reading)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.service import LgtwistService
+from lgtwist.sandbox.account import SandboxAccount
 from tests.integration.rawclient import handshake
 from tests.pair import Transport
 
@@ -63,7 +64,7 @@ class SiteTestCase(SynchronousTestCase):
 
     @property
     def site(self) -> Any:
-        return self.service.site
+        return self.service.port.site
 
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
@@ -81,11 +82,14 @@ class SiteTestCase(SynchronousTestCase):
         stopped = self.service.stopService()
         for connection in tuple(self.service.factory.connections):
             connection.connectionLost(Failure(ConnectionDone()))
-        for channel in tuple(self.service.site.channels):
+        for channel in tuple(self.site.channels):
             channel.connectionLost(Failure(ConnectionDone()))
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.service.port.connection_limits.open_connections, 0)
+
+    def sandboxes(self) -> list[SandboxAccount]:
+        return [edge for edge in self.service.accounts if isinstance(edge, SandboxAccount)]
 
     def dial(self, path: str = "/", host: str = "localhost", **headers: str) -> Peer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -53,7 +53,7 @@ class AccountEndpointsTests(SiteTestCase):
         """Where the configuration names it, an unsigned post is refused, whatever Host it names."""
         self.assertEqual(self.post(X_Self_ID="2").status(), 401)
         body = b'{"post_type":"notice"}'
-        running = self.service.polled[0]
+        running = self.service.account_edge(2)
         running.running = 1
         self.assertEqual(self.post(body, X_Self_ID="2", X_Signature=sign("two", body)).status(), 204)
         running.running = 0

@@ -45,7 +45,7 @@ class HandshakeTests(SiteTestCase):
 
     def test_before_the_account_was_up(self) -> None:
         """Until the account was up once, handshakes get 503 with Retry-After: 3."""
-        self.service.hub.accounts[10001].was_up = False
+        self.service.directory.accounts[10001].was_up = False
         port = self.dial()
         self.assertEqual(port.status(), 503)
         self.assertIn("retry-after: 3", port.headers())
@@ -81,13 +81,13 @@ class BotAccountTests(SiteTestCase):
         port = Peer(self).send(handshake("/?access_token=no") + action)
         self.assertEqual(port.status(), 403)
         self.assertEqual(port.read().count(b"HTTP/1.1"), 1)
-        for sandbox in self.service.sandboxes:
+        for sandbox in self.sandboxes():
             self.assertEqual(sandbox.world.last_message_id, 0)
 
     def test_nobody_hears_of_an_event_before_the_token(self) -> None:
         """L-28: events reach only bots that were authenticated."""
         good, refused = self.dial("/1?access_token=ta"), self.dial("/1")
-        self.service.hub.accounts[1].publish(b'{"post_type":"notice","n":1}')
+        self.service.directory.accounts[1].publish(b'{"post_type":"notice","n":1}')
         self.assertIn('"n":1', good.body())
         self.assertNotIn('"n":1', refused.body())
 

@@ -173,7 +173,7 @@ class BodyTests(SiteTestCase):
         """It is answered 413, once, though its end came in the same bytes; its action is not done."""
         size = self.service.config.limits.max_message + 1
         port = Peer(self)
-        actions = self.service.hub.bots[0].counters.actions
+        actions = next(iter(self.service.directory.bots.values())).counters.actions
         port.send(
             b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bot\r\n"
             b"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -181,7 +181,7 @@ class BodyTests(SiteTestCase):
         )
         self.assertEqual(port.status(), 413)
         self.assertEqual(port.read().count(b"HTTP/1.1 "), 1)
-        self.assertEqual(self.service.hub.bots[0].counters.actions, actions)
+        self.assertEqual(next(iter(self.service.directory.bots.values())).counters.actions, actions)
         self.clock.advance(6)
         self.assertTrue(port.transport.aborted)
         port.lose()

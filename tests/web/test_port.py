@@ -14,16 +14,16 @@ from zope.interface import implementer
 from zope.interface.verify import verifyClass
 
 from lgtwist.accounts.http import HttpAccount
-from lgtwist.accounts.websocket_client import ForwardWebSocketAccount
-from lgtwist.accounts.websocket_server import ReverseWebSocketAccount
-from lgtwist.bots.websocket_client import ReverseWebSocketBot
+from lgtwist.accounts.websocket_client import WebSocketClientAccount
+from lgtwist.accounts.websocket_server import WebSocketServerAccount
+from lgtwist.bots.websocket_client import WebSocketClientBot
 from lgtwist.config.limits import Limits
 from lgtwist.hub.interfaces import IControl, IDialler, IDirectoryObserver, IEventReceiver, IReverseLink
 from lgtwist.net.http_responses import say
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.figures import counter
-from lgtwist.runtime.turns import Turns
-from lgtwist.sandbox.control.control import Control as SandboxControl
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.web.authentication import BotTokens
 from lgtwist.web.health import Readiness
 from lgtwist.web.metrics import MetricsRegistry
@@ -37,7 +37,7 @@ from tests.web.site_case import Peer, request
 class Receiver:
     """Takes the body ``{}``, and notes whether that was inside a read."""
 
-    def __init__(self, scheduler: Turns) -> None:
+    def __init__(self, scheduler: FlushScheduler) -> None:
         self.scheduler = scheduler
         self.inside_reads: list[bool] = []
 
@@ -123,7 +123,7 @@ class PortTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
         self.edges: dict[int, object] = {}
-        self.scheduler = Turns(self.clock)
+        self.scheduler = FlushScheduler(self.clock)
         self.metrics, self.readiness = MetricsRegistry(), Readiness()
         self.port = Port(
             directory=StandInDirectory(),
@@ -150,14 +150,14 @@ class PortTests(SynchronousTestCase):
     def test_interfaces(self) -> None:
         """The edges, and the stand-ins here, provide what the port asks of them."""
         for interface, provider in (
-            (IReverseLink, ReverseWebSocketAccount),
+            (IReverseLink, WebSocketServerAccount),
             (IReverseLink, ReverseLink),
             (IEventReceiver, HttpAccount),
             (IEventReceiver, Receiver),
-            (IControl, SandboxControl),
+            (IControl, SandboxAccount),
             (IControl, Control),
-            (IDialler, ForwardWebSocketAccount),
-            (IDialler, ReverseWebSocketBot),
+            (IDialler, WebSocketClientAccount),
+            (IDialler, WebSocketClientBot),
             (IDirectoryObserver, BotTokens),
         ):
             self.assertTrue(verifyClass(interface, provider), provider)

@@ -20,7 +20,7 @@ from lgtwist.websocket.client import ClientConnection
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import Outcome
 from lgtwist.websocket.framing import server_frame
-from lgtwist.websocket.phase import Phase, may_follow
+from lgtwist.websocket.phase import Phase, PhaseError, may_follow
 from lgtwist.websocket.server import ServerConnection
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, handshake
 from tests.pair import DiallingPair, Pair, Peer, RecordingHandler
@@ -146,10 +146,29 @@ class PhaseTests(ConnectionTestCase):
         self.assertEqual(self.pair.clock.getDelayedCalls(), [])
 
     def test_phases_only_go_forward(self) -> None:
-        """The table of phases: each later one may follow, no earlier one."""
+        """Each later phase may be entered, no earlier one, and none twice."""
         for earlier in Phase:
             for later in Phase:
                 self.assertEqual(may_follow(earlier, later), later.value > earlier.value)
+                connection = self.pair.connect().connection
+                if earlier is not Phase.CONNECTING:
+                    connection.enter(earlier)
+                if later > earlier:
+                    connection.enter(later)
+                    self.assertIs(connection.phase, later)
+                else:
+                    self.assertRaises(PhaseError, connection.enter, later)
+                    self.assertIs(connection.phase, earlier)
+
+    def test_an_opening_that_comes_too_late(self) -> None:
+        """A second opening is logged as a failure of ours and drops the connection."""
+        peer = self.pair.connect().open()
+        peer.connection.onOpen()
+        self.pair.turn()
+        self.assertIs(peer.connection.phase, Phase.CLOSED)
+        self.assertEqual(len(peer.handler.named("opened")), 1)
+        [failure] = self.flushLoggedErrors(PhaseError)
+        self.assertEqual(str(failure.value), "OPEN cannot follow OPEN")
 
 
 #: What may happen to a connection, in any order.
@@ -291,16 +310,18 @@ class SendFailureTests(ConnectionTestCase):
             self.assertIs(self.successResultOf(pair.factory.send(other.connection, b"y")), Outcome.WRITTEN)
             self.assertEqual(self.flushLoggedErrors(), [])
 
-    def test_a_broadcast_over_a_broken_transport(self) -> None:
+    def test_events_for_several_over_a_broken_transport(self) -> None:
         """L-15: one peer whose transport raises costs the others nothing."""
         pair = self.pair_of()
         peers = [pair.connect().open() for _ in range(3)]
         peers[0].transport.fails_with = OSError(9, "Bad file descriptor")
         for number in range(100):
-            pair.factory.broadcast([p.connection for p in peers], server_frame(b"%d" % number))
+            for peer in peers:
+                pair.factory.offer(peer.connection, server_frame(b"%d" % number))
         pair.turn()
         expected = [b"%d" % number for number in range(100)]
-        self.assertEqual([p.texts() for p in peers[1:]], [expected, expected])
+        for peer in peers[1:]:
+            self.assertEqual(peer.texts(), expected)
         self.assertIs(peers[0].connection.phase, Phase.CLOSED)
 
     def test_a_handler_that_raises(self) -> None:
@@ -603,9 +624,9 @@ class NamesTests(SynchronousTestCase):
         base.dataReceived(handshake())
         own = set(vars(ours)) - set(vars(base))
         expected = {
-            "phase", "handler", "outbox", "assembly", "liveness", "deadline", "owed_pong", "ended_because",
-            "congested", "held", "deaf", "heard", "talked", "waiting", "being_read",
-            "positions", "flushed_at", "rest",
+            "phase", "handler", "outbox", "assembly", "liveness", "_deadline", "pending_pong", "end_reason",
+            "write_paused", "read_paused", "discarding_input", "bytes_seen", "message_seen", "flush_pending",
+            "being_read", "ping_acks", "flushed_at", "partial_frame",
         }  # fmt: skip
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
@@ -617,7 +638,12 @@ class NamesTests(SynchronousTestCase):
             added - overridden,
             {
                 "autobahn_made", "autobahn_read", "autobahn_lost", "autobahn_accept", "configured",
-                "encode", "encode_ping", "flush", "masks", "onConnecting",
+                "encode", "encode_ping", "masks", "onConnecting",
+                "enter", "note_end", "set_deadline", "_deadline_missed", "cancel_deadline", "release",
+                "begin_liveness", "check_liveness", "discard_input",
+                "schedule_flush", "expect_flush", "flush", "write_resumed",
+                "pause_reading", "unpause_reading", "read_buffered", "read", "read_whole",
+                "answer_ping", "pong_received", "message_received",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
         )  # fmt: skip

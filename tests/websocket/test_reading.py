@@ -12,12 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config.limits import Limits
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import AT_ONCE, begins_frame, next_frame, whole_frames
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.pair import DiallingPair, Pair, RecordingHandler
+from tests.pair import DiallingPair, Pair, RecordingHandler, leave_to_autobahn, together
 from tests.rounds import LONG_ROUNDS, quick
 
 #: More of them than of others: a stream holds many frames, and a difference may need three of a kind.
@@ -243,7 +242,7 @@ class Acting(RecordingHandler):
 
     # Positions' part.
 
-    def named_by(self, number: int) -> int:
+    def position_of(self, number: int) -> int:
         return number * 10
 
     def ponged(self, number: int) -> None:
@@ -266,7 +265,7 @@ class Acting(RecordingHandler):
         factory.offer(connection, connection.encode(payload.ljust(3000)))
 
     def do_events(self, factory: Any, connection: Connection, payload: bytes) -> None:
-        factory.offer_all(connection, Frames([connection.encode(payload), connection.encode(b"2")]))
+        factory.offer_all(connection, *together(connection.encode(payload), connection.encode(b"2")))
 
     def do_send(self, factory: Any, connection: Connection, payload: bytes) -> None:
         sent = factory.send(connection, payload)
@@ -288,7 +287,7 @@ class Acting(RecordingHandler):
         connection.pauseProducing()
 
     def do_later(self, factory: Any, connection: Connection, payload: bytes) -> None:
-        factory.turns.after_read(lambda: self.calls.append(("later", payload)))
+        factory.flush_scheduler.after_read(lambda: self.calls.append(("later", payload)))
 
     def do_tell(self, factory: Any, connection: Connection, payload: bytes) -> None:
         if self.other is not None:
@@ -329,7 +328,7 @@ def plain(stream: bytes, masked: bool) -> list[tuple[bytes, bytes]]:
 
 
 #: What is known of a peer's life; but not to the byte when it talked last, see ``test_talking``.
-EXACT = tuple(name for name in Liveness.__slots__ if name != "_talked_since")
+EXACT = tuple(name for name in Liveness.__slots__ if name != "_last_message")
 
 
 class Life:
@@ -343,18 +342,18 @@ class Life:
         self.pair = pair_of(max_message=limit, send_buffer=10_000)
         self.eager = eager
         if not whole:
-            self.pair.factory.read_whole = lambda _connection, data: data
+            leave_to_autobahn(self.pair.factory)
         self.handler = Acting(self.pair)
         self.peer = self.pair.connect(self.handler).open()
         self.other = self.pair.connect().open()
         self.handler.other = self.other.connection
         self.connection = self.peer.connection
-        self.connection.positions = self.handler
+        self.connection.ping_acks = self.handler
         self.begins = [len(peer.transport.taken) for peer in self.pair.peers]
         for _ in range(3):
             self.pair.factory.ping(self.connection)
         self.unread: list[bytes] = []
-        self.states: list[tuple[Any, ...]] = []
+        self.states: list[dict[str, Any]] = []
 
     def live(self, steps: list[Step]) -> None:
         """Everything comes, and happens."""
@@ -416,13 +415,23 @@ class Life:
     def note(self) -> None:
         """Write down what can be seen."""
         connection, transport = self.connection, self.peer.transport
-        self.states.append((
-            connection.phase, connection.held, connection.deaf, connection.congested, connection.heard,
-            connection.owed_pong, len(connection.outbox), len(self.handler.calls),
-            [len(peer.transport.taken) + peer.transport.waiting for peer in self.pair.peers],
-            transport.paused, transport.aborted, transport.write_closed, transport.disconnecting,
-            self.other.connection.phase,
-        ))  # fmt: skip
+        self.states.append({
+            "phase": connection.phase,
+            "read paused": connection.read_paused,
+            "discarding input": connection.discarding_input,
+            "write paused": connection.write_paused,
+            "bytes seen": connection.bytes_seen,
+            "pending pong": connection.pending_pong,
+            "events waiting": connection.outbox.event_bytes,
+            "responses waiting": connection.outbox.response_bytes,
+            "calls": len(self.handler.calls),
+            "written": [len(peer.transport.taken) + peer.transport.waiting for peer in self.pair.peers],
+            "transport paused": transport.paused,
+            "aborted": transport.aborted,
+            "write closed": transport.write_closed,
+            "disconnecting": transport.disconnecting,
+            "the other's phase": self.other.connection.phase,
+        })  # fmt: skip
 
     def seen(self) -> dict[str, Any]:
         """All of it."""
@@ -438,7 +447,7 @@ class Life:
             "written": [plain(stream, masked) for stream in streams],
             "counters": asdict(self.pair.factory.counters),
             "liveness": [getattr(liveness, name) for name in EXACT] if liveness else [],
-            "why": (self.connection.ended_because, self.connection.remoteCloseCode, self.connection.wasClean),
+            "why": (self.connection.end_reason, self.connection.remoteCloseCode, self.connection.wasClean),
             "states": self.states,
             "timers": len(self.pair.clock.getDelayedCalls()),
         }
@@ -690,9 +699,11 @@ class BothWaysTests(SynchronousTestCase):
         for eager in (False, True):
             both = self.lives(steps, eager=eager)
             for life in both:
-                heard = [state[7] for state in life.states]
-                self.assertTrue(life.states[0][1] or life.states[1][1], "it was not held")
-                self.assertLess(heard[1], 20)
+                calls = [state["calls"] for state in life.states]
+                self.assertTrue(
+                    any(state["read paused"] for state in life.states[:2]), "reading was not paused"
+                )
+                self.assertLess(calls[1], 20)
                 self.assertEqual([call[1] for call in life.handler.named("received")], words)
             self.assertEqual(both[0].seen(), both[1].seen())
 
@@ -742,9 +753,9 @@ class BothWaysTests(SynchronousTestCase):
         for quickly in (True, False):
             for data in (*parts, *silent):
                 life = Life(self.pair_of, quickly, 70_000, False)
-                life.connection.talked = False
+                life.connection.message_seen = False
                 life.peer.bytes(data)
-                self.assertIs(life.connection.talked, data in parts, data[:20])
+                self.assertIs(life.connection.message_seen, data in parts, data[:20])
 
     def test_many_empty_messages(self) -> None:
         """One read full of the smallest frames that there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -17,12 +17,15 @@ from lgtwist.net.http_responses import say, say_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.tasks import spawn
-from lgtwist.sandbox.account import SandboxAccount, shown
 from lgtwist.sandbox.control.event_stream import feed
+from lgtwist.sandbox.control.transcript import shown
 from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.files import attachments as intake
 from lgtwist.sandbox.files.media import KINDS
 from lgtwist.sandbox.params import Params
+
+if TYPE_CHECKING:
+    from lgtwist.sandbox.account import SandboxAccount
 
 #: A long poll waits no longer than this (seconds).
 MAX_WAIT = 60.0
