@@ -16,6 +16,7 @@ from twisted.web.server import Request, Site
 
 from lgtwist.net import sockets
 from lgtwist.net.tls import end, is_tls
+from lgtwist.net.twisted_private import expect_no_body, request_target
 from lgtwist.web.connection_limits import Gate
 
 
@@ -58,8 +59,6 @@ class PortChannel(HTTPChannel):
     transport: Any
     callLater: Any
     length: Any
-    _path: Any
-    _transferDecoder: Any
     timeOut: Any
     #: Long enough for every head that is meant well; the issue of 64 KiB heads is theirs who send them.
     totalHeadersSize = 65_536
@@ -97,10 +96,9 @@ class PortChannel(HTTPChannel):
             self.refuse_body()
         elif self.length == 0:
             return
-        elif self.requests and not self.site.welcomes(self._path, self.requests[-1]):
+        elif self.requests and not self.site.welcomes(request_target(self), self.requests[-1]):
             # It is answered as if it had no body: what nobody may send is not kept until it is refused.
-            self.length = 0
-            self._transferDecoder = None
+            expect_no_body(self)
             self._unwelcome = True
         else:
             self._body = self.callLater(self.gate.limits.body_timeout, self._body_timed_out)

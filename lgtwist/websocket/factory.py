@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from lgtwist.config.limits import Limits
 from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
+from lgtwist.net.twisted_private import send_now
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import CHUNK, Connection
 from lgtwist.websocket.framing import Frames
@@ -215,7 +216,7 @@ class ConnectionFactory:
         if self.flush_scheduler.hook_pending:
             self.flush_scheduler.run_hooks()
         transport = connection.transport
-        sent = sockets.send_now(transport, data)
+        sent = send_now(transport, data)
         if sent < len(data):
             transport.write(data[sent:] if sent else data)
 

@@ -23,7 +23,8 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from lgtwist.config.limits import Limits
-from lgtwist.net.sockets import prepare, send_now
+from lgtwist.net.sockets import prepare
+from lgtwist.net.twisted_private import send_now
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.framing import Frames, server_frame
 from lgtwist.websocket.phase import Phase

@@ -631,13 +631,19 @@ class NamesTests(SynchronousTestCase):
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
         self.assertEqual(own & taken, set())
-        both = {**vars(Connection), **vars(ServerConnection), **vars(ClientConnection)}
+        both = {
+            name
+            for kind in (*ServerConnection.__mro__, *ClientConnection.__mro__)
+            if kind.__module__.startswith("lgtwist")
+            for name in vars(kind)
+        }
         added = {name for name in both if not name.startswith("__")}
         overridden = {name for name in added if name in taken}
         self.assertEqual(
             added - overridden,
             {
-                "autobahn_made", "autobahn_read", "autobahn_lost", "autobahn_accept", "configured",
+                "autobahn_made", "autobahn_open", "autobahn_read", "autobahn_lost", "answer_handshake",
+                "configured", "protocol_broken",
                 "encode", "encode_ping", "masks", "onConnecting",
                 "enter", "note_end", "set_deadline", "_deadline_missed", "cancel_deadline", "release",
                 "begin_liveness", "check_liveness", "discard_input",
