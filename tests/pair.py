@@ -197,6 +197,11 @@ class Peer:
             self.connection.connectionLost(Failure(error))
 
 
+def together(*frames: bytes) -> tuple[list[bytes], bytes]:
+    """Frames as ``offer_all`` takes them: each, and all joined."""
+    return list(frames), b"".join(frames)
+
+
 def answer(request: bytes, *lines: str, status: str = "101 Switching Protocols") -> bytes:
     """The answer to an opening handshake (RFC 6455, 4.2.2)."""
     found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)

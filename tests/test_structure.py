@@ -76,6 +76,7 @@ PURE = [
     "lgtwist.sandbox.files.attachments",
     "lgtwist.web.routes",
     "lgtwist.web.local_origin",
+    "lgtwist.web.settings",
     "lgtwist.app.configuration",
 ]
 

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import Half, IAccountLink
+from lgtwist.hub.interfaces import Channel, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
 from lgtwist.runtime.logs import LogThrottle, printable
@@ -16,9 +16,9 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
 
 #: Names of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_ACTIONS, _EVENTS = Half.ACTIONS, Half.EVENTS
-#: Which half of a split pair it was, for the log.
-_HALVES = {Half.ACTIONS: "API link: ", Half.EVENTS: "event link: "}
+_ACTIONS, _EVENTS = Channel.ACTIONS, Channel.EVENTS
+#: Which link of a split pair it was, for the log.
+_NAMES = {Channel.ACTIONS: "API link: ", Channel.EVENTS: "event link: "}
 #: The retcode with which NapCat refuses a token, on a WebSocket that it has opened for that.
 _REFUSED = 1403
 
@@ -31,7 +31,7 @@ def _nobody(_reason: str, _told: bool) -> None:
 class WebSocketLink:
     """What stands behind a WebSocket whose peer is an implementation.
 
-    :param half: what it carries.
+    :param channel: what it carries.
     :param via: how the account is reached, for the log.
     :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
     :param gone: called once, when it is over.
@@ -42,18 +42,18 @@ class WebSocketLink:
     def __init__(
         self,
         account: Account,
-        half: Half,
+        channel: Channel,
         via: str,
         refuse: Callable[[str, bool], None] = _nobody,
         gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
-        self._half = half
+        self._channel = channel
         self._via = via
         self._gone = gone
         self._connection: Connection | None = None
         self._refusal_watch = RefusalWatch(account.clock, refuse)
-        self._garbage = LogThrottle(account.clock)
+        self._malformed_log = LogThrottle(account.clock)
 
     # -- called through the factory's guard
 
@@ -61,7 +61,7 @@ class WebSocketLink:
         """The link is there."""
         self._connection = connection
         self._refusal_watch.opened()
-        self._account.link_up(self, self._half, self._via)
+        self._account.links.opened(self, self._channel, self._via)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An answer, an event, or what should be one."""
@@ -70,25 +70,25 @@ class WebSocketLink:
                 payload.decode()
             echo, event = read_frame(payload)
         except (UnicodeDecodeError, BadEvent) as error:
-            self._throw_away(str(error) if isinstance(error, BadEvent) else "not UTF-8")
+            self._drop_malformed(str(error) if isinstance(error, BadEvent) else "not UTF-8")
             return
         account = self._account
-        if echo is not None and account.holds(self, _ACTIONS):
+        if echo is not None and account.links.is_current(self, _ACTIONS):
             call_id = number_of(echo)
             if call_id is not None:
-                if account.collecting:
-                    account.hand_out()  # what came before the answer goes before it
-                if account.answered_with(call_id, payload, echo):
+                if account.fan_out.is_scheduled:
+                    account.fan_out.dispatch()  # events that came before the response go before it
+                if account.receive_with_echo(call_id, payload, echo):
                     self._refusal_watch.useful = True
                     return
         if event is not None:
             self._event(connection, event)
         elif echo is None:
             self._look_for_refusal(payload)
-            self._throw_away("neither an answer nor an event")
+            self._drop_malformed("neither an answer nor an event")
         else:
             self._look_for_refusal(payload)
-            account.counters.strays += 1
+            account.counters.late_responses += 1
 
     def dropped(self, connection: Connection, events: int) -> None:
         """No events go this way."""
@@ -102,7 +102,7 @@ class WebSocketLink:
 
     def _down(self, code: int | None, reason: str) -> None:
         said = printable(reason if code is None else f"{code} {reason}")
-        self._account.link_down(self, _HALVES.get(self._half, "") + said)
+        self._account.links.closed(self, _NAMES.get(self._channel, "") + said)
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """The link is over, if it ever was one."""
@@ -116,23 +116,18 @@ class WebSocketLink:
 
     def _event(self, connection: Connection, event: Event) -> None:
         account = self._account
-        if not account.holds(self, _EVENTS):
+        if not account.links.is_current(self, _EVENTS):
             return  # Lagrange once sent events on /api too: they come a second time where they belong
         if event.self_id is not None and event.self_id != account.self_id:
-            account.refuse(self, event.self_id)
+            account.links.refuse(self, event.self_id)
             return
         self._refusal_watch.useful = True
-        if not account.collecting:
-            scheduler = connection.factory.flush_scheduler
-            if scheduler.reading:
-                account.collect()
-                scheduler.after_read(account.hand_out)
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:
                 connection.liveness.expect_heartbeats(beat.interval)
-            account.says_online(beat.online)
-        account.heard(event)
+            account.links.status_came(beat.online)
+        account.links.event_came(event)
 
     def _look_for_refusal(self, payload: bytes) -> None:
         if self._refusal_watch.decided:
@@ -141,9 +136,9 @@ class WebSocketLink:
         if outcome.retcode == _REFUSED:
             self._refusal_watch.refused(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
 
-    def _throw_away(self, why: str) -> None:
-        self._account.counters.garbage += 1
-        if self._garbage.should_log():
+    def _drop_malformed(self, why: str) -> None:
+        self._account.counters.malformed_frames += 1
+        if self._malformed_log.should_log():
             self._log.warn(
                 "account {account}: what came is thrown away: {why}",
                 account=self._account.self_id,
@@ -162,18 +157,18 @@ class WebSocketLink:
         )
         return connection.outbox.watermark() if connection.write_paused else None
 
-    def has_taken(self, mark: int) -> bool:
+    def has_sent(self, flow_token: int) -> bool:
         """Whether what was sent is with the transport."""
-        return self._connection is None or self._connection.outbox.has_taken(mark)
+        return self._connection is None or self._connection.outbox.has_taken(flow_token)
 
     def forget(self, call_id: int) -> None:
         """Nobody waits for this answer any more; the implementation gives it all the same."""
 
-    def end(self, reason: str, refused: bool) -> None:
-        """The hub wants no more of it."""
+    def close(self, code: int, reason: str) -> None:
+        """End the link with a close code; 1008 says that dialling it again soon is of no use."""
         connection = self._connection
         if connection is None:
             return
-        if refused:
+        if code == 1008:
             self._refusal_watch.refused(reason, logged=True)
-        connection.factory.close(connection, 1008 if refused else 1000, reason)
+        connection.factory.close(connection, code, reason)

@@ -21,9 +21,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.gaps import Gaps
-from lgtwist.delivery.interfaces import IEventTaker, IJournal
+from lgtwist.delivery.interfaces import IEventSink, IJournal
 from lgtwist.delivery.refusals import TIMES, Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
@@ -45,30 +45,30 @@ class DeliveryCounters(Skipped):
     sent: int = 0
     confirmed: int = 0
     refused: int = 0  # skipped, for the bot refused them
-    fell_out: int = 0  # the journal did not keep them so long
+    expired: int = 0  # the journal did not keep them so long
     damaged: int = 0  # could not be read
 
 
 class _Sent(msgspec.Struct, eq=False):
     """Some events under way, confirmed together.
 
-    :ivar mark: where the bot is when it has them.
+    :ivar watermark: where the bot is when it has them.
     :ivar at: when they were sent, in seconds.
     :ivar only: the event, if it is one.
     """
 
-    mark: Mark
+    watermark: Watermark
     events: int
     size: int
     at: float
     only: Batch | None
 
 
-class Encodings:
+class EncodedBatch:
     """A committed batch, made once for all that take all of it in the same form.
 
     :param now: seconds.
-    :ivar mark: where a bot is that has it.
+    :ivar watermark: where a bot is that has it.
     :ivar at: when it was committed, in seconds.
     """
 
@@ -78,7 +78,7 @@ class Encodings:
         self.events = len(batch)
         self.size = batch.size()
         self.first, self.last = batch.first, batch.last
-        self.mark = Mark(self.last, batch.before + self.events, batch.times[-1])
+        self.watermark = Watermark(self.last, batch.before + self.events, batch.times[-1])
         self.only = batch if self.events == 1 else None
         self._form: tuple[MessageFormat | None, Any] = (None, None)
         self._made = b""
@@ -145,16 +145,14 @@ class Delivery:
         self._format = message_format
         self._window_bytes = window_bytes
         self._patience = patience
-        self._takers: dict[
-            IEventTaker, Position
-        ] = {}  # oldest first; what is up to there was there before it
-        self._holder: IEventTaker | None = None
-        self._begun = False
+        self._sinks: dict[IEventSink, Position] = {}  # oldest first; what is up to there was there before it
+        self._active: IEventSink | None = None
+        self._begun = self._stopped = False
         # how far the bot has come
-        self._cursor = Mark()  # as the journal has it, or will
-        self._confirmed: deque[tuple[float, Mark]] = deque()  # not yet older than grace
+        self._cursor = Watermark()  # as the journal has it, or will
+        self._confirmed: deque[tuple[float, Watermark]] = deque()  # not yet older than grace
         # how far we have sent
-        self._sent = Mark()
+        self._sent = Watermark()
         self._window: deque[_Sent] = deque()
         self._window_size = 0
         self._page: deque[Batch] = deque()
@@ -167,21 +165,31 @@ class Delivery:
         self._replayed: Position = 0  # what is up to it is marked as late
         self._refusals = Refusals()
         self._gaps = Gaps()
-        self._falling = LogThrottle(clock, 600.0)
+        self._expiring = LogThrottle(clock, 600.0)
         self._unreadable = LogThrottle(clock)
-        self._fell_out = 0  # not told yet
+        self._expired_unlogged = 0  # not told yet
         self._timer: IDelayedCall | None = None
         self._told_refusing = self._told_silent = False
 
     def begin(self) -> None:
         """The journal is open: the cursor is where it was."""
         self._begun = True
-        self._cursor = self._sent = self._journal.mark(self.bot, self.account)
+        self._cursor = self._sent = self._journal.watermark(self.bot, self.account)
         self.check_retention()
-        if self._holder is not None:
-            self._takers = dict.fromkeys(self._takers, self._journal.end)
-            self._replayed = self._journal.end
+        if self._active is not None:
+            self._sinks = dict.fromkeys(self._sinks, self._journal.end(self.account))
+            self._replayed = self._journal.end(self.account)
             self._resume()
+
+    def stop(self) -> None:
+        """Send nothing any more: stop timers and reads, let go of all sinks, and demote the active one."""
+        self._stopped = True
+        active, self._active = self._active, None
+        self._sinks.clear()
+        self._stop_sending()
+        self._go_back()
+        if active is not None:
+            active.demote()
 
     # -- what one can see
 
@@ -207,89 +215,92 @@ class Delivery:
         return self._cursor.position
 
     @property
-    def is_careful(self) -> bool:
+    def is_one_at_a_time(self) -> bool:
         """Whether events go one at a time, for the bot refused something."""
-        return self._refusals.are_near
+        return self._refusals.one_at_a_time
 
     @property
-    def _confirmed_mark(self) -> Mark:
+    def _confirmed_mark(self) -> Watermark:
         return self._confirmed[-1][1] if self._confirmed else self._cursor
 
     # -- who takes the events
 
-    def attach(self, taker: IEventTaker) -> None:
+    def attach(self, sink: IEventSink) -> None:
         """A connection is open: it takes over."""
-        older = self._holder
-        self._takers[taker] = self._replayed = self._journal.end
-        self._holder = taker
+        if self._stopped:
+            sink.demote()
+            return
+        older = self._active
+        self._sinks[sink] = self._replayed = self._journal.end(self.account)
+        self._active = sink
         if older is not None:
             self._say(
                 LogLevel.info,
                 "{bot}: a newer connection takes over account {account}; the older goes on as live",
             )
-            older.become_live()
+            older.demote()
         self._resume()
 
-    def detach(self, taker: IEventTaker, refused: str | None) -> None:
+    def detach(self, sink: IEventSink, refused: str | None) -> None:
         """A connection is over.
 
         :param refused: why the bot refused what it was sent, if its end says that.
         """
-        del self._takers[taker]
-        if taker is not self._holder:
+        self._sinks.pop(sink, None)  # it is not there if the delivery was stopped
+        if sink is not self._active:
             return
         self._note_refusal(refused)
-        self._holder = None
+        self._active = None
         self._stop_sending()
         self._go_back()
-        if self._takers:
-            self._holder, self._replayed = list(self._takers.items())[-1]
-            self._holder.become_holder()
+        if self._sinks:
+            self._active, self._replayed = list(self._sinks.items())[-1]
+            self._active.promote()
             self._resume()
 
-    def failed(self, taker: IEventTaker, refused: str | None) -> None:
-        """What was sent did not arrive; the taker pumps when it can take it again."""
-        if taker is self._holder:
+    def failed(self, sink: IEventSink, refused: str | None) -> None:
+        """What was sent did not arrive; the sink pumps when it can take it again."""
+        if sink is self._active:
             self._note_refusal(refused)
             self._replayed = max(self._replayed, self._sent.position)  # it comes a second time
             self._resume()
 
-    def came_back(self, taker: IEventTaker) -> None:
-        """After failures the taker works again: what was committed before is late."""
-        if taker is self._holder:
-            self._replayed = self._journal.end
+    def came_back(self, sink: IEventSink) -> None:
+        """After failures the sink works again: what was committed before is late."""
+        if sink is self._active:
+            self._replayed = self._journal.end(self.account)
 
-    def confirmed(self, taker: IEventTaker, upto: Position) -> None:
+    def confirmed(self, sink: IEventSink, upto: Position) -> None:
         """The bot has everything up to a position that was given to ``take``."""
-        if taker is not self._holder:
+        if sink is not self._active:
             return
-        mark = None
-        while self._window and self._window[0].mark.position <= upto:
+        watermark = None
+        while self._window and self._window[0].watermark.position <= upto:
             one = self._window.popleft()
-            mark = one.mark
+            watermark = one.watermark
             self._window_size -= one.size
             self.unconfirmed -= one.events
             self.counters.confirmed += one.events
-        if mark is None:
+        if watermark is None:
             return
-        self._refusals.confirmed(mark.position)
+        self._refusals.confirmed(watermark.position)
         self._told_refusing = False
         if self._told_silent:
             self._told_silent = False
             self._say(LogLevel.info, "{bot}: confirms events of account {account} again")
-        self._move(self._sent if not self._window else mark)
+        self._move(self._sent if not self._window else watermark)
         self.pump()
 
-    def _move(self, mark: Mark) -> None:
+    def _move(self, watermark: Watermark) -> None:
         """The bot has come so far."""
         if self._policy.grace:
             if len(self._confirmed) >= _YOUNG:
                 self._confirmed.pop()  # the newest takes its place, and settles later than it would have
-            self._confirmed.append((self._clock.seconds(), mark))
+            self._confirmed.append((self._clock.seconds(), watermark))
             self.settle()
         else:
-            self._cursor = mark
-            self._journal.confirm(self.bot, self.account, mark)
+            self._cursor = watermark
+            self._journal.confirm(self.bot, self.account, watermark)
 
     def settle(self) -> None:
         """Time has passed: what was confirmed long enough ago need not be sent again."""
@@ -301,7 +312,7 @@ class Delivery:
             self._cursor = cursor
             self._journal.confirm(self.bot, self.account, cursor)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """To be called each second or so."""
         self.settle()
         if self.silent and not self._told_silent:
@@ -340,8 +351,8 @@ class Delivery:
             return
         self._go_back()
         self.check_retention()
-        self._tell_fallen()
-        end = self._journal.end
+        self._log_expired()
+        end = self._journal.end(self.account)
         self._backlog.resume(end, self._wall_clock(), self._clock.seconds())
         if self._policy.max_events is not None and self._sent.position < end:
             self._count(end)
@@ -350,30 +361,30 @@ class Delivery:
 
     def check_retention(self) -> None:
         """What the journal did not keep so long is named."""
-        gone = self._journal.trimmed(self.account)
-        if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to:
+        gone = self._journal.expired(self.account)
+        if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to(self.account):
             return
-        fell_out = self._gaps.add(self._sent.ordinal, gone, self._cursor.ordinal)
-        self._sent = Mark(self._journal.trimmed_to, gone, 0)
+        expired = self._gaps.add(self._sent.ordinal, gone, self._cursor.ordinal)
+        self._sent = Watermark(self._journal.trimmed_to(self.account), gone, 0)
         self._page.clear()
         if not self._window:
             self._confirmed.clear()
             self._cursor = self._sent
             self._journal.confirm(self.bot, self.account, self._cursor)
-        self.counters.fell_out += fell_out
-        self._fell_out += fell_out
-        if fell_out and self._falling.should_log():
-            self._tell_fallen()
+        self.counters.expired += expired
+        self._expired_unlogged += expired
+        if expired and self._expiring.should_log():
+            self._log_expired()
 
-    def _tell_fallen(self) -> None:
+    def _log_expired(self) -> None:
         """At the beginning, and when the bot is back: not each time that something falls out."""
-        fell_out, self._fell_out = self._fell_out, 0
-        if fell_out:
+        expired, self._expired_unlogged = self._expired_unlogged, 0
+        if expired:
             self._say(
                 LogLevel.warn,
                 "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
                 "(retention, max_size)",
-                events=fell_out,
+                events=expired,
             )
 
     def _count(self, end: Position) -> None:
@@ -392,7 +403,7 @@ class Delivery:
 
         def counted(result: object) -> None:
             if isinstance(result, Failure):
-                if self._holder is not None:
+                if self._active is not None:
                     self._later(_READ_AGAIN, lambda: self._count(end))
                 return
             self._backlog.skip_upto = newest[0] if len(newest) == newest.maxlen else 0
@@ -422,44 +433,44 @@ class Delivery:
 
     # -- sending
 
-    def committed(self, encodings: Encodings) -> None:
+    def committed(self, encoded: EncodedBatch) -> None:
         """Events became durable. Who keeps up gets them at once, as everybody does."""
-        holder, sent = self._holder, self._sent
-        if not self._at_tail or encodings.last <= sent.position:
+        active, sent = self._active, self._sent
+        if not self._at_tail or encoded.last <= sent.position:
             return
         if (
-            holder is not None
-            and holder.ready
+            active is not None
+            and active.ready
             and self._passes is None
-            and encodings.first > sent.position
-            and encodings.batch.before == sent.ordinal
-            and not self._refusals.are_near
-            and self.unconfirmed + encodings.events <= holder.window
-            and self._window_size + encodings.size <= self._window_bytes
+            and encoded.first > sent.position
+            and encoded.batch.before == sent.ordinal
+            and not self._refusals.one_at_a_time
+            and self.unconfirmed + encoded.events <= active.window
+            and self._window_size + encoded.size <= self._window_bytes
         ):
-            events, size = encodings.events, encodings.size
-            self._sent = mark = encodings.mark
-            frames = encodings.frames(self._format, holder.encode)
-            self._hand_over(holder, frames, events, size, mark, encodings.at, encodings.only)
+            events, size = encoded.events, encoded.size
+            self._sent = watermark = encoded.watermark
+            frames = encoded.frames(self._format, active.encode)
+            self._hand_over(active, frames, events, size, watermark, encoded.at, encoded.only)
         else:
             self._at_tail = False
             self.pump()
 
     def _hand_over(
         self,
-        holder: IEventTaker,
+        active: IEventSink,
         frames: bytes,
         events: int,
         size: int,
-        mark: Mark,
+        watermark: Watermark,
         now: float,
         only: Batch | None,
     ) -> None:
-        self._window.append(_Sent(mark, events, size, now, only))
+        self._window.append(_Sent(watermark, events, size, now, only))
         self._window_size += size
         self.unconfirmed += events
         self.counters.sent += events
-        holder.take(frames, events, mark.position)
+        active.take(frames, events, watermark.position)
 
     def pump(self) -> None:
         """Send what there is, as far as the bot takes it."""
@@ -468,26 +479,26 @@ class Delivery:
         self._pumping = True
         try:
             while (
-                self._holder is not None  # another one, perhaps, each time
-                and self._holder.ready
+                self._active is not None  # another one, perhaps, each time
+                and self._active.ready
                 and self._timer is None
                 and self._reading is None
             ):
-                room = self._room(self._holder)
+                room = self._room(self._active)
                 batch = self._next_batch() if room > 0 else None
-                if batch is None or not self._send(self._holder, batch, room):
+                if batch is None or not self._send(self._active, batch, room):
                     break
         finally:
             self._pumping = False
 
-    def _room(self, holder: IEventTaker) -> int:
+    def _room(self, active: IEventSink) -> int:
         """How many events may go now."""
-        self._refusals.past(self._confirmed_mark.position)
-        if self._refusals.are_near:
+        self._refusals.reached(self._confirmed_mark.position)
+        if self._refusals.one_at_a_time:
             return 0 if self._window else 1
         if self._window_size >= self._window_bytes:
             return 0
-        return int(holder.window) - self.unconfirmed
+        return int(active.window) - self.unconfirmed
 
     def _next_batch(self) -> Batch | None:
         """The next events; None if there are none, or they must be read first."""
@@ -533,14 +544,14 @@ class Delivery:
     def _pass_over(self, upto: Position) -> None:
         """Nothing for this bot is left up to a position."""
         if upto > self._sent.position:
-            self._skip_to(Mark(upto, self._sent.ordinal, self._sent.time))
+            self._skip_to(Watermark(upto, self._sent.ordinal, self._sent.time))
 
-    def _skip_to(self, mark: Mark) -> None:
-        self._sent = mark
-        if not self._window and mark.position > self._confirmed_mark.position:
-            self._move(mark)
+    def _skip_to(self, watermark: Watermark) -> None:
+        self._sent = watermark
+        if not self._window and watermark.position > self._confirmed_mark.position:
+            self._move(watermark)
 
-    def _send(self, holder: IEventTaker, batch: Batch, room: int) -> bool:
+    def _send(self, active: IEventSink, batch: Batch, room: int) -> bool:
         """Send some of a batch; whether it is worth going on."""
         if batch.before > self._sent.ordinal:
             self._missing(batch)
@@ -569,7 +580,7 @@ class Delivery:
             encoded = convert_event(payload, self._format)
             if position <= mark_upto:
                 encoded = marked_replayed(encoded)
-            frames.append(holder.encode(encoded))
+            frames.append(active.encode(encoded))
             size += len(payload)
             taken += 1
             last = index
@@ -577,45 +588,45 @@ class Delivery:
             index = len(payloads)
         if not index:
             return False
-        mark = Mark(batch.first + index - 1, batch.before + index, times[index - 1])
+        watermark = Watermark(batch.first + index - 1, batch.before + index, times[index - 1])
         if taken:
             if late:
                 backlog.sent(taken)
-            reached = Mark(batch.first + last, batch.before + last + 1, times[last])
-            self._sent = mark
+            reached = Watermark(batch.first + last, batch.before + last + 1, times[last])
+            self._sent = watermark
             only = batch.part(last, last + 1) if taken == 1 else None
             now = self._clock.seconds()
-            self._hand_over(holder, b"".join(frames), taken, size, reached, now, only)
+            self._hand_over(active, b"".join(frames), taken, size, reached, now, only)
         else:
-            self._skip_to(mark)
+            self._skip_to(watermark)
         return True
 
     def _missing(self, batch: Batch) -> None:
         """The journal has not got what stood before a batch."""
         begin, first = self._sent.ordinal, self._sent.position
-        self._sent = Mark(first, batch.before, self._sent.time)
+        self._sent = Watermark(first, batch.before, self._sent.time)
         events = self._gaps.add(begin, batch.before, self._cursor.ordinal)
         if not events:
             return
-        fell_out = min(events, max(0, self._journal.trimmed(self.account) - begin))
+        expired = min(events, max(0, self._journal.expired(self.account) - begin))
         if first < self._page_trimmed:  # the journal will say so in a moment
-            fell_out = events
-        damaged = events - fell_out
-        self.counters.fell_out += fell_out
+            expired = events
+        damaged = events - expired
+        self.counters.expired += expired
         self.counters.damaged += damaged
         if not damaged:
-            self._fell_out += fell_out
-            self._tell_fallen()
+            self._expired_unlogged += expired
+            self._log_expired()
             return
         self._say(
             LogLevel.error,
             "{bot}: {events} events of account {account} between positions {first} and {last} are missing: "
-            "{damaged} in damaged parts of the journal, {fell_out} fell out of it",
+            "{damaged} in damaged parts of the journal, {expired} fell out of it",
             events=events,
             first=first,
             last=batch.first,
             damaged=damaged,
-            fell_out=fell_out,
+            expired=expired,
         )
 
     def _gets(self, payload: bytes) -> bool:
@@ -658,7 +669,7 @@ class Delivery:
             assert event is not None
             verdict = self._refusals.judge(event.first, event.size(), reason)
             if verdict is Verdict.SKIP:
-                self._skip(event, alone.mark, reason)
+                self._skip(event, alone.watermark, reason)
             elif verdict is Verdict.REFUSES_ALL and not self._told_refusing:
                 self._told_refusing = True
                 self._say(
@@ -669,7 +680,7 @@ class Delivery:
                 )
         self._refusals.note(self._sent.position)
 
-    def _skip(self, event: Batch, mark: Mark, reason: str) -> None:
+    def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
         kind = _read(event.payloads[0])
         self._say(
@@ -685,8 +696,8 @@ class Delivery:
         )
         self._journal.refused(self.bot, event, reason)
         self._confirmed.clear()
-        self._cursor = mark
-        self._journal.confirm(self.bot, self.account, mark)
+        self._cursor = watermark
+        self._journal.confirm(self.bot, self.account, watermark)
 
     # -- words
 

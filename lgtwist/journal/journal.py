@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from typing import TypeVar
 
 from attrs import define, frozen
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.chunk import CHUNK_BYTES, Group
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
@@ -32,15 +33,15 @@ _RETRY_AFTER = 1.0
 #: what the bots' progress brings goes into it. Half as many commits for the same events.
 _MANY = 16
 _PAUSE = 0.0005
-#: After a commit of fewer, what waits already waits so many seconds for company: each commit costs the
+#: After a commit of fewer, what waits already lingers for so many seconds: each commit costs the
 #: reactor, and with it the bots that are live, some tenths of a millisecond.
-_COMPANY = 0.001
+_LINGER = 0.001
 #: A timer that goes off so many seconds too early, for want of digits, is right on time.
 _NO_TIME = 1e-6
 #: Seconds between two looks at age and size.
 _TRIM_INTERVAL = 5.0
 #: And between two notes that the configuration still names its bots.
-_SEEN_INTERVAL = 3600.0
+_TOUCH_INTERVAL = 3600.0
 #: Of an event that a bot refused so many bytes are kept.
 _REFUSED_BYTES = 65_536
 
@@ -49,6 +50,18 @@ _Result = TypeVar("_Result")
 
 #: What may fail, in the log's words.
 _WRITING, _CURSORS, _RETENTION, _OPENING = "writing", "writing cursors", "retention", "opening"
+
+
+class _Phase(Enum):
+    """How far a journal is in its life."""
+
+    CLOSED = auto()  # not open yet, or no more
+    OPENING = auto()
+    OPEN = auto()
+
+
+#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
+_OPEN = _Phase.OPEN
 
 
 @frozen
@@ -78,7 +91,7 @@ class JournalCounters:
     slowest_commit: float = 0.0
     events: int = 0  # made durable
     failures: int = 0  # commits that failed
-    trimmed: int = 0  # events that retention took
+    expired: int = 0  # events that retention took
 
 
 @define
@@ -124,87 +137,143 @@ class Journal:
         self._clock = clock
         self._wall_clock = wall_clock
         self._limits = limits
-        self._pairs: frozenset[Pair] = frozenset()
-        self._opened = self._has_workers = False
+        self._pairs: set[Pair] = set()  # that the configuration names
+        self._phase = _Phase.CLOSED
+        self._has_workers = self._closing = False
+        self._opening: Deferred[None] | None = None  # fires when the attempt under way is over
+        self._open_again: IDelayedCall | None = None
+        self._when_open: list[Callable[[], None]] = []
         self._observers: list[Callable[[Batch], None]] = []
-        self._trim_observers: list[Callable[[], None]] = []
+        self._retention_observers: list[Callable[[], None]] = []
         self._groups: deque[Group] = deque()  # the last takes what comes
         self._waiting = 0
         self._durable: deque[Batch] = deque()
         self._committing: tuple[Group, list[Batch]] | None = None
         self._busy = False
-        self._soon = self._make_room = self._was_other = self._save_first = False
+        self._turn_scheduled = self._make_room = self._was_other = self._touch_first = False
         self._retry_at = self._turn_at = self._saved_at = self._pause_until = 0.0
         self._turn: IDelayedCall | None = None
         self._contents = Contents()
         self._tail = Tail(limits.tail, 0)
-        self._marks: dict[Pair, Mark] = {}
+        self._watermarks: dict[Pair, Watermark] = {}
         self._refused: list[Refusal] = []
         self._unsaved_since: float | None = None
-        self._next_trim = self._next_seen = 0.0
+        self._next_trim = self._next_touch = 0.0
         self._losing: dict[int, _Lost] = {}
         self._flushed: list[Deferred[None]] = []
 
     # -- life
 
-    def open(self, pairs: Iterable[Pair]) -> Deferred[None]:
-        """Open the store. What is appended before that is written afterwards.
+    def start(self, pairs: Iterable[Pair] = ()) -> None:
+        """Open the store; while that fails, try it again each second until :meth:`close` is called.
+
+        What is appended before it is open is written afterwards.
+
+        :param pairs: the bots and their accounts that the configuration names.
+        """
+        self._open_again = None
+        self.open(pairs).addErrback(self._opening_failed)
+
+    def open(self, pairs: Iterable[Pair] = ()) -> Deferred[None]:
+        """Open the store, or fail.
 
         :param pairs: the bots and their accounts that the configuration names.
         :returns: fires when it can be read; fails with JournalError.
         """
-        self._pairs = frozenset(pairs)
-        now = self._now()
+        self._pairs.update(pairs)
+        named, now = frozenset(self._pairs), self._now()
         if not self._has_workers:
             self._writer, self._reader = map(self._make_worker, ("journal-writer", "journal-reader"))
             self._has_workers = True
-        opened = self._writer.do(lambda: self._store.open_writing(self._pairs, now))
-        opened.addCallback(self._has)
+        self._phase = _Phase.OPENING
+        over = self._opening = Deferred()
+        written = self._writer.do(lambda: self._store.open_writing(named, now))
+        opened = written.addCallback(lambda contents: self._has(contents, named))
         opened.addCallback(lambda _none: self._reader.do(self._store.open_reading))
-        return opened.addCallbacks(lambda _none: self._start(), self._not_opened)
+        opened.addCallbacks(lambda _none: self._is_open(), self._not_opened)
+
+        def ended(result: Failure | None) -> Failure | None:
+            self._opening = None
+            over.callback(None)
+            return result
+
+        return opened.addBoth(ended)
+
+    def _opening_failed(self, failure: Failure) -> None:
+        if not failure.check(JournalError):
+            self._log.failure("the journal cannot be opened", failure)
+        if not self._closing:
+            self._open_again = self._clock.callLater(_RETRY_AFTER, self.start)
 
     def _not_opened(self, failure: Failure) -> Failure:
+        self._phase = _Phase.CLOSED
         if _OPENING not in self._troubles:
             self._log.error("journal: opening failed: {reason}; it is tried again", reason=failure.value)
         self._troubles[_OPENING] = str(failure.value)
         return failure
 
-    def _has(self, contents: Contents) -> None:
+    def _has(self, contents: Contents, named: frozenset[Pair]) -> None:
         self._contents = contents
-        self._marks = {**contents.unsaved, **self._marks}
-        self._save_first = bool(contents.unsaved)
+        for pair in self._pairs - named:
+            self._begin_at_end(pair)
+        self._touch_first = contents.untouched or self._pairs != named
         self._tail = Tail(self._limits.tail, contents.end)
 
-    def _start(self) -> None:
-        self._opened = True
+    def _is_open(self) -> None:
+        if self._phase is not _Phase.OPENING:
+            return  # given up meanwhile
+        self._phase = _OPEN
         self._troubles.clear()
-        self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
+        self._next_touch = self._clock.seconds() + _TOUCH_INTERVAL
+        self._when_open, waiting = [], self._when_open
+        if not self._closing:
+            for callback in waiting:
+                self._call(callback)
         self._go_on()
 
+    def when_open(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once it is open; at once if it is."""
+        if self._phase is _OPEN:
+            self._call(callback)
+        else:
+            self._when_open.append(callback)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            self._log.failure("journal: what waited until it is open failed")
+
     def close(self, within: float | None = None) -> Deferred[None]:
-        """Write what waits, if the disk takes it, and close.
+        """Write what waits, if the disk takes it, and close; open no more.
 
         :param within: seconds; then a disk that does not even answer is left alone. None for no bound.
         """
-        if not self._opened:
-            self._lose_waiting()
-            closed = self._stop_workers()
-        else:
-            closed = self.flush()
-            closed.addCallback(lambda _none: self._end())
+        self._closing = True
+        if self._open_again is not None:
+            self._open_again.cancel()
+            self._open_again = None
+        closed: Deferred[None] = succeed(None) if self._opening is None else self._opening
+        closed.addCallback(lambda _none: self._close())
         if within is not None:
             closed.addTimeout(within, self._clock, self._give_up)
         return closed
 
+    def _close(self) -> Deferred[None]:
+        if self._phase is not _OPEN:
+            self._lose_waiting()
+            return self._stop_workers()
+        return self.flush().addCallback(lambda _none: self._end())
+
     def _give_up(self, _cancelled: object, seconds: float) -> None:
         self._log.error("journal: the disk has not answered for {seconds:g} s", seconds=seconds)
-        self._opened = False
+        self._phase = _Phase.CLOSED
         self._stop_timer()
         self._lose_waiting()
 
     def _end(self) -> Deferred[None]:
         self._lose_waiting()
-        self._opened = False
+        self._phase = _Phase.CLOSED
         self._stop_timer()
         # The last connection that is closed puts the write-ahead log into the file: it must be able to write.
         ended = self._reader.do(self._store.close_reading)
@@ -230,14 +299,12 @@ class Journal:
 
     # -- what the hub asks
 
-    @property
-    def end(self) -> Position:
-        """The position of the newest durable event."""
+    def end(self, account: int) -> Position:
+        """Return the end of what is durable: one for all accounts, for they share a line of positions."""
         return self._contents.end
 
-    @property
-    def trimmed_to(self) -> Position:
-        """Nothing up to this position is left."""
+    def trimmed_to(self, account: int) -> Position:
+        """Return the position up to which retention has deleted everything, of every account."""
         return self._contents.trimmed_to
 
     @property
@@ -255,26 +322,54 @@ class Journal:
         """How many events of an account were ever written."""
         return self._contents.totals.get(account, 0)
 
-    def trimmed(self, account: int) -> int:
+    def expired(self, account: int) -> int:
         """How many of these are gone."""
-        return self._contents.trimmed.get(account, 0)
+        return self._contents.expired.get(account, 0)
 
     def observe(self, observer: Callable[[Batch], None]) -> None:
         """Call ``observer`` for all that is appended, in order, once it is durable."""
         self._observers.append(observer)
 
-    def observe_trims(self, observer: Callable[[], None]) -> None:
+    def observe_retention(self, observer: Callable[[], None]) -> None:
         """Call ``observer`` when old events went."""
-        self._trim_observers.append(observer)
+        self._retention_observers.append(observer)
 
-    def mark(self, bot: str, account: int) -> Mark:
-        """How far a bot had come when the journal was opened."""
-        return self._contents.marks.get((bot, account), Mark())
+    def enlist(self, bot: str, account: int) -> None:
+        """Keep a cursor for a bot and one of its accounts from now on."""
+        pair = (bot, account)
+        if pair not in self._pairs:
+            self._pairs.add(pair)
+            if self._phase is _OPEN:
+                self._begin_at_end(pair)
+                self._schedule_touch()
 
-    def confirm(self, bot: str, account: int, mark: Mark) -> None:
+    def delist(self, bot: str, account: int) -> None:
+        """Keep a cursor no longer than events are kept."""
+        pair = (bot, account)
+        if pair in self._pairs:
+            self._pairs.remove(pair)
+            if self._phase is _OPEN:
+                self._schedule_touch()
+
+    def _begin_at_end(self, pair: Pair) -> None:
+        """Give a pair that has no cursor one at the end of what is durable."""
+        contents = self._contents
+        if pair not in contents.watermarks and pair not in self._watermarks:
+            contents.watermarks[pair] = Watermark(contents.end, self.total(pair[1]), 0)
+
+    def _schedule_touch(self) -> None:
+        self._touch_first = True
+        self._schedule(0.0)
+
+    def watermark(self, bot: str, account: int) -> Watermark:
+        """Return how far a bot has come."""
+        pair = (bot, account)
+        return self._watermarks.get(pair) or self._contents.watermarks.get(pair) or Watermark()
+
+    def confirm(self, bot: str, account: int, watermark: Watermark) -> None:
         """A bot has come so far."""
-        self._marks[bot, account] = mark
-        self._save_soon()
+        self._watermarks[bot, account] = watermark
+        self._schedule_save()
 
     def refused(self, bot: str, batch: Batch, reason: str) -> None:
         """A bot will not have this one event."""
@@ -292,9 +387,9 @@ class Journal:
             )
         )
         del self._refused[:-1000]
-        self._save_soon()
+        self._schedule_save()
 
-    def _save_soon(self) -> None:
+    def _schedule_save(self) -> None:
         if self._unsaved_since is None:
             self._unsaved_since = self._clock.seconds()
             self._schedule(_SAVE_AFTER)
@@ -312,13 +407,13 @@ class Journal:
         before = group.size
         group.add(account, now, payloads)
         self._waiting += group.size - before
-        if not self._busy and not self._soon:
-            self._soon = True
+        if not self._busy and not self._turn_scheduled:
+            self._turn_scheduled = True
             self._when_turn_ends(self._turn_ends)
 
     def _turn_ends(self) -> None:
         """What came in one turn of the reactor is committed together."""
-        self._soon = False
+        self._turn_scheduled = False
         self._go_on()
 
     def tail(self, account: int, after: Position) -> Batch | None:
@@ -400,7 +495,7 @@ class Journal:
 
     def _go_on(self) -> None:
         """Do the next thing that is to be done, if nothing is under way."""
-        if self._busy or not self._opened:
+        if self._busy or self._phase is not _OPEN:
             return
         now = self._clock.seconds()
         wait = max(self._retry_at, self._pause_until) - now
@@ -413,7 +508,7 @@ class Journal:
         elif self._flushed:
             self._answer_flushed()
         else:
-            due = min(self._next_trim, self._next_seen)
+            due = min(self._next_trim, self._next_touch)
             if self._unsaved_since is not None:
                 due = min(due, self._unsaved_since + _SAVE_AFTER)
             self._schedule(max(0.001, due - now))
@@ -422,8 +517,8 @@ class Journal:
         """Events first; but what else is due comes between two commits, however many events wait."""
         other = None
         saving = self._unsaved_since is not None
-        if self._save_first and not self._make_room:
-            return self._save
+        if self._touch_first and not self._make_room:
+            return self._touch  # before events that a crash would make a new bot begin behind
         if self._make_room:
             other = self._trim
         elif saving and (self._flushed or now - (self._unsaved_since or 0.0) >= _SAVE_AFTER * 0.99):
@@ -431,10 +526,10 @@ class Journal:
         elif self._flushed:
             pass
         elif now >= self._next_trim:
-            # What bots have does not fall out for them: marks first.
-            other = self._save if self._marks and self._saved_at < self._next_trim else self._trim
-        elif now >= self._next_seen:
-            other = self._see
+            # What bots have does not fall out for them: watermarks first.
+            other = self._save if self._watermarks and self._saved_at < self._next_trim else self._trim
+        elif now >= self._next_touch:
+            other = self._touch
         if (self._groups or self._committing) and (other is None or self._was_other):
             self._was_other = False
             return self._commit
@@ -538,27 +633,26 @@ class Journal:
                     self._log.failure("journal: an observer failed")
         if not full:
             many = batches[-1].last - batches[0].first + 1 >= _MANY
-            pause = min(_PAUSE, took / 2) if many else _COMPANY if self._groups else 0.0
+            pause = min(_PAUSE, took / 2) if many else _LINGER if self._groups else 0.0
             self._pause_until = self._clock.seconds() + pause
 
     def _save(self) -> None:
-        marks, self._marks = self._marks, {}
-        first, self._save_first = self._save_first, False
+        watermarks, self._watermarks = self._watermarks, {}
+        self._contents.watermarks.update(watermarks)
         self._saved_at = self._clock.seconds()
         refused, self._refused = self._refused, []
         totals, end = dict(self._contents.totals), self._contents.end
         self._unsaved_since = None
 
         def failed() -> None:
-            self._marks = {**marks, **self._marks}
-            self._save_first = first
+            self._watermarks = {**watermarks, **self._watermarks}
             self._make_room = True
             self._refused[:0] = refused
             self._unsaved_since = self._clock.seconds()
 
         self._do(
             _CURSORS,
-            lambda: self._store.save(totals, end, marks, refused),
+            lambda: self._store.save(totals, end, watermarks, refused),
             lambda _none: None,
             failed,
         )
@@ -572,17 +666,29 @@ class Journal:
 
     def _trimmed(self, trimmed: Trimmed) -> None:
         self.used = trimmed.used
+        for pair in trimmed.forgotten:
+            if pair not in self._pairs:
+                self._contents.watermarks.pop(pair, None)
+                self._watermarks.pop(pair, None)
         if trimmed.more:
             self._next_trim = self._clock.seconds()
         if trimmed.upto > self._contents.trimmed_to:
-            for account, gone in trimmed.gone.items():
-                self.counters.trimmed += gone - self.trimmed(account)
-                self._contents.trimmed[account] = gone
+            for account, gone in trimmed.expired.items():
+                self.counters.expired += gone - self.expired(account)
+                self._contents.expired[account] = gone
             self._contents.trimmed_to = trimmed.upto
-            for observer in self._trim_observers:
+            for observer in self._retention_observers:
                 observer()
 
-    def _see(self) -> None:
-        self._next_seen = self._clock.seconds() + _SEEN_INTERVAL
-        now = self._now()
-        self._do("noting the bots", lambda: self._store.seen(self._pairs, now), lambda _none: None)
+    def _touch(self) -> None:
+        """Write which pairs the configuration names, and the cursors of those that are new."""
+        first, self._touch_first = self._touch_first, False
+        self._next_touch = self._clock.seconds() + _TOUCH_INTERVAL
+        named, now = {pair: self.watermark(*pair) for pair in self._pairs}, self._now()
+
+        def failed() -> None:
+            if first:
+                self._touch_first = self._make_room = True
+
+        what = _CURSORS if first else "noting the bots"
+        self._do(what, lambda: self._store.touch(named, now), lambda _none: None, failed)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import frozen
+
+from lgtwist.config.section import Section
+from lgtwist.config.values import duration
+
 #: A bound for the exponent, beyond every sensible ``longest``: a float overflows at 1024.
 _MOST_DOUBLINGS = 30
 #: A gap is longer than the exponential one by up to this share, so that many diallers do not dial together.
@@ -38,3 +43,29 @@ class Backoff:
     def unreset(self) -> None:
         """Take the last :meth:`reset` back: the gaps go on where they were before it."""
         self._failures = max(self._failures, self._failures_before)
+
+
+@frozen
+class ReconnectSettings:
+    """``reconnect = {min, max}``: the gaps between attempts, in seconds."""
+
+    shortest: float = 1.0
+    longest: float = 60.0
+
+    def backoff(self, uniform: Callable[[float, float], float]) -> Backoff:
+        """Make a back-off with these gaps.
+
+        :param uniform: gives a random number between two others.
+        """
+        return Backoff(self.shortest, self.longest, uniform)
+
+
+def read_reconnect(section: Section) -> ReconnectSettings:
+    """Read ``reconnect``; mistakes are collected in the section."""
+    gaps = section.section("reconnect")
+    shortest = gaps.take("min", duration(0.05, 86400), "1s")
+    longest = gaps.take("max", duration(0.05, 86400), "60s")
+    gaps.finish()
+    if shortest is not None and longest is not None and shortest > longest:
+        gaps.wrong("max", "expected a time that is not shorter than min")
+    return ReconnectSettings(shortest or 1.0, longest or 60.0)

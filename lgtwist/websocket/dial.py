@@ -245,6 +245,7 @@ class Dialler(Service):
         self._backoff = backoff
         self._make_handler = make_handler
         self._hints = hints or {}
+        self._idle: list[Deferred[None]] = []  # fire when it has retired and has no connection
         self._clock: IReactorTime = reactor
         self._retired = False  # it dials no more
         self._stopped: Deferred[Any] | None = None  # fires when the service has stopped
@@ -309,6 +310,15 @@ class Dialler(Service):
         self._stopped.addBoth(stopped)
         return done
 
+    def when_idle(self) -> Deferred[None]:
+        """Return what fires once it has retired and no connection of it is left."""
+        idle: Deferred[None] = Deferred()
+        if self._retired and self._websocket is None:
+            idle.callback(None)
+        else:
+            self._idle.append(idle)
+        return idle
+
     @property
     def flaps(self) -> bool:
         """Whether its connections end as soon as they are opened, so often that the log has said so."""
@@ -334,6 +344,10 @@ class Dialler(Service):
         websocket, self._websocket = self._websocket, None
         if websocket is None:
             return
+        if self._retired:
+            self._idle, idle = [], self._idle
+            for one in idle:
+                one.callback(None)
         lasted = self._clock.seconds() - websocket.opened_at
         if self._failures.ended(lasted, websocket.refused) and not self._retired:
             self._log.warn(

@@ -24,7 +24,6 @@ from lgtwist.net.tls import tls_trouble
 from lgtwist.net.twisted_private import send_now
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import CHUNK, Connection
-from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Verdict
 from lgtwist.websocket.phase import Phase
 
@@ -182,16 +181,20 @@ class ConnectionFactory:
         if dropped:
             self.guard(connection, self._report_dropped, dropped)
 
-    def offer_all(self, connection: Connection, frames: Frames) -> None:
-        """Send several event frames: in one write at once if nothing waits, else as :meth:`offer` does."""
+    def offer_all(self, connection: Connection, each: list[bytes], joined: bytes) -> None:
+        """Send several event frames: in one write at once if nothing waits, else as :meth:`offer` does.
+
+        :param each: the frames.
+        :param joined: all of them, one after the other.
+        """
         if connection.phase is not _OPEN:
             return
         if connection.flush_pending or connection.write_paused:
-            for frame in frames.each:
+            for frame in each:
                 self.offer(connection, frame)
             return
         try:
-            self.write(connection, frames.joined)
+            self.write(connection, joined)
         except Exception:
             self.send_failed(Failure(), connection)
 

@@ -13,20 +13,6 @@ _HEADS = [b"\x81%c" % length for length in range(126)]
 _HEADS += [b"\x81\x7e" + struct.pack("!H", length) for length in range(126, _READY)]
 
 
-class Frames:
-    """Some messages as frames, made once and sent to many.
-
-    :ivar each: the frames.
-    :ivar joined: all of them, one behind the other.
-    """
-
-    __slots__ = ("each", "joined")
-
-    def __init__(self, each: list[bytes]) -> None:
-        self.each = each
-        self.joined = each[0] if len(each) == 1 else b"".join(each)
-
-
 def server_frame(payload: bytes) -> bytes:
     """``payload`` as one whole unmasked text frame.
 

@@ -29,7 +29,7 @@ class HttpTestCase(SiteTestCase):
         return answer
 
     def said(self) -> list[str]:
-        return [m.raw_message for m in self.service.sandboxes[0].world.transcript(0)]
+        return [m.raw_message for m in self.sandboxes()[0].world.transcript(0)]
 
 
 class HttpApiTests(HttpTestCase):
@@ -106,7 +106,7 @@ class HttpApiTests(HttpTestCase):
                 "POST", "/send_private_msg", body, Content_Type="application/x-www-form-urlencoded"
             )
             self.assertEqual(port.status(), 200, body)
-        world = self.service.sandboxes[0].world
+        world = self.sandboxes()[0].world
         self.assertEqual([m.peer_id for m in world.transcript(0)], [20002])
 
     def test_L55_nothing_is_pasted(self) -> None:
@@ -163,17 +163,17 @@ class HttpApiTests(HttpTestCase):
 
     def test_a_client_that_goes_away(self) -> None:
         """Its call is cancelled: nothing is answered, nothing is left."""
-        sandbox = self.service.sandboxes[0]
+        sandbox = self.sandboxes()[0]
         self.patch(sandbox, "send", lambda *_args: None)
         port = self.get("/get_status")
-        bot, account = self.service.hub.bots[0], sandbox.account
-        self.assertEqual(bot.allowance(account).calls, 1)
+        bot, account = next(iter(self.service.directory.bots.values())), sandbox.account
+        self.assertEqual(bot.quota(account).calls, 1)
         port.lose()
-        self.assertEqual(bot.allowance(account).calls, 0)
+        self.assertEqual(bot.quota(account).calls, 0)
 
     def test_never_a_hang(self) -> None:
         """An account that does not answer is a 200 with 1504 in the end."""
-        self.patch(self.service.sandboxes[0], "send", lambda *_args: None)
+        self.patch(self.sandboxes()[0], "send", lambda *_args: None)
         port = self.get("/get_status")
         self.clock.advance(60)
         self.assertEqual((port.status(), self.answer(port)["retcode"]), (200, 1504))
@@ -250,7 +250,7 @@ class TokenTests(HttpTestCase):
     def test_message_formats(self) -> None:
         """Each bot gets messages in its own form, in events and in responses."""
         a, b = self.dial("/2?access_token=ta"), self.dial("/2?access_token=tb")
-        world = self.service.sandboxes[1]
+        world = self.sandboxes()[1]
         said = world.world.say(20001, [{"type": "face", "data": {"id": "1"}}], 0)
         world.settle()
         self.assertIn('"message":"[CQ:face,id=1]"', a.body())
@@ -263,7 +263,7 @@ class TokenTests(HttpTestCase):
 class TreqTests(HttpTestCase):
     def test_a_real_client(self) -> None:
         """Treq's client and Twisted's own Site: JSON, form and query, and what is answered."""
-        client = StubTreq(self.service.site.resource)
+        client = StubTreq(self.service.port.site.resource)
         url = "http://localhost/send_private_msg"
         message = {"user_id": 20001, "message": "你好 & co"}
         for asked in (

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
-from tests.journal.fakes import FakeTaker, HeldWorker, Lines, Room
+from tests.journal.fakes import FakeSink, HeldWorker, Lines, Room
 from tests.journal.memory_store import MemoryStore
 
 #: Everything is read from the disk.
@@ -32,20 +32,20 @@ class ChangeOverTests(DeliveryTestCase):
         for number in (1, 2, 3):
             room.put(number)
             room.writer.go()
-        taker = room.attach()
+        sink = room.attach()
         room.put(4)
         room.writer.work()
         room.reader.go()
-        self.assertEqual(taker.numbers, [1, 2, 3, 4])
+        self.assertEqual(sink.numbers, [1, 2, 3, 4])
         room.writer.tell()
-        self.assertEqual(taker.numbers, [1, 2, 3, 4])
+        self.assertEqual(sink.numbers, [1, 2, 3, 4])
 
-    def test_the_holder_ends_while_it_takes(self) -> None:
+    def test_the_active_sink_ends_while_it_takes(self) -> None:
         """The one that is left gets what follows."""
         room = self.room()
         older = room.attach()
 
-        class Ending(FakeTaker):
+        class Ending(FakeSink):
             def take(self, frames: bytes, events: int, upto: Position) -> None:
                 super().take(frames, events, upto)
                 self.delivery.detach(self, None)
@@ -62,11 +62,11 @@ class GraceTests(DeliveryTestCase):
     def test_many_confirmations_within_it(self) -> None:
         """They are not kept without a bound; what is not told apart comes again rather than not."""
         room = self.room(policy=ReplayPolicy(grace=3600.0))
-        taker = room.attach()
+        sink = room.attach()
         for number in range(5000):
             room.clock.advance(0.01)
             room.put(number)
-            taker.confirm()
+            sink.confirm()
         self.assertLessEqual(len(room.delivery._confirmed), 1000)
         self.assertEqual(room.delivery.cursor, 0)
         room.advance(3610)
@@ -76,27 +76,27 @@ class GraceTests(DeliveryTestCase):
     def test_a_bot_that_is_away_for_longer(self) -> None:
         """What was confirmed shortly before the break comes again, however late the bot is back."""
         room = self.room(policy=self.POLICY)
-        taker = room.attach()
+        sink = room.attach()
         room.put(1)
-        taker.confirm()
+        sink.confirm()
         room.advance(3)
         room.put_each(2, 3)
-        taker.confirm()
+        sink.confirm()
         room.advance(0.5)
-        room.delivery.detach(taker, None)
+        room.delivery.detach(sink, None)
         room.advance(60)
         self.assertEqual(room.attach().numbers, [2, 3])
 
     def test_retention_passes_what_waits_for_its_grace(self) -> None:
         """The cursor never goes back."""
         room = self.room(policy=self.POLICY, limits=JournalLimits(retention=0.5))
-        taker = room.attach(window=1)
+        sink = room.attach(window=1)
         room.put_each(1, 2, 3)
         room.clock.advance(4)
-        taker.ready = False
-        taker.confirm()
+        sink.ready = False
+        sink.confirm()
         room.clock.advance(1.5)  # retention takes all three, one at a time
-        self.assertEqual(room.journal.trimmed(1), 3)
+        self.assertEqual(room.journal.expired(1), 3)
         self.assertEqual(room.delivery.cursor, 3)
         room.advance(3)
         self.assertEqual(room.delivery.cursor, 3)
@@ -106,13 +106,13 @@ class CountingTests(DeliveryTestCase):
     def test_what_fell_out_is_counted_once(self) -> None:
         """Also where it fell out under a connection that then breaks."""
         room = self.room(limits=JournalLimits(retention=1))
-        taker = room.attach(window=1)
+        sink = room.attach(window=1)
         room.put_each(1, 2, 3, 4, 5)
         room.clock.advance(6)
-        room.delivery.detach(taker, None)
+        room.delivery.detach(sink, None)
         room.attach()
-        self.assertEqual(room.journal.trimmed(1), 5)
-        self.assertEqual(room.delivery.counters.fell_out, 5)
+        self.assertEqual(room.journal.expired(1), 5)
+        self.assertEqual(room.delivery.counters.expired, 5)
 
     def test_what_was_skipped_is_counted_once(self) -> None:
         """Also where the connection breaks before the cursor is past it."""
@@ -121,9 +121,9 @@ class CountingTests(DeliveryTestCase):
         room.put_each(2, 3)
         room.clock.advance(20)
         for _ in range(3):
-            taker = room.attach()
-            self.assertEqual(taker.numbers, [1])
-            room.delivery.detach(taker, None)
+            sink = room.attach()
+            self.assertEqual(sink.numbers, [1])
+            room.delivery.detach(sink, None)
         self.assertEqual(room.delivery.counters.too_old, 2)
         self.assertEqual(len(self.lines.all("were skipped")), 1)
 
@@ -131,5 +131,5 @@ class CountingTests(DeliveryTestCase):
         """Not more than that is unconfirmed, however the events lie in the journal."""
         room = self.room(window_bytes=1000)
         room.put(*range(50), size=100)
-        taker = room.attach(window=1000)
-        self.assertLess(sum(events for events, _upto in taker.sent), 10)
+        sink = room.attach(window=1000)
+        self.assertLess(sum(events for events, _upto in sink.sent), 10)

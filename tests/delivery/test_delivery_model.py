@@ -24,14 +24,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
 from lgtwist.onebot.event import Event
-from tests.journal.fakes import FakeTaker, HeldWorker, Room, event, numbers
+from tests.journal.fakes import FakeSink, HeldWorker, Room, event, numbers
 from tests.journal.memory_store import MemoryStore
 from tests.rounds import LONG_ROUNDS
 
@@ -46,8 +46,8 @@ class WitnessedStore:
     :ivar unreadable: as if it could not be read.
     :ivar written: of each account the positions of its events, and what they are.
     :ivar times: when each event was taken in.
-    :ivar marks: the cursors as they are written.
-    :ivar marks_at_first: and as they were when it was opened.
+    :ivar watermarks: the cursors as they are written.
+    :ivar watermarks_at_first: and as they were when it was opened.
     """
 
     def __init__(self, store: Any) -> None:
@@ -56,8 +56,8 @@ class WitnessedStore:
         self.end = self.trimmed_to = 0
         self.written: dict[int, dict[Position, int]] = {account: {} for account in ACCOUNTS}
         self.times: dict[Position, int] = {}
-        self.marks: dict[Pair, Mark] = {}
-        self.marks_at_first: dict[Pair, Mark] = {}
+        self.watermarks: dict[Pair, Watermark] = {}
+        self.watermarks_at_first: dict[Pair, Watermark] = {}
 
     def _check(self) -> None:
         if self.full:
@@ -68,10 +68,10 @@ class WitnessedStore:
         assert contents.end == self.end, "the journal ends elsewhere than before"
         for account, events in self.written.items():
             assert contents.totals.get(account, 0) == len(events), "the journal forgot how many there were"
-        for pair, mark in self.marks.items():
-            assert contents.marks[pair] == mark, "the journal forgot a cursor"
-        self.marks = dict(contents.marks)
-        self.marks_at_first = dict(contents.marks)
+        for pair, watermark in self.watermarks.items():
+            assert contents.watermarks[pair] == watermark, "the journal forgot a cursor"
+        self.watermarks = dict(contents.watermarks)
+        self.watermarks_at_first = dict(contents.watermarks)
         return contents
 
     def pack(self, batches: list[Batch]) -> list[Batch]:
@@ -89,18 +89,25 @@ class WitnessedStore:
             self.end = batch.last
 
     def save(
-        self, totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]
+        self,
+        totals: dict[int, int],
+        upto: Position,
+        watermarks: dict[Pair, Watermark],
+        refused: list[Refusal],
     ) -> None:
         self._check()
-        self.store.save(totals, upto, marks, refused)
-        for pair, mark in marks.items():
-            assert mark.position >= self.marks[pair].position, "a cursor that is written goes back"
-            if (mark.position, mark.ordinal) != (self.marks[pair].position, self.marks[pair].ordinal):
-                self.marks[pair] = mark
+        self.store.save(totals, upto, watermarks, refused)
+        for pair, watermark in watermarks.items():
+            assert watermark.position >= self.watermarks[pair].position, "a cursor that is written goes back"
+            if (watermark.position, watermark.ordinal) != (
+                self.watermarks[pair].position,
+                self.watermarks[pair].ordinal,
+            ):
+                self.watermarks[pair] = watermark
 
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
+    def touch(self, named: dict[Pair, Watermark], now: int) -> None:
         self._check()
-        self.store.seen(pairs, now)
+        self.store.touch(named, now)
 
     def trim(self, older_than: int, max_size: int) -> Trimmed:
         self._check()
@@ -127,7 +134,7 @@ class WitnessedStore:
 verifyObject(IStore, WitnessedStore(None))
 
 
-class Taker(FakeTaker):
+class Sink(FakeSink):
     """A connection whose every event is looked at.
 
     :ivar fragile: it ends when it is given something next.
@@ -167,17 +174,17 @@ class Book:
         self.policy = policy
         self.delivery: Delivery = room.deliveries[account]
         self.written = store.written[account]
-        self.takers: list[Taker] = []
+        self.sinks: list[Sink] = []
         self.window: deque[list[Position]] = deque()
-        begun = store.marks_at_first["bot", account].position
+        begun = store.watermarks_at_first["bot", account].position
         self.begin = self.reached = self.sent = self.cursor_was = begun
         self.confirmed: set[Position] = set()
         self.late: deque[tuple[float, Position]] = deque()
         self.refused: set[Position] = set()
         self.unwanted: set[Position] = set()  # the policy lets them be skipped
         self.replayed = 0
-        self.careful_upto = 0
-        self.culprit: Position | None = None
+        self.one_at_a_time_upto = 0
+        self.suspect: Position | None = None
         self.refusals = 0
         self.may_skip = True
         self.failing = False  # posts fail
@@ -185,8 +192,8 @@ class Book:
         self.wrong: AssertionError | None = None
 
     @property
-    def holder(self) -> Taker | None:
-        return self.takers[-1] if self.takers else None
+    def active(self) -> Sink | None:
+        return self.sinks[-1] if self.sinks else None
 
     @property
     def unconfirmed(self) -> int:
@@ -201,8 +208,8 @@ class Book:
 
     # -- what the delivery does
 
-    def taken(self, taker: Taker, events: list[dict[str, Any]], upto: Position) -> None:
-        assert taker is self.holder, "an older connection is given what must not be lost"
+    def taken(self, sink: Sink, events: list[dict[str, Any]], upto: Position) -> None:
+        assert sink is self.active, "an older connection is given what must not be lost"
         positions = {number: position for position, number in self.written.items()}
         came = []
         for one in events:
@@ -224,55 +231,55 @@ class Book:
                 assert one.get("replayed", False) == (position <= self.replayed), "late, and not marked"
         self.sent = upto
         self.window.append(came)
-        assert self.unconfirmed <= taker.window, "more under way than the window holds"
-        if came[0] <= self.careful_upto:
+        assert self.unconfirmed <= sink.window, "more under way than the window holds"
+        if came[0] <= self.one_at_a_time_upto:
             assert self.unconfirmed == 1, "not one at a time after a refusal"
 
     # -- what the connections do
 
-    def opens(self, window: int) -> Taker:
-        taker = Taker(self, window)
-        taker.there_before = self.room.journal.end
-        self.takers.append(taker)
+    def opens(self, window: int) -> Sink:
+        sink = Sink(self, window)
+        sink.there_before = self.room.journal.end(self.account)
+        self.sinks.append(sink)
         self.begins_again(True)
-        self.delivery.attach(taker)
-        return taker
+        self.delivery.attach(sink)
+        return sink
 
-    def ends(self, taker: Taker, reason: str | None) -> None:
-        held = taker is self.holder
+    def ends(self, sink: Sink, reason: str | None) -> None:
+        held = sink is self.active
         skipped = self.is_refused(reason) if held else False
-        self.takers.remove(taker)
+        self.sinks.remove(sink)
         if held:
             self.begins_again(True, skipped)
-        taker.ready = False
-        taker.live = True
-        self.delivery.detach(taker, reason)
+        sink.ready = False
+        sink.live = True
+        self.delivery.detach(sink, reason)
 
     def fails(self, reason: str | None) -> None:
         """A post fails."""
-        assert self.holder is not None
+        assert self.active is not None
         skipped = self.is_refused(reason)
         self.replayed = max(self.replayed, self.delivery._sent.position)
         self.begins_again(False, skipped)
         self.failing = True
-        self.delivery.failed(self.holder, reason)
+        self.delivery.failed(self.active, reason)
 
     def is_refused(self, reason: str | None) -> Position:
         """Whether one event is skipped for that."""
         if reason is None or not self.window:
             return 0
-        self.careful_upto = max(self.careful_upto, self.sent)
+        self.one_at_a_time_upto = max(self.one_at_a_time_upto, self.sent)
         if self.unconfirmed > 1:
             return 0
-        culprit = self.window[0][0]
-        self.refusals = self.refusals + 1 if culprit == self.culprit else 1
-        self.culprit = culprit
+        suspect = self.window[0][0]
+        self.refusals = self.refusals + 1 if suspect == self.suspect else 1
+        self.suspect = suspect
         if self.refusals < 5 or not self.may_skip:
             return 0
         self.may_skip = False
-        self.culprit = None
-        self.refused.add(culprit)
-        return culprit
+        self.suspect = None
+        self.refused.add(suspect)
+        return suspect
 
     def begins_again(self, anew: bool, skipped: Position = 0) -> None:
         if skipped:
@@ -285,9 +292,9 @@ class Book:
         self.sent = self.reached
         kept = max(self.reached, self.delivery.cursor)  # retention may have moved it further
         self.confirmed = {position for position in self.confirmed if position <= kept}
-        end = self.room.journal.end
+        end = self.room.journal.end(self.account)
         if anew:
-            self.replayed = 0 if self.holder is None else self.holder.there_before
+            self.replayed = 0 if self.active is None else self.active.there_before
             self.failing = False
         waiting = [position for position in self.wanted() if self.reached < position <= end]
         old = waiting[: max(0, len(waiting) - self.policy.max_events)] if self.policy.max_events else []
@@ -297,31 +304,31 @@ class Book:
         self.unwanted |= {position for position in old if self.written[position] % 7}
 
     def confirms(self, sends: int) -> None:
-        assert self.holder is not None
+        assert self.active is not None
         upto = self.window[sends - 1][-1]
         for _ in range(sends):
             self.confirmed.update(self.window.popleft())
         self.may_skip = True
-        if self.culprit is None or self.culprit <= upto:
-            self.culprit = None
+        if self.suspect is None or self.suspect <= upto:
+            self.suspect = None
             self.refusals = 0
         if self.grace:
             self.late.append((self.room.clock.seconds(), upto))
             self.settle()
         else:
             self.reached = upto
-        if upto >= self.careful_upto:
-            self.careful_upto = 0
+        if upto >= self.one_at_a_time_upto:
+            self.one_at_a_time_upto = 0
         if self.failing:
             self.failing = False
-            self.replayed = self.room.journal.end
-            self.delivery.came_back(self.holder)
-        self.delivery.confirmed(self.holder, upto)
+            self.replayed = self.room.journal.end(self.account)
+            self.delivery.came_back(self.active)
+        self.delivery.confirmed(self.active, upto)
 
     def look_past(self) -> None:
         """Past the point of a refusal it goes on as usual; what is skipped may lie before it."""
-        if self.delivery._confirmed_mark.position >= self.careful_upto:
-            self.careful_upto = 0
+        if self.delivery._confirmed_mark.position >= self.one_at_a_time_upto:
+            self.one_at_a_time_upto = 0
 
     def settle(self) -> None:
         """Time has passed."""
@@ -348,7 +355,7 @@ class Book:
                     or position in self.unwanted
                     or position <= self.store.trimmed_to
                 ), f"the cursor is beyond {position}, which the bot has not got"
-        saved = self.store.marks["bot", self.account].position
+        saved = self.store.watermarks["bot", self.account].position
         assert saved <= delivery.cursor, "a cursor was written that is not there yet"
         assert delivery.counters.refused == len(self.refused)
 
@@ -363,7 +370,7 @@ class Book:
             f"{missing} never came"
         )
         counters = self.delivery.counters
-        counted = counters.fell_out + counters.damaged + counters.too_old + counters.too_many
+        counted = counters.expired + counters.damaged + counters.too_old + counters.too_many
         told = f"{len(missing)} are missing, {counters} were counted"
         # What was confirmed just before a crash may fall out, and be counted, all the same.
         exact = not self.crashed
@@ -499,40 +506,40 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(book=one_of_both, window=st.sampled_from([1, 3, 8]))
     def connects(self, book: int, window: int) -> None:
-        if len(self.books[book].takers) < 3:
+        if len(self.books[book].sinks) < 3:
             self.books[book].opens(window)
 
     @rule(book=one_of_both, which=st.sampled_from([-1, -1, 0]), refuses=st.booleans())
     def breaks(self, book: int, which: int, refuses: bool) -> None:
-        takers = self.books[book].takers
-        if takers:
-            self.books[book].ends(takers[which], "close code 1003" if refuses else None)
+        sinks = self.books[book].sinks
+        if sinks:
+            self.books[book].ends(sinks[which], "close code 1003" if refuses else None)
 
     @rule(book=one_of_both, times=st.integers(1, 6), posts=st.booleans(), refuses=st.sampled_from([0, 1, 1]))
     def fails(self, book: int, times: int, posts: bool, refuses: int) -> None:
         """A bot that will not have what it is sent, or breaks, again and again."""
         own = self.books[book]
         for _ in range(times):
-            if posts and own.holder is not None:
+            if posts and own.active is not None:
                 own.fails("HTTP 422" if refuses else None)
             else:
-                if own.holder is not None:
-                    own.ends(own.holder, "close code 1003" if refuses else None)
+                if own.active is not None:
+                    own.ends(own.active, "close code 1003" if refuses else None)
                 own.opens(5)
             for _ in range(3):
                 self.room.reader.go()
 
     @rule(book=one_of_both, what=st.sampled_from(["pauses", "takes on", "takes on", "will break"]))
     def transport(self, book: int, what: str) -> None:
-        holder = self.books[book].holder
-        if holder is None:
+        active = self.books[book].active
+        if active is None:
             return
         if what == "takes on":
-            holder.take_on()
+            active.take_on()
         elif what == "pauses":
-            holder.ready = False
+            active.ready = False
         else:
-            holder.fragile = True
+            active.fragile = True
 
     @rule(book=one_of_both, sends=st.integers(1, 6))
     def confirms(self, book: int, sends: int) -> None:
@@ -553,10 +560,10 @@ class DeliveryMachine(RuleBasedStateMachine):
     def confirms_nothing(self, book: int) -> None:
         """Old and unknown positions, and connections that do not hold the delivery."""
         own = self.books[book]
-        for taker in own.takers:
-            own.delivery.confirmed(taker, own.window[0][0] - 1 if own.window else self.store.end)
-        for taker in own.takers[:-1]:
-            own.delivery.confirmed(taker, self.store.end)
+        for sink in own.sinks:
+            own.delivery.confirmed(sink, own.window[0][0] - 1 if own.window else self.store.end)
+        for sink in own.sinks[:-1]:
+            own.delivery.confirmed(sink, self.store.end)
 
     # -- the service
 
@@ -574,11 +581,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         """Everything works for a while: the bot has everything then."""
         self.store.full = self.store.unreadable = False
         for own in self.books:
-            if own.holder is None:
+            if own.active is None:
                 own.opens(3)
-            assert own.holder is not None
-            own.holder.fragile = False
-            own.holder.take_on()
+            assert own.active is not None
+            own.active.fragile = False
+            own.active.take_on()
         quiet = 0
         for _ in range(2000):
             threads = (self.room.writer, self.room.reader)

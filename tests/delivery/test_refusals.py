@@ -50,10 +50,10 @@ class RefusalsTests(SynchronousTestCase):
         refusals = Refusals()
         refusals.note(5)
         refusals.note(3)
-        refusals.past(4)
-        self.assertTrue(refusals.are_near)
-        refusals.past(5)
-        self.assertFalse(refusals.are_near)
+        refusals.reached(4)
+        self.assertTrue(refusals.one_at_a_time)
+        refusals.reached(5)
+        self.assertFalse(refusals.one_at_a_time)
 
 
 class GapsTests(SynchronousTestCase):

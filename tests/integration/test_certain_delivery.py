@@ -151,10 +151,10 @@ class Breaks(CertainTestCase):
 
     def test_an_api_connection_does_not_take_over(self) -> None:
         """Only who gets events counts."""
-        holder = self.reader()
+        active = self.reader()
         self.dial("/api")
         some = self.publish(3)
-        holder.wait_for(some[-1])
+        active.wait_for(some[-1])
         self.wait_confirmed()
         self.assertEqual(lines(self.new_log(), "takes over"), [])
 
@@ -739,7 +739,7 @@ class Poison(ServiceTestCase):
         self.assertIn("1009", refused["reason"])
 
     def test_many_small_ones_before_it(self) -> None:
-        """Who was refused goes one event at a time up to the culprit: that takes no minute."""
+        """Who was refused goes one event at a time up to the suspect: that takes no minute."""
         self.begin()
         wait_until("it is connected", lambda: metric(self.service, "bot_connections", bot="program"))
         self.end()

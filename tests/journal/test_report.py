@@ -6,7 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
-from lgtwist.delivery.batch import Mark
+from lgtwist.delivery.batch import Watermark
 from lgtwist.journal.report import as_json, as_text, report
 from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import JournalError
@@ -19,16 +19,16 @@ class ReportTests(SqliteTestCase):
     def written(self) -> Room:
         """Two accounts, one that nothing came from, two cursors, one event that was refused."""
         room = Room(SqliteStore(self.file, full=False), accounts=(1, 2))
-        taker = room.attach(account=1)
+        sink = room.attach(account=1)
         room.put(1, 2, account=1)
         room.clock.advance(10)
         room.put(3, account=2)
-        taker.confirm()
+        sink.confirm()
         room.clock.advance(10)
         room.put(4, account=1)
         room.journal.refused("bot", room.observed[1], "close code 1009")
         room.advance(1.1)
-        self.addCleanup(lambda: room.journal.close() if room.journal._opened else None)
+        self.addCleanup(room.journal.close)
         return room
 
     def check(self) -> None:
@@ -53,7 +53,7 @@ class ReportTests(SqliteTestCase):
         self.check()
         room.put(5)
         self.assertEqual(report(self.file).accounts[0].count, 4)
-        self.assertEqual((room.journal.end, self.lines.loud()), (5, []))
+        self.assertEqual((room.journal.end(1), self.lines.loud()), (5, []))
 
     def test_without_one(self) -> None:
         """No file is made or changed to read it."""
@@ -125,7 +125,7 @@ class ReportTests(SqliteTestCase):
         """What a bot is called, or sent, does nothing to a terminal."""
         store = SqliteStore(self.file)
         store.open_writing([("bot\x1b[2J\n", 1)], 1)
-        store.save({}, 0, {("bot\x1b[2J\n", 1): Mark(3, 2, 1)}, [])
+        store.save({}, 0, {("bot\x1b[2J\n", 1): Watermark(3, 2, 1)}, [])
         store.close_writing()
         text = as_text(report(self.file))
         self.assertNotIn("\x1b", text)

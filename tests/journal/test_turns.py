@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.delivery.batch import Batch, Mark
+from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.journal.chunk import CHUNK_BYTES
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.store import JournalError
@@ -51,8 +51,9 @@ class RecordingStore(MemoryStore):
         self._note("trim")
         return super().trim(*arguments)
 
-    def seen(self, *arguments: Any) -> None:
-        self._note("seen")
+    def touch(self, *arguments: Any) -> None:
+        self._note("touch")
+        super().touch(*arguments)
 
     def close_reading(self) -> None:
         self._note("close_reading")
@@ -123,8 +124,8 @@ class CommitTests(JournalTestCase):
         room.writer.go()
         self.assertEqual(jobs, [1])
 
-    def test_company(self) -> None:
-        """Where events come faster than one commit for each is good for, they wait a moment for company."""
+    def test_linger(self) -> None:
+        """Where events come faster than one commit for each is good for, they linger for others."""
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.put(2)
@@ -231,14 +232,14 @@ class BetweenTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         for number in range(300):
             room.put(number)
-            room.journal.confirm("bot", 1, Mark(number, number, 0))
+            room.journal.confirm("bot", 1, Watermark(number, number, 0))
             room.clock.advance(0.02)
             room.writer.work()
             room.put(1000 + number)
             room.writer.tell()
         saves = self.store.calls.count("save")
         self.assertTrue(5 <= saves <= 7, saves)
-        self.assertGreater(self.store._contents.marks["bot", 1].position, 240)
+        self.assertGreater(self.store._contents.watermarks["bot", 1].position, 240)
         self.assertGreaterEqual(self.store.calls.count("trim"), 1)
 
     def test_nothing_to_do(self) -> None:
@@ -256,16 +257,16 @@ class BetweenTests(JournalTestCase):
         room = self.room()
         self.store.fails = {"save"}
         room.put(1)
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         room.journal.refused("bot", room.observed[0], "no")
         for number in range(2, 8):
             room.clock.pump([0.25] * 4)
             room.put(number)
         self.assertEqual((room.journal.trouble, len(self.lines.all("failed"))), ("save does not work", 1))
-        room.journal.confirm("bot", 1, Mark(2, 2, 0))
+        room.journal.confirm("bot", 1, Watermark(2, 2, 0))
         self.store.fails = set()
         room.clock.pump([0.25] * 12)
-        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
         self.assertEqual((len(self.store.refusals), room.journal.trouble), (1, ""))
         self.assertEqual(self.all_written(), list(range(1, 8)))
 
@@ -274,7 +275,7 @@ class BetweenTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         self.store.fails = {"save"}
         for position in (1, 2):
-            room.journal.confirm("bot", 1, Mark(position, position, 0))
+            room.journal.confirm("bot", 1, Watermark(position, position, 0))
             for _ in range(3):
                 room.clock.advance(0.5)
         room.writer.go()
@@ -282,7 +283,7 @@ class BetweenTests(JournalTestCase):
         for _ in range(10):
             room.clock.advance(0.5)
             room.writer.go()
-        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
 
     def test_retention_that_fails(self) -> None:
         """Nothing waits for it."""
@@ -295,7 +296,109 @@ class BetweenTests(JournalTestCase):
         self.assertEqual((room.journal.trouble, len(self.lines.all("retention failed"))), ("", 1))
         self.store.fails = set()
         room.clock.pump([0.5] * 60)
-        self.assertGreater(room.journal.trimmed(1), 15)
+        self.assertGreater(room.journal.expired(1), 15)
+
+
+class PairTests(JournalTestCase):
+    """What is written when pairs come and go; what holds for every journal is in ``test_contract``."""
+
+    def test_before_the_next_commit(self) -> None:
+        """Where a new bot begins is written before events that it is to get."""
+        room = self.room(worker=HeldWorker)
+        room.put(1)
+        room.journal.enlist("new", 1)
+        room.journal.append(1, [event(2)])
+        for _ in range(4):
+            room.writer.go()
+            room.clock.advance(0.001)
+        self.assertEqual(
+            [one for one in self.store.calls if one in ("append", "touch")], ["append", "touch", "append"]
+        )
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark())
+        self.assertEqual(room.journal.watermark("new", 1), Watermark())
+
+    def test_in_the_quiet(self) -> None:
+        """It is written at once, whatever else is due when; several together are written together."""
+        room = self.room()
+        room.put(1)
+        room.advance(3)
+        self.store.calls.clear()
+        for account in (1, 2, 3):
+            room.journal.enlist("new", account)
+        room.journal.delist("bot", 1)
+        room.clock.advance(0)
+        self.assertEqual(self.store.calls, ["touch"])
+        self.assertEqual(self.store._named, {("new", 1), ("new", 2), ("new", 3)})
+
+    def test_named_already(self) -> None:
+        """Nothing is to be done for who is named already, or was not."""
+        room = self.room()
+        room.advance(3)
+        self.store.calls.clear()
+        room.journal.enlist("bot", 1)
+        room.journal.delist("nobody", 1)
+        room.clock.advance(0.5)
+        self.assertEqual(self.store.calls, [])
+
+    def test_that_cannot_be_written(self) -> None:
+        """It is tried again each second, and told like cursors that cannot be; events go on."""
+        room = self.room()
+        self.store.fails = {"touch"}
+        room.journal.enlist("new", 1)
+        for number in range(6):
+            room.put(number)
+            room.clock.pump([0.25] * 4)
+        self.assertEqual(room.journal.trouble, "touch does not work")
+        self.assertEqual(len(self.lines.all("writing cursors failed")), 1)
+        self.assertGreater(len(self.all_written()), 3)
+        self.store.fails = set()
+        room.clock.pump([0.25] * 12)
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark())
+        self.assertEqual(self.all_written(), list(range(6)))
+
+    def test_enlisted_while_that_is_written(self) -> None:
+        """It is written next, also where the first attempt fails."""
+        for fails in (set(), {"touch"}):
+            self.setUp()
+            room = self.room(worker=HeldWorker)
+            room.journal.enlist("new", 1)
+            room.clock.advance(0)
+            room.journal.enlist("newer", 1)
+            self.store.fails = fails
+            room.writer.go()
+            self.store.fails = set()
+            for _ in range(8):
+                room.clock.advance(0.5)
+                room.writer.go()
+            self.assertEqual(self.store._contents.watermarks["new", 1], Watermark())
+            self.assertEqual(self.store._contents.watermarks["newer", 1], Watermark())
+
+    def test_enlisted_while_it_opens(self) -> None:
+        """It begins at the end that is found, and is written before the first events."""
+        self.room().put(1, 2)
+        worker = HeldWorker()
+        clock = Clock()
+        journal = Journal(self.store, lambda _name: worker, clock, lambda: BEGIN)
+        journal.start()
+        journal.enlist("new", 1)
+        journal.append(1, [event(3)])
+        self.store.calls.clear()
+        for _ in range(5):
+            worker.go()
+            clock.advance(0)
+        self.assertEqual(self.store.calls, ["open_writing", "open_reading", "touch", "trim", "append"])
+        self.assertEqual(journal.watermark("new", 1), Watermark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark(2, 2, 0))
+
+    def test_enlisted_at_the_end(self) -> None:
+        """Closing writes it."""
+        room = self.room()
+        room.put(1)
+        room.journal.enlist("new", 1)
+        room.journal.close()
+        self.assertEqual(self.store._contents.watermarks["new", 1], Watermark(1, 1, 0))
+        self.assertEqual(room.clock.getDelayedCalls(), [])
 
 
 class TroubleTests(JournalTestCase):
@@ -307,7 +410,7 @@ class TroubleTests(JournalTestCase):
         room.put_each(3, 4)
         room.clock.pump([0.5] * 10)
         self.assertTrue(3 <= self.store.calls.count("append") <= 6)
-        self.assertEqual((room.observed, room.journal.end), ([], 0))
+        self.assertEqual((room.observed, room.journal.end(1)), ([], 0))
         self.store.fails = set()
         room.clock.pump([1, 0.001])
         self.assertEqual(self.written(), [[1, 2], [3, 4]])
@@ -366,12 +469,123 @@ class LifeTests(JournalTestCase):
             clock.advance(0)
             self.assertEqual((journal.trouble, self.written()), ("", [[1]]))
 
+    def closed_journal(self, worker: Any = InlineWorker) -> tuple[Journal, Clock]:
+        clock = Clock()
+        self.worker = worker()
+        return Journal(self.store, lambda _name: self.worker, clock, lambda: BEGIN), clock
+
+    def test_start_tries_again(self) -> None:
+        """Each second until it opens; who waits for that is called once, and at once from then on."""
+        journal, clock = self.closed_journal()
+        called: list[str] = []
+        journal.when_open(lambda: called.append("first"))
+        self.store.fails = {"open_writing"}
+        journal.start([("bot", 1)])
+        clock.pump([0.5] * 8)
+        self.assertEqual(self.store.calls, ["open_writing"] * 5)
+        self.assertEqual(called, [])
+        self.store.fails = set()
+        clock.pump([0.5] * 8)
+        self.assertEqual(self.store.calls.count("open_writing"), 6)
+        journal.when_open(lambda: called.append("second"))
+        self.assertEqual(called, ["first", "second"])
+        self.assertEqual(self.store._contents.watermarks, {("bot", 1): Watermark()})
+
+    def test_start_after_a_fault_of_ours(self) -> None:
+        """It is logged as it is, and tried again like any other."""
+        journal, clock = self.closed_journal()
+        open_writing, self.store.open_writing = self.store.open_writing, lambda *_: 1 // 0  # type: ignore
+        journal.start()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.store.open_writing = open_writing  # type: ignore[method-assign]
+        clock.advance(1)
+        self.assertEqual(journal.trouble, "")
+
+    def test_who_waits_and_fails(self) -> None:
+        """The others are called all the same, and the journal is open."""
+        journal, _clock = self.closed_journal()
+        called: list[int] = []
+        for what in (lambda: 1 // 0, lambda: called.append(1)):
+            journal.when_open(what)  # type: ignore[arg-type]
+        journal.start()
+        journal.append(1, [event(1)])
+        self.successResultOf(journal.flush())
+        self.assertEqual(called, [1])
+        self.assertEqual(self.written(), [[1]])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_observers_that_begin_when_it_is_open(self) -> None:
+        """They hear of what was appended before."""
+        journal, clock = self.closed_journal()
+        seen: list[int] = []
+        journal.when_open(lambda: journal.observe(lambda batch: seen.extend(numbers(batch.payloads))))
+        journal.append(1, [event(1)])
+        journal.start()
+        clock.advance(0)
+        self.assertEqual(seen, [1])
+
+    def test_close_between_two_attempts(self) -> None:
+        """It is tried no more."""
+        journal, clock = self.closed_journal()
+        self.store.fails = {"open_writing"}
+        journal.start()
+        self.assertIsNone(self.successResultOf(journal.close()))
+        self.assertEqual(clock.getDelayedCalls(), [])
+        clock.advance(5)
+        self.assertEqual(self.store.calls, ["open_writing"])
+
+    def test_close_while_it_opens(self) -> None:
+        """It waits for that, writes what came until then, and calls nobody who waited."""
+        journal, clock = self.closed_journal(HeldWorker)
+        called: list[int] = []
+        journal.when_open(lambda: called.append(1))
+        journal.start()
+        journal.append(1, [event(1)])
+        clock.advance(0)
+        closed = journal.close()
+        self.assertNoResult(closed)
+        for _ in range(10):
+            self.worker.go()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(self.written(), [[1]])
+        self.assertEqual(self.store.calls[-1], "close_writing")
+        self.assertEqual(called, [])
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_close_while_an_attempt_fails(self) -> None:
+        """It ends with that attempt."""
+        journal, clock = self.closed_journal(HeldWorker)
+        self.store.fails = {"open_writing"}
+        journal.start()
+        journal.append(1, [event(1)])
+        closed = journal.close()
+        self.worker.go()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(journal.lost, {1: 1})
+        clock.advance(0)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_close_where_the_disk_does_not_answer_while_it_opens(self) -> None:
+        """The time limit holds then too, and an answer that comes afterwards opens nothing."""
+        journal, clock = self.closed_journal(HeldWorker)
+        journal.start()
+        journal.append(1, [event(1)])
+        clock.advance(0)
+        closed = journal.close(3)
+        clock.advance(3.1)
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(journal.lost, {1: 1})
+        for _ in range(3):
+            self.worker.go()
+        self.assertEqual(self.written(), [])
+        self.assertEqual(clock.getDelayedCalls(), [])
+
     def test_flush(self) -> None:
         """It waits until all that came is durable."""
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.journal.append(1, [event(2)])
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         flushed = room.journal.flush()
         for _ in range(10):
             if flushed.called:
@@ -379,7 +593,7 @@ class LifeTests(JournalTestCase):
             room.writer.go()
         self.assertIsNone(self.successResultOf(flushed))
         self.assertEqual(self.written(), [[1], [2]])
-        self.assertEqual(self.store._contents.marks["bot", 1].position, 1)
+        self.assertEqual(self.store._contents.watermarks["bot", 1].position, 1)
 
     def test_flush_on_a_full_disk(self) -> None:
         """It does not wait for ever, nor for the next try."""
@@ -394,7 +608,7 @@ class LifeTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.put(2)
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         closed = room.journal.close()
         for _ in range(10):
             room.writer.go()

@@ -26,11 +26,11 @@ from lgtwist.config.limits import Limits
 from lgtwist.net.sockets import prepare
 from lgtwist.net.twisted_private import send_now
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames, server_frame
+from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
 from tests.integration.rawclient import CLOSE, handshake, masked_frame
-from tests.pair import Pair, RecordingHandler
+from tests.pair import Pair, RecordingHandler, together
 from tests.rounds import SOCKET_ROUNDS
 
 reactor: Any = installed
@@ -117,7 +117,7 @@ async def turn(seconds: float = 0.0) -> None:
 
 
 async def come(condition: Callable[[], object]) -> None:
-    """Turns of the reactor until something is the case."""
+    """FlushScheduler of the reactor until something is the case."""
     give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it does not come"
@@ -583,7 +583,7 @@ class ConnectionTests(SocketsTestCase):
             elif kind == 1:
                 self.factory.offer(connection, frame)
             elif kind == 2:
-                self.factory.offer_all(connection, Frames([frame, server_frame(b"x")]))
+                self.factory.offer_all(connection, *together(frame, server_frame(b"x")))
                 frame += server_frame(b"x")
             else:
                 self.factory.send(connection, payload)
@@ -605,7 +605,7 @@ class ConnectionTests(SocketsTestCase):
         self.factory.close(connection, 1001, "bye")
         for late in (self.factory.respond, self.factory.offer):
             late(connection, server_frame(b"late"))
-        self.factory.offer_all(connection, Frames([server_frame(b"late")]))
+        self.factory.offer_all(connection, *together(server_frame(b"late")))
         self.factory.send(connection, b"late")
         expected = b"".join(answers) + b"\x88\x05\x03\xe9bye"
         self.assertTrue(await peer.until(len(expected)) == expected)
@@ -621,7 +621,7 @@ class ConnectionTests(SocketsTestCase):
         self.factory.abort(connection, "enough")
         self.factory.respond(connection, server_frame(b"late"))
         connection.flush()
-        self.factory.offer_all(connection, Frames([server_frame(b"late")]))
+        self.factory.offer_all(connection, *together(server_frame(b"late")))
         self.assertEqual(await peer.to_the_end(), b"")
         await self.end(connection, peer)
 

@@ -15,7 +15,7 @@ from lgtwist.config.limits import Limits
 from lgtwist.runtime.turns import _MIN_GAP, _MIN_GAP_BUSY, FlushScheduler
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames, server_frame
+from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.server import ServerFactory
 from tests.integration.rawclient import CLOSE, CONTINUATION, TEXT
@@ -485,7 +485,7 @@ class SharedTests(SynchronousTestCase):
             if payload.startswith(b"answer"):
                 self.bots.factory.respond(self.bot.connection, frame)
             elif payload.startswith(b"events"):
-                self.bots.factory.offer_all(self.bot.connection, Frames([frame, frame]))
+                self.bots.factory.offer_all(self.bot.connection, [frame, frame], frame + frame)
             else:
                 self.bots.factory.offer(self.bot.connection, frame)
 
@@ -641,8 +641,8 @@ class SharedTests(SynchronousTestCase):
                 connection: Connection, payload: bytes, way: str = way, kept: list[str] = happened
             ) -> None:
                 self.scheduler.before_writing(lambda: kept.append("kept"))
-                told: Any = {"send": b"told", "offer_all": Frames([frame])}.get(way, frame)
-                getattr(self.bots.factory, way)(connection, told)
+                told: dict[str, Any] = {"send": (b"told",), "offer_all": ([frame], frame)}
+                getattr(self.bots.factory, way)(connection, *told.get(way, (frame,)))
 
             self.on_bot.deed = deed
             self.burst(self.bots, self.bot, b"1")

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.service import LgtwistService
 from lgtwist.onebot.auth import sign
+from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.websocket.phase import Phase
 from tests.integration.rawclient import handshake, masked_frame
 from tests.pair import Transport
@@ -42,7 +43,7 @@ class Port:
 
     def __init__(self, test: SiteTestCase) -> None:
         self.test = test
-        channel = test.service.site.buildProtocol(None)
+        channel = test.service.port.site.buildProtocol(None)
         self.transport = Transport(channel)
         channel.makeConnection(self.transport)
 
@@ -79,6 +80,9 @@ class SiteTestCase(SynchronousTestCase):
         config = parse(f'data_dir = "{self.mktemp()}"\n{self.toml}')
         assert isinstance(config, Config), config
         self.service = LgtwistService(config, self.clock, lambda: 1_700_000_000.0)
+        self.start()
+
+    def start(self) -> None:
         self.service.prepare()
         self.service.startService()
         self.addCleanup(self.stop)
@@ -87,11 +91,14 @@ class SiteTestCase(SynchronousTestCase):
         stopped = self.service.stopService()
         for connection in tuple(self.service.factory.connections):
             connection.connectionLost(Failure(ConnectionDone()))
-        for channel in tuple(self.service.site.channels):
+        for channel in tuple(self.service.port.site.channels):
             channel.connectionLost(Failure(ConnectionDone()))
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
+
+    def sandboxes(self) -> list[SandboxAccount]:
+        return [edge for edge in self.service.accounts if isinstance(edge, SandboxAccount)]
 
     def dial(self, path: str = "/", host: str = "localhost", **headers: str) -> Port:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -225,7 +232,11 @@ class DefaultTests(SiteTestCase):
 
     def test_limits(self) -> None:
         """Over `connections` a request is answered 503 with Retry-After."""
-        self.patch(self.service.gate, "limits", type(self.service.gate.limits)(connections=1))
+        self.patch(
+            self.service.port.connection_limits,
+            "limits",
+            type(self.service.port.connection_limits.limits)(connections=1),
+        )
         first = self.dial()
         self.assertEqual(first.status(), 101)
         second = self.dial()
@@ -237,18 +248,18 @@ class DefaultTests(SiteTestCase):
 
     def test_before_the_account_was_up(self) -> None:
         """Until the account was up once, handshakes get 503 with Retry-After: 3."""
-        self.service.hub.accounts[10001].was_up = False
+        self.service.directory.accounts[10001].was_up = False
         port = self.dial()
         self.assertEqual((port.status(), "retry-after: 3" in port.headers()), (503, True))
 
     def test_connections_end_with_the_port(self) -> None:
         """A connection is counted from accept to its end, upgraded or not, once."""
         ports = [self.dial() for _ in range(5)] + [self.get("/") for _ in range(5)]
-        self.assertEqual(self.service.gate.inside, 10)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 10)
         self.assertEqual(len(self.service.factory.connections), 5)
         for port in ports:
             port.lose()
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
         self.assertEqual(self.service.factory.connections, set())
 
     def test_stopping(self) -> None:
@@ -272,7 +283,7 @@ class DefaultTests(SiteTestCase):
         for length in range(0, len(whole), 3):
             port = Port(self).send(whole[:length])
             port.lose()
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
 
     @quick
     @given(
@@ -287,7 +298,7 @@ class DefaultTests(SiteTestCase):
         port.read()
         if not port.transport.disconnected:
             port.lose()
-        self.assertEqual(self.service.gate.inside, 0)
+        self.assertEqual(self.service.port.connection_limits.open_connections, 0)
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
@@ -341,7 +352,7 @@ class TokenTests(SiteTestCase):
         port = Port(self).send(handshake("/?access_token=no") + action)
         self.assertEqual(port.status(), 403)
         self.assertEqual(port.read().count(b"HTTP/1.1"), 1)
-        for sandbox in self.service.sandboxes:
+        for sandbox in self.sandboxes():
             self.assertEqual(sandbox.world.last_message_id, 0)
 
     def test_the_control_wants_the_admin(self) -> None:
@@ -355,7 +366,7 @@ class TokenTests(SiteTestCase):
     def test_nobody_hears_of_an_event_before_the_token(self) -> None:
         """L-28: events reach only who was let in."""
         good, refused = self.dial("/1?access_token=ta"), self.dial("/1")
-        self.service.hub.accounts[1].publish(b'{"post_type":"notice","n":1}')
+        self.service.directory.accounts[1].publish(b'{"post_type":"notice","n":1}')
         self.assertIn('"n":1', good.body())
         self.assertNotIn('"n":1', refused.body())
 
@@ -415,7 +426,7 @@ class ImplementationTests(SiteTestCase):
         """Where the configuration names it, an unsigned post is refused, whatever Host it names."""
         self.assertEqual(self.post(X_Self_ID="2").status(), 401)
         body = b'{"post_type":"notice"}'
-        running = self.service.polled[0]
+        running = self.service.account_edge(2)
         running.running = 1
         self.assertEqual(self.post(body, X_Self_ID="2", X_Signature=sign("two", body)).status(), 204)
         running.running = 0
@@ -472,23 +483,23 @@ class ImplementationTests(SiteTestCase):
         """It is answered 413, once, though its end came in the same bytes; its action is not done."""
         size = self.service.config.limits.max_message + 1
         port = Port(self)
-        actions = self.service.hub.bots[0].counters.actions
+        actions = next(iter(self.service.directory.bots.values())).counters.actions
         port.send(
             b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bot\r\n"
             b"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)
         )
         self.assertEqual((port.status(), port.read().count(b"HTTP/1.1 ")), (413, 1))
-        self.assertEqual(self.service.hub.bots[0].counters.actions, actions)
+        self.assertEqual(next(iter(self.service.directory.bots.values())).counters.actions, actions)
         self.clock.advance(6)
         self.assertTrue(port.transport.aborted)
         port.lose()
 
     def test_guesses_at_readyz(self) -> None:
         """A wrong token there is a guess as anywhere else."""
-        before = self.service.gate.counters.refused
+        before = self.service.port.connection_limits.counters.refused
         self.assertEqual(self.get("/readyz", Authorization="Bearer guess").body(), "not ready\n")
-        self.assertEqual(self.service.gate.counters.refused, before + 1)
+        self.assertEqual(self.service.port.connection_limits.counters.refused, before + 1)
 
     def test_health(self) -> None:
         """Alive whatever is down; ready only when nothing is; the reasons are for this machine."""

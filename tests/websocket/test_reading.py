@@ -12,12 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config.limits import Limits
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames
 from lgtwist.websocket.liveness import Liveness
 from lgtwist.websocket.phase import Phase
 from lgtwist.websocket.reading import AT_ONCE, begins_frame, next_frame, whole_frames
 from tests.integration.rawclient import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from tests.pair import DiallingPair, Pair, RecordingHandler, leave_to_autobahn
+from tests.pair import DiallingPair, Pair, RecordingHandler, leave_to_autobahn, together
 from tests.rounds import LONG_ROUNDS, quick
 
 #: More of them than of others: a stream holds many frames, and a difference may need three of a kind.
@@ -266,7 +265,7 @@ class Acting(RecordingHandler):
         factory.offer(connection, connection.encode(payload.ljust(3000)))
 
     def do_events(self, factory: Any, connection: Connection, payload: bytes) -> None:
-        factory.offer_all(connection, Frames([connection.encode(payload), connection.encode(b"2")]))
+        factory.offer_all(connection, *together(connection.encode(payload), connection.encode(b"2")))
 
     def do_send(self, factory: Any, connection: Connection, payload: bytes) -> None:
         sent = factory.send(connection, payload)
