@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import autobahn
-from autobahn.twisted.websocket import WebSocketClientProtocol, WebSocketServerProtocol
+from autobahn.twisted.websocket import (
+    WebSocketClientProtocol,
+    WebSocketServerFactory,
+    WebSocketServerProtocol,
+)
 from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.websocket.client import ClientConnection
 from lgtwist.websocket.factory import OPTIONS
+from lgtwist.websocket.server import ServerConnection
+from tests.integration.rawclient import handshake
 from tests.pair import DiallingPair, Pair
 
 #: The versions of Autobahn that ``lgtwist/websocket/autobahn_private.py`` was tried with.
@@ -54,3 +62,49 @@ class AutobahnTests(SynchronousTestCase):
         self.assertLessEqual(set(OPTIONS), configured)
         for kind in (WebSocketClientProtocol, WebSocketServerProtocol):
             self.assertLessEqual(set(OPTIONS), set(kind.CONFIG_ATTRS))
+
+
+class NamesTests(SynchronousTestCase):
+    def test_our_names_are_not_autobahns(self) -> None:
+        """None of our own attributes has a name that Autobahn uses (T2)."""
+        factory = WebSocketServerFactory(reactor=MemoryReactorClock())
+        theirs = WebSocketServerProtocol()
+        theirs.factory = factory
+        pair = Pair()
+        ours = pair.connect().open().connection
+        plain = pair.connect()
+        base = WebSocketServerProtocol()
+        base.factory = pair.factory
+        base.makeConnection(plain.transport)
+        base.dataReceived(handshake())
+        own = set(vars(ours)) - set(vars(base))
+        expected = {
+            "phase", "handler", "outbox", "assembly", "liveness", "_deadline", "pending_pong", "end_reason",
+            "write_paused", "read_paused", "discarding_input", "bytes_seen", "message_seen", "flush_pending",
+            "being_read", "ping_acks", "flushed_at", "partial_frame",
+        }  # fmt: skip
+        self.assertEqual(own, expected)
+        taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
+        self.assertEqual(own & taken, set())
+        both = {
+            name
+            for kind in (*ServerConnection.__mro__, *ClientConnection.__mro__)
+            if kind.__module__.startswith("lgtwist")
+            for name in vars(kind)
+        }
+        added = {name for name in both if not name.startswith("__")}
+        overridden = {name for name in added if name in taken}
+        self.assertEqual(
+            added - overridden,
+            {
+                "autobahn_made", "autobahn_open", "autobahn_read", "autobahn_lost", "answer_handshake",
+                "configured", "protocol_broken",
+                "encode", "encode_ping", "masks", "onConnecting",
+                "enter", "note_end", "set_deadline", "_deadline_missed", "cancel_deadline", "release",
+                "begin_liveness", "check_liveness", "discard_input",
+                "schedule_flush", "expect_flush", "flush", "write_resumed",
+                "pause_reading", "unpause_reading", "read_buffered", "read", "read_whole",
+                "answer_ping", "pong_received", "message_received",
+                "pauseProducing", "resumeProducing", "stopProducing",
+            },
+        )  # fmt: skip
