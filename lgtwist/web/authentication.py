@@ -9,10 +9,9 @@ from urllib.parse import parse_qsl
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.web.server import Request
-from zope.interface import implementer
 
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.interfaces import IDirectoryObserver
+from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
@@ -31,8 +30,7 @@ _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
 
 
-@implementer(IDirectoryObserver)
-class BotTokens:
+class BotTokens(DirectoryObserver):
     """The tokens of the bots that are in the directory now.
 
     :ivar keyring: finds a bot by its token.
@@ -40,12 +38,6 @@ class BotTokens:
 
     def __init__(self) -> None:
         self.keyring: Keyring[Bot] = Keyring()
-
-    def account_added(self, account: Any) -> None:
-        """Do nothing: an account's edge has its token."""
-
-    def account_removed(self, account: Any) -> None:
-        """Do nothing."""
 
     def bot_added(self, bot: Bot) -> None:
         """Accept the bot's token from now on."""
@@ -61,7 +53,7 @@ class BotTokens:
 
 
 class Authentication:
-    """Tells who sends a request; whom it does not know it answers with 401, 403 or 503.
+    """Tells who sends a request, and answers 401, 403 or 503 to those who show nothing that is right.
 
     :param bots: the tokens of the bots.
     """
@@ -161,30 +153,33 @@ class Authentication:
         else:
             say(request, status, sentence, headers)
 
-    # -- checks by the head alone, that answer and count nothing
+    # -- checks that answer nothing
 
     def may_be_bot(self, request: Request, query: bytes) -> bool:
-        """Return whether :meth:`authenticate_bot` would find a bot.
+        """Return whether :meth:`authenticate_bot` would find a bot; count nothing.
 
         :param query: of the request's target; its arguments are not read yet.
         """
         return self._may_be(request, query, self._bots)
 
     def may_be_admin(self, request: Request, query: bytes) -> bool:
-        """Return whether :meth:`authenticate_admin` would succeed.
+        """Return whether :meth:`authenticate_admin` would succeed; count nothing.
 
         :param query: of the request's target; its arguments are not read yet.
         """
         return not self._admin_is_off() and self._may_be(request, query, self._admin)
 
     def is_local_or_admin(self, request: Request) -> bool:
-        """Return whether the request comes from this machine or with the admin token; answer nothing."""
+        """Return whether the request comes from this machine or with the admin token.
+
+        A wrong token is counted as a failure, and is not from this machine either.
+        """
         headers = headers_of(request)
         if self._settings.admin_token is not None:
             shown = presented_tokens(headers.get("authorization"), [])
             if self._admin.owner_of(shown) == "admin":
                 return True
-            if shown:  # a guess, and counted as one
+            if shown:
                 self._limits.authentication_failed(address_of(request), "the token is wrong")
                 return False
         return self._why_not_local(request, headers) is None

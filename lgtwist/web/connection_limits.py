@@ -42,7 +42,7 @@ _FAILURE_ADDRESSES = 10_000
 class ConnectionLimits:
     """Counts the connections of all listening ports, ends slow handshakes, counts failed authentications.
 
-    :ivar limits: may be replaced as a whole; what is there already keeps the deadlines that it has.
+    :ivar limits: may be replaced as a whole; read whenever one of them is needed.
     :ivar open_connections: those that were accepted and are not over, upgraded ones among them.
     """
 
@@ -53,7 +53,7 @@ class ConnectionLimits:
         self.counters = PortCounters()
         self.open_connections = 0
         self.clock = clock
-        self._handshakes: dict[Handshaking, float] = {}  # oldest first, with its deadline
+        self._handshakes: dict[Handshaking, float] = {}  # oldest first: since when
         self._timer: IDelayedCall | None = None
         self._failures: dict[str, tuple[float, int]] = {}  # by address: since when, how many
 
@@ -91,14 +91,18 @@ class ConnectionLimits:
 
         When too many are under way the oldest one is ended, so that slow ones keep no quick one out.
         """
-        self._handshakes[connection] = self.clock.seconds() + self.limits.handshake_timeout
+        now = self.clock.seconds()
+        self._handshakes[connection] = now
         if len(self._handshakes) > self.limits.handshakes:
             oldest = next(iter(self._handshakes))
             del self._handshakes[oldest]
             self.counters.displaced += 1
             oldest.give_up()
+        timeout = self.limits.handshake_timeout
         if self._timer is None:
-            self._timer = self.clock.callLater(self.limits.handshake_timeout, self._expire)
+            self._timer = self.clock.callLater(timeout, self._expire)
+        elif self._timer.getTime() > now + timeout:  # the limit is a shorter one now
+            self._timer.reset(timeout)
 
     def handshake_ended(self, connection: Handshaking) -> None:
         """Note that the request's head is there, or that the connection is over."""
@@ -107,17 +111,18 @@ class ConnectionLimits:
     def _expire(self) -> None:
         self._timer = None
         now = self.clock.seconds()
+        timeout = self.limits.handshake_timeout
         late = []
-        for connection, deadline in self._handshakes.items():
-            if deadline > now:
+        for connection, begun in self._handshakes.items():
+            if begun + timeout > now:
                 break
             late.append(connection)
         for connection in late:
             del self._handshakes[connection]
             self.counters.handshake_timeouts += 1
             connection.give_up()
-        for deadline in self._handshakes.values():
-            self._timer = self.clock.callLater(deadline - now, self._expire)
+        for begun in self._handshakes.values():
+            self._timer = self.clock.callLater(begun + timeout - now, self._expire)
             break
 
     # -- failures

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from treq.testing import StubTreq
 
 from tests.rounds import quick
-from tests.web.test_site import Port, SiteTestCase
+from tests.web.site_case import Peer, SiteTestCase
 
 
 class HttpTestCase(SiteTestCase):
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Port:
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Peer:
         return self.get(path, method, body, **headers)
 
-    def post(self, path: str, params: Any, **headers: str) -> Port:
+    def post(self, path: str, params: Any, **headers: str) -> Peer:
         return self.ask(
             "POST", path, json.dumps(params).encode(), **{"Content_Type": "application/json", **headers}
         )
 
-    def answer(self, port: Port) -> dict[str, Any]:
+    def answer(self, port: Peer) -> dict[str, Any]:
         answer = json.loads(port.body())
         assert isinstance(answer, dict)
         return answer
@@ -130,17 +130,17 @@ class HttpApiTests(HttpTestCase):
         one = b"GET /get_status HTTP/1.1\r\nHost: localhost\r\n\r\n"
         head = b"POST /get_login_info HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         two = head + b"Content-Length: 2\r\n\r\n{}"
-        port = Port(self).send(one + two + one)
+        port = Peer(self).send(one + two + one)
         self.assertEqual(port.read().count(b"HTTP/1.1 200"), 3)
         self.assertLess(port.read().index(b"online"), port.read().index(b"user_id"))
 
     def test_bodies_that_lie_about_their_length(self) -> None:
         """A body shorter than announced ends with its client; a longer one is the next request."""
         head = b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        short = Port(self).send(head + b"Content-Length: 10\r\n\r\n{}")
+        short = Peer(self).send(head + b"Content-Length: 10\r\n\r\n{}")
         self.assertEqual(short.read(), b"")
         short.lose()
-        long = Port(self).send(head + b"Content-Length: 2\r\n\r\n{}GARBAGE\r\n\r\n")
+        long = Peer(self).send(head + b"Content-Length: 2\r\n\r\n{}GARBAGE\r\n\r\n")
         self.assertEqual(long.status(), 200)
         self.assertIn(b"400 Bad Request", long.read())
         for lie in (
@@ -149,13 +149,13 @@ class HttpApiTests(HttpTestCase):
             b"Content-Length: 1\r\nContent-Length: 2",
             b"Transfer-Encoding: gzip",
         ):
-            self.assertEqual(Port(self).send(head + lie + b"\r\n\r\n{}").status(), 400)
-        chunked = Port(self).send(head + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n")
+            self.assertEqual(Peer(self).send(head + lie + b"\r\n\r\n{}").status(), 400)
+        chunked = Peer(self).send(head + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n")
         self.assertEqual(chunked.status(), 200)
 
     def test_forms_of_the_target(self) -> None:
         """The absolute form is the same request; long heads are fine up to 64 KiB."""
-        port = Port(self).send(b"GET http://localhost/get_status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        port = Peer(self).send(b"GET http://localhost/get_status HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertEqual(port.status(), 200)
         self.assertEqual(self.get("/get_status", X_Long="x" * 16_000).status(), 200)
         many = {f"X_{n}": "x" * 15_000 for n in range(5)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.web.test_site import SiteTestCase
+from tests.web.site_case import SiteTestCase
 
 #: Sorted lines: ``# HELP``, ``# TYPE``, and each sample without its value. Those of the process are left out.
 GOLDEN = Path(__file__).with_name("metrics.txt")
