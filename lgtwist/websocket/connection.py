@@ -67,14 +67,14 @@ class PingAcks(Protocol):
 class Connection(AutobahnConnection):
     """A connection, whoever dialled.
 
-    Only its own methods change its attributes; all run in the reactor thread.
+    Only its own methods change its attributes, but for ``ping_acks``; all run in the reactor thread.
 
     :ivar phase: see :class:`Phase`; changed by :meth:`enter`. The question "may I send?" is
         ``factory.is_open(connection)``.
     :ivar outbox: the frames that wait to be written.
     :ivar assembly: the fragmented message under way.
     :ivar liveness: what pings and heartbeats say of the peer; None before the connection is open.
-    :ivar ping_acks: where it is of interest how far the peer has read.
+    :ivar ping_acks: keeps account of how far the peer has read; set by a handler that needs it, else None.
     :ivar write_paused: the transport said pause: its buffer is full.
     :ivar read_paused: we do not read, for too many responses wait already.
     :ivar discarding_input: the peer broke the protocol or was dropped: what still comes is thrown away (RFC
@@ -378,7 +378,7 @@ class Connection(AutobahnConnection):
         while not (self.read_paused or self.discarding_input or self.state == self.STATE_CLOSED):
             between = self.current_frame is None and not self.inside_message
             if between and self.data and self.phase is _OPEN:
-                # One odd frame is no reason to read the rest slowly.
+                # After a frame that was left to Autobahn the next ones may be parsed here again.
                 data, self.data = self.data, b""
                 self.data = self.read_whole(data)
                 if self.read_paused or self.discarding_input or not self.data:

@@ -1,4 +1,4 @@
-"""Dials a URL: one connection at a time, dialled again until it is told to stop.
+"""Dials a URL: one connection at a time, dialled again until it is stopped or retired.
 
 Twisted's ``ClientService`` does the life of it; the back-off is ours and counts refused handshakes, which
 ``ClientService`` takes for successes (its attempts are those of TCP).
