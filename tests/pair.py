@@ -159,6 +159,12 @@ class Peer:
         self._parsed = len(self.transport.taken) - len(data)
         return found
 
+    def close_code(self) -> int | None:
+        """The code in the one frame that came since the last time, which is a close frame."""
+        [(opcode, payload)] = self.frames()
+        assert opcode == CLOSE, f"opcode {opcode} is not that of a close frame"
+        return int.from_bytes(payload[:2], "big") if payload else None
+
     def texts(self) -> list[bytes]:
         """The text messages that came since the last time."""
         return [payload for opcode, payload in self.frames() if opcode == TEXT]

@@ -76,7 +76,7 @@ class FlapLog:
         self._report_left_out = left_out
         self._most = most
         self._period = period
-        self._ends_at = 0.0
+        self._begun_at: float | None = None  # when the period began; None between periods
         self._left = most
         self._left_out = 0
         self._reasons: set[str] = set()
@@ -88,8 +88,9 @@ class FlapLog:
         :param reason: logged in any case when it is new in this period; empty for none.
         """
         now = self._clock.seconds()
-        if self._end is None and not 0 < self._ends_at - now <= self._period:  # a clock may be set back
-            self._ends_at = now + self._period
+        begun_at = self._begun_at
+        if begun_at is None or (self._end is None and not 0 <= now - begun_at < self._period):
+            begun_at = self._begun_at = now  # also where the clock was set back
             self._begin()
         logged = self._left > 0
         if logged:
@@ -100,7 +101,8 @@ class FlapLog:
         if not logged:
             self._left_out += 1
             if self._end is None:
-                self._end = self._clock.callLater(self._ends_at - now, self._period_ended)
+                left = max(0.0, begun_at + self._period - now)
+                self._end = self._clock.callLater(left, self._period_ended)
         return logged
 
     def _begin(self) -> None:
@@ -109,6 +111,7 @@ class FlapLog:
 
     def _period_ended(self) -> None:
         self._end, left_out = None, self._left_out
+        self._begun_at = None
         self._begin()
         self._report_left_out(left_out)
 

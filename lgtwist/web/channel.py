@@ -16,6 +16,7 @@ from twisted.web.server import Request, Site
 
 from lgtwist.net import sockets
 from lgtwist.net.tls import end, is_tls
+from lgtwist.net.twisted_private import expect_no_body, request_target
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.connection_limits import ConnectionLimits
 
@@ -58,8 +59,6 @@ class PortChannel(HTTPChannel):
     transport: Any
     callLater: Any
     length: Any
-    _path: Any
-    _transferDecoder: Any
     timeOut: Any
     #: Bytes of a request's head.
     totalHeadersSize = 65_536
@@ -115,10 +114,9 @@ class PortChannel(HTTPChannel):
             self.refuse_body()
         elif self.length == 0:
             return
-        elif self.requests and not self.site.accepts_body(self._path, self.requests[-1]):
+        elif self.requests and not self.site.accepts_body(request_target(self), self.requests[-1]):
             # It is answered as if it had no body: a body that is refused in any case is not kept.
-            self.length = 0
-            self._transferDecoder = None
+            expect_no_body(self)
             self._body_unwanted = True
         else:
             self._body = self.callLater(self._limits.limits.body_timeout, self._body_timed_out)

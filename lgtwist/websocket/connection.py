@@ -12,15 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from autobahn.twisted.websocket import WebSocketAdapterProtocol
-from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.net.tls import end
 from lgtwist.websocket.assembly import Assembly
+from lgtwist.websocket.autobahn_private import AutobahnConnection
 from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.outbox import Outbox
 from lgtwist.websocket.phase import Phase, PhaseError, may_follow
@@ -67,34 +64,17 @@ class PingAcks(Protocol):
         """Take note that the peer answered ping ``number``: it has read all before it (RFC 6455, 5.5.3)."""
 
 
-class _AutobahnLog:
-    """Autobahn's log lines, without those that repeat what we log ourselves in one line."""
-
-    _errors = Logger("autobahn")
-
-    def debug(self, *args: object, **kwargs: object) -> None:
-        """Nothing: it is called several times for each message."""
-
-    trace = info = warn = debug
-
-    def error(self, format: str = "", **kwargs: Any) -> None:
-        """Something that Autobahn did not expect."""
-        self._errors.error(format, **kwargs)
-
-    critical = failure = error
-
-
-class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
+class Connection(AutobahnConnection):
     """A connection, whoever dialled.
 
-    Only its own methods change its attributes; all run in the reactor thread.
+    Only its own methods change its attributes, but for ``ping_acks``; all run in the reactor thread.
 
     :ivar phase: see :class:`Phase`; changed by :meth:`enter`. The question "may I send?" is
         ``factory.is_open(connection)``.
     :ivar outbox: the frames that wait to be written.
     :ivar assembly: the fragmented message under way.
     :ivar liveness: what pings and heartbeats say of the peer; None before the connection is open.
-    :ivar ping_acks: where it is of interest how far the peer has read.
+    :ivar ping_acks: keeps account of how far the peer has read; set by a handler that needs it, else None.
     :ivar write_paused: the transport said pause: its buffer is full.
     :ivar read_paused: we do not read, for too many responses wait already.
     :ivar discarding_input: the peer broke the protocol or was dropped: what still comes is thrown away (RFC
@@ -113,10 +93,6 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
 
     factory: ConnectionFactory
     masks: bool
-    transport: Any
-    peer: Any
-    _transport_details: Any
-    log = _AutobahnLog()
 
     def __init__(self, factory: Any, handler: Handler) -> None:
         super().__init__()
@@ -136,24 +112,14 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         self.write_paused = self.read_paused = self.discarding_input = False
         self.bytes_seen = self.message_seen = self.flush_pending = self.being_read = False
 
-    @classmethod
-    def configured(cls, factory: Any) -> Any:
-        """The class with a factory's options as its own attributes.
-
-        Autobahn would copy each of them into each connection, and write all of them down for a log line.
-        """
-        protocol: Any = cls
-        options = {name: getattr(factory, name) for name in protocol.CONFIG_ATTRS}
-        return type(cls.__name__, (cls,), {**options, "CONFIG_ATTRS": (), "__doc__": cls.__doc__})
-
     @staticmethod
     def encode(payload: bytes) -> bytes:
-        """``payload`` as one whole text frame, as this side of a connection sends it."""
+        """Return ``payload`` as one whole text frame, as this side of a connection sends it."""
         raise NotImplementedError
 
     @staticmethod
     def encode_ping(payload: bytes) -> bytes:
-        """A ping, as this side of a connection sends it."""
+        """Return a ping, as this side of a connection sends it."""
         raise NotImplementedError
 
     # -- life
@@ -393,17 +359,6 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         """End: TCP is over."""
         self.factory.guard(self, self.factory.lost, reason)
 
-    # -- Autobahn's own part of what Twisted calls
-
-    def autobahn_read(self, data: bytes) -> None:
-        """Parse what came."""
-        self._dataReceived(data)
-
-    def autobahn_lost(self, reason: Failure) -> None:
-        """End; ``onClose`` comes from here."""
-        end_of_autobahn: Any = self._connectionLost  # its hint says that a reason is a str
-        end_of_autobahn(reason)
-
     # -- called by Autobahn
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
@@ -423,7 +378,7 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
         while not (self.read_paused or self.discarding_input or self.state == self.STATE_CLOSED):
             between = self.current_frame is None and not self.inside_message
             if between and self.data and self.phase is _OPEN:
-                # One odd frame is no reason to read the rest slowly.
+                # After a frame that was left to Autobahn the next ones may be parsed here again.
                 data, self.data = self.data, b""
                 self.data = self.read_whole(data)
                 if self.read_paused or self.discarding_input or not self.data:
@@ -432,59 +387,51 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
                 break
 
     def onOpen(self) -> None:
-        """The opening handshake is done."""
+        """Enter OPEN: the opening handshake is done."""
         self.factory.guard(self, self.factory.opened)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """The first frame of a message begins."""
+        """Begin a message."""
         self.assembly.begin(isBinary)
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """A data frame begins."""
+        """Begin a data frame; its length may make the message too large."""
         self.message_seen = True
         if not self.assembly.announce(length):
             self.factory.fail(self, 1009, "message too large")
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        """A part of a data frame came."""
+        """Add a part of a data frame."""
         self.message_seen = True
         if not self.discarding_input:
             self.assembly.add(payload)
 
     def onMessageFrameEnd(self) -> None:
-        """A data frame ended."""
+        """Do nothing: a data frame ended."""
 
     def onMessageEnd(self) -> None:
-        """The message is whole."""
+        """Hand the message over: it is whole."""
         self.factory.guard(self, Connection.message_received)
 
     def onPing(self, payload: bytes) -> None:
-        """The peer asks whether we are there."""
+        """Answer a ping."""
         self.factory.guard(self, Connection.answer_ping, payload)
 
     def onPong(self, payload: bytes) -> None:
-        """The peer says it is there."""
+        """Take note of a pong."""
         self.factory.guard(self, Connection.pong_received, payload)
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
-        """The peer sent a close frame."""
+        """Write what waits, answer the peer's close frame, enter CLOSING."""
         self.factory.guard(self, self.factory.flush_responses)
         stop: bool | None = super().onCloseFrame(code, reasonRaw)  # answers it, or finds fault with it
         self.factory.guard(self, self.factory.peer_closes)
         return stop
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """It is over."""
+        """Enter CLOSED."""
         self.factory.guard(self, self.factory.closed, code, reason)
 
-    def _fail_connection(self, code: int = 1002, reason: str = "protocol error") -> None:
-        # Autobahn's one way out for each breach of the protocol.
+    def protocol_broken(self, code: int, reason: str) -> None:
+        """End the connection: Autobahn found a breach of the protocol."""
         self.factory.fail(self, code, reason)
-
-    def _closeConnection(self, abort: bool = False) -> None:
-        # After a clean closing handshake a reset would take our close frame from the peer's buffer.
-        if abort and not self.wasClean:
-            super()._closeConnection(abort)
-        else:
-            self.transport.unregisterProducer()  # TLS does not end while it has one
-            end(self.transport)

@@ -1,4 +1,4 @@
-"""Dials a URL: one connection at a time, dialled again until it is told to stop.
+"""Dials a URL: one connection at a time, dialled again until it is stopped or retired.
 
 Twisted's ``ClientService`` does the life of it; the back-off is ours and counts refused handshakes, which
 ``ClientService`` takes for successes (its attempts are those of TCP).
@@ -11,17 +11,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
-from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer, provider
+from zope.interface import implementer
 
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.client_endpoints import client_endpoint, why_unreachable
+from lgtwist.net.twisted_private import QuietClientService
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.client import ClientConnection, ClientFactory, Request
 from lgtwist.websocket.connection import Handler
@@ -155,17 +155,6 @@ class _Makes(Factory):
         return self._make()
 
 
-@provider(ILogObserver)
-def _discard(_event: object) -> None:
-    """Discard a log event."""
-
-
-class _QuietClientService(ClientService):
-    """``ClientService`` without its log line for each attempt."""
-
-    _log = Logger(observer=_discard)
-
-
 @define
 class _OpenWebSocket:
     """The WebSocket that is open.
@@ -264,7 +253,7 @@ class Dialler(Service):
         self._failures = _FailureLog()
         request = to.request
         endpoint = client_endpoint(reactor, request.host, request.port, to.secure, to.trust_root)
-        self._service = _QuietClientService(
+        self._service = QuietClientService(
             _Reporting(endpoint, self),
             _Makes(self.make),
             retryPolicy=self._next_delay,

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from lgtwist.config.limits import Limits
 from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
+from lgtwist.net.twisted_private import send_now
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import CHUNK, Connection
 from lgtwist.websocket.liveness import Verdict
@@ -85,7 +86,7 @@ class ConnectionFactory:
     def _set_up(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None) -> None:
         self.limits = limits
         self.flush_scheduler = FlushScheduler(clock) if scheduler is None else scheduler
-        self._burst = min(CHUNK, limits.send_buffer)
+        self._batch_bytes = min(CHUNK, limits.send_buffer)  # of events that wait for the end of a turn
         self.counters = WireCounters()
         self.connections: set[Connection] = set()
         self.clock = clock
@@ -172,8 +173,8 @@ class ConnectionFactory:
         if connection.phase is not _OPEN:
             return
         outbox = connection.outbox
-        if not connection.write_paused and outbox.event_bytes + len(frame) > self._burst:
-            connection.flush()  # a burst within one turn is no reason to drop anything
+        if not connection.write_paused and outbox.event_bytes + len(frame) > self._batch_bytes:
+            connection.flush()  # many events within one turn are no reason to drop any
         dropped = outbox.put_event(frame)
         if not connection.flush_pending:
             connection.schedule_flush()
@@ -218,7 +219,7 @@ class ConnectionFactory:
         if self.flush_scheduler.hook_pending:
             self.flush_scheduler.run_hooks()
         transport = connection.transport
-        sent = sockets.send_now(transport, data)
+        sent = send_now(transport, data)
         if sent < len(data):
             transport.write(data[sent:] if sent else data)
 

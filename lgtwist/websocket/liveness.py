@@ -27,7 +27,7 @@ class Verdict(Enum):
 
 
 class Liveness:
-    """Judges one peer by when it was heard of last.
+    """Judges one peer by when bytes and messages of it came last.
 
     :param now: seconds, of any monotonic clock.
     :param interval: seconds between pings; 0 for none.

@@ -88,6 +88,14 @@ class FlapLogTests(SynchronousTestCase):
         self.clock.rightNow -= 3600.0
         self.assertEqual(self.happens(3), 3)
 
+    def test_times_that_are_rounded(self) -> None:
+        """A period is one whatever the clock says: 6.85 + 10 - 6.85 is more than 10."""
+        self.clock.advance(6.85)
+        self.assertGreater(self.clock.seconds() + 10.0 - self.clock.seconds(), 10.0)
+        self.assertEqual(self.happens(100), 3)
+        self.clock.advance(10.0)
+        self.assertEqual(self.left_out, [97])
+
     def test_new_reasons(self) -> None:
         """A reason that was not logged in this period is logged, however many others were, up to ``most``."""
         self.happens(100)

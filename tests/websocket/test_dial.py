@@ -342,5 +342,7 @@ class DiallerTests(SynchronousTestCase):
             ("ws://[::1]:99/", "[::1]", 99, "ws://[::1]:99/"),
         ):
             to = target(url, {})
-            self.assertEqual((to.request.host, to.request.port, to.shown), (host, port, shown))
+            self.assertEqual(to.request.host, host)
+            self.assertEqual(to.request.port, port)
+            self.assertEqual(to.shown, shown)
         self.assertRaises(ValueError, target, "http://x/", {})
