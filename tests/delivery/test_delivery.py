@@ -67,7 +67,7 @@ class GraceTests(DeliveryTestCase):
             room.clock.advance(0.01)
             room.put(number)
             sink.confirm()
-        self.assertLessEqual(len(room.delivery._confirmed), 1000)
+        self.assertLessEqual(room.delivery._cursor.young, 1000)
         self.assertEqual(room.delivery.cursor, 0)
         room.advance(3610)
         room.advance(60)

@@ -327,7 +327,7 @@ class Book:
 
     def look_past(self) -> None:
         """Past the point of a refusal it goes on as usual; what is skipped may lie before it."""
-        if self.delivery._confirmed_mark.position >= self.one_at_a_time_upto:
+        if self.delivery._cursor.reached.position >= self.one_at_a_time_upto:
             self.one_at_a_time_upto = 0
 
     def settle(self) -> None:
@@ -344,7 +344,7 @@ class Book:
         self.look_past()
         self.settle()
         assert delivery.unconfirmed == self.unconfirmed
-        assert delivery._window_size <= self.policy.window_bytes + self.policy.largest
+        assert delivery._window.size <= self.policy.window_bytes + self.policy.largest
         assert delivery.cursor >= self.cursor_was, "the cursor goes back"
         self.cursor_was = delivery.cursor
         for position in self.wanted():

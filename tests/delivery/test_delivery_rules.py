@@ -157,7 +157,7 @@ class FlowTests(DeliveryTestCase):
             self.assertEqual(len(room.reader.jobs), 1)
         room.reader.go()
         self.assertEqual((sink.numbers, len(room.reader.jobs)), ([0], 0))
-        held = sum(batch.size() for batch in room.delivery._page)
+        held = sum(batch.size() for batch in room.delivery._read_ahead.batches)
         self.assertLess(held, 300)
         sink.confirm()
         self.assertEqual(len(room.reader.jobs), 1)
@@ -260,7 +260,9 @@ class FlowTests(DeliveryTestCase):
             for timer in room.clock.getDelayedCalls():
                 self.assertIn("Journal", str(timer))
             delivery = room.delivery
-            self.assertEqual((delivery.unconfirmed, len(delivery._page), delivery._reading), (0, 0, None))
+            self.assertEqual(delivery.unconfirmed, 0)
+            self.assertEqual(len(delivery._read_ahead.batches), 0)
+            self.assertIsNone(delivery._reading)
 
     def test_formats(self) -> None:
         """From memory as from the disk, an event is as the bot wants it."""

@@ -68,4 +68,4 @@ class GapsTests(SynchronousTestCase):
         gaps = Gaps()
         for begin in range(0, 1000, 10):
             self.assertEqual(gaps.add(begin, begin + 1, begin), 1)
-        self.assertEqual(len(gaps._told), 1)
+        self.assertEqual(len(gaps._counted), 1)
