@@ -258,7 +258,7 @@ class FlowTests(DeliveryTestCase):
             room.reader.go()
             room.delivery.detach(sink, None)
             for timer in room.clock.getDelayedCalls():
-                self.assertIn("Journal", str(timer))
+                self.assertIn("_Alarm", str(timer))  # the journal's
             delivery = room.delivery
             self.assertEqual(delivery.unconfirmed, 0)
             self.assertEqual(len(delivery._read_ahead.batches), 0)
@@ -593,7 +593,7 @@ class RefusalTests(DeliveryTestCase):
                 sink.confirm()
             got += [number for number in sink.numbers if number != 4 and number not in got]
         self.assertEqual(got, [1, 2, 3, 5, 6, 7])
-        self.assertEqual([one.position for one in room.journal._refused], [4])
+        self.assertEqual([one.position for one in room.journal._unsaved.refused], [4])
 
     def test_crashes_do_not_count(self) -> None:
         """A bot that crashes over and over loses nothing; nor do crashes between refusals."""
@@ -709,7 +709,7 @@ class RefusalTests(DeliveryTestCase):
         sink.instantly = True
         sink.confirm()
         room.put(6, 7)
-        self.assertEqual([one.position for one in room.journal._refused], [2])
+        self.assertEqual([one.position for one in room.journal._unsaved.refused], [2])
         self.assertEqual(sink.numbers, [3, 5, 7])
 
     def test_an_old_connection_refuses(self) -> None:

@@ -437,7 +437,7 @@ class TroubleTests(JournalTestCase):
         self.store.fails = {"save"}
         for _ in range(3000):
             room.journal.refused("bot", room.observed[0], "no")
-        self.assertLessEqual(len(room.journal._refused), 1000)
+        self.assertLessEqual(len(room.journal._unsaved.refused), 1000)
 
     def test_something_else_than_the_disk(self) -> None:
         """A fault of ours is told as it is, and tried again like any other."""
