@@ -1,4 +1,4 @@
-"""Which refused event is skipped. (How a delivery lives with that: ``test_delivery_rules``.)"""
+"""Which refused event is skipped. (How a delivery lives with that: ``test_refusing``.)"""
 
 from __future__ import annotations
 
