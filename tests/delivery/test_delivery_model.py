@@ -5,8 +5,6 @@ The threads are held: each commit and each page that is read is done, and heard 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,15 @@ from hypothesis.stateful import (
 )
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
-from lgtwist.delivery.batch import Batch, Page, Position, Watermark
-from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.sqlite import SqliteStore
-from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
 from lgtwist.onebot.event import Event
-from tests.journal.fakes import FakeSink, HeldWorker, Room, event, numbers
+from tests.delivery.witnesses import ACCOUNTS, Book, WitnessedStore
+from tests.journal.fakes import HeldWorker, Room, event, numbers
 from tests.journal.memory_store import MemoryStore
 from tests.rounds import LONG_ROUNDS
-from tests.delivery.witnesses import ACCOUNTS, Book, WitnessedStore
 
 
 class Variant:

@@ -36,7 +36,8 @@ class PolicyTests(DeliveryTestCase):
         for _ in range(5):
             room.clock.advance(20)
             sink.confirm()
-        self.assertEqual((sink.numbers, room.delivery.counters.too_old), (list(range(5)), 0))
+        self.assertEqual(sink.numbers, list(range(5)))
+        self.assertEqual(room.delivery.counters.too_old, 0)
 
     def test_max_events(self) -> None:
         """So many of the newest, however they lie in the journal, and all requests."""
@@ -83,7 +84,8 @@ class PolicyTests(DeliveryTestCase):
         _job, done = room.reader.jobs.popleft()
         done.errback(OSError("broken"))
         room.delivery.pump()
-        self.assertEqual((sink.numbers, len(room.reader.jobs)), ([], 0))
+        self.assertEqual(sink.numbers, [])
+        self.assertEqual(len(room.reader.jobs), 0)
         room.clock.advance(1.1)
         for _ in range(10):
             room.reader.go()
@@ -107,7 +109,8 @@ class PolicyTests(DeliveryTestCase):
         newer.take_on()
         for _ in range(5):
             room.reader.go()
-        self.assertEqual((newer.numbers, older.numbers), ([1, 2, 3], [3]))
+        self.assertEqual(newer.numbers, [1, 2, 3])
+        self.assertEqual(older.numbers, [3])
 
     def test_rate(self) -> None:
         """The backlog comes at so many events a second; what happens meanwhile comes after it, at once."""

@@ -14,11 +14,13 @@ class TakeoverTests(DeliveryTestCase):
         room.put_each(1, 2)
         older.confirm(0)
         newer = room.attach()
-        self.assertEqual((older.live, newer.numbers), (True, [2]))
+        self.assertIs(older.live, True)
+        self.assertEqual(newer.numbers, [2])
         older.confirm()
         self.assertEqual(room.delivery.cursor, 1)
         room.put(3)
-        self.assertEqual((older.numbers, newer.numbers), ([1, 2], [2, 3]))
+        self.assertEqual(older.numbers, [1, 2])
+        self.assertEqual(newer.numbers, [2, 3])
         self.assertEqual(len(self.lines.all("a newer connection takes over account 1")), 1)
 
     def test_hand_back(self) -> None:
@@ -28,8 +30,10 @@ class TakeoverTests(DeliveryTestCase):
         room.put_each(1, 2)
         third.confirm(0)
         room.delivery.detach(third, None)
-        self.assertEqual((first.live, second.live), (True, False))
-        self.assertEqual((first.numbers, second.numbers), ([], [2]))
+        self.assertIs(first.live, True)
+        self.assertIs(second.live, False)
+        self.assertEqual(first.numbers, [])
+        self.assertEqual(second.numbers, [2])
         room.delivery.detach(first, None)
         room.put(3)
         self.assertEqual(second.numbers, [2, 3])
@@ -60,7 +64,8 @@ class TakeoverTests(DeliveryTestCase):
         room.put(1)
         room.delivery.detach(older, None)
         room.put(2)
-        self.assertEqual((newer.numbers, room.delivery.unconfirmed), ([1, 2], 2))
+        self.assertEqual(newer.numbers, [1, 2])
+        self.assertEqual(room.delivery.unconfirmed, 2)
 
 
 class SilenceTests(DeliveryTestCase):

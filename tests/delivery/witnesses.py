@@ -4,33 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.delivery.replay import ReplayPolicy
-from lgtwist.journal.journal import JournalLimits
-from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
-from lgtwist.onebot.event import Event
-from tests.journal.fakes import FakeSink, HeldWorker, Room, event, numbers
-from tests.journal.memory_store import MemoryStore
-from tests.rounds import LONG_ROUNDS
+from tests.journal.fakes import FakeSink, Room, numbers
 
 ACCOUNTS = (1, 2)
 

@@ -90,7 +90,8 @@ class CommitTests(JournalTestCase):
         room.clock.advance(0.0004)  # so long the commit took
         room.writer.go()
         room.clock.advance(0.0001)
-        self.assertEqual((jobs, len(room.writer.jobs)), ([0], 0))
+        self.assertEqual(jobs, [0])
+        self.assertEqual(len(room.writer.jobs), 0)
         room.journal.append(1, [event(201)])
         room.clock.advance(0.0001)
         self.assertEqual(len(room.writer.jobs), 1)
@@ -129,7 +130,8 @@ class CommitTests(JournalTestCase):
         seen: list[int] = []
         room.journal.observe(lambda batch: seen.extend(numbers(batch.payloads)))
         room.put_each(1, 2)
-        self.assertEqual((seen, len(self.flushLoggedErrors(ZeroDivisionError))), ([1, 2], 2))
+        self.assertEqual(seen, [1, 2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_when_it_is_told_that_the_turn_ends(self) -> None:
         """It may end at the end of a read."""
@@ -142,7 +144,8 @@ class CommitTests(JournalTestCase):
         journal.append(1, [event(1)])
         journal.append(2, [event(2)])
         clock.advance(0)
-        self.assertEqual((self.written(), len(ends)), ([], 1))
+        self.assertEqual(self.written(), [])
+        self.assertEqual(len(ends), 1)
         ends.pop()()
         self.assertEqual(self.written(), [[1, 2]])
 
@@ -156,7 +159,9 @@ class CommitTests(JournalTestCase):
             while room.writer.jobs:
                 room.writer.go()
         counters = room.journal.counters
-        self.assertEqual((counters.commits, counters.events, counters.failures), (3, 6, 0))
+        self.assertEqual(counters.commits, 3)
+        self.assertEqual(counters.events, 6)
+        self.assertEqual(counters.failures, 0)
         self.assertGreaterEqual(counters.slowest_commit, 3.0)
         self.assertGreaterEqual(counters.commit_seconds, 3.3)
 
@@ -197,12 +202,14 @@ class BetweenTests(JournalTestCase):
         for number in range(2, 8):
             room.clock.pump([0.25] * 4)
             room.put(number)
-        self.assertEqual((room.journal.trouble, len(self.lines.all("failed"))), ("save does not work", 1))
+        self.assertEqual(room.journal.trouble, "save does not work")
+        self.assertEqual(len(self.lines.all("failed")), 1)
         room.journal.confirm("bot", 1, Watermark(2, 2, 0))
         self.store.fails = set()
         room.clock.pump([0.25] * 12)
         self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
-        self.assertEqual((len(self.store.refusals), room.journal.trouble), (1, ""))
+        self.assertEqual(len(self.store.refusals), 1)
+        self.assertEqual(room.journal.trouble, "")
         self.assertEqual(self.all_written(), list(range(1, 8)))
 
     def test_a_mark_that_moves_while_it_is_written(self) -> None:
@@ -228,7 +235,8 @@ class BetweenTests(JournalTestCase):
             room.put(number)
             self.assertEqual(self.written()[-1], [number])
             room.clock.advance(1)
-        self.assertEqual((room.journal.trouble, len(self.lines.all("retention failed"))), ("", 1))
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(len(self.lines.all("retention failed")), 1)
         self.store.fails = set()
         room.clock.pump([0.5] * 60)
         self.assertGreater(room.journal.expired(1), 15)
@@ -264,7 +272,8 @@ class TroubleTests(JournalTestCase):
         room.put_each(3, 4)
         room.clock.pump([0.5] * 10)
         self.assertTrue(3 <= self.store.calls.count("append") <= 6)
-        self.assertEqual((room.observed, room.journal.end(1)), ([], 0))
+        self.assertEqual(room.observed, [])
+        self.assertEqual(room.journal.end(1), 0)
         self.store.fails = set()
         room.clock.pump([1, 0.001])
         self.assertEqual(self.written(), [[1, 2], [3, 4]])
@@ -301,4 +310,5 @@ class TroubleTests(JournalTestCase):
         self.assertIn("ZeroDivisionError", room.journal.trouble)
         self.store.append = append  # type: ignore[method-assign]
         room.clock.advance(1)
-        self.assertEqual((self.written(), room.journal.trouble), ([[1]], ""))
+        self.assertEqual(self.written(), [[1]])
+        self.assertEqual(room.journal.trouble, "")
