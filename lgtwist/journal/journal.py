@@ -246,9 +246,9 @@ class Journal:
         self._phase = _Phase.OPENING
         over = self._opening = Deferred()
         written = self._workers.writer.do(lambda: self._store.open_writing(named, now))
-        opened = written.addCallback(lambda contents: self._has(contents, named))
+        opened = written.addCallback(self._has)
         opened.addCallback(lambda _none: self._workers.reader.do(self._store.open_reading))
-        opened.addCallbacks(lambda _none: self._is_open(), self._not_opened)
+        opened.addCallbacks(lambda _none: self._is_open(named), self._not_opened)
 
         def ended(result: Failure | None) -> Failure | None:
             self._opening = None
@@ -270,17 +270,21 @@ class Journal:
         self._troubles[_OPENING] = str(failure.value)
         return failure
 
-    def _has(self, contents: Contents, named: frozenset[Pair]) -> None:
+    def _has(self, contents: Contents) -> None:
         self._contents = contents
-        for pair in self._pairs - named:
-            self._begin_at_end(pair)
-        self._due.touch_first = contents.untouched or self._pairs != named
         self._tail = Tail(self._limits.tail, contents.end)
 
-    def _is_open(self) -> None:
+    def _is_open(self, named: frozenset[Pair]) -> None:
+        """Begin to write.
+
+        :param named: the pairs that the store was opened with; others may have come and gone since.
+        """
         if self._phase is not _Phase.OPENING:
             return  # given up meanwhile
         self._phase = _OPEN
+        for pair in self._pairs - named:
+            self._begin_at_end(pair)
+        self._due.touch_first = self._contents.untouched or self._pairs != named
         self._troubles.clear()
         self._due.next_touch = self._clock.seconds() + _TOUCH_INTERVAL
         self._when_open, waiting = [], self._when_open
@@ -375,11 +379,11 @@ class Journal:
         return self._losses.totals
 
     def total(self, account: int) -> int:
-        """How many events of an account were ever written."""
+        """Return how many events of an account were ever written."""
         return self._contents.totals.get(account, 0)
 
     def expired(self, account: int) -> int:
-        """How many of these are gone."""
+        """Return how many of these retention has deleted."""
         return self._contents.expired.get(account, 0)
 
     def observe(self, observer: Callable[[Batch], None]) -> None:
@@ -387,7 +391,7 @@ class Journal:
         self._observers.append(observer)
 
     def observe_retention(self, observer: Callable[[], None]) -> None:
-        """Call ``observer`` when old events went."""
+        """Call ``observer`` each time that retention has deleted events."""
         self._retention_observers.append(observer)
 
     def enlist(self, bot: str, account: int) -> None:
@@ -400,7 +404,7 @@ class Journal:
                 self._schedule_touch()
 
     def delist(self, bot: str, account: int) -> None:
-        """Keep a cursor no longer than events are kept."""
+        """Keep a cursor only as long as events are kept."""
         pair = (bot, account)
         if pair in self._pairs:
             self._pairs.remove(pair)
@@ -423,12 +427,12 @@ class Journal:
         return self._unsaved.watermarks.get(pair) or self._contents.watermarks.get(pair) or Watermark()
 
     def confirm(self, bot: str, account: int, watermark: Watermark) -> None:
-        """A bot has come so far."""
+        """Note that a bot has come so far."""
         self._unsaved.watermarks[bot, account] = watermark
         self._schedule_save()
 
     def refused(self, bot: str, batch: Batch, reason: str) -> None:
-        """A bot will not have this one event."""
+        """Keep the one event of a batch in the list of those that a bot refused."""
         payload = batch.payloads[0]
         refused = self._unsaved.refused
         refused.append(
@@ -452,7 +456,7 @@ class Journal:
             self._alarm.within(_SAVE_AFTER)
 
     def append(self, account: int, payloads: list[bytes]) -> None:
-        """Take in events."""
+        """Take in events, to be made durable with what else comes in this turn of the reactor."""
         now = self._now()
         if self._queue.size > self._limits.waiting:
             self._losses.add(account, len(payloads), now, now)
@@ -463,16 +467,16 @@ class Journal:
             self._when_turn_ends(self._turn_ends)
 
     def _turn_ends(self) -> None:
-        """What came in one turn of the reactor is committed together."""
+        """Commit together what came in one turn of the reactor."""
         self._turn_scheduled = False
         self._go_on()
 
     def tail(self, account: int, after: Position) -> Batch | None:
-        """The next events behind a position, from memory."""
+        """Return the next events behind a position, from memory."""
         return self._tail.after(account, after)
 
     def read(self, account: int, after: Position) -> Deferred[Page]:
-        """The next events behind a position, from the disk.
+        """Read the next events behind a position from the disk.
 
         What is cancelled is not read: who asks again and again does not make the others wait.
         """
@@ -519,7 +523,7 @@ class Journal:
             self._alarm.within(max(0.001, at - now))
 
     def _next_job(self, now: float) -> Callable[[], None] | None:
-        """Events first; but what else is due comes between two commits, however many events wait."""
+        """Return what to do next: a commit, but between two commits what else is due, however much waits."""
         due, unsaved = self._due, self._unsaved
         if due.touch_first and not due.make_room:
             return self._touch  # before events that a crash would make a new bot begin behind

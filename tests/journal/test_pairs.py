@@ -95,9 +95,13 @@ class PairTests(JournalTestCase):
         journal.enlist("new", 1)
         journal.append(1, [event(3)])
         self.store.calls.clear()
-        for _ in range(5):
+        worker.go()
+        journal.enlist("newer", 1)  # what was written is known, but it cannot be read yet
+        for _ in range(4):
             worker.go()
             clock.advance(0)
+        self.assertEqual(journal.watermark("newer", 1), Watermark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["newer", 1], Watermark(2, 2, 0))
         self.assertEqual(self.store.calls, ["open_writing", "open_reading", "touch", "trim", "append"])
         self.assertEqual(journal.watermark("new", 1), Watermark(2, 2, 0))
         self.assertEqual(self.store._contents.watermarks["new", 1], Watermark(2, 2, 0))
