@@ -27,10 +27,10 @@ class IEventSink(Interface):
         """
 
     def demote() -> None:
-        """A newer connection of the bot takes over; this one gets what happens from now on."""
+        """Get what happens from now on only: a newer connection of the bot takes over, or delivery ended."""
 
     def promote() -> None:
-        """What must not be lost goes to this one again, for it is the newest that is left."""
+        """Be the active sink again: the newest that is left takes what must not be lost."""
 
 
 class IJournal(Interface):
@@ -66,7 +66,7 @@ class IJournal(Interface):
         """
 
     def total(account: int) -> int:
-        """Return how many events of an account were ever made durable, those that are gone among them."""
+        """Return how many events of an account were ever made durable, expired ones among them."""
 
     def expired(account: int) -> int:
         """Return how many of these retention has deleted: the oldest so many."""

@@ -10,7 +10,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch
-from lgtwist.delivery.delivery import Delivery, EncodedBatch
+from lgtwist.delivery.delivery import Delivery
+from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
@@ -64,13 +65,13 @@ class Deliveries:
             bot.name,
             account.self_id,
             self._journal,
-            self._clock,
-            self._wall_clock,
-            policy,
-            bot.passes,
-            bot.message_format,
-            self._window_bytes,
-            self._patience,
+            clock=self._clock,
+            wall_clock=self._wall_clock,
+            policy=policy,
+            passes=bot.passes,
+            message_format=bot.message_format,
+            window_bytes=self._window_bytes,
+            patience=self._patience,
         )
         self._journal.enlist(bot.name, account.self_id)
         bot.deliveries[account.self_id] = delivery

@@ -185,7 +185,7 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual(sink.numbers, [1])
         self.deliveries.remove(self.bots["all"], self.accounts[3])
         for timer in self.clock.getDelayedCalls():
-            self.assertIn("Journal", str(timer))
+            self.assertIn("_Alarm", str(timer))  # the journal's
 
     def test_nobody_is_left_for_an_account(self) -> None:
         """Its events are not written any more."""

@@ -16,7 +16,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Position
-from lgtwist.delivery.delivery import Delivery, EncodedBatch
+from lgtwist.delivery.delivery import Delivery
+from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal, JournalLimits
@@ -193,7 +194,15 @@ class Room:
 
         self.journal = Journal(store, make, self.clock, self.wall, limits)
         self.deliveries = {
-            account: Delivery("bot", account, self.journal, self.clock, self.wall, policy, **delivery)
+            account: Delivery(
+                "bot",
+                account,
+                self.journal,
+                clock=self.clock,
+                wall_clock=self.wall,
+                policy=policy,
+                **delivery,
+            )
             for account in accounts
         }
         self.observed: list[Batch] = []

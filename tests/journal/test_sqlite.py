@@ -128,7 +128,8 @@ class DamageTests(SqliteTestCase):
         room = self.room(limits=JournalLimits(retention=10))
         room.clock.advance(20)
         room.clock.pump([0.5] * 20)
-        self.assertEqual((room.journal.trouble, self.lines.all("failed")), ("", []))
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(self.lines.all("failed"), [])
         self.assertEqual(room.journal.expired(1), 300)
 
 
@@ -140,7 +141,8 @@ class TroubleTests(SqliteTestCase):
         reading = room.store._reading
         reading.set_progress_handler(lambda: True, 1)  # SQLite says "interrupted"
         sink = room.attach()
-        self.assertEqual((sink.numbers, room.delivery.cursor), ([], 0))
+        self.assertEqual(sink.numbers, [])
+        self.assertEqual(room.delivery.cursor, 0)
         reading.set_progress_handler(None, 1)
         room.clock.advance(2)
         self.assertEqual(sink.numbers, list(range(1, 20)))

@@ -150,7 +150,9 @@ class MemoryTests(TestCase):
         self.assertEqual(self.seen_by(room, 2), list(range(1, 60, 2)))
         first = room.observed[0]
         self.assertEqual(list(first.times), [int((BEGIN + 0.25) * 1000)] * len(first))
-        self.assertEqual((room.journal.total(1), room.journal.total(2), room.journal.total(3)), (30, 30, 0))
+        self.assertEqual(room.journal.total(1), 30)
+        self.assertEqual(room.journal.total(2), 30)
+        self.assertEqual(room.journal.total(3), 0)
         self.assertEqual(room.journal.end(1), 60)
         self.assertEqual([number for _position, number in await self.read_all(room, 2)], [*range(1, 60, 2)])
 
@@ -174,13 +176,14 @@ class MemoryTests(TestCase):
             last = room.journal.end(1)
             if turn % 2:
                 await self.settle(room, 30)
-                self.assertEqual((room.journal.trimmed_to(1), await self.read_all(room, 1)), (last, []))
+                self.assertEqual(room.journal.trimmed_to(1), last)
+                self.assertEqual(await self.read_all(room, 1), [])
             await (self.close if turn in (1, 2, 5) else self.crash)(room)
         self.assertEqual(last, 18)
         room = await self.open()
-        self.assertEqual(
-            (room.journal.end(1), room.journal.total(1), room.journal.trimmed_to(1)), (18, 18, 18)
-        )
+        self.assertEqual(room.journal.end(1), 18)
+        self.assertEqual(room.journal.total(1), 18)
+        self.assertEqual(room.journal.trimmed_to(1), 18)
 
     async def test_marks(self) -> None:
         """They are written within a second, and when it is closed; a crash forgets no more than that."""
@@ -211,7 +214,8 @@ class MemoryTests(TestCase):
         room = await self.open(accounts=(1, 2))
         self.assertEqual(room.journal.watermark("bot", 1), Watermark())
         watermark = room.journal.watermark("bot", 2)
-        self.assertEqual((watermark.position, watermark.ordinal), (4, 1))
+        self.assertEqual(watermark.position, 4)
+        self.assertEqual(watermark.ordinal, 1)
         await self.put(room, 5, account=2)
         await self.crash(room)
         room = await self.open(accounts=(1, 2))
@@ -225,7 +229,8 @@ class MemoryTests(TestCase):
             await self.put(room, 3, account=2)
             await (self.crash if turn % 2 else self.close)(room)
             room = await self.open()
-            self.assertEqual((room.journal.total(1), room.journal.total(2)), (2 * turn, turn))
+            self.assertEqual(room.journal.total(1), 2 * turn)
+            self.assertEqual(room.journal.total(2), turn)
             await self.close(room)
 
     async def test_tail_and_disk_agree(self) -> None:
@@ -276,13 +281,15 @@ class MemoryTests(TestCase):
         self.assertEqual(room.journal.trimmed_to(1), 0)
         await self.settle(room, 20)
         self.assertEqual(room.journal.trimmed_to(1), 11)
-        self.assertEqual((room.journal.expired(1), room.journal.expired(2)), (10, 1))
+        self.assertEqual(room.journal.expired(1), 10)
+        self.assertEqual(room.journal.expired(2), 1)
         self.assertEqual(told[-1], 10)
         self.assertEqual([number for _position, number in await self.read_all(room, 1)], [*range(10, 20)])
         self.assertEqual(room.journal.counters.expired, 11)
         await self.close(room)
         room = await self.open(JournalLimits(retention=60))
-        self.assertEqual((room.journal.expired(1), room.journal.trimmed_to(1)), (10, 11))
+        self.assertEqual(room.journal.expired(1), 10)
+        self.assertEqual(room.journal.trimmed_to(1), 11)
 
     async def test_retention_by_size(self) -> None:
         """The oldest go until the rest is small enough; the newest stay."""
@@ -314,12 +321,14 @@ class MemoryTests(TestCase):
             room.put(number, account=1 + number % 2)
             self.clock.advance(0.01)
         await self.settle(room, 5)
-        self.assertEqual((room.journal.end(1), room.journal.trouble != ""), (1, True))
+        self.assertEqual(room.journal.end(1), 1)
+        self.assertIs(room.journal.trouble != "", True)
         lost = dict(room.journal.lost)
         self.assertGreater(room.journal.waiting, 4000)
         self.fill_disk(False)
         await self.settle(room, 3)
-        self.assertEqual((room.journal.trouble, room.journal.waiting), ("", 0))
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(room.journal.waiting, 0)
         kept = [number for account in (1, 2) for number in self.seen_by(room, account)]
         self.assertEqual(sorted(kept), list(range(len(kept))))
         self.assertEqual(len(kept) + sum(lost.values()), 101)
@@ -490,7 +499,8 @@ class SqliteTests(MemoryTests):
         await self.settle(room, 1.1)
         refused = report(self.store._path).refused
         self.assertEqual([one.reason for one in refused], [f"reason {n}" for n in range(100, 1100)])
-        self.assertEqual((refused[0].size, len(refused[0].event)), (batch.size(), 65_536))
+        self.assertEqual(refused[0].size, batch.size())
+        self.assertEqual(len(refused[0].event), 65_536)
 
     async def test_the_file_does_not_grow(self) -> None:
         """What is forgotten is written over."""
