@@ -84,11 +84,13 @@ class WebSocketClientAccount(MultiService):
 
     def _dialler(self, channel: Channel, to: Target, settings: Settings, resources: EdgeResources) -> Dialler:
         def link() -> WebSocketLink:
-            return WebSocketLink(self.account, channel, to.shown, dialler.refuse)
+            return WebSocketLink(self.account, channel, to.shown, refuse=dialler.refuse)
 
         backoff = settings.reconnect.backoff(resources.uniform)
         name = f"account {self.account.self_id}"
-        dialler = Dialler(resources.reactor, resources.client_factory, to, name, backoff, link)
+        dialler = Dialler(
+            resources.reactor, resources.client_factory, to, name=name, backoff=backoff, make_handler=link
+        )
         dialler.setServiceParent(self)
         return dialler
 

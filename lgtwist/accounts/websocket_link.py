@@ -44,6 +44,7 @@ class WebSocketLink:
         account: Account,
         channel: Channel,
         via: str,
+        *,
         refuse: Callable[[str, bool], None] = _nobody,
         gone: Callable[[], None] = lambda: None,
     ) -> None:

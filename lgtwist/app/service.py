@@ -302,11 +302,15 @@ class LgtwistService(MultiService):
             lambda name: ThreadWorker(name, self._reactor.callFromThread),
             self._reactor,
             self._wall_clock,
-            JournalLimits(settings.retention, settings.max_size),
-            self._scheduler.when_read_or_turn_ends,
+            limits=JournalLimits(settings.retention, settings.max_size),
+            when_turn_ends=self._scheduler.when_read_or_turn_ends,
         )
         deliveries = self.deliveries = Deliveries(
-            journal, self._reactor, self._wall_clock, limits.send_buffer, limits.ping_timeout
+            journal,
+            self._reactor,
+            self._wall_clock,
+            window_bytes=limits.send_buffer,
+            patience=limits.ping_timeout,
         )
         journal.observe_retention(deliveries.check_retention)
         journal.when_open(deliveries.begin)

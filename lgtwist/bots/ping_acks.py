@@ -45,6 +45,7 @@ class WebSocketSink:
         factory: ConnectionFactory,
         connection: Connection,
         delivery: Delivery,
+        *,
         clock: IReactorTime,
         become: Callable[[bool], None],
     ) -> None:

@@ -52,6 +52,7 @@ class BotSession:
         factory: ConnectionFactory,
         bot: Bot,
         account: Account,
+        *,
         role: Role,
         heartbeat_interval: float,
         refuse: Callable[[str, bool], None] = _nobody,
@@ -95,7 +96,9 @@ class BotSession:
         self._subscribe(delivery is not None)
         if delivery is not None:
             clock = self.account.clock
-            self._sink = WebSocketSink(self._factory, connection, delivery, clock, self._subscribe)
+            self._sink = WebSocketSink(
+                self._factory, connection, delivery, clock=clock, become=self._subscribe
+            )
             self._sink.begin()
 
     def _subscribe(self, certain: bool) -> None:

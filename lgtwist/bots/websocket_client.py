@@ -126,15 +126,23 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                 resources.client_factory,
                 self.bot,
                 account,
-                role,
-                resources.limits.heartbeat_interval,
-                dialler.refuse,
-                lambda: dialler.flaps,
+                role=role,
+                heartbeat_interval=resources.limits.heartbeat_interval,
+                refuse=dialler.refuse,
+                quiet=lambda: dialler.flaps,
             )
 
         name = f"{self.bot.name} (account {account.self_id}, {role.value})"
         backoff = self._settings.reconnect.backoff(resources.uniform)
-        dialler = Dialler(resources.reactor, resources.client_factory, to, name, backoff, session, _HINTS)
+        dialler = Dialler(
+            resources.reactor,
+            resources.client_factory,
+            to,
+            name=name,
+            backoff=backoff,
+            make_handler=session,
+            hints=_HINTS,
+        )
         return dialler
 
     def startService(self) -> None:

@@ -74,6 +74,11 @@ class ForwardWebSocket:
         :param ended: called once, when the connection is over.
         """
         session = BotSession(
-            self._factory, bot, account, _ROLES[role], self._heartbeat_interval(), ended=ended
+            self._factory,
+            bot,
+            account,
+            role=_ROLES[role],
+            heartbeat_interval=self._heartbeat_interval(),
+            ended=ended,
         )
         take_over(request, self._factory.make(session))

@@ -38,6 +38,7 @@ class Deliveries:
         journal: IJournal,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
+        *,
         window_bytes: int,
         patience: float,
     ) -> None:

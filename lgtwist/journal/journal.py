@@ -186,6 +186,7 @@ class Journal:
         make_worker: Callable[[str], Worker],
         clock: IReactorTime,
         wall_clock: Callable[[], float],
+        *,
         limits: JournalLimits = JournalLimits(),
         when_turn_ends: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:

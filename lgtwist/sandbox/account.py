@@ -81,11 +81,11 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     media = Media(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
-        limit,
-        Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
-        lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
-        deferToThread,
-        resources.private_files,
+        limit=limit,
+        fetch=Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
+        base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
+        in_thread=deferToThread,
+        private=resources.private_files,
     )
     return SandboxAccount(
         account,

@@ -231,6 +231,7 @@ class Dialler(Service):
         reactor: Any,
         factory: ClientFactory,
         to: Target,
+        *,
         name: str,
         backoff: Backoff,
         make_handler: Callable[[], Handler],

@@ -42,7 +42,7 @@ class SinkTestCase(SynchronousTestCase):
         self.account.links.opened(self.link)
         self.store = MemoryStore()
         self.journal = Journal(self.store, lambda _name: InlineWorker(), clock, clock.seconds)
-        self.deliveries = Deliveries(self.journal, clock, clock.seconds, 200_000, 60.0)
+        self.deliveries = Deliveries(self.journal, clock, clock.seconds, window_bytes=200_000, patience=60.0)
         self.deliveries.add(self.bot, self.account, ReplayPolicy())
         self.journal.open(self.deliveries.pairs())
         self.deliveries.begin()
@@ -51,7 +51,9 @@ class SinkTestCase(SynchronousTestCase):
 
     def dial(self, role: Role = Role.EVENT, heartbeat: float = 0.0) -> Peer:
         """A connection of the bot, its lifecycle read."""
-        session = BotSession(self.pair.factory, self.bot, self.account, role, heartbeat)
+        session = BotSession(
+            self.pair.factory, self.bot, self.account, role=role, heartbeat_interval=heartbeat
+        )
         peer = self.pair.connect(session).open()
         if session._sink is not None:
             verifyObject(IEventSink, session._sink)

@@ -37,7 +37,9 @@ class SessionTestCase(SynchronousTestCase):
         self.account.links.opened(self.link)
 
     def dial(self, role: Role = Role.UNIVERSAL, heartbeat: float = 5.0) -> Peer:
-        session = BotSession(self.pair.factory, self.bot, self.account, role, heartbeat)
+        session = BotSession(
+            self.pair.factory, self.bot, self.account, role=role, heartbeat_interval=heartbeat
+        )
         verifyObject(IBotConnection, session)
         return self.pair.connect(session).open()
 
@@ -48,7 +50,9 @@ class SessionTestCase(SynchronousTestCase):
 class SessionTests(SessionTestCase):
     def test_L37_lifecycle_is_first_whatever_happens(self) -> None:
         """Events before, in and after the handshake: the first frame is always the lifecycle."""
-        session = BotSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0.0)
+        session = BotSession(
+            self.pair.factory, self.bot, self.account, role=Role.UNIVERSAL, heartbeat_interval=0.0
+        )
         peer = self.pair.connect(session)
         for place in range(0, 200, 10):
             self.publish(place)
@@ -206,7 +210,7 @@ class SessionTests(SessionTestCase):
     def test_an_implementation_at_the_other_end(self) -> None:
         """What is an answer or an event is not answered: two that answer each other's answers never end."""
         peer = self.pair.connect(
-            BotSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0)
+            BotSession(self.pair.factory, self.bot, self.account, role=Role.UNIVERSAL, heartbeat_interval=0)
         ).open()
         peer.texts()
         for text in ('{"status":"failed","retcode":1400,"data":null}', '{"post_type":"meta_event"}'):

@@ -29,9 +29,13 @@ class DeliveriesTests(SynchronousTestCase):
             account.links.opened(checked_link(account), Channel.BOTH)
         self.store = MemoryStore()
         self.journal = Journal(
-            self.store, lambda _name: InlineWorker(), self.clock, self.wall, JournalLimits(retention=60)
+            self.store,
+            lambda _name: InlineWorker(),
+            self.clock,
+            self.wall,
+            limits=JournalLimits(retention=60),
         )
-        self.deliveries = Deliveries(self.journal, self.clock, self.wall, 1 << 20, 60.0)
+        self.deliveries = Deliveries(self.journal, self.clock, self.wall, window_bytes=1 << 20, patience=60.0)
         self.bots = {
             "all": Bot(BotSettings("all")),
             "text": Bot(BotSettings("text", message_format=MessageFormat.STRING)),

@@ -192,7 +192,7 @@ class Room:
             self.workers[name] = worker()
             return self.workers[name]
 
-        self.journal = Journal(store, make, self.clock, self.wall, limits)
+        self.journal = Journal(store, make, self.clock, self.wall, limits=limits)
         self.deliveries = {
             account: Delivery(
                 "bot",

@@ -47,7 +47,7 @@ class StoredJournal(JournalContract, TestCase):
             return self.workers[-1]
 
         kept = JournalLimits(retention=limits.retention, tail=limits.memory, page=limits.page)
-        journal = Journal(self.store, make, self.clock, self.wall, kept)
+        journal = Journal(self.store, make, self.clock, self.wall, limits=kept)
         self.journals.append(journal)
         return journal
 

@@ -180,7 +180,12 @@ class DiallerTests(SynchronousTestCase):
         self.factory = ClientFactory(Limits(), self.reactor, "lgtwist/test")
         to = target("ws://127.0.0.1:8080/x?access_token=SECRET", {})
         self.dialler = Dialler(
-            self.reactor, self.factory, to, "account 1", Backoff(1, 60, lambda low, _: low), RecordingHandler
+            self.reactor,
+            self.factory,
+            to,
+            name="account 1",
+            backoff=Backoff(1, 60, lambda low, _: low),
+            make_handler=RecordingHandler,
         )
         self.warnings: list[Any] = []
         self.patch(self.dialler, "_log", self)
