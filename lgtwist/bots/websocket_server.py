@@ -22,6 +22,10 @@ from lgtwist.websocket.upgrade import take_over
 _ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
 
 
+#: Whether the bot is shown its ``access_token`` when a link to it is made.
+SENDS_TOKEN = False
+
+
 @frozen
 class Settings:
     """Such a bot has no keys of its own."""
