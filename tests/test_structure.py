@@ -65,6 +65,7 @@ PURE = [
     "lgtwist.hub.bot",
     "lgtwist.hub.account",
     "lgtwist.hub.directory",
+    "lgtwist.hub.snapshots",
     "lgtwist.journal.chunk",
     "lgtwist.journal.commit_queue",
     "lgtwist.journal.journal",

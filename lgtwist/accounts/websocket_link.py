@@ -103,7 +103,7 @@ class WebSocketLink:
 
     def _down(self, code: int | None, reason: str) -> None:
         said = printable(reason if code is None else f"{code} {reason}")
-        self._account.links.closed(self, _NAMES.get(self._channel, "") + said)
+        self._account.links.closed(self, _NAMES.get(self._channel, "") + said, code=code, words=reason)
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """The link is over, if it ever was one."""

@@ -13,6 +13,7 @@ from lgtwist.hub.calls import Call, Calls
 from lgtwist.hub.fan_out import Encode, FanOut, Passes
 from lgtwist.hub.interfaces import IAccount, IAccountLink, IBacking, IBotConnection
 from lgtwist.hub.links import Links
+from lgtwist.hub.snapshots import LastEvent
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import STREAM_ACTIONS, is_stream_part, without_echo
 from lgtwist.onebot.dialect import Dialect
@@ -20,7 +21,7 @@ from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotCon
 from lgtwist.onebot.event import heartbeat, lifecycle, read_event, status
 from lgtwist.onebot.message import MessageFormat
 from lgtwist.onebot.rawjson import UNREADABLE
-from lgtwist.runtime.logs import FlapLog
+from lgtwist.runtime.logs import FlapLog, printable
 from lgtwist.runtime.turns import FlushScheduler
 
 
@@ -57,6 +58,7 @@ class Account:
     :param dialect: its implementation's; AUTO to recognise it.
     :param first_call: correlation ids begin after this number.
     :param scheduler: knows whether a connection is being read.
+    :ivar wall_clock: as given.
     :ivar links: the links of this node.
     :ivar fan_out: the subscribers of its events.
     :ivar was_up: it was up once in this run.
@@ -82,12 +84,12 @@ class Account:
         self.self_id = self_id
         self.clock = clock
         self.counters = AccountCounters()
-        self.fan_out = FanOut(self_id, FlushScheduler(clock) if scheduler is None else scheduler)
+        self.fan_out = FanOut(self_id, FlushScheduler(clock) if scheduler is None else scheduler, wall_clock)
         self.was_up = False
         self.since = wall_clock()
         self.reason = "it has not connected yet"
         self.login_info: bytes | None = None
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
         self._heartbeat_ms = round(heartbeat_interval * 1000)
         self._calls = Calls(action_timeout, first_call)
         self._expiry: IDelayedCall | None = None
@@ -139,6 +141,14 @@ class Account:
         """How many calls wait for their response."""
         return len(self._calls)
 
+    @property
+    def last_event(self) -> LastEvent | None:
+        """The newest event that was handed to bots; None before the first."""
+        last = self.fan_out.last_event
+        if last is None:
+            return None
+        return LastEvent(time=last[0], post_type=printable(last[1]), detail=printable(last[2]))
+
     def when_up(self, then: Callable[[], None]) -> None:
         """Call ``then`` once, as soon as the account was up once; at once if it was."""
         if self.was_up:
@@ -156,7 +166,7 @@ class Account:
         up, online = self._logged_state
         is_up, is_online = self._logged_state = bool(backing.is_up), bool(backing.online)
         if self._logged_state != (up, online):
-            self.since = self._wall_clock()
+            self.since = self.wall_clock()
         if is_online:
             self.reason = ""
         elif not is_up:
@@ -344,8 +354,8 @@ class Account:
 
     def lifecycle(self) -> bytes:
         """Return the first event of every connection."""
-        return lifecycle(self.self_id, int(self._wall_clock()))
+        return lifecycle(self.self_id, int(self.wall_clock()))
 
     def heartbeat(self) -> bytes:
         """Return a heartbeat as of now."""
-        return heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)
+        return heartbeat(self.self_id, int(self.wall_clock()), self._heartbeat_ms, self.online)

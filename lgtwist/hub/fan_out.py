@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from attrs import frozen
@@ -30,6 +31,9 @@ class Form:
     encode: Encode
 
 
+#: Characters that are kept of the last event's types, which a peer may have invented.
+_LONGEST_TYPE = 64
+
 #: Who gets events, in which form, and which of them (None for all).
 Subscribers = dict[IBotConnection, tuple[Form, Passes | None]]
 
@@ -41,14 +45,21 @@ class FanOut:
 
     :param self_id: the account's number.
     :param scheduler: knows whether a connection is being read.
+    :param wall_clock: seconds since the epoch.
     :ivar is_scheduled: whether batched events wait for the end of a read.
     :ivar events: how many events were published since the start.
+    :ivar last_event: when the newest one was published, its ``post_type`` and its ``detail``; None before the
+        first.
     """
 
     _log = Logger()
 
-    def __init__(self, self_id: int, scheduler: FlushScheduler) -> None:
+    def __init__(
+        self, self_id: int, scheduler: FlushScheduler, wall_clock: Callable[[], float] = time.time
+    ) -> None:
         self.events = 0
+        self.last_event: tuple[float, str, str] | None = None
+        self._wall_clock = wall_clock
         self._self_id = self_id
         self._scheduler = scheduler
         self._batch: list[Event] = []
@@ -61,6 +72,11 @@ class FanOut:
     def publish(self, event: Event) -> None:
         """Hand an event to every subscriber, now or at the end of the read that it came in."""
         self.events += 1
+        self.last_event = (
+            self._wall_clock(),
+            event.post_type[:_LONGEST_TYPE],
+            event.detail[:_LONGEST_TYPE],
+        )
         if event.post_type == "meta_event":
             self.dispatch()
             self._deliver([event], {**self._subscribers, **self._meta_subscribers})

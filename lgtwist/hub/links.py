@@ -24,6 +24,7 @@ from zope.interface import implementer
 from lgtwist.hub.calls import InternalCall
 from lgtwist.hub.interfaces import Channel, IAccountLink, IBacking
 from lgtwist.hub.presence import Presence
+from lgtwist.hub.snapshots import EndedLink, OpenLink
 from lgtwist.onebot.action import read_outcome, response_data
 from lgtwist.onebot.dialect import Dialect, recognise
 from lgtwist.onebot.event import Event, number_of
@@ -66,6 +67,25 @@ ActionState = Asking | AskingAgain | Verified | None
 
 
 @frozen
+class _Opened:
+    """What is known of a link since it was opened.
+
+    :ivar via: how the implementation is reached; may be empty.
+    :ivar time: in seconds since the epoch.
+    :ivar clock: the same in seconds of the account's clock.
+    """
+
+    via: str
+    channel: Channel
+    time: float
+    clock: float
+
+
+def _name(channel: Channel) -> str:
+    return (channel.name or "").lower()
+
+
+@frozen
 class Version:
     """What an implementation says that it is (``get_version_info``)."""
 
@@ -92,6 +112,7 @@ class Links:
     :ivar version: what the implementation says that it is.
     :ivar dialect_is_guessed: whether the configuration leaves the dialect to be recognised.
     :ivar via: how the account is reached, for the log.
+    :ivar last_ended: the link that ended last, and why; None before the first.
     """
 
     _log = Logger()
@@ -108,6 +129,8 @@ class Links:
         self._presence = Presence()
         self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
         self._logged_refusal = ""
+        self.last_ended: EndedLink | None = None
+        self._opened: dict[IAccountLink, _Opened] = {}
 
     # -- what the account reads
 
@@ -134,8 +157,15 @@ class Links:
     def close(self, code: int, reason: str) -> None:
         """Close every link with a close code (RFC 6455, 7.4.1)."""
         for link in self._all():
-            self._release(link, reason)
+            self._release(link, reason, code=code)
             link.close(code, reason)
+
+    def open_links(self) -> list[OpenLink]:
+        """Return the links that are open, the oldest first."""
+        return [
+            OpenLink(via=opened.via, channel=_name(opened.channel), since=opened.time)
+            for opened in self._opened.values()
+        ]
 
     # -- links that open and close
 
@@ -155,15 +185,17 @@ class Links:
         :param via: how the account is reached, for the log.
         """
         self.via = f" ({via})" if via else ""
-        counters = self._account.counters
+        account = self._account
+        counters = account.counters
         counters.links += 1
         for older in self._all():
             carried = (Channel.ACTIONS, Channel.EVENTS)
             if not any(each in channel and self.is_current(older, each) for each in carried):
                 continue
             counters.takeovers += 1
-            self._release(older, "a newer link took over")
+            self._release(older, "a newer link took over", code=1000)
             older.close(1000, "a newer link took over")
+        self._opened[link] = _Opened(via, channel, account.wall_clock(), account.clock.seconds())
         if Channel.EVENTS in channel:
             self._event_link = link
         self._presence.sign_of_life()
@@ -172,10 +204,16 @@ class Links:
         else:
             self._account.backing_changed()
 
-    def closed(self, link: IAccountLink, reason: str) -> None:
-        """Let go of a link that is over: what was sent on it ends as 1502. Ignore one that was replaced."""
+    def closed(
+        self, link: IAccountLink, reason: str, *, code: int | None = None, words: str | None = None
+    ) -> None:
+        """Let go of a link that is over: what was sent on it ends as 1502. Ignore one that was replaced.
+
+        :param code: the close code (RFC 6455, 7.4); None if there was none.
+        :param words: the reason without the code and the channel; None where it has neither.
+        """
         if link in self._all():
-            self._release(link, reason)
+            self._release(link, reason, code=code, words=words)
 
     def refuse(self, link: IAccountLink, other: int) -> None:
         """Close a link that leads to another account: nothing of it is passed on.
@@ -190,10 +228,13 @@ class Links:
                 "account {account}: link refused: {reason}", account=account.self_id, reason=reason
             )
         account.reason = reason
-        self._release(link, reason)
+        self._release(link, reason, code=1008)
         link.close(1008, reason)
 
-    def _release(self, link: IAccountLink, reason: str) -> None:
+    def _release(
+        self, link: IAccountLink, reason: str, *, code: int | None = None, words: str | None = None
+    ) -> None:
+        self._note_end(link, code, reason if words is None else words)
         self._account.fan_out.dispatch()  # what came before the end goes before it
         carried_actions = self.is_current(link, _ACTIONS)
         if self._event_link is link:
@@ -206,6 +247,20 @@ class Links:
         self._account.backing_changed(reason)
         if carried_actions:
             self._account.end_calls(reason)
+
+    def _note_end(self, link: IAccountLink, code: int | None, reason: str) -> None:
+        opened = self._opened.pop(link, None)
+        if opened is None:
+            return
+        account = self._account
+        self.last_ended = EndedLink(
+            via=opened.via,
+            channel=_name(opened.channel),
+            code=code,
+            reason=printable(reason),
+            time=account.wall_clock(),
+            lasted=account.clock.seconds() - opened.clock,
+        )
 
     # -- whose account it is
 

@@ -21,6 +21,11 @@ _ACCOUNT_GAUGES: list[Reading] = [
         lambda a: a.online,
     ),
     ("account_changed_timestamp_seconds", "When it came or went last", lambda a: a.since),
+    (
+        "account_last_event_timestamp_seconds",
+        "When its newest event came; 0 before the first",
+        lambda a: 0.0 if a.fan_out.last_event is None else a.fan_out.last_event[0],
+    ),
     ("calls_in_flight", "Actions that wait for their answer", lambda a: a.calls_in_flight),
 ]
 _ACCOUNT_COUNTERS: list[Reading] = [
