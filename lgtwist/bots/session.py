@@ -13,6 +13,7 @@ from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection, IBotSession
+from lgtwist.hub.snapshots import EndedSession, OpenSession
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import is_of_an_implementation, read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
@@ -40,9 +41,12 @@ class BotSession:
 
     :param factory: the only one who sends.
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
+    :param address: the peer's ``host:port``, or the URL that we dialled, as people may see it.
+    :param user_agent: what the peer says that it is, printable; empty where we dialled.
     :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
     :param quiet: whether its coming and going is no news any more.
     :param ended: called once, when the connection is over.
+    :ivar since: when it was opened, in seconds since the epoch; None before that.
     """
 
     _log = Logger()
@@ -55,6 +59,8 @@ class BotSession:
         *,
         role: Role,
         heartbeat_interval: float,
+        address: str = "",
+        user_agent: str = "",
         refuse: Callable[[str, bool], None] = _nobody,
         quiet: Callable[[], bool] = lambda: False,
         ended: Callable[[], None] = lambda: None,
@@ -63,6 +69,10 @@ class BotSession:
         self._bot = bot
         self.account = account
         self._role = role
+        self.address = address
+        self.user_agent = user_agent
+        self.since: float | None = None
+        self._opened_at = 0.0
         self._takes_actions = role is not Role.EVENT
         self._heartbeat_interval = heartbeat_interval
         self._refusal_watch = RefusalWatch(account.clock, refuse)  # an action is useful
@@ -83,6 +93,7 @@ class BotSession:
         """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
         self._connection = connection
         self._refusal_watch.opened()
+        self.since, self._opened_at = self.account.wall_clock(), self.account.clock.seconds()
         self._bot.counters.connections += 1
         self._bot.sessions.add(self)
         self._say("connected to account {account} ({role})", connection, role=self._role.value)
@@ -186,10 +197,35 @@ class BotSession:
             self._refusal_watch.closed(code, reason)
             self._bot.counters.connections -= 1
             self._bot.sessions.discard(self)
+            self._note_end(code, reason)
             why = f"{code} {printable(reason)}"
             self._say("disconnected from account {account}: {why}", connection, why=why)
         self._connection = None  # no cycle: it is freed now, not when the collector comes by
         self._ended()
+
+    def _note_end(self, code: int | None, reason: str) -> None:
+        self._bot.last_ended = EndedSession(
+            account=self.account.self_id,
+            role=self._role.value,
+            address=self.address,
+            user_agent=self.user_agent,
+            code=code,
+            reason=printable(reason),
+            time=self.account.wall_clock(),
+            lasted=self.account.clock.seconds() - self._opened_at,
+        )
+
+    def snapshot(self) -> OpenSession | None:
+        """Return what people want to know of it; None once it is over."""
+        if self._connection is None or self.since is None:
+            return None
+        return OpenSession(
+            account=self.account.self_id,
+            role=self._role.value,
+            address=self.address,
+            user_agent=self.user_agent,
+            since=self.since,
+        )
 
     def _say(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
         if not self._quiet() and self._bot.logs_session(self.account.clock, why):

@@ -134,6 +134,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                 account,
                 role=role,
                 heartbeat_interval=resources.limits.heartbeat_interval,
+                address=to.shown,
                 refuse=dialler.refuse,
                 quiet=lambda: dialler.flaps,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -16,6 +17,7 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.settings import BotSettings
+from lgtwist.runtime.logs import printable
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
 
@@ -83,6 +85,17 @@ class ForwardWebSocket:
             account,
             role=_ROLES[role],
             heartbeat_interval=self._heartbeat_interval(),
+            address=_peer_of(request),
+            user_agent=printable((request.requestHeaders.getRawHeaders("user-agent") or [""])[-1]),
             ended=ended,
         )
         take_over(request, self._factory.make(session))
+
+
+def _peer_of(request: Request) -> str:
+    """Return the peer's ``host:port``, or ``unix socket``."""
+    peer: Any = request.getClientAddress()
+    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
+    if not host:
+        return "unix socket"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

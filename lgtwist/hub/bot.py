@@ -22,6 +22,7 @@ from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
 from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, QuickOperation, quick_operation
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.hub.settings import BotSettings
+from lgtwist.hub.snapshots import EndedSession, OpenSession
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, with_echo
 from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
@@ -137,6 +138,7 @@ class Bot:
     :ivar limits: may be replaced as a whole.
     :ivar passes: whether it gets an event; None if it gets all.
     :ivar sessions: its open connections.
+    :ivar last_ended: its connection that ended last, and why; None before the first.
     :ivar deliveries: by account, where it asked for delivery at least once.
     """
 
@@ -147,6 +149,7 @@ class Bot:
         self.counters = BotCounters()
         self.deliveries: dict[int, Delivery] = {}
         self.sessions: set[IBotSession] = set()
+        self.last_ended: EndedSession | None = None
         self.limits = Limits() if limits is None else limits
         self._quotas: dict[int, Quota] = {}
         self._rate_limiters: RateLimiters | None = None
@@ -200,6 +203,11 @@ class Bot:
         for session in tuple(self.sessions):
             if session.account is account:
                 session.end(code, reason)
+
+    def open_sessions(self) -> list[OpenSession]:
+        """Return its open connections, the oldest first."""
+        snapshots = [session.snapshot() for session in self.sessions]
+        return sorted((one for one in snapshots if one is not None), key=lambda one: one.since)
 
     # -- actions
 

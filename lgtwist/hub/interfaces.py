@@ -129,6 +129,9 @@ class IBotSession(Interface):
 
     account = Attribute("The account.")
 
+    def snapshot() -> Any:
+        """Return what people want to know of it (an ``OpenSession``); None once it is over."""
+
     def end(code: int, reason: str) -> None:
         """Close the connection in good order with a close code (RFC 6455, 7.4). Never raises."""
 
