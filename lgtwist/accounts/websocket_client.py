@@ -18,7 +18,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import Channel, IDialler
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
-from lgtwist.websocket.dial import Dialler, Target, target
+from lgtwist.websocket.dial import Dialler, DialState, Target, target
 
 _CHANNELS = {"api": Channel.ACTIONS, "event": Channel.EVENTS}
 
@@ -99,6 +99,10 @@ class WebSocketClientAccount(MultiService):
     def attempts(self) -> int:
         """Return how often it was dialled since the start."""
         return sum(dialler.attempts for dialler in self.diallers)
+
+    def dials(self) -> dict[int, list[DialState]]:
+        """Return how dialling goes, by the account's number: one state, or two for a split pair."""
+        return {self.account.self_id: [dialler.state() for dialler in self.diallers]}
 
     def when_idle(self) -> Deferred[None]:
         """Return what fires once it has retired and no connection of it is left."""

@@ -22,6 +22,7 @@ from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
+from lgtwist.hub.snapshots import PostFailure, PostingState
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.http_client import Answer, BodyLost, why_failed
 from lgtwist.runtime.logs import printable
@@ -91,6 +92,8 @@ class Posting:
     :param queue: where the events come from.
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
     :param shown_url: where to, as people may see it.
+    :ivar failures: how many posts in a row failed.
+    :ivar last_failure: the newest failure; None before the first.
     """
 
     _log = Logger()
@@ -118,7 +121,19 @@ class Posting:
         self._posting: Deferred[None] | None = None
         self._pause: IDelayedCall | None = None
         self._heartbeat: IDelayedCall | None = None
-        self._failures = 0
+        self.failures = 0
+        self.last_failure: PostFailure | None = None
+
+    def state(self) -> PostingState:
+        """Return how the posts go, as of now."""
+        pause = self._pause
+        return PostingState(
+            target=self._shown_url,
+            running=self.running,
+            failures=self.failures,
+            paused_for=None if pause is None else max(0.0, pause.getTime() - self._clock.seconds()),
+            last_failure=self.last_failure,
+        )
 
     @property
     def is_paused(self) -> bool:
@@ -189,16 +204,16 @@ class Posting:
                 self._succeeded(event, answer)
 
     def _succeeded(self, event: bytes, answer: Answer) -> None:
-        if not self._queue.succeeded(self._failures):
+        if not self._queue.succeeded(self.failures):
             return
-        if self._failures >= _PATIENCE:
+        if self.failures >= _PATIENCE:
             self._log.info(
                 "{bot}: posts for account {account} are taken again{more}",
                 bot=self.bot.name,
                 account=self.account.self_id,
                 more=self._queue.recovered(),
             )
-        self._failures = 0
+        self.failures = 0
         self._backoff.reset()
         if answer.body[:1] in b"{ \t\r\n" and answer.body:  # it may be a quick operation
             self.bot.perform_answer(self.account, event, answer.body)
@@ -206,21 +221,22 @@ class Posting:
 
     def _failed(self, why: str, status: int) -> None:
         self.bot.counters.posts_failed += 1
-        if not self._queue.failed(self._failures, status):
+        self.last_failure = PostFailure(time=self.account.wall_clock(), reason=printable(why))
+        if not self._queue.failed(self.failures, status):
             return
-        self._failures += 1
-        if self._failures == _PATIENCE:
+        self.failures += 1
+        if self.failures == _PATIENCE:
             self._log.warn(
                 "{bot}: {failures} posts in a row for account {account} to {url} failed, "
                 "the last with: {why}; {meanwhile}, and it is tried now and then",
                 bot=self.bot.name,
-                failures=self._failures,
+                failures=self.failures,
                 url=self._shown_url,
                 account=self.account.self_id,
                 why=printable(why),
                 meanwhile=self._queue.while_failing,
             )
-        delay = self._queue.pause_after(self._failures, status, self._backoff)
+        delay = self._queue.pause_after(self.failures, status, self._backoff)
         if delay is not None:
             self._pause = self._clock.callLater(delay, self._pause_ended)
             self._queue.paused(status)

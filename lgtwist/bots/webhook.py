@@ -22,7 +22,9 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.interfaces import IPoster
 from lgtwist.hub.settings import BotSettings
+from lgtwist.hub.snapshots import PostingState
 from lgtwist.net.backoff import ReconnectSettings
 from lgtwist.net.http_client import Answer, WebClient
 from lgtwist.onebot.auth import sign
@@ -65,7 +67,7 @@ def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
     return f"gets its events posted to {settings.url.partition('?')[0]}, {signed}"
 
 
-@implementer(IEdge)
+@implementer(IEdge, IPoster)
 class WebhookBot(DirectoryObserver, Service):
     """A bot that takes events by HTTP POST: one :class:`Posting` for each of its accounts.
 
@@ -145,6 +147,10 @@ class WebhookBot(DirectoryObserver, Service):
     def _start(self, posting: Posting) -> None:
         if self.running and self._postings.get(posting.account.self_id) is posting:
             posting.start()
+
+    def postings(self) -> dict[int, PostingState]:
+        """Return how the posts go, by the account's number."""
+        return {self_id: posting.state() for self_id, posting in self._postings.items()}
 
     def retire(self) -> None:
         """Post no more."""

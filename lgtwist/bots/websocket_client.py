@@ -23,7 +23,7 @@ from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
-from lgtwist.websocket.dial import Dialler, Target, target
+from lgtwist.websocket.dial import Dialler, DialState, Target, target
 
 #: What a refusal mostly means, by how its reason begins.
 _HINTS = {
@@ -167,6 +167,12 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
     def attempts(self) -> int:
         """Return how often it was dialled since the start."""
         return sum(dialler.attempts for diallers in self.diallers.values() for dialler in diallers)
+
+    def dials(self) -> dict[int, list[DialState]]:
+        """Return how dialling goes, by the account's number: one state, or two for a split pair."""
+        return {
+            self_id: [dialler.state() for dialler in diallers] for self_id, diallers in self.diallers.items()
+        }
 
     def when_idle(self) -> Deferred[None]:
         """Return what fires once it has retired and no connection of it is left."""

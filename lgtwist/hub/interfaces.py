@@ -201,5 +201,15 @@ class IDialler(Interface):
     def attempts() -> int:
         """Return how often it has dialled since the start."""
 
+    def dials() -> dict[int, list[Any]]:
+        """Return by account how dialling goes: a ``DialState`` for each URL that is dialled for it."""
+
     def when_idle() -> Deferred[None]:
         """Return what fires once it has retired and none of its connections is left."""
+
+
+class IPoster(Interface):
+    """What posts the events of accounts to a bot."""
+
+    def postings() -> dict[int, Any]:
+        """Return by account how its posts go, each a ``PostingState``."""

@@ -124,6 +124,28 @@ def target(url: str, headers: dict[str, str], trust_root: Any = None) -> Target:
     return Target(Request(host, port, resource, headers), secure, shown, trust_root)
 
 
+@frozen(kw_only=True)
+class DialState:
+    """How dialling a target goes.
+
+    :ivar target: the URL as people may see it: without a query, which may hold a token.
+    :ivar attempts: how many times it was dialled.
+    :ivar opened: how many times that became a WebSocket.
+    :ivar connected: whether a WebSocket is open now.
+    :ivar next_attempt_in: seconds from now until it is dialled next; None while it is being dialled or is
+        connected, or if it is dialled no more.
+    :ivar last_reason: why the last attempt failed or the peer refused us, printable; empty after a WebSocket
+        was opened.
+    """
+
+    target: str
+    attempts: int
+    opened: int
+    connected: bool
+    next_attempt_in: float | None
+    last_reason: str
+
+
 @implementer(IStreamClientEndpoint)
 class _Reporting:
     """An endpoint that tells its dialler of each attempt, and why it failed: ``ClientService`` does not."""
@@ -319,6 +341,18 @@ class Dialler(Service):
         else:
             self._idle.append(idle)
         return idle
+
+    def state(self) -> DialState:
+        """Return how dialling goes, as of now."""
+        at = self.next_attempt_at
+        return DialState(
+            target=self.to.shown,
+            attempts=self.attempts,
+            opened=self.opened,
+            connected=self._websocket is not None,
+            next_attempt_in=None if at is None else max(0.0, at - self._clock.seconds()),
+            last_reason=self.last_reason,
+        )
 
     @property
     def flaps(self) -> bool:

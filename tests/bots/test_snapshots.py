@@ -1,4 +1,4 @@
-"""What can be seen of a bot from outside: its connections, and the one that ended last."""
+"""What can be seen of a bot from outside: its connections, what is dialled, what is posted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 from typing import Any
 
 import msgspec
+from attrs import evolve
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from zope.interface.verify import verifyObject
 
 from lgtwist.bots.session import BotSession, Role
-from lgtwist.hub.interfaces import IBotSession
-from lgtwist.hub.snapshots import EndedSession, OpenSession
+from lgtwist.hub.interfaces import IBotSession, IDialler, IPoster
+from lgtwist.hub.snapshots import EndedSession, OpenSession, PostFailure, PostingState
+from lgtwist.websocket.dial import DialState
 from tests.bots.test_session import SessionTestCase
+from tests.bots.test_webhook import PostTestCase
 from tests.integration.rawclient import handshake
 from tests.web.site_case import Peer, SiteTestCase
 
@@ -80,6 +83,78 @@ class SessionSnapshotTests(SessionTestCase):
             lasted=3.5,
         )
         self.assertEqual((self.bot.last_ended, self.bot.open_sessions()), (wanted, []))
+
+
+class PostingTests(PostTestCase):
+    def state(self) -> PostingState:
+        [(self_id, state)] = self.service.postings().items()
+        self.assertEqual(self_id, 10001)
+        return state
+
+    def test_posting(self) -> None:
+        """Failures in a row, the newest one with its time, and how long posting pauses."""
+        state = PostingState(target="http://x/", running=True, failures=0, paused_for=None, last_failure=None)
+        self.assertEqual(self.state(), state)
+        self.clock.advance(1)
+        self.publish(0)
+        self.client.answer(500)
+        failure = PostFailure(time=1.0, reason="HTTP 500")
+        self.assertEqual(self.state(), evolve(state, failures=1, last_failure=failure))
+        self.clock.advance(1)
+        for n in range(4):
+            self.publish(n)
+            self.client.fail()
+        state = self.state()
+        self.assertEqual((state.failures, state.paused_for), (5, 1.0))
+        self.clock.advance(0.75)
+        self.assertEqual(self.state(), evolve(state, paused_for=0.25))
+        self.assertEqual(json.loads(msgspec.json.encode(state))["last_failure"]["time"], 2.0)
+        self.clock.advance(0.25)
+        self.assertEqual(self.state(), evolve(state, paused_for=None))
+        self.publish(9)
+        self.client.answer()
+        self.assertEqual(self.state(), evolve(state, failures=0, paused_for=None))
+        self.service.retire()
+        self.assertEqual(self.state().running, False)
+
+
+class DialTests(SiteTestCase):
+    toml = """
+        [[accounts]]
+        self_id = 1
+        [[accounts]]
+        self_id = 2
+        type = "forward-websocket"
+        url = "ws://127.0.0.1:1/api?access_token=SECRET"
+        [[bots]]
+        name = "dialled"
+        access_token = "dialled"
+        connection = "reverse-websocket"
+        url = "ws://127.0.0.1:2/x?token=SECRET"
+        [[bots]]
+        name = "posted"
+        connection = "http-post"
+        url = "http://127.0.0.1:2/x?token=SECRET"
+    """
+
+    def test_by_interface(self) -> None:
+        """Every edge that dials or posts says by account how that goes, and shows no query."""
+        account: dict[int, list[DialState]] = IDialler(self.service.account_edge(2)).dials()
+        self.assertEqual(
+            [(number, [one.target for one in states]) for number, states in account.items()],
+            [(2, ["ws://127.0.0.1:1/api", "ws://127.0.0.1:1/event"])],
+        )
+        self.assertEqual([one.attempts for one in account[2]], [1, 1])
+        bot: dict[int, list[DialState]] = IDialler(self.service.bot_edge("dialled")).dials()
+        self.assertEqual(
+            [(number, [(one.target, one.attempts) for one in states]) for number, states in bot.items()],
+            [(1, [("ws://127.0.0.1:2/x", 1)]), (2, [("ws://127.0.0.1:2/x", 0)])],
+        )
+        posts: dict[int, PostingState] = IPoster(self.service.bot_edge("posted")).postings()
+        self.assertEqual(
+            [(number, one.target, one.running) for number, one in posts.items()],
+            [(1, "http://127.0.0.1:2/x", True), (2, "http://127.0.0.1:2/x", False)],
+        )
 
 
 class ForwardTests(SiteTestCase):

@@ -16,9 +16,17 @@ from zope.interface.verify import verifyClass
 from lgtwist.accounts.http import HttpAccount
 from lgtwist.accounts.websocket_client import WebSocketClientAccount
 from lgtwist.accounts.websocket_server import WebSocketServerAccount
+from lgtwist.bots.webhook import WebhookBot
 from lgtwist.bots.websocket_client import WebSocketClientBot
 from lgtwist.config.limits import Limits
-from lgtwist.hub.interfaces import IControl, IDialler, IDirectoryObserver, IEventReceiver, IReverseLink
+from lgtwist.hub.interfaces import (
+    IControl,
+    IDialler,
+    IDirectoryObserver,
+    IEventReceiver,
+    IPoster,
+    IReverseLink,
+)
 from lgtwist.net.http_responses import say
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.figures import counter
@@ -158,6 +166,7 @@ class PortTests(SynchronousTestCase):
             (IControl, Control),
             (IDialler, WebSocketClientAccount),
             (IDialler, WebSocketClientBot),
+            (IPoster, WebhookBot),
             (IDirectoryObserver, BotTokens),
         ):
             self.assertTrue(verifyClass(interface, provider), provider)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from autobahn.websocket.xormasker import create_xor_masker
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.config.limits import Limits
 from lgtwist.net.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
-from lgtwist.websocket.dial import Dialler, RefusalWatch, target
+from lgtwist.websocket.dial import Dialler, DialState, RefusalWatch, target
 from lgtwist.websocket.framing import client_frame
 from lgtwist.websocket.phase import Phase
 from tests.pair import DiallingPair, RecordingHandler, Transport, answer
@@ -174,6 +175,18 @@ class RefusalWatchTests(SynchronousTestCase):
             self.assertEqual(self.refusals, [("refused with retcode 1403", logged)])
 
 
+def dial_state(**changed: Any) -> DialState:
+    """The state of a dialler that has not dialled yet, but for what is given."""
+    values: dict[str, Any] = {
+        "attempts": 0,
+        "opened": 0,
+        "connected": False,
+        "next_attempt_in": None,
+        "last_reason": "",
+    }
+    return DialState(**{**values, **changed})
+
+
 class DiallerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
@@ -308,6 +321,29 @@ class DiallerTests(SynchronousTestCase):
         self.dialler.refuse("no\nway", True)
         self.assertEqual(self.dialler.last_reason, "no\ufffdway")
         self.assertEqual(len(self.warnings), 1)
+
+    def test_state(self) -> None:
+        """What is seen of it: a URL without its query, and seconds from now until it dials next."""
+        shown = "ws://127.0.0.1:8080/x"
+        self.assertEqual(self.dialler.state(), dial_state(target=shown))
+        self.dialler.startService()
+        self.assertEqual(self.dialler.state(), dial_state(target=shown, attempts=1))
+        self.refuse_tcp()
+        state = self.dialler.state()
+        refused = "connection was refused by other side"
+        waits = state.next_attempt_in
+        assert waits is not None
+        wanted = dial_state(target=shown, attempts=1, next_attempt_in=waits, last_reason=refused)
+        self.assertEqual((state, 0.0 < waits <= 1.2), (wanted, True))
+        self.reactor.advance(waits / 2)
+        self.assertAlmostEqual(self.dialler.state().next_attempt_in or 0.0, waits / 2)
+        self.gap()
+        protocol = self.open()
+        connected = dial_state(target=shown, attempts=2, opened=1, connected=True)
+        self.assertEqual(self.dialler.state(), connected)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertFalse(self.dialler.state().connected)
+        self.assertNotIn(b"SECRET", msgspec.json.encode(self.dialler.state()))
 
     def test_retiring(self) -> None:
         """A retired dialler dials no more, gives up what is under way, and keeps what is open."""
