@@ -108,6 +108,7 @@ class LgtwistService(MultiService):
             scheduler=self._scheduler,
             metrics=self.metrics,
             readiness=self.readiness,
+            wall_clock=wall_clock,
         )
         self.directory.observe(self.port.bot_tokens)
         self.ports = Ports(reactor, config.server.endpoints)
@@ -165,6 +166,7 @@ class LgtwistService(MultiService):
         add(lambda: [] if self.journal is None else journal_metrics(self.journal, directory.accounts))
         add(lambda: websocket_metrics({"in": self.factory, "out": self.client_factory}))
         add(lambda: port_metrics(self.port.connection_limits))
+        add(self.port.refused_handshakes.metrics)
         add(self._lag.metrics)
         self.readiness.add(lambda: accounts_down(directory))
         self.readiness.add(self._journal_trouble)

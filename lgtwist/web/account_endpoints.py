@@ -15,10 +15,11 @@ from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
 from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
-from lgtwist.onebot.event import BadEvent, number_of
+from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
-from lgtwist.web.authentication import Authentication, address_of, headers_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
+from lgtwist.web.authentication import Authentication, address_of, headers_of, self_id_of
+from lgtwist.web.mounts import RETRY_SOON, UPGRADE, begin_upgrade, refuse_path
+from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
@@ -60,7 +61,7 @@ class AccountEndpoints:
         """Return whether a post may be an account's: a signature can be checked with the body only."""
         if segments != (_VERSION, _POST):
             return self._authentication.may_be_bot(request, query)
-        receiver = self._receiver_of(_self_id(request))
+        receiver = self._receiver_of(self_id_of(request))
         if receiver is None:
             return False
         secret, _unsigned_too = receiver.signing_key()
@@ -75,10 +76,10 @@ class AccountEndpoints:
         elif last == _POST and not asks_for_upgrade(request):
             self._post(request)
         else:
-            answer_not_found(request)
+            refuse_path(request, self._authentication)
 
     def _websocket(self, request: Request, role: str) -> None:
-        self_id = _self_id(request)
+        self_id = self_id_of(request)
         if self_id is None:
             self._bot_is_here(request)
             return
@@ -89,9 +90,11 @@ class AccountEndpoints:
         if not self._authentication.authenticate_account(request, self_id, link.access_token):
             return
         if not asks_for_upgrade(request):
-            say(request, 426, "this is a WebSocket", UPGRADE)
+            self._authentication.refuse_handshake(
+                request, 426, "this is a WebSocket", UPGRADE, reason=Reason.HANDSHAKE, named=Named(self_id)
+            )
             return
-        ended = begin_upgrade(request)
+        ended = begin_upgrade(request, self._authentication, Named(self_id))
         if ended is not None:
             link.accept(request, role, ended)
 
@@ -104,15 +107,18 @@ class AccountEndpoints:
                 path=without_authority(request.path).decode("ascii", "replace"),
             )
         sentence = "this path is for OneBot implementations, which send X-Self-ID; a bot connects to /"
-        say(request, 404, sentence)
+        self._authentication.refuse_handshake(request, 404, sentence, reason=Reason.PATH, named=Named())
 
     def _post(self, request: Request) -> None:
         if request.method != b"POST":
             say(request, 405, "only POST", (("Allow", "POST"),))
             return
-        self_id = _self_id(request)
+        self_id = self_id_of(request)
         if self_id is None:
-            say(request, 400, "the header X-Self-ID must name the account")
+            sentence = "the header X-Self-ID must name the account"
+            self._authentication.refuse_handshake(
+                request, 400, sentence, reason=Reason.ACCOUNT, named=Named()
+            )
             return
         receiver = self._receiver_of(self_id)
         if receiver is None:
@@ -147,20 +153,18 @@ class AccountEndpoints:
         if secret is not None and signature is not None:
             if is_signed(secret, body, signature):
                 return True
-            self._authentication.refuse(request, 403, "X-Signature is wrong")
+            self._authentication.refuse(request, 403, "X-Signature is wrong", named=Named(self_id))
             return False
         if secret is not None and not (unsigned_too and not self._authentication.settings.public):
-            self._authentication.refuse(request, 401, "X-Signature is missing")
+            self._authentication.refuse(request, 401, "X-Signature is missing", named=Named(self_id))
             return False
         hint = f"account {self_id} has no secret; set it in [[accounts]] and in the implementation"
-        return self._authentication.comes_from_this_machine(request, hint)
+        return self._authentication.comes_from_this_machine(request, hint, Named(self_id))
 
     def _refuse_unknown(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
         if self._unknown.should_log(str(self_id)):
             self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)
-        self._authentication.refuse(request, 403, sentence, logged=True)
-
-
-def _self_id(request: Request) -> int | None:
-    return number_of(headers_of(request).get("x-self-id", "").strip().encode())
+        self._authentication.refuse(
+            request, 403, sentence, logged=True, reason=Reason.ACCOUNT, named=Named(self_id)
+        )

@@ -15,9 +15,11 @@ from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
+from lgtwist.onebot.event import number_of
 from lgtwist.runtime.logs import LogThrottles, printable
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
+from lgtwist.web.refused_handshakes import Named, Reason, RefusedHandshakes
 from lgtwist.web.settings import ServerSettings
 
 _Owner = TypeVar("_Owner")
@@ -56,11 +58,19 @@ class Authentication:
     """Tells who sends a request, and answers 401, 403 or 503 to those who show nothing that is right.
 
     :param bots: the tokens of the bots.
+    :ivar refused_handshakes: is told of the handshakes that are refused.
     """
 
     _log = Logger()
 
-    def __init__(self, limits: ConnectionLimits, settings: ServerSettings, bots: BotTokens) -> None:
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        settings: ServerSettings,
+        bots: BotTokens,
+        refused_handshakes: RefusedHandshakes,
+    ) -> None:
+        self.refused_handshakes = refused_handshakes
         self._limits = limits
         self._bots = bots.keyring
         self._admin: Keyring[str] = Keyring()
@@ -79,12 +89,16 @@ class Authentication:
 
     # -- checks that answer the request when they fail
 
-    def authenticate_bot(self, request: Request) -> Bot | None:
-        """Return the bot that sends the request; None if the request was answered with a refusal."""
+    def authenticate_bot(self, request: Request, named: Named | None = None) -> Bot | None:
+        """Return the bot that sends the request; None if the request was answered with a refusal.
+
+        :param named: what a handshake names; None if it is none.
+        """
         return self.authenticate(
             request,
             self._bots,
             lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
+            named,
         )
 
     def authenticate_admin(self, request: Request) -> bool:
@@ -101,15 +115,21 @@ class Authentication:
         :param token: the account's; None for none.
         """
         hint = f"account {self_id} has no token; set access_token in [[accounts]] and in the implementation"
-        return self.authenticate(request, Keyring([(self_id, token)]), lambda _self_id: hint) is not None
+        owners, named = Keyring([(self_id, token)]), Named(self_id)
+        return self.authenticate(request, owners, lambda _self_id: hint, named) is not None
 
     def authenticate(
-        self, request: Request, owners: Keyring[_Owner], hint: Callable[[_Owner], str]
+        self,
+        request: Request,
+        owners: Keyring[_Owner],
+        hint: Callable[[_Owner], str],
+        named: Named | None = None,
     ) -> _Owner | None:
         """Return whose token the request shows; None if it was answered with a refusal.
 
         :param owners: of these, one without a token is a program on this machine.
         :param hint: returns what to tell others than such a program, of an owner without a token.
+        :param named: what a handshake names; None if it is none.
         """
         headers = headers_of(request)
         shown = presented_tokens(
@@ -118,17 +138,18 @@ class Authentication:
         )
         owner = owners.owner_of(shown)
         if owner is Refusal.MISSING:
-            self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
+            self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE, named=named)
         elif isinstance(owner, Refusal):
-            self.refuse(request, 403, "the token is wrong")
-        elif shown or self.comes_from_this_machine(request, hint(owner)):
+            self.refuse(request, 403, "the token is wrong", named=named)
+        elif shown or self.comes_from_this_machine(request, hint(owner), named):
             return owner
         return None
 
-    def comes_from_this_machine(self, request: Request, hint: str) -> bool:
+    def comes_from_this_machine(self, request: Request, hint: str, named: Named | None = None) -> bool:
         """Return whether a program on this machine sends the request; if not, it was answered with 403.
 
         :param hint: what to do about it, for the answer and the log.
+        :param named: what a handshake names; None if it is none.
         """
         headers = headers_of(request)
         why = self._why_not_local(request, headers)
@@ -138,20 +159,48 @@ class Authentication:
         host = headers.get("host", "")
         if self._logged.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
-        say(request, 403, sentence)
+        self.refuse_handshake(request, 403, sentence, reason=Reason.HOST, named=named)
         return False
 
     def refuse(
-        self, request: Request, status: int, sentence: str, headers: Headers = (), logged: bool = False
+        self,
+        request: Request,
+        status: int,
+        sentence: str,
+        headers: Headers = (),
+        logged: bool = False,
+        *,
+        reason: Reason = Reason.TOKEN,
+        named: Named | None = None,
     ) -> None:
         """Answer a request with a missing or wrong secret; 503 to an address that fails too often.
 
         :param logged: whether the log has it already.
+        :param named: what a handshake names; None if it is none.
         """
         if self._limits.authentication_failed(address_of(request), sentence, logged):
-            say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
-        else:
-            say(request, status, sentence, headers)
+            status, sentence, headers = 503, "too many failures from this address", (("Retry-After", "60"),)
+            reason = Reason.LIMIT
+        self.refuse_handshake(request, status, sentence, headers, reason=reason, named=named)
+
+    def refuse_handshake(
+        self,
+        request: Request,
+        status: int,
+        sentence: str,
+        headers: Headers = (),
+        *,
+        reason: Reason,
+        named: Named | None,
+    ) -> None:
+        """Answer a request that is refused, whether for its secret or not.
+
+        :param sentence: the answer; no token may be in it.
+        :param named: what a handshake names; None if it is none: then it is answered only.
+        """
+        if named is not None:
+            self.refused_handshakes.add(address_of(request), named, reason, status, sentence)
+        say(request, status, sentence, headers)
 
     # -- checks that answer nothing
 
@@ -217,6 +266,11 @@ def headers_of(request: Request) -> dict[str, str]:
         name.decode("latin-1").lower(): b",".join(values).decode("utf-8", "replace")
         for name, values in request.requestHeaders.getAllRawHeaders()
     }
+
+
+def self_id_of(request: Request) -> int | None:
+    """Return the account that ``X-Self-ID`` names; None if it names none."""
+    return number_of(headers_of(request).get("x-self-id", "").strip().encode())
 
 
 def address_of(request: Request) -> str:

@@ -14,8 +14,9 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.net.http_responses import say
 from lgtwist.runtime.logs import LogThrottle
-from lgtwist.web.authentication import Authentication, address_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
+from lgtwist.web.authentication import Authentication, address_of, self_id_of
+from lgtwist.web.mounts import RETRY_SOON, UPGRADE, begin_upgrade, refuse_path
+from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import account_number, without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
@@ -119,22 +120,26 @@ class BotEndpoints:
         elif isinstance(path, ActionPath) and not asks_for_upgrade(request):
             self._action(request, path)
         else:
-            answer_not_found(request)
+            refuse_path(request, self._authentication)
 
     def _websocket(self, request: Request, path: BotPath) -> None:
         if request.requestHeaders.hasHeader("x-client-role"):
             self._implementation_is_here(request)
             return
-        bot = self._authentication.authenticate_bot(request)
+        bot = self._authentication.authenticate_bot(request, Named(path.self_id))
         if bot is None:
             return
-        account = self._account(request, bot, path.self_id)
+        account = self._account(request, bot, path.self_id, Named(path.self_id, bot.name))
         if account is None:
             return
+        named = Named(account.self_id, bot.name)
         if not account.was_up:
-            say(request, 503, f"account {account.self_id} is not up yet", RETRY_SOON)
+            sentence = f"account {account.self_id} is not up yet"
+            self._authentication.refuse_handshake(
+                request, 503, sentence, RETRY_SOON, reason=Reason.ACCOUNT, named=named
+            )
             return
-        ended = begin_upgrade(request)
+        ended = begin_upgrade(request, self._authentication, named)
         if ended is not None:
             self._accept(request, bot, account, path.role, ended)
 
@@ -152,21 +157,35 @@ class BotEndpoints:
     def _plain_request(self, request: Request, path: BotPath) -> None:
         """Answer a request that does not ask for a WebSocket, at the path of one."""
         if path.role:
-            say(request, 426, f"/{path.role} is a WebSocket", UPGRADE)
+            self._authentication.refuse_handshake(
+                request,
+                426,
+                f"/{path.role} is a WebSocket",
+                UPGRADE,
+                reason=Reason.HANDSHAKE,
+                named=Named(path.self_id),
+            )
         elif request.method in (b"GET", b"HEAD"):
             say(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
         else:
             say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
 
-    def _account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
+    def _account(
+        self, request: Request, bot: Bot, self_id: int | None, named: Named | None = None
+    ) -> Account | None:
+        """Return the account that a request is for; None if it was answered with a refusal.
+
+        :param named: what a handshake names; None if it is none.
+        """
         directory = self._directory
         account = directory.default_account(bot) if self_id is None else directory.accounts.get(self_id)
         if account is None and self_id is not None:
-            say(request, 404, f"there is no account {self_id}")
+            status, sentence = 404, f"there is no account {self_id}"
         elif account is None or not bot.may_use(account.self_id):
-            say(request, 403, f'bot "{bot.name}" may not use this account')
+            status, sentence = 403, f'bot "{bot.name}" may not use this account'
         else:
             return account
+        self._authentication.refuse_handshake(request, status, sentence, reason=Reason.ACCOUNT, named=named)
         return None
 
     def _implementation_is_here(self, request: Request) -> None:
@@ -177,4 +196,7 @@ class BotEndpoints:
                 address=address_of(request),
                 path=without_authority(request.path).decode("ascii", "replace"),
             )
-        say(request, 404, "bots connect here; an OneBot implementation connects to /onebot/v11/ws")
+        sentence = "bots connect here; an OneBot implementation connects to /onebot/v11/ws"
+        self._authentication.refuse_handshake(
+            request, 404, sentence, reason=Reason.PATH, named=Named(self_id_of(request))
+        )

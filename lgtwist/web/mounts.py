@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from twisted.web.server import Request
 
 from lgtwist.net.http_responses import say
-from lgtwist.websocket.upgrade import check_upgrade
+from lgtwist.web.authentication import Authentication
+from lgtwist.web.refused_handshakes import Named, Reason
+from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 
 #: The answer's header where a plain request comes to the path of a WebSocket (RFC 9110, 15.5.22).
 UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
@@ -38,20 +40,35 @@ class Mount(Protocol):
         """
 
 
+_NOT_FOUND = "there is nothing here; a bot's WebSocket is at / or /{self_id}"
+
+
 def answer_not_found(request: Request) -> None:
     """Answer a request whose path leads nowhere."""
-    say(request, 404, "there is nothing here; a bot's WebSocket is at / or /{self_id}")
+    say(request, 404, _NOT_FOUND)
 
 
-def begin_upgrade(request: Request) -> Callable[[], None] | None:
+def refuse_path(request: Request, authentication: Authentication) -> None:
+    """Answer a request whose path leads nowhere, where WebSockets are; note it if it asks for one."""
+    named = Named() if asks_for_upgrade(request) else None
+    authentication.refuse_handshake(request, 404, _NOT_FOUND, reason=Reason.PATH, named=named)
+
+
+def begin_upgrade(
+    request: Request, authentication: Authentication, named: Named
+) -> Callable[[], None] | None:
     """Check the opening handshake, and release the connection from HTTP.
 
+    :param authentication: answers a bad one.
+    :param named: what the handshake names.
     :returns: to be called once when the connection is over; None if the handshake is a bad one, which
         was answered.
     """
     problem = check_upgrade(request)
     if problem is not None:
-        say(request, problem.status, problem.sentence, problem.headers)
+        authentication.refuse_handshake(
+            request, problem.status, problem.sentence, problem.headers, reason=Reason.HANDSHAKE, named=named
+        )
         return None
     channel: Any = request.channel
     ended: Callable[[], None] = channel.hand_over()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.health import Healthz, Readiness, Readyz
 from lgtwist.web.metrics import MetricsEndpoint, MetricsRegistry
 from lgtwist.web.mounts import Mount
+from lgtwist.web.refused_handshakes import Named, RefusedHandshakes
 from lgtwist.web.sandbox_endpoint import SandboxEndpoint
 from lgtwist.web.settings import ServerSettings
 from lgtwist.web.site import Router
@@ -33,10 +35,12 @@ class Port:
     :param scheduler: is told when HTTP bytes are read, so that what follows from them is written together.
     :param metrics: what ``/metrics`` shows.
     :param readiness: what ``/readyz`` shows.
+    :param wall_clock: seconds since the epoch.
     :param settings: what the mounts authenticate by; the endpoints are for others to listen at.
     :ivar site: makes the connections.
     :ivar authentication: its ``settings`` may be replaced.
     :ivar connection_limits: its ``limits`` may be replaced.
+    :ivar refused_handshakes: those of the last hour.
     :ivar bot_tokens: an observer of the directory, to be registered there.
     """
 
@@ -53,11 +57,17 @@ class Port:
         scheduler: FlushScheduler,
         metrics: MetricsRegistry,
         readiness: Readiness,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.connection_limits = ConnectionLimits(limits, clock)
         self.bot_tokens = BotTokens()
+
+        def is_configured(named: Named) -> bool:
+            return named.account in directory.accounts or named.bot in directory.bots
+
+        self.refused_handshakes = RefusedHandshakes(clock, wall_clock, is_configured)
         self.authentication = authentication = Authentication(
-            self.connection_limits, settings, self.bot_tokens
+            self.connection_limits, settings, self.bot_tokens, self.refused_handshakes
         )
         wrong_path = LogThrottle(clock)
         bots = BotEndpoints(
@@ -67,7 +77,7 @@ class Port:
             actions=http_actions,
             wrong_path=wrong_path,
         )
-        self._router = router = Router(self.connection_limits, bots)
+        self._router = router = Router(self.connection_limits, bots, self.refused_handshakes)
         mounts: dict[str, Mount] = {
             "onebot": AccountEndpoints(
                 authentication=authentication, edge_of=edge_of, wrong_path=wrong_path, clock=clock

@@ -7,24 +7,29 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from lgtwist.net.http_responses import say
+from lgtwist.web.authentication import address_of
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.mounts import RETRY_SOON, Mount, answer_not_found
+from lgtwist.web.refused_handshakes import Named, Reason, RefusedHandshakes
 from lgtwist.web.routes import route
+from lgtwist.websocket.upgrade import asks_for_upgrade
 
 
 class Router(Resource):
     """Hands each request to its mount. 401, 403, 404 and 503 are ordinary HTTP, before any upgrade.
 
     :param bots: has all paths that are no mount's.
+    :param refused_handshakes: is told of those that are refused while there are too many connections.
     """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, limits: ConnectionLimits, bots: Mount) -> None:
+    def __init__(self, limits: ConnectionLimits, bots: Mount, refused_handshakes: RefusedHandshakes) -> None:
         super().__init__()
         self._limits = limits
         self._bots = bots
+        self._refused_handshakes = refused_handshakes
         self._mounts: dict[str, Mount] = {}
         self._names: dict[str, bool] = {}  # for route()
 
@@ -57,7 +62,10 @@ class Router(Resource):
 
     def _render(self, request: Request) -> None:
         if self._limits.exceeded:
-            say(request, 503, "too many connections; try again soon", RETRY_SOON)
+            sentence = "too many connections; try again soon"
+            if asks_for_upgrade(request):
+                self._refused_handshakes.add(address_of(request), Named(), Reason.LIMIT, 503, sentence)
+            say(request, 503, sentence, RETRY_SOON)
             return
         mount, segments = self._find(request.path)
         if mount is None:
