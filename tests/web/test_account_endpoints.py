@@ -7,6 +7,7 @@ from typing import Any
 from twisted.logger import LogLevel, globalLogPublisher
 
 from lgtwist.onebot.auth import sign
+from tests.integration.rawclient import CLOSE, masked_frame
 from tests.web.site_case import Peer, SiteTestCase
 
 
@@ -68,6 +69,31 @@ class AccountEndpointsTests(SiteTestCase):
         self.assertEqual(self.dial(path, X_Self_ID="2", Authorization="Bearer two").status(), 403)
         self.assertEqual(self.get(path, X_Self_ID="1", Authorization="Bearer one").status(), 426)
         self.assertEqual(self.dial(path, X_Self_ID="1", Authorization="Token one").status(), 101)
+
+    def test_what_is_seen_of_links(self) -> None:
+        """A split pair is two links, each with who dialled; the one that ended last says with which code."""
+        links = self.service.directory.accounts[1].links
+        named = {"X_Self_ID": "1", "Authorization": "Bearer one", "User_Agent": "NapCat\t1"}
+        peers = [self.dial(f"/onebot/v11/{path}", **named) for path in ("event", "api")]
+        self.assertEqual(
+            [(link.via, link.channel, link.since) for link in links.open_links()],
+            [
+                ("NapCat\ufffd1 dialled /onebot/v11/event", "events", 1_700_000_000.0),
+                ("NapCat\ufffd1 dialled /onebot/v11/api", "actions", 1_700_000_000.0),
+            ],
+        )
+        self.clock.advance(2)
+        peers[1].send(masked_frame(b"\x0f\xa1bye", CLOSE)).read()
+        last = links.last_ended
+        assert last is not None
+        self.assertEqual(
+            (last.channel, last.code, last.reason, last.lasted),
+            ("actions", 4001, "closed by the peer: bye", 2.0),
+        )
+        peers[0].lose()
+        last = links.last_ended
+        assert last is not None
+        self.assertEqual((last.channel, last.code, links.open_links()), ("events", 1006, []))
 
     def test_no_flood_of_lines(self) -> None:
         """However many accounts a peer invents, there are few lines."""
