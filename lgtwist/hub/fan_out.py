@@ -48,8 +48,8 @@ class FanOut:
     :param wall_clock: seconds since the epoch.
     :ivar is_scheduled: whether batched events wait for the end of a read.
     :ivar events: how many events were published since the start.
-    :ivar last_event: when the newest one was published, its ``post_type`` and its ``detail``; None before the
-        first.
+    :ivar last_event: when the newest one was handed out, its ``post_type`` and its ``detail``; None before
+        the first.
     """
 
     _log = Logger()
@@ -72,13 +72,9 @@ class FanOut:
     def publish(self, event: Event) -> None:
         """Hand an event to every subscriber, now or at the end of the read that it came in."""
         self.events += 1
-        self.last_event = (
-            self._wall_clock(),
-            event.post_type[:_LONGEST_TYPE],
-            event.detail[:_LONGEST_TYPE],
-        )
         if event.post_type == "meta_event":
             self.dispatch()
+            self._note(event)
             self._deliver([event], {**self._subscribers, **self._meta_subscribers})
             return
         self._batch.append(event)
@@ -94,12 +90,21 @@ class FanOut:
         self.is_scheduled = False
         if self._batch:
             batch, self._batch = self._batch, []
+            self._note(batch[-1])
             if self._append is not None:
                 try:
                     self._append(self._self_id, [event.raw for event in batch])
                 except Exception:
                     self._log.failure("account {account}: the journal failed", account=self._self_id)
             self._deliver(batch, self._subscribers)
+
+    def _note(self, event: Event) -> None:
+        """Keep when the newest event was handed out, and what it is; once for those of one read."""
+        self.last_event = (
+            self._wall_clock(),
+            event.post_type[:_LONGEST_TYPE],
+            event.detail[:_LONGEST_TYPE],
+        )
 
     def _deliver(self, events: list[Event], subscribers: Subscribers) -> None:
         if not subscribers:

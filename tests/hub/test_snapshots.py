@@ -13,6 +13,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Channel
 from lgtwist.hub.snapshots import EndedLink, LastEvent, OpenLink
 from lgtwist.onebot.event import read_event
+from lgtwist.runtime.turns import FlushScheduler
 from tests.hub.fakes import FakeLink, checked_link
 
 #: Seconds since the epoch when the clock stands at zero.
@@ -57,6 +58,17 @@ class LastEventTests(SnapshotTests):
             json.loads(msgspec.json.encode(wanted)),
             {"time": EPOCH + 10, "post_type": "notice", "detail": "group_upload"},
         )
+
+    def test_several_in_one_read(self) -> None:
+        """Of the events of one read it is the last, also where it is a meta event."""
+        scheduler = FlushScheduler(self.clock)
+        self.account = Account(10001, self.clock, self.clock.seconds, scheduler=scheduler)
+        for last in ("notice", "meta_event"):
+            scheduler.begin_read()
+            self.publish(post_type="message")
+            self.publish(post_type=last)
+            scheduler.read_ended()
+            self.assertEqual(self.account.last_event, LastEvent(time=0.0, post_type=last, detail=""))
 
     def test_invented_types(self) -> None:
         """Of types that a peer invented 64 printable characters are kept."""
