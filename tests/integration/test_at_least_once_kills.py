@@ -20,8 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.frameworks.frameworks import HERE, INHERITED
 from tests.implementations.running import Implementation, quiet_port
-from tests.integration.certain import Bot as Reader
-from tests.integration.certain import bearer, certain, has_all, journalled, lines
+from tests.integration.at_least_once import Bot as Reader
+from tests.integration.at_least_once import at_least_once, bearer, has_all, journalled, lines
 from tests.integration.running import PATIENCE, wait_until
 from tests.integration.test_kills import SteadyService
 from tests.rounds import ROUNDS
@@ -153,13 +153,13 @@ class Kills(SynchronousTestCase):
     def _toml(self, ports: dict[str, int]) -> str:
         grace = f'replay = {{ grace = "{GRACE:g}s" }}'
         bots = [
-            certain("raw", f"accounts = [{FAST}]", token=True),
-            certain("websockets", f"accounts = [{FAST}]", grace, token=True),
+            at_least_once("raw", f"accounts = [{FAST}]", token=True),
+            at_least_once("websockets", f"accounts = [{FAST}]", grace, token=True),
         ]
         for name, port in ports.items():
             path = "/ws" if name == "aiocqhttp" else "/onebot/v11/ws"
             bots.append(
-                certain(
+                at_least_once(
                     name,
                     f"accounts = [{SLOW}]",
                     grace,

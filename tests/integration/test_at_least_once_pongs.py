@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.frameworks.frameworks import HERE, INHERITED, _installed, node_modules, not_available
 from tests.implementations.running import quiet_port
-from tests.integration.certain import certain, metric
+from tests.integration.at_least_once import at_least_once, metric
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.listening_bots import Peer, server_frame
 from tests.integration.rawclient import PING, PONG, RawClient, masked_frame
@@ -244,7 +244,11 @@ class Servers(PongTestCase):
 class Grace(ServiceTestCase):
     """What a program on ``websockets`` had not handled when it was killed."""
 
-    toml = quiet() + certain("plain", token=True) + certain("graced", 'replay = { grace = "5s" }', token=True)
+    toml = (
+        quiet()
+        + at_least_once("plain", token=True)
+        + at_least_once("graced", 'replay = { grace = "5s" }', token=True)
+    )
 
     def die_and_come_back(self, name: str) -> tuple[list[int], int]:
         """The program hangs at event 100, and dies: what it has handled in the end, what was confirmed."""
