@@ -16,7 +16,7 @@ from tests.integration.listening_bots import Receiver
 from tests.integration.rawclient import RawClient
 from tests.integration.running import PATIENCE, Service, wait_until
 from tests.integration.shared import SharedTestCase
-from tests.integration.test_webhooks import metric
+from tests.integration.webhooks import metric
 
 ALICE, BOB = 20001, 20002
 #: Nobody waits longer for an answer, whatever becomes of the other bots (seconds).
