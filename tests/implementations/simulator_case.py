@@ -31,7 +31,7 @@ class Base(SynchronousTestCase):
         return made
 
     def _end(self, implementation: Implementation) -> None:
-        implementation.clean_up()
+        implementation.end()
         self.assertNotIn("Traceback", implementation.log())
 
     def dial(self, self_id: int, path: str = "/", token: str | None = "t", **more: Any) -> ClientConnection:

@@ -11,16 +11,16 @@ from typing import Any
 
 from websockets.sync.server import Server, ServerConnection, serve
 
-from tests.implementations.running import quiet_port
 from tests.implementations.simulator_case import NAMES, Base
 from tests.integration.running import PATIENCE, wait_until
+from tests.processes import free_port
 
 
 class ReverseTests(Base):
     def setUp(self) -> None:
         self.links: list[ServerConnection] = []
         self.quitting = threading.Event()
-        self.port = quiet_port()
+        self.port = free_port()
 
     def listening(self) -> Server:
         """An application for reverse WebSocket that keeps every link."""
@@ -88,7 +88,7 @@ class ReverseTests(Base):
             self.assertEqual(request and request.path, "/onebot/v11/ws")
             first = json.loads(self.link(at).recv(PATIENCE))
             self.assertEqual((first["sub_type"], "_post_method" in first), ("connect", False))
-            implementation.clean_up()
+            implementation.end()
 
     def test_no_token(self) -> None:
         """NapCat sends its Bearer all the same."""
@@ -97,7 +97,7 @@ class ReverseTests(Base):
             implementation = self.started([self.account(name)])
             expected = "Bearer" if name in ("napcat", "llbot") else None
             self.assertEqual(self.headers(at).get("Authorization"), expected, name)
-            implementation.clean_up()
+            implementation.end()
 
     def test_split(self) -> None:
         """Two links; Lagrange spells the role Api and never reads the event link."""

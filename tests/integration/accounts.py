@@ -125,7 +125,7 @@ class World:
     def end(self) -> None:
         """End both; harmless when called twice."""
         self.service.clean_up()
-        self.implementation.clean_up()
+        self.implementation.end()
 
     # What users see
 

@@ -6,15 +6,12 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.rawclient import RawClient
-from tests.integration.running import PATIENCE, ROOT, free_port, wait_until
-
-TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+from tests.processes import PATIENCE, ROOT, TWISTD, ChildProcess, free_port
 
 
 def gone(pid: int) -> bool:
@@ -79,33 +76,20 @@ class RunTestCase(SynchronousTestCase):
             check=False,
         )
 
-    def run_on(self, *args: object, port: int | None = None, **environment: str) -> subprocess.Popen[bytes]:
+    def run_on(self, *args: object, port: int | None = None, **environment: str) -> ChildProcess:
         """Run it in the foreground until the test ends it; it listens when this returns."""
-        with self.log_path.open("ab") as log:
-            process = subprocess.Popen(
-                [*TWISTD, *map(str, args)],
-                cwd=self.folder,
-                env=self.environment(**environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        service = ChildProcess(self.folder)
+        service.spawn([*TWISTD, *map(str, args)], self.environment(**environment))
 
         def end() -> None:
-            if process.poll() is None:
-                process.kill()
-            process.wait(PATIENCE)
+            service.end()
             self.assertNotIn("Traceback", self.log())
 
         self.addCleanup(end)
-
-        def up() -> bool:
-            if process.poll() is not None:
-                raise AssertionError(f"it ended at once:\n{self.log()}")
-            return answers(port or self.port) and "To attach a NoneBot2" in self.log()
-
-        wait_until("it listens", up)
-        return process
+        service.wait_up(
+            "listens", lambda: answers(port or self.port) and "To attach a NoneBot2" in self.log()
+        )
+        return service
 
     def log(self) -> str:
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""

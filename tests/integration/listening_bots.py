@@ -18,9 +18,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from tests.implementations.running import quiet_port
 from tests.integration.rawclient import PING, PONG, TEXT, RawClient
 from tests.integration.running import PATIENCE, wait_until
+from tests.processes import free_port
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: States of TCP (``net/tcp_states.h``) in which our end has not heard yet that the other has ended.
@@ -154,7 +154,7 @@ class Listener:
     """
 
     def __init__(self, answer: Callable[[Peer], None] = let_in, start: bool = True) -> None:
-        self.port = quiet_port()
+        self.port = free_port()
         self.answer = answer
         self.dials: list[Dial] = []
         self.overlaps: list[Dial] = []
@@ -351,7 +351,7 @@ class Receiver:
     """
 
     def __init__(self, start: bool = True) -> None:
-        self.port = quiet_port()
+        self.port = free_port()
         self.usual: Behaviour = EMPTY
         self.once: dict[str, Behaviour] = {}
         self.quick: Callable[[dict[str, Any]], Any] = lambda _event: None

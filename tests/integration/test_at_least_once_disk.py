@@ -8,7 +8,6 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -27,6 +26,7 @@ from tests.integration.at_least_once import (
 )
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.running import ROOT, Service, ServiceTestCase, wait_until
+from tests.processes import TWISTD
 
 TOML = quiet() + at_least_once("bot", token=True) + '[[bots]]\nname = "live"\n'
 
@@ -307,7 +307,7 @@ class Files(DiskTestCase):
         """Start the service where it must refuse to."""
         return subprocess.run(
             [
-                *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
+                *TWISTD,
                 *("-n", "--pidfile=", "lgtwist", "--config", str(self.service.config_path)),
             ],
             cwd=self.service.folder,

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from tests.frameworks.frameworks import HERE, _installed, not_available
+from tests.frameworks.frameworks import HERE, need
 from tests.integration.at_least_once import (
     at_least_once,
     lines,
@@ -17,7 +17,8 @@ from tests.integration.at_least_once import (
 )
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.rawclient import RawClient
-from tests.integration.running import ROOT, ServiceTestCase, wait_until
+from tests.integration.running import ROOT, TWISTD, ServiceTestCase, wait_until
+from tests.processes import ChildProcess
 
 
 class Poison(ServiceTestCase):
@@ -26,34 +27,16 @@ class Poison(ServiceTestCase):
     toml = quiet() + at_least_once("program", token=True) + '[[bots]]\nname = "live"\n'
 
     def setUp(self) -> None:
-        if not _installed("websockets"):
-            not_available("not installed: websockets")
+        need("websockets")
         super().setUp()
         self.seen = self.service.folder / "seen"
-        self.program: subprocess.Popen[bytes] | None = None
+        self.program = ChildProcess(self.service.folder, "log-of-program")
+        self.addCleanup(self.program.end)
 
     def begin(self, **env: str) -> None:
         """Start the program."""
-        self.program = subprocess.Popen(
-            [sys.executable, str(HERE / "pong_client.py")],
-            env={
-                **os.environ,
-                "URL": self.service.url(),
-                "TOKEN": "of-program",
-                "SEEN": str(self.seen),
-                **env,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        self.addCleanup(self.end)
-
-    def end(self) -> None:
-        """Kill the program."""
-        if self.program is not None:
-            self.program.kill()
-            self.program.wait()
-            self.program = None
+        settings = {"URL": self.service.url(), "TOKEN": "of-program", "SEEN": str(self.seen)}
+        self.program.spawn([sys.executable, str(HERE / "pong_client.py")], {**os.environ, **settings, **env})
 
     def numbers(self) -> list[int]:
         """What the program has handled."""
@@ -84,8 +67,8 @@ class Poison(ServiceTestCase):
         self.assertEqual([row[:3] for row in kept()], [("program", 10001, 21)])
         report = subprocess.run(
             [
-                *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
-                *("lgtwist", "--journal", "--json", "--config", str(self.service.config_path)),
+                *(*TWISTD, "lgtwist"),
+                *("--journal", "--json", "--config", str(self.service.config_path)),
             ],
             cwd=self.service.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -101,7 +84,7 @@ class Poison(ServiceTestCase):
         """Who was refused goes one event at a time up to the culprit: that takes no minute."""
         self.begin()
         wait_until("it is connected", lambda: metric(self.service, "bot_connections", bot="program"))
-        self.end()
+        self.program.end()
         wait_until("it is gone", lambda: not metric(self.service, "bot_connections", bot="program"))
         injector = Injector(self.service)
         self.addCleanup(injector.close)

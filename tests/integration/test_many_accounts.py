@@ -196,7 +196,7 @@ class ManyAccounts(SynchronousTestCase):
             ],
             start=False,
         )
-        self.addCleanup(self.implementation.clean_up)
+        self.addCleanup(self.implementation.end)
         self.service = Service(folder / "service", self._toml())
         self.addCleanup(self._end)
         for account in self.implementation.accounts:

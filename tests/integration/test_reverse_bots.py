@@ -438,12 +438,12 @@ class Alone(AloneTestCase):
         peer = self.listener.next()
         self.assertEqual(peer.message()["sub_type"], "connect")
         assert self.service.process is not None
-        self.service.process.send_signal(signal.SIGTERM)
+        self.service.send_signal(signal.SIGTERM)
         self.assertEqual(peer.close_frame()[0], 1001)
         peer.send_close(1001)
         peer.read_to_end()
         dialled = self.listener.dialled()
-        self.assertEqual(self.service.process.wait(5), 0)
+        self.assertEqual(self.service.wait(5), 0)
         self.assertEqual(self.listener.dialled(), dialled)
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-from tests.integration.commands import TWISTD, RunTestCase, answers, gone, lifecycle_from
+from tests.integration.commands import RunTestCase, answers, gone, lifecycle_from
 from tests.integration.rawclient import Ended, HandshakeRefused, RawClient
-from tests.integration.running import PATIENCE, ROOT, Service, ServiceTestCase, free_port, wait_until
+from tests.integration.running import PATIENCE, ROOT, Service, ServiceTestCase, wait_until
+from tests.processes import TWISTD, free_port
 
 DEFAULT_PORT = 8081
 
@@ -187,12 +188,12 @@ class Stopping(ServiceTestCase):
             self.service.start()
             with RawClient(self.service) as bot:
                 bot.message()
-                self.service.process.send_signal(number)  # type: ignore[union-attr]
+                self.service.send_signal(number)
                 code, reason = bot.close_frame()
                 self.assertEqual(code, 1001)
                 self.assertEqual(reason, "lgtwist stops")
                 bot.send_close(1001)
-                self.assertEqual(self.service.process.wait(0.4), 0)  # type: ignore[union-attr]
+                self.assertEqual(self.service.wait(0.4), 0)
             self.service.start()
 
     def test_silent_bots(self) -> None:

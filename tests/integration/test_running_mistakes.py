@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 from tests.integration.commands import RunTestCase, answers, lifecycle_from
-from tests.integration.running import PATIENCE, ROOT, free_port
+from tests.integration.running import PATIENCE, ROOT
+from tests.processes import free_port
 
 RECORD_TABLE = "CREATE TABLE record (kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.implementations.running import quiet_port
-from tests.integration.commands import TWISTD
 from tests.integration.entry_points import (
     ADMIN,
     BOT,
@@ -29,6 +27,7 @@ from tests.integration.faulty import quiet
 from tests.integration.listening_bots import Listener, Peer, Receiver, let_in, respond
 from tests.integration.rawclient import Ended, HandshakeRefused, RawClient
 from tests.integration.running import PATIENCE, Service, ServiceTestCase, wait_until
+from tests.processes import TWISTD, free_port
 
 SECRETS = {
     name: f"{name}-5ecret-{number}d7"
@@ -126,7 +125,7 @@ class Asked:
             def log_message(self, *_args: Any) -> None:
                 """Say nothing."""
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", quiet_port()), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 

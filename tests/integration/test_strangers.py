@@ -10,7 +10,6 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-from tests.implementations.running import quiet_port
 from tests.integration.entry_points import (
     ACCOUNTS,
     ADMIN,
@@ -23,6 +22,7 @@ from tests.integration.entry_points import (
     sign,
 )
 from tests.integration.faulty import FaultTestCase, LastingService, quiet
+from tests.processes import free_port
 
 #: Of requests that come from no program on this machine.
 STRANGE: tuple[dict[str, str], ...] = (
@@ -56,7 +56,7 @@ class StrangersTestCase(FaultTestCase):
 class WithoutTokens(StrangersTestCase):
     """Nobody has a token: every entry is for programs on this machine."""
 
-    toml = ACCOUNTS.format(dialling="", posting="", port=quiet_port()) + quiet()
+    toml = ACCOUNTS.format(dialling="", posting="", port=free_port()) + quiet()
     server = ORIGINS
 
     def test_strangers(self) -> None:
@@ -141,7 +141,7 @@ class WithTokens(StrangersTestCase):
 
     toml = (
         ACCOUNTS.format(
-            dialling=f'access_token = "{DIALLING}"', posting=f'secret = "{POSTING}"', port=quiet_port()
+            dialling=f'access_token = "{DIALLING}"', posting=f'secret = "{POSTING}"', port=free_port()
         )
         + f'[[bots]]\nname = "one"\naccess_token = "{BOT}"\n'
         + quiet()
@@ -193,7 +193,7 @@ class PublicService(LastingService):
 
     def start(self) -> None:
         own = f"tcp:{self.port}:interface=127.0.0.1"
-        self.port = quiet_port()  # nobody dials from it, whichever the address
+        self.port = free_port()  # nobody dials from it, whichever the address
         text = self.config_path.read_text()
         self.config_path.write_text(text.replace(own, f"tcp:{self.port}:interface=0.0.0.0"))
         super().start()

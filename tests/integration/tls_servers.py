@@ -12,10 +12,10 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.implementations.running import quiet_port
 from tests.integration.certificates import LOCAL, Shown
 from tests.integration.listening_bots import Listener
 from tests.integration.running import PATIENCE
+from tests.processes import free_port
 
 REMOTE = 20007
 
@@ -39,7 +39,7 @@ class Unworthy:
     """
 
     def __init__(self, shown: Shown | None) -> None:
-        self.port = quiet_port()
+        self.port = free_port()
         self.came: list[Came] = []
         self._context = None if shown is None else shown.server_context()
         self._listening = socket.create_server((LOCAL, self.port))
@@ -107,7 +107,7 @@ class HttpsServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        self.port = quiet_port()
+        self.port = free_port()
         self._server = ThreadingHTTPServer((LOCAL, self.port), Handler)
         self._server.daemon_threads = True
         self._server.socket = shown.server_context().wrap_socket(self._server.socket, server_side=True)
