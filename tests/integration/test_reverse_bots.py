@@ -316,7 +316,7 @@ class Ends(DialledTestCase):
         """The program ends and starts again, twenty times as fast as it can."""
         peer = self.anew(self.one)
         for _n in range(20):
-            self.one.deafen()
+            self.one.stop_listening()
             reset(peer.socket)
             self.one.start()
             peer = self.one.next()

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import define, field
 
 from tests.integration.certificates import LOCAL, Shown
-from tests.integration.listening_bots import Listener
+from tests.integration.listening_bots import Acceptor, Listener
 from tests.integration.running import PATIENCE
 from tests.processes import free_port
 
@@ -32,28 +32,21 @@ class Came:
     said: bytes = b""
 
 
-class Unworthy:
+class Unworthy(Acceptor):
     """A server that should not be spoken to: it shows a certificate, or answers in plain HTTP.
 
     :param shown: what it shows; None for no TLS.
     """
 
     def __init__(self, shown: Shown | None) -> None:
-        self.port = free_port()
         self.came: list[Came] = []
         self._context = None if shown is None else shown.server_context()
-        self._listening = socket.create_server((LOCAL, self.port))
-        threading.Thread(target=self._run, daemon=True).start()
+        super().__init__()
 
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _address = self._listening.accept()
-                came = Came()
-                self.came.append(came)
-                threading.Thread(target=self._serve, args=(sock, came), daemon=True).start()
-
-    def _serve(self, sock: socket.socket, came: Came) -> None:
+    def serve(self, sock: socket.socket) -> None:
+        """Show the certificate, and keep what comes all the same."""
+        came = Came()
+        self.came.append(came)
         with contextlib.suppress(OSError), sock:
             sock.settimeout(PATIENCE)
             if self._context is None:
@@ -67,10 +60,7 @@ class Unworthy:
     def gaps(self) -> list[float]:
         return [after.at - before.at for before, after in pairwise(self.came)]
 
-    def end(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
+    end = Acceptor.stop_listening
 
 
 class TlsListener(Listener):
@@ -80,9 +70,9 @@ class TlsListener(Listener):
         self._context = shown.server_context()
         super().__init__()
 
-    def _greet(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            super()._greet(self._context.wrap_socket(sock, server_side=True))
+            super().serve(self._context.wrap_socket(sock, server_side=True))
 
 
 class HttpsServer:
