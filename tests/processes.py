@@ -6,14 +6,16 @@ Everything here blocks: what is started has a process of its own, and the test n
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,6 +63,15 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError(f"no port is free from {first} on")
+
+
+@contextlib.contextmanager
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Wait until no other test process of this user is in the same block, by the name of what they share."""
+    path = Path(tempfile.gettempdir()) / f"lgtwist-test-{what}-{os.getuid()}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it, however we end
+        yield
 
 
 def inherited_environment() -> dict[str, str]:

@@ -138,7 +138,7 @@ class Service(ChildProcess):
         if self.alive():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.stop(signal.SIGTERM, 10)
-        self.end()
+        super().end()
 
 
 class ServiceTestCase(SynchronousTestCase):

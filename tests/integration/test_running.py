@@ -20,7 +20,7 @@ from twisted.trial.unittest import SkipTest
 from tests.integration.commands import RunTestCase, answers, gone, lifecycle_from
 from tests.integration.rawclient import Ended, HandshakeRefused, RawClient
 from tests.integration.running import PATIENCE, ROOT, Service, ServiceTestCase, wait_until
-from tests.processes import TWISTD, free_port
+from tests.processes import TWISTD, free_port, one_at_a_time
 
 DEFAULT_PORT = 8081
 
@@ -30,14 +30,14 @@ class Starting(RunTestCase):
 
     def check_default(self, *args: object) -> None:
         """The embedded default serves the sandbox on its own port."""
-        if answers(DEFAULT_PORT):
-            raise SkipTest(f"port {DEFAULT_PORT} is in use on this machine")
-        process = self.run_on(*args, port=DEFAULT_PORT)
-        first = lifecycle_from(f"ws://127.0.0.1:{DEFAULT_PORT}/")
-        self.assertEqual((first["self_id"], first["sub_type"]), (10001, "connect"))
-        self.assertTrue((self.folder / "lgtwist-data" / "sandbox-10001.sqlite").exists())
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(PATIENCE), 0)
+        with one_at_a_time("default-port"):
+            if answers(DEFAULT_PORT):
+                raise SkipTest(f"port {DEFAULT_PORT} is in use on this machine")
+            process = self.run_on(*args, port=DEFAULT_PORT)
+            first = lifecycle_from(f"ws://127.0.0.1:{DEFAULT_PORT}/")
+            self.assertEqual((first["self_id"], first["sub_type"]), (10001, "connect"))
+            self.assertTrue((self.folder / "lgtwist-data" / "sandbox-10001.sqlite").exists())
+            self.assertEqual(process.stop(), 0)
 
     def test_application_file(self) -> None:
         """``twistd -ny lgtwist.tac`` in an empty folder serves the embedded default."""
