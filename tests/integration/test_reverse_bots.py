@@ -377,12 +377,11 @@ class Ends(DialledTestCase):
 
     def test_bad_handshakes(self) -> None:
         """Whatever comes instead of a WebSocket, it is one line for each reason, and we come again."""
-        moved = f"HTTP/1.1 302 Found\r\nLocation: {self.pair.url('/a')}\r\nContent-Length: 0\r\n\r\n"
-        paths = {dial.path for dial in self.pair.dials}
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {self.pair.url('/moved')}\r\nContent-Length: 0\r\n\r\n"
         bad = (moved.encode(), b"HTTP/1.1 200 OK\r\n\r\nhello", b"garbage\r\n\r\n", b"\0" * 100, b"")
         for data in bad:
             self.assert_one_line(data)
-        self.assertEqual({dial.path for dial in self.pair.dials}, paths, "a redirect is not followed")
+        self.assertNotIn("/moved", {dial.path for dial in self.pair.dials}, "a redirect is not followed")
 
     def test_wrong_accept(self) -> None:
         """A server that answers the handshake with a wrong key is one line too."""

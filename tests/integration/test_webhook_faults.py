@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.integration.faulty import Injector, numbered
@@ -21,10 +24,11 @@ from tests.integration.listening_bots import (
     slam,
 )
 from tests.integration.rawclient import RawClient
-from tests.integration.running import wait_until
+from tests.integration.running import PATIENCE, wait_until
 from tests.integration.webhooks import (
     SECRET,
     TIMEOUT,
+    Hooked,
     WebhookTestCase,
 )
 
@@ -97,22 +101,6 @@ class Misbehaviour(WebhookTestCase):
         for behaviour in (hang_up, slam, raw(b"HTTP/1.1 200 OK\r\nContent-"), raw(b"HTTP/1.1 500 X\r\n")):
             self._check(behaviour)
 
-    def test_flood_while_stuck(self) -> None:
-        """While a post hangs the next wait, up to ``send_buffer``: the oldest go, counted."""
-        before, number = self.dropped(), 200
-        injector = Injector(self.service)
-        self.addCleanup(injector.close)
-        self.ask_behaving(never)
-        injector.publish(*(numbered(n, 50_000, who=77) for n in range(number)))
-
-        def come() -> list[int]:
-            return [post.event["n"] for post in self.receiver.of('"who":77,')]
-
-        wait_until("the newest comes", lambda: number - 1 in come())
-        self.assertEqual(come(), list(range(number - len(come()), number)))
-        self.assertLess(len(come()) * 50_000, 5 << 20)
-        self.assertEqual(self.dropped() - before, 1 + number - len(come()))
-
     def test_connection_closed_after_each(self) -> None:
         """A receiver that closes after each answer, unannounced: what meets the close is counted."""
         before, number = self.dropped(), 20
@@ -137,6 +125,36 @@ class Misbehaviour(WebhookTestCase):
         self.receiver.usual = EMPTY
         self.ask_behaving(respond(200, b"", "Connection: close"))
         self.assert_next_arrives()
+
+
+class Flood(WebhookTestCase):
+    """More events than may wait, for a receiver that hangs for as long as it likes."""
+
+    def start_shared(self, folder: Path) -> Hooked:
+        return Hooked(folder, timeout=PATIENCE)
+
+    def test_flood_while_stuck(self) -> None:
+        """While a post hangs the next wait, up to ``send_buffer``: the oldest go, counted."""
+        before, number = self.dropped(), 200
+        injector = Injector(self.service)
+        self.addCleanup(injector.close)
+        published = threading.Event()
+
+        def hang(_sock: socket.socket) -> bool:
+            published.wait(PATIENCE)
+            return False
+
+        self.ask_behaving(hang)
+        injector.publish(*(numbered(n, 50_000, who=77) for n in range(number)))
+        published.set()
+
+        def come() -> list[int]:
+            return [post.event["n"] for post in self.receiver.of('"who":77,')]
+
+        wait_until("the newest comes", lambda: number - 1 in come())
+        self.assertEqual(come(), list(range(number - len(come()), number)))
+        self.assertLess(len(come()) * 50_000, 5 << 20)
+        self.assertEqual(self.dropped() - before, 1 + number - len(come()))
 
 
 class Outages(WebhookTestCase):

@@ -34,7 +34,7 @@ name = "hook"
 connection = "http-post"
 url = "http://127.0.0.1:{port}/hook?x=1"
 secret = "{secret}"
-timeout = "400ms"
+timeout = "{timeout}"
 access_token = "hook's token"
 [[bots]]
 name = "other"
@@ -52,13 +52,16 @@ def metric(service: Service, name: str, **labels: Any) -> float:
 
 
 class Hooked:
-    """A service, and the receiver that it posts to."""
+    """A service, and the receiver that it posts to.
 
-    def __init__(self, folder: Path) -> None:
+    :param timeout: seconds that a post may take.
+    """
+
+    def __init__(self, folder: Path, timeout: float = TIMEOUT) -> None:
         self.receiver = Receiver()
         try:
-            toml = TOML.format(port=self.receiver.port, secret=SECRET) + quiet(max_message="1MiB")
-            self.service = Service(folder, toml)
+            toml = TOML.format(port=self.receiver.port, secret=SECRET, timeout=f"{round(timeout * 1000)}ms")
+            self.service = Service(folder, toml + quiet(max_message="1MiB"))
         except BaseException:
             self.receiver.end()
             raise
