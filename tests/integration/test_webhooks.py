@@ -141,7 +141,8 @@ class Beats(ServiceTestCase):
         wait_until("beats come", lambda: len(self.receiver.posts) >= 4)
         first, *more = [post.event for post in self.receiver.posts]
         self.assertEqual((first["meta_event_type"], first["interval"]), ("heartbeat", 150))
-        self.assertEqual((first["status"]["online"], first["self_id"]), (True, 10001))
+        self.assertIs(first["status"]["online"], True)
+        self.assertEqual(first["self_id"], 10001)
         for event in more:
             self.assertEqual(event["meta_event_type"], "heartbeat")
         times = [post.at for post in self.receiver.posts]
