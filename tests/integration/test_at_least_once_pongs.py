@@ -26,6 +26,7 @@ from tests.integration.listening_bots import Peer, server_frame
 from tests.integration.rawclient import PING, PONG, RawClient, masked_frame
 from tests.integration.running import ServiceTestCase, wait_until
 from tests.processes import ChildProcess, free_port, inherited_environment
+from tests.rounds import combination
 
 #: So many events are handled, and so many more are offered.
 HANDLED, OFFERED = 250, 3000
@@ -174,6 +175,7 @@ class Clients(PongTestCase):
             self.doCleanups()
             self.setUp()
 
+    @combination
     def test_websockets_in_threads(self) -> None:
         """The same, of smaller reads."""
         for size in (300, 3000):
@@ -195,6 +197,7 @@ class Clients(PongTestCase):
         """A handler that returns has had its message when the ping behind it is answered."""
         self.assertEqual(self.ws("sleep"), 0)
 
+    @combination
     def test_ws_whose_handlers_are_asynchronous(self) -> None:
         """They are called, and nobody waits for them: without bound."""
         self.assertEqual(self.ws("await"), OFFERED)
@@ -209,11 +212,13 @@ class Servers(PongTestCase):
         unread = self.server("pong_nonebot.py", "/onebot/v11/ws", DRIVER="~fastapi", BLOCK_HOW="await")
         self.assertGreater(unread, 1000)
 
+    @combination
     def test_aiocqhttp(self) -> None:
         """Handlers that wait: without bound."""
         need("aiocqhttp")
         self.assertEqual(self.server("pong_aiocqhttp.py", "/ws", BLOCK_HOW="await"), OFFERED)
 
+    @combination
     def test_aiocqhttp_that_stands_still(self) -> None:
         """A handler that never lets the loop go on: a few."""
         need("aiocqhttp")

@@ -19,7 +19,7 @@ from tests.integration.rawclient import TEXT, Ended, HandshakeRefused, RawClient
 from tests.integration.running import PATIENCE, Service, wait_until
 from tests.integration.test_nonebot import NoneBot
 from tests.processes import ChildProcess, inherited_environment
-from tests.rounds import SOCKET_ROUNDS
+from tests.rounds import SOCKET_ROUNDS, combination
 
 MISSING = [
     name
@@ -413,19 +413,22 @@ class Forward(SynchronousTestCase):
         self.look_at_actions(ends)
 
 
+@combination
 class Reverse(Forward):
     """The implementation dials lgtwist: one universal link."""
 
     transport = "reverse-websocket"
 
 
+@combination
 class ForwardSplit(Forward):
     """lgtwist dials the implementation: a link for actions and one for events."""
 
     split = True
 
 
-class ReverseSplit(Reverse):
+class ReverseSplit(Forward):
     """The implementation dials lgtwist: a link for actions and one for events."""
 
+    transport = "reverse-websocket"
     split = True
