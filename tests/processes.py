@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +33,8 @@ INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR")
 
 _PORTS_PER_PROCESS = 200
 _port_numbers = itertools.count()
+#: Sockets that are bound to the ports that were given, and do not listen: no other process is given these.
+_reserved: deque[socket.socket] = deque()
 
 
 def wait_until(what: str, ready: Callable[[], Value], patience: float = PATIENCE) -> Value:
@@ -48,21 +51,27 @@ def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on, below those that the kernel gives to connections.
 
     Whoever dials a port of the kernel's range while nobody listens there may be connected to himself, and a
-    server that is started again may find its port taken by somebody's connection. Each process takes its
-    ports from a slice of its own, by its pid, so that two that run side by side do not choose the same.
+    server that is started again may find its port taken by somebody's connection. Each process begins at a
+    port of its own, by its pid, and keeps what it gives bound: one that asks without SO_REUSEADDR, as this
+    function does, finds it taken; a server, which has SO_REUSEADDR, can listen there.
     """
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
     bottom = max(1024, low - 20_000)
-    slices = (low - bottom) // _PORTS_PER_PROCESS
-    assert slices, f"no room for ports below {low}"
-    first = bottom + os.getpid() % slices * _PORTS_PER_PROCESS
-    for number in itertools.islice(_port_numbers, _PORTS_PER_PROCESS):
-        port = first + number % _PORTS_PER_PROCESS
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError(f"no port is free from {first} on")
+    first = os.getpid() * _PORTS_PER_PROCESS
+    for number in itertools.islice(_port_numbers, low - bottom):
+        port = bottom + (first + number) % (low - bottom)
+        reserved = socket.socket()
+        try:
+            reserved.bind(("127.0.0.1", port))
+        except OSError:
+            reserved.close()
+            continue
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _reserved.append(reserved)
+        if len(_reserved) > _PORTS_PER_PROCESS:
+            _reserved.popleft().close()
+        return port
+    raise AssertionError(f"no port is free from {bottom} to {low}")
 
 
 @contextlib.contextmanager
