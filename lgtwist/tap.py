@@ -13,9 +13,10 @@ from twisted.application.service import Application, IService
 from twisted.python import usage
 
 from lgtwist.app.configuration import Config, parse
-from lgtwist.app.service import JOURNAL_FILE, CannotStart, LgtwistService
+from lgtwist.app.data_dir import JOURNAL_FILE, CannotStart
+from lgtwist.app.service import LgtwistService
 from lgtwist.app.signals import Signals
-from lgtwist.app.summary import described
+from lgtwist.app.summary import summary
 from lgtwist.config.section import Problem
 from lgtwist.journal import report
 from lgtwist.journal.store import JournalError
@@ -50,7 +51,7 @@ class Options(usage.Options):
         """Read the configuration; a mistake in it ends here, with a line for each."""
         self["read"] = load(self["config"])
         if self["check"]:
-            _print("".join(f"{line}\n" for line in described(self["read"])))
+            _print("".join(f"{line}\n" for line in summary(self["read"])))
             raise SystemExit(0)
         if self["journal"]:
             _print_journal(self["read"], self["json"])

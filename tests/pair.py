@@ -159,6 +159,12 @@ class Peer:
         self._parsed = len(self.transport.taken) - len(data)
         return found
 
+    def close_code(self) -> int | None:
+        """The code in the one frame that came since the last time, which is a close frame."""
+        [(opcode, payload)] = self.frames()
+        assert opcode == CLOSE, f"opcode {opcode} is not that of a close frame"
+        return int.from_bytes(payload[:2], "big") if payload else None
+
     def texts(self) -> list[bytes]:
         """The text messages that came since the last time."""
         return [payload for opcode, payload in self.frames() if opcode == TEXT]
@@ -195,6 +201,11 @@ class Peer:
             self.transport.disconnected = self.transport.disconnecting = True
             error = ConnectionDone() if clean else ConnectionLost()
             self.connection.connectionLost(Failure(error))
+
+
+def together(*frames: bytes) -> tuple[list[bytes], bytes]:
+    """Frames as ``offer_all`` takes them: each, and all joined."""
+    return list(frames), b"".join(frames)
 
 
 def answer(request: bytes, *lines: str, status: str = "101 Switching Protocols") -> bytes:
@@ -325,3 +336,9 @@ class DiallingPair(Pair):
             connection = peer.connection
             if connection.wasClean and connection.phase is Phase.CLOSING and not peer.transport.stream:
                 peer.lose(clean=True)
+
+
+def leave_to_autobahn(factory: Any) -> None:
+    """From now on no connection of a factory takes frames from the bytes before Autobahn sees them."""
+    assert callable(factory.connection_class.read_whole)
+    factory.connection_class.read_whole = lambda _connection, data: data

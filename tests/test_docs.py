@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app.configuration import Config, parse
+from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS
 from tests.integration.running import ROOT
 
 #: Toml blocks that are no configuration of lgtwist, by file and first line, with the reason. Blocks of other
@@ -89,3 +91,48 @@ class JsonBlocks(SynchronousTestCase):
             except ValueError as error:
                 wrong.append(f"{block.file}:{block.line}: {error}")
         self.assertEqual(wrong, [])
+
+
+class References(SynchronousTestCase):
+    """What the texts for readers of the code name is there."""
+
+    #: A file, and perhaps what is in it: `lgtwist/hub/bot.py` `Bot.perform`.
+    REFERENCE = re.compile(r"`(lgtwist/[a-z0-9_/.]+\.py)`(?:\s+`([A-Za-z_][A-Za-z0-9_.]*)`)?")
+
+    def names_in(self, path: str) -> set[str]:
+        """The functions, classes, constants and methods of a module, methods as ``Class.method``."""
+        found: set[str] = set()
+        for node in ast.parse((ROOT / path).read_text("utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                found.add(node.name)
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {target.id for target in targets if isinstance(target, ast.Name)}
+            if isinstance(node, ast.ClassDef):
+                parts = (
+                    part for part in node.body if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))
+                )
+                found |= {f"{node.name}.{part.name}" for part in parts}
+        return found
+
+    def test_files_and_functions_that_are_named_are_there(self) -> None:
+        """Each file that is named exists, and what is named behind it is in it."""
+        wrong = []
+        for name in ("docs/architecture.md", "CONTRIBUTING.md"):
+            references = self.REFERENCE.findall((ROOT / name).read_text("utf-8"))
+            self.assertGreater(len(references), 5, name)
+            for path, inside in references:
+                if not (ROOT / path).is_file():
+                    wrong.append(f"{name}: {path}")
+                elif inside and inside not in self.names_in(path):
+                    wrong.append(f"{name}: {path} has no {inside}")
+        self.assertEqual(wrong, [])
+
+    def test_the_lists_of_kinds(self) -> None:
+        """Every module of a kind has what "How to add" names."""
+        for kinds, names in (
+            (ACCOUNT_KINDS, ("Settings", "read", "describe", "key_needed_in_public", "make")),
+            (BOT_KINDS, ("Settings", "read", "describe", "make")),
+        ):
+            for kind, module in kinds.items():
+                self.assertEqual([name for name in names if not hasattr(module, name)], [], kind)

@@ -46,11 +46,15 @@ PURE = [
     "lgtwist.websocket.outbox",
     "lgtwist.websocket.phase",
     "lgtwist.delivery.batch",
+    "lgtwist.delivery.cursor",
     "lgtwist.delivery.delivery",
+    "lgtwist.delivery.encoded_batch",
     "lgtwist.delivery.gaps",
     "lgtwist.delivery.interfaces",
+    "lgtwist.delivery.log",
     "lgtwist.delivery.refusals",
     "lgtwist.delivery.replay",
+    "lgtwist.delivery.window",
     "lgtwist.hub.calls",
     "lgtwist.hub.deliveries",
     "lgtwist.hub.interfaces",
@@ -62,7 +66,9 @@ PURE = [
     "lgtwist.hub.account",
     "lgtwist.hub.directory",
     "lgtwist.journal.chunk",
+    "lgtwist.journal.commit_queue",
     "lgtwist.journal.journal",
+    "lgtwist.journal.losses",
     "lgtwist.journal.sqlite",
     "lgtwist.journal.tail",
     "lgtwist.journal.worker",
@@ -76,6 +82,7 @@ PURE = [
     "lgtwist.sandbox.files.attachments",
     "lgtwist.web.routes",
     "lgtwist.web.local_origin",
+    "lgtwist.web.settings",
     "lgtwist.app.configuration",
 ]
 
@@ -141,3 +148,98 @@ class StructureTests(SynchronousTestCase):
             if isinstance(node, ast.Attribute) and node.attr in ("sendMessage", "sendPreparedMessage")
         ]
         self.assertEqual(callers, ["factory.py"])
+
+
+#: The one module per framework that names what is private there.
+PRIVATE_REACH = {"lgtwist/net/twisted_private.py", "lgtwist/websocket/autobahn_private.py"}
+#: Private by their name, but documented: of named tuples, and of the standard library.
+DOCUMENTED = {"_replace", "_asdict", "_exit"}
+FRAMEWORKS = ("twisted", "autobahn", "txaio", "OpenSSL", "service_identity")
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_imports(path: Path) -> list[str]:
+    """The private modules and names that a module imports from a framework."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            first, *others = name.split(".")
+            if first in FRAMEWORKS and any(map(is_private, others)):
+                found.append(name)
+    return found
+
+
+def private_names_defined(path: Path) -> set[str]:
+    """The private attributes and functions that a module defines itself."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return {name for name in found if is_private(name)}
+
+
+def private_names_used(path: Path) -> set[str]:
+    """The private attributes that a module reads, writes, declares or overrides."""
+    tree = ast.parse(path.read_text("utf-8"))
+    found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {name for name in found if is_private(name)}
+
+
+class PrivateReachTests(SynchronousTestCase):
+    """What Twisted and Autobahn keep private is named in one module for each of them."""
+
+    def modules(self) -> list[Path]:
+        paths = sorted(PACKAGE.rglob("*.py"))
+        return [path for path in paths if str(path.relative_to(ROOT)) not in PRIVATE_REACH]
+
+    def test_imports(self) -> None:
+        """No other module imports a private name of a framework."""
+        found = {str(path.relative_to(ROOT)): private_imports(path) for path in self.modules()}
+        self.assertEqual({path: names for path, names in found.items() if names}, {})
+        for path in PRIVATE_REACH:
+            self.assertTrue((ROOT / path).exists(), path)
+
+    def test_attributes(self) -> None:
+        """Each private attribute that another module uses is one that some module of ours defines."""
+        ours = set().union(*map(private_names_defined, self.modules())) | DOCUMENTED
+        foreign = {str(path.relative_to(ROOT)): private_names_used(path) - ours for path in self.modules()}
+        self.assertEqual({path: names for path, names in foreign.items() if names}, {})
+
+    def test_overrides(self) -> None:
+        """No other module overrides what the two modules reach into of Autobahn."""
+        names = {
+            "_dataReceived",
+            "_connectionLost",
+            "_connectionMade",
+            "_fail_connection",
+            "_closeConnection",
+        }
+        for path in self.modules():
+            self.assertEqual(private_names_defined(path) & names, set(), str(path))
+
+    def test_the_check_finds_what_it_looks_for(self) -> None:
+        """A private import and a private attribute of somebody else are found."""
+        path = Path(self.mktemp())
+        path.write_text(
+            "from twisted.web._newclient import HEADER\nfrom twisted.web.client import URI, _Factory\n"
+            "import autobahn._util\nclass A:\n    def _mine(self):\n        self._own = self._theirs\n"
+        )
+        self.assertEqual(
+            private_imports(path),
+            ["twisted.web._newclient.HEADER", "twisted.web.client._Factory", "autobahn._util"],
+        )
+        self.assertEqual(private_names_defined(path), {"_mine", "_own"})
+        self.assertEqual(private_names_used(path), {"_own", "_theirs"})

@@ -1,12 +1,17 @@
-"""Actions by HTTP, events by HTTP POST (OneBot 11, ``communication/http.md`` and ``http-post.md``)."""
+"""Accounts of type ``http``: actions by HTTP, events by HTTP POST.
+
+OneBot 11, ``communication/http.md`` and ``http-post.md``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from attrs import asdict, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError, DNSLookupError
@@ -14,8 +19,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
+from lgtwist.config.section import Section
+from lgtwist.config.values import token, url
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import IAccountLink
+from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.interfaces import IAccountLink, IEventReceiver
 from lgtwist.net.http_client import Answer, TooLarge, WebClient, why_failed
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import STREAM_ACTIONS, read_outcome, response_data
@@ -29,93 +38,118 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
-from lgtwist.runtime.logs import Episodes
+from lgtwist.runtime.logs import LogThrottles
 from lgtwist.runtime.tasks import spawn
 
-#: Seconds between two looks at the account where heartbeats are off.
-_LOOK = 5.0
-#: So many reasons why it cannot be reached are told in a minute: the peer may have invented them.
-_REASONS = 8
+#: Seconds between two polls of ``get_status`` where heartbeats are off.
+_POLL_INTERVAL = 5.0
+#: How many reasons why it cannot be reached are logged per minute: the peer may have invented them.
+_LOGGED_REASONS = 8
 
 
-@implementer(IAccountLink)
-class HttpAccount(Service):
-    """An account whose implementation answers HTTP requests, and posts its events to us.
+@frozen
+class Settings(RemoteSettings):
+    """What such an account is configured with.
 
-    :param url: below it stand its actions.
-    :param access_token: sent along as ``Bearer``; None for none.
-    :param secret: signs its posts; None for none.
-    :param max_message: bytes that an answer may have.
-    :param action_timeout: seconds that an answer may take.
-    :param look_interval: seconds between two looks whether it is up; 0 for the default.
+    :ivar url: its actions stand below it.
+    :ivar secret: signs its posts; None for none.
+    :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
     """
+
+    url: str = field(default="", repr=False)
+    trust_root: Any = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+
+
+def read(section: Section) -> Settings:
+    """Read the keys of such an account; mistakes are collected in the section."""
+    return Settings(
+        **asdict(read_remote(section), recurse=False),
+        url=section.take("url", url("http", "https", query=False)),
+        trust_root=section.take_certificates("ca_file"),
+        secret=section.take_secret("secret", token),
+    )
+
+
+def describe(settings: Settings, self_id: int, base: str) -> str:
+    """Return how the implementation is reached, for people; it ends the account's line in the summary."""
+    posts = f"{base.replace('ws', 'http', 1)}/onebot/v11/post"
+    signed = "signed with its secret" if settings.secret else "from this machine"
+    return (
+        f"; asked at {without_query(settings.url)}; its implementation posts events to {posts} "
+        f"(X-Self-ID: {self_id}), {signed}"
+    )
+
+
+def key_needed_in_public(settings: Settings) -> str | None:
+    """Return the key without which strangers could pose as the implementation; None if it is there."""
+    signs = signs_with_token(settings.dialect) and settings.access_token is not None
+    return "secret" if settings.secret is None and not signs else None
+
+
+@implementer(IAccountLink, IEdge, IEventReceiver)
+class HttpAccount(Service):
+    """An account whose implementation answers HTTP requests, and posts its events to us."""
 
     _log = Logger()
 
-    def __init__(
-        self,
-        client: WebClient,
-        account: Account,
-        url: str,
-        access_token: str | None,
-        secret: str | None,
-        max_message: int,
-        action_timeout: float,
-        look_interval: float,
-    ) -> None:
+    def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
+        limits = resources.limits
         self.account = account
-        self.access_token = access_token
-        self.secret = secret
-        self._client = client
-        self._url = url.rstrip("/")
-        self._max_message = max_message
-        self._action_timeout = action_timeout
-        self._interval = look_interval or _LOOK
+        self._settings = settings
+        self._client = WebClient(resources.reactor, settings.trust_root)
+        self._url = settings.url.rstrip("/")
+        self._max_message = limits.max_message
+        self._action_timeout = limits.action_timeout
+        self._interval = limits.heartbeat_interval or _POLL_INTERVAL
         self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
-        if access_token is not None:
-            self._headers["Authorization"] = f"Bearer {access_token}"
+        if settings.access_token is not None:
+            self._headers["Authorization"] = f"Bearer {settings.access_token}"
         self._sending: dict[int, Deferred[None]] = {}
-        self._unwritten: set[int] = set()
+        self._unsent: set[int] = set()
         self._unanswered: set[int] = set()
-        self._looking: Deferred[None] | None = None
-        self._next_look: IDelayedCall | None = None
+        self._polling: Deferred[None] | None = None
+        self._next_poll: IDelayedCall | None = None
         self._linked = False
-        self._told = Episodes(account.clock, _REASONS)
+        self._failure_log = LogThrottles(account.clock, _LOGGED_REASONS)
 
     # -- its life
 
     def startService(self) -> None:
-        """Look whether it is there, and go on looking."""
+        """Poll ``get_status``, now and again and again."""
         super().startService()
-        self._look()
+        self._poll()
 
-    def hang_up(self) -> None:
-        """Look no more."""
+    def retire(self) -> None:
+        """Poll no more."""
         self.running = 0
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._next_poll is not None:
+            self._next_poll.cancel()
+            self._next_poll = None
+        if self._polling is not None:
+            self._polling.cancel()
+
+    def prepare(self) -> None:
+        """Nothing is needed beforehand."""
 
     def stopService(self) -> Deferred[None]:
         """End what is under way."""
-        self.hang_up()
+        self.retire()
         self._down("lgtwist stops")
         return self._client.close()
 
-    def _look(self) -> None:
-        self._next_look = None
-        self._looking = spawn("look at an account", self._look_once())
-        self._looking.addBoth(self._looked)
+    def _poll(self) -> None:
+        self._next_poll = None
+        self._polling = spawn("poll an account", self._poll_once())
+        self._polling.addBoth(self._polled)
 
-    def _looked(self, _result: object) -> None:
-        self._looking = None
+    def _polled(self, _result: object) -> None:
+        self._polling = None
         if self.running:
-            self._next_look = self.account.clock.callLater(self._interval, self._look)
+            self._next_poll = self.account.clock.callLater(self._interval, self._poll)
 
-    async def _look_once(self) -> None:
-        """Whose ``get_status`` is answered is there; what it says of being online counts too."""
+    async def _poll_once(self) -> None:
+        """Take an implementation that answers ``get_status`` for connected, and note what it says."""
         try:
             answer = await self._post(
                 "get_status", b"{}", min(self._action_timeout, max(5.0, 3 * self._interval))
@@ -135,18 +169,18 @@ class HttpAccount(Service):
         outcome = read_outcome(answer.body)
         if not self._linked:
             self._linked = True
-            self._told = Episodes(self.account.clock, _REASONS)
-            self.account.link_up(self, via=self._url)
+            self._failure_log = LogThrottles(self.account.clock, _LOGGED_REASONS)
+            self.account.links.opened(self, via=self._url)
         if outcome.status == "ok":
             with contextlib.suppress(ValueError):
-                self.account.says_online(read_online(msgspec.json.decode(response_data(answer.body))))
+                self.account.links.status_came(read_online(msgspec.json.decode(response_data(answer.body))))
 
     def _down(self, reason: str) -> None:
         self._end_all()
         if self._linked:
             self._linked = False
-            self.account.link_down(self, reason)
-        elif self.running and self._told.begins(reason):
+            self.account.links.closed(self, reason)
+        elif self.running and self._failure_log.should_log(reason):
             self._log.warn(
                 "account {account}: cannot reach {url}: {reason}; trying again and again",
                 account=self.account.self_id,
@@ -164,7 +198,7 @@ class HttpAccount(Service):
 
     def send(self, call_id: int, action: str, params: bytes) -> int:
         """Post an action."""
-        self._unwritten.add(call_id)
+        self._unsent.add(call_id)
         self._unanswered.add(call_id)
         under_way = spawn("an action over HTTP", self._send(call_id, action, params))
         if not under_way.called:
@@ -172,15 +206,15 @@ class HttpAccount(Service):
 
         def ended(_result: object) -> None:
             self._sending.pop(call_id, None)
-            self._unwritten.discard(call_id)
+            self._unsent.discard(call_id)
             self._unanswered.discard(call_id)
 
         under_way.addBoth(ended)
         return call_id
 
-    def has_taken(self, mark: int) -> bool:
+    def has_sent(self, flow_token: int) -> bool:
         """Whether it is with the transport."""
-        return mark not in self._unwritten
+        return flow_token not in self._unsent
 
     def forget(self, call_id: int) -> None:
         """Nobody waits for this answer any more: its connection goes."""
@@ -189,15 +223,15 @@ class HttpAccount(Service):
         if under_way is not None:
             under_way.cancel()
 
-    def end(self, reason: str, refused: bool) -> None:
-        """The hub wants no more of it; the next look may bring it back."""
+    def close(self, code: int, reason: str) -> None:
+        """End what is under way; the next poll may bring the link back."""
         self._linked = False
         self._end_all()
 
     async def _send(self, call_id: int, action: str, params: bytes) -> None:
         try:
             answer = await self._post(
-                action, params, self._action_timeout, lambda: self._unwritten.discard(call_id)
+                action, params, self._action_timeout, lambda: self._unsent.discard(call_id)
             )
             parts = _responses(answer, action)
         except CancelledError:
@@ -219,7 +253,7 @@ class HttpAccount(Service):
             parts = [responses.failure(LinkBroken(sentence))]
         for part in parts:
             if call_id in self._unanswered:
-                self.account.answered(call_id, part)
+                self.account.receive(call_id, part)
 
     async def _post(
         self, action: str, params: bytes, timeout: float, written: Callable[[], None] = lambda: None
@@ -231,17 +265,18 @@ class HttpAccount(Service):
 
     # -- its events
 
-    def key(self) -> tuple[str | None, bool]:
-        """What signs its posts, None if nothing does; and whether one without signature may be genuine.
+    def signing_key(self) -> tuple[str | None, bool]:
+        """Return the secret that signs its posts, None for none; and whether an unsigned post may be genuine.
 
         NapCat and LLBot sign with a token, which may be another one than that of their actions.
         """
-        if self.secret is None and signs_with_token(self.account.dialect):
-            return self.access_token, self.account.dialect_is_guessed
-        return self.secret, False
+        links, settings = self.account.links, self._settings
+        if settings.secret is None and signs_with_token(links.dialect):
+            return settings.access_token, links.dialect_is_guessed
+        return settings.secret, False
 
-    def take(self, body: bytes) -> None:
-        """An event was posted.
+    def receive(self, body: bytes) -> None:
+        """Take an event that was posted.
 
         :raises BadEvent: if it is none of this account.
         :raises NotConnected: if it cannot be taken now.
@@ -252,9 +287,11 @@ class HttpAccount(Service):
         if not self.running:
             raise NotConnected("lgtwist stops")
         if event.post_type == "meta_event" and event.detail == "heartbeat":
-            self.account.says_online(read_heartbeat(event.raw).online)
-        self.account.heard(event)
+            self.account.links.status_came(read_heartbeat(event.raw).online)
+        self.account.links.event_came(event)
 
+
+make = HttpAccount
 
 #: What stands between the parts of NapCat's answers to its stream actions.
 _BETWEEN_PARTS = b"\r\n\r\n"

@@ -1,74 +1,116 @@
-"""We dial the implementation (OneBot 11, ``communication/ws.md``)."""
+"""Accounts of type ``forward-websocket``: we dial the implementation (OneBot 11, ``communication/ws.md``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from attrs import Factory, asdict, field, frozen
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults
+from zope.interface import implementer
 
+from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
 from lgtwist.accounts.websocket_link import WebSocketLink
+from lgtwist.config.section import Section
+from lgtwist.config.values import url
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import Half
-from lgtwist.net.backoff import Backoff
-from lgtwist.websocket.client import ClientFactory
+from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.interfaces import Channel, IDialler
+from lgtwist.net.backoff import ReconnectSettings, read_reconnect
 from lgtwist.websocket.dial import Dialler, Target, target
 
-_HALVES = {"api": Half.ACTIONS, "event": Half.EVENTS}
+_CHANNELS = {"api": Channel.ACTIONS, "event": Channel.EVENTS}
 
 
-def urls(url: str) -> dict[Half, str]:
-    """What is to be dialled: one universal link, or a split pair if the path ends in one of its two."""
+@frozen
+class Settings(RemoteSettings):
+    """What such an account is configured with.
+
+    :ivar url: where the implementation listens; its query may hold a token.
+    :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
+    """
+
+    url: str = field(default="", repr=False)
+    trust_root: Any = field(default=None, repr=False)
+    reconnect: ReconnectSettings = Factory(ReconnectSettings)
+
+
+def read(section: Section) -> Settings:
+    """Read the keys of such an account; mistakes are collected in the section."""
+    return Settings(
+        **asdict(read_remote(section), recurse=False),
+        url=section.take("url", url("ws", "wss")),
+        trust_root=section.take_certificates("ca_file"),
+        reconnect=read_reconnect(section),
+    )
+
+
+def describe(settings: Settings, self_id: int, base: str) -> str:
+    """Return how the implementation is reached, for people; it ends the account's line in the summary."""
+    return f"; dialled at {without_query(settings.url)}"
+
+
+def key_needed_in_public(settings: Settings) -> str | None:
+    """Return the key without which strangers could pose as the implementation; None if there is none."""
+    return None
+
+
+def urls(url: str) -> dict[Channel, str]:
+    """Return what to dial: one universal link, or a split pair if the path ends in one of its two."""
     parts = urlsplit(url)
     base, _slash, last = parts.path.rstrip("/").rpartition("/")
-    if last not in _HALVES:
-        return {Half.BOTH: url}
-    return {half: urlunsplit(parts._replace(path=f"{base}/{name}")) for name, half in _HALVES.items()}
+    if last not in _CHANNELS:
+        return {Channel.BOTH: url}
+    return {channel: urlunsplit(parts._replace(path=f"{base}/{name}")) for name, channel in _CHANNELS.items()}
 
 
-class ForwardWebSocketAccount(MultiService):
+@implementer(IEdge, IDialler)
+class WebSocketClientAccount(MultiService):
     """An account whose implementation listens.
 
-    :param url: where.
-    :param access_token: sent along as ``Bearer``; None for none.
-    :param make_backoff: a new back-off for each link.
     :ivar diallers: one, or two for a split pair.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        factory: ClientFactory,
-        account: Account,
-        url: str,
-        access_token: str | None,
-        trust_root: Any,
-        make_backoff: Callable[[], Backoff],
-    ) -> None:
+    def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
         super().__init__()
         self.account = account
-        headers = {} if access_token is None else {"Authorization": f"Bearer {access_token}"}
+        token = settings.access_token
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
-            self._dialler(reactor, factory, half, target(each, headers, trust_root), make_backoff())
-            for half, each in urls(url).items()
+            self._dialler(channel, target(each, headers, settings.trust_root), settings, resources)
+            for channel, each in urls(settings.url).items()
         ]
 
-    def _dialler(
-        self, reactor: Any, factory: ClientFactory, half: Half, to: Target, backoff: Backoff
-    ) -> Dialler:
+    def _dialler(self, channel: Channel, to: Target, settings: Settings, resources: EdgeResources) -> Dialler:
         def link() -> WebSocketLink:
-            return WebSocketLink(self.account, half, to.shown, dialler.refuse)
+            return WebSocketLink(self.account, channel, to.shown, refuse=dialler.refuse)
 
-        dialler = Dialler(reactor, factory, to, f"account {self.account.self_id}", backoff, link)
+        backoff = settings.reconnect.backoff(resources.uniform)
+        name = f"account {self.account.self_id}"
+        dialler = Dialler(
+            resources.reactor, resources.client_factory, to, name=name, backoff=backoff, make_handler=link
+        )
         dialler.setServiceParent(self)
         return dialler
 
     def attempts(self) -> int:
-        """How often it was dialled."""
+        """Return how often it was dialled since the start."""
         return sum(dialler.attempts for dialler in self.diallers)
 
-    def hang_up(self) -> None:
-        """Dial no more; a connection that is there stays."""
+    def when_idle(self) -> Deferred[None]:
+        """Return what fires once it has retired and no connection of it is left."""
+        return gatherResults([dialler.when_idle() for dialler in self.diallers]).addCallback(
+            lambda _all: None
+        )
+
+    def prepare(self) -> None:
+        """Nothing is needed beforehand."""
+
+    def retire(self) -> None:
+        """Dial no more; a connection that is open stays."""
         for dialler in self.diallers:
-            dialler.hang_up()
+            dialler.retire()
+
+
+make = WebSocketClientAccount

@@ -8,17 +8,17 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import Half, IAccountLink
+from lgtwist.hub.interfaces import Channel, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
-from lgtwist.runtime.logs import Episode, printable
+from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.dial import REFUSED_WITHIN
+from lgtwist.websocket.dial import RefusalWatch
 
 #: Names of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_ACTIONS, _EVENTS = Half.ACTIONS, Half.EVENTS
-#: Which half of a split pair it was, for the log.
-_HALVES = {Half.ACTIONS: "API link: ", Half.EVENTS: "event link: "}
+_ACTIONS, _EVENTS = Channel.ACTIONS, Channel.EVENTS
+#: Which link of a split pair it was, for the log.
+_NAMES = {Channel.ACTIONS: "API link: ", Channel.EVENTS: "event link: "}
 #: The retcode with which NapCat refuses a token, on a WebSocket that it has opened for that.
 _REFUSED = 1403
 
@@ -31,7 +31,7 @@ def _nobody(_reason: str, _told: bool) -> None:
 class WebSocketLink:
     """What stands behind a WebSocket whose peer is an implementation.
 
-    :param half: what it carries.
+    :param channel: what it carries.
     :param via: how the account is reached, for the log.
     :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
     :param gone: called once, when it is over.
@@ -42,29 +42,27 @@ class WebSocketLink:
     def __init__(
         self,
         account: Account,
-        half: Half,
+        channel: Channel,
         via: str,
+        *,
         refuse: Callable[[str, bool], None] = _nobody,
         gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
-        self._half = half
+        self._channel = channel
         self._via = via
-        self._refuse = refuse
         self._gone = gone
         self._connection: Connection | None = None
-        self._opened_at = 0.0
-        self._useful = False  # something came that only an implementation that let us in sends
-        self._refused = False
-        self._garbage = Episode(account.clock)
+        self._refusal_watch = RefusalWatch(account.clock, refuse)
+        self._malformed_log = LogThrottle(account.clock)
 
     # -- called through the factory's guard
 
     def opened(self, connection: Connection) -> None:
         """The link is there."""
         self._connection = connection
-        self._opened_at = self._account.clock.seconds()
-        self._account.link_up(self, self._half, self._via)
+        self._refusal_watch.opened()
+        self._account.links.opened(self, self._channel, self._via)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An answer, an event, or what should be one."""
@@ -73,25 +71,25 @@ class WebSocketLink:
                 payload.decode()
             echo, event = read_frame(payload)
         except (UnicodeDecodeError, BadEvent) as error:
-            self._throw_away(str(error) if isinstance(error, BadEvent) else "not UTF-8")
+            self._drop_malformed(str(error) if isinstance(error, BadEvent) else "not UTF-8")
             return
         account = self._account
-        if echo is not None and account.holds(self, _ACTIONS):
+        if echo is not None and account.links.is_current(self, _ACTIONS):
             call_id = number_of(echo)
             if call_id is not None:
-                if account.collecting:
-                    account.hand_out()  # what came before the answer goes before it
-                if account.answered_with(call_id, payload, echo):
-                    self._useful = True
+                if account.fan_out.is_scheduled:
+                    account.fan_out.dispatch()  # events that came before the response go before it
+                if account.receive_with_echo(call_id, payload, echo):
+                    self._refusal_watch.useful = True
                     return
         if event is not None:
             self._event(connection, event)
         elif echo is None:
             self._look_for_refusal(payload)
-            self._throw_away("neither an answer nor an event")
+            self._drop_malformed("neither an answer nor an event")
         else:
             self._look_for_refusal(payload)
-            account.counters.strays += 1
+            account.counters.late_responses += 1
 
     def dropped(self, connection: Connection, events: int) -> None:
         """No events go this way."""
@@ -105,15 +103,13 @@ class WebSocketLink:
 
     def _down(self, code: int | None, reason: str) -> None:
         said = printable(reason if code is None else f"{code} {reason}")
-        self._account.link_down(self, _HALVES.get(self._half, "") + said)
+        self._account.links.closed(self, _NAMES.get(self._channel, "") + said)
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """The link is over, if it ever was one."""
         opened, self._connection = self._connection is not None, None
         if opened:
-            young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
-            if code == 1008 and young and not self._useful and not self._refused:
-                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
+            self._refusal_watch.closed(code, reason)
             self._down(code, reason)
         self._gone()
 
@@ -121,35 +117,29 @@ class WebSocketLink:
 
     def _event(self, connection: Connection, event: Event) -> None:
         account = self._account
-        if not account.holds(self, _EVENTS):
+        if not account.links.is_current(self, _EVENTS):
             return  # Lagrange once sent events on /api too: they come a second time where they belong
         if event.self_id is not None and event.self_id != account.self_id:
-            account.refuse(self, event.self_id)
+            account.links.refuse(self, event.self_id)
             return
-        self._useful = True
-        if not account.collecting:
-            turns = connection.factory.turns
-            if turns.reading:
-                account.collect()
-                turns.after_read(account.hand_out)
+        self._refusal_watch.useful = True
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:
                 connection.liveness.expect_heartbeats(beat.interval)
-            account.says_online(beat.online)
-        account.heard(event)
+            account.links.status_came(beat.online)
+        account.links.event_came(event)
 
     def _look_for_refusal(self, payload: bytes) -> None:
-        if self._useful or self._refused:
+        if self._refusal_watch.decided:
             return
         outcome = read_outcome(payload)
         if outcome.retcode == _REFUSED:
-            self._refused = True
-            self._refuse(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}", False)
+            self._refusal_watch.refused(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
 
-    def _throw_away(self, why: str) -> None:
-        self._account.counters.garbage += 1
-        if self._garbage.begins():
+    def _drop_malformed(self, why: str) -> None:
+        self._account.counters.malformed_frames += 1
+        if self._malformed_log.should_log():
             self._log.warn(
                 "account {account}: what came is thrown away: {why}",
                 account=self._account.self_id,
@@ -166,21 +156,20 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        return connection.outbox.mark() if connection.congested else None
+        return connection.outbox.watermark() if connection.write_paused else None
 
-    def has_taken(self, mark: int) -> bool:
+    def has_sent(self, flow_token: int) -> bool:
         """Whether what was sent is with the transport."""
-        return self._connection is None or self._connection.outbox.has_taken(mark)
+        return self._connection is None or self._connection.outbox.has_taken(flow_token)
 
     def forget(self, call_id: int) -> None:
         """Nobody waits for this answer any more; the implementation gives it all the same."""
 
-    def end(self, reason: str, refused: bool) -> None:
-        """The hub wants no more of it."""
+    def close(self, code: int, reason: str) -> None:
+        """End the link with a close code; 1008 says that dialling it again soon is of no use."""
         connection = self._connection
         if connection is None:
             return
-        if refused:
-            self._refused = True
-            self._refuse(reason, True)
-        connection.factory.close(connection, 1008 if refused else 1000, reason)
+        if code == 1008:
+            self._refusal_watch.refused(reason, logged=True)
+        connection.factory.close(connection, code, reason)

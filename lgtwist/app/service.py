@@ -1,331 +1,350 @@
-"""The composition root: a configuration becomes one service. Alone in knowing everything.
+"""The root: a tree of services that one configuration asks for, changed while it runs.
 
-Two steps: :meth:`LgtwistService.prepare` gets what may be refused (data directory, worlds, ports), with one
-clear sentence if it is; starting the service cannot fail for such a reason any more.
+Every account and every bot is a named child service (below ``accounts`` and ``bots``). Two steps:
+:meth:`LgtwistService.prepare` gets what may be refused (data directory, worlds, ports), with one clear
+sentence if it is; starting the service cannot fail for such a reason any more.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.threads import deferToThread
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.server import Request
 
 from lgtwist import __version__
-from lgtwist.accounts.http import HttpAccount
-from lgtwist.accounts.websocket_client import ForwardWebSocketAccount
-from lgtwist.accounts.websocket_server import accept
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
-from lgtwist.app.summary import described
-from lgtwist.bots import websocket_server as forward_websocket
+from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.stages import Stage, stop_stages
+from lgtwist.app.summary import summary
 from lgtwist.bots.http_api import HttpApi
-from lgtwist.bots.session import Role
-from lgtwist.bots.webhook import HttpPostBot
-from lgtwist.bots.websocket_client import ReverseWebSocketBot
+from lgtwist.bots.websocket_server import ForwardWebSocket
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.directory import Hub
-from lgtwist.hub.permissions import ActionRights, EventRights, Rate
+from lgtwist.hub.directory import Directory
+from lgtwist.hub.edges import CannotPrepare, EdgeResources, IEdge
+from lgtwist.hub.interfaces import IDialler
+from lgtwist.hub.metrics import account_metrics, accounts_down, bot_metrics, delivery_metrics
+from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.journal.metrics import journal_metrics
 from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
-from lgtwist.net.backoff import Backoff
-from lgtwist.net.endpoints import CannotListen, Ports, is_public, url
-from lgtwist.net.http_client import WebClient
-from lgtwist.runtime.tasks import survive
-from lgtwist.runtime.turns import Turns
-from lgtwist.sandbox.account import SandboxAccount
-from lgtwist.sandbox.control.control import Control
-from lgtwist.sandbox.files.fetching import Fetcher
-from lgtwist.sandbox.files.media import Media
-from lgtwist.sandbox.store import StoreError
-from lgtwist.web.account_endpoints import Implementations
-from lgtwist.web.authentication import Access, Admission
-from lgtwist.web.channel import PortSite
-from lgtwist.web.connection_limits import Gate
-from lgtwist.web.health import Machines
-from lgtwist.web.metrics import Lag, Metrics, Sources
-from lgtwist.web.site import FrontDoor
+from lgtwist.net.endpoints import CannotListen, Ports, url
+from lgtwist.runtime.reactor_lag import ReactorLag
+from lgtwist.runtime.tasks import log_failures, spawn
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.web.health import Readiness
+from lgtwist.web.metrics import MetricsRegistry, build_info, port_metrics
+from lgtwist.web.port import Port
 from lgtwist.websocket.client import ClientFactory
+from lgtwist.websocket.metrics import websocket_metrics
 from lgtwist.websocket.server import ServerFactory
 
-#: The journal's name in ``data_dir``.
-JOURNAL_FILE = "journal.sqlite"
-
-
-#: Seconds after which the reactor lets a journal's thread have Python's lock. With the usual 5 ms a commit,
-#: which needs it two or three times, would wait longest when most is to be done.
+#: Seconds after which the interpreter lets another thread run. With the usual 5 ms a commit of the journal,
+#: whose thread needs the interpreter two or three times, would wait longest when most is to be done.
 _SWITCH_INTERVAL = 0.0005
-
-
-class CannotStart(Exception):
-    """The service cannot start; the argument is one sentence for the terminal."""
+#: Seconds between two ticks of the deliveries' time limits.
+_DELIVERY_TICK = 0.5
+#: What peers are told at the end.
+_STOPPING = "lgtwist stops"
 
 
 class LgtwistService(MultiService):
     """Everything that one configuration asks for.
 
+    :param config: what is served at the start.
     :param reactor: network and clock.
     :param wall_clock: seconds since the epoch.
+    :ivar directory: the accounts and bots.
+    :ivar accounts: the accounts' edges, named by their numbers.
+    :ivar bots: the bots' edges, named by the bots' names.
     """
 
     _log = Logger()
 
     def __init__(self, config: Config, reactor: Any, wall_clock: Callable[[], float] = time.time) -> None:
         super().__init__()
-        self._reactor = reactor
-        self._turns = Turns(reactor)
         self.config = config
-        limits = config.limits
-        self._data_dir = Path(config.data_dir).absolute()
-        self._lock: int | None = None
-        self._stopping = False
-        self._reopening: IDelayedCall | None = None
+        self._reactor = reactor
         self._wall_clock = wall_clock
-        # A late answer to a run before must not fit a call of this one.
-        first_call = SystemRandom().getrandbits(48)
-        accounts = [
-            Account(
-                a.self_id,
-                reactor,
-                wall_clock,
-                limits.action_timeout,
-                limits.heartbeat_interval,
-                a.dialect,
-                first_call,
-            )
-            for a in config.accounts
-        ]
-        self.hub = Hub(
-            accounts,
-            [self._bot(bot) for bot in config.bots],
-            reactor,
+        self._data_dir = DataDir(config.data_dir)
+        self._scheduler = FlushScheduler(reactor)
+        # A late response to a run before must not fit a call of this one.
+        self._first_call = SystemRandom().getrandbits(48)
+        limits = config.limits
+
+        self.directory = Directory(reactor)
+        self._rate_limiters = RateLimiters()
+        self.directory.observe(self._rate_limiters)
+        self.journal: Journal | None = None
+        self.deliveries: Deliveries | None = None
+
+        self.factory = ServerFactory(limits, reactor, self._scheduler)
+        agent = f"lgtwist/{__version__}"
+        self.client_factory = ClientFactory(limits, reactor, agent, self._scheduler)
+        self.metrics = MetricsRegistry()
+        self.readiness = Readiness()
+        self.port = Port(
+            directory=self.directory,
+            edge_of=self.account_edge,
+            accept_bot=ForwardWebSocket(self.factory, lambda: self.config.limits.heartbeat_interval).accept,
+            http_actions=HttpApi(config.server.allowed_origins),
+            settings=config.server,
+            limits=limits,
+            clock=reactor,
+            scheduler=self._scheduler,
+            metrics=self.metrics,
+            readiness=self.readiness,
         )
-        self.journal_file = self._data_dir / JOURNAL_FILE
-        self.journal = self._journal(reactor) if any(bot.certain for bot in config.bots) else None
-        self.deliveries = self._deliveries(reactor)
-        wire = limits
-        turns = self._turns
-        self.factory = ServerFactory(wire, reactor, turns)
-        self.client_factory = ClientFactory(wire, reactor, f"lgtwist/{__version__}", turns)
-        self.sandboxes: list[SandboxAccount] = []
-        self.dialled: list[ForwardWebSocketAccount] = []
-        self.polled: list[HttpAccount] = []
-        dialling: dict[int, tuple[Account, str | None]] = {}
-        for account, settings in zip(accounts, config.accounts, strict=True):
-            if settings.type == "sandbox":
-                self.sandboxes.append(self._sandbox(account, settings, reactor))
-            elif settings.type == "forward-websocket":
-                self.dialled.append(self._dialled(account, settings, reactor))
-            elif settings.type == "reverse-websocket":
-                dialling[account.self_id] = (account, settings.access_token)
-            else:
-                self.polled.append(self._polled(account, settings, reactor))
-        self.reverse_bots: list[ReverseWebSocketBot] = []
-        self.posted: list[HttpPostBot] = []
-        for bot, wanted in zip(self.hub.bots, config.bots, strict=True):
-            if wanted.connection == "reverse-websocket":
-                self.reverse_bots.append(self._reverse_bot(bot, wanted, reactor))
-            elif wanted.connection == "http-post":
-                self.posted.append(self._posted(bot, wanted, reactor))
-        self.gate = Gate(
-            limits,
-            reactor,
-        )
-        access = Access(
-            config.server.admin_token,
-            frozenset(config.server.allowed_origins),
-            any(is_public(e) for e in config.server.endpoints),
-        )
-        controls = {s.account.self_id: Control(s) for s in self.sandboxes}
-        admission = Admission(self.gate, access)
-        posting = {polled.account.self_id: polled for polled in self.polled}
-        self.lag = Lag(reactor)
-        metrics = Metrics(
-            Sources(
-                __version__,
-                self.hub,
-                {"in": self.factory, "out": self.client_factory},
-                self.gate,
-                self.lag,
-                {dialled.account.self_id: dialled.attempts for dialled in self.dialled},
-                {reverse.bot.name: reverse.attempts for reverse in self.reverse_bots},
-                self.journal,
-            )
-        )
-        door = FrontDoor(
-            self.hub,
-            self.gate,
-            admission,
-            self._upgrade,
-            HttpApi(config.server.allowed_origins),
-            controls,
-            Implementations(admission, self._link, dialling, posting, reactor),
-            Machines(admission, self._unready, metrics.text),
-        )
-        self.site = PortSite(door, self.gate, limits.max_message, limits.idle_timeout, reactor, door.welcomes)
+        self.directory.observe(self.port.bot_tokens)
         self.ports = Ports(reactor, config.server.endpoints)
-        self._timers = [
-            TimerService(wire.sweep_interval, survive("liveness", self.factory.sweep)),
-            TimerService(wire.sweep_interval, survive("liveness", self.client_factory.sweep)),
-            TimerService(self.lag.interval, survive("lag", self.lag.look)),
-        ]
-        if self.deliveries is not None:
-            self._timers.append(TimerService(0.5, survive("deliveries", self.deliveries.look)))
-        for timer in self._timers:
-            timer.clock = reactor
-
-    def _bot(self, wanted: BotConfig) -> Bot:
-        limits, actions, events = self.config.limits, wanted.actions, wanted.events
-        return Bot(
-            wanted.name,
-            wanted.access_token,
-            wanted.accounts,
-            limits.calls,
-            wanted.message_format,
-            limits.send_buffer,
-            ActionRights(actions.allow, actions.deny),
-            EventRights(*map(_frozen, (events.post_type, events.group_id, events.user_id))),
-            None if actions.rate is None else Rate(*actions.rate),
+        self._resources = EdgeResources(
+            reactor=reactor,
+            wall_clock=wall_clock,
+            uniform=random.uniform,
+            limits=limits,
+            scheduler=self._scheduler,
+            server_factory=self.factory,
+            client_factory=self.client_factory,
+            data_dir=self._data_dir.path,
+            private_files=tuple(Path(private) for private in config.private_files),
+            http_url=self._http_url,
         )
 
-    def _journal(self, reactor: Any) -> Journal:
-        wanted = self.config.journal
-        return Journal(
-            SqliteStore(self.journal_file, wanted.sync),
-            lambda name: ThreadWorker(name, reactor.callFromThread),
-            reactor,
-            self._wall_clock,
-            JournalLimits(wanted.retention, wanted.max_size),
-            self._turns.when_read_or_turn_ends,
-        )
+        self.accounts, self.bots, self._timers = MultiService(), MultiService(), MultiService()
+        self._add_child("timers", self._timers)
+        self._add_child("accounts", self.accounts)
+        self._add_child("bots", self.bots)
+        for account in config.accounts:
+            self._make_account(account)
+        for bot in config.bots:
+            self._make_bot(bot)
+        self._make_timers()
+        self._register_metrics()
 
-    def _deliveries(self, reactor: Any) -> Deliveries | None:
-        if self.journal is None:
-            return None
-        limits = self.config.limits
-        deliveries = Deliveries(
-            self.journal, reactor, self._wall_clock, limits.send_buffer, limits.ping_timeout
-        )
-        self.journal.observe_trims(deliveries.trimmed)
-        for bot, wanted in zip(self.hub.bots, self.config.bots, strict=True):
-            if wanted.certain:
-                for account in self._accounts_of(bot):
-                    deliveries.add(bot, account, wanted.replay)
-        return deliveries
-
-    def _unready(self) -> list[str]:
-        reasons = [
-            f"account {account.self_id} is down: {account.reason}"
-            for account in self.hub.accounts.values()
-            if not account.is_up
-        ]
-        if self.journal is not None and self.journal.trouble:
-            reasons.append(f"the journal cannot be written: {self.journal.trouble}")
-        return reasons
-
-    def _sandbox(self, account: Account, settings: AccountConfig, reactor: Any) -> SandboxAccount:
-        path = f"sandbox-{account.self_id}"
-        limit = self.config.limits.max_message
-        media = Media(
-            self._data_dir / f"{path}-media",
-            self._data_dir,
-            limit,
-            Fetcher(reactor, settings.media_hosts, limit).fetch,
-            lambda: f"{self._http_url()}/sandbox/{account.self_id}",
-            deferToThread,
-            [Path(private) for private in self.config.private_files],
-        )
-        world_file = None if settings.world is None else Path(settings.world)
-        store = self._data_dir / f"{path}.sqlite"
-        return SandboxAccount(account, store, media, self._wall_clock, world_file, self._turns.before_writing)
-
-    def _dialled(self, account: Account, settings: AccountConfig, reactor: Any) -> ForwardWebSocketAccount:
-        gaps = settings.reconnect
-        return ForwardWebSocketAccount(
-            reactor,
-            self.client_factory,
-            account,
-            settings.url,
-            settings.access_token,
-            settings.trust_root,
-            lambda: Backoff(gaps.shortest, gaps.longest, random.uniform),
-        )
-
-    def _polled(self, account: Account, settings: AccountConfig, reactor: Any) -> HttpAccount:
-        limits = self.config.limits
-        return HttpAccount(
-            WebClient(reactor, settings.trust_root),
-            account,
-            settings.url,
-            settings.access_token,
-            settings.secret,
-            limits.max_message,
-            limits.action_timeout,
-            limits.heartbeat_interval,
-        )
-
-    def _accounts_of(self, bot: Bot) -> list[Account]:
-        return [account for account in self.hub.accounts.values() if bot.may_use(account.self_id)]
-
-    def _reverse_bot(self, bot: Bot, wanted: BotConfig, reactor: Any) -> ReverseWebSocketBot:
-        gaps = wanted.reconnect
-        urls = {Role.UNIVERSAL: wanted.url, Role.API: wanted.api_url, Role.EVENT: wanted.event_url}
-        return ReverseWebSocketBot(
-            reactor,
-            self.client_factory,
-            bot,
-            self._accounts_of(bot),
-            {role: url for role, url in urls.items() if url},
-            wanted.trust_root,
-            self.config.limits.heartbeat_interval,
-            lambda: Backoff(gaps.shortest, gaps.longest, random.uniform),
-        )
-
-    def _posted(self, bot: Bot, wanted: BotConfig, reactor: Any) -> HttpPostBot:
-        limits = self.config.limits
-        return HttpPostBot(
-            WebClient(reactor, wanted.trust_root),
-            bot,
-            self._accounts_of(bot),
-            wanted.url,
-            wanted.secret,
-            wanted.timeout,
-            limits.max_message,
-            limits.send_buffer,
-            limits.heartbeat_interval,
-            lambda: Backoff(wanted.reconnect.shortest, wanted.reconnect.longest, random.uniform),
-        )
+    def _add_child(self, name: str, service: MultiService) -> None:
+        service.setName(name)
+        service.setServiceParent(self)
 
     def _http_url(self) -> str:
-        urls = self.ports.urls() or [url(e) for e in self.config.server.endpoints]
+        urls = self.ports.urls() or [url(endpoint) for endpoint in self.config.server.endpoints]
         return urls[0].replace("ws", "http", 1)
 
-    def _upgrade(
-        self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
-    ) -> None:
-        interval = self.config.limits.heartbeat_interval
-        forward_websocket.accept(self.factory, request, bot, account, role, interval, ended)
+    def _make_timers(self) -> None:
+        sweep = self.config.limits.sweep_interval
+        lag = ReactorLag(self._reactor)
+        self._add_timer(sweep, "liveness", self.factory.sweep)
+        self._add_timer(sweep, "liveness", self.client_factory.sweep)
+        self._add_timer(lag.interval, "lag", lag.tick)
+        self._lag = lag
 
-    def _link(self, request: Request, account: Account, path: str, ended: Callable[[], None]) -> None:
-        accept(self.factory, request, account, path, ended)
+    def _add_timer(self, interval: float, name: str, tick: Callable[[], object]) -> None:
+        timer = TimerService(interval, log_failures(name, tick))
+        timer.clock = self._reactor
+        timer.setServiceParent(self._timers)
+
+    def _register_metrics(self) -> None:
+        add, directory = self.metrics.add, self.directory
+        add(lambda: build_info(__version__))
+        add(lambda: account_metrics(directory, self.account_edge))
+        add(lambda: bot_metrics(directory, self.bot_edge))
+        add(lambda: delivery_metrics(directory))
+        add(lambda: [] if self.journal is None else journal_metrics(self.journal, directory.accounts))
+        add(lambda: websocket_metrics({"in": self.factory, "out": self.client_factory}))
+        add(lambda: port_metrics(self.port.connection_limits))
+        add(self._lag.metrics)
+        self.readiness.add(lambda: accounts_down(directory))
+        self.readiness.add(self._journal_trouble)
+
+    def _journal_trouble(self) -> list[str]:
+        if self.journal is None or not self.journal.trouble:
+            return []
+        return [f"the journal cannot be written: {self.journal.trouble}"]
+
+    # -- accounts and bots
+
+    def account_edge(self, self_id: int) -> Any:
+        """Return the edge of an account; None if there is none."""
+        return self.accounts.namedServices.get(str(self_id))
+
+    def bot_edge(self, name: str) -> Any:
+        """Return the edge of a bot; None if there is none."""
+        return self.bots.namedServices.get(name)
+
+    def _make_account(self, wanted: AccountConfig) -> None:
+        limits = self.config.limits
+        account = Account(
+            wanted.self_id,
+            self._reactor,
+            self._wall_clock,
+            action_timeout=limits.action_timeout,
+            heartbeat_interval=limits.heartbeat_interval,
+            dialect=wanted.settings.dialect,
+            first_call=self._first_call,
+            scheduler=self._scheduler,
+        )
+        edge = wanted.kind.make(account, wanted.settings, self._resources)
+        if self.running:
+            edge.prepare()
+        self.directory.add_account(account)
+        edge.setName(str(wanted.self_id))
+        edge.setServiceParent(self.accounts)
+
+    def add_account(self, wanted: AccountConfig) -> None:
+        """Add an account, and start it if the service runs.
+
+        :raises CannotPrepare: if what it needs is not there; nothing has changed then.
+        :raises ValueError: if its number is there already.
+        """
+        if wanted.self_id in self.directory.accounts:
+            raise ValueError(f"account {wanted.self_id} is there already")
+        self._make_account(wanted)
+
+    def remove_account(self, self_id: int) -> Deferred[None]:
+        """Remove an account: its links end, its calls as 1502, and bots' connections to it with 1001.
+
+        Its cursors stay as long as the journal keeps events.
+
+        :returns: fires when its edge has stopped.
+        :raises KeyError: if it is not there.
+        """
+        account, edge = self.directory.accounts[self_id], self.account_edge(self_id)
+        reason = f"account {self_id} is removed"
+        edge.retire()
+        account.links.close(1001, reason)
+        account.stop(reason)
+        for bot in self.directory.bots.values():
+            bot.end_sessions(account, 1001, reason)
+        self.directory.remove_account(self_id)
+        return self._disown(edge)
+
+    def _make_bot(self, wanted: BotConfig) -> None:
+        bot = Bot(wanted.bot, self.config.limits)
+        edge = wanted.kind.make(bot, wanted.settings, self._resources)
+        if wanted.bot.at_least_once:
+            self._need_journal()
+        self.directory.add_bot(bot)
+        self.directory.observe(edge)
+        edge.setName(bot.name)
+        edge.setServiceParent(self.bots)
+
+    def add_bot(self, wanted: BotConfig) -> None:
+        """Add a bot, and serve it from now on.
+
+        :raises CannotPrepare: if it is the first that needs a journal, and there can be none; nothing has
+            changed then.
+        :raises ValueError: if its name is there already.
+        """
+        if wanted.bot.name in self.directory.bots:
+            raise ValueError(f'bot "{wanted.bot.name}" is there already')
+        self._make_bot(wanted)
+
+    def remove_bot(self, name: str) -> Deferred[None]:
+        """Remove a bot: its connections end with 1001. Its cursors stay as long as the journal keeps events.
+
+        :returns: fires when its edge has stopped.
+        :raises KeyError: if it is not there.
+        """
+        bot, edge = self.directory.bots[name], self.bot_edge(name)
+        edge.retire()
+        for account in self.directory.accounts.values():
+            bot.end_sessions(account, 1001, f'bot "{name}" is removed')
+        self.directory.unobserve(edge)
+        self.directory.remove_bot(name)
+        return self._disown(edge)
+
+    def _disown(self, edge: IEdge) -> Deferred[None]:
+        """Stop an edge once its connections have had their time to close; its name is free at once."""
+        edge.parent.namedServices.pop(edge.name)
+        edge.name = None
+
+        async def stop() -> None:
+            dialler = IDialler(edge, None)
+            if dialler is not None:
+                patience = self.config.limits.close_timeout + 1
+                await dialler.when_idle().addTimeout(patience, self._reactor, lambda _late, _seconds: None)
+            done = edge.disownServiceParent()
+            if isinstance(done, Deferred):
+                await done
+
+        return spawn("removing", stop())
+
+    # -- the journal
+
+    def _need_journal(self) -> None:
+        """Make the journal, unless it is there; open it if the service runs.
+
+        :raises CannotPrepare: if the service runs and it cannot be used.
+        """
+        if self.journal is not None:
+            return
+        settings, limits = self.config.journal, self.config.limits
+        if self.running:
+            try:
+                self._check_journal()
+            except JournalError as error:
+                raise CannotPrepare(str(error)) from None
+        journal = self.journal = Journal(
+            SqliteStore(self._data_dir.journal_file, settings.sync),
+            lambda name: ThreadWorker(name, self._reactor.callFromThread),
+            self._reactor,
+            self._wall_clock,
+            limits=JournalLimits(settings.retention, settings.max_size),
+            when_turn_ends=self._scheduler.when_read_or_turn_ends,
+        )
+        deliveries = self.deliveries = Deliveries(
+            journal,
+            self._reactor,
+            self._wall_clock,
+            window_bytes=limits.send_buffer,
+            patience=limits.ping_timeout,
+        )
+        journal.observe_retention(deliveries.check_retention)
+        journal.when_open(deliveries.begin)
+        deliveries.follow(self.directory)
+        self._add_timer(_DELIVERY_TICK, "deliveries", deliveries.check)
+        if self.running:
+            self._open_journal()
+
+    def _open_journal(self) -> None:
+        if self.journal is not None and self.deliveries is not None:
+            sys.setswitchinterval(_SWITCH_INTERVAL)
+            self.journal.start(self.deliveries.pairs())
+
+    def _check_journal(self) -> None:
+        """Open the journal's file and close it again: neither a thread nor SQLite outlives becoming a daemon.
+
+        :raises JournalError: if it cannot be used.
+        """
+        file, settings = self._data_dir.journal_file, self.config.journal
+        pairs = [] if self.deliveries is None else self.deliveries.pairs()
+        store, now = SqliteStore(file, settings.sync), int(self._wall_clock() * 1000)
+        try:
+            store.open_writing(pairs, now)
+        except JournalDamaged as error:
+            if not settings.set_aside:
+                raise JournalError(
+                    f'{error}; nothing was changed. [journal] on_damage = "set-aside" puts it aside and '
+                    "begins a new one"
+                ) from None
+            aside = set_aside(file, time.strftime("%Y%m%dT%H%M%S"))
+            self._log.error("{error}; it was set aside as {aside}", error=error, aside=aside)
+            store = SqliteStore(file, settings.sync)
+            store.open_writing(pairs, now)
+        store.close_writing()
 
     # -- before the start
 
@@ -334,75 +353,17 @@ class LgtwistService(MultiService):
 
         :raises CannotStart: if one of them cannot be had.
         """
-        self._lock_data_dir()
+        self._data_dir.lock()
         try:
-            self._check_journal()
-            for sandbox in self.sandboxes:
-                sandbox.load()
-            self.ports.listen(self.site)
-        except (StoreError, CannotListen, JournalError) as error:
-            self._unlock()
+            if self.journal is not None:
+                self._check_journal()
+            for edge in (*self.accounts, *self.bots):
+                edge.prepare()
+            self.ports.listen(self.port.site)
+        except (CannotPrepare, CannotListen, JournalError) as error:
+            self._data_dir.unlock()
             raise CannotStart(str(error)) from None
         self._raise_file_limit()
-
-    def _check_journal(self) -> None:
-        """Open the journal and close it again: neither a thread nor SQLite outlives becoming a daemon.
-
-        :raises JournalError: if it cannot be used.
-        """
-        if self.deliveries is None:
-            return
-        store = SqliteStore(self.journal_file, self.config.journal.sync)
-        pairs, now = self.deliveries.pairs(), int(self._wall_clock() * 1000)
-        try:
-            store.open_writing(pairs, now)
-        except JournalDamaged as error:
-            if not self.config.journal.set_aside:
-                raise JournalError(
-                    f'{error}; nothing was changed. [journal] on_damage = "set-aside" puts it aside and '
-                    "begins a new one"
-                ) from None
-            aside = set_aside(self.journal_file, time.strftime("%Y%m%dT%H%M%S"))
-            self._log.error("{error}; it was set aside as {aside}", error=error, aside=aside)
-            store = SqliteStore(self.journal_file, self.config.journal.sync)
-            store.open_writing(pairs, now)
-        store.close_writing()
-
-    def _open_journal(self) -> None:
-        self._reopening = None
-        if self.journal is None or self.deliveries is None:
-            return
-        opened = self.journal.open(self.deliveries.pairs())
-        opened.addCallbacks(lambda _none: self._journal_is_open(), self._journal_failed)
-
-    def _journal_is_open(self) -> None:
-        assert self.deliveries is not None
-        self.deliveries.begin()
-
-    def _journal_failed(self, failure: Failure) -> None:
-        """It was there a moment ago; so it is tried again."""
-        if not failure.check(JournalError):
-            self._log.failure("the journal cannot be opened", failure)
-        if self.running and not self._stopping:
-            self._reopening = self._reactor.callLater(1.0, self._open_journal)
-
-    def _lock_data_dir(self) -> None:
-        try:
-            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self._data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise CannotStart(f"data_dir {self._data_dir} cannot be used: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise CannotStart(f"data_dir {self._data_dir} is in use by another lgtwist") from None
-        self._lock = lock
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def _raise_file_limit(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -419,62 +380,58 @@ class LgtwistService(MultiService):
     # -- its life
 
     def startService(self) -> None:
-        """Bring the accounts up, and say what is served."""
-        super().startService()
-        if self.journal is not None:
-            sys.setswitchinterval(_SWITCH_INTERVAL)
+        """Say what is served, then start the accounts and the bots."""
         self._open_journal()
-        for starting in (*self.sandboxes, *self._timers):
-            starting.startService()
-        for line in described(self.config, self.ports.urls()):
+        for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
-        for remote in (*self.reverse_bots, *self.posted, *self.dialled, *self.polled):
-            remote.startService()
+        super().startService()
 
-    async def _stop(self) -> None:
-        self._stopping = True
-        if self._reopening is not None:
-            self._reopening.cancel()
-            self._reopening = None
-        await self.ports.close()
-        for dialled in self.dialled:
-            dialled.hang_up()
-        for polled in self.polled:
-            polled.hang_up()
-        for reverse_bot in self.reverse_bots:
-            reverse_bot.hang_up()
-        for posted in self.posted:
-            posted.hang_up()
-        for account in self.hub.accounts.values():
-            account.stop("lgtwist stops")  # calls in flight end as 1502, and are written
-        for sandbox in self.sandboxes:
-            sandbox.stopService()
-        self.gate.stop()
-        self.site.close_all()
-        goodbye = (1001, "lgtwist stops")
-        closed = [factory.close_all(*goodbye) for factory in (self.factory, self.client_factory)]
-        await gatherResults(closed)
-        remotes = (*self.reverse_bots, *self.posted, *self.dialled, *self.polled)
-        for service in (*remotes, *self._timers):
-            await maybeDeferred(service.stopService)
-        self.hub.stop()
-        self._turns.stop()
-        if self.journal is not None:
-            await self.journal.close(self.config.limits.close_timeout + 1)
-        self._unlock()
+    def _stages(self) -> list[Stage]:
+        """Return what is stopped, in this order."""
+        return [
+            Stage("the listening ports", self.ports.close),
+            Stage("what dials, polls and posts", self._retire_edges),
+            Stage("the accounts", self._stop_accounts),
+            Stage("the port", self.port.stop),
+            Stage("the connections", self._close_connections),
+            Stage("the bots' edges", self.bots.stopService),
+            Stage("the accounts' edges", self.accounts.stopService),
+            Stage("the timers", self._timers.stopService),
+            Stage("the directory", self._stop_directory),
+            Stage("what waits to be written", self._scheduler.stop),
+            Stage("the journal", self._close_journal),
+            Stage("the data directory", self._data_dir.unlock),
+            Stage("the service", super().stopService),
+        ]
 
     def stopService(self) -> Deferred[None]:
-        """Stop: listeners first, then calls, then all connections together.
+        """Stop in stages, each of which has its turn even if one before it fails.
 
         :returns: fires when everything is gone, hardly later than ``close_timeout``.
         """
-        stopped: Deferred[Any] = Deferred.fromCoroutine(self._stop())
-        return stopped.addBoth(self._stopped)
+        return Deferred.fromCoroutine(stop_stages(self._stages()))
 
-    def _stopped(self, result: Any) -> Any:
-        done = super().stopService()
-        return result if done is None else done.addBoth(lambda _done: result)
+    def _retire_edges(self) -> None:
+        for edge in (*self.accounts, *self.bots):
+            log_failures("retiring an edge", edge.retire)()
 
+    def _stop_accounts(self) -> None:
+        """End calls in flight as 1502, which bots are still told; a sandbox's world is written."""
+        for account in self.directory.accounts.values():
+            log_failures("stopping an account", partial(account.stop, _STOPPING))()
 
-def _frozen(values: Iterable[Any] | None) -> frozenset[Any] | None:
-    return None if values is None else frozenset(values)
+    def _close_connections(self) -> Deferred[Any]:
+        closed = [factory.close_all(1001, _STOPPING) for factory in (self.factory, self.client_factory)]
+        return gatherResults(closed)
+
+    def _stop_directory(self) -> None:
+        self._rate_limiters.stop()
+        if self.deliveries is not None:
+            self.deliveries.stop()
+        for bot in self.directory.bots.values():
+            bot.stop()
+
+    def _close_journal(self) -> Deferred[None] | None:
+        if self.journal is None:
+            return None
+        return self.journal.close(self.config.limits.close_timeout + 1)

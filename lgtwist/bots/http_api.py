@@ -10,7 +10,7 @@ import msgspec
 from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
+from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot import action as responses
 from lgtwist.onebot import rawjson
@@ -30,11 +30,11 @@ class UnsupportedType(Exception):
 class HttpApi:
     """Answers actions over HTTP; every request gets an answer, whatever is in it.
 
-    :param allowed_origins: the browser origins that are told that they may read the answers (CORS).
+    :ivar allowed_origins: web pages of these origins may read the answers (CORS); may be replaced.
     """
 
     def __init__(self, allowed_origins: Collection[str] = ()) -> None:
-        self._allowed_origins = frozenset(allowed_origins)
+        self.allowed_origins = allowed_origins
 
     def preflight(self, request: Request) -> None:
         """Answer an OPTIONS request: yes to allowed origins, else that there is only GET and POST."""
@@ -50,7 +50,7 @@ class HttpApi:
 
     def _allow_origin(self, request: Request) -> bool:
         origins = request.requestHeaders.getRawHeaders("origin", [])
-        if len(origins) != 1 or origins[0] not in self._allowed_origins:
+        if len(origins) != 1 or origins[0] not in self.allowed_origins:
             return False
         request.responseHeaders.setRawHeaders("Access-Control-Allow-Origin", origins)
         request.responseHeaders.setRawHeaders("Vary", ["Origin"])
@@ -71,11 +71,11 @@ class HttpApi:
             bot.counters.bad_requests += 1
             say_raw(request, 400, _JSON, responses.failure(error))
             return
-        asks: set[Ask] = set()
+        in_flight: set[PendingAction] = set()
 
         def gone(_reason: object) -> None:
-            for ask in tuple(asks):
-                ask.cancel()
+            for pending in tuple(in_flight):
+                pending.cancel()
 
         request.notifyFinish().addBoth(gone)
 
@@ -86,7 +86,7 @@ class HttpApi:
                 )
                 say_raw(request, 404 if unknown else 200, _JSON, response)
 
-        bot.perform(account, ActionRequest(action, params, None), reply, asks)
+        bot.perform(account, ActionRequest(action, params, None), reply, in_flight)
 
 
 def _query(request: Request) -> bytes:

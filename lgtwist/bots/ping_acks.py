@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.delivery.interfaces import IEventTaker
+from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.phase import Phase
@@ -27,8 +27,8 @@ _TOO_LARGE = 1009
 _REFUSALS = (1003, 1007, _TOO_LARGE)
 
 
-@implementer(IEventTaker)
-class WebSocketTaker:
+@implementer(IEventSink)
+class WebSocketSink:
     """Stands between a delivery and one connection.
 
     One ping that names a position is under way at a time. The pings that ask for a sign of life name the
@@ -45,6 +45,7 @@ class WebSocketTaker:
         factory: ConnectionFactory,
         connection: Connection,
         delivery: Delivery,
+        *,
         clock: IReactorTime,
         become: Callable[[bool], None],
     ) -> None:
@@ -54,7 +55,7 @@ class WebSocketTaker:
         self._delivery = delivery
         self._clock = clock
         self._become = become
-        self._holds = True
+        self._is_active = True
         self._newest: Position = 0  # given to us
         self._named: Position = 0  # by a ping
         self._pings: deque[tuple[int, Position]] = deque()  # not yet answered
@@ -66,7 +67,7 @@ class WebSocketTaker:
         self._largest_response = 0
         self._responded_at = 0  # the newest ping when a response was sent last
         self._last_ping = 0
-        connection.positions = self
+        connection.ping_acks = self
 
     def begin(self) -> None:
         """The first frame is out: take events."""
@@ -78,7 +79,7 @@ class WebSocketTaker:
     def ready(self) -> bool:
         """Whether the transport takes more."""
         connection = self._connection
-        return not connection.congested and connection.phase is _OPEN
+        return not connection.write_paused and connection.phase is _OPEN
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
         """Some events. Where one comes at a time, each is asked for at once."""
@@ -86,18 +87,18 @@ class WebSocketTaker:
         self._events += events
         if len(frames) > self._largest_event:
             self._largest_event = len(frames)
-        if not self._awaited and (self._delivery.is_careful or self._is_time()):
+        if not self._awaited and (self._delivery.is_one_at_a_time or self._is_time()):
             frames += self._factory.ping_frame(self._connection)
         self._factory.put_now(self._connection, frames)
 
-    def become_live(self) -> None:
+    def demote(self) -> None:
         """A newer connection takes over."""
-        self._holds = False
+        self._is_active = False
         self._become(False)
 
-    def become_holder(self) -> None:
+    def promote(self) -> None:
         """The newer one is gone."""
-        self._holds = True
+        self._is_active = True
         self._newest = self._named = self._awaited = 0
         self._pings.clear()
         self._become(True)
@@ -131,7 +132,7 @@ class WebSocketTaker:
             self._timer.cancel()
             self._timer = None
 
-    def named_by(self, number: int) -> Position:
+    def position_of(self, number: int) -> Position:
         """A ping follows everything that was given to us."""
         if self._newest != self._named:
             self._named = self._newest
@@ -152,7 +153,7 @@ class WebSocketTaker:
             self._awaited = 0
         if number > self._responded_at:
             self._largest_response = 0
-        if upto and self._holds:
+        if upto and self._is_active:
             self._largest_event = 0
             self._delivery.confirmed(self, upto)
         if not self._awaited:
@@ -170,13 +171,13 @@ class WebSocketTaker:
 
     def pump(self) -> None:
         """The transport takes more."""
-        if self._holds:
+        if self._is_active:
             self._delivery.pump()
 
     def end(self, code: int | None) -> None:
         """The connection is over."""
         self._stop_timer()
-        self._connection.positions = None  # no cycle
+        self._connection.ping_acks = None  # no cycle
         refused = code in _REFUSALS and not self._connection.closedByMe and not self._may_be_a_response(code)
         self._delivery.detach(self, f"close code {code}" if refused else None)
 

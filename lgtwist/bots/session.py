@@ -9,18 +9,17 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.bots.ping_acks import WebSocketTaker
+from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
-from lgtwist.hub.interfaces import IBotConnection
+from lgtwist.hub.bot import Bot, PendingAction
+from lgtwist.hub.interfaces import EncodedEvents, IBotConnection, IBotSession
 from lgtwist.onebot import action as responses
 from lgtwist.onebot.action import is_of_an_implementation, read_action, with_echo
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.dial import REFUSED_WITHIN
+from lgtwist.websocket.dial import RefusalWatch
 from lgtwist.websocket.factory import ConnectionFactory
-from lgtwist.websocket.framing import Frames
 
 
 class Role(Enum):
@@ -35,7 +34,7 @@ def _nobody(_reason: str, _told: bool) -> None:
     """Nobody dialled who would have to wait before dialling again."""
 
 
-@implementer(IBotConnection)
+@implementer(IBotConnection, IBotSession)
 class BotSession:
     """One connection of one bot to one account: what stands behind a WebSocket.
 
@@ -53,6 +52,7 @@ class BotSession:
         factory: ConnectionFactory,
         bot: Bot,
         account: Account,
+        *,
         role: Role,
         heartbeat_interval: float,
         refuse: Callable[[str, bool], None] = _nobody,
@@ -61,57 +61,58 @@ class BotSession:
     ) -> None:
         self._factory = factory
         self._bot = bot
-        self._account = account
+        self.account = account
         self._role = role
         self._takes_actions = role is not Role.EVENT
         self._heartbeat_interval = heartbeat_interval
-        self._refuse = refuse
+        self._refusal_watch = RefusalWatch(account.clock, refuse)  # an action is useful
         self._quiet = quiet
         self._ended = ended
-        self._opened_at = 0.0
-        self._useful = False  # an action came: the bot let us in
         self._connection: Connection | None = None
-        self._asks: set[Ask] = set()
+        self._in_flight: set[PendingAction] = set()
         self._beat: IDelayedCall | None = None
         self._beat_at = 0.0
         self._dropped = 0
         self._dropping = False
         self._misled = False
-        self._taker: WebSocketTaker | None = None  # where the bot asked for certain delivery
+        self._sink: WebSocketSink | None = None  # where the bot asked for certain delivery
 
     # -- called through the factory's guard
 
     def opened(self, connection: Connection) -> None:
         """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
         self._connection = connection
-        self._opened_at = self._account.clock.seconds()
+        self._refusal_watch.opened()
         self._bot.counters.connections += 1
+        self._bot.sessions.add(self)
         self._say("connected to account {account} ({role})", connection, role=self._role.value)
         if self._role is Role.API:
             return
-        self._factory.send(connection, self._account.lifecycle())
+        self._factory.send(connection, self.account.lifecycle())
         if self._heartbeat_interval:
-            self._beat_at = self._account.clock.seconds()
+            self._beat_at = self.account.clock.seconds()
             self._schedule_beat()
-        delivery = self._bot.deliveries.get(self._account.self_id)
+        delivery = self._bot.deliveries.get(self.account.self_id)
         self._subscribe(delivery is not None)
         if delivery is not None:
-            clock = self._account.clock
-            self._taker = WebSocketTaker(self._factory, connection, delivery, clock, self._subscribe)
-            self._taker.begin()
+            clock = self.account.clock
+            self._sink = WebSocketSink(
+                self._factory, connection, delivery, clock=clock, become=self._subscribe
+            )
+            self._sink.begin()
 
     def _subscribe(self, certain: bool) -> None:
         """Get what happens from now on; where delivery is certain, only what is not kept for it."""
         if self._connection is None:
             return
         if certain:
-            self._account.subscribe_meta(self, self._bot.message_format, self._connection.encode)
+            self.account.subscribe_meta(self, self._bot.message_format, self._connection.encode)
         else:
-            self._account.subscribe(self, self._bot.message_format, self._connection.encode, self._bot.passes)
+            self.account.subscribe(self, self._bot.message_format, self._connection.encode, self._bot.passes)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An action came, or what should be one."""
-        self._useful = True
+        self._refusal_watch.useful = True
         if not self._takes_actions:
             if not self._misled:
                 self._misled = True
@@ -130,7 +131,7 @@ class BotSession:
                 return  # an answer to an answer would be answered too, without end
             self._reply(with_echo(responses.failure(error), error.echo), True)
             return
-        self._bot.perform(self._account, request, self._reply, self._asks)
+        self._bot.perform(self.account, request, self._reply, self._in_flight)
 
     def _wrong_peer(self, connection: Connection) -> None:
         if not self._misled:
@@ -155,8 +156,8 @@ class BotSession:
 
     def caught_up(self, connection: Connection) -> None:
         """Nothing waits for the bot any more."""
-        if self._taker is not None:
-            self._taker.pump()
+        if self._sink is not None:
+            self._sink.pump()
         if self._dropping:
             self._dropping = False
             self._log.warn(
@@ -172,55 +173,62 @@ class BotSession:
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         """Everything of this connection ends here."""
-        self._account.unsubscribe(self)
+        self.account.unsubscribe(self)
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
-        for ask in tuple(self._asks):
-            ask.cancel()
-        if self._taker is not None:
-            self._taker.end(code)
-            self._taker = None
+        for pending in tuple(self._in_flight):
+            pending.cancel()
+        if self._sink is not None:
+            self._sink.end(code)
+            self._sink = None
         if self._connection is not None:
-            young = self._account.clock.seconds() - self._opened_at < REFUSED_WITHIN
-            if code == 1008 and young and not self._useful:
-                self._refuse(f"refused with close code 1008: {printable(reason)}", False)
+            self._refusal_watch.closed(code, reason)
             self._bot.counters.connections -= 1
+            self._bot.sessions.discard(self)
             why = f"{code} {printable(reason)}"
             self._say("disconnected from account {account}: {why}", connection, why=why)
         self._connection = None  # no cycle: it is freed now, not when the collector comes by
         self._ended()
 
     def _say(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
-        if not self._quiet() and self._bot.is_news(self._account.clock, why):
+        if not self._quiet() and self._bot.logs_session(self.account.clock, why):
             self._log.info(
                 "{bot}: {peer} " + what,
                 bot=self._bot.name,
                 peer=connection.peer,
-                account=self._account.self_id,
+                account=self.account.self_id,
                 why=why,
                 **fields,
             )
 
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection in good order. Never raises.
+
+        :param code: a close code (RFC 6455, 7.4).
+        """
+        if self._connection is not None:
+            self._factory.close(self._connection, code, reason)
+
     # -- out
 
-    def deliver(self, frames: Frames) -> None:
-        """Events."""
+    def deliver(self, events: EncodedEvents) -> None:
+        """Send events."""
         connection = self._connection
         if connection is not None:
-            self._bot.counters.deliveries += len(frames.each)
-            self._factory.offer_all(connection, frames)
+            self._bot.counters.deliveries += len(events.each)
+            self._factory.offer_all(connection, events.each, events.joined)
 
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
             frame = self._connection.encode(response)
-            if self._taker is not None:
-                self._taker.responded(len(frame))
+            if self._sink is not None:
+                self._sink.responded(len(frame))
             self._factory.respond(self._connection, frame)
 
     def _schedule_beat(self) -> None:
         # Counted from the connection's own opening: beats do not drift, and others' do not move them.
-        clock = self._account.clock
+        clock = self.account.clock
         now = clock.seconds()
         self._beat_at = max(self._beat_at + self._heartbeat_interval, now)
         self._beat = clock.callLater(self._beat_at - now, self._send_beat)
@@ -228,4 +236,4 @@ class BotSession:
     def _send_beat(self) -> None:
         self._schedule_beat()
         if self._connection is not None:
-            self.deliver(Frames([self._connection.encode(self._account.heartbeat())]))
+            self.deliver(EncodedEvents([self._connection.encode(self.account.heartbeat())]))

@@ -1,68 +1,116 @@
-"""HTTP POST: we post events to a bot, and do what its answers ask for.
+"""Bots with ``connection = "http-post"``: we post events, and do what the answers ask for.
 
 OneBot 11, ``communication/http-post.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from attrs import Factory, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
-from lgtwist.bots.posting import CertainPosting, Posting
+from lgtwist.bots.posting import JournalQueue, LiveQueue, Posting, Queue
+from lgtwist.config.section import Section
+from lgtwist.config.values import duration, token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.net.backoff import Backoff
+from lgtwist.hub.directory import DirectoryObserver
+from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.settings import BotSettings
+from lgtwist.net.backoff import ReconnectSettings
 from lgtwist.net.http_client import Answer, WebClient
 from lgtwist.onebot.auth import sign
 
 
-class HttpPostBot(Service):
-    """A bot that takes events by HTTP POST.
+@frozen
+class Settings:
+    """What such a bot is configured with.
 
-    :param url: where to.
-    :param secret: signs the posts; None for none.
-    :param timeout: seconds that one post may take.
-    :param max_answer: bytes that an answer may have.
+    :ivar url: where to post; its query may hold a token.
+    :ivar secret: signs the posts; None for none.
+    :ivar timeout: seconds that one post may take.
+    :ivar trust_root: who may sign the bot's certificate; None for the system's authorities.
+    :ivar reconnect: the gaps between posts while they fail.
+    """
+
+    url: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    timeout: float = 5.0
+    trust_root: Any = field(default=None, repr=False)
+    reconnect: ReconnectSettings = Factory(ReconnectSettings)
+
+
+def read(section: Section) -> Settings:
+    """Read the keys of such a bot; mistakes are collected in the section."""
+    return Settings(
+        section.take("url", url("http", "https")),
+        section.take_secret("secret", token),
+        section.take("timeout", duration(0.1, 600), "5s"),
+        section.take_certificates("ca_file"),
+    )
+
+
+def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
+    """Return how the bot is served, for people."""
+    signed = "signed with its secret" if settings.secret else "not signed"
+    return f"gets its events posted to {settings.url.partition('?')[0]}, {signed}"
+
+
+@implementer(IEdge)
+class WebhookBot(DirectoryObserver, Service):
+    """A bot that takes events by HTTP POST: one :class:`Posting` for each of its accounts.
+
+    None is posted before its account was up once.
+
+    :param client: sends the requests; None to make one.
     """
 
     def __init__(
-        self,
-        client: WebClient,
-        bot: Bot,
-        accounts: Iterable[Account],
-        url: str,
-        secret: str | None,
-        timeout: float,
-        max_answer: int,
-        send_buffer: int,
-        heartbeat_interval: float,
-        make_backoff: Callable[[], Backoff],
+        self, bot: Bot, settings: Settings, resources: EdgeResources, client: WebClient | None = None
     ) -> None:
         self.bot = bot
-        self._client = client
-        self._url = url
-        self._secret = secret
-        self._timeout = timeout
-        self._max_answer = max_answer
-        self._postings: dict[Account, Posting] = {}
-        for account in accounts:
-            settings = (
-                bot,
-                account,
-                self._poster(account),
-                make_backoff(),
-                send_buffer,
-                heartbeat_interval,
-                url.partition("?")[0],
-            )
-            delivery = bot.deliveries.get(account.self_id)
-            self._postings[account] = (
-                Posting(*settings) if delivery is None else CertainPosting(delivery, *settings)
-            )
+        self._settings = settings
+        self._resources = resources
+        self._client = client or WebClient(resources.reactor, settings.trust_root)
+        self._postings: dict[int, Posting] = {}
+
+    def prepare(self) -> None:
+        """Nothing is needed beforehand."""
+
+    def account_added(self, account: Account) -> None:
+        """Post the account's events, if they are for this bot."""
+        if not self.bot.may_use(account.self_id):
+            return
+        settings, resources = self._settings, self._resources
+        limits = resources.limits
+        delivery = self.bot.deliveries.get(account.self_id)
+        queue: Queue = (
+            LiveQueue(self.bot, account, limits.send_buffer)
+            if delivery is None
+            else JournalQueue(self.bot, account, delivery, limits.send_buffer)
+        )
+        posting = self._postings[account.self_id] = Posting(
+            self.bot,
+            account,
+            self._poster(account),
+            settings.reconnect.backoff(resources.uniform),
+            queue,
+            heartbeat_interval=limits.heartbeat_interval,
+            shown_url=settings.url.partition("?")[0],
+        )
+        if self.running:
+            self._start_when_up(posting)
+
+    def account_removed(self, account: Account) -> None:
+        """Post the account's events no more."""
+        posting = self._postings.pop(account.self_id, None)
+        if posting is not None:
+            posting.stop()
 
     def _poster(self, account: Account) -> Callable[[bytes], Deferred[Answer]]:
         headers = {
@@ -70,12 +118,13 @@ class HttpPostBot(Service):
             "Content-Type": "application/json",
             "User-Agent": "lgtwist",
         }
+        settings, max_answer = self._settings, self._resources.limits.max_message
 
         def post(event: bytes) -> Deferred[Answer]:
             signed = headers
-            if self._secret is not None:
-                signed = {**headers, "X-Signature": sign(self._secret, event)}
-            posting: Any = self._client.post(self._url, event, signed, self._max_answer, self._timeout)
+            if settings.secret is not None:
+                signed = {**headers, "X-Signature": sign(settings.secret, event)}
+            posting: Any = self._client.post(settings.url, event, signed, max_answer, settings.timeout)
             return Deferred.fromCoroutine(posting)
 
         return post
@@ -83,14 +132,17 @@ class HttpPostBot(Service):
     def startService(self) -> None:
         """Post as soon as the accounts are up."""
         super().startService()
-        for account, posting in self._postings.items():
-            account.when_up(partial(self._start, posting))
+        for posting in self._postings.values():
+            self._start_when_up(posting)
+
+    def _start_when_up(self, posting: Posting) -> None:
+        posting.account.when_up(partial(self._start, posting))
 
     def _start(self, posting: Posting) -> None:
-        if self.running:
+        if self.running and self._postings.get(posting.account.self_id) is posting:
             posting.start()
 
-    def hang_up(self) -> None:
+    def retire(self) -> None:
         """Post no more."""
         self.running = 0
         for posting in self._postings.values():
@@ -98,5 +150,8 @@ class HttpPostBot(Service):
 
     def stopService(self) -> Deferred[None]:
         """Post no more, and close the connections that are kept."""
-        self.hang_up()
+        self.retire()
         return self._client.close()
+
+
+make = WebhookBot

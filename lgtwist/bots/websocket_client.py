@@ -1,18 +1,28 @@
-"""Reverse WebSocket: we dial the bot (OneBot 11, ``communication/ws-reverse.md``)."""
+"""Bots with ``connection = "reverse-websocket"``: we dial the bot.
+
+OneBot 11, ``communication/ws-reverse.md``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from attrs import Factory, field, frozen
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults
+from zope.interface import implementer
 
 from lgtwist.bots.session import BotSession, Role
+from lgtwist.config.section import Section
+from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.net.backoff import Backoff
-from lgtwist.websocket.client import ClientFactory
+from lgtwist.hub.directory import DirectoryObserver
+from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.interfaces import IDialler
+from lgtwist.hub.settings import BotSettings
+from lgtwist.net.backoff import ReconnectSettings, read_reconnect
 from lgtwist.websocket.dial import Dialler, Target, target
 
 #: What a refusal mostly means, by how its reason begins.
@@ -23,42 +33,84 @@ _HINTS = {
 }
 
 
-class ReverseWebSocketBot(MultiService):
+@frozen
+class Settings:
+    """What such a bot is configured with.
+
+    :ivar urls: where to dial, by role: Universal, or API and Event; queries may hold tokens.
+    :ivar trust_root: who may sign the bot's certificate; None for the system's authorities.
+    """
+
+    urls: dict[Role, str] = field(repr=False)
+    trust_root: Any = field(default=None, repr=False)
+    reconnect: ReconnectSettings = Factory(ReconnectSettings)
+
+
+def read(section: Section) -> Settings:
+    """Read the keys of such a bot; mistakes are collected in the section."""
+    websocket = url("ws", "wss")
+    if section.has("api_url") or section.has("event_url"):
+        urls = {
+            Role.API: section.take("api_url", websocket),
+            Role.EVENT: section.take("event_url", websocket),
+        }
+        if section.has("url"):
+            section.take("url", websocket)
+            section.wrong("url", "expected either url, or api_url and event_url")
+    else:
+        urls = {Role.UNIVERSAL: section.take("url", websocket)}
+    return Settings(urls, section.take_certificates("ca_file"), read_reconnect(section))
+
+
+def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
+    """Return how the bot is served, for people."""
+    return f"is dialled at {' and '.join(one.partition('?')[0] for one in settings.urls.values())}"
+
+
+def _disown(dialler: Dialler, _idle: None) -> None:
+    dialler.disownServiceParent()
+
+
+@implementer(IEdge, IDialler)
+class WebSocketClientBot(DirectoryObserver, MultiService):
     """One link to a bot that listens for each of its accounts, or a pair of them.
 
     None is dialled before its account was up once: bots take "connected" for "the account is ready".
 
-    :param urls: where to dial, by role: Universal, or API and Event.
-    :param heartbeat_interval: seconds; 0 for none.
-    :param make_backoff: a new back-off for each link.
-    :ivar diallers: by account; one, or two for a split pair.
+    :ivar diallers: by the account's number; one, or two for a split pair.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        factory: ClientFactory,
-        bot: Bot,
-        accounts: Iterable[Account],
-        urls: Mapping[Role, str],
-        trust_root: Any,
-        heartbeat_interval: float,
-        make_backoff: Callable[[], Backoff],
-    ) -> None:
+    def __init__(self, bot: Bot, settings: Settings, resources: EdgeResources) -> None:
         super().__init__()
         self.bot = bot
-        self._reactor = reactor
-        self._factory = factory
-        self._accounts = tuple(accounts)
-        self._heartbeat_interval = heartbeat_interval
-        self._make_backoff = make_backoff
-        self.diallers = {
-            account.self_id: [
-                self._dialler(account, role, target(url, self._headers(account, role), trust_root))
-                for role, url in urls.items()
-            ]
-            for account in self._accounts
-        }
+        self.diallers: dict[int, list[Dialler]] = {}
+        self._accounts: dict[int, Account] = {}
+        self._settings = settings
+        self._resources = resources
+
+    def prepare(self) -> None:
+        """Nothing is needed beforehand."""
+
+    def account_added(self, account: Account) -> None:
+        """Dial for the account as soon as it is up, if it is one of the bot's."""
+        if not self.bot.may_use(account.self_id):
+            return
+        settings = self._settings
+        self._accounts[account.self_id] = account
+        self.diallers[account.self_id] = [
+            self._dialler(account, role, target(url, self._headers(account, role), settings.trust_root))
+            for role, url in settings.urls.items()
+        ]
+        if self.running:
+            account.when_up(partial(self._dial, account))
+
+    def account_removed(self, account: Account) -> None:
+        """Dial no more for the account; its open connections are ended by who removes it."""
+        self._accounts.pop(account.self_id, None)
+        for dialler in self.diallers.pop(account.self_id, ()):
+            dialler.retire()
+            if dialler.parent is not None:
+                dialler.when_idle().addCallback(partial(_disown, dialler))
 
     def _headers(self, account: Account, role: Role) -> dict[str, str]:
         headers = {"X-Self-ID": str(account.self_id), "X-Client-Role": role.value}
@@ -67,39 +119,59 @@ class ReverseWebSocketBot(MultiService):
         return headers
 
     def _dialler(self, account: Account, role: Role, to: Target) -> Dialler:
+        resources = self._resources
+
         def session() -> BotSession:
             return BotSession(
-                self._factory,
+                resources.client_factory,
                 self.bot,
                 account,
-                role,
-                self._heartbeat_interval,
-                dialler.refuse,
-                lambda: dialler.flaps,
+                role=role,
+                heartbeat_interval=resources.limits.heartbeat_interval,
+                refuse=dialler.refuse,
+                quiet=lambda: dialler.flaps,
             )
 
         name = f"{self.bot.name} (account {account.self_id}, {role.value})"
-        dialler = Dialler(self._reactor, self._factory, to, name, self._make_backoff(), session, _HINTS)
+        backoff = self._settings.reconnect.backoff(resources.uniform)
+        dialler = Dialler(
+            resources.reactor,
+            resources.client_factory,
+            to,
+            name=name,
+            backoff=backoff,
+            make_handler=session,
+            hints=_HINTS,
+        )
         return dialler
 
     def startService(self) -> None:
         """Dial as soon as the accounts are up."""
         super().startService()
-        for account in self._accounts:
-            account.when_up(partial(self._dial, self.diallers[account.self_id]))
+        for account in tuple(self._accounts.values()):
+            account.when_up(partial(self._dial, account))
 
-    def _dial(self, diallers: Iterable[Dialler]) -> None:
+    def _dial(self, account: Account) -> None:
         if self.running:
-            for dialler in diallers:
-                dialler.setServiceParent(self)
+            for dialler in self.diallers.get(account.self_id, ()):
+                if dialler.parent is None:
+                    dialler.setServiceParent(self)
 
     def attempts(self) -> int:
-        """How often it was dialled."""
+        """Return how often it was dialled since the start."""
         return sum(dialler.attempts for diallers in self.diallers.values() for dialler in diallers)
 
-    def hang_up(self) -> None:
-        """Dial no more; connections that are there stay."""
+    def when_idle(self) -> Deferred[None]:
+        """Return what fires once it has retired and no connection of it is left."""
+        idle = [dialler.when_idle() for diallers in self.diallers.values() for dialler in diallers]
+        return gatherResults(idle).addCallback(lambda _all: None)
+
+    def retire(self) -> None:
+        """Dial no more; open connections stay."""
         self.running = 0
         for diallers in self.diallers.values():
             for dialler in diallers:
-                dialler.hang_up()
+                dialler.retire()
+
+
+make = WebSocketClientBot

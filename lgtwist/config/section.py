@@ -175,12 +175,6 @@ class Section:
         """Write down a mistake that shows only when several values are seen together."""
         self._wrong(key, sentence)
 
-    def later(self, key: str) -> None:
-        """A key that a later version knows."""
-        if key in self._values:
-            self._known.append(key)
-            self._wrong(key, "not available yet in this version")
-
     def finish(self) -> None:
         """Write down every key that nobody asked for."""
         for key in self._values:

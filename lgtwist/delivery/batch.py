@@ -79,7 +79,7 @@ class Page(msgspec.Struct, frozen=True):
     trimmed_to: Position = 0
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Watermark(msgspec.Struct, frozen=True):
     """How far a bot has come with an account.
 
     :ivar position: of the last event that it has.

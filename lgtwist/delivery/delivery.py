@@ -1,9 +1,9 @@
 """Delivery at least once: one bot, one account. Pure: time, journal and connections come in.
 
 The bot's *cursor* moves only over what it has confirmed, and is written to the journal. From there on
-events are *sent* to the connection that holds the delivery (the newest), as many as its window takes:
-from memory while the bot keeps up, else from the disk by pages. Where it stands is one number, the
-position sent last; so changing over between the two leaves no gap and repeats nothing.
+events are *sent* to the active sink (the newest connection), as many as its window takes: from memory while
+the bot keeps up, else from the disk by pages. Where it stands is one number, the position sent last; so
+changing over between the two leaves no gap and repeats nothing.
 
 Whatever breaks, sending begins again behind the cursor.
 """
@@ -12,28 +12,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import msgspec
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
+from lgtwist.delivery.cursor import Cursor
+from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.gaps import Gaps
-from lgtwist.delivery.interfaces import IEventTaker, IJournal
-from lgtwist.delivery.refusals import TIMES, Refusals, Verdict
+from lgtwist.delivery.interfaces import IEventSink, IJournal
+from lgtwist.delivery.log import DeliveryLog
+from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
+from lgtwist.delivery.window import Sent, Window
 from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.runtime.logs import Episode
 
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
-#: So many confirmations that are younger than grace are told apart.
-_YOUNG = 1000
+#: For a bot that wants all of the past.
+_EVERYTHING = ReplayPolicy()
 #: What cannot be read from the disk is tried again after so many seconds.
 _READ_AGAIN = 1.0
 
@@ -45,56 +47,28 @@ class DeliveryCounters(Skipped):
     sent: int = 0
     confirmed: int = 0
     refused: int = 0  # skipped, for the bot refused them
-    fell_out: int = 0  # the journal did not keep them so long
+    expired: int = 0  # the journal did not keep them so long
     damaged: int = 0  # could not be read
 
 
-class _Sent(msgspec.Struct, eq=False):
-    """Some events under way, confirmed together.
+class _ReadAhead:
+    """What was read from the disk and not sent yet.
 
-    :ivar mark: where the bot is when it has them.
-    :ivar at: when they were sent, in seconds.
-    :ivar only: the event, if it is one.
+    :ivar upto: nothing else can be read up to this position.
+    :ivar trimmed_to: how far retention had come when it was read.
     """
 
-    mark: Mark
-    events: int
-    size: int
-    at: float
-    only: Batch | None
+    __slots__ = ("batches", "trimmed_to", "upto")
 
+    def __init__(self) -> None:
+        self.batches: deque[Batch] = deque()
+        self.upto: Position = 0
+        self.trimmed_to: Position = 0
 
-class Encodings:
-    """A committed batch, made once for all that take all of it in the same form.
-
-    :param now: seconds.
-    :ivar mark: where a bot is that has it.
-    :ivar at: when it was committed, in seconds.
-    """
-
-    def __init__(self, batch: Batch, now: float) -> None:
-        self.batch = batch
-        self.at = now
-        self.events = len(batch)
-        self.size = batch.size()
-        self.first, self.last = batch.first, batch.last
-        self.mark = Mark(self.last, batch.before + self.events, batch.times[-1])
-        self.only = batch if self.events == 1 else None
-        self._form: tuple[MessageFormat | None, Any] = (None, None)
-        self._made = b""
-        self._others: dict[tuple[MessageFormat, Any], bytes] = {}
-
-    def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
-        """All events, encoded and joined."""
-        if self._form[0] is not message_format or self._form[1] is not encode:
-            self._form = form = (message_format, encode)
-            found = self._others.get(form)
-            if found is None:
-                payloads = self.batch.payloads
-                found = b"".join([encode(convert_event(one, message_format)) for one in payloads])
-                self._others[form] = found
-            self._made = found
-        return self._made
+    def fill(self, page: Page) -> None:
+        self.batches = deque(page.batches)
+        self.trimmed_to = page.trimmed_to
+        self.upto = max(page.upto, page.batches[-1].last if page.batches else 0)
 
 
 def _read(payload: bytes) -> Event | None:
@@ -111,23 +85,21 @@ class Delivery:
     :param bot: the bot's name.
     :param account: the account's ``self_id``.
     :param clock: the reactor, or a clock in its place.
-    :param wall_clock: seconds since the epoch.
+    :param wall_clock: returns seconds since the epoch.
     :param passes: which events the bot gets; None for all.
     :param window_bytes: bytes that may be unconfirmed; one event alone may be larger.
     :param patience: seconds without a confirmation that are worth a line in the log.
-    :ivar unconfirmed: events that are under way.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
         bot: str,
         account: int,
         journal: IJournal,
+        *,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
-        policy: ReplayPolicy | None = None,
+        policy: ReplayPolicy = _EVERYTHING,
         passes: Callable[[Event], bool] | None = None,
         message_format: MessageFormat = MessageFormat.AS_IS,
         window_bytes: int = 4 << 20,
@@ -136,212 +108,178 @@ class Delivery:
         self.bot = bot
         self.account = account
         self.counters = DeliveryCounters()
-        self.unconfirmed = 0
         self._journal = journal
         self._clock = clock
         self._wall_clock = wall_clock
-        self._policy = policy or ReplayPolicy()
+        self._policy = policy
         self._passes = passes
         self._format = message_format
-        self._window_bytes = window_bytes
-        self._patience = patience
-        self._takers: dict[
-            IEventTaker, Position
-        ] = {}  # oldest first; what is up to there was there before it
-        self._holder: IEventTaker | None = None
-        self._begun = False
-        # how far the bot has come
-        self._cursor = Mark()  # as the journal has it, or will
-        self._confirmed: deque[tuple[float, Mark]] = deque()  # not yet older than grace
-        # how far we have sent
-        self._sent = Mark()
-        self._window: deque[_Sent] = deque()
-        self._window_size = 0
-        self._page: deque[Batch] = deque()
-        self._page_upto: Position = 0
-        self._page_trimmed: Position = 0
-        self._at_tail = False
+        self._log = DeliveryLog(bot, account, clock, patience)
+        self._begun = self._stopped = False
+        # Oldest first, each with the end of the journal when it came.
+        self._sinks: dict[IEventSink, Position] = {}
+        self._active: IEventSink | None = None
+        self._cursor = Cursor(policy.grace, clock.seconds, partial(journal.confirm, bot, account))
+        self._sent = Watermark()
+        self._window = Window(window_bytes)
+        self._read_ahead = _ReadAhead()
+        self._at_tail = False  # everything durable was sent
         self._reading: Deferred[Any] | None = None
+        self._timer: IDelayedCall | None = None
         self._pumping = False
-        self._backlog = Backlog(self._policy, self.counters)
+        self._backlog = Backlog(policy, self.counters)
         self._replayed: Position = 0  # what is up to it is marked as late
         self._refusals = Refusals()
         self._gaps = Gaps()
-        self._falling = Episode(clock, 600.0)
-        self._unreadable = Episode(clock)
-        self._fell_out = 0  # not told yet
-        self._timer: IDelayedCall | None = None
-        self._told_refusing = self._told_silent = False
 
     def begin(self) -> None:
-        """The journal is open: the cursor is where it was."""
+        """Begin where the journal says that the bot is. The journal is open."""
         self._begun = True
-        self._cursor = self._sent = self._journal.mark(self.bot, self.account)
+        self._sent = self._journal.watermark(self.bot, self.account)
+        self._cursor.begin(self._sent)
         self.check_retention()
-        if self._holder is not None:
-            self._takers = dict.fromkeys(self._takers, self._journal.end)
-            self._replayed = self._journal.end
+        if self._active is not None:
+            self._sinks = dict.fromkeys(self._sinks, self._journal.end(self.account))
+            self._replayed = self._journal.end(self.account)
             self._resume()
+
+    def stop(self) -> None:
+        """Send nothing any more: stop timers and reads, let go of all sinks, and demote the active one."""
+        self._stopped = True
+        active, self._active = self._active, None
+        self._sinks.clear()
+        self._stop_sending()
+        self._sent = self._cursor.go_back()
+        if active is not None:
+            active.demote()
 
     # -- what one can see
 
     @property
+    def unconfirmed(self) -> int:
+        """How many events are under way."""
+        return self._window.events
+
+    @property
     def backlog(self) -> int:
         """How many events of the account the bot has not confirmed, those that it may not see among them."""
-        return max(0, self._journal.total(self.account) - self._confirmed_mark.ordinal)
+        return max(0, self._journal.total(self.account) - self._cursor.reached.ordinal)
 
     @property
     def cursor_age(self) -> float:
         """How long ago, in seconds, the newest confirmed event was taken in, while others wait; else 0."""
-        newest = self._confirmed_mark
+        newest = self._cursor.reached
         return max(0.0, self._wall_clock() - newest.time / 1000) if self.backlog and newest.time else 0.0
 
     @property
     def silent(self) -> bool:
         """Whether a connected bot has confirmed nothing for too long."""
-        return bool(self._window) and self._clock.seconds() - self._window[0].at > self._patience
+        sent = self._window.sent
+        return bool(sent) and self._clock.seconds() - sent[0].at > self._log.patience
 
     @property
     def cursor(self) -> Position:
-        """The position up to which the bot has everything."""
-        return self._cursor.position
+        """The position up to which the bot has everything, as the journal has it or will."""
+        return self._cursor.settled.position
 
     @property
-    def is_careful(self) -> bool:
+    def is_one_at_a_time(self) -> bool:
         """Whether events go one at a time, for the bot refused something."""
-        return self._refusals.are_near
-
-    @property
-    def _confirmed_mark(self) -> Mark:
-        return self._confirmed[-1][1] if self._confirmed else self._cursor
+        return self._refusals.one_at_a_time
 
     # -- who takes the events
 
-    def attach(self, taker: IEventTaker) -> None:
-        """A connection is open: it takes over."""
-        older = self._holder
-        self._takers[taker] = self._replayed = self._journal.end
-        self._holder = taker
+    def attach(self, sink: IEventSink) -> None:
+        """Make a sink the active one; the one that was is demoted."""
+        if self._stopped:
+            sink.demote()
+            return
+        older = self._active
+        self._sinks[sink] = self._replayed = self._journal.end(self.account)
+        self._active = sink
         if older is not None:
-            self._say(
-                LogLevel.info,
-                "{bot}: a newer connection takes over account {account}; the older goes on as live",
-            )
-            older.become_live()
+            self._log.took_over()
+            older.demote()
         self._resume()
 
-    def detach(self, taker: IEventTaker, refused: str | None) -> None:
-        """A connection is over.
+    def detach(self, sink: IEventSink, refused: str | None) -> None:
+        """Let go of a sink; the newest that is left is promoted. Nothing happens if it is not there.
 
         :param refused: why the bot refused what it was sent, if its end says that.
         """
-        del self._takers[taker]
-        if taker is not self._holder:
+        self._sinks.pop(sink, None)
+        if sink is not self._active:
             return
         self._note_refusal(refused)
-        self._holder = None
+        self._active = None
         self._stop_sending()
-        self._go_back()
-        if self._takers:
-            self._holder, self._replayed = list(self._takers.items())[-1]
-            self._holder.become_holder()
+        self._sent = self._cursor.go_back()
+        if self._sinks:
+            self._active, self._replayed = list(self._sinks.items())[-1]
+            self._active.promote()
             self._resume()
 
-    def failed(self, taker: IEventTaker, refused: str | None) -> None:
-        """What was sent did not arrive; the taker pumps when it can take it again."""
-        if taker is self._holder:
+    def failed(self, sink: IEventSink, refused: str | None) -> None:
+        """Send again what is under way, for it did not arrive; the sink pumps when it can take it.
+
+        :param refused: why the bot refused it, if it did.
+        """
+        if sink is self._active:
             self._note_refusal(refused)
             self._replayed = max(self._replayed, self._sent.position)  # it comes a second time
             self._resume()
 
-    def came_back(self, taker: IEventTaker) -> None:
-        """After failures the taker works again: what was committed before is late."""
-        if taker is self._holder:
-            self._replayed = self._journal.end
+    def came_back(self, sink: IEventSink) -> None:
+        """Note that a sink works again after failures: what was committed before is late."""
+        if sink is self._active:
+            self._replayed = self._journal.end(self.account)
 
-    def confirmed(self, taker: IEventTaker, upto: Position) -> None:
-        """The bot has everything up to a position that was given to ``take``."""
-        if taker is not self._holder:
+    def confirmed(self, sink: IEventSink, upto: Position) -> None:
+        """Note that the bot has everything up to a position that was given to ``take``."""
+        if sink is not self._active:
             return
-        mark = None
-        while self._window and self._window[0].mark.position <= upto:
-            one = self._window.popleft()
-            mark = one.mark
-            self._window_size -= one.size
-            self.unconfirmed -= one.events
-            self.counters.confirmed += one.events
-        if mark is None:
+        window = self._window
+        before = window.events
+        watermark = window.confirm(upto)
+        if watermark is None:
             return
-        self._refusals.confirmed(mark.position)
-        self._told_refusing = False
-        if self._told_silent:
-            self._told_silent = False
-            self._say(LogLevel.info, "{bot}: confirms events of account {account} again")
-        self._move(self._sent if not self._window else mark)
+        self.counters.confirmed += before - window.events
+        self._refusals.confirmed(watermark.position)
+        log = self._log
+        log.refuses_all = False
+        if log.is_silent:
+            log.confirms_again()
+        self._cursor.advance(watermark if window.sent else self._sent)
         self.pump()
 
-    def _move(self, mark: Mark) -> None:
-        """The bot has come so far."""
-        if self._policy.grace:
-            if len(self._confirmed) >= _YOUNG:
-                self._confirmed.pop()  # the newest takes its place, and settles later than it would have
-            self._confirmed.append((self._clock.seconds(), mark))
-            self.settle()
-        else:
-            self._cursor = mark
-            self._journal.confirm(self.bot, self.account, mark)
-
-    def settle(self) -> None:
-        """Time has passed: what was confirmed long enough ago need not be sent again."""
-        until = self._clock.seconds() - self._policy.grace
-        cursor = None
-        while self._confirmed and self._confirmed[0][0] <= until:
-            cursor = self._confirmed.popleft()[1]
-        if cursor is not None:
-            self._cursor = cursor
-            self._journal.confirm(self.bot, self.account, cursor)
-
-    def look(self) -> None:
-        """To be called each second or so."""
-        self.settle()
-        if self.silent and not self._told_silent:
-            self._told_silent = True
-            self._say(
-                LogLevel.warn,
-                "{bot}: no confirmation of events of account {account} for {seconds:g} s; "
-                "it is left in peace, and what it does not confirm comes again on its next connection",
-                seconds=self._patience,
-            )
+    def check(self) -> None:
+        """Do what time brings; to be called each second or so."""
+        self._cursor.settle()
+        if self.silent:
+            self._log.silent()
 
     # -- beginning again
 
     def _stop_sending(self) -> None:
         self._window.clear()
-        self._window_size = self.unconfirmed = 0
-        self._page.clear()
+        self._read_ahead.batches.clear()
         self._at_tail = False
         for waiting in (self._reading, self._timer):
             if waiting is not None:
                 waiting.cancel()
         self._reading = self._timer = None
-        self._told_silent = False
-        self._tell_skipped()
-
-    def _go_back(self) -> None:
-        """It broke: what is behind the cursor is sent again; grace moves it back."""
-        self.settle()
-        self._confirmed.clear()
-        self._sent = self._cursor
+        self._log.is_silent = False
+        self._log.skipped(self._backlog.unlogged())
 
     def _resume(self) -> None:
         """Send from the cursor on."""
         self._stop_sending()
         if not self._begun:
             return
-        self._go_back()
+        self._sent = self._cursor.go_back()
         self.check_retention()
-        self._tell_fallen()
-        end = self._journal.end
+        self._log.flush_expired()
+        end = self._journal.end(self.account)
         self._backlog.resume(end, self._wall_clock(), self._clock.seconds())
         if self._policy.max_events is not None and self._sent.position < end:
             self._count(end)
@@ -349,32 +287,18 @@ class Delivery:
             self.pump()
 
     def check_retention(self) -> None:
-        """What the journal did not keep so long is named."""
-        gone = self._journal.trimmed(self.account)
-        if gone <= self._sent.ordinal or self._sent.position >= self._journal.trimmed_to:
+        """Go on behind what expired, count it, and say so."""
+        deleted = self._journal.expired(self.account)
+        trimmed_to = self._journal.trimmed_to(self.account)
+        if deleted <= self._sent.ordinal or self._sent.position >= trimmed_to:
             return
-        fell_out = self._gaps.add(self._sent.ordinal, gone, self._cursor.ordinal)
-        self._sent = Mark(self._journal.trimmed_to, gone, 0)
-        self._page.clear()
-        if not self._window:
-            self._confirmed.clear()
-            self._cursor = self._sent
-            self._journal.confirm(self.bot, self.account, self._cursor)
-        self.counters.fell_out += fell_out
-        self._fell_out += fell_out
-        if fell_out and self._falling.begins():
-            self._tell_fallen()
-
-    def _tell_fallen(self) -> None:
-        """At the beginning, and when the bot is back: not each time that something falls out."""
-        fell_out, self._fell_out = self._fell_out, 0
-        if fell_out:
-            self._say(
-                LogLevel.warn,
-                "{bot}: {events} events of account {account} fell out of the journal before the bot had them "
-                "(retention, max_size)",
-                events=fell_out,
-            )
+        expired = self._gaps.add(self._sent.ordinal, deleted, self._cursor.settled.ordinal)
+        self._sent = Watermark(trimmed_to, deleted, 0)
+        self._read_ahead.batches.clear()
+        if not self._window.sent:
+            self._cursor.jump(self._sent)
+        self.counters.expired += expired
+        self._log.expired(expired)
 
     def _count(self, end: Position) -> None:
         """Find where the newest ``max_events`` events begin."""
@@ -392,7 +316,7 @@ class Delivery:
 
         def counted(result: object) -> None:
             if isinstance(result, Failure):
-                if self._holder is not None:
+                if self._active is not None:
                     self._later(_READ_AGAIN, lambda: self._count(end))
                 return
             self._backlog.skip_upto = newest[0] if len(newest) == newest.maxlen else 0
@@ -410,7 +334,7 @@ class Delivery:
             self._reading = None
             then(result)
 
-        reading.addBoth(read).addErrback(self._went_wrong)
+        reading.addBoth(read).addErrback(self._log.failed)
 
     def _later(self, seconds: float, then: Callable[[], None]) -> None:
         def now() -> None:
@@ -422,44 +346,46 @@ class Delivery:
 
     # -- sending
 
-    def committed(self, encodings: Encodings) -> None:
-        """Events became durable. Who keeps up gets them at once, as everybody does."""
-        holder, sent = self._holder, self._sent
-        if not self._at_tail or encodings.last <= sent.position:
+    def committed(self, encoded: EncodedBatch) -> None:
+        """Send events that became durable, at once if the bot keeps up, as all do."""
+        active, sent = self._active, self._sent
+        if not self._at_tail or encoded.last <= sent.position:
             return
+        window = self._window
         if (
-            holder is not None
-            and holder.ready
+            active is not None
+            and active.ready
             and self._passes is None
-            and encodings.first > sent.position
-            and encodings.batch.before == sent.ordinal
-            and not self._refusals.are_near
-            and self.unconfirmed + encodings.events <= holder.window
-            and self._window_size + encodings.size <= self._window_bytes
+            and encoded.first > sent.position
+            and encoded.batch.before == sent.ordinal
+            and not self._refusals.one_at_a_time
+            and window.events + encoded.events <= active.window
+            and window.size + encoded.size <= window.limit
         ):
-            events, size = encodings.events, encodings.size
-            self._sent = mark = encodings.mark
-            frames = encodings.frames(self._format, holder.encode)
-            self._hand_over(holder, frames, events, size, mark, encodings.at, encodings.only)
+            events, size = encoded.events, encoded.size
+            self._sent = watermark = encoded.watermark
+            frames = encoded.frames(self._format, active.encode)
+            self._hand_over(active, frames, events, size, watermark, encoded.at, encoded.only)
         else:
             self._at_tail = False
             self.pump()
 
     def _hand_over(
         self,
-        holder: IEventTaker,
+        sink: IEventSink,
         frames: bytes,
         events: int,
         size: int,
-        mark: Mark,
+        watermark: Watermark,
         now: float,
         only: Batch | None,
     ) -> None:
-        self._window.append(_Sent(mark, events, size, now, only))
-        self._window_size += size
-        self.unconfirmed += events
+        window = self._window
+        window.sent.append(Sent(watermark, events, size, now, only))
+        window.size += size
+        window.events += events
         self.counters.sent += events
-        holder.take(frames, events, mark.position)
+        sink.take(frames, events, watermark.position)
 
     def pump(self) -> None:
         """Send what there is, as far as the bot takes it."""
@@ -468,38 +394,40 @@ class Delivery:
         self._pumping = True
         try:
             while (
-                self._holder is not None  # another one, perhaps, each time
-                and self._holder.ready
+                self._active is not None  # another one, perhaps, each time
+                and self._active.ready
                 and self._timer is None
                 and self._reading is None
             ):
-                room = self._room(self._holder)
+                room = self._room(self._active)
                 batch = self._next_batch() if room > 0 else None
-                if batch is None or not self._send(self._holder, batch, room):
+                if batch is None or not self._send(self._active, batch, room):
                     break
         finally:
             self._pumping = False
 
-    def _room(self, holder: IEventTaker) -> int:
-        """How many events may go now."""
-        self._refusals.past(self._confirmed_mark.position)
-        if self._refusals.are_near:
-            return 0 if self._window else 1
-        if self._window_size >= self._window_bytes:
+    def _room(self, sink: IEventSink) -> int:
+        """Return how many events may go now."""
+        self._refusals.reached(self._cursor.reached.position)
+        window = self._window
+        if self._refusals.one_at_a_time:
+            return 0 if window.sent else 1
+        if window.size >= window.limit:
             return 0
-        return int(holder.window) - self.unconfirmed
+        return int(sink.window) - window.events
 
     def _next_batch(self) -> Batch | None:
         """The next events; None if there are none, or they must be read first."""
         while True:
             position = self._sent.position
-            if self._page:
-                batch = self._page[0].after(position)
+            batches = self._read_ahead.batches
+            if batches:
+                batch = batches[0].after(position)
                 if len(batch):
                     return batch
-                self._page.popleft()
-                if not self._page:
-                    self._pass_over(self._page_upto)
+                batches.popleft()
+                if not batches:
+                    self._pass_over(self._read_ahead.upto)
                 continue
             tail = self._journal.tail(self.account, position)
             if tail is None:
@@ -509,23 +437,16 @@ class Delivery:
                 return None
             if not len(tail):
                 self._at_tail = True
-                self._tell_skipped()
+                self._log.skipped(self._backlog.unlogged())
                 return None
             return tail
 
     def _page_came(self, page: Page | Failure) -> None:
         if isinstance(page, Failure):
-            if self._unreadable.begins():
-                self._say(
-                    LogLevel.warn,
-                    "{bot}: the journal cannot be read for account {account}: {reason}; tried again",
-                    reason=page.value,
-                )
+            self._log.unreadable(page)
             self._later(_READ_AGAIN, self.pump)
             return
-        self._page = deque(page.batches)
-        self._page_trimmed = page.trimmed_to
-        self._page_upto = max(page.upto, page.batches[-1].last if page.batches else 0)
+        self._read_ahead.fill(page)
         if not page.batches:
             self._pass_over(page.upto)
         self.pump()
@@ -533,14 +454,14 @@ class Delivery:
     def _pass_over(self, upto: Position) -> None:
         """Nothing for this bot is left up to a position."""
         if upto > self._sent.position:
-            self._skip_to(Mark(upto, self._sent.ordinal, self._sent.time))
+            self._skip_to(Watermark(upto, self._sent.ordinal, self._sent.time))
 
-    def _skip_to(self, mark: Mark) -> None:
-        self._sent = mark
-        if not self._window and mark.position > self._confirmed_mark.position:
-            self._move(mark)
+    def _skip_to(self, watermark: Watermark) -> None:
+        self._sent = watermark
+        if not self._window.sent and watermark.position > self._cursor.reached.position:
+            self._cursor.advance(watermark)
 
-    def _send(self, holder: IEventTaker, batch: Batch, room: int) -> bool:
+    def _send(self, sink: IEventSink, batch: Batch, room: int) -> bool:
         """Send some of a batch; whether it is worth going on."""
         if batch.before > self._sent.ordinal:
             self._missing(batch)
@@ -553,7 +474,7 @@ class Delivery:
                 self._later(wait, self.pump)
                 return False
             room = min(room, allowed)
-        most = min(_PORTION, self._window_bytes - self._window_size)
+        most = min(_PORTION, self._window.limit - self._window.size)
         judged = self._passes is not None or (late and backlog.skips)
         frames: list[bytes] = []
         size = taken = last = 0
@@ -569,7 +490,7 @@ class Delivery:
             encoded = convert_event(payload, self._format)
             if position <= mark_upto:
                 encoded = marked_replayed(encoded)
-            frames.append(holder.encode(encoded))
+            frames.append(sink.encode(encoded))
             size += len(payload)
             taken += 1
             last = index
@@ -577,46 +498,36 @@ class Delivery:
             index = len(payloads)
         if not index:
             return False
-        mark = Mark(batch.first + index - 1, batch.before + index, times[index - 1])
+        watermark = Watermark(batch.first + index - 1, batch.before + index, times[index - 1])
         if taken:
             if late:
                 backlog.sent(taken)
-            reached = Mark(batch.first + last, batch.before + last + 1, times[last])
-            self._sent = mark
+            reached = Watermark(batch.first + last, batch.before + last + 1, times[last])
+            self._sent = watermark
             only = batch.part(last, last + 1) if taken == 1 else None
             now = self._clock.seconds()
-            self._hand_over(holder, b"".join(frames), taken, size, reached, now, only)
+            self._hand_over(sink, b"".join(frames), taken, size, reached, now, only)
         else:
-            self._skip_to(mark)
+            self._skip_to(watermark)
         return True
 
     def _missing(self, batch: Batch) -> None:
-        """The journal has not got what stood before a batch."""
+        """Pass over what the journal does not have any more in front of a batch, count it, and say so."""
         begin, first = self._sent.ordinal, self._sent.position
-        self._sent = Mark(first, batch.before, self._sent.time)
-        events = self._gaps.add(begin, batch.before, self._cursor.ordinal)
+        self._sent = Watermark(first, batch.before, self._sent.time)
+        events = self._gaps.add(begin, batch.before, self._cursor.settled.ordinal)
         if not events:
             return
-        fell_out = min(events, max(0, self._journal.trimmed(self.account) - begin))
-        if first < self._page_trimmed:  # the journal will say so in a moment
-            fell_out = events
-        damaged = events - fell_out
-        self.counters.fell_out += fell_out
+        expired = min(events, max(0, self._journal.expired(self.account) - begin))
+        if first < self._read_ahead.trimmed_to:  # the journal will say so in a moment
+            expired = events
+        damaged = events - expired
+        self.counters.expired += expired
         self.counters.damaged += damaged
-        if not damaged:
-            self._fell_out += fell_out
-            self._tell_fallen()
-            return
-        self._say(
-            LogLevel.error,
-            "{bot}: {events} events of account {account} between positions {first} and {last} are missing: "
-            "{damaged} in damaged parts of the journal, {fell_out} fell out of it",
-            events=events,
-            first=first,
-            last=batch.first,
-            damaged=damaged,
-            fell_out=fell_out,
-        )
+        if damaged:
+            self._log.missing(first, batch.first, damaged=damaged, expired=expired)
+        else:
+            self._log.expired_unseen(expired)
 
     def _gets(self, payload: bytes) -> bool:
         """Whether the bot may see an event."""
@@ -632,68 +543,27 @@ class Delivery:
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))
 
-    def _tell_skipped(self) -> None:
-        """One line for what the bot did not want so late."""
-        skipped = self._backlog.untold()
-        if skipped == Skipped():
-            return
-        self._say(
-            LogLevel.info,
-            "{bot}: {events} events of account {account} were skipped: {too_old} older than max_age, "
-            "{too_many} beyond max_events",
-            events=skipped.too_old + skipped.too_many,
-            too_old=skipped.too_old,
-            too_many=skipped.too_many,
-        )
-
     # -- what a bot will not have
 
     def _note_refusal(self, reason: str | None) -> None:
         """What was under way was refused, or (None) just did not arrive."""
-        if reason is None or not self._window:
+        window = self._window
+        if reason is None or not window.sent:
             return
-        if self.unconfirmed == 1:
-            alone = self._window[0]
+        if window.events == 1:
+            alone = window.sent[0]
             event = alone.only
             assert event is not None
             verdict = self._refusals.judge(event.first, event.size(), reason)
             if verdict is Verdict.SKIP:
-                self._skip(event, alone.mark, reason)
-            elif verdict is Verdict.REFUSES_ALL and not self._told_refusing:
-                self._told_refusing = True
-                self._say(
-                    LogLevel.error,
-                    "{bot}: refuses every event of account {account} ({reason}); is it configured rightly? "
-                    "Nothing more is skipped; it is tried again",
-                    reason=reason,
-                )
+                self._skip(event, alone.watermark, reason)
+            elif verdict is Verdict.REFUSES_ALL:
+                self._log.refuses_every_event(reason)
         self._refusals.note(self._sent.position)
 
-    def _skip(self, event: Batch, mark: Mark, reason: str) -> None:
+    def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
         kind = _read(event.payloads[0])
-        self._say(
-            LogLevel.error,
-            "{bot}: skipped an event of account {account} that it refused {times} times ({reason}): position "
-            "{position}, {kind}, {size} bytes, time {time:.3f}; `twistd lgtwist --journal` shows it",
-            times=TIMES,
-            reason=reason,
-            position=event.first,
-            kind="unreadable" if kind is None else kind.post_type,
-            size=event.size(),
-            time=event.times[0] / 1000,
-        )
+        self._log.refused(event, "unreadable" if kind is None else kind.post_type, reason)
         self._journal.refused(self.bot, event, reason)
-        self._confirmed.clear()
-        self._cursor = mark
-        self._journal.confirm(self.bot, self.account, mark)
-
-    # -- words
-
-    def _say(self, level: Any, sentence: str, **fields: object) -> None:
-        self._log.emit(level, sentence, bot=self.bot, account=self.account, **fields)
-
-    def _went_wrong(self, failure: Failure) -> None:
-        self._log.failure(
-            "{bot}: delivery for account {account} failed", failure, bot=self.bot, account=self.account
-        )
+        self._cursor.jump(watermark)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 
 
-class IEventTaker(Interface):
+class IEventSink(Interface):
     """One way in which events reach a bot that asked for certain delivery, while it is open.
 
     It tells its delivery when events are confirmed, when it can take more, and when it is over.
@@ -26,54 +26,112 @@ class IEventTaker(Interface):
         :param upto: the position to be confirmed when the bot has them.
         """
 
-    def become_live() -> None:
-        """A newer connection of the bot takes over; this one gets what happens from now on."""
+    def demote() -> None:
+        """Get what happens from now on only: a newer connection of the bot takes over, or delivery ended."""
 
-    def become_holder() -> None:
-        """What must not be lost goes to this one again, for it is the newest that is left."""
+    def promote() -> None:
+        """Be the active sink again: the newest that is left takes what must not be lost."""
 
 
 class IJournal(Interface):
     """Where events wait until every bot that asked for certain delivery has them.
 
-    Positions are opaque: they are ordered, and nobody outside calculates with them.
+    Each account has positions of its own: integers of at least 1 that grow, are never used twice, and follow
+    each other without a gap within one :class:`Batch`. Between two batches of an account there may be a gap;
+    how many events were written before a batch (:attr:`Batch.before`) tells whether one of the account's is
+    missing there. Positions of two accounts must not be compared.
+
+    Of everything here only the Deferred of :meth:`read` fails; nothing raises, and nothing blocks.
     """
 
-    end: Position = Attribute("The position of the newest durable event.")
-    trimmed_to: Position = Attribute("Nothing up to this position is left.")
+    def when_open(callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, as soon as the journal can be read; at once if it can be.
+
+        Until then it takes in events, and knows nothing of what was written before. What ``callback`` raises
+        is logged.
+        """
+
+    def end(account: int) -> Position:
+        """Return the end of what is durable of an account.
+
+        :returns: a position; every durable event of the account has it or a smaller one, and every later one
+            has a larger one. 0 if nothing was ever written.
+        """
+
+    def trimmed_to(account: int) -> Position:
+        """Return how far retention has come with an account.
+
+        :returns: a position; no event of the account that has it or a smaller one is left. 0 if retention has
+            deleted nothing. It never becomes smaller, and is not beyond :meth:`end`.
+        """
+
+    def total(account: int) -> int:
+        """Return how many events of an account were ever made durable, expired ones among them."""
+
+    def expired(account: int) -> int:
+        """Return how many of these retention has deleted: the oldest so many."""
+
+    def observe_retention(observer: Callable[[], None]) -> None:
+        """Call ``observer`` each time that retention has deleted events."""
 
     def append(account: int, payloads: list[bytes]) -> None:
-        """Take in events. Never blocks, never raises; what cannot be kept is counted and named as lost.
+        """Take in events, to be made durable. What cannot be kept is counted and logged as lost.
 
         :param payloads: in the order in which they came, each one JSON object.
         """
 
     def observe(observer: Callable[[Batch], None]) -> None:
-        """Call ``observer`` for all that is appended, in order, once it is durable."""
+        """Call ``observer`` for everything that is appended, once it is durable.
 
-    def mark(bot: str, account: int) -> Mark:
-        """How far a bot had come when the journal was opened."""
+        The batches of one account come in the order of their positions, each once. What ``observer`` raises
+        is logged.
+        """
 
-    def confirm(bot: str, account: int, mark: Mark) -> None:
-        """A bot has come so far. It is written with others, within a second."""
+    def enlist(bot: str, account: int) -> None:
+        """Keep a cursor for a bot and one of its accounts from now on, while it runs or before it is open.
+
+        A pair that the journal knows goes on from its cursor: one that was enlisted before, in this run or an
+        earlier one, as long as events of the time when it was delisted are kept. Any other begins behind the
+        account's :meth:`end` at this moment (or when the journal opens, if that is later): it gets what is
+        appended but not durable yet. Its cursor is written before the next events are, within a second; only
+        events that were being written at this moment may be durable before it, and a crash just then makes
+        the pair begin behind them.
+        """
+
+    def delist(bot: str, account: int) -> None:
+        """Keep a cursor only as long as events are kept, for the configuration no longer names the pair.
+
+        If it is enlisted again before, it goes on from there.
+        """
+
+    def watermark(bot: str, account: int) -> Watermark:
+        """Return how far a bot has come.
+
+        :returns: what was confirmed last; for a pair that was new, where it began; position 0 for a pair that
+            the journal does not know.
+        """
+
+    def confirm(bot: str, account: int, watermark: Watermark) -> None:
+        """Note that a bot has come so far. It is written with others, within a second."""
 
     def refused(bot: str, batch: Batch, reason: str) -> None:
-        """A bot will not have this one event: keep it in the list of such events."""
+        """Keep the one event of a batch in the list of those that a bot refused, written within a second.
 
-    def total(account: int) -> int:
-        """How many events of an account were ever written."""
-
-    def trimmed(account: int) -> int:
-        """How many of these are gone."""
+        :param reason: how it refused it: ``close code 1009``, ``HTTP 413`` and the like.
+        """
 
     def tail(account: int, after: Position) -> Batch | None:
-        """The next events behind a position, from memory: an empty batch if there are none yet.
+        """Return the next events of an account behind a position, from memory.
 
-        :returns: None if memory does not reach back so far.
+        :returns: an empty batch if no more is durable; None if memory does not reach back so far.
         """
 
     def read(account: int, after: Position) -> Deferred[Page]:
-        """The next events behind a position, from the disk, as much as is read at once.
+        """Read the next events of an account behind a position from the disk, as much as is read at once.
 
-        It fails with JournalUnreadable.
+        Cancelling it means that nobody waits for it any more; it fails with CancelledError then.
+
+        :returns: fires with a page whose ``upto`` is beyond ``after`` if :meth:`end` is; it may be without
+            events where events of other accounts lie, or what is damaged. Fails with any other exception if
+            nothing can be read now: try again later.
         """

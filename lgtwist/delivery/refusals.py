@@ -25,44 +25,44 @@ class Verdict(Enum):
 class Refusals:
     """What one bot refused of one account.
 
-    After the first refusal events go one at a time until past the point, so that the culprit is known.
+    After the first refusal events go one at a time until past the point, so that the suspect is known.
 
-    :ivar are_near: whether events go one at a time.
+    :ivar one_at_a_time: whether events go one at a time.
     """
 
     def __init__(self) -> None:
-        self.are_near = False
-        self._careful_upto: Position = 0
-        self._culprit: Position = 0
+        self.one_at_a_time = False
+        self._one_at_a_time_upto: Position = 0
+        self._suspect: Position = 0
         self._times = 0
         self._may_skip = True
         self._too_large = 0  # bytes of the smallest event that was skipped for its size
 
     def note(self, upto: Position) -> None:
         """Something up to a position was refused."""
-        self._careful_upto = max(self._careful_upto, upto)
-        self.are_near = self._careful_upto > 0
+        self._one_at_a_time_upto = max(self._one_at_a_time_upto, upto)
+        self.one_at_a_time = self._one_at_a_time_upto > 0
 
-    def past(self, position: Position) -> None:
+    def reached(self, position: Position) -> None:
         """The bot has everything up to a position."""
-        if position >= self._careful_upto:
-            self._careful_upto = 0
-            self.are_near = False
+        if position >= self._one_at_a_time_upto:
+            self._one_at_a_time_upto = 0
+            self.one_at_a_time = False
 
     def confirmed(self, upto: Position) -> None:
         """The bot confirmed something."""
         self._may_skip = True
         self._too_large = 0
-        if self._culprit <= upto:
-            self._times = self._culprit = 0
+        if self._suspect <= upto:
+            self._times = self._suspect = 0
 
     def judge(self, position: Position, size: int, reason: str) -> Verdict:
         """An event that went alone was refused.
 
         :param size: bytes.
         """
-        if self._culprit != position:
-            self._culprit, self._times = position, 0
+        if self._suspect != position:
+            self._suspect, self._times = position, 0
         self._times += 1
         if self._times < TIMES:
             return Verdict.AGAIN
@@ -74,5 +74,5 @@ class Refusals:
         self._may_skip = False
         if for_its_size:
             self._too_large = min(size, self._too_large or size)
-        self._times = self._culprit = 0
+        self._times = self._suspect = 0
         return Verdict.SKIP

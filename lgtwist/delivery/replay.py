@@ -47,7 +47,7 @@ class Backlog:
         self._end: Position = 0
         self._not_before = 0  # milliseconds since the epoch
         self._counted: Position = 0  # what was skipped is counted up to here
-        self._untold = Skipped()
+        self._unlogged = Skipped()
         self._tokens = self._tokens_at = 0.0
 
     def resume(self, end: Position, wall_clock: float, now: float) -> None:
@@ -82,17 +82,17 @@ class Backlog:
             return False
         if position > self._counted:
             self._counted = position
-            for count in (self._counters, self._untold):
+            for count in (self._counters, self._unlogged):
                 if too_old:
                     count.too_old += 1
                 else:
                     count.too_many += 1
         return True
 
-    def untold(self) -> Skipped:
+    def unlogged(self) -> Skipped:
         """What was skipped since this was asked last."""
-        self._untold, untold = Skipped(), self._untold
-        return untold
+        self._unlogged, unlogged = Skipped(), self._unlogged
+        return unlogged
 
     def allowed(self, now: float) -> tuple[int, float]:
         """How many events of it may go now; if none, in how many seconds one may."""

@@ -1,7 +1,7 @@
-"""Which answer belongs to whom. Pure: time comes in, nothing goes out.
+"""Which response belongs to which call. Pure: time comes in, nothing goes out.
 
-A call has exactly one end: its answer, its time limit, the end of its link, or its asker's. Whoever
-takes it out of this table ends it; what is not in it any more cannot end again.
+A call has exactly one end: its response, its time limit, the end of its link, or the end of whoever asked.
+Whoever removes it from the table :class:`Calls` ends it; what is not in the table cannot end again.
 """
 
 from __future__ import annotations
@@ -13,80 +13,80 @@ import msgspec
 
 from lgtwist.hub.interfaces import IAccountLink
 
-#: Takes a response without echo, and whether it is the last one of the call.
-Answered = Callable[[bytes, bool], None]
+#: Takes a response without ``echo``, and whether it is the last one of the call.
+ReceiveResponse = Callable[[bytes, bool], None]
 
 
 class Call(Protocol):
     """One action under way to an account.
 
     :ivar action: the name that is sent.
-    :ivar call_id: the correlation id, never used twice in a run; 0 before it begins.
-    :ivar deadline: when it ends without an answer, in seconds of the table's clock.
+    :ivar call_id: the correlation id, never used twice in a run; 0 before it is in the table.
+    :ivar deadline: when it ends without a response, in seconds of the table's clock.
     :ivar link: what it was sent on.
-    :ivar mark: what it waits under in the link's memory; None if it does not.
+    :ivar flow_token: what :meth:`IAccountLink.send` returned.
     """
 
     action: str
     call_id: int
     deadline: float
     link: IAccountLink | None
-    mark: Any
+    flow_token: Any
 
-    def answered(self, response: bytes, last: bool, /) -> None:
-        """Take what the call ends with: a response without echo, and whether it is the last one."""
+    def receive(self, response: bytes, last: bool, /) -> None:
+        """Take a response without ``echo``, and whether it is the last one."""
 
 
-class Question(msgspec.Struct, eq=False):
-    """A call whose answers go to a function."""
+class InternalCall(msgspec.Struct, eq=False):
+    """A call of lgtwist itself: its responses go to a function."""
 
     action: str
-    answered: Answered
+    receive: ReceiveResponse
     call_id: int = 0
     deadline: float = 0.0
     link: IAccountLink | None = None
-    mark: Any = None
+    flow_token: Any = None
 
 
 class Calls:
-    """The calls under way to one account, oldest deadline first.
+    """The calls under way to one account, in the order of their deadlines.
 
-    :param limit: seconds that an answer may take.
-    :param last_id: the correlation ids count on from here. Where answers may outlive a run of lgtwist,
-        a random number keeps them apart from those of the next.
+    :param limit: seconds that a response may take.
+    :param last_id: correlation ids count on from here. Where responses may outlive a run of lgtwist, a
+        random number keeps them apart from those of the next run.
     """
 
     def __init__(self, limit: float, last_id: int = 0) -> None:
-        self._limit = limit
+        self.limit = limit
         self._last_id = last_id
-        self._open: dict[int, Call] = {}  # in the order of the deadlines, for all have the same limit
+        self._open: dict[int, Call] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, call: Call, now: float) -> int:
-        """A call begins; its correlation id."""
+    def add(self, call: Call, now: float) -> int:
+        """Put a call into the table and give it a correlation id and a deadline; return the id."""
         call_id = self._last_id = self._last_id + 1
         call.call_id = call_id
-        call.deadline = now + self._limit
+        call.deadline = now + self.limit
         self._open[call_id] = call
         return call_id
 
-    def answer(self, call_id: int) -> Call | None:
-        """The call that ends with this answer; None if there is none (late, twice, never asked)."""
+    def pop(self, call_id: int) -> Call | None:
+        """Remove and return a call; None if it is not there (its response came late, twice, or unasked)."""
         return self._open.pop(call_id, None)
 
     def renew(self, call: Call, now: float) -> None:
-        """It was a part of the answer: the call is not over, and its time limit begins anew."""
-        call.deadline = now + self._limit
+        """Put a call back whose response was a part of a stream; its time limit begins anew."""
+        call.deadline = now + self.limit
         self._open[call.call_id] = call
 
-    def forget(self, call: Call) -> bool:
-        """Whether the call was still open; it is not any more."""
+    def discard(self, call: Call) -> bool:
+        """Remove a call; return whether it was still there."""
         return self._open.pop(call.call_id, None) is not None
 
-    def expire(self, now: float) -> list[Call]:
-        """Take out the calls whose time is over."""
+    def pop_expired(self, now: float) -> list[Call]:
+        """Remove and return the calls whose deadline has passed."""
         over = []
         for call in self._open.values():
             if call.deadline > now:
@@ -96,13 +96,13 @@ class Calls:
             del self._open[call.call_id]
         return over
 
-    def end_all(self) -> list[Call]:
-        """Take out every call: their link is gone."""
+    def pop_all(self) -> list[Call]:
+        """Remove and return every call."""
         self._open, ended = {}, self._open
         return list(ended.values())
 
     def next_deadline(self) -> float | None:
-        """When :meth:`expire` has something to do next; None if never."""
+        """Return when :meth:`pop_expired` has something to do next, in seconds; None if never."""
         for call in self._open.values():
             return call.deadline
         return None

@@ -1,47 +1,128 @@
-"""All accounts and all bots of one service."""
+"""All accounts and all bots of one service, added and removed while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.rate_limit import RateLimited
+from lgtwist.hub.interfaces import IDirectoryObserver
 from lgtwist.onebot.event import BadEvent
 
 
-class Hub:
+@implementer(IDirectoryObserver)
+class DirectoryObserver:
+    """An observer that heeds no change; subclasses heed what concerns them."""
+
+    def account_added(self, account: Account) -> None:
+        """Heed nothing."""
+
+    def account_removed(self, account: Account) -> None:
+        """Heed nothing."""
+
+    def bot_added(self, bot: Bot) -> None:
+        """Heed nothing."""
+
+    def bot_removed(self, bot: Bot) -> None:
+        """Heed nothing."""
+
+
+class Directory:
     """Where accounts and bots find each other.
 
-    :param accounts: in the order of the configuration.
-    :param bots: in the order of the configuration.
     :param threads: the reactor, or what stands for it.
+    :ivar accounts: by their number, in the order in which they were added.
+    :ivar bots: by their name, in the order in which they were added.
     """
 
     _log = Logger()
 
-    def __init__(
-        self, accounts: Sequence[Account], bots: Sequence[Bot], threads: IReactorFromThreads
-    ) -> None:
-        self.accounts = {account.self_id: account for account in accounts}
-        self.bots = tuple(bots)
+    def __init__(self, threads: IReactorFromThreads) -> None:
+        self.accounts: dict[int, Account] = {}
+        self.bots: dict[str, Bot] = {}
         self._threads = threads
-        self._rate_limited = {a.self_id: RateLimited(a.clock) for a in accounts}
-        for bot in self.bots:
-            bot.queue_rate_limited(self._rate_limited)
+        self._observers: list[IDirectoryObserver] = []
+
+    def observe(self, observer: IDirectoryObserver) -> None:
+        """Tell ``observer`` of everything that is there, and from now on of every change."""
+        self._observers.append(observer)
+        for account in self.accounts.values():
+            self._tell(observer.account_added, account)
+        for bot in self.bots.values():
+            self._tell(observer.bot_added, bot)
+
+    def unobserve(self, observer: IDirectoryObserver) -> None:
+        """Tell ``observer`` no more."""
+        self._observers.remove(observer)
+
+    def _tell(self, change: Callable[[Any], object], what: Any) -> None:
+        """Tell one observer; an exception is logged, and the others are told all the same."""
+        try:
+            change(what)
+        except Exception:
+            self._log.failure("an observer of the directory failed")
+
+    def add_account(self, account: Account) -> None:
+        """Add an account.
+
+        :raises ValueError: if its number is there already.
+        """
+        if account.self_id in self.accounts:
+            raise ValueError(f"account {account.self_id} is there already")
+        self.accounts[account.self_id] = account
+        for observer in tuple(self._observers):
+            self._tell(observer.account_added, account)
+
+    def remove_account(self, self_id: int) -> Account:
+        """Remove an account and return it; its calls must have ended.
+
+        :raises KeyError: if it is not there.
+        """
+        account = self.accounts.pop(self_id)
+        for observer in reversed(self._observers):
+            self._tell(observer.account_removed, account)
+        return account
+
+    def add_bot(self, bot: Bot) -> None:
+        """Add a bot.
+
+        :raises ValueError: if its name is there already.
+        """
+        if bot.name in self.bots:
+            raise ValueError(f'bot "{bot.name}" is there already')
+        self.bots[bot.name] = bot
+        for observer in tuple(self._observers):
+            self._tell(observer.bot_added, bot)
+
+    def remove_bot(self, name: str) -> Bot:
+        """Remove a bot and return it.
+
+        :raises KeyError: if it is not there.
+        """
+        bot = self.bots.pop(name)
+        for observer in reversed(self._observers):
+            self._tell(observer.bot_removed, bot)
+        bot.stop()
+        return bot
+
+    def accounts_of(self, bot: Bot) -> list[Account]:
+        """Return the accounts that a bot may use."""
+        return [account for account in self.accounts.values() if bot.may_use(account.self_id)]
 
     def default_account(self, bot: Bot) -> Account | None:
-        """The first configured account that this bot may use."""
+        """Return the first account that a bot may use; None if there is none."""
         for account in self.accounts.values():
             if bot.may_use(account.self_id):
                 return account
         return None
 
     def publish_from_thread(self, self_id: int, raw: bytes) -> None:
-        """Publish an event of an account from any thread: the one door for other threads.
+        """Publish an event of an account from any thread: the one entrance for other threads.
 
         Events of one thread keep their order. What is no event is one log line.
 
@@ -55,10 +136,3 @@ class Hub:
             account.publish(raw)
         except BadEvent as error:
             self._log.warn("account {account}: not an event: {reason}", account=account.self_id, reason=error)
-
-    def stop(self) -> None:
-        """Forget what waits for its time."""
-        for limiter in self._rate_limited.values():
-            limiter.stop()
-        for bot in self.bots:
-            bot.stop()

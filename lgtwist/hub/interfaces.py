@@ -6,12 +6,11 @@ from collections.abc import Callable
 from enum import Flag
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from lgtwist.websocket.framing import Frames
 
-
-class Half(Flag):
+class Channel(Flag):
     """What a link carries: a Universal one both, the links of a split pair one each."""
 
     ACTIONS = 1
@@ -19,37 +18,119 @@ class Half(Flag):
     BOTH = 3
 
 
+class EncodedEvents:
+    """Some events, encoded once and sent to many.
+
+    :ivar each: the events, as the connections send them (WebSocket frames, or JSON bodies).
+    :ivar joined: all of them, one after the other.
+    """
+
+    __slots__ = ("each", "joined")
+
+    def __init__(self, each: list[bytes]) -> None:
+        self.each = each
+        self.joined = each[0] if len(each) == 1 else b"".join(each)
+
+
 class IAccountLink(Interface):
     """The way to an account's implementation, while it is open."""
 
     def send(call_id: int, action: str, params: bytes) -> Any:
-        """Send an action; its answer comes, if it comes, through ``Account.answered(call_id, ...)``.
+        """Send an action; its response comes, if it comes, through ``Account.receive(call_id, ...)``.
 
         It may come before this returns. Never raises: a link that cannot send ends.
 
         :param params: one JSON object.
-        :returns: a mark for :meth:`has_taken` if it waits in our memory, for the implementation takes no
-            more; else None.
+        :returns: a flow-control token for :meth:`has_sent` if it waits in our memory, since the
+            implementation takes no more; else None.
         """
 
-    def has_taken(mark: Any) -> bool:
-        """Whether what was sent under a mark has left our memory, as far as the link can know."""
+    def has_sent(flow_token: Any) -> bool:
+        """Return whether what the token stands for has left our memory, as far as the link can know."""
 
     def forget(call_id: int) -> None:
-        """Nobody waits for the answer to a call any more: what the link holds for it can go. Never raises."""
+        """Drop what is held for a call: nobody waits for its response any more. Never raises."""
 
-    def end(reason: str, refused: bool) -> None:
-        """The hub wants no more of this link. Never raises.
+    def close(code: int, reason: str) -> None:
+        """End the link; the account wants no more of it. Never raises.
 
-        :param refused: whether it led to another account, so that making it anew soon is of no use.
+        :param code: a close code (RFC 6455, 7.4.1). 1008 says that it led to another account, so that making
+            it anew soon is of no use.
         """
+
+
+class IBacking(Interface):
+    """What carries an account's actions and events: this node's links, another node's, or nothing.
+
+    It tells its account of changes by ``account.backing_changed(reason)``, hands it responses by
+    ``account.receive(...)``, and events by ``account.fan_out.publish(event)``.
+    """
+
+    action_link = Attribute("The IAccountLink that actions are sent on; None while there is none.")
+    is_up = Attribute("Whether actions can be sent, and events arrive.")
+    online = Attribute("Whether it is up, and the implementation says that it is logged in.")
+    offline_reason = Attribute("Why it is up but not online; a sentence's end.")
+    via = Attribute("How the account is reached, for the log: empty, or a blank and words in brackets.")
+
+    def release(reason: str) -> None:
+        """Let go of every link; the account has another backing now, or is gone. Never raises."""
+
+
+class IAccount(Interface):
+    """An account as bots see it."""
+
+    self_id = Attribute("Its number.")
+    was_up = Attribute("Whether it was up once in this run.")
+    is_up = Attribute("Whether actions can be sent, and events arrive.")
+    online = Attribute("Whether it is up, and its implementation says that it is logged in.")
+    takes_actions = Attribute("Whether actions can be sent.")
+    reason = Attribute("Why it is not online; empty if it is.")
+
+    def when_up(then: Callable[[], None]) -> None:
+        """Call ``then`` once, as soon as the account was up once; at once if it was."""
+
+    def call(call: Any, params: bytes) -> None:
+        """Send an action (a ``Call``), or answer it ourselves.
+
+        :raises NotConnected: if the account is not connected; nothing was sent, and no response comes.
+        """
+
+    def abandon(call: Any) -> None:
+        """Remove a call that nobody waits for any more."""
+
+    def has_sent(link: Any, flow_token: Any) -> bool:
+        """Return whether what was sent on a link has left our memory."""
+
+    def subscribe(connection: Any, wanted: Any, encode: Any, passes: Any = None) -> None:
+        """Deliver all events to an ``IBotConnection`` from now on."""
+
+    def subscribe_meta(connection: Any, wanted: Any, encode: Any) -> None:
+        """Deliver only meta events to an ``IBotConnection`` from now on."""
+
+    def unsubscribe(connection: Any) -> None:
+        """Deliver no more to an ``IBotConnection``; harmless if it did not subscribe."""
+
+    def lifecycle() -> bytes:
+        """Return the first event of every connection."""
+
+    def heartbeat() -> bytes:
+        """Return a heartbeat as of now."""
 
 
 class IBotConnection(Interface):
     """One way in which events reach a bot, while it is open."""
 
-    def deliver(frames: Frames) -> None:
-        """Take events, as the function that it subscribed with made them. Never raises, never blocks."""
+    def deliver(events: EncodedEvents) -> None:
+        """Take events, as the function that it subscribed with encoded them. Never raises, never blocks."""
+
+
+class IBotSession(Interface):
+    """One connection of a bot to one account; ``Bot.sessions`` lists them."""
+
+    account = Attribute("The account.")
+
+    def end(code: int, reason: str) -> None:
+        """Close the connection in good order with a close code (RFC 6455, 7.4). Never raises."""
 
 
 class IDirectoryObserver(Interface):
@@ -115,4 +196,7 @@ class IDialler(Interface):
     """What dials a peer again and again."""
 
     def attempts() -> int:
-        """How often it has dialled since the start."""
+        """Return how often it has dialled since the start."""
+
+    def when_idle() -> Deferred[None]:
+        """Return what fires once it has retired and none of its connections is left."""

@@ -61,7 +61,7 @@ def _forms(action: str) -> set[str]:
     return forms
 
 
-class ActionRights:
+class ActionPermissions:
     """Which actions a bot may use.
 
     :param allow: patterns, ``*`` for any characters; None for all.
@@ -94,7 +94,7 @@ class ActionRights:
 
 
 @frozen
-class EventRights:
+class EventPermissions:
     """Which events a bot gets: one that is in each list that is given. Meta events always pass."""
 
     post_types: frozenset[str] | None = None

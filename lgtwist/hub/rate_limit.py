@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
 
+from lgtwist.hub.account import Account
+from lgtwist.hub.interfaces import IDirectoryObserver
 from lgtwist.onebot.errors import TooManyCalls
 
 #: Seconds between two rate-limited calls of one account.
@@ -64,3 +68,35 @@ class RateLimited:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+@implementer(IDirectoryObserver)
+class RateLimiters:
+    """The queues of all accounts."""
+
+    def __init__(self) -> None:
+        self._queues: dict[int, RateLimited] = {}
+
+    def of(self, account: Account) -> RateLimited:
+        """Return the queue of an account."""
+        return self._queues[account.self_id]
+
+    def account_added(self, account: Account) -> None:
+        """Make a queue for the account."""
+        self._queues[account.self_id] = RateLimited(account.clock)
+
+    def account_removed(self, account: Account) -> None:
+        """Drop what waits for the account."""
+        self._queues.pop(account.self_id).stop()
+
+    def bot_added(self, bot: Any) -> None:
+        """Let the bot use the queues."""
+        bot.use_rate_limiters(self)
+
+    def bot_removed(self, bot: Any) -> None:
+        """Nothing is kept of a bot but what waits, which is still served."""
+
+    def stop(self) -> None:
+        """Drop everything that waits."""
+        for queue in self._queues.values():
+            queue.stop()

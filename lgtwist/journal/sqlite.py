@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from zope.interface import implementer
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
 from lgtwist.journal.store import Contents, IStore, JournalDamaged, JournalError, Pair, Refusal, Trimmed
 
@@ -231,7 +231,7 @@ class SqliteStore:
         contents = Contents(max(saved_to, trimmed_to), trimmed_to)
         for account, total, trimmed in execute("SELECT account, total, trimmed FROM account"):
             contents.totals[account] = total
-            contents.trimmed[account] = trimmed
+            contents.expired[account] = trimmed
         newer = execute(
             f"SELECT {_CHUNK_COLUMNS} FROM chunk WHERE first > ? ORDER BY first",  # noqa: S608
             (saved_to,),
@@ -251,25 +251,33 @@ class SqliteStore:
         for bot, account, position, ordinal, time in execute(
             "SELECT bot, account, position, ordinal, time FROM cursor"
         ):
-            contents.marks[bot, account] = Mark(position, ordinal, time)
+            contents.watermarks[bot, account] = Watermark(position, ordinal, time)
         return contents
 
     def _enlist(self, contents: Contents, pairs: set[Pair], now: int) -> None:
         """Note that the configuration names these; those that it never named begin at the end."""
-        for bot, account in pairs - contents.marks.keys():
-            contents.marks[bot, account] = Mark(contents.end, contents.totals.get(account, 0), 0)
-        rows = [(*pair, *_row(contents.marks[pair]), now) for pair in pairs]
+        for bot, account in pairs - contents.watermarks.keys():
+            contents.watermarks[bot, account] = Watermark(contents.end, contents.totals.get(account, 0), 0)
         self._pairs = frozenset(pairs)
         try:
-            self._transaction(
-                lambda: self._connected().executemany(
-                    "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET seen = excluded.seen",
-                    rows,
-                )
-            )
+            self._touch({pair: contents.watermarks[pair] for pair in pairs}, now)
         except sqlite3.OperationalError:  # a full disk is no reason not to start
-            contents.unsaved = {pair: contents.marks[pair] for pair in pairs}
+            contents.untouched = True
+
+    def _touch(self, named: dict[Pair, Watermark], now: int) -> None:
+        rows = [(*pair, *_row(watermark), now) for pair, watermark in named.items()]
+        left = [(now, *pair) for pair in self._pairs - named.keys()]
+
+        def work() -> None:
+            many = self._connected().executemany
+            many(
+                "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen",
+                rows,
+            )
+            many("UPDATE cursor SET seen = ? WHERE bot = ? AND account = ?", left)
+
+        self._transaction(work)
+        self._pairs = frozenset(named)
 
     def _connected(self) -> sqlite3.Connection:
         if self._writing is None:
@@ -300,7 +308,11 @@ class SqliteStore:
             raise JournalError(_sentence(error)) from None
 
     def save(
-        self, totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]
+        self,
+        totals: dict[int, int],
+        upto: Position,
+        watermarks: dict[Pair, Watermark],
+        refused: list[Refusal],
     ) -> None:
         """Write what has changed beside the chunks."""
         execute, many = self._connected().execute, self._connected().executemany
@@ -316,7 +328,7 @@ class SqliteStore:
                 "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
                 " position = excluded.position, ordinal = excluded.ordinal, time = excluded.time"
                 " WHERE position < excluded.position OR ordinal < excluded.ordinal",
-                [(*pair, *_row(mark)) for pair, mark in marks.items()],
+                [(*pair, *_row(watermark)) for pair, watermark in watermarks.items()],
             )
             if refused:
                 many(
@@ -387,7 +399,7 @@ class SqliteStore:
         if upto or unseen:
             self._transaction(work)
         trimmed_to = execute("SELECT trimmed_to FROM state").fetchone()[0]
-        return Trimmed(trimmed_to, going, more, self._used())
+        return Trimmed(trimmed_to, going, more, self._used(), tuple(unseen))
 
     def _oldest(self) -> list[Any]:
         """The oldest chunks that can be read, without their events."""
@@ -411,15 +423,10 @@ class SqliteStore:
             self._oldest_readable = found
             return rows()
 
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
-        """Note that the configuration still names these."""
+    def touch(self, named: dict[Pair, Watermark], now: int) -> None:
+        """Note which pairs the configuration names from now on."""
         try:
-            self._transaction(
-                lambda: self._connected().executemany(
-                    "UPDATE cursor SET seen = ? WHERE bot = ? AND account = ?",
-                    [(now, *pair) for pair in pairs],
-                )
-            )
+            self._touch(named, now)
         except sqlite3.Error as error:
             raise JournalError(_sentence(error)) from None
 
@@ -609,5 +616,5 @@ def _next_readable(connection: sqlite3.Connection, bad: Position) -> Position | 
     return None if good == nothing else good
 
 
-def _row(mark: Mark) -> tuple[int, int, int]:
-    return mark.position, mark.ordinal, mark.time
+def _row(watermark: Watermark) -> tuple[int, int, int]:
+    return watermark.position, watermark.ordinal, watermark.time

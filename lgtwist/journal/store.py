@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from zope.interface import Interface
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 
 #: A bot's name and an account's ``self_id``.
 Pair = tuple[str, int]
@@ -28,17 +28,17 @@ class Contents(msgspec.Struct):
     :ivar end: the position of the newest event.
     :ivar trimmed_to: nothing up to this position is left.
     :ivar totals: how many events of each account were ever written.
-    :ivar trimmed: how many of these are gone.
-    :ivar marks: how far each bot has come with each account.
-    :ivar unsaved: those of them that are to be saved yet.
+    :ivar expired: how many of these are gone.
+    :ivar watermarks: how far each bot has come with each account.
+    :ivar untouched: whether it could not be written which pairs the configuration names.
     """
 
     end: Position = 0
     trimmed_to: Position = 0
     totals: dict[int, int] = msgspec.field(default_factory=dict)
-    trimmed: dict[int, int] = msgspec.field(default_factory=dict)
-    marks: dict[Pair, Mark] = msgspec.field(default_factory=dict)
-    unsaved: dict[Pair, Mark] = msgspec.field(default_factory=dict)
+    expired: dict[int, int] = msgspec.field(default_factory=dict)
+    watermarks: dict[Pair, Watermark] = msgspec.field(default_factory=dict)
+    untouched: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -58,22 +58,25 @@ class Trimmed(msgspec.Struct, frozen=True):
     """What one step of retention did.
 
     :ivar upto: nothing up to this position is left.
-    :ivar gone: how many events of each account are gone now, ever.
+    :ivar expired: how many events of each account are gone now, ever.
     :ivar more: whether there is more to do.
     :ivar used: bytes that are used after it.
+    :ivar forgotten: pairs whose cursors it deleted, for the configuration named them last before the oldest
+        event that is kept.
     """
 
     upto: Position
-    gone: dict[int, int]
+    expired: dict[int, int]
     more: bool
     used: int
+    forgotten: tuple[Pair, ...] = ()
 
 
 class IStore(Interface):
-    """A place for chunks and marks. One thread writes, another reads; each opens its own half."""
+    """A place for chunks and watermarks. One thread writes, another reads; each opens its own half."""
 
     def open_writing(pairs: Iterable[Pair], now: int) -> Contents:
-        """Open for writing. Pairs that have no mark yet begin at the end.
+        """Open for writing. Pairs that have no watermark yet begin at the end.
 
         :param pairs: those that the configuration names.
         :param now: milliseconds since the epoch.
@@ -92,16 +95,22 @@ class IStore(Interface):
         :raises JournalError: if it cannot be written; then nothing of it was.
         """
 
-    def save(totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]) -> None:
+    def save(
+        totals: dict[int, int], upto: Position, watermarks: dict[Pair, Watermark], refused: list[Refusal]
+    ) -> None:
         """Write what has changed beside the chunks; durable when this returns.
 
         :param totals: how many events of each account were ever written, up to position ``upto``.
         :raises JournalError: if it cannot be written; then nothing of it was.
         """
 
-    def seen(pairs: Iterable[Pair], now: int) -> None:
-        """Note that the configuration still names these.
+    def touch(named: dict[Pair, Watermark], now: int) -> None:
+        """Note which pairs the configuration names from now on; durable when this returns.
 
+        Those that it named until now are noted as named last at this moment.
+
+        :param named: and the cursor to write for each that has none yet.
+        :param now: milliseconds since the epoch.
         :raises JournalError: if it cannot be written.
         """
 

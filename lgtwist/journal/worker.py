@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 _Result = TypeVar("_Result")
@@ -21,6 +21,35 @@ class Worker(Protocol):
 
     def stop(self) -> Deferred[None]:
         """Do what was asked for, then end."""
+
+
+class Workers:
+    """The two of a journal.
+
+    :param make: makes a worker of a name.
+    :ivar writer: does what writes.
+    :ivar reader: does what only reads.
+    """
+
+    writer: Worker
+    reader: Worker
+
+    def __init__(self, make: Callable[[str], Worker]) -> None:
+        self._make = make
+        self._are_running = False
+
+    def start(self) -> None:
+        """Make them, if they are not there."""
+        if not self._are_running:
+            self._are_running = True
+            self.writer, self.reader = map(self._make, ("journal-writer", "journal-reader"))
+
+    def stop(self) -> Deferred[None]:
+        """Let each do what it was asked for, then end."""
+        if not self._are_running:
+            return succeed(None)
+        self._are_running = False
+        return self.writer.stop().addCallback(lambda _none: self.reader.stop())
 
 
 class ThreadWorker:

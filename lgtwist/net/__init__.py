@@ -1,1 +1,1 @@
-"""What is needed of TCP, TLS and HTTP beside Twisted."""
+"""TCP, TLS and HTTP, as far as more is needed than Twisted has."""

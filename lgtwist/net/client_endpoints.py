@@ -1,4 +1,4 @@
-"""Connections of ours to other hosts: how they are made, and why they could not be."""
+"""Endpoints for connections of ours to other hosts, and why a connection could not be made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from twisted.internet.ssl import CertificateOptions, platformTrust
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Seconds that TCP may take to connect; a network that swallows our SYN says nothing.
+#: Seconds that TCP may take to connect: a network that drops our SYN sends no answer.
 CONNECT_TIMEOUT = 10.0
 
 _Codes = SSL.X509VerificationCodes
@@ -52,7 +52,12 @@ _NAME, _LIST, _MANY = 40, 80, 3
 
 
 def client_endpoint(reactor: Any, host: str, port: int, secure: bool, trust_root: Any) -> Any:
-    """An endpoint to a host by name or address; over TLS its certificate and name are verified."""
+    """Return an endpoint to a host; over TLS its certificate and name are verified.
+
+    :param host: a name or an address, with or without brackets.
+    :param secure: whether over TLS.
+    :param trust_root: who may sign the certificate; None for the system's authorities.
+    """
     name = host.strip("[]")
     if "_" in name and not secure:  # Docker's names: Twisted's other endpoint holds them for no names
         return TCP4ClientEndpoint(reactor, name, port, timeout=int(CONNECT_TIMEOUT))
@@ -62,10 +67,10 @@ def client_endpoint(reactor: Any, host: str, port: int, secure: bool, trust_root
 
 @implementer(IOpenSSLClientConnectionCreator)
 class Verifying:
-    """Makes TLS to a host whose certificate must be good and for its name, and says what is wrong with it.
+    """Makes TLS connections to one host, verifies its certificate and name, and explains a refusal.
 
-    As Twisted's ``optionsForClientTLS``, which says less, and in 26.10 takes a certificate without names, or
-    with names that cannot be read, for any host's.
+    As Twisted's ``optionsForClientTLS``, which explains less, and in 26.10 accepts a certificate without
+    names, or with names that cannot be read, for any host.
 
     :param trust_root: who may sign the certificate; None for the system's authorities.
     """
@@ -77,7 +82,7 @@ class Verifying:
         self._options = CertificateOptions(trustRoot=platformTrust() if trust_root is None else trust_root)
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
-        """TLS that has not begun."""
+        """Return TLS whose handshake has not begun."""
         connection = _Explained(self._options.getContext())
         if not self._by_address:
             connection.set_tlsext_host_name(self._name.encode("ascii"))
@@ -85,7 +90,7 @@ class Verifying:
         return connection
 
     def _verify(self, connection: Any, certificate: X509, code: int, depth: int, ok: int) -> bool:
-        """OpenSSL's verdict on each certificate of the chain stands; the server's own needs the name too."""
+        """Judge a certificate of the chain: by OpenSSL's verdict, the server's own also by the name."""
         if not ok:
             connection.explain = partial(self._why_refused, certificate, code)
         elif depth == 0:
@@ -125,15 +130,18 @@ class Verifying:
 
 
 class _Explained(SSL.Connection):
-    """TLS whose handshake fails as OpenSSL's does, but with better words.
+    """TLS whose handshake fails as OpenSSL's does, with an explanation in place of OpenSSL's codes.
 
-    :ivar explain: says why a certificate was not taken, once one was not.
+    :ivar explain: returns why a certificate was refused, once one was.
     """
 
     explain: Callable[[], str] | None = None
 
     def do_handshake(self) -> None:
-        """As OpenSSL's."""
+        """Go on with the handshake.
+
+        :raises SSL.Error: if it fails, with the explanation.
+        """
         try:
             super().do_handshake()
         except SSL.Error as error:
@@ -144,7 +152,7 @@ class _Explained(SSL.Connection):
 
 
 def _in_words(error: SSL.Error, explain: Callable[[], str] | None) -> str:
-    """Why a handshake failed; empty if OpenSSL's own words are all there is, or it has not failed yet."""
+    """Return why a handshake failed; empty if OpenSSL's own words are all there is, or it has not failed."""
     if type(error) is not SSL.Error:  # it waits for more, or TCP ended
         return ""
     if explain is not None:
@@ -159,7 +167,7 @@ def _in_words(error: SSL.Error, explain: Callable[[], str] | None) -> str:
 
 
 def _hosts(certificate: X509, longest: int) -> str:
-    """The hosts that a certificate is for, not all if they are many; empty if they cannot be read."""
+    """Return the hosts that a certificate is for, not all if they are many; empty if they cannot be read."""
     hosts = []
     try:
         for pattern in extract_patterns(certificate):
@@ -174,30 +182,30 @@ def _hosts(certificate: X509, longest: int) -> str:
 
 
 def _title(name: Name) -> str:
-    """By what people know the holder or the issuer of a certificate."""
+    """Return the common name of a certificate's holder or issuer; the whole name if it has none."""
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return _short(str(common[0].value) if common else name.rfc4514_string(), _NAME)
 
 
 def _short(foreign: str, longest: int) -> str:
-    """A certificate's words, safe in a log line and between quotation marks."""
+    """Return text of a certificate, safe in a log line and between quotation marks, and not too long."""
     text = "".join(c if c.isprintable() and c != '"' else "\ufffd" for c in foreign[: longest + 1])
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _day(time: bytes | None) -> str:
-    """The day of an ASN.1 time."""
+    """Return the day of an ASN.1 time."""
     return str(datetime.strptime((time or b"").decode("ascii"), "%Y%m%d%H%M%SZ").date())
 
 
 def _meaning(code: int) -> str:
-    """What one of OpenSSL's codes means, by its own name."""
+    """Return the name of one of OpenSSL's codes, as words."""
     names = [name for name, value in vars(_Codes).items() if value == code and name.startswith("ERR_")]
     return names[0][4:].replace("_", " ").lower() if names else f"OpenSSL's reason {code}"
 
 
 def why_unreachable(failure: Failure) -> str:
-    """Why no TCP connection could be made, in a few words."""
+    """Return why no TCP connection could be made, in a few words."""
     error: Any = failure.value
     if isinstance(error, TimeoutError):
         return f"no TCP connection within {CONNECT_TIMEOUT:g} s"

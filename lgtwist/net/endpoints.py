@@ -1,29 +1,25 @@
-"""Twisted server endpoint strings: what they say, whom they let in, and getting their ports."""
+"""Twisted server endpoint strings: checking them, who may reach them, and listening on their ports."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
-from twisted.internet.endpoints import _parse, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from lgtwist.config.values import Unreadable, text
 from lgtwist.net.loopback import is_loopback_name
+from lgtwist.net.twisted_private import split_endpoint
 
 #: Twisted's own is 50: two hundred bots that come back at once wait for SYN retries then.
 _BACKLOG = 1024
 
 
-def _split(description: str) -> tuple[str, list[str], dict[str, str]]:
-    positional, named = _parse(description)
-    return positional[0], positional[1:], named
-
-
 def check_endpoint(description: str) -> str | None:
-    """What is wrong with an endpoint string; None if nothing is."""
+    """Return what is wrong with an endpoint string; None if nothing is."""
     if description.startswith("systemd:"):
         return None  # its sockets are only there when systemd starts us
     try:
@@ -34,8 +30,8 @@ def check_endpoint(description: str) -> str | None:
 
 
 def is_public(description: str) -> bool:
-    """Whether other machines may reach it; what cannot be known counts as public."""
-    kind, _positional, named = _split(description)
+    """Return whether other machines may reach an endpoint; what cannot be known counts as public."""
+    kind, _positional, named = split_endpoint(description)
     if kind == "unix":
         return False
     if kind in ("tcp", "tcp6", "ssl"):
@@ -44,8 +40,11 @@ def is_public(description: str) -> bool:
 
 
 def url(description: str, port: IListeningPort | None = None) -> str:
-    """How a bot would dial it, as a WebSocket URL without path."""
-    kind, positional, named = _split(description)
+    """Return the WebSocket URL, without a path, by which a bot on this machine dials an endpoint.
+
+    :param port: the port that listens there, if it does; it knows a port number that was 0.
+    """
+    kind, positional, named = split_endpoint(description)
     if kind == "unix":
         return f"unix:{positional[0] if positional else named.get('address', '')}"
     address: Any = port.getHost() if port is not None else None
@@ -57,13 +56,13 @@ def url(description: str, port: IListeningPort | None = None) -> str:
 
 
 class CannotListen(Exception):
-    """A port cannot be had; the argument is a sentence that names it."""
+    """A port cannot be opened; the argument is a sentence that names it."""
 
 
 class Ports:
-    """The listening ports of a service, got before it starts and given up when it stops.
+    """The listening ports of a service.
 
-    They are got early, before twistd becomes a daemon: a taken port is then one line on the terminal.
+    They are opened before twistd becomes a daemon: a port that is taken is then one line on the terminal.
 
     :param reactor: what listens.
     :param descriptions: Twisted server endpoint strings.
@@ -75,9 +74,9 @@ class Ports:
         self._ports: list[IListeningPort] = []
 
     def listen(self, factory: IProtocolFactory) -> None:
-        """Get all ports.
+        """Listen on all ports.
 
-        :raises CannotListen: if one cannot be had; none is held then.
+        :raises CannotListen: if one cannot be opened; all are closed then.
         """
         for description in self._descriptions:
             result: list[IListeningPort | Failure] = []
@@ -90,7 +89,7 @@ class Ports:
             self._ports.append(result[0])
 
     def _listen_on(self, description: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        kind, _positional, named = _split(description)
+        kind, _positional, named = split_endpoint(description)
         if kind in ("tcp", "tcp6", "ssl") and "backlog" not in named:
             description = f"{description}:backlog={_BACKLOG}"
         endpoint = serverFromString(self._reactor, description)
@@ -98,11 +97,14 @@ class Ports:
         return listening
 
     def urls(self) -> list[str]:
-        """Where the ports are, as WebSocket URLs."""
+        """Return the WebSocket URLs of the ports."""
         return [url(d, p) for d, p in zip(self._descriptions, self._ports, strict=True)]
 
     def close(self) -> Deferred[None]:
-        """Give the ports up."""
+        """Stop listening.
+
+        :returns: fires when all ports are closed.
+        """
         self._ports, ports = [], self._ports
         if not ports:
             return succeed(None)
@@ -121,7 +123,10 @@ def _why(result: list[Any]) -> str:
 
 
 def endpoint(value: Any) -> str:
-    """A Twisted server endpoint string."""
+    """Read a Twisted server endpoint string of the configuration.
+
+    :raises Unreadable: if it is none.
+    """
     described = text(value)
     wrong = check_endpoint(described)
     if wrong is not None:

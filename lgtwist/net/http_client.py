@@ -1,4 +1,4 @@
-"""HTTP requests of ours: connections that are used again, absolute time limits, bounded answers.
+"""HTTP requests of ours: connections that are reused, absolute time limits, bounded answers.
 
 Over Twisted's own ``Agent``: treq's client keeps cookies between requests, cannot be stopped in the middle
 of a body, and does not take IPv6 addresses.
@@ -7,7 +7,6 @@ of a body, and does not take IPv6 addresses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -16,8 +15,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol
-from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
+from twisted.web.client import URI, Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
@@ -25,6 +23,7 @@ from zope.interface import implementer
 
 from lgtwist.net.client_endpoints import client_endpoint, why_unreachable
 from lgtwist.net.tls import end, tls_trouble
+from lgtwist.net.twisted_private import CustomPool, HeadAwareClientProtocol
 from lgtwist.runtime.logs import printable
 
 #: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
@@ -37,35 +36,39 @@ _KEPT_CONNECTIONS = 16
 
 
 class Body(Protocol):
-    """Reads the body of an answer, up to a limit; whoever stops reading ends the connection.
+    """Reads the body of an answer, up to a limit; then it ends the connection.
 
     :param limit: bytes; below 0 nothing is read at all.
+    :ivar whole: fires with the body; fails if it is too large or its connection breaks. Cancelling it ends
+        the connection.
+    :ivar too_large: whether the body is over the limit.
+    :ivar broken: whether the body did not come to its end.
     """
 
     transport: Any
 
     def __init__(self, limit: int) -> None:
-        self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._hang_up())
+        self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._end_connection())
         self.too_large = self.broken = False
         self._limit = limit
         self._body = bytearray()
 
     def connectionMade(self) -> None:
-        """The head of the answer came."""
+        """Begin: the head of the answer came."""
         if self._limit < 0:
-            self._hang_up()
+            self._end_connection()
 
     def dataReceived(self, data: bytes) -> None:
-        """A part of the body came."""
+        """Keep a part of the body."""
         if self.too_large or self.whole.called:
             return
         self._body += data
         if len(self._body) > self._limit:
             self.too_large = True
-            self._hang_up()
+            self._end_connection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body ended, or its connection did."""
+        """End: the body ended, or its connection did."""
         if self.whole.called:
             return
         if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
@@ -74,13 +77,13 @@ class Body(Protocol):
             self.broken = True
             self.whole.errback(reason)
 
-    def _hang_up(self) -> None:
+    def _end_connection(self) -> None:
         if self.transport is not None:
             self.transport.loseConnection()
 
 
 class _Ending:
-    """A transport that is closed without waiting for what the peer says to that."""
+    """A transport that is closed without waiting for the peer's ``close_notify``."""
 
     def __init__(self, below: Any) -> None:
         self.below = below
@@ -92,68 +95,58 @@ class _Ending:
         end(self.below)
 
 
-class _BoundedHead(HTTP11ClientProtocol):
-    """An HTTP connection of ours that ends when the head of an answer does not.
+class _BoundedHead(HeadAwareClientProtocol):
+    """An HTTP connection of ours that ends when the head of an answer is too long.
 
     :param live: the transports of all such connections.
     """
 
-    _heard = 0
+    _head_bytes = 0
 
     def __init__(self, quiescent: Any, live: set[Any]) -> None:
         super().__init__(quiescent)
         self._live = live
 
     def makeConnection(self, transport: Any) -> None:
-        """TCP is there."""
+        """Begin: TCP is there."""
         self._live.add(transport)
         super().makeConnection(_Ending(transport))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """TCP is over."""
+        """End: TCP is over."""
         transport: Any = self.transport
         self._live.discard(transport.below)
         super().connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came."""
-        parser = self._parser
-        if parser is not None and parser.state in (STATUS, HEADER):
-            self._heard += len(data)
-            if self._heard > _LONGEST_HEAD:
+        """Read bytes."""
+        if self.reading_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _LONGEST_HEAD:
                 transport: Any = self.transport
                 transport.abortConnection()
                 return
         super().dataReceived(data)
-        if self._parser is None or self._parser.state not in (STATUS, HEADER):
-            self._heard = 0
+        if not self.reading_head:
+            self._head_bytes = 0
 
 
-class _Factory(_HTTP11ClientFactory):
-    noisy = False  # else a line for each connection of ours
-
-    def __init__(self, live: set[Any], quiescent: Any, metadata: Any) -> None:
-        super().__init__(quiescent, metadata)
-        self._live = live
-
-    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
-        return _BoundedHead(self._quiescentCallback, self._live)
-
-
-class BoundedPool(HTTPConnectionPool):
-    """A pool whose connections bound the heads of answers, and wait for no peer's goodbye.
+class BoundedPool(CustomPool):
+    """A pool whose connections bound the heads of answers, and do not wait for a peer's ``close_notify``.
 
     Twisted's takes any number of header lines.
     """
 
     def __init__(self, reactor: Any, persistent: bool) -> None:
-        super().__init__(reactor, persistent)
-        self.retryAutomatically = False
         self._live: set[Any] = set()
-        self._factory = partial(_Factory, self._live)  # type: ignore[assignment]
+        super().__init__(reactor, persistent, lambda quiescent: _BoundedHead(quiescent, self._live))
+        self.retryAutomatically = False
 
     def drop_all(self) -> Deferred[None]:
-        """End every connection at once, busy or not."""
+        """End every connection at once, busy or not.
+
+        :returns: fires when the idle ones are closed.
+        """
         for transport in tuple(self._live):
             transport.abortConnection()
         closed: Deferred[None] = self.closeCachedConnections()
@@ -305,12 +298,15 @@ class WebClient:
             raise
 
     def close(self) -> Deferred[None]:
-        """End all connections at once."""
+        """End all connections at once.
+
+        :returns: fires when the idle ones are closed.
+        """
         return self._pool.drop_all()
 
 
 def why_failed(error: Exception) -> str:
-    """Why a request failed, in a few words."""
+    """Return why a request failed, in a few words."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, TooLarge):

@@ -1,4 +1,4 @@
-"""Ordinary HTTP answers, as sentences that a person can read."""
+"""Answering HTTP requests with a sentence, JSON, or bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from twisted.web.server import Request
 
-#: What Twisted has no words for.
+#: Reason phrases that Twisted does not know.
 _PHRASES = {426: b"Upgrade Required"}
 
 Headers = tuple[tuple[str, str], ...]
@@ -26,9 +26,11 @@ def say_json(request: Request, status: int, value: Any) -> None:
 
 
 def say_raw(request: Request, status: int, kind: str, body: bytes, headers: Headers = ()) -> None:
-    """Answer, and end the request; nothing happens if its client is gone.
+    """Answer, and end the request; do nothing if its client is gone.
 
-    After a refusal the connection closes too: what comes glued behind it must not be read as a request.
+    After a refusal the connection closes too: bytes behind the request must not be read as another one.
+
+    :param kind: the content type.
     """
     # Twisted deletes the channel of a finished request.
     if getattr(request, "channel", None) is None or request.finished:

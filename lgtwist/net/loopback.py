@@ -1,4 +1,4 @@
-"""Whether a host can only mean this machine. Pure."""
+"""Names of hosts: which of them can only mean this machine. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback_name(host: str) -> bool:
-    """Whether ``host`` (no port, brackets around IPv6 allowed) can only mean this machine."""
+    """Return whether ``host`` (no port, brackets around IPv6 allowed) can only mean this machine."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -17,7 +17,7 @@ def is_loopback_name(host: str) -> bool:
 
 
 def split_host(header: str) -> tuple[str, int | None]:
-    """Host and port of a ``Host`` header; what is no port is kept in the host."""
+    """Split a ``Host`` header into host and port; what is no valid port stays in the host."""
     host, colon, port = header.strip().rpartition(":")
     if colon and port.isascii() and port.isdigit() and len(port) < 6 and not host.endswith(":"):
         return host, int(port)

@@ -1,4 +1,4 @@
-"""What TLS needs beside Twisted: an end that does not wait for the peer, and words for its failures."""
+"""Ending TLS without waiting for the peer, and naming its failures."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from OpenSSL import SSL
 
 
 def is_tls(transport: Any) -> bool:
-    """Whether a transport is TLS around another one."""
+    """Return whether a transport is TLS around another one."""
     return hasattr(transport, "wrappedProtocol")
 
 
 def end(transport: Any) -> None:
     """Send what is written, then close, as TCP does.
 
-    Over TLS Twisted sends ``close_notify`` and then waits for the peer's, without end. RFC 8446, 6.1 wants
-    ours sent, and does not want the peer's awaited.
+    Over TLS Twisted sends ``close_notify`` and then waits for the peer's, without a time limit. RFC 8446, 6.1
+    requires ours to be sent, and not the peer's to be awaited.
     """
     transport.loseConnection()
     if is_tls(transport):
@@ -24,7 +24,7 @@ def end(transport: Any) -> None:
 
 
 def tls_trouble(error: BaseException | None) -> str:
-    """Why TLS ended a connection, in one line; empty if it was not TLS."""
+    """Return why TLS ended a connection, in one line; empty if it was not TLS."""
     if not isinstance(error, SSL.Error):
         return ""
     details = error.args[0] if error.args and isinstance(error.args[0], list) else []

@@ -49,25 +49,48 @@ def same_token(one: str, other: str) -> bool:
 class Keyring(Generic[_Owner]):
     """Whose token is whose; finding it takes as long for the last owner as for the first.
 
-    :param owners: every owner with its token, or None for one that has none.
+    :param owners: owners (hashable) with their tokens, None for one that has none.
     """
 
-    def __init__(self, owners: Iterable[tuple[_Owner, str | None]]) -> None:
+    def __init__(self, owners: Iterable[tuple[_Owner, str | None]] = ()) -> None:
         # Found by a keyed hash: how long that takes tells nothing of the tokens themselves.
         self._key = os.urandom(32)
         self._owners: dict[bytes, _Owner] = {}
+        self._digests: dict[_Owner, bytes] = {}
         self._without: list[_Owner] = []
         for owner, token in owners:
-            if token is None:
-                self._without.append(owner)
-            else:
-                self._owners[self._digest(token)] = owner
+            self.add(owner, token)
+
+    def add(self, owner: _Owner, token: str | None) -> None:
+        """Add an owner, or give one that is there another token.
+
+        Of several owners with the same token, and of several without one, the last one added counts.
+        """
+        self.remove(owner)
+        if token is None:
+            self._without.append(owner)
+        else:
+            digest = self._digest(token)
+            self._owners[digest] = owner
+            self._digests[owner] = digest
+
+    def remove(self, owner: _Owner) -> None:
+        """Remove an owner and its token; one that is not there makes no difference."""
+        digest = self._digests.pop(owner, None)
+        if digest is not None:
+            if self._owners.get(digest) == owner:  # else another owner was given this token since
+                del self._owners[digest]
+        elif owner in self._without:
+            self._without.remove(owner)
 
     def _digest(self, token: str) -> bytes:
         return blake2b(token.encode("utf-8", "replace"), key=self._key, digest_size=32).digest()
 
     def owner_of(self, shown: list[str]) -> _Owner | Refusal:
-        """Whose token the first of those shown is that is anybody's; one without, if none is shown at all."""
+        """Return whose token the first of those shown is that belongs to anybody.
+
+        If none is shown at all, it is the owner without a token.
+        """
         if not shown:
             return self._without[-1] if self._without else Refusal.MISSING
         for candidate in shown:

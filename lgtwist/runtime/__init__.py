@@ -1,1 +1,1 @@
-"""What every room needs of the process: turns of the reactor, tasks, log lines."""
+"""What every room needs of the process: when to write, tasks, log lines."""

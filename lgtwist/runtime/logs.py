@@ -1,4 +1,7 @@
-"""Log lines: one for what happens many times, and a peer's own words in them."""
+"""What keeps a log readable: limits for lines that repeat, and a peer's text made printable.
+
+Each throttle only answers whether to log; the caller writes the line.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
-class Episode:
-    """Tells the first time from those that follow it soon.
+class LogThrottle:
+    """Lets the first of several occurrences be logged, and not those that follow it soon.
 
-    :param quiet: seconds without a next time that end an episode.
+    :param clock: the reactor, or a clock in its place.
+    :param quiet: seconds without an occurrence after which the next one is logged again.
     """
 
     def __init__(self, clock: IReactorTime, quiet: float = 60.0) -> None:
@@ -18,47 +22,50 @@ class Episode:
         self._quiet = quiet
         self._last: float | None = None
 
-    def begins(self) -> bool:
-        """It happened; whether that begins a new episode."""
+    def should_log(self) -> bool:
+        """Count an occurrence; return whether to log it."""
         now = self._clock.seconds()
         last, self._last = self._last, now
         return last is None or now - last > self._quiet
 
 
-class Episodes:
-    """The same for many things at once, of which a peer may have invented most.
+class LogThrottles:
+    """A :class:`LogThrottle` for each of many keys, of which a peer may have invented most.
 
-    :param most: how many are told apart in an episode; what is beyond them begins none.
-    :param quiet: seconds without a next time that end an episode, and seconds after which all are forgotten.
+    :param clock: the reactor, or a clock in its place.
+    :param most: how many keys are kept; further ones are not logged.
+    :param quiet: seconds without an occurrence of a key after which it is logged again, and seconds after
+        which a full set of keys is cleared.
     """
 
     def __init__(self, clock: IReactorTime, most: int, quiet: float = 60.0) -> None:
         self._clock = clock
         self._most = most
         self._quiet = quiet
-        self._begun = clock.seconds()
-        self._known: dict[str, Episode] = {}
+        self._since = clock.seconds()
+        self._throttles: dict[str, LogThrottle] = {}
 
-    def begins(self, what: str) -> bool:
-        """It happened; whether that begins a new episode of it."""
-        known = self._known.get(what)
-        if known is None:
+    def should_log(self, key: str) -> bool:
+        """Count an occurrence of ``key``; return whether to log it."""
+        throttle = self._throttles.get(key)
+        if throttle is None:
             now = self._clock.seconds()
-            if len(self._known) >= self._most:
-                if now - self._begun < self._quiet:
+            if len(self._throttles) >= self._most:
+                if now - self._since < self._quiet:
                     return False
-                self._known.clear()
-            if not self._known:
-                self._begun = now
-            known = self._known[what] = Episode(self._clock, self._quiet)
-        return known.begins()
+                self._throttles.clear()
+            if not self._throttles:
+                self._since = now
+            throttle = self._throttles[key] = LogThrottle(self._clock, self._quiet)
+        return throttle.should_log()
 
 
-class News:
-    """Lines about what comes and goes: as many as one reads, each new reason, and one for the rest.
+class FlapLog:
+    """Limits the lines about what comes and goes: so many in a period, each new reason, and one for the rest.
 
-    :param left_out: called with how many were left out, at the end of each period in which some were.
-    :param most: lines in a period; and reasons that are told apart in it.
+    :param clock: the reactor, or a clock in its place.
+    :param left_out: called at the end of a period in which lines were left out, with their number.
+    :param most: lines in a period; and how many reasons are told apart in it.
     :param period: seconds.
     """
 
@@ -66,32 +73,37 @@ class News:
         self, clock: IReactorTime, left_out: Callable[[int], None], most: int = 1000, period: float = 30.0
     ) -> None:
         self._clock = clock
-        self._tell_left_out = left_out
+        self._report_left_out = left_out
         self._most = most
         self._period = period
-        self._ends_at = 0.0
+        self._begun_at: float | None = None  # when the period began; None between periods
         self._left = most
         self._left_out = 0
         self._reasons: set[str] = set()
         self._end: IDelayedCall | None = None
 
-    def is_news(self, reason: str = "") -> bool:
-        """It happened; whether it is worth a line of its own."""
+    def should_log(self, reason: str = "") -> bool:
+        """Count an occurrence; return whether to log it.
+
+        :param reason: logged in any case when it is new in this period; empty for none.
+        """
         now = self._clock.seconds()
-        if self._end is None and not 0 < self._ends_at - now <= self._period:  # a clock may be set back
-            self._ends_at = now + self._period
+        begun_at = self._begun_at
+        if begun_at is None or (self._end is None and not 0 <= now - begun_at < self._period):
+            begun_at = self._begun_at = now  # also where the clock was set back
             self._begin()
-        news = self._left > 0
-        if news:
+        logged = self._left > 0
+        if logged:
             self._left -= 1
         if reason and reason not in self._reasons and len(self._reasons) < self._most:
             self._reasons.add(reason)
             return True
-        if not news:
+        if not logged:
             self._left_out += 1
             if self._end is None:
-                self._end = self._clock.callLater(self._ends_at - now, self._period_ended)
-        return news
+                left = max(0.0, begun_at + self._period - now)
+                self._end = self._clock.callLater(left, self._period_ended)
+        return logged
 
     def _begin(self) -> None:
         self._left, self._left_out = self._most, 0
@@ -99,18 +111,19 @@ class News:
 
     def _period_ended(self) -> None:
         self._end, left_out = None, self._left_out
+        self._begun_at = None
         self._begin()
-        self._tell_left_out(left_out)
+        self._report_left_out(left_out)
 
     def stop(self) -> None:
-        """Tell now what was left out: nothing comes any more."""
+        """End the period now, and report what was left out in it."""
         if self._end is not None:
             self._end.cancel()
             self._period_ended()
 
 
 def printable(text: str) -> str:
-    """``text``, safe for a log or an answer: no control characters, at most 200 characters."""
+    """Return ``text`` safe for a log or an answer: no control characters, at most 200 characters."""
     if text.isprintable():
         return text[:200]
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:200])

@@ -1,4 +1,4 @@
-"""The two ways to start work that nobody awaits; neither lets an exception out."""
+"""Work that nobody awaits: exceptions are logged, none is raised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _log = Logger()
 
 
 def spawn(name: str, coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[None]:
-    """Start a coroutine under a name. What it raises is logged under that name.
+    """Start a coroutine. What it raises is logged under ``name``.
 
-    :returns: fires with None when it has ended, however; cancelling it cancels the coroutine.
+    :returns: fires with None when the coroutine has ended, however; cancelling it cancels the coroutine.
     """
     started: Deferred[Any] = Deferred.fromCoroutine(coroutine)
 
@@ -26,13 +26,13 @@ def spawn(name: str, coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[
     return started.addCallbacks(lambda _result: None, ended)
 
 
-def survive(name: str, tick: Callable[[], object]) -> Callable[[], None]:
-    """A ``tick`` for a ``TimerService`` that cannot stop its clock by raising."""
+def log_failures(name: str, tick: Callable[[], object]) -> Callable[[], None]:
+    """Wrap ``tick`` for a ``TimerService``, which would stop at an exception: it is logged under ``name``."""
 
-    def survivor() -> None:
+    def guarded() -> None:
         try:
             tick()
         except Exception:
             _log.failure("{task} failed once", task=name)
 
-    return survivor
+    return guarded

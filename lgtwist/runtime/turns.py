@@ -1,8 +1,8 @@
-"""When what waits is written: at the end of the read that it came from, or at the end of the reactor's turn.
+"""When waiting bytes are written: at the end of the read that caused them, or at the end of the turn.
 
-The first is quickest where one asks and one answers; the second makes one write of many where many ask at
-once. Which of the two it is shows in how long ago the connection was written to last, and in whether
-somebody waits for the turn's end already.
+Writing at the end of the read has the lower latency for one peer that asks and gets its answer. Writing at
+the end of the reactor's turn makes one write of many when many peers ask at once. The scheduler chooses by
+how long ago the connection was written to last, and by whether others wait for the end of the turn already.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-#: Who was written to less than so many seconds ago waits for the end of the turn.
-_GAP = 0.0001
-#: The same in a busy turn, where somebody waits for its end already.
-_LONG_GAP = 0.0005
+#: A connection written to less than so many seconds ago waits for the end of the turn.
+_MIN_GAP = 0.0001
+#: The same in a busy turn: one at whose end other connections are flushed anyway.
+_MIN_GAP_BUSY = 0.0005
 
 
-class Flushed(Protocol):
-    """What is written to."""
+class Flushable(Protocol):
+    """A connection that can be flushed.
+
+    :ivar flushed_at: when it was written to last, in seconds of the scheduler's clock.
+    """
 
     flushed_at: float
 
@@ -28,80 +31,101 @@ class Flushed(Protocol):
         """Write what waits. Never raises."""
 
 
-class Turns:
-    """The connections that have something to be written, of all factories that share it.
+class FlushScheduler:
+    """Flushes connections with something to write, of all factories that share the scheduler.
 
-    :ivar reading: whether a connection is being read.
-    :ivar held: something must be done before anything is written.
+    A transport marks its reads with :meth:`begin_read` and :meth:`read_ended`; what is added meanwhile is
+    flushed when the outermost read ends.
+
+    :param clock: the reactor, or a clock in its place.
+    :ivar reading: whether a read is under way. The WebSocket factory sets it itself, on its hot path.
+    :ivar hook_pending: whether :meth:`run_hooks` must be called before anything is written.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
-        self.reading = self.held = False
-        self._before: list[Callable[[], None]] = []
+        self.reading = self.hook_pending = False
         self._clock = clock
-        self._waiting: list[Flushed] = []
-        self._end: IDelayedCall | None = None
+        self._hooks: list[Callable[[], None]] = []
         self._after_read: list[Callable[[], None]] = []
+        self._waiting: list[Flushable] = []
+        self._turn_end: IDelayedCall | None = None
 
-    def add(self, connection: Flushed) -> None:
-        """Something waits for a connection."""
+    def add(self, connection: Flushable) -> None:
+        """Flush ``connection`` at the end of the read or of the turn. Add it once until it is flushed."""
         self._waiting.append(connection)
         if not self.reading:
             self._schedule()
 
     def after_read(self, then: Callable[[], None]) -> None:
-        """Call ``then``, which must not raise, when all that came at once was read; at once if nothing is."""
+        """Call ``then`` when the outermost read ends; at once if there is none.
+
+        What ``then`` raises at the end of a read is logged; what it raises at once is the caller's.
+        """
         if self.reading:
             self._after_read.append(then)
         else:
             then()
 
     def when_read_or_turn_ends(self, then: Callable[[], None]) -> None:
-        """Call ``then`` when all that came at once was read; at the end of the turn if nothing is read."""
+        """Call ``then`` when the outermost read ends; at the end of the reactor's turn if there is none."""
         if self.reading:
             self._after_read.append(then)
         else:
             self._clock.callLater(0, then)
 
-    def before_writing(self, then: Callable[[], None]) -> None:
-        """Call ``then``, which must not raise, once, before anything is written."""
-        self.held = True
-        self._before.append(then)
+    def before_writing(self, hook: Callable[[], None]) -> None:
+        """Call ``hook`` once, before anything is written to any connection, and within this turn.
+
+        What it raises is logged, and the write goes on.
+        """
+        self.hook_pending = True
+        self._hooks.append(hook)
         if not self.reading:
             self._schedule()
 
-    def prepare(self) -> None:
-        """Something is about to be written: do now what must be done before that."""
-        if self.held:
-            before, self._before = self._before, []
-            self.held = False
-            for then in before:
-                self._call(then)
+    def run_hooks(self) -> None:
+        """Call the hooks of :meth:`before_writing`. Who is about to write calls this first. Never raises."""
+        if self.hook_pending:
+            hooks, self._hooks = self._hooks, []
+            self.hook_pending = False
+            for hook in hooks:
+                self._call(hook)
 
     def _call(self, then: Callable[[], None]) -> None:
-        """One that fails costs nobody else anything."""
         try:
             then()
         except Exception:
-            self._log.failure("what was to be done at the end of a read failed")
+            self._log.failure("a callback at the end of a read failed")
+
+    def begin_read(self) -> bool:
+        """Mark the beginning of a read.
+
+        :returns: whether it is the outermost read: then its end must be marked with :meth:`read_ended`.
+        """
+        outermost = not self.reading
+        self.reading = True
+        return outermost
 
     def read_ended(self) -> None:
-        """All that came at once was read."""
+        """Mark the end of the outermost read: call back, run the hooks, flush. Never raises.
+
+        Connections that were written to very recently are left for the end of the turn.
+        """
         self.reading = False
         if self._after_read:
             after, self._after_read = self._after_read, []
             for then in after:
                 self._call(then)
-        if self.held:
-            self.prepare()
+        if self.hook_pending:
+            self.run_hooks()
         waiting = self._waiting
         if waiting:
             self._waiting = []
-            soonest = self._clock.seconds() - (_GAP if self._end is None else _LONG_GAP)
+            newest = self._clock.seconds() - (_MIN_GAP if self._turn_end is None else _MIN_GAP_BUSY)
             for connection in waiting:
-                if connection.flushed_at > soonest:
+                if connection.flushed_at > newest:
                     self._waiting.append(connection)
                 else:
                     connection.flush()
@@ -109,18 +133,18 @@ class Turns:
                 self._schedule()
 
     def _schedule(self) -> None:
-        if self._end is None:
-            self._end = self._clock.callLater(0, self._turn_ended)
+        if self._turn_end is None:
+            self._turn_end = self._clock.callLater(0, self._turn_ended)
 
     def _turn_ended(self) -> None:
-        self._end = None
-        self.prepare()
+        self._turn_end = None
+        self.run_hooks()
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.flush()
 
     def stop(self) -> None:
-        """Write now what waits: the reactor may have no further turn."""
-        if self._end is not None:
-            self._end.cancel()
+        """Flush now what waits for the end of the turn: the reactor may have no further turn."""
+        if self._turn_end is not None:
+            self._turn_end.cancel()
             self._turn_ended()

@@ -5,27 +5,36 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.web.server import Request
 from zope.interface import implementer
 
+from lgtwist.config.section import Section
+from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import IAccountLink
+from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.interfaces import IAccountLink, IControl
 from lgtwist.onebot import action as responses
+from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import Segment
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import known
+from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files import attachments as intake
+from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.media import Media
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.store import Store, StoreError
-from lgtwist.sandbox.world.model import Message, Record, WorldFile, key_of
+from lgtwist.sandbox.world.model import Record, WorldFile, key_of
 from lgtwist.sandbox.world.world import World
 
 #: So many actions may be taking in files at once; the next ones wait, others do not.
@@ -34,7 +43,61 @@ _INTAKES = 8
 _INTAKE_TIME = 60.0
 
 
-@implementer(IAccountLink)
+@frozen
+class Settings:
+    """What a sandbox account is configured with.
+
+    :ivar world: the file of the world to begin from, where there is none yet; None for the built-in one.
+    :ivar media_hosts: hosts that media may be fetched from, beside public addresses.
+    """
+
+    dialect: ClassVar[Dialect] = Dialect.AUTO
+    world: str | None = None
+    media_hosts: tuple[str, ...] = ()
+
+
+def read(section: Section) -> Settings:
+    """Read the keys of a sandbox account; mistakes are collected in the section."""
+    return Settings(
+        section.take("world", text) if section.has("world") else None,
+        section.take_list("media_hosts", host, ()),
+    )
+
+
+def describe(settings: Settings, self_id: int, base: str) -> str:
+    """Return how the implementation is reached, for people: there is none."""
+    return ""
+
+
+def key_needed_in_public(settings: Settings) -> str | None:
+    """Return the key without which strangers could pose as the implementation: there is none."""
+    return None
+
+
+def make(account: Account, settings: Settings, resources: EdgeResources) -> SandboxAccount:
+    """Make the edge of a sandbox account. Its world is read by :meth:`SandboxAccount.prepare`."""
+    name = f"sandbox-{account.self_id}"
+    limit = resources.limits.max_message
+    media = Media(
+        resources.data_dir / f"{name}-media",
+        resources.data_dir,
+        limit=limit,
+        fetch=Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
+        base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
+        in_thread=deferToThread,
+        private=resources.private_files,
+    )
+    return SandboxAccount(
+        account,
+        resources.data_dir / f"{name}.sqlite",
+        media,
+        resources.wall_clock,
+        world_file=None if settings.world is None else Path(settings.world),
+        before_writing=resources.scheduler.before_writing,
+    )
+
+
+@implementer(IAccountLink, IEdge, IControl)
 class SandboxAccount(Service):
     """A world, kept in a file, behind an account.
 
@@ -54,12 +117,14 @@ class SandboxAccount(Service):
         path: Path | str,
         media: Media,
         wall_clock: Callable[[], float],
+        *,
         world_file: Path | None = None,
         before_writing: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.account = account
         self.media = media
         self.world = World(account.self_id)
+        self._control = Control(self)
         self._path = path
         self._wall_clock = wall_clock
         self._world_file = world_file
@@ -68,17 +133,17 @@ class SandboxAccount(Service):
         self._unwritten: dict[tuple[str, str], Record | None] = {}
         self._will_write = False
         self._failing = False
-        self._told = 0
+        self._last_message_id = 0  # that listeners were told of
         self._listeners: list[Deferred[None]] = []
         self._intakes = DeferredSemaphore(_INTAKES)
         self._waiting: set[Deferred[None]] = set()
 
     # -- its life
 
-    def load(self) -> None:
+    def prepare(self) -> None:
         """Read the world. Before the start, for its file is closed again: SQLite does not survive a fork.
 
-        :raises StoreError: if its file, or the file to begin from, cannot be used.
+        :raises CannotPrepare: if its file, or the file to begin from, cannot be used.
         """
         store = Store(self._path)
         try:
@@ -101,14 +166,14 @@ class SandboxAccount(Service):
         """The account is up."""
         super().startService()
         self._open()
-        self.account.link_up(self)
+        self.account.links.opened(self)
         self.settle()
 
     def stopService(self) -> None:
         """The account is down; what is not written yet is written."""
         self._write()  # once more, if the file could not be opened
         super().stopService()
-        self.account.link_down(self, "lgtwist stops")
+        self.account.links.closed(self, "lgtwist stops")
         for waiting in tuple(self._waiting):
             waiting.cancel()
         self._wake()
@@ -160,15 +225,15 @@ class SandboxAccount(Service):
             response = self._failed(action)
         self._answer(call_id, response)
 
-    def has_taken(self, _mark: object) -> bool:
-        """Whether what was sent has left our memory: a world has no wire that could be shut."""
+    def has_sent(self, flow_token: object) -> bool:
+        """Return whether what was sent has left our memory: a world has no wire that could be shut."""
         return True
 
     def forget(self, call_id: int) -> None:
         """Nobody waits for this answer any more; what takes in files ends by its own time limit."""
 
-    def end(self, reason: str, refused: bool) -> None:
-        """The hub wants no more of it: no newer link can take over from a world."""
+    def close(self, code: int, reason: str) -> None:
+        """Nothing is to be closed."""
 
     def _failed(self, action: str) -> bytes:
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
@@ -176,7 +241,7 @@ class SandboxAccount(Service):
 
     def _answer(self, call_id: int, response: bytes) -> None:
         self._remember(self.world.take_changes())
-        self.account.answered(call_id, response)
+        self.account.receive(call_id, response)
         self.settle()
 
     def _later(self, coroutine: Any) -> None:
@@ -191,7 +256,18 @@ class SandboxAccount(Service):
 
         waiting.addBoth(ended)
 
-    # -- for the control
+    # -- for people
+
+    def handle(self, request: Request, path: tuple[str, ...]) -> None:
+        """Answer a request of the operator below ``/sandbox/{self_id}/``."""
+        self._control.handle(request, path)
+
+    def serve_file(self, request: Request, name: str) -> None:
+        """Answer anybody's request for a stored file."""
+        self._control.serve_file(request, name)
+
+    def retire(self) -> None:
+        """Nothing is begun from our side."""
 
     def settle(self) -> None:
         """Something was done to the world: tell the bots, remember to write, wake who listens."""
@@ -206,8 +282,8 @@ class SandboxAccount(Service):
         if not self._will_write:
             self._will_write = True
             self._before_writing(self._write)
-        if self.world.last_message_id != self._told:
-            self._told = self.world.last_message_id
+        if self.world.last_message_id != self._last_message_id:
+            self._last_message_id = self.world.last_message_id
             self._wake()
 
     def inject(self, raw: bytes) -> None:
@@ -283,20 +359,3 @@ def read_world(raw: bytes) -> WorldFile:
         return msgspec.json.decode(raw, type=WorldFile)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-def shown(message: Message, world: World) -> dict[str, Any]:
-    """A message as the transcript shows it."""
-    kind, chat_id = message.chat
-    line: dict[str, Any] = {
-        "message_id": message.message_id,
-        "time": message.time,
-        "message_type": kind,
-        "user_id": message.user_id,
-        "from_bot": message.user_id == world.self_id,
-        "message": message.message,
-        "raw_message": message.raw_message,
-        "recalled": message.recalled,
-    }
-    line["group_id" if kind == "group" else "peer_id"] = chat_id
-    return line

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from lgtwist.hub.edges import CannotPrepare
 from lgtwist.sandbox.world.model import KINDS, Message, Record
 
 _SCHEMA = 1
 
 
-class StoreError(Exception):
+class StoreError(CannotPrepare):
     """The file cannot be used; the argument is a sentence that names it."""
 
 

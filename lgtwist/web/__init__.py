@@ -1,1 +1,1 @@
-"""The listening port: who is let in, and where a path leads."""
+"""The listening port: who sends a request, whether there is room for it, and which room answers it."""

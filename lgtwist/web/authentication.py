@@ -1,4 +1,4 @@
-"""Whose token a request shows, and what is said to those who have none."""
+"""Who sends a request: its token is checked here, and what a refused one is answered stands here."""
 
 from __future__ import annotations
 
@@ -6,61 +6,110 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from attrs import frozen
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.web.server import Request
 
+from lgtwist.hub.bot import Bot
+from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
-from lgtwist.runtime.logs import Episodes, printable
-from lgtwist.web.connection_limits import Gate
-from lgtwist.web.local_origin import why_stranger
+from lgtwist.runtime.logs import LogThrottles, printable
+from lgtwist.web.connection_limits import ConnectionLimits
+from lgtwist.web.local_origin import why_not_local
+from lgtwist.web.settings import ServerSettings
 
 _Owner = TypeVar("_Owner")
 
 #: The address of those who come by a Unix socket.
 _UNIX = "unix socket"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
-#: Warnings about refused hosts: one for each, for so many in so many seconds.
-_WARNED_HOSTS = 100
-_WARNED_FOR = 3600.0
+#: Hosts for which a refusal is logged, one line for each, in a period; and its seconds.
+_LOGGED_HOSTS = 100
+_LOGGED_PERIOD = 3600.0
 
 
-@frozen
-class Access:
-    """Who may come in, beside the bots.
+class BotTokens(DirectoryObserver):
+    """The tokens of the bots that are in the directory now.
 
-    :ivar public: whether some listening address can be reached from other machines.
+    :ivar keyring: finds a bot by its token.
     """
 
-    admin_token: str | None = None
-    allowed_origins: frozenset[str] = frozenset()
-    public: bool = False
+    def __init__(self) -> None:
+        self.keyring: Keyring[Bot] = Keyring()
+
+    def bot_added(self, bot: Bot) -> None:
+        """Accept the bot's token from now on."""
+        self.keyring.add(bot, bot.access_token)
+
+    def bot_removed(self, bot: Bot) -> None:
+        """Accept the bot's token no more."""
+        self.keyring.remove(bot)
+
+    def refresh(self, bot: Bot) -> None:
+        """Accept the bot's present token instead of the one that it had before."""
+        self.keyring.add(bot, bot.access_token)
 
 
-class Admission:
-    """Lets requests in, or answers them with 401, 403 or 503."""
+class Authentication:
+    """Tells who sends a request, and answers 401, 403 or 503 to those who show nothing that is right.
+
+    :param bots: the tokens of the bots.
+    """
 
     _log = Logger()
 
-    def __init__(self, gate: Gate, access: Access) -> None:
-        self._gate = gate
-        self._access = access
-        self._admin = Keyring([("admin", access.admin_token)])
-        self._warned = Episodes(gate.clock, _WARNED_HOSTS, _WARNED_FOR)
+    def __init__(self, limits: ConnectionLimits, settings: ServerSettings, bots: BotTokens) -> None:
+        self._limits = limits
+        self._bots = bots.keyring
+        self._admin: Keyring[str] = Keyring()
+        self._logged = LogThrottles(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
+        self.settings = settings
 
     @property
-    def public(self) -> bool:
-        """Whether some listening address can be reached from other machines."""
-        return self._access.public
+    def settings(self) -> ServerSettings:
+        """What it goes by; may be replaced as a whole, and counts from the next request on."""
+        return self._settings
 
-    def who(self, request: Request, owners: Keyring[_Owner], cure: Callable[[_Owner], str]) -> _Owner | None:
-        """Whose token the request shows; None if it was answered with a refusal.
+    @settings.setter
+    def settings(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._admin.add("admin", settings.admin_token)
 
-        :param owners: of these one without a token is let in if it is a program on this machine.
-        :param cure: what to say to a stranger of an owner without a token.
+    # -- checks that answer the request when they fail
+
+    def authenticate_bot(self, request: Request) -> Bot | None:
+        """Return the bot that sends the request; None if the request was answered with a refusal."""
+        return self.authenticate(
+            request,
+            self._bots,
+            lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
+        )
+
+    def authenticate_admin(self, request: Request) -> bool:
+        """Return whether the operator sends the request; if not, it was answered with a refusal."""
+        if self._admin_is_off():
+            say(request, 403, "set admin_token in [server] to use this from a public address")
+            return False
+        hint = "there is no admin_token; set it in [server] and send it along"
+        return self.authenticate(request, self._admin, lambda _admin: hint) is not None
+
+    def authenticate_account(self, request: Request, self_id: int, token: str | None) -> bool:
+        """Return whether an account's implementation sends the request; if not, it was answered.
+
+        :param token: the account's; None for none.
+        """
+        hint = f"account {self_id} has no token; set access_token in [[accounts]] and in the implementation"
+        return self.authenticate(request, Keyring([(self_id, token)]), lambda _self_id: hint) is not None
+
+    def authenticate(
+        self, request: Request, owners: Keyring[_Owner], hint: Callable[[_Owner], str]
+    ) -> _Owner | None:
+        """Return whose token the request shows; None if it was answered with a refusal.
+
+        :param owners: of these, one without a token is a program on this machine.
+        :param hint: returns what to tell others than such a program, of an owner without a token.
         """
         headers = headers_of(request)
         shown = presented_tokens(
@@ -72,78 +121,87 @@ class Admission:
             self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
         elif isinstance(owner, Refusal):
             self.refuse(request, 403, "the token is wrong")
-        elif shown or self.is_from_here(request, cure(owner)):
+        elif shown or self.comes_from_this_machine(request, hint(owner)):
             return owner
         return None
 
-    def admin(self, request: Request) -> bool:
-        """Whether the request may see and do everything; if not, it was answered."""
-        if self._access.admin_token is None and self._access.public:
-            say(request, 403, "set admin_token in [server] to use this from a public address")
-            return False
-        cure = "there is no admin_token; set it in [server] and send it along"
-        return self.who(request, self._admin, lambda _admin: cure) is not None
+    def comes_from_this_machine(self, request: Request, hint: str) -> bool:
+        """Return whether a program on this machine sends the request; if not, it was answered with 403.
 
-    def may_be(self, request: Request, query: bytes, owners: Keyring[Any]) -> bool:
-        """Whether :meth:`who` would find an owner; answers and counts nothing."""
+        :param hint: what to do about it, for the answer and the log.
+        """
+        headers = headers_of(request)
+        why = self._why_not_local(request, headers)
+        if why is None:
+            return True
+        sentence = f"refused {address_of(request)}: {printable(why)} and {hint}"
+        host = headers.get("host", "")
+        if self._logged.should_log(host):
+            self._log.warn("{sentence}", sentence=sentence)
+        say(request, 403, sentence)
+        return False
+
+    def refuse(
+        self, request: Request, status: int, sentence: str, headers: Headers = (), logged: bool = False
+    ) -> None:
+        """Answer a request with a missing or wrong secret; 503 to an address that fails too often.
+
+        :param logged: whether the log has it already.
+        """
+        if self._limits.authentication_failed(address_of(request), sentence, logged):
+            say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
+        else:
+            say(request, status, sentence, headers)
+
+    # -- checks that answer nothing
+
+    def may_be_bot(self, request: Request, query: bytes) -> bool:
+        """Return whether :meth:`authenticate_bot` would find a bot; count nothing.
+
+        :param query: of the request's target; its arguments are not read yet.
+        """
+        return self._may_be(request, query, self._bots)
+
+    def may_be_admin(self, request: Request, query: bytes) -> bool:
+        """Return whether :meth:`authenticate_admin` would succeed; count nothing.
+
+        :param query: of the request's target; its arguments are not read yet.
+        """
+        return not self._admin_is_off() and self._may_be(request, query, self._admin)
+
+    def is_local_or_admin(self, request: Request) -> bool:
+        """Return whether the request comes from this machine or with the admin token.
+
+        A wrong token is counted as a failure, and is not from this machine either.
+        """
+        headers = headers_of(request)
+        if self._settings.admin_token is not None:
+            shown = presented_tokens(headers.get("authorization"), [])
+            if self._admin.owner_of(shown) == "admin":
+                return True
+            if shown:
+                self._limits.authentication_failed(address_of(request), "the token is wrong")
+                return False
+        return self._why_not_local(request, headers) is None
+
+    def _may_be(self, request: Request, query: bytes, owners: Keyring[Any]) -> bool:
         headers = headers_of(request)
         shown = presented_tokens(
             headers.get("authorization"), [value for name, value in _pairs(query) if name == "access_token"]
         )
         if isinstance(owners.owner_of(shown), Refusal):
             return False
-        return bool(shown) or self._why_stranger(request, headers) is None
+        return bool(shown) or self._why_not_local(request, headers) is None
 
-    def may_be_admin(self, request: Request, query: bytes) -> bool:
-        """Whether :meth:`admin` would let it in; answers and counts nothing."""
-        if self._access.admin_token is None and self._access.public:
-            return False
-        return self.may_be(request, query, self._admin)
+    def _admin_is_off(self) -> bool:
+        return self._settings.admin_token is None and self._settings.public
 
-    def may_know(self, request: Request) -> bool:
-        """Whether the request comes from this machine or with the admin's token; says nothing if not."""
-        headers = headers_of(request)
-        admin_token = self._access.admin_token
-        if admin_token is not None:
-            shown = presented_tokens(headers.get("authorization"), [])
-            if self._admin.owner_of(shown) == "admin":
-                return True
-            if shown:  # a guess, and counted as one
-                self._gate.refused(address_of(request), "the token is wrong")
-                return False
-        return self._why_stranger(request, headers) is None
-
-    def _why_stranger(self, request: Request, headers: dict[str, str]) -> str | None:
+    def _why_not_local(self, request: Request, headers: dict[str, str]) -> str | None:
         if not is_loopback_name(address_of(request)) and address_of(request) != _UNIX:
             return f"address {address_of(request)} is not loopback"
         channel: Any = request.channel
         secure = ISSLTransport.providedBy(channel.transport)
-        return why_stranger(headers, self._access.allowed_origins, secure)
-
-    def is_from_here(self, request: Request, cure: str) -> bool:
-        """Whether the request comes from a program on this machine; if not, it was answered."""
-        headers = headers_of(request)
-        why = self._why_stranger(request, headers)
-        if why is None:
-            return True
-        sentence = f"refused {address_of(request)}: {printable(why)} and {cure}"
-        host = headers.get("host", "")
-        if self._warned.begins(host):
-            self._log.warn("{sentence}", sentence=sentence)
-        say(request, 403, sentence)
-        return False
-
-    def refuse(
-        self, request: Request, status: int, sentence: str, headers: Headers = (), told: bool = False
-    ) -> None:
-        """Answer a request with a missing or wrong secret; who does that often is told to wait.
-
-        :param told: whether the log has it already.
-        """
-        if self._gate.refused(address_of(request), sentence, told):
-            say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
-        else:
-            say(request, status, sentence, headers)
+        return why_not_local(headers, self._settings.allowed_origins, secure)
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
@@ -154,7 +212,7 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """The request's headers, names in lower case; of equal ones the values are joined by a comma."""
+    """Return the request's headers, names in lower case; equal ones are joined by a comma."""
     return {
         name.decode("latin-1").lower(): b",".join(values).decode("utf-8", "replace")
         for name, values in request.requestHeaders.getAllRawHeaders()
@@ -162,6 +220,6 @@ def headers_of(request: Request) -> dict[str, str]:
 
 
 def address_of(request: Request) -> str:
-    """Where the request comes from."""
+    """Return the peer's host, or ``unix socket``."""
     peer: Any = request.getClientAddress()
     return str(getattr(peer, "host", None) or _UNIX)

@@ -1,4 +1,4 @@
-"""One HTTP connection of the listening port: Twisted's, with absolute deadlines and bounded bodies.
+"""One HTTP connection of a listening port: Twisted's, with absolute deadlines and bounded bodies.
 
 Twisted's own time limit begins anew with each line, so a peer that sends one now and then stays for ever.
 """
@@ -16,7 +16,9 @@ from twisted.web.server import Request, Site
 
 from lgtwist.net import sockets
 from lgtwist.net.tls import end, is_tls
-from lgtwist.web.connection_limits import Gate
+from lgtwist.net.twisted_private import expect_no_body, request_target
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.web.connection_limits import ConnectionLimits
 
 
 class PortRequest(Request):
@@ -47,10 +49,9 @@ class PortRequest(Request):
 
 
 class PortChannel(HTTPChannel):
-    """An HTTP connection that the gate knows.
+    """An HTTP connection that is counted and bounded by the connection limits.
 
-    :param leave: tells the gate that the connection is over.
-    :param max_body: bytes that a request's body may have.
+    :param closed: called when the connection is over, whether it was upgraded or not.
     """
 
     requestFactory = PortRequest
@@ -58,70 +59,85 @@ class PortChannel(HTTPChannel):
     transport: Any
     callLater: Any
     length: Any
-    _path: Any
-    _transferDecoder: Any
     timeOut: Any
-    #: Long enough for every head that is meant well; the issue of 64 KiB heads is theirs who send them.
+    #: Bytes of a request's head.
     totalHeadersSize = 65_536
 
-    def __init__(self, gate: Gate, leave: Callable[[], None], max_body: int) -> None:
+    def __init__(self, limits: ConnectionLimits, closed: Callable[[], None]) -> None:
         super().__init__()
-        self.gate = gate
-        self.leave = leave
-        self.max_body = max_body
-        self._between = False
-        self._refused = False
-        self._unwelcome = False
+        self._limits = limits
+        self._closed = closed
+        self._between_requests = False
+        self._body_refused = False
+        self._body_unwanted = False
         self._body: IDelayedCall | None = None
+
+    @property
+    def max_body(self) -> int:
+        """Bytes that a request's body may have."""
+        return self._limits.limits.max_message
+
+    def hand_over(self) -> Callable[[], None]:
+        """Leave the connection to a protocol that takes its transport over.
+
+        :returns: to be called when the connection is over.
+        """
+        self.site.channels.discard(self)
+        return self._closed
 
     def connectionMade(self) -> None:
         """TCP is there."""
         super().connectionMade()
         self.site.channels.add(self)
-        self.gate.knock(self)
+        self._limits.handshake_begun(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came."""
-        if self._refused or self._unwelcome:
+        """Read bytes; what is to be written because of them is written together, when all were read."""
+        if self._body_refused or self._body_unwanted:
             return
-        if self._between:
-            self._between = False
-            self.gate.knock(self)
-        super().dataReceived(data)
+        if self._between_requests:
+            self._between_requests = False
+            self._limits.handshake_begun(self)
+        scheduler = self.site.scheduler
+        outermost = scheduler.begin_read()
+        try:
+            super().dataReceived(data)
+        finally:
+            if outermost:
+                scheduler.read_ended()
 
     def allHeadersReceived(self) -> None:
         """The head is there."""
-        self.gate.answered(self)
+        self._limits.handshake_ended(self)
         super().allHeadersReceived()
         if self.requests and self.requests[-1].too_large:
             self.refuse_body()
         elif self.length == 0:
             return
-        elif self.requests and not self.site.welcomes(self._path, self.requests[-1]):
-            # It is answered as if it had no body: what nobody may send is not kept until it is refused.
-            self.length = 0
-            self._transferDecoder = None
-            self._unwelcome = True
+        elif self.requests and not self.site.accepts_body(request_target(self), self.requests[-1]):
+            # It is answered as if it had no body: a body that is refused in any case is not kept.
+            expect_no_body(self)
+            self._body_unwanted = True
         else:
-            self._body = self.callLater(self.gate.limits.body_timeout, self._body_timed_out)
+            self._body = self.callLater(self._limits.limits.body_timeout, self._body_timed_out)
 
     def allContentReceived(self) -> None:
         """The body is there."""
-        if self._refused:
+        if self._body_refused:
             return  # it was answered 413: what is left of it is not done as well
         self._end_body()
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
         """The answer is written."""
-        self._between = True
+        self._between_requests = True
         super().requestDone(request)
 
     def loseConnection(self) -> None:
-        """The last answer is written; what still comes of a body that nobody wants is thrown away."""
+        """The last answer is written; what still comes of an unwanted body is thrown away."""
         if self.transport is None:
             return
-        if self._unwelcome:
+        if self._body_unwanted:
             self._linger()
             return
         transport = self.transport
@@ -134,13 +150,13 @@ class PortChannel(HTTPChannel):
         self._end_body()
         self.transport.unregisterProducer()
         sockets.close_writing(self.transport)
-        self._body = self.callLater(self.gate.limits.handshake_timeout, self._body_timed_out)
+        self._body = self.callLater(self._limits.limits.handshake_timeout, self._body_timed_out)
 
     def refuse_body(self) -> None:
         """The body is too large: say so, end our side, and throw the rest of it away for a while."""
-        if self._refused or self.transport is None:
+        if self._body_refused or self.transport is None:
             return
-        self._refused = True
+        self._body_refused = True
         self.transport.write(
             b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         )
@@ -157,10 +173,10 @@ class PortChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """TCP is over."""
-        self.gate.answered(self)
+        self._limits.handshake_ended(self)
         self.site.channels.discard(self)
         self._end_body()
-        self.leave()
+        self._closed()
         super().connectionLost(reason)
 
     def _end_body(self) -> None:
@@ -173,36 +189,44 @@ class PortChannel(HTTPChannel):
         self.give_up()
 
 
-#: Whether a request may send a body, by the target in its first line and its head.
-Welcomes = Callable[[bytes, Request], bool]
+#: Tells whether a request may send a body, by the target in its first line and its head.
+AcceptsBody = Callable[[bytes, Request], bool]
 
 
 class PortSite(Site):
     """Makes the connections of a listening port. Writes no access log: URLs may hold tokens.
 
-    :param welcomes: whether a request may send a body.
+    :param resource: answers the requests.
+    :param accepts_body: tells whether a request may send its body.
+    :param scheduler: is told when bytes are read, and when they were.
     """
 
     noisy = False
 
     def __init__(
-        self, resource: Any, gate: Gate, max_body: int, idle: float, clock: Any, welcomes: Welcomes
+        self,
+        resource: Any,
+        *,
+        limits: ConnectionLimits,
+        clock: Any,
+        accepts_body: AcceptsBody,
+        scheduler: FlushScheduler,
     ) -> None:
-        super().__init__(resource, timeout=idle, reactor=clock, parsePOSTFormSubmission=False)
-        self._gate = gate
-        self._max_body = max_body
-        self.welcomes = welcomes
+        super().__init__(resource, reactor=clock, parsePOSTFormSubmission=False)
+        self._limits = limits
+        self.accepts_body = accepts_body
+        self.scheduler = scheduler
         self.channels: set[PortChannel] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
         """A connection was accepted."""
-        leave = self._gate.enter()
-        if leave is None:
+        closed = self._limits.connection_opened()
+        if closed is None:
             return None
-        channel = PortChannel(self._gate, leave, self._max_body)
+        channel = PortChannel(self._limits, closed)
         channel.factory = channel.site = self
         channel.callLater = self.reactor.callLater
-        channel.timeOut = self.timeOut
+        channel.timeOut = self._limits.limits.idle_timeout
         return channel
 
     def close_all(self) -> None:

@@ -1,4 +1,4 @@
-"""How many may come in, how long they may knock, and how often they may fail."""
+"""How many connections there may be, how long a request's head may take, how many tokens may be wrong."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lgtwist.net.loopback import is_loopback_name
 
 
 @define
-class GateCounters:
-    """What happened at the gate, since the start."""
+class PortCounters:
+    """What happened at the listening ports since the start."""
 
     accepted: int = 0
     turned_away: int = 0  # over `connections`
@@ -25,116 +25,125 @@ class GateCounters:
     limited: int = 0  # 503 for too many failures
 
 
-class Knocking(Protocol):
-    """A connection that has not shown a whole request yet."""
+class Handshaking(Protocol):
+    """A connection that has not sent the whole head of its request yet."""
 
     def give_up(self) -> None:
         """End it at once."""
 
 
-#: So many connections over the limit are still told so; the next ones are dropped without a word.
-_SURPLUS = 64
-#: How long failures of an address are remembered (seconds), and of how many addresses.
-_MEMORY = 60.0
-_ADDRESSES = 10_000
+#: Connections over `limits.connections` that are answered 503; the next ones are dropped without an answer.
+_ANSWERED_SURPLUS = 64
+#: Seconds for which failures of an address are remembered, and addresses of which they are.
+_FAILURE_PERIOD = 60.0
+_FAILURE_ADDRESSES = 10_000
 
 
-class Gate:
-    """Counts who is in, and shows out who takes too long."""
+class ConnectionLimits:
+    """Counts the connections of all listening ports, ends slow handshakes, counts failed authentications.
+
+    :ivar limits: may be replaced as a whole; read whenever one of them is needed.
+    :ivar open_connections: those that were accepted and are not over, upgraded ones among them.
+    """
 
     _log = Logger()
 
     def __init__(self, limits: Limits, clock: IReactorTime) -> None:
         self.limits = limits
-        self.counters = GateCounters()
-        self.inside = 0
+        self.counters = PortCounters()
+        self.open_connections = 0
         self.clock = clock
-        self._knocking: dict[Knocking, float] = {}  # oldest first, with its deadline
+        self._handshakes: dict[Handshaking, float] = {}  # oldest first: since when
         self._timer: IDelayedCall | None = None
-        self._failures: dict[str, tuple[float, int]] = {}  # since when, how many
+        self._failures: dict[str, tuple[float, int]] = {}  # by address: since when, how many
 
     # -- connections
 
-    def enter(self) -> Callable[[], None] | None:
-        """A connection was accepted.
+    def connection_opened(self) -> Callable[[], None] | None:
+        """Count a connection that was accepted.
 
-        :returns: to be called once when it is over, more often is harmless; None if there are so many
-            that it must be dropped without a word.
+        :returns: to be called when it is over (more often makes no difference); None if there are so many
+            that it must be dropped without an answer.
         """
-        if self.inside >= self.limits.connections + _SURPLUS:
+        if self.open_connections >= self.limits.connections + _ANSWERED_SURPLUS:
             self.counters.turned_away += 1
             return None
         self.counters.accepted += 1
-        self.inside += 1
-        inside = [True]
+        self.open_connections += 1
+        counted = [True]
 
-        def leave() -> None:
-            if inside:
-                inside.clear()
-                self.inside -= 1
+        def closed() -> None:
+            if counted:
+                counted.clear()
+                self.open_connections -= 1
 
-        return leave
+        return closed
 
     @property
-    def full(self) -> bool:
-        """Whether there are more connections than there may be: this one can only be told so."""
-        return self.inside > self.limits.connections
+    def exceeded(self) -> bool:
+        """Whether there are more connections than there may be: a request is answered 503."""
+        return self.open_connections > self.limits.connections
 
     # -- handshakes under way
 
-    def knock(self, who: Knocking) -> None:
-        """A request has begun; it has ``handshake_timeout`` for its head.
+    def handshake_begun(self, connection: Handshaking) -> None:
+        """Note that a request has begun; it has ``handshake_timeout`` for its head.
 
-        When too many are under way the oldest one goes: who is fast gets in, however many are slow.
+        When too many are under way the oldest one is ended, so that slow ones keep no quick one out.
         """
-        self._knocking[who] = self.clock.seconds() + self.limits.handshake_timeout
-        if len(self._knocking) > self.limits.handshakes:
-            oldest = next(iter(self._knocking))
-            del self._knocking[oldest]
+        now = self.clock.seconds()
+        self._handshakes[connection] = now
+        if len(self._handshakes) > self.limits.handshakes:
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
             self.counters.displaced += 1
             oldest.give_up()
+        timeout = self.limits.handshake_timeout
         if self._timer is None:
-            self._timer = self.clock.callLater(self.limits.handshake_timeout, self._expire)
+            self._timer = self.clock.callLater(timeout, self._expire)
+        elif self._timer.getTime() > now + timeout:  # the limit is a shorter one now
+            self._timer.reset(timeout)
 
-    def answered(self, who: Knocking) -> None:
-        """The request's head is there, or the connection is gone."""
-        self._knocking.pop(who, None)
+    def handshake_ended(self, connection: Handshaking) -> None:
+        """Note that the request's head is there, or that the connection is over."""
+        self._handshakes.pop(connection, None)
 
     def _expire(self) -> None:
         self._timer = None
         now = self.clock.seconds()
+        timeout = self.limits.handshake_timeout
         late = []
-        for who, deadline in self._knocking.items():
-            if deadline > now:
+        for connection, begun in self._handshakes.items():
+            if begun + timeout > now:
                 break
-            late.append(who)
-        for who in late:
-            del self._knocking[who]
+            late.append(connection)
+        for connection in late:
+            del self._handshakes[connection]
             self.counters.handshake_timeouts += 1
-            who.give_up()
-        for deadline in self._knocking.values():
-            self._timer = self.clock.callLater(deadline - now, self._expire)
+            connection.give_up()
+        for begun in self._handshakes.values():
+            self._timer = self.clock.callLater(begun + timeout - now, self._expire)
             break
 
     # -- failures
 
-    def refused(self, address: str, why: str, told: bool = False) -> bool:
-        """A request was refused for its token. One log line per address and episode.
+    def authentication_failed(self, address: str, why: str, logged: bool = False) -> bool:
+        """Count a request that was refused for its token or signature; log the first one of an address.
 
-        :param told: whether the log has it already.
-        :returns: whether this address fails too often: it is told to wait. Never for loopback.
+        :param logged: whether the log has it already.
+        :returns: whether this address fails too often and must be told to wait. Never for loopback.
         """
         self.counters.refused += 1
         now = self.clock.seconds()
         since, times = self._failures.pop(address, (now, 0))
-        if now - since > _MEMORY:
+        if now - since > _FAILURE_PERIOD:
             if times > 1:
                 self._log.warn("{address} was refused {times} times", address=address, times=times)
             since, times = now, 0
-        if not times and not told:
+        if not times and not logged:
             self._log.warn("refused {address}: {why}", address=address, why=why)
         self._failures[address] = (since, times + 1)
-        if len(self._failures) > _ADDRESSES:
+        if len(self._failures) > _FAILURE_ADDRESSES:
             del self._failures[next(iter(self._failures))]
         if times < self.limits.failed_handshakes or is_loopback_name(address):
             return False
@@ -142,10 +151,10 @@ class Gate:
         return True
 
     def stop(self) -> None:
-        """Show out everybody who has not shown a request yet."""
-        self._knocking, knocking = {}, self._knocking
-        for who in knocking:
-            who.give_up()
+        """End every connection that has not sent the head of a request yet."""
+        self._handshakes, handshakes = {}, self._handshakes
+        for connection in handshakes:
+            connection.give_up()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,48 +1,85 @@
-"""What machines ask: is it alive, is it ready, and how is it."""
+"""The mounts ``healthz`` and ``readyz``: whether the service is alive, and whether it is ready."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from twisted.web.server import Request
 
-from lgtwist.net.http_responses import say, say_json, say_raw
-from lgtwist.web.authentication import Admission
+from lgtwist.net.http_responses import say, say_json
+from lgtwist.web.authentication import Authentication
+from lgtwist.web.mounts import answer_not_found
+from lgtwist.websocket.upgrade import asks_for_upgrade
+
+#: Returns why something is not ready, one sentence for each reason; nothing if it is.
+Reasons = Callable[[], Iterable[str]]
 
 
-class Machines:
-    """Answers ``/healthz``, ``/readyz`` and ``/metrics``.
+class Readiness:
+    """Why the service is not ready, gathered from all who have a reason."""
 
-    :param unready: why the service is not ready, one sentence for each reason; empty if it is.
-    :param metrics: the metrics as a pair of content type and text.
-    """
+    def __init__(self) -> None:
+        self._sources: list[Reasons] = []
 
-    def __init__(
-        self,
-        admission: Admission,
-        unready: Callable[[], Sequence[str]],
-        metrics: Callable[[], tuple[str, bytes]],
-    ) -> None:
-        self._admission = admission
-        self._unready = unready
-        self._metrics = metrics
+    def add(self, reasons: Reasons) -> Callable[[], None]:
+        """Ask ``reasons`` from now on, after those that are there.
 
-    def __call__(self, request: Request, what: str) -> None:
-        """Answer one request."""
-        if request.method not in (b"GET", b"HEAD"):
+        :returns: to be called once when it is not to be asked any more.
+        """
+        self._sources.append(reasons)
+        return lambda: self._sources.remove(reasons)
+
+    def reasons(self) -> list[str]:
+        """Return why the service is not ready, one sentence for each reason; ``[]`` if it is."""
+        return [reason for source in self._sources for reason in source()]
+
+
+class SystemEndpoint:
+    """A mount with one path, that answers GET and HEAD about the service itself. Base class."""
+
+    has_root = True
+
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
+        """Return whether a bot sends the request: the body is not used, but nobody else may send one."""
+        return self._authentication.may_be_bot(request, query)
+
+    def render(self, request: Request, segments: tuple[str, ...]) -> None:
+        """Answer a request."""
+        if segments or asks_for_upgrade(request):
+            answer_not_found(request)
+        elif request.method not in (b"GET", b"HEAD"):
             say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
-        elif what == "healthz":
-            say(request, 200, "alive")
-        elif what == "readyz":
-            self._ready(request)
-        elif self._admission.admin(request):
-            kind, text = self._metrics()
-            say_raw(request, 200, kind, text)
+        else:
+            self.answer(request)
 
-    def _ready(self, request: Request) -> None:
-        reasons = self._unready()
+    def answer(self, request: Request) -> None:
+        """Answer a GET or HEAD request."""
+        raise NotImplementedError
+
+
+class Healthz(SystemEndpoint):
+    """Answers anybody that the service is alive."""
+
+    def answer(self, request: Request) -> None:
+        """Answer 200: whoever can be answered is alive."""
+        say(request, 200, "alive")
+
+
+class Readyz(SystemEndpoint):
+    """Answers anybody whether the service is ready, and this machine and the operator why it is not."""
+
+    def __init__(self, authentication: Authentication, readiness: Readiness) -> None:
+        super().__init__(authentication)
+        self._readiness = readiness
+
+    def answer(self, request: Request) -> None:
+        """Answer 200 or 503."""
+        reasons = self._readiness.reasons()
         status = 503 if reasons else 200
-        if self._admission.may_know(request):
+        if self._authentication.is_local_or_admin(request):
             say_json(request, status, {"ready": not reasons, "reasons": reasons})
         else:
             say(request, status, "not ready" if reasons else "ready")

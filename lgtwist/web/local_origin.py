@@ -1,7 +1,6 @@
-"""Requests without a token are for programs on this machine. Pure.
+"""The local-origin check: a request without a token must come from a program on this machine. Pure.
 
-So that no web page that a user visits, and no stranger behind a proxy, can drive a bot through the
-local port.
+So no web page that a user visits, and nobody behind a proxy, can use a bot through the local port.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 from lgtwist.net.loopback import is_loopback_name, split_host
 
-#: What proxies add, by how it begins.
+#: Headers that proxies add, by how their names begin.
 _FORWARDED = (
     "forwarded",
     "x-forwarded-",
@@ -25,7 +24,7 @@ _FORWARDED = (
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
-def _same_place(origin: str, host_header: str, secure: bool) -> bool:
+def _same_origin(origin: str, host_header: str, secure: bool) -> bool:
     try:
         parts = urlsplit(origin)
         origin_port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
@@ -39,11 +38,12 @@ def _same_place(origin: str, host_header: str, secure: bool) -> bool:
     )
 
 
-def why_stranger(headers: dict[str, str], allowed_origins: Collection[str], secure: bool) -> str | None:
-    """Why a request without a token is not from a program on this machine; None if it may be.
+def why_not_local(headers: dict[str, str], allowed_origins: Collection[str], secure: bool) -> str | None:
+    """Return why a request does not come from a program on this machine; None if it may.
 
     :param headers: the request's, names in lower case.
-    :param secure: whether it came over TLS.
+    :param allowed_origins: origins of web pages that are treated as such a program.
+    :param secure: whether the request came over TLS.
     """
     for name in headers:
         if name.startswith(_FORWARDED):
@@ -52,13 +52,13 @@ def why_stranger(headers: dict[str, str], allowed_origins: Collection[str], secu
     if not is_loopback_name(split_host(host)[0]):
         return f'Host "{host}" is not loopback'
     origin = headers.get("origin")
-    if origin is not None and origin not in allowed_origins and not _same_place(origin, host, secure):
+    if origin is not None and origin not in allowed_origins and not _same_origin(origin, host, secure):
         return f'Origin "{origin}" is another site'
     if origin is None:
-        # A page's image or link brings no Origin; browsers say where it comes from all the same.
+        # The request of an image or a link has no Origin header; browsers send these two instead.
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "a web page of another site asks"
         referer = headers.get("referer")
-        if referer is not None and not _same_place(referer, host, secure):
+        if referer is not None and not _same_origin(referer, host, secure):
             return "a web page of another site asks (Referer)"
     return None

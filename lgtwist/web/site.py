@@ -1,105 +1,51 @@
-"""The front door: 401, 403, 404 and 503 as ordinary HTTP, before any upgrade."""
+"""Where a request goes: to a mount by the first segment of its path, or else to the bots' endpoints."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
 
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Bot
-from lgtwist.hub.directory import Hub
 from lgtwist.net.http_responses import say
-from lgtwist.onebot.auth import Keyring
-from lgtwist.web.account_endpoints import Implementations
-from lgtwist.web.authentication import Admission
-from lgtwist.web.connection_limits import Gate
-from lgtwist.web.health import Machines
-from lgtwist.web.routes import (
-    ActionPath,
-    BotPath,
-    ImplementationPath,
-    MachinePath,
-    PostPath,
-    SandboxPath,
-    route,
-)
-from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
-
-#: Makes a WebSocket of the request: bot, account, role (``""``, ``"api"``, ``"event"``), and what to
-#: call when it is over.
-Upgrade = Callable[[Request, Bot, Account, str, Callable[[], None]], None]
+from lgtwist.web.connection_limits import ConnectionLimits
+from lgtwist.web.mounts import RETRY_SOON, Mount, answer_not_found
+from lgtwist.web.routes import route
 
 
-class Actions(Protocol):
-    """Answers actions over HTTP."""
+class Router(Resource):
+    """Hands each request to its mount. 401, 403, 404 and 503 are ordinary HTTP, before any upgrade.
 
-    def preflight(self, request: Request) -> None:
-        """Answer an OPTIONS request."""
-
-    def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
-        """Do an action for a bot, and answer."""
-
-
-class Control(Protocol):
-    """Answers the requests below ``/sandbox/{self_id}/``."""
-
-    def __call__(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer a request that was let in; ``path`` is the rest of its path."""
-
-    def media(self, request: Request, name: str) -> None:
-        """Answer anybody's request for a kept file."""
-
-
-_RETRY = (("Retry-After", "3"),)
-
-
-class FrontDoor(Resource):
-    """Routes each request of the listening ports."""
+    :param bots: has all paths that are no mount's.
+    """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(
-        self,
-        hub: Hub,
-        gate: Gate,
-        admission: Admission,
-        upgrade: Upgrade,
-        actions: Actions,
-        controls: Mapping[int, Control],
-        implementations: Implementations,
-        machines: Machines,
-    ) -> None:
+    def __init__(self, limits: ConnectionLimits, bots: Mount) -> None:
         super().__init__()
-        self._hub = hub
-        self._bots = Keyring((bot, bot.access_token) for bot in hub.bots)
-        self._gate = gate
-        self._admission = admission
-        self._upgrade = upgrade
-        self._actions = actions
-        self._controls = controls
-        self._implementations = implementations
-        self._machines = machines
+        self._limits = limits
+        self._bots = bots
+        self._mounts: dict[str, Mount] = {}
+        self._names: dict[str, bool] = {}  # for route()
 
-    def welcomes(self, target: bytes, request: Request) -> bool:
-        """Whether a request may send its body: not if it will be refused whatever stands in there.
+    def add(self, name: str, mount: Mount) -> None:
+        """Let ``mount`` have the paths whose first segment is ``name``."""
+        self._mounts[name] = mount
+        self._names[name] = mount.has_root
+
+    def accepts_body(self, target: bytes, request: Request) -> bool:
+        """Return whether a request may send its body: not if it is refused whatever the body is.
 
         :param target: as it stands in the request's first line.
         """
         path, _mark, query = target.partition(b"?")
-        where = route(path)
-        if isinstance(where, PostPath):
-            return self._implementations.expects(request)  # its signature is made over the body
-        if isinstance(where, SandboxPath):
-            return self._admission.may_be_admin(request, query)
-        return self._admission.may_be(request, query, self._bots)
+        mount, segments = self._find(path)
+        if mount is None:
+            return self._bots.accepts_body(request, (), query)
+        return mount.accepts_body(request, segments, query)
 
     def render(self, request: Request) -> int:
-        """Answer, or hand on; nothing that goes wrong here leaves the request without an answer."""
+        """Answer, or hand on; an exception is answered 500."""
         request.responseHeaders.setRawHeaders("Server", ["lgtwist"])
         try:
             self._render(request)
@@ -110,108 +56,17 @@ class FrontDoor(Resource):
         return NOT_DONE_YET
 
     def _render(self, request: Request) -> None:
-        if self._gate.full:
-            say(request, 503, "too many connections; try again soon", _RETRY)
+        if self._limits.exceeded:
+            say(request, 503, "too many connections; try again soon", RETRY_SOON)
             return
-        where = route(request.path)
-        upgrade = asks_for_upgrade(request)
-        if isinstance(where, BotPath):
-            self._bot_path(request, where, upgrade)
-        elif isinstance(where, ActionPath) and not upgrade:
-            self._action_path(request, where)
-        elif isinstance(where, SandboxPath):
-            self._sandbox_path(request, where)
-        elif isinstance(where, ImplementationPath):
-            self._implementations.websocket(request, where.role)
-        elif isinstance(where, PostPath) and not upgrade:
-            self._implementations.post(request)
-        elif isinstance(where, MachinePath) and not upgrade:
-            self._machines(request, where.what)
+        mount, segments = self._find(request.path)
+        if mount is None:
+            answer_not_found(request)
         else:
-            say(request, 404, "there is nothing here; a bot's WebSocket is at / or /{self_id}")
+            mount.render(request, segments)
 
-    # -- bots
-
-    def _bot_path(self, request: Request, where: BotPath, upgrade: bool) -> None:
-        if not upgrade:
-            self._plain(request, where)
-            return
-        if request.requestHeaders.hasHeader("x-client-role"):
-            self._implementations.wrong_door(request)
-            return
-        bot = self._bot(request)
-        if bot is None:
-            return
-        account = self._account(request, bot, where.self_id)
-        if account is None:
-            return
-        if not account.was_up:
-            say(request, 503, f"account {account.self_id} is not up yet", _RETRY)
-            return
-        problem = check_upgrade(request)
-        if problem is not None:
-            say(request, problem.status, problem.sentence, problem.headers)
-            return
-        channel: Any = request.channel
-        channel.site.channels.discard(channel)
-        self._upgrade(request, bot, account, where.role, channel.leave)
-
-    def _action_path(self, request: Request, where: ActionPath) -> None:
-        if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token
-            self._actions.preflight(request)
-            return
-        bot = self._bot(request)
-        if bot is None:
-            return
-        account = self._account(request, bot, where.self_id)
-        if account is not None:
-            self._actions.perform(request, bot, account, where.action)
-
-    def _bot(self, request: Request) -> Bot | None:
-        return self._admission.who(
-            request,
-            self._bots,
-            lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
-        )
-
-    def _plain(self, request: Request, where: BotPath) -> None:
-        """A request that is not for a WebSocket, on a path that is."""
-        if where.role:
-            say(
-                request,
-                426,
-                f"/{where.role} is a WebSocket",
-                (("Upgrade", "websocket"), ("Connection", "Upgrade")),
-            )
-        elif request.method in (b"GET", b"HEAD"):
-            say(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
-        else:
-            say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
-
-    def _account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
-        account = self._hub.default_account(bot) if self_id is None else self._hub.accounts.get(self_id)
-        if account is None and self_id is not None:
-            say(request, 404, f"there is no account {self_id}")
-        elif account is None or not bot.may_use(account.self_id):
-            say(request, 403, f'bot "{bot.name}" may not use this account')
-        else:
-            return account
-        return None
-
-    # -- the sandbox's control
-
-    def _sandbox_path(self, request: Request, where: SandboxPath) -> None:
-        if len(where.rest) == 2 and where.rest[0] == "media":  # its unguessable name is the key
-            control = self._controls.get(where.self_id)
-            if control is None:
-                say(request, 404, "there is no such file")
-            else:
-                control.media(request, where.rest[1])
-            return
-        if not self._admission.admin(request):
-            return
-        control = self._controls.get(where.self_id)
-        if control is None:
-            say(request, 404, f"there is no sandbox account {where.self_id}")
-        else:
-            control(request, where.rest)
+    def _find(self, path: bytes) -> tuple[Mount | None, tuple[str, ...]]:
+        found = route(path, self._names)
+        if found is None:
+            return None, ()
+        return (self._bots if found.mount is None else self._mounts[found.mount]), found.segments

@@ -1,1 +1,1 @@
-"""The wire: WebSocket connections that cannot hurt anybody (RFC 6455, over Autobahn)."""
+"""WebSocket connections (RFC 6455, over Autobahn), each isolated from the failures of all others."""

@@ -1,10 +1,10 @@
-"""A message put together from its frames, in memory that grows with the message and not with its pieces."""
+"""Putting a message together from its frames, with memory that is proportional to the message. Pure."""
 
 from __future__ import annotations
 
 
 class Assembly:
-    """One message under way.
+    """The message that is being received.
 
     A list of pieces would cost 40 bytes and more for each: a peer that sends a message in fragments of
     two bytes would take twenty times its size. So the first piece is kept as it came (most messages
@@ -20,19 +20,19 @@ class Assembly:
         self.begin(False)
 
     def begin(self, binary: bool) -> None:
-        """A new message begins."""
+        """Begin a new message."""
         self.binary = binary
         self._announced = 0
         self._first = b""
         self._rest: bytearray | None = None
 
     def announce(self, length: int) -> bool:
-        """A frame of ``length`` bytes begins; whether the message stays within the limit with it."""
+        """Begin a frame of ``length`` bytes; return whether the message stays within the limit with it."""
         self._announced += length
         return self._announced <= self._limit
 
     def add(self, piece: bytes) -> None:
-        """A piece of a frame's payload, unmasked."""
+        """Add a piece of a frame's payload, unmasked."""
         if self._rest is not None:
             self._rest += piece
         elif not self._first:
@@ -42,7 +42,7 @@ class Assembly:
             self._rest += piece
 
     def end(self) -> bytes:
-        """The whole message; what was held for it is let go."""
+        """Return the whole message, and free the memory that it took."""
         whole = self._first if self._rest is None else bytes(self._rest)
         self._first = b""
         self._rest = None

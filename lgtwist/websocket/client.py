@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from attrs import field, frozen
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.twisted.websocket import WebSocketClientFactory
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.websocket.autobahn_private import AutobahnClientConnection
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import client_frame, client_ping
 from lgtwist.websocket.phase import Phase
 
-#: A head of an answer to our opening handshake that is longer is no answer (bytes).
+#: A longer head of an answer to our opening handshake is refused (bytes).
 _LONGEST_HEAD = 65_536
 
 
@@ -36,19 +37,19 @@ class Request:
 
 
 class Caller(Protocol):
-    """Who dialled a connection, and wants to know how its opening ends. Must not raise."""
+    """Who dialled a connection, and is told how it goes. Must not raise."""
 
     def connected(self) -> None:
-        """The WebSocket is open."""
+        """Take note that the WebSocket is open."""
 
     def failed(self, reason: str) -> None:
-        """It is over and never was open."""
+        """Take note that the connection is over and never was open."""
 
     def disconnected(self) -> None:
-        """It was open, and is over."""
+        """Take note that the connection was open and is over."""
 
 
-class ClientConnection(Connection, WebSocketClientProtocol):
+class ClientConnection(Connection, AutobahnClientConnection):
     """A connection that we opened to a peer.
 
     :ivar request: what the opening handshake asks for.
@@ -57,12 +58,9 @@ class ClientConnection(Connection, WebSocketClientProtocol):
 
     factory: ClientFactory
     peer: Any
-    _transport_details: Any
 
-    def __init__(
-        self, handler: Handler, send_buffer: int, max_message: int, request: Request, caller: Caller
-    ) -> None:
-        super().__init__(handler, send_buffer, max_message)
+    def __init__(self, factory: Any, handler: Handler, request: Request, caller: Caller) -> None:
+        super().__init__(factory, handler)
         self.request = request
         self.caller = caller
 
@@ -71,15 +69,11 @@ class ClientConnection(Connection, WebSocketClientProtocol):
     encode_ping = staticmethod(client_ping)
 
     def connectionMade(self) -> None:
-        """TCP is there; the handshake begins."""
+        """Begin the opening handshake: TCP is there."""
         self.factory.guard(self, self.factory.dialled)
 
-    def autobahn_made(self) -> None:
-        """Send the opening handshake."""
-        super().connectionMade()
-
     def onConnecting(self, _details: Any) -> ConnectingRequest:
-        """What the handshake asks for."""
+        """Return what the opening handshake asks for."""
         wanted = self.request
         return ConnectingRequest(
             host=wanted.host,
@@ -90,7 +84,7 @@ class ClientConnection(Connection, WebSocketClientProtocol):
         )
 
     def processHandshake(self) -> Any:
-        """The peer's answer comes. Autobahn raises for some odd ones, and waits for endless ones."""
+        """Read the peer's answer. Autobahn raises for some malformed ones, and waits for endless ones."""
         head, mark, _rest = self.data.partition(b"\r\n\r\n")
         if not mark:
             return self.failHandshake("no answer to the handshake") if len(head) > _LONGEST_HEAD else False
@@ -100,7 +94,7 @@ class ClientConnection(Connection, WebSocketClientProtocol):
             return self.failHandshake("not an answer to a WebSocket handshake")
 
     def failHandshake(self, reason: str) -> Any:
-        """The peer refuses, or its answer is none."""
+        """Abort: the peer refuses, or its answer is malformed."""
         status = self.data[:200].split(b"\r\n", 1)[0].split(b" ", 2)
         if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] != b"101":
             reason = b" ".join((b"refused with HTTP", *status[1:])).decode("utf-8", "replace")
@@ -114,54 +108,47 @@ class ClientFactory(ConnectionFactory, WebSocketClientFactory):
     """Makes the connections that we open to peers.
 
     :param user_agent: what the handshakes say of us.
-    :param turns: shared with other factories, as that of the server's.
+    :param scheduler: shared with other factories, as the server's.
     """
 
     protocol: Any
 
     def __init__(
-        self, limits: Limits, clock: IReactorTime, user_agent: str, turns: Turns | None = None
+        self, limits: Limits, clock: IReactorTime, user_agent: str, scheduler: FlushScheduler | None = None
     ) -> None:
         WebSocketClientFactory.__init__(self, reactor=clock, useragent=user_agent)
         # 0: who closed in good order and leaves TCP open has close_timeout for that, as everybody.
         self.setProtocolOptions(serverConnectionDropTimeout=0, **OPTIONS)
-        self._connection: Any = ClientConnection.configured(self)
-        self._begin(limits, clock, turns)
+        self.connection_class: Any = ClientConnection.configured(self)
+        self._set_up(limits, clock, scheduler)
 
     def make(self, handler: Handler, request: Request, caller: Caller) -> ClientConnection:
-        """A new connection in front of ``handler``, not yet on a transport."""
-        limits = self.limits
-        connection: ClientConnection = self._connection(
-            handler, limits.send_buffer, limits.max_message, request, caller
-        )
-        connection.factory = self
+        """Return a new connection for ``handler``, not yet on a transport."""
+        connection: ClientConnection = self.connection_class(self, handler, request, caller)
         return connection
 
     def dialled(self, connection: ClientConnection) -> None:
-        """TCP is there; the peer has ``handshake_timeout`` for the rest of the opening."""
-        connection.deadline = self._clock.callLater(
-            self.limits.handshake_timeout, self._handshake_timed_out, connection
-        )
+        """Send the opening handshake; the peer has ``handshake_timeout`` to answer it."""
+        connection.set_deadline(self.limits.handshake_timeout, self._handshake_timed_out)
         connection.autobahn_made()
 
-    def _handshake_timed_out(self, connection: ClientConnection) -> None:
-        connection.deadline = None
+    def _handshake_timed_out(self, connection: Connection) -> None:
         self.abort(connection, f"no answer to the handshake within {self.limits.handshake_timeout:g} s")
 
     def opened(self, connection: Connection) -> None:
-        """The opening handshake is done."""
+        """Enter OPEN: the opening handshake is done."""
         assert isinstance(connection, ClientConnection)
         connection.caller.connected()
         super().opened(connection)
 
     def closed(self, connection: Connection, code: int | None, reason: str | None) -> None:
-        """It is over, opened or not."""
+        """Enter CLOSED, whether it was open or not, and tell who dialled."""
         assert isinstance(connection, ClientConnection)
         if connection.phase is Phase.CLOSED:
             return
         never_open = connection not in self.connections
         super().closed(connection, code, reason)
         if never_open:
-            connection.caller.failed(connection.ended_because or "closed before the handshake was answered")
+            connection.caller.failed(connection.end_reason or "closed before the handshake was answered")
         else:
             connection.caller.disconnected()

@@ -1,181 +1,363 @@
-"""One WebSocket connection: Autobahn's protocol, with our own words for its state.
+"""One WebSocket connection: Autobahn's protocol, with a state of ours.
 
-Nothing is decided here. Each callback is handed to the factory through its guard; what Autobahn calls
-``state``, ``is_open`` and ``log`` is Autobahn's own, and none of our names collides with its (there is
-a test). Both directions are one class: who dialled makes a difference only for the opening handshake
-and for the mask on frames.
+The connection owns that state: each change of it is in this module. What is sent, and how a connection ends,
+is decided by :class:`~lgtwist.websocket.factory.ConnectionFactory`; each callback that may raise goes through
+its guard. What Autobahn calls ``state``, ``is_open`` and ``log`` is Autobahn's own, and none of our names
+collides with its (there is a test). Both directions are one class: who dialled makes a difference only for
+the opening handshake and for the mask on frames.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from autobahn.twisted.websocket import WebSocketAdapterProtocol
-from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.net.tls import end
 from lgtwist.websocket.assembly import Assembly
-from lgtwist.websocket.liveness import Liveness
+from lgtwist.websocket.autobahn_private import AutobahnConnection
+from lgtwist.websocket.liveness import Liveness, Verdict
 from lgtwist.websocket.outbox import Outbox
-from lgtwist.websocket.phase import Phase
+from lgtwist.websocket.phase import Phase, PhaseError, may_follow
+from lgtwist.websocket.reading import AT_ONCE, PONG, TEXT, begins_frame, is_utf8, whole_frames
 
 if TYPE_CHECKING:
     from lgtwist.websocket.factory import ConnectionFactory
 
+#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
+_OPEN = Phase.OPEN
+#: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
+CHUNK = 262_144
+
 
 class Handler(Protocol):
-    """What stands behind a connection. Called through the factory's guard: it may raise."""
+    """Uses a connection. Called through the factory's guard: what it raises costs the connection only."""
 
     def opened(self, connection: Connection) -> None:
-        """The handshake is done; the first frame may be sent."""
+        """Begin: the opening handshake is done, the first frame may be sent."""
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
-        """A whole message came. A text message is valid UTF-8; a binary one is not looked at."""
+        """Take a whole message. A text message is valid UTF-8; a binary one is not checked."""
 
     def dropped(self, connection: Connection, events: int) -> None:
-        """The peer reads too slowly: its oldest ``events`` events were dropped."""
+        """Take note that the oldest ``events`` events were dropped, for the peer reads too slowly."""
 
     def caught_up(self, connection: Connection) -> None:
-        """Nothing waits for the peer any more, here or in the transport, after something did."""
+        """Take note that what waited for the peer, here or in the transport, is written."""
 
     def closing(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Nothing can be sent any more; ``closed`` follows. Not called where TCP just ends."""
+        """Send nothing more; ``closed`` follows. Not called where TCP just ends."""
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
-        """It is over, opened or not; called once, last."""
+        """End: called once, last, whether the connection was open or not."""
 
 
-class Positions(Protocol):
-    """What keeps account of how far a peer has read. Called through the factory's guard."""
+class PingAcks(Protocol):
+    """Keeps account of how far a peer has read. Called through the factory's guard."""
 
-    def named_by(self, number: int) -> int:
-        """A ping with that number follows everything that was put in so far; the position that it names."""
+    def position_of(self, number: int) -> int:
+        """Return the position that ping ``number`` names: it follows everything that was put in so far."""
 
     def ponged(self, number: int) -> None:
-        """The peer answered that ping: it has read all before it (RFC 6455, 5.5.3)."""
+        """Take note that the peer answered ping ``number``: it has read all before it (RFC 6455, 5.5.3)."""
 
 
-class _AutobahnLog:
-    """Autobahn's log lines, without those that repeat what we log ourselves in one line."""
-
-    _errors = Logger("autobahn")
-
-    def debug(self, *args: object, **kwargs: object) -> None:
-        """Nothing: it is called several times for each message."""
-
-    trace = info = warn = debug
-
-    def error(self, format: str = "", **kwargs: Any) -> None:
-        """Something that Autobahn did not expect."""
-        self._errors.error(format, **kwargs)
-
-    critical = failure = error
-
-
-class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
+class Connection(AutobahnConnection):
     """A connection, whoever dialled.
 
-    :ivar phase: where it stands; the question "may I send?" is ``factory.is_open(connection)``.
+    Only its own methods change its attributes, but for ``ping_acks``; all run in the reactor thread.
+
+    :ivar phase: see :class:`Phase`; changed by :meth:`enter`. The question "may I send?" is
+        ``factory.is_open(connection)``.
     :ivar outbox: the frames that wait to be written.
-    :ivar congested: the transport said pause: its buffer is full.
-    :ivar held: we do not read, for too many responses wait already.
-    :ivar deaf: the peer broke the protocol: what still comes is thrown away (RFC 6455, 7.1.7).
-    :ivar rest: the beginning of a frame whose end has not come.
-    :ivar flushed_at: when it was written to last, in seconds.
+    :ivar assembly: the fragmented message under way.
+    :ivar liveness: what pings and heartbeats say of the peer; None before the connection is open.
+    :ivar ping_acks: keeps account of how far the peer has read; set by a handler that needs it, else None.
+    :ivar write_paused: the transport said pause: its buffer is full.
+    :ivar read_paused: we do not read, for too many responses wait already.
+    :ivar discarding_input: the peer broke the protocol or was dropped: what still comes is thrown away (RFC
+        6455, 7.1.7).
+    :ivar being_read: a read of this connection is under way.
+    :ivar partial_frame: the beginning of a frame whose end has not come.
+    :ivar flush_pending: something was put into the outbox since it was flushed last.
+    :ivar flushed_at: when it was flushed last, in seconds of the factory's clock.
     :ivar masks: whether the peer must mask what it sends.
-    :ivar heard: some byte came since liveness looked last.
-    :ivar talked: some part of a message came since then.
-    :ivar positions: where it is of interest how far the peer has read.
-    :ivar owed_pong: the newest ping that could not be answered yet (RFC 6455, 5.5.3 allows one answer).
+    :ivar bytes_seen: some byte came since liveness was checked last.
+    :ivar message_seen: some part of a message came since then.
+    :ivar pending_pong: the payload of the newest ping that could not be answered yet (RFC 6455, 5.5.3 allows
+        one answer for several pings).
+    :ivar end_reason: why it ends or ended, in words; empty before.
     """
 
     factory: ConnectionFactory
     masks: bool
-    transport: Any
-    peer: Any
-    _transport_details: Any
-    log = _AutobahnLog()
 
-    def __init__(self, handler: Handler, send_buffer: int, max_message: int) -> None:
+    def __init__(self, factory: Any, handler: Handler) -> None:
         super().__init__()
+        limits = factory.limits
+        self.factory = factory
         self.handler = handler
         self.phase = Phase.CONNECTING
-        self.outbox = Outbox(send_buffer)
-        self.assembly = Assembly(max_message)
+        self.outbox = Outbox(limits.send_buffer)
+        self.assembly = Assembly(limits.max_message)
         self.liveness: Liveness | None = None
-        self.positions: Positions | None = None
-        self.deadline: IDelayedCall | None = None
-        self.owed_pong: bytes | None = None
-        self.ended_because = ""
+        self.ping_acks: PingAcks | None = None
+        self._deadline: IDelayedCall | None = None
+        self.pending_pong: bytes | None = None
+        self.end_reason = ""
         self.flushed_at = -1e9
-        self.rest = b""
-        self.congested = self.held = self.deaf = False
-        self.heard = self.talked = self.waiting = self.being_read = False
-
-    @classmethod
-    def configured(cls, factory: Any) -> Any:
-        """The class with a factory's options as its own attributes.
-
-        Autobahn would copy each of them into each connection, and write all of them down for a log line.
-        """
-        protocol: Any = cls
-        options = {name: getattr(factory, name) for name in protocol.CONFIG_ATTRS}
-        return type(cls.__name__, (cls,), {**options, "CONFIG_ATTRS": (), "__doc__": cls.__doc__})
+        self.partial_frame = b""
+        self.write_paused = self.read_paused = self.discarding_input = False
+        self.bytes_seen = self.message_seen = self.flush_pending = self.being_read = False
 
     @staticmethod
     def encode(payload: bytes) -> bytes:
-        """``payload`` as one whole text frame, as this side of a connection sends it."""
+        """Return ``payload`` as one whole text frame, as this side of a connection sends it."""
         raise NotImplementedError
 
     @staticmethod
     def encode_ping(payload: bytes) -> bytes:
-        """A ping, as this side of a connection sends it."""
+        """Return a ping, as this side of a connection sends it."""
         raise NotImplementedError
 
+    # -- life
+
+    def enter(self, phase: Phase) -> None:
+        """Enter the next phase.
+
+        :raises PhaseError: if it may not follow the current one.
+        """
+        if not may_follow(self.phase, phase):
+            raise PhaseError(self.phase, phase)
+        self.phase = phase
+
+    def note_end(self, reason: str) -> None:
+        """Keep why the connection ends; the first reason stays."""
+        self.end_reason = self.end_reason or reason
+
+    def set_deadline(self, seconds: float, missed: Callable[[Connection], None]) -> None:
+        """Call ``missed`` with the connection after so many seconds, unless the deadline is cancelled."""
+        self._deadline = self.factory.clock.callLater(seconds, self._deadline_missed, missed)
+
+    def _deadline_missed(self, missed: Callable[[Connection], None]) -> None:
+        self._deadline = None
+        missed(self)
+
+    def cancel_deadline(self) -> None:
+        """Cancel the deadline, if there is one."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def begin_liveness(self, now: float) -> None:
+        """Watch the peer from now on, by the factory's limits."""
+        limits = self.factory.limits
+        self.liveness = Liveness(now, limits.ping_interval, limits.ping_timeout)
+
+    def check_liveness(self, now: float, not_reading: float) -> Verdict:
+        """Judge by what came since the last check what is to be done about the peer.
+
+        :param not_reading: for how many seconds since then we did not read.
+        """
+        assert self.liveness is not None
+        verdict = self.liveness.check(now, self.bytes_seen, self.message_seen, not_reading)
+        self.bytes_seen = self.message_seen = False
+        return verdict
+
+    def discard_input(self) -> None:
+        """Throw away whatever comes from now on."""
+        self.discarding_input = True
+
+    def release(self) -> None:
+        """Let go of all that the connection holds; called once, when it is over."""
+        self.outbox.clear()
+        self.partial_frame = b""
+        self.flush_pending = False
+        self.cancel_deadline()
+
+    # -- writing
+
+    def schedule_flush(self) -> None:
+        """Write what was just put in at the end of what is being read, or of the reactor's turn."""
+        self.flush_pending = True
+        if not self.being_read and not self.write_paused:
+            self.factory.flush_scheduler.add(self)
+
+    def expect_flush(self) -> None:
+        """Keep what is sent from now on behind what is in the outbox: somebody else flushes it."""
+        self.flush_pending = True
+
     def flush(self) -> None:
-        """Write what waits. Never raises."""
-        self.factory.flush(self)
+        """Write what waits, as far as the transport takes it. Never raises."""
+        self.flush_pending = False
+        factory, outbox = self.factory, self.outbox
+        more = True
+        try:
+            while more and self.phase is _OPEN and not self.write_paused:
+                data = outbox.take(CHUNK)
+                more = len(data) >= CHUNK
+                if data:
+                    self.flushed_at = factory.clock.seconds()
+                    factory.write(self, data)
+            if self.read_paused and outbox.response_bytes <= factory.limits.send_buffer // 2:
+                more = True
+                self.unpause_reading()
+                self.read_buffered()
+        except Exception:
+            factory.send_failed(Failure(), self)
+        if more and outbox:
+            self.flush_pending = True
+            if not self.write_paused and self.phase is _OPEN:
+                factory.flush_scheduler.add(self)
+
+    def pauseProducing(self) -> None:
+        """Stop writing: the transport's buffer is full. Called again at every write while it is."""
+        self.write_paused = True
+
+    def resumeProducing(self) -> None:
+        """Write on: the transport's buffer is empty."""
+        self.factory.guard(self, Connection.write_resumed)
+
+    def stopProducing(self) -> None:
+        """Stop writing: the transport is gone; ``connectionLost`` follows."""
+        self.write_paused = True
+
+    def write_resumed(self) -> None:
+        """Write what waited for the transport; tell the handler when nothing is left."""
+        self.write_paused = False
+        if self.phase is not _OPEN:
+            return
+        if self.pending_pong is not None:
+            self.sendPong(self.pending_pong)
+            self.pending_pong = None
+        self.flush()
+        if not self.outbox and not self.write_paused:
+            self.handler.caught_up(self)
+
+    # -- reading
+
+    def pause_reading(self) -> None:
+        """Read no more, until what waits for the peer is written."""
+        self.read_paused = True
+        self.transport.pauseProducing()
+
+    def unpause_reading(self) -> None:
+        """Let the transport read again; :meth:`read_buffered` reads what it gave before."""
+        self.read_paused = False
+        self.transport.resumeProducing()
+
+    def read_buffered(self) -> None:
+        """Read on in what came while reading was paused."""
+        if not self.being_read:  # else the read that is under way goes on by itself
+            self.being_read = True
+            try:
+                self.consumeData()
+            finally:
+                self.being_read = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read bytes. Guarded as all callbacks, without the call that costs."""
+        try:
+            self.read(data)
+        except Exception:
+            self.factory.callback_failed(self)
+
+    def read(self, data: bytes) -> None:
+        """Read bytes: whole frames at once, anything else by Autobahn; then write the answers."""
+        self.bytes_seen = True
+        if self.discarding_input:
+            return
+        scheduler = self.factory.flush_scheduler
+        outermost = not scheduler.reading
+        scheduler.reading = self.being_read = True
+        if self.partial_frame:
+            data, self.partial_frame = self.partial_frame + data, b""
+        try:
+            if (
+                self.phase is _OPEN
+                and not (self.read_paused or self.data or self.inside_message)
+                and self.current_frame is None
+            ):
+                data = self.read_whole(data)
+            if data:
+                self.autobahn_read(data)
+        finally:
+            self.being_read = False
+            if outermost:
+                scheduler.read_ended()
+        if self.flush_pending:
+            if scheduler.reading:
+                scheduler.add(self)
+            else:
+                self.flush()  # the answers to what was just read go out at once
+
+    def read_whole(self, data: bytes) -> bytes:
+        """Read the whole frames at the beginning of ``data``. Call it only between two frames.
+
+        :returns: what is left for Autobahn.
+        """
+        at = 0
+        factory, received = self.factory, self.handler.received
+        masks, limit = self.masks, factory.limits.max_message
+        while True:
+            frames = whole_frames(data, at, masks, limit)
+            for first, payload, at in frames:
+                try:
+                    if first == TEXT:
+                        if payload.isascii() or is_utf8(payload):
+                            self.message_seen = True
+                            received(self, payload, False)
+                        else:
+                            factory.fail(self, 1007, "text that is not UTF-8")
+                    elif first == PONG:
+                        self.pong_received(payload)
+                    else:
+                        self.answer_ping(payload)
+                except Exception:
+                    factory.callback_failed(self)
+                if self.read_paused or self.discarding_input or self.phase is not _OPEN:
+                    return data[at:]
+            if len(frames) < AT_ONCE:
+                break
+        rest = data[at:]
+        if rest and begins_frame(rest, masks, limit):
+            self.partial_frame, rest = rest, b""
+            self.message_seen = True
+        return rest
+
+    def answer_ping(self, payload: bytes) -> None:
+        """Answer a ping at once; while the transport takes nothing, answer the newest one later."""
+        if self.phase is not _OPEN:
+            return
+        if self.write_paused:
+            self.pending_pong = payload
+        else:
+            self.sendPong(payload)
+
+    def pong_received(self, payload: bytes) -> None:
+        """Take note of a pong."""
+        if self.liveness is not None:
+            number = self.liveness.pong(payload)
+            if number and self.ping_acks is not None and self.phase is _OPEN:
+                self.ping_acks.ponged(number)
+
+    def message_received(self) -> None:
+        """Hand a message that came in fragments to the handler."""
+        if self.phase is not _OPEN:
+            return
+        payload, binary = self.assembly.end(), self.assembly.binary
+        if not binary and not is_utf8(payload):
+            self.factory.fail(self, 1007, "text that is not UTF-8")
+            return
+        self.handler.received(self, payload, binary)
 
     # -- called by Twisted
 
-    def dataReceived(self, data: bytes) -> None:
-        """Bytes came. Guarded like all else, only without a detour."""
-        factory = self.factory
-        try:
-            factory.read(self, data)
-        except Exception:
-            factory.we_failed(self)
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """TCP is over."""
+        """End: TCP is over."""
         self.factory.guard(self, self.factory.lost, reason)
-
-    def pauseProducing(self) -> None:
-        """The transport's buffer is full. Said again at every write while it is."""
-        self.congested = True
-
-    def resumeProducing(self) -> None:
-        """The transport's buffer is empty."""
-        self.factory.guard(self, self.factory.writable)
-
-    def stopProducing(self) -> None:
-        """The transport is gone; ``connectionLost`` follows."""
-        self.congested = True
-
-    # -- Autobahn's own part of what Twisted calls
-
-    def autobahn_read(self, data: bytes) -> None:
-        """Parse what came."""
-        self._dataReceived(data)
-
-    def autobahn_lost(self, reason: Failure) -> None:
-        """End; ``onClose`` comes from here."""
-        end_of_autobahn: Any = self._connectionLost  # its hint says that a reason is a str
-        end_of_autobahn(reason)
 
     # -- called by Autobahn
 
@@ -184,80 +366,72 @@ class Connection(WebSocketAdapterProtocol, WebSocketProtocol):
 
         :param sync: for Autobahn's test suite, which also cuts writes into pieces; not heeded.
         """
-        if self.waiting:
+        if self.flush_pending:
             self.factory.write_first(self)
         self.transport.write(data)
 
     def consumeData(self) -> None:
-        """Read on in what has come, unless that waits because of :attr:`held`."""
+        """Read on in what has come, unless reading is paused."""
         if self.phase is Phase.CONNECTING:
             super().consumeData()
             return
-        while not (self.held or self.deaf or self.state == self.STATE_CLOSED):
+        while not (self.read_paused or self.discarding_input or self.state == self.STATE_CLOSED):
             between = self.current_frame is None and not self.inside_message
-            if between and self.data and self.phase is Phase.OPEN:
-                # One odd frame is no reason to read the rest slowly.
+            if between and self.data and self.phase is _OPEN:
+                # After a frame that was left to Autobahn the next ones may be parsed here again.
                 data, self.data = self.data, b""
-                self.data = self.factory.read_whole(self, data)
-                if self.held or self.deaf or not self.data:
+                self.data = self.read_whole(data)
+                if self.read_paused or self.discarding_input or not self.data:
                     break
             if not self.processData():
                 break
 
     def onOpen(self) -> None:
-        """The opening handshake is done."""
+        """Enter OPEN: the opening handshake is done."""
         self.factory.guard(self, self.factory.opened)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """The first frame of a message begins."""
+        """Begin a message."""
         self.assembly.begin(isBinary)
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """A data frame begins."""
-        self.talked = True
+        """Begin a data frame; its length may make the message too large."""
+        self.message_seen = True
         if not self.assembly.announce(length):
             self.factory.fail(self, 1009, "message too large")
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        """A part of a data frame came."""
-        self.talked = True
-        if not self.deaf:
+        """Add a part of a data frame."""
+        self.message_seen = True
+        if not self.discarding_input:
             self.assembly.add(payload)
 
     def onMessageFrameEnd(self) -> None:
-        """A data frame ended."""
+        """Do nothing: a data frame ended."""
 
     def onMessageEnd(self) -> None:
-        """The message is whole."""
-        self.factory.guard(self, self.factory.received)
+        """Hand the message over: it is whole."""
+        self.factory.guard(self, Connection.message_received)
 
     def onPing(self, payload: bytes) -> None:
-        """The peer asks whether we are there."""
-        self.factory.guard(self, self.factory.pinged, payload)
+        """Answer a ping."""
+        self.factory.guard(self, Connection.answer_ping, payload)
 
     def onPong(self, payload: bytes) -> None:
-        """The peer says it is there."""
-        self.factory.guard(self, self.factory.ponged, payload)
+        """Take note of a pong."""
+        self.factory.guard(self, Connection.pong_received, payload)
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
-        """The peer sent a close frame."""
-        self.factory.guard(self, self.factory.last_answers)
+        """Write what waits, answer the peer's close frame, enter CLOSING."""
+        self.factory.guard(self, self.factory.flush_responses)
         stop: bool | None = super().onCloseFrame(code, reasonRaw)  # answers it, or finds fault with it
         self.factory.guard(self, self.factory.peer_closes)
         return stop
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """It is over."""
+        """Enter CLOSED."""
         self.factory.guard(self, self.factory.closed, code, reason)
 
-    def _fail_connection(self, code: int = 1002, reason: str = "protocol error") -> None:
-        # Autobahn's one way out for each breach of the protocol.
+    def protocol_broken(self, code: int, reason: str) -> None:
+        """End the connection: Autobahn found a breach of the protocol."""
         self.factory.fail(self, code, reason)
-
-    def _closeConnection(self, abort: bool = False) -> None:
-        # After a clean closing handshake a reset would take our close frame from the peer's buffer.
-        if abort and not self.wasClean:
-            super()._closeConnection(abort)
-        else:
-            self.transport.unregisterProducer()  # TLS does not end while it has one
-            end(self.transport)

@@ -1,13 +1,13 @@
-"""Everything that is done to connections is done here, and cannot raise.
+"""Sends on connections, ends them, and counts; nothing of it raises.
 
 The factory is the only caller of ``sendMessage``; each callback of each connection comes through
-:meth:`ConnectionFactory.guard`. So whatever a peer, Autobahn, TLS or the socket do, it ends in one
-connection, one counter and at most one log line.
+:meth:`ConnectionFactory.guard`. So a failure of a peer, Autobahn, TLS or the socket costs one connection, one
+counter and at most one log line. A connection's state is changed by the connection's own methods only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,20 +21,17 @@ from twisted.python.failure import Failure
 from lgtwist.config.limits import Limits
 from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
-from lgtwist.runtime.turns import Turns
-from lgtwist.websocket.connection import Connection
-from lgtwist.websocket.framing import Frames
-from lgtwist.websocket.liveness import Liveness, Verdict
+from lgtwist.net.twisted_private import send_now
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.websocket.connection import CHUNK, Connection
+from lgtwist.websocket.liveness import Verdict
 from lgtwist.websocket.phase import Phase
-from lgtwist.websocket.reading import AT_ONCE, PONG, TEXT, begins_frame, whole_frames
 
 _Params = ParamSpec("_Params")
 _Guarded = TypeVar("_Guarded", bound=Connection)
 
 #: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
 _OPEN = Phase.OPEN
-#: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
-_CHUNK = 262_144
 
 
 class Outcome(Enum):
@@ -60,11 +57,11 @@ class WireCounters:
 
 
 def _forget(_connection: object) -> None:
-    """Autobahn's Deferred of the end holds the connection, which holds the Deferred: no cycle."""
+    """Replace the result of Autobahn's ``is_closed``: the connection, which holds that Deferred."""
 
 
-#: What both of Autobahn's factories are told. Every timer is ours: Autobahn's know neither slow readers
-#: nor a clock that is handed in.
+#: The protocol options of both of Autobahn's factories. Every timer is ours: Autobahn's take neither slow
+#: readers into account nor a clock as an argument.
 OPTIONS: dict[str, Any] = {
     "utf8validateIncoming": False,
     "failByDrop": True,  # ends reading at a breach; the dropping itself is _fail_connection, ours
@@ -76,209 +73,161 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def _is_utf8(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 class ConnectionFactory:
-    """What is done to connections, whoever dialled them: the base of the two factories.
+    """Sends on connections and ends them, whoever dialled: the base of the two factories.
 
     :param limits: the limits of each connection.
     :param clock: the reactor, or a clock in its place.
+    :ivar connections: those that are open or closing.
     """
 
     _log = Logger()
 
-    def _begin(self, limits: Limits, clock: IReactorTime, turns: Turns | None) -> None:
+    def _set_up(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None) -> None:
         self.limits = limits
-        self.turns = Turns(clock) if turns is None else turns
-        self._burst = min(_CHUNK, limits.send_buffer)
+        self.flush_scheduler = FlushScheduler(clock) if scheduler is None else scheduler
+        self._batch_bytes = min(CHUNK, limits.send_buffer)  # of events that wait for the end of a turn
         self.counters = WireCounters()
         self.connections: set[Connection] = set()
-        self._clock = clock
-        self._swept = clock.seconds()
-        self._all_gone: list[Deferred[None]] = []
-        self._goodbye: tuple[int, str] | None = None  # said to everybody, and to who opens later
+        self.clock = clock
+        self._swept_at = clock.seconds()
+        self._all_closed: list[Deferred[None]] = []
+        self._shutdown_close: tuple[int, str] | None = None  # code and reason, also for who opens later
 
     # -- sending
 
     def is_open(self, connection: Connection) -> bool:
-        """Whether data frames may be sent on it."""
+        """Return whether data frames may be sent on ``connection``."""
         return connection.phase is _OPEN
 
     def send(self, connection: Connection, payload: bytes) -> Deferred[Outcome]:
         """Send one text message that must not be lost. Never raises and never fails.
 
-        It is written at once, or waits its turn where others wait already.
+        It is written at once, or put behind what waits already.
 
-        :returns: what became of it.
+        :returns: fires with what became of it.
         """
         if not self.is_open(connection):
             return succeed(Outcome.NOT_OPEN)
-        if connection.congested or connection.outbox:
+        if connection.write_paused or connection.outbox:
             self.respond(connection, connection.encode(payload))
             return succeed(Outcome.QUEUED)
-        if self.turns.held:
-            self.turns.prepare()
+        if self.flush_scheduler.hook_pending:
+            self.flush_scheduler.run_hooks()
         sent = maybeDeferred(connection.sendMessage, payload)
-        sent.addCallbacks(lambda _written: Outcome.WRITTEN, self._send_failed, errbackArgs=(connection,))
+        sent.addCallbacks(lambda _written: Outcome.WRITTEN, self.send_failed, errbackArgs=(connection,))
         return sent
 
     def respond(self, connection: Connection, frame: bytes) -> None:
         """Put a ready response behind those that wait; it must not be lost. Never raises.
 
-        Who does not take its answers is not asked for more questions: with too many it is not read.
+        With more than ``send_buffer`` bytes of responses waiting, no more of the peer is read.
         """
         if connection.phase is not _OPEN:
             return
         outbox = connection.outbox
         outbox.put_response(frame)
-        if not connection.waiting:
-            self._to_flush(connection)
-        if outbox.response_bytes > self.limits.send_buffer and not connection.held:
-            connection.held = True
-            connection.transport.pauseProducing()
+        if not connection.flush_pending:
+            connection.schedule_flush()
+        if outbox.response_bytes > self.limits.send_buffer and not connection.read_paused:
+            connection.pause_reading()
 
     def put(self, connection: Connection, frame: bytes) -> None:
         """Put a ready frame that must not be lost behind those that wait. Never raises.
 
-        Its sender bounds how many there are: what is put in has no bound here.
+        The caller bounds how many there are: there is no bound here.
         """
         if connection.phase is _OPEN:
             connection.outbox.put_response(frame)
-            if not connection.waiting:
-                self._to_flush(connection)
+            if not connection.flush_pending:
+                connection.schedule_flush()
 
     def put_now(self, connection: Connection, frames: bytes) -> None:
-        """The same, written at once where nothing waits before it. Never raises."""
+        """Write ready frames that must not be lost, at once if nothing waits before them. Never raises."""
         if connection.phase is not _OPEN:
             return
-        if connection.waiting or connection.congested:
+        if connection.flush_pending or connection.write_paused:
             self.put(connection, frames)
             return
         try:
-            self._write(connection, frames)
+            self.write(connection, frames)
         except Exception:
-            self._send_failed(Failure(), connection)
+            self.send_failed(Failure(), connection)
 
     def ping(self, connection: Connection) -> None:
-        """Ask the peer for a sign of life, behind everything that was put in so far. Never raises."""
+        """Put a ping behind everything that was put in so far. Never raises."""
         self.put(connection, self.ping_frame(connection))
 
     def ping_frame(self, connection: Connection) -> bytes:
-        """A ping that the caller puts in at once."""
+        """Return the next ping (RFC 6455, 5.5.2), which the caller must put in at once."""
         if connection.liveness is None:
             return b""
         number = connection.liveness.next_ping()
         payload = b"%d" % number
-        if connection.positions is not None:
-            payload = b"%b.%d" % (payload, connection.positions.named_by(number))
+        if connection.ping_acks is not None:
+            payload = b"%b.%d" % (payload, connection.ping_acks.position_of(number))
         return connection.encode_ping(payload)
 
-    def broadcast(self, connections: Iterable[Connection], frame: bytes) -> None:
-        """Put one ready event frame into the outbox of each. Never raises."""
-        for connection in connections:
-            self.offer(connection, frame)
-
     def offer(self, connection: Connection, frame: bytes) -> None:
-        """Put a ready event frame behind those that wait; the oldest events may go for it. Never raises."""
+        """Put a ready event frame behind those that wait. The oldest events may be dropped. Never raises."""
         if connection.phase is not _OPEN:
             return
         outbox = connection.outbox
-        if not connection.congested and outbox.event_bytes + len(frame) > self._burst:
-            self.flush(connection)  # a burst within one turn is no reason to drop anything
+        if not connection.write_paused and outbox.event_bytes + len(frame) > self._batch_bytes:
+            connection.flush()  # many events within one turn are no reason to drop any
         dropped = outbox.put_event(frame)
-        if not connection.waiting:
-            self._to_flush(connection)
+        if not connection.flush_pending:
+            connection.schedule_flush()
         if dropped:
-            self.guard(connection, self._tell_dropped, dropped)
+            self.guard(connection, self._report_dropped, dropped)
 
-    def offer_all(self, connection: Connection, frames: Frames) -> None:
-        """The same for several that came together: in one write, where nothing waits before them."""
+    def offer_all(self, connection: Connection, each: list[bytes], joined: bytes) -> None:
+        """Send several event frames: in one write at once if nothing waits, else as :meth:`offer` does.
+
+        :param each: the frames.
+        :param joined: all of them, one after the other.
+        """
         if connection.phase is not _OPEN:
             return
-        if connection.waiting or connection.congested:
-            for frame in frames.each:
+        if connection.flush_pending or connection.write_paused:
+            for frame in each:
                 self.offer(connection, frame)
             return
         try:
-            self._write(connection, frames.joined)
+            self.write(connection, joined)
         except Exception:
-            self._send_failed(Failure(), connection)
+            self.send_failed(Failure(), connection)
 
-    def greet(self, connection: Connection) -> None:
-        """The answer to the opening handshake waits, with what follows it: write it when the turn ends."""
-        if connection.congested and connection.phase is _OPEN:
-            # Not by what was written to this peer; and what waits for it may be dropped, but for this.
-            self._write(connection, connection.outbox.take(_CHUNK))
-        self.turns.add(connection)
+    def flush_handshake(self, connection: Connection) -> None:
+        """Write the answer to the opening handshake, and what was put behind it, when the turn ends."""
+        if connection.write_paused and connection.phase is _OPEN:
+            # Paused by what an HTTP peer before it did not read. The outbox may be cleared; this must go out.
+            self.write(connection, connection.outbox.take(CHUNK))
+        self.flush_scheduler.add(connection)
 
     def write_first(self, connection: Connection) -> None:
-        """Autobahn is about to write: what waits is written before that. Nothing else happens yet."""
+        """Write what waits, before Autobahn writes; nothing is called back."""
         outbox = connection.outbox
-        while outbox and not connection.congested:
-            self._write(connection, outbox.take(_CHUNK))
+        while outbox and not connection.write_paused:
+            self.write(connection, outbox.take(CHUNK))
 
-    def _write(self, connection: Connection, data: bytes) -> None:
-        """Write behind what was written before."""
-        if self.turns.held:
-            self.turns.prepare()
+    def write(self, connection: Connection, data: bytes) -> None:
+        """Write ``data`` behind what was written before.
+
+        :raises Exception: whatever the transport raises.
+        """
+        if self.flush_scheduler.hook_pending:
+            self.flush_scheduler.run_hooks()
         transport = connection.transport
-        sent = sockets.send_now(transport, data)
+        sent = send_now(transport, data)
         if sent < len(data):
             transport.write(data[sent:] if sent else data)
 
-    def _tell_dropped(self, connection: Connection, events: int) -> None:
+    def _report_dropped(self, connection: Connection, events: int) -> None:
         connection.handler.dropped(connection, events)
 
-    def _to_flush(self, connection: Connection) -> None:
-        """What is put in now is written at the end of what is being read, or of the reactor's turn."""
-        connection.waiting = True
-        if not connection.being_read and not connection.congested:
-            self.turns.add(connection)
-
-    def flush(self, connection: Connection) -> None:
-        """Write what waits, as far as the transport takes it. Never raises."""
-        connection.waiting = False
-        outbox = connection.outbox
-        more = True
-        try:
-            while more and connection.phase is _OPEN and not connection.congested:
-                data = outbox.take(_CHUNK)
-                more = len(data) >= _CHUNK
-                if data:
-                    connection.flushed_at = self._clock.seconds()
-                    self._write(connection, data)
-            if connection.held and outbox.response_bytes <= self.limits.send_buffer // 2:
-                more = True
-                self._read_on(connection)
-        except Exception:
-            self._send_failed(Failure(), connection)
-        if more and outbox:
-            connection.waiting = True
-            if not connection.congested and connection.phase is _OPEN:
-                self.turns.add(connection)
-
-    def _read_on(self, connection: Connection) -> None:
-        connection.held = False
-        connection.transport.resumeProducing()
-        self._consume(connection)
-
-    def _consume(self, connection: Connection) -> None:
-        """Read on in what has come."""
-        if not connection.being_read:  # else who reads goes on by itself
-            connection.being_read = True
-            try:
-                connection.consumeData()
-            finally:
-                connection.being_read = False
-
-    def _send_failed(self, failure: Failure, connection: Connection) -> Outcome:
-        """The errback of every send: it ends with this one connection."""
+    def send_failed(self, failure: Failure, connection: Connection) -> Outcome:
+        """Log and count a failed send, and drop its connection: the errback of every send."""
         self.counters.send_failures += 1
         self._log.warn(
             "{peer}: a send failed, the connection is dropped: {reason}",
@@ -299,31 +248,33 @@ class ConnectionFactory:
         if connection.phase is Phase.CONNECTING:
             self.abort(connection, reason)
         elif connection.phase is _OPEN:
-            self.guard(connection, self._say_goodbye, code, reason)
+            self.guard(connection, self._close_open, code, reason)
 
-    def _say_goodbye(self, connection: Connection, code: int, reason: str) -> None:
+    def _close_open(self, connection: Connection, code: int, reason: str) -> None:
         connection.outbox.drop_events()
         while connection.outbox:  # responses, within send_buffer or so: written before the close frame
-            self._write(connection, connection.outbox.take(_CHUNK))
+            self.write(connection, connection.outbox.take(CHUNK))
         self._enter_closing(connection, f"closed by us with {code} {reason}".rstrip())
-        connection.held = False
-        connection.transport.resumeProducing()  # to hear the answer
+        connection.unpause_reading()  # for the answer
         connection.sendCloseFrame(code, encode_truncate(reason, 123))
-        self._consume(connection)  # the answer may be in what was not read before
+        connection.read_buffered()  # the answer may be in what was not read before
 
     def fail(self, connection: Connection, code: int, reason: str) -> None:
-        """The peer broke the protocol: say so, hear nothing more of it, and end (RFC 6455, 7.1.7)."""
+        """End a connection whose peer broke the protocol: close frame, no more reading (RFC 6455, 7.1.7).
+
+        Never raises.
+        """
         self.counters.protocol_errors += 1
         if connection.phase is Phase.CONNECTING:
             self.abort(connection, reason)
         elif connection.phase is _OPEN:
-            self.guard(connection, self._say_why, code, reason)
+            self.guard(connection, self._fail_open, code, reason)
         else:
-            connection.deaf = True
+            connection.discard_input()
 
-    def _say_why(self, connection: Connection, code: int, reason: str) -> None:
-        connection.deaf = True
-        self.last_answers(connection)  # to what was asked before the breach
+    def _fail_open(self, connection: Connection, code: int, reason: str) -> None:
+        connection.discard_input()
+        self.flush_responses(connection)  # to what was asked before the breach
         if connection.phase is not _OPEN:
             return  # it cannot be written to
         self._enter_closing(connection, f"closed by us with {code} {reason}")
@@ -335,14 +286,14 @@ class ConnectionFactory:
         connection.transport.resumeProducing()
 
     def abort(self, connection: Connection, because: str) -> None:
-        """Drop TCP at once. Never raises; harmless when it is over already."""
+        """Drop TCP at once. Never raises; does nothing when the connection is over already."""
         if connection.phase is Phase.CLOSED:
             return
-        connection.ended_because = connection.ended_because or because
+        connection.note_end(because)
         if connection.phase is not Phase.CLOSING:
-            connection.phase = Phase.CLOSING
+            connection.enter(Phase.CLOSING)
         connection.outbox.clear()
-        connection.deaf = True
+        connection.discard_input()
         try:
             if connection.transport is not None:
                 connection.transport.abortConnection()
@@ -354,40 +305,32 @@ class ConnectionFactory:
 
         :returns: fires when all are gone, at most ``close_timeout`` later.
         """
-        self._goodbye = (code, reason)
+        self._shutdown_close = (code, reason)
         for connection in tuple(self.connections):
             self.close(connection, code, reason)
         if not self.connections:
             return succeed(None)
         gone: Deferred[None] = Deferred()
-        self._all_gone.append(gone)
+        self._all_closed.append(gone)
         return gone
 
-    def _end_deadline(self, connection: Connection) -> None:
-        if connection.deadline is not None:
-            connection.deadline.cancel()
-            connection.deadline = None
-
     def _enter_closing(self, connection: Connection, because: str) -> None:
-        connection.phase = Phase.CLOSING
-        connection.ended_because = connection.ended_because or because
+        connection.enter(Phase.CLOSING)
+        connection.note_end(because)
         connection.outbox.clear()
-        connection.deadline = self._clock.callLater(
-            self.limits.close_timeout, self._close_timed_out, connection
-        )
-        self.guard(connection, self._tell_closing)
+        connection.set_deadline(self.limits.close_timeout, self._close_timed_out)
+        self.guard(connection, self._report_closing)
 
-    def _tell_closing(self, connection: Connection) -> None:
-        connection.handler.closing(connection, connection.remoteCloseCode, self._why(connection, None))
+    def _report_closing(self, connection: Connection) -> None:
+        connection.handler.closing(connection, connection.remoteCloseCode, self._end_reason(connection, None))
 
-    def _why(self, connection: Connection, reason: str | None) -> str:
-        because = connection.ended_because or reason or "lost"
+    def _end_reason(self, connection: Connection, reason: str | None) -> str:
+        because = connection.end_reason or reason or "lost"
         if connection.remoteCloseReason and not connection.closedByMe:
             because = f"{because}: {connection.remoteCloseReason}"
         return because
 
     def _close_timed_out(self, connection: Connection) -> None:
-        connection.deadline = None
         self.counters.close_timeouts += 1
         self.abort(connection, "close_timeout")
 
@@ -401,196 +344,90 @@ class ConnectionFactory:
         *args: _Params.args,
         **kwargs: _Params.kwargs,
     ) -> None:
-        """Call back; what it raises is logged and costs this connection, and nobody else anything."""
+        """Call ``callback``. An exception is logged and drops this connection. Never raises."""
         try:
             callback(connection, *args, **kwargs)
         except Exception:
-            self.we_failed(connection)
+            self.callback_failed(connection)
 
-    def we_failed(self, connection: Connection) -> None:
-        """A callback of a connection raised. Called where that is handled."""
+    def callback_failed(self, connection: Connection) -> None:
+        """Log the exception that is being handled, and drop the connection whose callback raised it."""
         self.counters.callback_failures += 1
         self._log.failure("{peer}: dropped, for we failed", peer=connection.peer)
         self.abort(connection, "an internal error")
 
-    def read(self, connection: Connection, data: bytes) -> None:
-        """Bytes came."""
-        connection.heard = True
-        if connection.deaf:
-            return
-        turns = self.turns
-        outermost = not turns.reading
-        turns.reading = connection.being_read = True
-        if connection.rest:
-            data, connection.rest = connection.rest + data, b""
-        try:
-            if (
-                connection.phase is _OPEN
-                and not (connection.held or connection.data or connection.inside_message)
-                and connection.current_frame is None
-            ):
-                data = self.read_whole(connection, data)
-            if data:
-                connection.autobahn_read(data)
-        finally:
-            connection.being_read = False
-            if outermost:
-                turns.read_ended()
-        if connection.waiting:
-            if turns.reading:
-                turns.add(connection)
-            else:
-                self.flush(connection)  # the answers to what was just read go out at once
-
-    def read_whole(self, connection: Connection, data: bytes) -> bytes:
-        """Read the whole frames at the beginning of what came; what is left is Autobahn's.
-
-        Called only between two frames.
-        """
-        at = 0
-        masks, limit, received = connection.masks, self.limits.max_message, connection.handler.received
-        while True:
-            frames = whole_frames(data, at, masks, limit)
-            for first, payload, at in frames:
-                try:
-                    if first == TEXT:
-                        if payload.isascii() or _is_utf8(payload):
-                            connection.talked = True
-                            received(connection, payload, False)
-                        else:
-                            self.fail(connection, 1007, "text that is not UTF-8")
-                    elif first == PONG:
-                        self.ponged(connection, payload)
-                    else:
-                        self.pinged(connection, payload)
-                except Exception:
-                    self.we_failed(connection)
-                if connection.held or connection.deaf or connection.phase is not _OPEN:
-                    return data[at:]
-            if len(frames) < AT_ONCE:
-                break
-        rest = data[at:]
-        if rest and begins_frame(rest, masks, limit):
-            connection.rest, rest = rest, b""
-            connection.talked = True
-        return rest
-
     def opened(self, connection: Connection) -> None:
-        """The opening handshake is done."""
-        connection.phase = _OPEN
+        """Enter OPEN: the opening handshake is done."""
+        connection.enter(_OPEN)
         self.counters.opened += 1
         self.connections.add(connection)
-        self._end_deadline(connection)
+        connection.cancel_deadline()
         transport = connection.transport
         sockets.prepare(transport, self.limits.tcp_user_timeout, self.limits.ping_interval)
         transport.registerProducer(connection, True)
-        connection.liveness = Liveness(
-            self._clock.seconds(), self.limits.ping_interval, self.limits.ping_timeout
-        )
-        if self._goodbye is not None:
-            self.close(connection, *self._goodbye)
+        connection.begin_liveness(self.clock.seconds())
+        if self._shutdown_close is not None:
+            self.close(connection, *self._shutdown_close)
             return
         connection.handler.opened(connection)
 
-    def received(self, connection: Connection) -> None:
-        """A message is whole."""
-        if connection.phase is not _OPEN:
-            return
-        payload, binary = connection.assembly.end(), connection.assembly.binary
-        if not binary and not _is_utf8(payload):
-            self.fail(connection, 1007, "text that is not UTF-8")
-            return
-        connection.handler.received(connection, payload, binary)
-
-    def pinged(self, connection: Connection, payload: bytes) -> None:
-        """A ping came. It is answered at once, or, while the peer does not read, its newest later."""
-        if connection.phase is not _OPEN:
-            return
-        if connection.congested:
-            connection.owed_pong = payload
-        else:
-            connection.sendPong(payload)
-
-    def ponged(self, connection: Connection, payload: bytes) -> None:
-        """A pong came."""
-        if connection.liveness is not None:
-            number = connection.liveness.pong(payload)
-            if number and connection.positions is not None and connection.phase is _OPEN:
-                connection.positions.ponged(number)
-
-    def writable(self, connection: Connection) -> None:
-        """The transport can take more."""
-        connection.congested = False
-        if connection.phase is not _OPEN:
-            return
-        if connection.owed_pong is not None:
-            connection.sendPong(connection.owed_pong)
-            connection.owed_pong = None
-        self.flush(connection)
-        if not connection.outbox and not connection.congested:
-            connection.handler.caught_up(connection)
-
-    def last_answers(self, connection: Connection) -> None:
-        """The end has begun: what was asked before is answered before our close frame, events are dropped."""
+    def flush_responses(self, connection: Connection) -> None:
+        """Write the responses that wait, before our close frame; drop the events."""
         connection.outbox.drop_events()
-        self.flush(connection)
+        connection.flush()
 
     def peer_closes(self, connection: Connection) -> None:
-        """A close frame came; after it no data frame is sent (RFC 6455, 5.5.1)."""
+        """Enter CLOSING: a close frame came, after which no data frame is sent (RFC 6455, 5.5.1)."""
         if connection.phase is _OPEN:
             self._enter_closing(connection, "closed by the peer")
 
     def lost(self, connection: Connection, reason: Failure) -> None:
-        """TCP is over. Autobahn calls ``onClose`` from here; if it fails to, we do."""
-        if not connection.ended_because:
-            connection.ended_because = tls_trouble(reason.value)
+        """End: TCP is over. Autobahn calls ``onClose`` from here; if it fails to, we do."""
+        connection.note_end(tls_trouble(reason.value))
         try:
             connection.autobahn_lost(reason)
         finally:
             self.closed(connection, None, None)
 
     def closed(self, connection: Connection, code: int | None, reason: str | None) -> None:
-        """It is over: everything that the connection owns ends here, once."""
+        """Enter CLOSED: end everything that the connection owns, once."""
         if connection.phase is Phase.CLOSED:
             return
         was_open = connection in self.connections
-        connection.phase = Phase.CLOSED
+        connection.enter(Phase.CLOSED)
         self.connections.discard(connection)
-        connection.outbox.clear()
-        connection.rest = b""
-        connection.waiting = False
-        self._end_deadline(connection)
+        connection.release()
         self.counters.closed += was_open
-        told = connection.remoteCloseCode
-        because = self._why(connection, reason)
+        received = connection.remoteCloseCode
+        because = self._end_reason(connection, reason)
         try:
-            connection.handler.closed(connection, told if told is not None else code, because)
+            connection.handler.closed(connection, received if received is not None else code, because)
         finally:
             connection.is_closed.addCallback(_forget)
             if not self.connections:
-                self._all_gone, waiting = [], self._all_gone
+                self._all_closed, waiting = [], self._all_closed
                 for gone in waiting:
                     gone.callback(None)
 
     # -- liveness
 
     def sweep(self) -> None:
-        """Look at every connection: ping those whose time it is, drop the dead. Never raises."""
-        now = self._clock.seconds()
-        elapsed = now - self._swept
-        self._swept = now
-        # If we come late we did not read either: what the peers sent meanwhile still lies in the kernel.
+        """Check the liveness of every connection: ping it, or drop it if its peer is dead. Never raises."""
+        now = self.clock.seconds()
+        elapsed = now - self._swept_at
+        self._swept_at = now
+        # If this call is late, nothing was read meanwhile: what the peers sent still lies in the kernel.
         stalled = max(0.0, elapsed - self.limits.sweep_interval)
         for connection in tuple(self.connections):
             if connection.phase is _OPEN and connection.liveness is not None:
-                self.guard(connection, self._look, now, elapsed if connection.held else stalled)
+                not_reading = elapsed if connection.read_paused else stalled
+                self.guard(connection, self._check_liveness, now, not_reading)
 
-    def _look(self, connection: Connection, now: float, deaf: float) -> None:
+    def _check_liveness(self, connection: Connection, now: float, not_reading: float) -> None:
         assert connection.liveness is not None
-        verdict = connection.liveness.look(now, connection.heard, connection.talked, deaf)
-        connection.heard = connection.talked = False
+        verdict = connection.check_liveness(now, not_reading)
         if verdict is Verdict.DEAD or verdict is Verdict.MUTE:
             self.counters.dead_peers += 1
-            self.abort(connection, connection.liveness.obituary(verdict))
-        elif verdict is Verdict.PING and not connection.congested:
+            self.abort(connection, connection.liveness.reason(verdict))
+        elif verdict is Verdict.PING and not connection.write_paused:
             self.ping(connection)

@@ -1,4 +1,4 @@
-"""Frames, ready to be written (RFC 6455, 5.2): encoded once, sent to many."""
+"""Encoding whole frames (RFC 6455, 5.2), of which one may be sent to many. Pure."""
 
 from __future__ import annotations
 
@@ -7,30 +7,16 @@ import struct
 
 from lgtwist.websocket.masking import apply_mask
 
-#: Heads that are ready: those of payloads below this length (bytes).
+#: The heads of payloads below this length (bytes) are made in advance.
 _READY = 2048
 _HEADS = [b"\x81%c" % length for length in range(126)]
 _HEADS += [b"\x81\x7e" + struct.pack("!H", length) for length in range(126, _READY)]
 
 
-class Frames:
-    """Some messages as frames, made once and sent to many.
-
-    :ivar each: the frames.
-    :ivar joined: all of them, one behind the other.
-    """
-
-    __slots__ = ("each", "joined")
-
-    def __init__(self, each: list[bytes]) -> None:
-        self.each = each
-        self.joined = each[0] if len(each) == 1 else b"".join(each)
-
-
 def server_frame(payload: bytes) -> bytes:
-    """``payload`` as one whole unmasked text frame.
+    """Return ``payload`` as one whole unmasked text frame.
 
-    :param payload: UTF-8, as RFC 6455, 5.6 wants it of a text frame; not looked at here.
+    :param payload: UTF-8, as RFC 6455, 5.6 requires of a text frame; not checked here.
     """
     length = len(payload)
     if length < _READY:
@@ -41,9 +27,9 @@ def server_frame(payload: bytes) -> bytes:
 
 
 def client_frame(payload: bytes) -> bytes:
-    """``payload`` as one whole text frame with a mask, as a client's must have (RFC 6455, 5.3).
+    """Return ``payload`` as one whole text frame with a mask, as a client's must have (RFC 6455, 5.3).
 
-    :param payload: UTF-8; not looked at here.
+    :param payload: UTF-8; not checked here.
     """
     length = len(payload)
     key = os.urandom(4)
@@ -57,7 +43,7 @@ def client_frame(payload: bytes) -> bytes:
 
 
 def server_ping(payload: bytes) -> bytes:
-    """A ping (RFC 6455, 5.5.2) as a server sends it.
+    """Return a ping (RFC 6455, 5.5.2) as a server sends it.
 
     :param payload: at most 125 bytes.
     """
@@ -65,7 +51,7 @@ def server_ping(payload: bytes) -> bytes:
 
 
 def client_ping(payload: bytes) -> bytes:
-    """A ping as a client sends it.
+    """Return a ping as a client sends it.
 
     :param payload: at most 125 bytes.
     """

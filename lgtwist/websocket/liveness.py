@@ -1,4 +1,4 @@
-"""Whether a peer is still there. Pure: time comes in.
+"""Whether a peer is still there. Pure: the time is an argument.
 
 A peer is dead when nothing at all came from it for ``ping_timeout`` although it answered pings before
 on this connection. A missing pong alone is not death: there are programs that are busy, implementations
@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from enum import Enum
 
-#: So many heartbeats of its own may a peer leave out.
-_BEATS = 3
+#: After so many of its heartbeat intervals without a message a peer is mute.
+_HEARTBEATS = 3
 
 
 class Verdict(Enum):
-    """What is to be done about a peer."""
+    """What is to be done about a peer: nothing, a ping, or dropping it for either reason."""
 
     WAIT = 0
     PING = 1
@@ -27,22 +27,22 @@ class Verdict(Enum):
 
 
 class Liveness:
-    """What we know of one peer's life.
+    """Judges one peer by when bytes and messages of it came last.
 
     :param now: seconds, of any monotonic clock.
     :param interval: seconds between pings; 0 for none.
-    :param timeout: seconds of silence that kill.
+    :param timeout: seconds of silence after which a peer that answers pings is dead.
     """
 
     __slots__ = (
         "_answered",
-        "_beat",
         "_confirmed",
+        "_heartbeat_interval",
         "_interval",
+        "_last_byte",
+        "_last_message",
         "_next_ping",
         "_sent",
-        "_since",
-        "_talked_since",
         "_timeout",
     )
 
@@ -50,34 +50,35 @@ class Liveness:
         self._interval = interval
         self._timeout = timeout
         self._next_ping = now + interval
-        self._since = self._talked_since = now
-        self._beat = 0.0
+        self._last_byte = self._last_message = now
+        self._heartbeat_interval = 0.0
         self._answered = False
         self._sent = self._confirmed = 0
 
     def expect_heartbeats(self, interval: float) -> None:
-        """The peer sends heartbeats of its own, ``interval`` seconds apart."""
-        self._beat = interval
+        """Expect heartbeats of the peer's own, ``interval`` seconds apart; 0 for none."""
+        self._heartbeat_interval = interval
 
-    def obituary(self, verdict: Verdict) -> str:
-        """What a peer died of."""
+    def reason(self, verdict: Verdict) -> str:
+        """Return why a peer with such a verdict is dropped."""
         if verdict is Verdict.MUTE:
-            return f"no message for {_BEATS} of its heartbeat intervals of {self._beat:g} s"
+            interval = self._heartbeat_interval
+            return f"no message for {_HEARTBEATS} of its heartbeat intervals of {interval:g} s"
         return f"silent for {self._timeout:g} s"
 
-    def look(self, now: float, heard: bool, talked: bool, deaf: float) -> Verdict:
-        """Look at the peer; called every now and then, the more often the more exact.
+    def check(self, now: float, bytes_seen: bool, message_seen: bool, not_reading: float) -> Verdict:
+        """Judge the peer. Call it regularly: the interval of the calls is the precision of the judgement.
 
-        :param heard: whether any byte came since the last look.
-        :param talked: whether any part of a message did.
-        :param deaf: for how many seconds since the last look we did not read ourselves; they do not
+        :param bytes_seen: whether any byte came since the last check.
+        :param message_seen: whether any part of a message did.
+        :param not_reading: for how many seconds since the last check we did not read ourselves; they do not
             count as the peer's silence.
         """
-        self._since = now if heard else min(now, self._since + deaf)
-        if self._answered and now - self._since >= self._timeout:
+        self._last_byte = now if bytes_seen else min(now, self._last_byte + not_reading)
+        if self._answered and now - self._last_byte >= self._timeout:
             return Verdict.DEAD
-        self._talked_since = now if talked else min(now, self._talked_since + deaf)
-        if self._beat and now - self._talked_since >= _BEATS * self._beat:
+        self._last_message = now if message_seen else min(now, self._last_message + not_reading)
+        if self._heartbeat_interval and now - self._last_message >= _HEARTBEATS * self._heartbeat_interval:
             return Verdict.MUTE
         if self._interval and now >= self._next_ping:
             self._next_ping = max(self._next_ping + self._interval, now)
@@ -85,12 +86,12 @@ class Liveness:
         return Verdict.WAIT
 
     def next_ping(self) -> int:
-        """The number of a ping that is sent now. Its pong confirms all before it too."""
+        """Return the number of a ping that is sent now. Its pong confirms all before it too."""
         self._sent += 1
         return self._sent
 
     def pong(self, payload: bytes) -> int:
-        """The number of the ping that a pong with ``payload`` confirms; 0 if it confirms none.
+        """Return the number of the ping that a pong with ``payload`` confirms; 0 if it confirms none.
 
         Unsolicited and repeated pongs confirm nothing (RFC 6455, 5.5.3).
         """

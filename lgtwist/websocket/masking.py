@@ -1,8 +1,8 @@
-"""Masking (RFC 6455, 5.3): the same puts a mask on and takes it off. Pure.
+"""Masking (RFC 6455, 5.3): the same operation masks and unmasks. Pure.
 
-In Python the quickest way is one exclusive-or of two large integers, whose cost is that of making them.
-Autobahn brings a function in C for its own masking, where it could be built; for all but the shortest
-payloads that is several times quicker.
+In Python the fastest way is one exclusive-or of two large integers, whose cost is that of making them.
+Autobahn has a function in C for its own masking, where it could be built; for all but the shortest
+payloads that is several times faster.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-#: Gives a payload masked with a key of four bytes.
+#: Returns a payload, masked with a key of four bytes.
 Masked = Callable[[bytes, bytes], bytes]
 
-#: So much is masked at once with integers (bytes, a multiple of the key's four).
+#: Bytes that are masked at once with integers; a multiple of the key's four.
 _STRETCH = 65_536
 
 
 def masked_in_python(payload: bytes, key: bytes) -> bytes:
-    """``payload``, masked with ``key``."""
+    """Return ``payload``, masked with ``key``."""
     length = len(payload)
     if length > _STRETCH:
         stretches = (payload[at : at + _STRETCH] for at in range(0, length, _STRETCH))
@@ -29,7 +29,7 @@ def masked_in_python(payload: bytes, key: bytes) -> bytes:
 
 
 def masked_in_c(ffi: Any, lib: Any) -> Masked:
-    """The same, by what Autobahn brings."""
+    """Return a function that masks with Autobahn's C module, whose cffi objects are given."""
     new, process, free = lib.nvx_xormask_new, lib.nvx_xormask_process, lib.nvx_xormask_free
     buffer = ffi.from_buffer
 
@@ -43,8 +43,12 @@ def masked_in_c(ffi: Any, lib: Any) -> Masked:
     return masked
 
 
-def quickest() -> Masked:
-    """What is there, is wanted (``AUTOBAHN_USE_NVX``), and does what it should: it is Autobahn's own."""
+def fastest() -> Masked:
+    """Return the fastest function that masks correctly here.
+
+    Autobahn's module in C is private to it: it is used if it is there, is not switched off
+    (``AUTOBAHN_USE_NVX``), and masks some samples as :func:`masked_in_python` does.
+    """
     sample = bytes(range(256)) * 4
     try:
         from autobahn.websocket import USES_NVX
@@ -56,9 +60,9 @@ def quickest() -> Masked:
             for n in (*range(24), *range(1000, 1020))
         ):
             return in_c
-    except Exception:  # whatever a library that is not what we know says
+    except Exception:  # whatever another version of it raises
         return masked_in_python
     return masked_in_python
 
 
-apply_mask = quickest()
+apply_mask = fastest()

@@ -1,4 +1,4 @@
-"""What waits for a peer that reads more slowly than we write. Pure and bounded."""
+"""The frames that wait for one peer to be written. Pure; events are bounded here, responses by the caller."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections import deque
 class Outbox:
     """Frames in the order they were put in; of these only events are ever dropped, oldest first.
 
-    Responses are never dropped: their number is bounded by not reading the peer's actions, which is
-    decided outside, by looking at :attr:`response_bytes`.
+    Responses are never dropped. The caller bounds them: it reads no more of the peer's actions while
+    :attr:`response_bytes` is high.
 
-    :param limit: how many bytes of events may wait. One event larger than that may wait besides.
-    :ivar response_bytes: how many bytes of frames that must not be lost wait.
+    :param limit: bytes of events that may wait. One event larger than that may wait besides.
+    :ivar event_bytes: bytes of events that wait, without one that is larger than the limit.
+    :ivar response_bytes: bytes of frames that wait and must not be lost.
     """
 
     __slots__ = (
@@ -28,7 +29,7 @@ class Outbox:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._events: deque[tuple[int, bytes]] = deque()  # with how many responses were put in before
+        self._events: deque[tuple[int, bytes]] = deque()  # each with the number of responses put in before
         self._responses: deque[bytes] = deque()
         self._taken = 0  # responses, ever
         self._giants = 0
@@ -38,24 +39,21 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._events or self._responses)
 
-    def __len__(self) -> int:
-        return len(self._events) + len(self._responses)
-
     def put_response(self, frame: bytes) -> None:
         """Put in a frame that must not be lost."""
         self._responses.append(frame)
         self.response_bytes += len(frame)
 
-    def mark(self) -> int:
-        """Stands for the end of all responses that were put in so far."""
+    def watermark(self) -> int:
+        """Return the position behind all responses that were put in so far, for :meth:`has_taken`."""
         return self._taken_bytes + self.response_bytes
 
-    def has_taken(self, mark: int) -> bool:
-        """Whether all that was in when ``mark`` was made has been taken out."""
-        return self._taken_bytes >= mark
+    def has_taken(self, watermark: int) -> bool:
+        """Return whether every response put in before ``watermark`` was read off has been taken out."""
+        return self._taken_bytes >= watermark
 
     def put_event(self, frame: bytes) -> int:
-        """Put in an event; the number of older events that had to go for it."""
+        """Put in an event; return how many older ones were dropped for it."""
         self._events.append((self._taken + len(self._responses), frame))
         self._count(frame, 1)
         dropped = 0
@@ -71,7 +69,10 @@ class Outbox:
             self.event_bytes += sign * len(frame)
 
     def take(self, enough: int) -> bytes:
-        """Take out frames from the front until there are ``enough`` bytes, joined; at least one frame."""
+        """Take out frames from the front until there are ``enough`` bytes; return them joined.
+
+        If any frame waits, at least one is taken, however large.
+        """
         events, responses = self._events, self._responses
         if not events and self.response_bytes <= enough:
             self._taken += len(responses)
@@ -97,15 +98,13 @@ class Outbox:
             size += len(frame)
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
-    def drop_events(self) -> int:
-        """Drop every event that waits; how many there were."""
-        dropped = len(self._events)
+    def drop_events(self) -> None:
+        """Drop every event that waits."""
         self._events.clear()
         self.event_bytes = self._giants = 0
-        return dropped
 
     def clear(self) -> None:
-        """Drop everything: the connection is over."""
+        """Drop everything; responses count as taken."""
         self.drop_events()
         self._taken += len(self._responses)
         self._responses.clear()

@@ -1,4 +1,4 @@
-"""The life of a connection, in four words."""
+"""The phases of a connection, and which may follow which."""
 
 from __future__ import annotations
 
@@ -19,6 +19,19 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
+class PhaseError(RuntimeError):
+    """A phase was to be entered that may not follow the current one.
+
+    :ivar earlier: the current phase.
+    :ivar later: the one that was to be entered.
+    """
+
+    def __init__(self, earlier: Phase, later: Phase) -> None:
+        super().__init__(f"{later.name} cannot follow {earlier.name}")
+        self.earlier = earlier
+        self.later = later
+
+
 def may_follow(earlier: Phase, later: Phase) -> bool:
-    """Whether ``later`` may be entered from ``earlier``."""
+    """Return whether ``later`` may be entered from ``earlier``."""
     return later > earlier

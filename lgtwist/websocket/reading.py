@@ -1,7 +1,7 @@
-"""Whole frames out of the bytes that came, without a state machine (RFC 6455, 5.2). Pure.
+"""Parsing the frames that are whole in one read, without a state machine (RFC 6455, 5.2). Pure.
 
-Most frames are text, whole, in one piece and complete in what one read gave. These are taken here; anything
-else is Autobahn's, unchanged, so that there is one place that judges what is odd.
+Most frames are unfragmented text and complete in what one read gave. These are parsed here; anything else is
+left to Autobahn, unchanged, so that only one parser judges what is malformed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TEXT = 0x81
 PING = 0x89
 PONG = 0x8A
 
-#: How many frames are taken apart at once.
+#: How many frames are parsed at once.
 AT_ONCE = 64
 
 #: The first eight bytes of a masked frame whose length is in two bytes: all of its head.
@@ -25,10 +25,19 @@ _SHORT = 1024 if apply_mask is masked_in_python else 320
 _REPEAT = [sum(1 << 32 * at for at in range(words)) for words in range(_SHORT // 4 + 1)]
 
 
-def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[int, bytes, int]]:
-    """The frames from ``at`` on that :func:`next_frame` takes, as it gives them, up to :data:`AT_ONCE`.
+def is_utf8(payload: bytes) -> bool:
+    """Return whether ``payload`` is valid UTF-8 (RFC 6455, 8.1)."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
-    If there are fewer, then what follows the last of them is nothing for :func:`next_frame`.
+
+def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[int, bytes, int]]:
+    """Return the frames from ``at`` on that :func:`next_frame` parses, up to :data:`AT_ONCE`.
+
+    If there are fewer, then :func:`next_frame` returns None for what follows the last of them.
     """
     frames: list[tuple[int, bytes, int]] = []
     behind = len(data)
@@ -66,7 +75,7 @@ def whole_frames(data: bytes, at: int, masked: bool, limit: int) -> list[tuple[i
 
 
 def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, bytes, int] | None:
-    """The frame that begins at ``at``, if it is a whole text message, a ping or a pong, and complete.
+    """Parse the frame that begins at ``at``, if it is an unfragmented text, a ping or a pong, and complete.
 
     :param masked: whether its sender must mask it, and must not otherwise (5.1).
     :param limit: bytes that a message may have.
@@ -108,12 +117,12 @@ def next_frame(data: bytes, at: int, masked: bool, limit: int) -> tuple[int, byt
     return first, apply_mask(data[start:end], data[begin:start]), end
 
 
-#: Frames up to this length (bytes) are waited for here: what waits is copied with each piece that comes.
+#: Only frames up to this length (bytes) are waited for: what waits is copied with each further read.
 _SMALL = 16_384
 
 
 def begins_frame(rest: bytes, masked: bool, limit: int) -> bool:
-    """Whether a text is the beginning of a small frame that :func:`next_frame` takes once it is complete."""
+    """Return whether ``rest`` begins a small text frame that :func:`next_frame` parses once complete."""
     behind = len(rest)
     if behind < 2 or rest[0] != TEXT:
         return False

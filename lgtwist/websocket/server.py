@@ -7,17 +7,17 @@ from hashlib import sha1
 from typing import Any
 
 from autobahn.twisted.util import peer2str
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IReactorTime
 
 from lgtwist.config.limits import Limits
-from lgtwist.runtime.turns import Turns
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.websocket.autobahn_private import AutobahnServerConnection
 from lgtwist.websocket.connection import Connection, Handler
 from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import server_frame, server_ping
 
-#: What makes the proof that a handshake was understood (RFC 6455, 1.3).
+#: What is hashed with the key into ``Sec-WebSocket-Accept`` (RFC 6455, 1.3).
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\n"
@@ -25,64 +25,51 @@ _SWITCHING = (
 )
 
 
-class ServerConnection(Connection, WebSocketServerProtocol):
+class ServerConnection(Connection, AutobahnServerConnection):
     """A connection that a peer opened to us."""
 
     peer: Any
-    _transport_details: Any
-
     masks = True
     encode = staticmethod(server_frame)
     encode_ping = staticmethod(server_ping)
 
     def connectionMade(self) -> None:
-        """The transport is there. Autobahn's own way gathers much for logs and for WAMP besides."""
+        """Begin: the transport is there."""
         self.peer = peer2str(self.transport)
-        WebSocketProtocol._connectionMade(self)
+        self.autobahn_made()
 
-    def _connectionLost(self, reason: Any) -> None:
-        WebSocketProtocol._connectionLost(self, reason)
-
-    def autobahn_accept(self, key: str) -> None:
-        """Answer the opening handshake: the request was read and judged by others (RFC 6455, 4.2.2).
+    def answer_handshake(self, key: str) -> None:
+        """Answer the opening handshake, which was read and checked by others (RFC 6455, 4.2.2).
 
         No subprotocol and no extension is agreed on.
 
         :param key: ``Sec-WebSocket-Key``.
         """
-        self.websocket_version = 13
-        self.websocket_protocol_in_use = None
-        self.websocket_extensions_in_use: list[Any] = []
         proof = b64encode(sha1(key.encode() + _MAGIC).digest())  # noqa: S324
-        self.state = self.STATE_OPEN
-        self.inside_message = False
-        self.current_frame: Any = None
+        self.autobahn_open()
         self.outbox.put_response(_SWITCHING % proof)
-        self.waiting = True  # what onOpen sends waits behind it, and goes out in the same write
+        self.expect_flush()  # what onOpen sends waits behind it, and goes out in the same write
         self.onOpen()
-        self.factory.greet(self)
+        self.factory.flush_handshake(self)
 
 
 class ServerFactory(ConnectionFactory, WebSocketServerFactory):
     """Makes the connections that peers open to us.
 
-    :param turns: shared with other factories, so that what one reads and another writes goes out together.
+    :param scheduler: shared with other factories: one write for what one reads and another sends.
     """
 
     protocol: Any
 
-    def __init__(self, limits: Limits, clock: IReactorTime, turns: Turns | None = None) -> None:
+    def __init__(self, limits: Limits, clock: IReactorTime, scheduler: FlushScheduler | None = None) -> None:
         WebSocketServerFactory.__init__(self, reactor=clock, server="lgtwist")
         self.setProtocolOptions(webStatus=False, **OPTIONS)
-        self._connection: Any = ServerConnection.configured(self)
-        self._begin(limits, clock, turns)
+        self.connection_class: Any = ServerConnection.configured(self)
+        self._set_up(limits, clock, scheduler)
 
     def make(self, handler: Handler) -> ServerConnection:
-        """A new connection in front of ``handler``, not yet on a transport."""
-        connection: ServerConnection = self._connection(
-            handler, self.limits.send_buffer, self.limits.max_message
-        )
-        connection.factory = self
+        """Return a new connection for ``handler``, not yet on a transport."""
+        connection: ServerConnection = self.connection_class(self, handler)
         return connection
 
     def accept(self, connection: ServerConnection, key: str) -> None:
@@ -90,4 +77,4 @@ class ServerFactory(ConnectionFactory, WebSocketServerFactory):
 
         :param key: ``Sec-WebSocket-Key``.
         """
-        self.guard(connection, ServerConnection.autobahn_accept, key)
+        self.guard(connection, ServerConnection.answer_handshake, key)

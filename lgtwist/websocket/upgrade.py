@@ -15,7 +15,12 @@ from lgtwist.websocket.server import ServerConnection
 
 @frozen
 class BadUpgrade:
-    """Why a request cannot become a WebSocket: an HTTP status, a sentence and headers."""
+    """Why a request cannot become a WebSocket, as an HTTP answer.
+
+    :ivar status: the HTTP status.
+    :ivar sentence: the body, for people.
+    :ivar headers: beside those of every answer.
+    """
 
     status: int
     sentence: str
@@ -28,7 +33,7 @@ def _tokens(request: Request, header: str) -> set[str]:
 
 
 def asks_for_upgrade(request: Request) -> bool:
-    """Whether the request wants to become a WebSocket."""
+    """Return whether the request asks to become a WebSocket."""
     return "websocket" in _tokens(request, "upgrade")
 
 
@@ -37,7 +42,7 @@ def _has_body(request: Request) -> bool:
 
 
 def check_upgrade(request: Request) -> BadUpgrade | None:
-    """What is wrong with the opening handshake (RFC 6455, 4.2.1); None if nothing is."""
+    """Return what is wrong with an opening handshake (RFC 6455, 4.2.1); None if nothing is."""
     if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
         return BadUpgrade(400, "a WebSocket handshake is a GET of HTTP/1.1")
     if "upgrade" not in _tokens(request, "connection"):
@@ -59,7 +64,7 @@ def check_upgrade(request: Request) -> BadUpgrade | None:
 def take_over(request: Request, connection: ServerConnection) -> None:
     """Give the request's transport to ``connection``, which answers the handshake.
 
-    What came glued behind the handshake in the same bytes is the connection's too.
+    Bytes that came behind the handshake in the same read are the connection's too.
 
     :param request: one that :func:`check_upgrade` found nothing wrong with.
     """
@@ -69,7 +74,7 @@ def take_over(request: Request, connection: ServerConnection) -> None:
     channel.setTimeout(None)
     channel.requests = []
     channel.transport = None
-    # The parser is in the middle of the bytes that held the request; it hands on what is left of them.
+    # The parser is still reading the bytes that held the request; it passes on what is left of them.
     channel.rawDataReceived = connection.dataReceived
     transport.unregisterProducer()  # the HTTP channel; we register the connection once it is open
     if isinstance(transport, ProtocolWrapper):  # TLS

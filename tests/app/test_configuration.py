@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.app.configuration import Config, JournalConfig, parse
+from lgtwist.app.configuration import Config, parse
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.replay import ReplayPolicy
+from lgtwist.journal.settings import JournalSettings
 from lgtwist.net.endpoints import is_public, url
 from lgtwist.onebot.message import MessageFormat
 from tests.integration.running import ROOT
@@ -32,9 +33,10 @@ class ConfigTests(SynchronousTestCase):
         config = self.read("")
         self.assertEqual(config, Config())
         self.assertEqual([a.self_id for a in config.accounts], [10001])
-        self.assertEqual([b.name for b in config.bots], ["default"])
+        self.assertEqual([b.bot.name for b in config.bots], ["default"])
         self.assertEqual(config.server.endpoints, ("tcp:8081:interface=127.0.0.1",))
-        self.assertEqual((config.limits.max_message, config.limits.close_timeout), (32 << 20, 2.0))
+        self.assertEqual(config.limits.max_message, 32 << 20)
+        self.assertEqual(config.limits.close_timeout, 2.0)
 
     def test_everything(self) -> None:
         """Every key is read, with its unit."""
@@ -70,9 +72,11 @@ class ConfigTests(SynchronousTestCase):
             """
         )
         self.assertEqual([a.self_id for a in config.accounts], [1, 2])
-        self.assertEqual([(b.name, b.access_token, b.accounts) for b in config.bots][0], ("a", "ta", (2,)))
-        self.assertEqual(config.bots[0].message_format, MessageFormat.ARRAY)
-        self.assertEqual(config.accounts[1].world, "world.json")
+        self.assertEqual(
+            [(b.bot.name, b.bot.access_token, b.bot.accounts) for b in config.bots][0], ("a", "ta", (2,))
+        )
+        self.assertEqual(config.bots[0].bot.message_format, MessageFormat.ARRAY)
+        self.assertEqual(config.accounts[1].settings.world, "world.json")
         limits = config.limits
         self.assertEqual(
             (limits.max_message, limits.close_timeout, limits.ping_timeout), (1 << 20, 0.5, 120.0)
@@ -171,11 +175,11 @@ class ConfigTests(SynchronousTestCase):
             """
         )
         assert isinstance(read, Config), read
-        self.assertEqual(read.journal, JournalConfig(2 * 86400.0, 64 << 20, False, True))
-        self.assertTrue(read.bots[0].certain)
-        self.assertEqual(read.bots[0].replay, ReplayPolicy(600.0, 1000, 50.0, True, 2.0))
-        self.assertFalse(read.bots[1].certain)
-        self.assertEqual(parse("").journal, JournalConfig(7 * 86400.0, 1 << 30, True, False))  # type: ignore[union-attr]
+        self.assertEqual(read.journal, JournalSettings(2 * 86400.0, 64 << 20, False, True))
+        self.assertTrue(read.bots[0].bot.at_least_once)
+        self.assertEqual(read.bots[0].bot.replay, ReplayPolicy(600.0, 1000, 50.0, True, 2.0))
+        self.assertFalse(read.bots[1].bot.at_least_once)
+        self.assertEqual(parse("").journal, JournalSettings(7 * 86400.0, 1 << 30, True, False))  # type: ignore[union-attr]
 
     def test_mistakes_in_certain_delivery(self) -> None:
         """Each is named by its path."""
@@ -220,7 +224,7 @@ class ConfigTests(SynchronousTestCase):
         """``access_token_file`` is read; a missing file and both keys are mistakes."""
         read = parse('[[bots]]\nname="a"\naccess_token_file="f"', lambda path: f"{path}-token\n")
         assert isinstance(read, Config)
-        self.assertEqual(read.bots[0].access_token, "f-token")
+        self.assertEqual(read.bots[0].bot.access_token, "f-token")
         self.assertIn(
             "cannot be read", str(self.problems('[[bots]]\nname="a"\naccess_token_file="/nowhere"'))
         )
@@ -393,7 +397,8 @@ class ConfigTests(SynchronousTestCase):
             """
         )
         assert isinstance(config, Config)
-        [bot] = config.bots
+        [wanted] = config.bots
+        bot = wanted.bot
         self.assertEqual(bot.actions.rate, (20, 60.0))
         self.assertEqual((bot.events.group_id, bot.events.user_id), ((30001,), ()))
         found = self.problems(

@@ -11,25 +11,25 @@ from hypothesis import strategies as st
 from treq.testing import StubTreq
 
 from tests.rounds import quick
-from tests.web.test_site import Port, SiteTestCase
+from tests.web.site_case import Peer, SiteTestCase
 
 
 class HttpTestCase(SiteTestCase):
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Port:
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Peer:
         return self.get(path, method, body, **headers)
 
-    def post(self, path: str, params: Any, **headers: str) -> Port:
+    def post(self, path: str, params: Any, **headers: str) -> Peer:
         return self.ask(
             "POST", path, json.dumps(params).encode(), **{"Content_Type": "application/json", **headers}
         )
 
-    def answer(self, port: Port) -> dict[str, Any]:
+    def answer(self, port: Peer) -> dict[str, Any]:
         answer = json.loads(port.body())
         assert isinstance(answer, dict)
         return answer
 
     def said(self) -> list[str]:
-        return [m.raw_message for m in self.service.sandboxes[0].world.transcript(0)]
+        return [m.raw_message for m in self.sandboxes()[0].world.transcript(0)]
 
 
 class HttpApiTests(HttpTestCase):
@@ -106,7 +106,7 @@ class HttpApiTests(HttpTestCase):
                 "POST", "/send_private_msg", body, Content_Type="application/x-www-form-urlencoded"
             )
             self.assertEqual(port.status(), 200, body)
-        world = self.service.sandboxes[0].world
+        world = self.sandboxes()[0].world
         self.assertEqual([m.peer_id for m in world.transcript(0)], [20002])
 
     def test_L55_nothing_is_pasted(self) -> None:
@@ -130,17 +130,17 @@ class HttpApiTests(HttpTestCase):
         one = b"GET /get_status HTTP/1.1\r\nHost: localhost\r\n\r\n"
         head = b"POST /get_login_info HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         two = head + b"Content-Length: 2\r\n\r\n{}"
-        port = Port(self).send(one + two + one)
+        port = Peer(self).send(one + two + one)
         self.assertEqual(port.read().count(b"HTTP/1.1 200"), 3)
         self.assertLess(port.read().index(b"online"), port.read().index(b"user_id"))
 
     def test_bodies_that_lie_about_their_length(self) -> None:
         """A body shorter than announced ends with its client; a longer one is the next request."""
         head = b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        short = Port(self).send(head + b"Content-Length: 10\r\n\r\n{}")
+        short = Peer(self).send(head + b"Content-Length: 10\r\n\r\n{}")
         self.assertEqual(short.read(), b"")
         short.lose()
-        long = Port(self).send(head + b"Content-Length: 2\r\n\r\n{}GARBAGE\r\n\r\n")
+        long = Peer(self).send(head + b"Content-Length: 2\r\n\r\n{}GARBAGE\r\n\r\n")
         self.assertEqual(long.status(), 200)
         self.assertIn(b"400 Bad Request", long.read())
         for lie in (
@@ -149,13 +149,13 @@ class HttpApiTests(HttpTestCase):
             b"Content-Length: 1\r\nContent-Length: 2",
             b"Transfer-Encoding: gzip",
         ):
-            self.assertEqual(Port(self).send(head + lie + b"\r\n\r\n{}").status(), 400)
-        chunked = Port(self).send(head + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n")
+            self.assertEqual(Peer(self).send(head + lie + b"\r\n\r\n{}").status(), 400)
+        chunked = Peer(self).send(head + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n")
         self.assertEqual(chunked.status(), 200)
 
     def test_forms_of_the_target(self) -> None:
         """The absolute form is the same request; long heads are fine up to 64 KiB."""
-        port = Port(self).send(b"GET http://localhost/get_status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        port = Peer(self).send(b"GET http://localhost/get_status HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertEqual(port.status(), 200)
         self.assertEqual(self.get("/get_status", X_Long="x" * 16_000).status(), 200)
         many = {f"X_{n}": "x" * 15_000 for n in range(5)}
@@ -163,17 +163,17 @@ class HttpApiTests(HttpTestCase):
 
     def test_a_client_that_goes_away(self) -> None:
         """Its call is cancelled: nothing is answered, nothing is left."""
-        sandbox = self.service.sandboxes[0]
+        sandbox = self.sandboxes()[0]
         self.patch(sandbox, "send", lambda *_args: None)
         port = self.get("/get_status")
-        bot, account = self.service.hub.bots[0], sandbox.account
-        self.assertEqual(bot.allowance(account).calls, 1)
+        bot, account = next(iter(self.service.directory.bots.values())), sandbox.account
+        self.assertEqual(bot.quota(account).calls, 1)
         port.lose()
-        self.assertEqual(bot.allowance(account).calls, 0)
+        self.assertEqual(bot.quota(account).calls, 0)
 
     def test_never_a_hang(self) -> None:
         """An account that does not answer is a 200 with 1504 in the end."""
-        self.patch(self.service.sandboxes[0], "send", lambda *_args: None)
+        self.patch(self.sandboxes()[0], "send", lambda *_args: None)
         port = self.get("/get_status")
         self.clock.advance(60)
         self.assertEqual((port.status(), self.answer(port)["retcode"]), (200, 1504))
@@ -250,7 +250,7 @@ class TokenTests(HttpTestCase):
     def test_message_formats(self) -> None:
         """Each bot gets messages in its own form, in events and in responses."""
         a, b = self.dial("/2?access_token=ta"), self.dial("/2?access_token=tb")
-        world = self.service.sandboxes[1]
+        world = self.sandboxes()[1]
         said = world.world.say(20001, [{"type": "face", "data": {"id": "1"}}], 0)
         world.settle()
         self.assertIn('"message":"[CQ:face,id=1]"', a.body())
@@ -263,7 +263,7 @@ class TokenTests(HttpTestCase):
 class TreqTests(HttpTestCase):
     def test_a_real_client(self) -> None:
         """Treq's client and Twisted's own Site: JSON, form and query, and what is answered."""
-        client = StubTreq(self.service.site.resource)
+        client = StubTreq(self.service.port.site.resource)
         url = "http://localhost/send_private_msg"
         message = {"user_id": 20001, "message": "你好 & co"}
         for asked in (

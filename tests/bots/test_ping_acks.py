@@ -8,41 +8,41 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lgtwist.bots import ping_acks as taker
-from lgtwist.bots.ping_acks import WebSocketTaker
+from lgtwist.bots import ping_acks as sink
+from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.bots.session import BotSession, Role
-from lgtwist.delivery.interfaces import IEventTaker
+from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.directory import Hub
+from lgtwist.hub.settings import BotSettings
 from lgtwist.journal.journal import Journal
 from lgtwist.onebot.action import ok
-from tests.hub.fakes import checked_link
+from tests.hub.fakes import checked_link, directory_of
 from tests.integration.rawclient import PING, PONG, TEXT
 from tests.journal.memory_store import InlineWorker, MemoryStore
 from tests.pair import Pair, Peer
 
-WINDOW = WebSocketTaker.window
-PAUSE = taker._PAUSE
+WINDOW = WebSocketSink.window
+PAUSE = sink._PAUSE
 
 
-class TakerTestCase(SynchronousTestCase):
+class SinkTestCase(SynchronousTestCase):
     """One account, one bot that asked for certain delivery."""
 
     def setUp(self) -> None:
         self.pair = Pair(send_buffer=200_000)
         clock = self.pair.clock
         self.account = Account(10001, clock, clock.seconds)
-        self.bot = Bot("nonebot")
-        self.hub = Hub([self.account], [self.bot], clock)  # type: ignore[arg-type]
+        self.bot = Bot(BotSettings("nonebot"))
+        self.directory = directory_of([self.account], [self.bot], clock)
         self.link = checked_link(self.account)
         self.link.instantly = ok()
-        self.account.link_up(self.link)
+        self.account.links.opened(self.link)
         self.store = MemoryStore()
         self.journal = Journal(self.store, lambda _name: InlineWorker(), clock, clock.seconds)
-        self.deliveries = Deliveries(self.journal, clock, clock.seconds, 200_000, 60.0)
+        self.deliveries = Deliveries(self.journal, clock, clock.seconds, window_bytes=200_000, patience=60.0)
         self.deliveries.add(self.bot, self.account, ReplayPolicy())
         self.journal.open(self.deliveries.pairs())
         self.deliveries.begin()
@@ -51,10 +51,12 @@ class TakerTestCase(SynchronousTestCase):
 
     def dial(self, role: Role = Role.EVENT, heartbeat: float = 0.0) -> Peer:
         """A connection of the bot, its lifecycle read."""
-        session = BotSession(self.pair.factory, self.bot, self.account, role, heartbeat)
+        session = BotSession(
+            self.pair.factory, self.bot, self.account, role=role, heartbeat_interval=heartbeat
+        )
         peer = self.pair.connect(session).open()
-        if session._taker is not None:
-            verifyObject(IEventTaker, session._taker)
+        if session._sink is not None:
+            verifyObject(IEventSink, session._sink)
         return peer
 
     def publish(self, *sizes: int) -> None:
@@ -96,7 +98,7 @@ class TakerTestCase(SynchronousTestCase):
         return [one for one in self.what_came(peer) if isinstance(one, bytes)]
 
 
-class PingTests(TakerTestCase):
+class PingTests(SinkTestCase):
     def test_a_ping_follows_the_events(self) -> None:
         """It names the position of the last of them; its pong confirms them, and nothing later."""
         peer = self.dial()
@@ -110,11 +112,11 @@ class PingTests(TakerTestCase):
     def test_events_of_one_turn(self) -> None:
         """One ping for all of them, behind the last."""
         peer = self.dial()
-        self.account.collecting = True
+        self.account.fan_out.is_scheduled = True
         for _ in range(5):
             self.number += 1
             self.account.publish(b'{"post_type":"notice","n":%d}' % self.number)
-        self.account.hand_out()
+        self.account.fan_out.dispatch()
         self.assertEqual(self.what_came(peer), [1, 2, 3, 4, 5, b"1.5"])
         self.assertEqual(self.journal.counters.commits, 1)
 
@@ -184,7 +186,7 @@ class PingTests(TakerTestCase):
 
     def test_many_events_at_once(self) -> None:
         """So many, and there is a ping, but not one for each."""
-        self.patch(taker, "_EVENTS", 50)
+        self.patch(sink, "_EVENTS", 50)
         peer = self.dial()
         pings = 0
         for _ in range(200):
@@ -205,7 +207,7 @@ class PingTests(TakerTestCase):
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 2))
 
     def setUp_with(self, pair: Pair) -> None:
-        made, self.pair = TakerTestCase.setUp, pair
+        made, self.pair = SinkTestCase.setUp, pair
         made(self)
         pair.clock = self.account.clock  # type: ignore[assignment]
         pair.factory = pair.make_factory(self.pair.factory.limits)
@@ -234,14 +236,14 @@ class PingTests(TakerTestCase):
         """It gets the window once, stays connected for as long as it likes, and costs no more."""
         peer = self.dial()
         self.publish(*[0] * 50)
-        self.account.collecting = True
+        self.account.fan_out.is_scheduled = True
         for _ in range(WINDOW):
             self.number += 1
             self.account.publish(b'{"post_type":"notice","n":%d}' % self.number)
-        self.account.hand_out()
+        self.account.fan_out.dispatch()
         for _ in range(20):
             self.pair.advance(60, 5)
-            self.deliveries.look()
+            self.deliveries.check()
             self.publish(0)
         self.assertEqual(self.numbers(peer), list(range(1, WINDOW + 1)))
         self.assertFalse(peer.transport.disconnecting)
@@ -290,14 +292,14 @@ class PingTests(TakerTestCase):
         self.assertEqual(self.numbers(self.dial()), [1, 2])
 
 
-class FlowTests(TakerTestCase):
+class FlowTests(SinkTestCase):
     def test_a_bot_that_does_not_read(self) -> None:
         """Not much waits for it in memory, however much there is; it gets all of it when it reads."""
         peer = self.dial()
         peer.transport.reading = False
         self.publish(*[2000] * 300)
         self.assertLess(peer.transport.waiting + peer.connection.outbox.response_bytes, 80_000)
-        self.assertTrue(peer.connection.congested)
+        self.assertTrue(peer.connection.write_paused)
         peer.transport.reading = True
         got: list[int] = []
         for _ in range(100):
@@ -310,7 +312,7 @@ class FlowTests(TakerTestCase):
         peer = self.dial()
         peer.transport.reading = False
         self.publish(*[2000] * 60)
-        self.assertTrue(peer.connection.congested)
+        self.assertTrue(peer.connection.write_paused)
         peer.transport.reading = True
         self.assertEqual(self.numbers(peer), list(range(1, 61)))
 
@@ -336,7 +338,7 @@ class FlowTests(TakerTestCase):
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 0))
 
 
-class TakeoverTests(TakerTestCase):
+class TakeoverTests(SinkTestCase):
     def test_the_older_goes_on_as_live(self) -> None:
         """It gets what happens, but confirms nothing; when the newer ends it takes the cursor back."""
         older = self.dial()
@@ -383,7 +385,7 @@ class TakeoverTests(TakerTestCase):
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 2))
 
 
-class RefusalTests(TakerTestCase):
+class RefusalTests(SinkTestCase):
     def refusals(self, code: int | None, before: Any = None, size: int = 0, times: int = 6) -> int:
         """How many events are skipped where a bot ends so often with a code when it is sent one."""
         self.publish(size)

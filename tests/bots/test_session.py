@@ -15,10 +15,10 @@ from zope.interface.verify import verifyObject
 from lgtwist.bots.session import BotSession, Role
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.directory import Hub
 from lgtwist.hub.interfaces import IBotConnection
+from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot.action import ok
-from tests.hub.fakes import checked_link
+from tests.hub.fakes import checked_link, directory_of
 from tests.integration.rawclient import BINARY, CLOSE, handshake
 from tests.pair import Pair, Peer
 from tests.rounds import quick
@@ -31,13 +31,15 @@ class SessionTestCase(SynchronousTestCase):
     def set_up(self) -> None:
         self.pair = Pair(send_buffer=10_000)
         self.account = Account(10001, self.pair.clock, self.pair.clock.seconds)
-        self.bot = Bot("nonebot")
-        self.hub = Hub([self.account], [self.bot], self.pair.clock)  # type: ignore[arg-type]
+        self.bot = Bot(BotSettings("nonebot"))
+        self.directory = directory_of([self.account], [self.bot], self.pair.clock)
         self.link = checked_link(self.account)
-        self.account.link_up(self.link)
+        self.account.links.opened(self.link)
 
     def dial(self, role: Role = Role.UNIVERSAL, heartbeat: float = 5.0) -> Peer:
-        session = BotSession(self.pair.factory, self.bot, self.account, role, heartbeat)
+        session = BotSession(
+            self.pair.factory, self.bot, self.account, role=role, heartbeat_interval=heartbeat
+        )
         verifyObject(IBotConnection, session)
         return self.pair.connect(session).open()
 
@@ -48,7 +50,9 @@ class SessionTestCase(SynchronousTestCase):
 class SessionTests(SessionTestCase):
     def test_L37_lifecycle_is_first_whatever_happens(self) -> None:
         """Events before, in and after the handshake: the first frame is always the lifecycle."""
-        session = BotSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0.0)
+        session = BotSession(
+            self.pair.factory, self.bot, self.account, role=Role.UNIVERSAL, heartbeat_interval=0.0
+        )
         peer = self.pair.connect(session)
         for place in range(0, 200, 10):
             self.publish(place)
@@ -108,7 +112,7 @@ class SessionTests(SessionTestCase):
     def test_L36_the_heartbeat_tells_the_truth(self) -> None:
         """While the account is down heartbeats say so."""
         peer = self.dial()
-        self.account.link_down(self.link, "gone")
+        self.account.links.closed(self.link, "gone")
         self.pair.advance(5)
         self.assertEqual(peer.messages()[-1]["status"], {"online": False, "good": False})
 
@@ -146,7 +150,7 @@ class SessionTests(SessionTestCase):
         self.link.answer(0, ok())
         self.link.answer(1, ok())
         self.assertEqual(len(other.messages()), 1)
-        self.assertEqual((self.account.counters.strays, self.bot.allowance(self.account).calls), (1, 0))
+        self.assertEqual((self.account.counters.late_responses, self.bot.quota(self.account).calls), (1, 0))
 
     def test_the_drop_is_counted_and_logged_once_per_episode(self) -> None:
         """A slow reader's oldest events are dropped; one line at the beginning, one at the end."""
@@ -189,15 +193,15 @@ class SessionTests(SessionTestCase):
         peer.call("slow")
         peer.lose()
         self.pair.turn()
-        self.assertEqual((len(self.account._subscribers), self.bot.counters.connections), (0, 0))
-        self.account.link_down(self.link, "end")
+        self.assertEqual((len(self.account.fan_out._subscribers), self.bot.counters.connections), (0, 0))
+        self.account.links.closed(self.link, "end")
         self.assertEqual(self.pair.clock.getDelayedCalls(), [])
 
     def test_calls_in_flight_end_before_the_close_frame(self) -> None:
         """On shutdown calls in flight are answered 1502, then comes 1001."""
         peer = self.dial(Role.API)
         peer.call("slow", echo="e")
-        self.account.link_down(self.link, "lgtwist stops")
+        self.account.links.closed(self.link, "lgtwist stops")
         self.pair.factory.close_all(1001, "lgtwist stops")
         (_text, answer), (closing, payload) = peer.frames()
         self.assertEqual((json.loads(answer)["retcode"], json.loads(answer)["echo"]), (1502, "e"))
@@ -206,7 +210,7 @@ class SessionTests(SessionTestCase):
     def test_an_implementation_at_the_other_end(self) -> None:
         """What is an answer or an event is not answered: two that answer each other's answers never end."""
         peer = self.pair.connect(
-            BotSession(self.pair.factory, self.bot, self.account, Role.UNIVERSAL, 0)
+            BotSession(self.pair.factory, self.bot, self.account, role=Role.UNIVERSAL, heartbeat_interval=0)
         ).open()
         peer.texts()
         for text in ('{"status":"failed","retcode":1400,"data":null}', '{"post_type":"meta_event"}'):

@@ -12,13 +12,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.bots.javascript_json import compact
-from lgtwist.bots.webhook import HttpPostBot
+from lgtwist.bots.webhook import Settings, WebhookBot
+from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
-from lgtwist.net.backoff import Backoff
+from lgtwist.hub.settings import BotSettings
 from lgtwist.net.http_client import Answer
 from lgtwist.onebot.auth import is_signed
-from tests.hub.fakes import FakeLink, checked_link
+from tests.hub.fakes import FakeLink, checked_link, resources
 from tests.rounds import quick
 
 
@@ -52,24 +53,19 @@ class PostTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.account = Account(10001, self.clock, self.clock.seconds)
-        self.bot = Bot("hook")
+        self.bot = Bot(BotSettings("hook"))
         self.client = FakeClient()
-        self.service = HttpPostBot(
-            self.client,  # type: ignore[arg-type]
+        self.service = WebhookBot(
             self.bot,
-            [self.account],
-            "http://x/",
-            "secret",
-            5.0,
-            1000,
-            1000,
-            5.0,
-            lambda: Backoff(1, 60, lambda low, _high: low),
+            Settings("http://x/", "secret"),
+            resources(self.clock, Limits(max_message=1000, send_buffer=1000)),
+            self.client,  # type: ignore[arg-type]
         )
+        self.service.account_added(self.account)
         self.service.startService()
         self.link: FakeLink = checked_link(self.account)
-        self.account.link_up(self.link)
-        self.addCleanup(self.service.hang_up)
+        self.account.links.opened(self.link)
+        self.addCleanup(self.service.retire)
 
     def publish(self, n: int, **event: Any) -> None:
         self.account.publish(json.dumps({"post_type": "notice", "n": n, **event}).encode())
@@ -98,23 +94,18 @@ class PostTests(PostTestCase):
     def test_not_before_the_account_was_up(self) -> None:
         """Nothing is posted for an account that was not up yet."""
         self.account = Account(10002, self.clock, self.clock.seconds)
-        service = HttpPostBot(
-            self.client,
+        service = WebhookBot(
             self.bot,
-            [self.account],
-            "http://x/",
-            None,
-            5,
-            9,
-            9,
-            5.0,
-            lambda: None,  # type: ignore
+            Settings("http://x/"),
+            resources(self.clock),
+            self.client,  # type: ignore[arg-type]
         )
+        service.account_added(self.account)
         service.startService()
         self.publish(1)
         self.clock.advance(4)
         self.assertEqual(self.client.posts, [])
-        service.hang_up()
+        service.retire()
 
     def test_what_waits_is_bounded(self) -> None:
         """Behind a slow receiver the oldest events go, counted."""
@@ -155,7 +146,7 @@ class PostTests(PostTestCase):
         """After the end nothing is under way, and no timer is left."""
         self.publish(1)
         self.publish(2)
-        self.service.hang_up()
+        self.service.retire()
         self.publish(3)
         self.assertEqual((len(self.client.posts), self.clock.getDelayedCalls()), (1, []))
 
@@ -170,7 +161,7 @@ class PostTests(PostTestCase):
 
         self.client.post = post  # type: ignore[method-assign]
         self.publish(5)
-        self.service.hang_up()
+        self.service.retire()
         self.assertEqual((self.bot.counters.posts_failed, self.clock.getDelayedCalls()), (4, []))
 
     def test_answers(self) -> None:
@@ -197,17 +188,17 @@ class PostTests(PostTestCase):
         [(_id, action, params)] = self.link.sent
         self.assertEqual(action, "send_private_msg")
         self.assertEqual(json.loads(params), {"user_id": 7, "message": "hi", "auto_escape": False})
-        self.assertEqual((self.bot.counters.unwitnessed, self.bot.counters.dropped_events), (0, 0))
+        self.assertEqual((self.bot.counters.detached_failures, self.bot.counters.dropped_events), (0, 0))
 
     def test_failed_quick_operations(self) -> None:
         """One that cannot be done is counted; its event stays confirmed."""
         event = {"post_type": "message", "message_type": "private", "user_id": 7}
         self.publish(1, **event)
         self.client.answer(200, b'{"reply":"hi","auto_escape":"perhaps"}')
-        self.account.link_down(self.link, "gone")
+        self.account.links.closed(self.link, "gone")
         self.publish(2, **event)
         self.client.answer(200, b'{"reply":"hi"}')
-        self.assertEqual((self.bot.counters.unwitnessed, self.bot.counters.posts_failed), (2, 0))
+        self.assertEqual((self.bot.counters.detached_failures, self.bot.counters.posts_failed), (2, 0))
 
 
 class CompactTests(SynchronousTestCase):

@@ -5,8 +5,6 @@ The threads are held: each commit and each page that is read is done, and heard 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,354 +19,15 @@ from hypothesis.stateful import (
 )
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
-from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.sqlite import SqliteStore
-from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
 from lgtwist.onebot.event import Event
-from tests.journal.fakes import FakeTaker, HeldWorker, Room, event, numbers
+from tests.delivery.witnesses import ACCOUNTS, Book, WitnessedStore
+from tests.journal.fakes import HeldWorker, Room, event, numbers
 from tests.journal.memory_store import MemoryStore
 from tests.rounds import LONG_ROUNDS
-
-ACCOUNTS = (1, 2)
-
-
-@implementer(IStore)
-class WitnessedStore:
-    """A store, and all that ever became durable in it.
-
-    :ivar full: as if the disk were full.
-    :ivar unreadable: as if it could not be read.
-    :ivar written: of each account the positions of its events, and what they are.
-    :ivar times: when each event was taken in.
-    :ivar marks: the cursors as they are written.
-    :ivar marks_at_first: and as they were when it was opened.
-    """
-
-    def __init__(self, store: Any) -> None:
-        self.store = store
-        self.full = self.unreadable = False
-        self.end = self.trimmed_to = 0
-        self.written: dict[int, dict[Position, int]] = {account: {} for account in ACCOUNTS}
-        self.times: dict[Position, int] = {}
-        self.marks: dict[Pair, Mark] = {}
-        self.marks_at_first: dict[Pair, Mark] = {}
-
-    def _check(self) -> None:
-        if self.full:
-            raise JournalError("the disk is full")
-
-    def open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
-        contents = self.store.open_writing(pairs, now)
-        assert contents.end == self.end, "the journal ends elsewhere than before"
-        for account, events in self.written.items():
-            assert contents.totals.get(account, 0) == len(events), "the journal forgot how many there were"
-        for pair, mark in self.marks.items():
-            assert contents.marks[pair] == mark, "the journal forgot a cursor"
-        self.marks = dict(contents.marks)
-        self.marks_at_first = dict(contents.marks)
-        return contents
-
-    def pack(self, batches: list[Batch]) -> list[Batch]:
-        return batches
-
-    def append(self, batches: list[Batch]) -> None:
-        self._check()
-        self.store.append(self.store.pack(batches))
-        for batch in batches:
-            assert batch.first == self.end + 1, "a position is used twice, or never"
-            assert batch.before == len(self.written[batch.account])
-            for index, number in enumerate(numbers(batch.payloads)):
-                self.written[batch.account][batch.position(index)] = number
-                self.times[batch.position(index)] = batch.times[index]
-            self.end = batch.last
-
-    def save(
-        self, totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]
-    ) -> None:
-        self._check()
-        self.store.save(totals, upto, marks, refused)
-        for pair, mark in marks.items():
-            assert mark.position >= self.marks[pair].position, "a cursor that is written goes back"
-            if (mark.position, mark.ordinal) != (self.marks[pair].position, self.marks[pair].ordinal):
-                self.marks[pair] = mark
-
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
-        self._check()
-        self.store.seen(pairs, now)
-
-    def trim(self, older_than: int, max_size: int) -> Trimmed:
-        self._check()
-        trimmed: Trimmed = self.store.trim(older_than, max_size)
-        self.trimmed_to = max(self.trimmed_to, trimmed.upto)
-        return trimmed
-
-    def close_writing(self) -> None:
-        self.store.close_writing()
-
-    def open_reading(self) -> None:
-        self.store.open_reading()
-
-    def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
-        if self.unreadable:
-            raise JournalError("the disk says nothing")
-        page: Page = self.store.read(account, after, upto, max_bytes)
-        return page
-
-    def close_reading(self) -> None:
-        self.store.close_reading()
-
-
-verifyObject(IStore, WitnessedStore(None))
-
-
-class Taker(FakeTaker):
-    """A connection whose every event is looked at.
-
-    :ivar fragile: it ends when it is given something next.
-    """
-
-    def __init__(self, book: Book, window: int) -> None:
-        super().__init__(book.delivery, window)
-        self.there_before = 0  # the journal's end when it was opened
-        self.book = book
-        self.fragile = False
-
-    def take(self, frames: bytes, events: int, upto: Position) -> None:
-        before = len(self.events)
-        try:
-            super().take(frames, events, upto)
-            self.book.taken(self, self.events[before:], upto)
-        except AssertionError as wrong:  # who called may only write it down
-            self.book.wrong = wrong
-            raise
-        if self.fragile:
-            self.book.ends(self, None)
-
-
-class Book:
-    """What we know of one account's delivery, without looking into it.
-
-    :ivar window: what is under way: lists of positions.
-    :ivar confirmed: positions that the bot has.
-    :ivar reached: the cursor is here at least: what is up to here never comes again.
-    """
-
-    def __init__(self, room: Room, store: WitnessedStore, account: int, grace: float, policy: Any) -> None:
-        self.room = room
-        self.store = store
-        self.account = account
-        self.grace = grace
-        self.policy = policy
-        self.delivery: Delivery = room.deliveries[account]
-        self.written = store.written[account]
-        self.takers: list[Taker] = []
-        self.window: deque[list[Position]] = deque()
-        begun = store.marks_at_first["bot", account].position
-        self.begin = self.reached = self.sent = self.cursor_was = begun
-        self.confirmed: set[Position] = set()
-        self.late: deque[tuple[float, Position]] = deque()
-        self.refused: set[Position] = set()
-        self.unwanted: set[Position] = set()  # the policy lets them be skipped
-        self.replayed = 0
-        self.careful_upto = 0
-        self.culprit: Position | None = None
-        self.refusals = 0
-        self.may_skip = True
-        self.failing = False  # posts fail
-        self.crashed = False
-        self.wrong: AssertionError | None = None
-
-    @property
-    def holder(self) -> Taker | None:
-        return self.takers[-1] if self.takers else None
-
-    @property
-    def unconfirmed(self) -> int:
-        return sum(map(len, self.window))
-
-    def passes(self, position: Position) -> bool:
-        return not self.policy.filtered or self.written[position] % 3 > 0
-
-    def wanted(self) -> list[Position]:
-        """The positions of all events that are for the bot."""
-        return [position for position in self.written if self.passes(position)]
-
-    # -- what the delivery does
-
-    def taken(self, taker: Taker, events: list[dict[str, Any]], upto: Position) -> None:
-        assert taker is self.holder, "an older connection is given what must not be lost"
-        positions = {number: position for position, number in self.written.items()}
-        came = []
-        for one in events:
-            assert one["n"] in positions, "sent before it was durable"
-            came.append(positions[one["n"]])
-        assert came == sorted(set(came)), "out of order"
-        assert came[0] > self.reached, "what was confirmed comes again"
-        assert came[0] > self.sent, "sent twice on one connection"
-        assert not self.refused & set(came), "what was skipped comes again"
-        assert upto == came[-1], "another position is to be confirmed"
-        left_out = {
-            position for position in self.wanted() if self.sent < position < upto and position not in came
-        }
-        assert all(position <= self.store.trimmed_to or position in self.unwanted for position in left_out), (
-            f"{left_out} are left out"
-        )
-        if self.policy.mark:
-            for one, position in zip(events, came, strict=True):
-                assert one.get("replayed", False) == (position <= self.replayed), "late, and not marked"
-        self.sent = upto
-        self.window.append(came)
-        assert self.unconfirmed <= taker.window, "more under way than the window holds"
-        if came[0] <= self.careful_upto:
-            assert self.unconfirmed == 1, "not one at a time after a refusal"
-
-    # -- what the connections do
-
-    def opens(self, window: int) -> Taker:
-        taker = Taker(self, window)
-        taker.there_before = self.room.journal.end
-        self.takers.append(taker)
-        self.begins_again(True)
-        self.delivery.attach(taker)
-        return taker
-
-    def ends(self, taker: Taker, reason: str | None) -> None:
-        held = taker is self.holder
-        skipped = self.is_refused(reason) if held else False
-        self.takers.remove(taker)
-        if held:
-            self.begins_again(True, skipped)
-        taker.ready = False
-        taker.live = True
-        self.delivery.detach(taker, reason)
-
-    def fails(self, reason: str | None) -> None:
-        """A post fails."""
-        assert self.holder is not None
-        skipped = self.is_refused(reason)
-        self.replayed = max(self.replayed, self.delivery._sent.position)
-        self.begins_again(False, skipped)
-        self.failing = True
-        self.delivery.failed(self.holder, reason)
-
-    def is_refused(self, reason: str | None) -> Position:
-        """Whether one event is skipped for that."""
-        if reason is None or not self.window:
-            return 0
-        self.careful_upto = max(self.careful_upto, self.sent)
-        if self.unconfirmed > 1:
-            return 0
-        culprit = self.window[0][0]
-        self.refusals = self.refusals + 1 if culprit == self.culprit else 1
-        self.culprit = culprit
-        if self.refusals < 5 or not self.may_skip:
-            return 0
-        self.may_skip = False
-        self.culprit = None
-        self.refused.add(culprit)
-        return culprit
-
-    def begins_again(self, anew: bool, skipped: Position = 0) -> None:
-        if skipped:
-            self.late.clear()
-            self.reached = skipped
-        self.look_past()
-        self.settle()
-        self.late.clear()
-        self.window.clear()
-        self.sent = self.reached
-        kept = max(self.reached, self.delivery.cursor)  # retention may have moved it further
-        self.confirmed = {position for position in self.confirmed if position <= kept}
-        end = self.room.journal.end
-        if anew:
-            self.replayed = 0 if self.holder is None else self.holder.there_before
-            self.failing = False
-        waiting = [position for position in self.wanted() if self.reached < position <= end]
-        old = waiting[: max(0, len(waiting) - self.policy.max_events)] if self.policy.max_events else []
-        if self.policy.max_age:
-            not_before = int((self.room.wall() - self.policy.max_age) * 1000)
-            old += [position for position in waiting if self.store.times[position] < not_before]
-        self.unwanted |= {position for position in old if self.written[position] % 7}
-
-    def confirms(self, sends: int) -> None:
-        assert self.holder is not None
-        upto = self.window[sends - 1][-1]
-        for _ in range(sends):
-            self.confirmed.update(self.window.popleft())
-        self.may_skip = True
-        if self.culprit is None or self.culprit <= upto:
-            self.culprit = None
-            self.refusals = 0
-        if self.grace:
-            self.late.append((self.room.clock.seconds(), upto))
-            self.settle()
-        else:
-            self.reached = upto
-        if upto >= self.careful_upto:
-            self.careful_upto = 0
-        if self.failing:
-            self.failing = False
-            self.replayed = self.room.journal.end
-            self.delivery.came_back(self.holder)
-        self.delivery.confirmed(self.holder, upto)
-
-    def look_past(self) -> None:
-        """Past the point of a refusal it goes on as usual; what is skipped may lie before it."""
-        if self.delivery._confirmed_mark.position >= self.careful_upto:
-            self.careful_upto = 0
-
-    def settle(self) -> None:
-        """Time has passed."""
-        while self.late and self.late[0][0] <= self.room.clock.seconds() - self.grace:
-            self.reached = self.late.popleft()[1]
-
-    # -- what holds at any time
-
-    def check(self) -> None:
-        if self.wrong is not None:
-            raise self.wrong
-        delivery = self.delivery
-        self.look_past()
-        self.settle()
-        assert delivery.unconfirmed == self.unconfirmed
-        assert delivery._window_size <= self.policy.window_bytes + self.policy.largest
-        assert delivery.cursor >= self.cursor_was, "the cursor goes back"
-        self.cursor_was = delivery.cursor
-        for position in self.wanted():
-            if self.begin < position <= delivery.cursor:
-                assert (
-                    position in self.confirmed
-                    or position in self.refused
-                    or position in self.unwanted
-                    or position <= self.store.trimmed_to
-                ), f"the cursor is beyond {position}, which the bot has not got"
-        saved = self.store.marks["bot", self.account].position
-        assert saved <= delivery.cursor, "a cursor was written that is not there yet"
-        assert delivery.counters.refused == len(self.refused)
-
-    def check_everything_came(self) -> None:
-        """Nothing is under way, and nothing waits."""
-        missing = {
-            position
-            for position in self.wanted()
-            if position > self.begin and position not in self.confirmed and position not in self.refused
-        }
-        assert all(position <= self.store.trimmed_to or position in self.unwanted for position in missing), (
-            f"{missing} never came"
-        )
-        counters = self.delivery.counters
-        counted = counters.fell_out + counters.damaged + counters.too_old + counters.too_many
-        told = f"{len(missing)} are missing, {counters} were counted"
-        # What was confirmed just before a crash may fall out, and be counted, all the same.
-        exact = not self.crashed
-        assert counted == len(missing) if exact else counted >= len(missing), told
-        assert counters.damaged == 0, "nothing is damaged"
 
 
 class Variant:
@@ -499,40 +158,40 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(book=one_of_both, window=st.sampled_from([1, 3, 8]))
     def connects(self, book: int, window: int) -> None:
-        if len(self.books[book].takers) < 3:
+        if len(self.books[book].sinks) < 3:
             self.books[book].opens(window)
 
     @rule(book=one_of_both, which=st.sampled_from([-1, -1, 0]), refuses=st.booleans())
     def breaks(self, book: int, which: int, refuses: bool) -> None:
-        takers = self.books[book].takers
-        if takers:
-            self.books[book].ends(takers[which], "close code 1003" if refuses else None)
+        sinks = self.books[book].sinks
+        if sinks:
+            self.books[book].ends(sinks[which], "close code 1003" if refuses else None)
 
     @rule(book=one_of_both, times=st.integers(1, 6), posts=st.booleans(), refuses=st.sampled_from([0, 1, 1]))
     def fails(self, book: int, times: int, posts: bool, refuses: int) -> None:
         """A bot that will not have what it is sent, or breaks, again and again."""
         own = self.books[book]
         for _ in range(times):
-            if posts and own.holder is not None:
+            if posts and own.active is not None:
                 own.fails("HTTP 422" if refuses else None)
             else:
-                if own.holder is not None:
-                    own.ends(own.holder, "close code 1003" if refuses else None)
+                if own.active is not None:
+                    own.ends(own.active, "close code 1003" if refuses else None)
                 own.opens(5)
             for _ in range(3):
                 self.room.reader.go()
 
     @rule(book=one_of_both, what=st.sampled_from(["pauses", "takes on", "takes on", "will break"]))
     def transport(self, book: int, what: str) -> None:
-        holder = self.books[book].holder
-        if holder is None:
+        active = self.books[book].active
+        if active is None:
             return
         if what == "takes on":
-            holder.take_on()
+            active.take_on()
         elif what == "pauses":
-            holder.ready = False
+            active.ready = False
         else:
-            holder.fragile = True
+            active.fragile = True
 
     @rule(book=one_of_both, sends=st.integers(1, 6))
     def confirms(self, book: int, sends: int) -> None:
@@ -553,10 +212,10 @@ class DeliveryMachine(RuleBasedStateMachine):
     def confirms_nothing(self, book: int) -> None:
         """Old and unknown positions, and connections that do not hold the delivery."""
         own = self.books[book]
-        for taker in own.takers:
-            own.delivery.confirmed(taker, own.window[0][0] - 1 if own.window else self.store.end)
-        for taker in own.takers[:-1]:
-            own.delivery.confirmed(taker, self.store.end)
+        for sink in own.sinks:
+            own.delivery.confirmed(sink, own.window[0][0] - 1 if own.window else self.store.end)
+        for sink in own.sinks[:-1]:
+            own.delivery.confirmed(sink, self.store.end)
 
     # -- the service
 
@@ -574,11 +233,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         """Everything works for a while: the bot has everything then."""
         self.store.full = self.store.unreadable = False
         for own in self.books:
-            if own.holder is None:
+            if own.active is None:
                 own.opens(3)
-            assert own.holder is not None
-            own.holder.fragile = False
-            own.holder.take_on()
+            assert own.active is not None
+            own.active.fragile = False
+            own.active.take_on()
         quiet = 0
         for _ in range(2000):
             threads = (self.room.writer, self.room.reader)

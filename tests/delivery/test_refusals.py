@@ -1,4 +1,4 @@
-"""Which refused event is skipped. (How a delivery lives with that: ``test_delivery_rules``.)"""
+"""Which refused event is skipped. (How a delivery lives with that: ``test_refusing``.)"""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class RefusalsTests(SynchronousTestCase):
         refusals = Refusals()
         refusals.note(5)
         refusals.note(3)
-        refusals.past(4)
-        self.assertTrue(refusals.are_near)
-        refusals.past(5)
-        self.assertFalse(refusals.are_near)
+        refusals.reached(4)
+        self.assertTrue(refusals.one_at_a_time)
+        refusals.reached(5)
+        self.assertFalse(refusals.one_at_a_time)
 
 
 class GapsTests(SynchronousTestCase):
@@ -68,4 +68,4 @@ class GapsTests(SynchronousTestCase):
         gaps = Gaps()
         for begin in range(0, 1000, 10):
             self.assertEqual(gaps.add(begin, begin + 1, begin), 1)
-        self.assertEqual(len(gaps._told), 1)
+        self.assertEqual(len(gaps._counted), 1)

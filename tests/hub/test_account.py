@@ -12,12 +12,16 @@ from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
-from lgtwist.hub.interfaces import Half
+from lgtwist.hub.bot import Bot, PendingAction
+from lgtwist.hub.interfaces import Channel
+from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot.action import ActionRequest, ok
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.event import read_event
+from lgtwist.onebot.message import MessageFormat
+from lgtwist.websocket.framing import server_frame
 from tests.hub.fakes import FakeConnection, FakeLink, checked_link
 from tests.rounds import quick
 
@@ -26,11 +30,11 @@ class AccountTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.account = Account(10001, self.clock, self.clock.seconds)
-        self.bot = Bot("nonebot", send_buffer=1000)
+        self.bot = Bot(BotSettings("nonebot"), Limits(send_buffer=1000))
         self.answers: list[dict[str, Any]] = []
-        self.asks: set[Ask] = set()
+        self.asks: set[PendingAction] = set()
 
-    def link(self, half: Half = Half.BOTH, **introductions: bytes | None) -> FakeLink:
+    def link(self, channel: Channel = Channel.BOTH, **introductions: bytes | None) -> FakeLink:
         """A link that is open. An introduction that is None is never given."""
         link: FakeLink = checked_link(self.account)
         for action, answer in introductions.items():
@@ -38,7 +42,7 @@ class AccountTestCase(SynchronousTestCase):
                 del link.introductions[action]
             else:
                 link.introductions[action] = answer
-        self.account.link_up(link, half)
+        self.account.links.opened(link, channel)
         return link
 
     def perform(self, action: str, params: bytes = b"{}", echo: Any = 1, bot: Bot | None = None) -> None:
@@ -53,7 +57,7 @@ class AccountTestCase(SynchronousTestCase):
         return [answer["retcode"] for answer in self.answers]
 
     def hear(self, **event: Any) -> None:
-        self.account.heard(read_event(json.dumps({"self_id": 10001, **event}).encode()))
+        self.account.links.event_came(read_event(json.dumps({"self_id": 10001, **event}).encode()))
 
 
 class LineTests(AccountTestCase):
@@ -62,7 +66,7 @@ class LineTests(AccountTestCase):
         seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         self.link()
         for number in range(2001):
-            self.account.says_online(number % 2 == 1)
+            self.account.links.status_came(number % 2 == 1)
         self.clock.advance(30)
         lines = [text for text in map(formatEvent, seen) if text.startswith("account 10001 ")]
         self.assertEqual((len(lines), lines[1][:27]), (1001, "account 10001 is offline: i"))
@@ -87,7 +91,9 @@ class IdentityTests(AccountTestCase):
     def test_another_account(self) -> None:
         """A link to another account is refused, and ended; nothing was sent on it."""
         link = self.link(get_login_info=b'{"status":"ok","retcode":0,"data":{"user_id":5}}')
-        self.assertEqual((self.account.is_up, link.ended is not None and link.ended[1]), (False, True))
+        self.assertEqual(
+            (self.account.is_up, link.closed is not None and link.closed[0] == 1008), (False, True)
+        )
         self.assertIn("logged in as 5", self.account.reason)
         self.perform("send_msg")
         self.assertEqual((self.codes(), link.sent), ([1501], []))
@@ -99,13 +105,13 @@ class IdentityTests(AccountTestCase):
         link.introductions["get_login_info"] = ok(b'{"user_id":10001}')
         self.clock.advance(5.1)
         self.assertIs(self.account.is_up, True)
-        self.assertIsNone(link.ended)
+        self.assertIsNone(link.closed)
 
     def test_words_that_are_never_the_same(self) -> None:
         """However many reasons an implementation invents, few lines are written, and one again later."""
         lines: list[Any] = []
         self.patch(
-            self.account, "_log", type("Log", (), {"warn": lambda _self, *a, **kw: lines.append(kw)})()
+            self.account.links, "_log", type("Log", (), {"warn": lambda _self, *a, **kw: lines.append(kw)})()
         )
         link = self.link(get_login_info=None)
         for number in range(60):
@@ -133,7 +139,9 @@ class IdentityTests(AccountTestCase):
     def test_the_dialect(self) -> None:
         """It is recognised by the implementation's name, unless the configuration names it."""
         self.link(get_version_info=ok(b'{"app_name":"NapCat.Onebot","app_version":"4"}'))
-        self.assertEqual((self.account.dialect, self.account.version.app_version), (Dialect.NAPCAT, "4"))
+        self.assertEqual(
+            (self.account.dialect, self.account.links.version.app_version), (Dialect.NAPCAT, "4")
+        )
         self.account = Account(10001, self.clock, self.clock.seconds, dialect=Dialect.LAGRANGE)
         self.link(get_version_info=ok(b'{"app_name":"NapCat.Onebot"}'))
         self.assertIs(self.account.dialect, Dialect.LAGRANGE)
@@ -147,7 +155,7 @@ class DownTests(AccountTestCase):
         self.assertEqual(self.codes(), [0, 1501])
         self.assertEqual(self.answers[0]["data"], {"online": False, "good": False})
         link = self.link()
-        self.account.link_down(link, "gone")
+        self.account.links.closed(link, "gone")
         for action in ("get_status", "get_login_info", "get_group_list", "send_msg_async"):
             self.perform(action)
         self.assertEqual(self.codes()[2:], [0, 0, 1501, 1501])
@@ -167,19 +175,19 @@ class DownTests(AccountTestCase):
 class HalvesTests(AccountTestCase):
     def test_without_events(self) -> None:
         """With the actions' half alone actions work, and the account is not up."""
-        link = self.link(Half.ACTIONS)
+        link = self.link(Channel.ACTIONS)
         self.perform("send_msg")
         self.assertEqual(
             (link.actions(), self.account.is_up, self.account.online), (["send_msg"], False, False)
         )
-        self.link(Half.EVENTS)
+        self.link(Channel.EVENTS)
         self.assertEqual((self.account.is_up, self.account.online), (True, True))
 
     def test_without_actions(self) -> None:
         """With the events' half alone events arrive, and actions are 1501."""
-        self.link(Half.EVENTS)
+        self.link(Channel.EVENTS)
         bot = FakeConnection()
-        self.account.subscribe(bot)
+        self.account.subscribe(bot, MessageFormat.AS_IS, server_frame)
         self.hear(post_type="message")
         self.perform("send_msg")
         self.assertEqual((len(bot.frames), self.codes(), self.account.is_up), (1, [1501], False))
@@ -187,17 +195,17 @@ class HalvesTests(AccountTestCase):
     def test_takeovers(self) -> None:
         """A newer link takes over from all that carried what it carries, and from nothing else."""
         for first, second, ended in (
-            ([Half.BOTH], Half.BOTH, [True]),
-            ([Half.ACTIONS, Half.EVENTS], Half.BOTH, [True, True]),
-            ([Half.BOTH], Half.ACTIONS, [True]),
-            ([Half.BOTH], Half.EVENTS, [True]),
-            ([Half.ACTIONS, Half.EVENTS], Half.EVENTS, [False, True]),
-            ([Half.ACTIONS, Half.EVENTS], Half.ACTIONS, [True, False]),
+            ([Channel.BOTH], Channel.BOTH, [True]),
+            ([Channel.ACTIONS, Channel.EVENTS], Channel.BOTH, [True, True]),
+            ([Channel.BOTH], Channel.ACTIONS, [True]),
+            ([Channel.BOTH], Channel.EVENTS, [True]),
+            ([Channel.ACTIONS, Channel.EVENTS], Channel.EVENTS, [False, True]),
+            ([Channel.ACTIONS, Channel.EVENTS], Channel.ACTIONS, [True, False]),
         ):
             self.account = Account(10001, self.clock, self.clock.seconds)
             links = [self.link(half) for half in first]
             self.link(second)
-            self.assertEqual([link.ended is not None for link in links], ended, (first, second))
+            self.assertEqual([link.closed is not None for link in links], ended, (first, second))
 
     def test_takeover_ends_what_was_sent(self) -> None:
         """What was sent on the older link is 1502 at once; its late death and answers disturb nobody."""
@@ -207,7 +215,7 @@ class HalvesTests(AccountTestCase):
         self.assertEqual(self.codes(), [1502])
         self.perform("send_msg", echo="b")
         older.answer(0, ok())
-        self.account.link_down(older, "late")
+        self.account.links.closed(older, "late")
         self.assertEqual((self.codes(), self.account.is_up), ([1502], True))
         newer.answer(0, ok(b"7"))
         self.assertEqual((self.answers[1]["data"], self.answers[1]["echo"]), (7, "b"))
@@ -223,18 +231,18 @@ class HalvesTests(AccountTestCase):
         asked = 0
         for what, number in steps:
             if what == "up":
-                links.append(self.link([Half.BOTH, Half.ACTIONS, Half.EVENTS][number % 3]))
+                links.append(self.link([Channel.BOTH, Channel.ACTIONS, Channel.EVENTS][number % 3]))
             elif what == "down" and links:
-                self.account.link_down(links[number % len(links)], "gone")
+                self.account.links.closed(links[number % len(links)], "gone")
             elif what == "ask":
                 self.perform("send_msg", echo=asked)
                 asked += 1
             elif links and links[number % len(links)].sent:
                 links[number % len(links)].answer(0, ok())
         for link in links:
-            self.account.link_down(link, "end")
+            self.account.links.closed(link, "end")
         self.assertEqual(sorted(answer["echo"] for answer in self.answers), list(range(asked)))
-        self.assertEqual((self.account.calls_in_flight, self.bot.allowance(self.account).calls), (0, 0))
+        self.assertEqual((self.account.calls_in_flight, self.bot.quota(self.account).calls), (0, 0))
         self.clock.advance(100)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -243,20 +251,20 @@ class PresenceTests(AccountTestCase):
     def test_L36_heartbeats(self) -> None:
         """What heartbeats say is what bots are told."""
         self.link()
-        self.account.says_online(False)
+        self.account.links.status_came(False)
         self.assertIs(self.account.online, False)
         self.assertIn(b'"online":false', self.account.heartbeat())
-        self.account.says_online(True)
+        self.account.links.status_came(True)
         self.assertIs(self.account.online, True)
 
     def test_heartbeats_that_always_say_yes(self) -> None:
         """After bot_offline a heartbeat says nothing, unless heartbeats turned false since."""
         self.link()
         self.hear(post_type="notice", notice_type="bot_offline")
-        self.account.says_online(True)
+        self.account.links.status_came(True)
         self.assertIs(self.account.online, False)
-        self.account.says_online(False)
-        self.account.says_online(True)
+        self.account.links.status_came(False)
+        self.account.links.status_came(True)
         self.assertIs(self.account.online, True)
 
     def test_what_brings_it_back(self) -> None:
@@ -265,7 +273,7 @@ class PresenceTests(AccountTestCase):
         for sign in (
             lambda: self.hear(post_type="notice", notice_type="bot_online"),
             lambda: self.hear(post_type="message"),
-            lambda: (self.account.link_down(link, "gone"), self.link()),
+            lambda: (self.account.links.closed(link, "gone"), self.link()),
         ):
             self.hear(post_type="notice", notice_type="bot_offline")
             self.assertIs(self.account.online, False)
@@ -276,7 +284,7 @@ class PresenceTests(AccountTestCase):
         """The implementation's own heartbeats and lifecycles reach no bot; its notices do."""
         self.link()
         bot = FakeConnection()
-        self.account.subscribe(bot)
+        self.account.subscribe(bot, MessageFormat.AS_IS, server_frame)
         self.hear(post_type="meta_event", meta_event_type="heartbeat")
         self.hear(post_type="meta_event", meta_event_type="lifecycle")
         self.hear(post_type="notice", notice_type="bot_offline")
@@ -310,20 +318,20 @@ class CallTests(AccountTestCase):
         call_id, _action, _params = link.sent[-1]
         nested = b"[" * 50_000 + b"]" * 50_000
         payload = b'{"retcode":0,"\\ud800":%b,"echo":"%d" }' % (nested, call_id)
-        self.assertTrue(self.account.answered_with(call_id, payload, b'"%d"' % call_id))
+        self.assertTrue(self.account.receive_with_echo(call_id, payload, b'"%d"' % call_id))
         self.assertEqual((self.codes(), self.account.calls_in_flight), ([1500], 0))
 
     def test_bytes_that_the_link_has_not_taken(self) -> None:
         """They are bounded for each bot by itself; one call alone may be larger."""
         link = self.link()
         taken = 0
-        link.has_taken = lambda mark: mark is not None and mark < taken  # type: ignore[method-assign]
+        link.has_sent = lambda mark: mark is not None and mark < taken  # type: ignore[method-assign]
         send = link.send
         link.send = lambda *call: (send(*call), len(link.sent) - 1)[1]  # type: ignore[method-assign,func-returns-value]
         large = b'{"x":"%b"}' % (b"x" * 2000)
         for _ in range(2):
             self.perform("send_msg", large)
-        other = Bot("koishi", "token", send_buffer=1000)
+        other = Bot(BotSettings("koishi", "token"), Limits(send_buffer=1000))
         self.perform("send_msg", large, bot=other)
         self.assertEqual((self.codes(), len(link.sent)), ([1429], 2))
         self.perform("send_msg_async", b'{"x":1}')
@@ -344,10 +352,10 @@ class CallTests(AccountTestCase):
 
     def test_no_timer_is_left(self) -> None:
         """Whichever half goes last, nothing is left to wait for."""
-        for first in (Half.ACTIONS, Half.EVENTS):
+        for first in (Channel.ACTIONS, Channel.EVENTS):
             self.setUp()
-            links = {half: self.link(half) for half in (Half.ACTIONS, Half.EVENTS)}
+            links = {half: self.link(half) for half in (Channel.ACTIONS, Channel.EVENTS)}
             self.perform("send_msg")
-            self.account.link_down(links.pop(first), "gone")
-            self.account.link_down(next(iter(links.values())), "gone")
+            self.account.links.closed(links.pop(first), "gone")
+            self.account.links.closed(next(iter(links.values())), "gone")
             self.assertEqual(self.clock.getDelayedCalls(), [], first)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.hub.calls import Call, Calls, Question
+from lgtwist.hub.calls import Call, Calls, InternalCall
 from tests.rounds import ROUNDS
 
 LIMIT = 10.0
@@ -29,22 +29,22 @@ class CallsMachine(RuleBasedStateMachine):
 
     @rule()
     def begin(self) -> None:
-        call = Question("a", lambda _r, _l: None)
-        assert self.calls.begin(call, self.now) == call.call_id
+        call = InternalCall("a", lambda _r, _l: None)
+        assert self.calls.add(call, self.now) == call.call_id
         assert call.call_id not in {c.call_id for c in self.made}
         self.made.append(call)
         self.open[call.call_id] = self.now + LIMIT
 
     @rule(number=st.integers(0, 50))
     def answer(self, number: int) -> None:
-        call = self.calls.answer(number)
+        call = self.calls.pop(number)
         assert (call is not None) == (number in self.open)
         if call is not None:
             self.ended(call)
 
     @rule(number=st.integers(0, 50))
     def answer_a_part(self, number: int) -> None:
-        call = self.calls.answer(number)
+        call = self.calls.pop(number)
         assert (call is not None) == (number in self.open)
         if call is not None:
             self.calls.renew(call, self.now)
@@ -54,21 +54,21 @@ class CallsMachine(RuleBasedStateMachine):
     def forget(self, which: int) -> None:
         if which < len(self.made):
             call = self.made[which]
-            assert self.calls.forget(call) == (call.call_id in self.open)
+            assert self.calls.discard(call) == (call.call_id in self.open)
             self.open.pop(call.call_id, None)
 
     @rule(seconds=st.floats(0, 15))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         late = {number for number, deadline in self.open.items() if deadline <= self.now}
-        expired = self.calls.expire(self.now)
+        expired = self.calls.pop_expired(self.now)
         assert {call.call_id for call in expired} == late
         for call in expired:
             self.ended(call)
 
     @rule()
     def link_lost(self) -> None:
-        ended = self.calls.end_all()
+        ended = self.calls.pop_all()
         assert {call.call_id for call in ended} == set(self.open)
         for call in ended:
             self.ended(call)

@@ -11,12 +11,12 @@ from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
-from lgtwist.hub.interfaces import Half
-from lgtwist.hub.permissions import EventRights
+from lgtwist.hub.interfaces import Channel
+from lgtwist.hub.settings import BotSettings, EventSettings
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.onebot.message import MessageFormat
 from tests.hub.fakes import checked_link
-from tests.journal.fakes import BEGIN, FakeTaker, Lines, event, numbers
+from tests.journal.fakes import BEGIN, FakeSink, Lines, event, numbers
 from tests.journal.memory_store import InlineWorker, MemoryStore
 
 
@@ -26,21 +26,25 @@ class DeliveriesTests(SynchronousTestCase):
         self.clock = Clock()
         self.accounts = {self_id: Account(self_id, self.clock, self.wall) for self_id in (1, 2, 3)}
         for account in self.accounts.values():
-            account.link_up(checked_link(account), Half.BOTH)
+            account.links.opened(checked_link(account), Channel.BOTH)
         self.store = MemoryStore()
         self.journal = Journal(
-            self.store, lambda _name: InlineWorker(), self.clock, self.wall, JournalLimits(retention=60)
+            self.store,
+            lambda _name: InlineWorker(),
+            self.clock,
+            self.wall,
+            limits=JournalLimits(retention=60),
         )
-        self.deliveries = Deliveries(self.journal, self.clock, self.wall, 1 << 20, 60.0)
+        self.deliveries = Deliveries(self.journal, self.clock, self.wall, window_bytes=1 << 20, patience=60.0)
         self.bots = {
-            "all": Bot("all"),
-            "text": Bot("text", message_format=MessageFormat.STRING),
-            "notices": Bot("notices", events=EventRights(frozenset({"notice"}))),
+            "all": Bot(BotSettings("all")),
+            "text": Bot(BotSettings("text", message_format=MessageFormat.STRING)),
+            "notices": Bot(BotSettings("notices", events=EventSettings(("notice",)))),
         }
         for bot in self.bots.values():
             for self_id in (1, 2):
                 self.deliveries.add(bot, self.accounts[self_id], ReplayPolicy())
-        self.journal.observe_trims(self.deliveries.trimmed)
+        self.journal.observe_retention(self.deliveries.check_retention)
 
     def wall(self) -> float:
         return BEGIN + self.clock.seconds()
@@ -49,9 +53,9 @@ class DeliveriesTests(SynchronousTestCase):
         self.journal.open(self.deliveries.pairs())
         self.deliveries.begin()
 
-    def attach(self, bot: str, account: int = 1, taker: Any = FakeTaker) -> Any:
+    def attach(self, bot: str, account: int = 1, sink: Any = FakeSink) -> Any:
         delivery = self.bots[bot].deliveries[account]
-        attached = taker(delivery)
+        attached = sink(delivery)
         delivery.attach(attached)
         return attached
 
@@ -70,14 +74,14 @@ class DeliveriesTests(SynchronousTestCase):
     def test_each_gets_what_is_its(self) -> None:
         """All bots of an account get its events, as each wants them, and no other's."""
         self.open()
-        takers = {bot: self.attach(bot) for bot in self.bots}
+        sinks = {bot: self.attach(bot) for bot in self.bots}
         other = self.attach("all", 2)
         self.publish(1, 2)
         self.publish(3, kind="message")
         self.publish(4, account=2)
-        self.assertEqual(takers["all"].numbers, [1, 2, 3])
-        self.assertEqual(takers["text"].numbers, [1, 2, 3])
-        self.assertEqual(takers["notices"].numbers, [1, 2])
+        self.assertEqual(sinks["all"].numbers, [1, 2, 3])
+        self.assertEqual(sinks["text"].numbers, [1, 2, 3])
+        self.assertEqual(sinks["notices"].numbers, [1, 2])
         self.assertEqual(other.numbers, [4])
 
     def test_what_is_not_written(self) -> None:
@@ -93,22 +97,22 @@ class DeliveriesTests(SynchronousTestCase):
 
     def test_before_the_journal_is_open(self) -> None:
         """Bots that are connected already get it then; what came until then is in it."""
-        taker = self.attach("all")
+        sink = self.attach("all")
         self.publish(1)
-        self.assertEqual(taker.numbers, [])
+        self.assertEqual(sink.numbers, [])
         self.open()
         self.clock.advance(0)
-        self.assertEqual(taker.numbers, [1])
+        self.assertEqual(sink.numbers, [1])
 
     def test_one_bot_s_trouble_is_not_another_s(self) -> None:
         """A fault in one delivery is told, and all others go on."""
 
-        class Broken(FakeTaker):
+        class Broken(FakeSink):
             def take(self, *_arguments: Any) -> None:
                 raise ZeroDivisionError
 
         self.open()
-        self.attach("all", taker=Broken)
+        self.attach("all", sink=Broken)
         fine = self.attach("text")
         self.publish(1, 2)
         self.assertEqual(fine.numbers, [1, 2])
@@ -126,14 +130,156 @@ class DeliveriesTests(SynchronousTestCase):
         slow.take_on()
         self.assertEqual(slow.numbers, list(range(20)))
 
+    def test_added_while_it_runs(self) -> None:
+        """It gets what comes from then on, and the account's events are written from then on."""
+        self.open()
+        self.publish(1, account=3)
+        self.deliveries.add(self.bots["all"], self.accounts[3], ReplayPolicy())
+        sink = self.attach("all", 3)
+        self.publish(2, 3, account=3)
+        self.assertEqual(sink.numbers, [2, 3])
+        self.assertIn(("all", 3), self.deliveries.pairs())
+        self.assertEqual(self.store._named, frozenset(self.deliveries.pairs()))
+
+    def test_removed_while_it_runs(self) -> None:
+        """Its connection goes on as live, others are served as before, and it is not there any more."""
+        self.open()
+        older, newer, other = self.attach("all"), self.attach("all"), self.attach("text")
+        self.publish(1)
+        removed = self.bots["all"].deliveries[1]
+        newer.live = older.live = False
+        self.deliveries.remove(self.bots["all"], self.accounts[1])
+        self.assertTrue(newer.live)
+        self.assertFalse(older.live, "it was demoted before")
+        self.publish(2)
+        self.assertEqual(newer.numbers, [1])
+        self.assertEqual(other.numbers, [1, 2])
+        self.assertNotIn(1, self.bots["all"].deliveries)
+        self.assertIn(2, self.bots["all"].deliveries)
+        self.assertNotIn(removed, list(self.deliveries))
+        self.deliveries.remove(self.bots["all"], self.accounts[1])
+
+    def test_what_is_left_of_one_that_was_removed(self) -> None:
+        """What its connections still say is harmless; one that comes too late is live."""
+        self.open()
+        older, newer = self.attach("all"), self.attach("all")
+        self.publish(1)
+        removed = self.bots["all"].deliveries[1]
+        self.deliveries.remove(self.bots["all"], self.accounts[1])
+        newer.confirm()
+        newer.take_on()
+        removed.failed(newer, "HTTP 422")
+        removed.came_back(newer)
+        removed.detach(newer, "close code 1003")
+        removed.detach(older, None)
+        late = FakeSink(removed)
+        removed.attach(late)
+        self.assertTrue(late.live)
+        self.publish(2)
+        self.assertEqual(late.numbers, [])
+        self.assertEqual(removed.unconfirmed, 0)
+        removed.detach(late, None)
+
+    def test_timers_of_one_that_was_removed(self) -> None:
+        """None is left."""
+        self.deliveries.add(self.bots["all"], self.accounts[3], ReplayPolicy(rate=1.0))
+        self.open()
+        self.publish(1, 2, 3, account=3)
+        sink = self.attach("all", 3)
+        self.assertEqual(sink.numbers, [1])
+        self.deliveries.remove(self.bots["all"], self.accounts[3])
+        for timer in self.clock.getDelayedCalls():
+            self.assertIn("_Alarm", str(timer))  # the journal's
+
+    def test_nobody_is_left_for_an_account(self) -> None:
+        """Its events are not written any more."""
+        self.open()
+        self.publish(1)
+        for bot in self.bots.values():
+            self.deliveries.remove(bot, self.accounts[1])
+        self.publish(2)
+        self.assertEqual(self.journal.total(1), 1)
+
+    def test_removed_and_added_again(self) -> None:
+        """It goes on where it was: nothing is lost that was written meanwhile."""
+        self.open()
+        sink = self.attach("all")
+        self.publish(1, 2)
+        sink.confirm()
+        self.publish(3)
+        self.deliveries.remove(self.bots["all"], self.accounts[1])
+        self.publish(4)
+        self.deliveries.add(self.bots["all"], self.accounts[1], ReplayPolicy())
+        self.publish(5)
+        self.assertEqual(self.attach("all").numbers, [3, 4, 5])
+
+    def test_added_twice(self) -> None:
+        """The second takes the place of the first."""
+        self.open()
+        sink = self.attach("all")
+        self.publish(1)
+        self.deliveries.add(self.bots["all"], self.accounts[1], ReplayPolicy(mark=True))
+        self.assertTrue(sink.live)
+        again = self.attach("all")
+        self.publish(2)
+        self.assertEqual(again.events[0]["replayed"], True)
+        self.assertEqual(again.numbers, [1, 2])
+        self.assertEqual(len(list(self.deliveries)), 6)
+
+    def test_trouble_of_one_that_is_removed(self) -> None:
+        """It is removed all the same, and logged."""
+
+        class Broken(FakeSink):
+            def demote(self) -> None:
+                raise ZeroDivisionError
+
+        self.open()
+        self.attach("all", sink=Broken)
+        self.deliveries.remove(self.bots["all"], self.accounts[1])
+        self.assertNotIn(("all", 1), self.deliveries.pairs())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_removed_while_events_are_handed_on(self) -> None:
+        """A bot that is taken out by what another one does gets nothing; the others get all."""
+        self.open()
+        test = self
+
+        class Removing(FakeSink):
+            def take(self, frames: bytes, events: int, upto: int) -> None:
+                super().take(frames, events, upto)
+                test.deliveries.remove(test.bots["text"], test.accounts[1])
+
+        self.attach("all", sink=Removing)
+        text, notices = self.attach("text"), self.attach("notices")
+        self.publish(1)
+        self.assertEqual(text.numbers, [])
+        self.assertEqual(notices.numbers, [1])
+
+    def test_stop(self) -> None:
+        """All of them stop, whatever one of them does; the pairs are still named."""
+
+        class Broken(FakeSink):
+            def demote(self) -> None:
+                raise ZeroDivisionError
+
+        self.open()
+        self.attach("all", sink=Broken)
+        text = self.attach("text")
+        self.deliveries.stop()
+        self.assertTrue(text.live)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.journal.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.store._named), 6)
+
     def test_looks_and_retention(self) -> None:
         """Time passes for all of them."""
         self.open()
         self.attach("all")
         self.publish(1)
         self.clock.advance(70)
-        self.deliveries.look()
+        self.deliveries.check()
         self.assertEqual(len(self.lines.all("no confirmation")), 1)
         self.clock.pump([1.0] * 20)
-        self.assertEqual(self.bots["text"].deliveries[1].counters.fell_out, 1)
-        self.assertEqual(self.bots["text"].deliveries[2].counters.fell_out, 0)
+        self.assertEqual(self.bots["text"].deliveries[1].counters.expired, 1)
+        self.assertEqual(self.bots["text"].deliveries[2].counters.expired, 0)

@@ -9,26 +9,28 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
-from lgtwist.hub.directory import Hub
+from lgtwist.hub.bot import Bot, PendingAction
+from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot.action import ActionRequest, ok
 from lgtwist.onebot.event import BadEvent
+from lgtwist.onebot.message import MessageFormat
 from lgtwist.websocket.framing import server_frame
-from tests.hub.fakes import FakeConnection, checked_link
+from tests.hub.fakes import FakeConnection, checked_link, directory_of
 
 
-class HubTestCase(SynchronousTestCase):
+class DirectoryTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.account = Account(10001, self.clock, lambda: 1_700_000_000.5)
-        self.bot = Bot("nonebot", calls=3)
-        self.other = Bot("koishi", "secret", [10001])
-        self.hub = Hub([self.account], [self.bot, self.other], self.clock)  # type: ignore[arg-type]
+        self.bot = Bot(BotSettings("nonebot"), Limits(calls=3))
+        self.other = Bot(BotSettings("koishi", "secret", (10001,)))
+        self.directory = directory_of([self.account], [self.bot, self.other], self.clock)
         self.link = checked_link(self.account)
-        self.account.link_up(self.link)
+        self.account.links.opened(self.link)
         self.answers: list[dict[str, Any]] = []
-        self.asks: set[Ask] = set()
+        self.asks: set[PendingAction] = set()
 
     def perform(self, action: str, params: Any = None, echo: Any = 1, bot: Bot | None = None) -> None:
         request = ActionRequest(action, json.dumps(params or {}).encode(), json.dumps(echo).encode())
@@ -40,7 +42,7 @@ class HubTestCase(SynchronousTestCase):
         return [answer["retcode"] for answer in self.answers]
 
 
-class CallTests(HubTestCase):
+class CallTests(DirectoryTestCase):
     def test_what_goes_up(self) -> None:
         """The action and the very params go up; the answer comes back with the bot's own echo."""
         request = ActionRequest("send_msg", b'{"a" : 1.50}', b'{"seq" : 1}')
@@ -80,9 +82,9 @@ class CallTests(HubTestCase):
         self.perform("a")
         self.link.answer(0, ok())
         self.link.answer(0, ok())
-        self.account.answered(999, ok())
+        self.account.receive(999, ok())
         self.assertEqual(len(self.answers), 1)
-        self.assertEqual(self.account.counters.strays, 2)
+        self.assertEqual(self.account.counters.late_responses, 2)
 
     def test_no_answer_in_time(self) -> None:
         """1504 after action_timeout, each call by its own time; the late answer is dropped."""
@@ -96,12 +98,12 @@ class CallTests(HubTestCase):
         self.clock.advance(30)
         self.assertEqual(self.codes(), [1504, 1504])
         self.link.answer(0, ok())
-        self.assertEqual((len(self.answers), self.account.counters.strays), (2, 1))
+        self.assertEqual((len(self.answers), self.account.counters.late_responses), (2, 1))
 
     def test_no_link(self) -> None:
         """1501 and nothing sent without a link; 1502 for what was under way when it broke."""
         self.perform("under way")
-        self.account.link_down(self.link, "gone")
+        self.account.links.closed(self.link, "gone")
         self.perform("too late")
         self.assertEqual(self.codes(), [1502, 1501])
         self.assertEqual(self.link.actions(), ["under way"])
@@ -110,8 +112,8 @@ class CallTests(HubTestCase):
     def test_an_older_links_end_does_not_hurt_a_newer_one(self) -> None:
         """The end of a link goes by its identity."""
         newer = checked_link(self.account)
-        self.account.link_up(newer)
-        self.account.link_down(self.link, "late cleanup")
+        self.account.links.opened(newer)
+        self.account.links.closed(self.link, "late cleanup")
         self.assertTrue(self.account.is_up)
 
     def test_too_many_in_flight(self) -> None:
@@ -133,13 +135,13 @@ class CallTests(HubTestCase):
             ask.cancel()
         self.link.answer(0, ok())
         self.assertEqual(self.answers, [])
-        self.assertEqual(self.account.counters.strays, 1)
+        self.assertEqual(self.account.counters.late_responses, 1)
         for _ in range(3):
             self.perform("b")
         self.assertEqual(self.answers, [])
 
 
-class QuickTests(HubTestCase):
+class QuickTests(DirectoryTestCase):
     def test_async(self) -> None:
         """Answered 1 at once; the action goes up without its suffix, and outlives its asker."""
         self.perform("send_msg_async", {"message": "x"}, "e")
@@ -150,8 +152,8 @@ class QuickTests(HubTestCase):
         self.assertEqual(self.link.actions(), ["send_msg"])
         self.assertEqual(self.asks, set())
         self.link.answer(0, b'{"status":"failed","retcode":100}')
-        self.assertEqual((len(self.answers), self.bot.counters.unwitnessed), (1, 1))
-        self.assertEqual(self.bot.allowance(self.account).calls, 0)
+        self.assertEqual((len(self.answers), self.bot.counters.detached_failures), (1, 1))
+        self.assertEqual(self.bot.quota(self.account).calls, 0)
 
     def test_rate_limited(self) -> None:
         """One each 500 ms per account, bots served in turn; 1429 beyond 100 that wait."""
@@ -183,13 +185,13 @@ class QuickTests(HubTestCase):
     def test_suffixes_while_the_account_is_down(self) -> None:
         """1501 for both suffixes; a queued call that comes to its turn then is only counted."""
         self.perform("a_rate_limited")
-        self.account.link_down(self.link, "gone")
+        self.account.links.closed(self.link, "gone")
         self.clock.advance(0)
         self.perform("a_async")
         self.perform("a_rate_limited")
         self.perform(".handle_quick_operation", {"context": {"post_type": "message"}, "operation": {}})
         self.assertEqual(self.codes(), [1, 1501, 1501, 1501])
-        self.assertEqual(self.bot.counters.unwitnessed, 1)
+        self.assertEqual(self.bot.counters.detached_failures, 1)
 
     def quick(self, context: dict[str, Any], operation: dict[str, Any], suffix: str = "") -> list[Any]:
         """What goes up for a quick operation that is answered with success at once."""
@@ -284,15 +286,15 @@ class QuickTests(HubTestCase):
             ask.cancel()
         self.link.answer(0, ok())
         self.assertEqual((self.link.actions(), self.answers), (["send_group_msg"], []))
-        self.assertEqual(self.bot.allowance(self.account).calls, 0)
+        self.assertEqual(self.bot.quota(self.account).calls, 0)
 
 
-class EventTests(HubTestCase):
+class EventTests(DirectoryTestCase):
     def test_encoded_once_for_all(self) -> None:
         """Every subscriber gets the very same frame object; one that fails costs the others nothing."""
         good, bad, late = FakeConnection(), FakeConnection(fails=True), FakeConnection()
         for connection in (good, bad, late):
-            self.account.subscribe(connection)
+            self.account.subscribe(connection, MessageFormat.AS_IS, server_frame)
         self.account.publish(b'{"post_type":"message"}')
         self.assertEqual(good.frames, [server_frame(b'{"post_type":"message"}')])
         self.assertIs(good.frames[0], late.frames[0])
@@ -302,7 +304,7 @@ class EventTests(HubTestCase):
         """Events come between subscribing and unsubscribing; unsubscribing twice is harmless."""
         connection = FakeConnection()
         self.account.publish(b'{"post_type":"a"}')
-        self.account.subscribe(connection)
+        self.account.subscribe(connection, MessageFormat.AS_IS, server_frame)
         self.account.publish(b'{"post_type":"b"}')
         self.account.unsubscribe(connection)
         self.account.unsubscribe(connection)
@@ -312,17 +314,17 @@ class EventTests(HubTestCase):
     def test_no_event(self) -> None:
         """What is no event is said to whoever published it, and reaches nobody."""
         connection = FakeConnection()
-        self.account.subscribe(connection)
+        self.account.subscribe(connection, MessageFormat.AS_IS, server_frame)
         self.assertRaises(BadEvent, self.account.publish, b"[]")
-        self.assertEqual((connection.frames, self.account.counters.events), ([], 0))
+        self.assertEqual((connection.frames, self.account.fan_out.events), ([], 0))
 
     def test_default_account(self) -> None:
         """The first configured account that a bot may use."""
         second = Account(2, self.clock, lambda: 0.0)
-        hub = Hub([second, self.account], [self.bot, self.other], self.clock)  # type: ignore[arg-type]
-        self.assertIs(hub.default_account(self.bot), second)
-        self.assertIs(hub.default_account(self.other), self.account)
-        self.assertIsNone(hub.default_account(Bot("none", None, [3])))
+        directory = directory_of([second, self.account], [self.bot, self.other], self.clock)
+        self.assertIs(directory.default_account(self.bot), second)
+        self.assertIs(directory.default_account(self.other), self.account)
+        self.assertIsNone(directory.default_account(Bot(BotSettings("none", None, (3,)))))
 
 
 class ThreadTests(TestCase):
@@ -334,9 +336,9 @@ class ThreadTests(TestCase):
         from twisted.internet.defer import Deferred
 
         account = Account(10001, Clock(), lambda: 0.0)
-        hub = Hub([account], [], reactor)  # type: ignore[arg-type]
+        directory = directory_of([account], [], reactor)
         connection = FakeConnection()
-        account.subscribe(connection)
+        account.subscribe(connection, MessageFormat.AS_IS, server_frame)
         done: Deferred[None] = Deferred()
 
         running = set(range(4))
@@ -348,8 +350,8 @@ class ThreadTests(TestCase):
 
         def produce(name: int) -> None:
             for number in range(100):
-                hub.publish_from_thread(10001, b'{"post_type":"t%d","n":%d}' % (name, number))
-            hub.publish_from_thread(10001, b"nonsense")
+                directory.publish_from_thread(10001, b'{"post_type":"t%d","n":%d}' % (name, number))
+            directory.publish_from_thread(10001, b"nonsense")
             reactor.callFromThread(finished, name)  # type: ignore[attr-defined]
 
         threads = [threading.Thread(target=produce, args=(name,)) for name in range(4)]

@@ -13,17 +13,19 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.bot import Ask, Bot
-from lgtwist.hub.permissions import ActionRights, EventRights, Rate
+from lgtwist.hub.bot import Bot, PendingAction
+from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
+from lgtwist.hub.settings import ActionSettings, BotSettings
 from lgtwist.onebot.action import ActionRequest, ok, read_action
 from lgtwist.onebot.event import read_event
 from tests.hub.fakes import FakeLink, checked_link
 from tests.rounds import quick
 
-AGENT = ActionRights(["send_*", "get_*"], ["get_cookies", "*_file"])
+AGENT_SETTINGS = ActionSettings(("send_*", "get_*"), ("get_cookies", "*_file"))
+AGENT = ActionPermissions(AGENT_SETTINGS.allow, AGENT_SETTINGS.deny)
 
 
-class ActionRightsTests(SynchronousTestCase):
+class ActionPermissionsTests(SynchronousTestCase):
     def test_allowed_and_denied(self) -> None:
         """What is allowed and not denied may be used; without any lists, everything."""
         for action, allowed in (
@@ -48,11 +50,11 @@ class ActionRightsTests(SynchronousTestCase):
             ("", False),
         ):
             self.assertIs(AGENT.allows(action), allowed, action)
-        self.assertTrue(ActionRights().allows("whatever/it is"))
-        self.assertFalse(ActionRights([]).allows("get_msg"))
-        self.assertFalse(ActionRights(deny=["ocr_image"]).allows(".ocr_image"))
-        self.assertFalse(ActionRights(deny=[".ocr_image"]).allows("ocr_image"))
-        self.assertFalse(ActionRights(deny=["x"]).allows(".HANDLE_QUICK_OPERATION_async"))
+        self.assertTrue(ActionPermissions().allows("whatever/it is"))
+        self.assertFalse(ActionPermissions([]).allows("get_msg"))
+        self.assertFalse(ActionPermissions(deny=["ocr_image"]).allows(".ocr_image"))
+        self.assertFalse(ActionPermissions(deny=[".ocr_image"]).allows("ocr_image"))
+        self.assertFalse(ActionPermissions(deny=["x"]).allows(".HANDLE_QUICK_OPERATION_async"))
 
     @given(
         st.sampled_from(["set_group_kick", "get_cookies", "set_restart"]),
@@ -75,13 +77,13 @@ class ActionRightsTests(SynchronousTestCase):
     def test_stars(self, pattern: str, name: str) -> None:
         """A star stands for any characters, as in a shell."""
         if name:
-            rights = ActionRights([pattern] if pattern else [])
+            rights = ActionPermissions([pattern] if pattern else [])
             self.assertIs(rights.allows(name), fnmatch.fnmatchcase(name, pattern), (pattern, name))
 
     def test_many_stars_take_no_longer(self) -> None:
         """A pattern with many stars against a long name is no work."""
         began = time.process_time()
-        self.assertFalse(ActionRights(["*a" * 90 + "*b"]).allows("a" * 199))
+        self.assertFalse(ActionPermissions(["*a" * 90 + "*b"]).allows("a" * 199))
         self.assertLess(time.process_time() - began, 0.1)
 
     @given(st.text(max_size=20))
@@ -93,21 +95,21 @@ class ActionRightsTests(SynchronousTestCase):
             self.assertRegex(action.lower().lstrip("."), "^(send_|get_)")
 
 
-class EventRightsTests(SynchronousTestCase):
-    def passes(self, rights: EventRights, **event: Any) -> bool:
+class EventPermissionsTests(SynchronousTestCase):
+    def passes(self, rights: EventPermissions, **event: Any) -> bool:
         return rights.passes(read_event(json.dumps(event).encode()))
 
     def test_lists(self) -> None:
         """An event must be in each list that is given; one that lacks the field is in none."""
-        rights = EventRights(frozenset(["message"]), frozenset([30001]))
+        rights = EventPermissions(frozenset(["message"]), frozenset([30001]))
         self.assertTrue(self.passes(rights, post_type="message", group_id=30001))
         self.assertTrue(self.passes(rights, post_type="message", group_id="30001"))
         self.assertFalse(self.passes(rights, post_type="message", group_id=30002))
         self.assertFalse(self.passes(rights, post_type="message"))
         self.assertFalse(self.passes(rights, post_type="notice", group_id=30001))
         self.assertTrue(self.passes(rights, post_type="meta_event"))
-        self.assertFalse(self.passes(EventRights(user_ids=frozenset()), post_type="message", user_id=1))
-        self.assertFalse(EventRights())
+        self.assertFalse(self.passes(EventPermissions(user_ids=frozenset()), post_type="message", user_id=1))
+        self.assertFalse(EventPermissions())
 
 
 class RateTests(SynchronousTestCase):
@@ -131,9 +133,9 @@ class BotTests(SynchronousTestCase):
         self.account = Account(10001, self.clock, self.clock.seconds)
         self.link: FakeLink = checked_link(self.account)
         self.link.instantly = ok()
-        self.account.link_up(self.link)
+        self.account.links.opened(self.link)
         self.answers: list[dict[str, Any]] = []
-        self.asks: set[Ask] = set()
+        self.asks: set[PendingAction] = set()
 
     def perform(self, bot: Bot, action: str, params: Any = None) -> int:
         text = json.dumps({"action": action, "params": params or {}, "echo": 1}).encode()
@@ -148,7 +150,7 @@ class BotTests(SynchronousTestCase):
 
     def test_forbidden(self) -> None:
         """1403, naming the action, with every suffix; nothing goes up; one line for each action."""
-        bot = Bot("agent", actions=AGENT)
+        bot = Bot(BotSettings("agent", actions=AGENT_SETTINGS))
         warnings: list[Any] = []
         self.patch(bot, "_log", type("Log", (), {"warn": lambda _self, *a, **kw: warnings.append(kw)})())
         for action in ("set_group_kick", "set_group_kick_async", "set_group_kick_rate_limited"):
@@ -159,7 +161,7 @@ class BotTests(SynchronousTestCase):
 
     def test_duplicate_keys(self) -> None:
         """The action that is checked is the one that goes up."""
-        bot = Bot("agent", actions=AGENT)
+        bot = Bot(BotSettings("agent", actions=AGENT_SETTINGS))
         for first, last, code in (("send_msg", "set_restart", 1403), ("set_restart", "send_msg", 0)):
             text = f'{{"action":"{first}","params":{{}},"\\u0061ction":"{last}"}}'.encode()
             self.assertEqual(self.request(bot, read_action(text)), code)
@@ -167,7 +169,7 @@ class BotTests(SynchronousTestCase):
 
     def test_steps_of_quick_operations(self) -> None:
         """Each step is checked as the action that it stands for, by either way."""
-        bot = Bot("agent", actions=AGENT)
+        bot = Bot(BotSettings("agent", actions=AGENT_SETTINGS))
         event = {
             "post_type": "message",
             "message_type": "group",
@@ -179,13 +181,16 @@ class BotTests(SynchronousTestCase):
         code = self.perform(bot, ".handle_quick_operation", {"context": event, "operation": operation})
         self.assertEqual((code, self.link.actions()), (1403, ["send_group_msg"]))
         self.assertIn("set_group_kick", self.answers[0]["message"])
-        bot.answer_event(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
+        bot.perform_answer(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
         self.assertEqual(self.link.actions(), ["send_group_msg", "send_group_msg"])
-        self.assertEqual(bot.counters.unwitnessed, 1)
+        self.assertEqual(bot.counters.detached_failures, 1)
 
     def test_rate(self) -> None:
         """Over its rate 1429, the steps of quick operations counted; another bot has its own."""
-        bot, other = Bot("agent", rate=Rate(3, 60.0)), Bot("other", "t")
+        bot, other = (
+            Bot(BotSettings("agent", actions=ActionSettings(rate=(3, 60.0)))),
+            Bot(BotSettings("other", "t")),
+        )
         self.assertEqual([self.perform(bot, "send_msg") for _ in range(5)], [0, 0, 0, 1429, 1429])
         self.assertEqual(self.perform(other, "send_msg"), 0)
         self.clock.advance(60)

@@ -19,7 +19,7 @@ from tests.integration.faulty import FaultTestCase, Injector, numbered, quiet
 from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, Ended, HandshakeRefused, RawClient
 from tests.integration.running import Service, wait_until
 
-#: Of a bot, unconfirmed at most (``lgtwist/bots/taker.py``).
+#: Of a bot, unconfirmed at most (``lgtwist/bots/ping_acks.py``).
 WINDOW = 2000
 
 

@@ -122,10 +122,10 @@ class Breaks(AtLeastOnceTestCase):
 
     def test_an_api_connection_does_not_take_over(self) -> None:
         """Only who gets events counts."""
-        holder = self.reader()
+        active = self.reader()
         self.dial("/api")
         some = self.publish(3)
-        holder.wait_for(some[-1])
+        active.wait_for(some[-1])
         self.wait_confirmed()
         self.assertEqual(lines(self.new_log(), "takes over"), [])
 

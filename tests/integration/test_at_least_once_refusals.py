@@ -81,7 +81,7 @@ class Poison(ServiceTestCase):
         self.assertIn("1009", refused["reason"])
 
     def test_many_small_ones_before_it(self) -> None:
-        """Who was refused goes one event at a time up to the culprit: that takes no minute."""
+        """Who was refused goes one event at a time up to the suspect: that takes no minute."""
         self.begin()
         wait_until("it is connected", lambda: metric(self.service, "bot_connections", bot="program"))
         self.program.end()

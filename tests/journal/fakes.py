@@ -16,8 +16,9 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Position
-from lgtwist.delivery.delivery import Delivery, Encodings
-from lgtwist.delivery.interfaces import IEventTaker
+from lgtwist.delivery.delivery import Delivery
+from lgtwist.delivery.encoded_batch import EncodedBatch
+from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal, JournalLimits
 from tests.journal.memory_store import InlineWorker
@@ -114,8 +115,8 @@ def frame(payload: bytes) -> bytes:
     return payload + b"\n"
 
 
-@implementer(IEventTaker)
-class FakeTaker:
+@implementer(IEventSink)
+class FakeSink:
     """Keeps what it is given; confirms when it is told to.
 
     :ivar sent: each time it was given something: how many events, and the position to confirm.
@@ -143,10 +144,10 @@ class FakeTaker:
         if self.instantly:
             self.confirm()
 
-    def become_live(self) -> None:
+    def demote(self) -> None:
         self.live = True
 
-    def become_holder(self) -> None:
+    def promote(self) -> None:
         self.live = False
 
     @property
@@ -163,7 +164,7 @@ class FakeTaker:
         self.delivery.pump()
 
 
-verifyObject(IEventTaker, FakeTaker(None))  # type: ignore[arg-type]
+verifyObject(IEventSink, FakeSink(None))  # type: ignore[arg-type]
 
 
 class Room:
@@ -191,9 +192,17 @@ class Room:
             self.workers[name] = worker()
             return self.workers[name]
 
-        self.journal = Journal(store, make, self.clock, self.wall, limits)
+        self.journal = Journal(store, make, self.clock, self.wall, limits=limits)
         self.deliveries = {
-            account: Delivery("bot", account, self.journal, self.clock, self.wall, policy, **delivery)
+            account: Delivery(
+                "bot",
+                account,
+                self.journal,
+                clock=self.clock,
+                wall_clock=self.wall,
+                policy=policy,
+                **delivery,
+            )
             for account in accounts
         }
         self.observed: list[Batch] = []
@@ -208,12 +217,12 @@ class Room:
         for delivery in self.deliveries.values():
             delivery.begin()
         self.journal.observe(self._committed)
-        self.journal.observe_trims(self._trimmed)
+        self.journal.observe_retention(self._trimmed)
 
     def _committed(self, batch: Batch) -> None:
         self.observed.append(batch)
         if batch.account in self.deliveries:
-            self.deliveries[batch.account].committed(Encodings(batch, self.clock.seconds()))
+            self.deliveries[batch.account].committed(EncodedBatch(batch, self.clock.seconds()))
 
     def _trimmed(self) -> None:
         for delivery in self.deliveries.values():
@@ -234,11 +243,11 @@ class Room:
     def reader(self) -> Any:
         return self.workers["journal-reader"]
 
-    def attach(self, window: int = 100, account: int = 1) -> FakeTaker:
+    def attach(self, window: int = 100, account: int = 1) -> FakeSink:
         """A connection of the bot opens."""
-        taker = FakeTaker(self.deliveries[account], window)
-        self.deliveries[account].attach(taker)
-        return taker
+        sink = FakeSink(self.deliveries[account], window)
+        self.deliveries[account].attach(sink)
+        return sink
 
     def put(self, *which: int, account: int = 1, kind: str = "message", size: int = 0) -> None:
         """Events that come in one turn of the reactor."""
@@ -257,4 +266,4 @@ class Room:
         while self.clock.seconds() < end - 1e-9:
             self.clock.advance(min(step, end - self.clock.seconds()))
             for delivery in self.deliveries.values():
-                delivery.look()
+                delivery.check()

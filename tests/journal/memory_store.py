@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lgtwist.delivery.batch import Batch, Mark, Page, Position
+from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
 
 _Result = TypeVar("_Result")
@@ -26,14 +26,20 @@ class MemoryStore:
         self.full = False
         self.refusals: list[Refusal] = []
         self._chunks: list[list[Batch]] = []
+        self._named: frozenset[Pair] = frozenset()
+        self._named_last: dict[Pair, int] = {}
         self._contents = Contents()
 
     def open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
         """What was written before, by this object."""
         kept = self._contents
-        for bot, account in set(pairs) - kept.marks.keys():
-            kept.marks[bot, account] = Mark(kept.end, kept.totals.get(account, 0), 0)
-        return Contents(kept.end, kept.trimmed_to, dict(kept.totals), dict(kept.trimmed), dict(kept.marks))
+        for bot, account in set(pairs) - kept.watermarks.keys():
+            kept.watermarks[bot, account] = Watermark(kept.end, kept.totals.get(account, 0), 0)
+        self._named = frozenset(pairs)
+        self._named_last.update(dict.fromkeys(pairs, now))
+        return Contents(
+            kept.end, kept.trimmed_to, dict(kept.totals), dict(kept.expired), dict(kept.watermarks)
+        )
 
     def _check(self) -> None:
         if self.full:
@@ -52,27 +58,45 @@ class MemoryStore:
             self._contents.totals[batch.account] = batch.before + len(batch)
 
     def save(
-        self, totals: dict[int, int], upto: Position, marks: dict[Pair, Mark], refused: list[Refusal]
+        self,
+        totals: dict[int, int],
+        upto: Position,
+        watermarks: dict[Pair, Watermark],
+        refused: list[Refusal],
     ) -> None:
         """Keep the rest."""
         self._check()
-        self._contents.marks.update(marks)
+        for pair, watermark in watermarks.items():
+            kept = self._contents.watermarks.get(pair, Watermark())
+            if watermark.position > kept.position or watermark.ordinal > kept.ordinal:
+                self._contents.watermarks[pair] = watermark
         self.refusals += refused
 
-    def seen(self, pairs: Iterable[Pair], now: int) -> None:
-        """Marks are kept as long as the object lives."""
+    def touch(self, named: dict[Pair, Watermark], now: int) -> None:
+        """Note which pairs are named from now on."""
+        self._check()
+        self._contents.watermarks = {**named, **self._contents.watermarks}
+        self._named_last.update(dict.fromkeys((*self._named, *named), now))
+        self._named = frozenset(named)
 
     def trim(self, older_than: int, max_size: int) -> Trimmed:
         """Forget one chunk, if it is too old or too much."""
         used = sum(batch.size() for chunk in self._chunks for batch in chunk)
-        gone: dict[int, int] = {}
+        expired: dict[int, int] = {}
         if self._chunks and (used > max_size or max(self._chunks[0][-1].times) < older_than):
             for batch in self._chunks[0]:
                 used -= batch.size()
-                gone[batch.account] = batch.before + len(batch)
+                expired[batch.account] = batch.before + len(batch)
             self._contents.trimmed_to = self._chunks.pop(0)[-1].last
-            self._contents.trimmed.update(gone)
-        return Trimmed(self._contents.trimmed_to, gone, bool(gone), used)
+            self._contents.expired.update(expired)
+        forgotten = tuple(
+            pair
+            for pair in self._contents.watermarks
+            if pair not in self._named and self._named_last.get(pair, 0) < older_than
+        )
+        for pair in forgotten:
+            del self._contents.watermarks[pair]
+        return Trimmed(self._contents.trimmed_to, expired, bool(expired), used, forgotten)
 
     def close_writing(self) -> None:
         """Nothing is held."""

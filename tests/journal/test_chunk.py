@@ -53,7 +53,8 @@ class ChunkTests(SynchronousTestCase):
         chunk = pack(batches)
         self.assertEqual(told(unpack(chunk)), told(batches))
         events = sum(len(payloads) for _account, _time, payloads in bursts)
-        self.assertEqual((chunk.first, chunk.last), (first, first + events - 1))
+        self.assertEqual(chunk.first, first)
+        self.assertEqual(chunk.last, first + events - 1)
         self.assertEqual(chunk.newest, max(time for _account, time, _payloads in bursts))
         self.assertEqual(
             group.size,
@@ -63,7 +64,8 @@ class ChunkTests(SynchronousTestCase):
         for batch in batches:
             came = [(time, one) for account, time, many in bursts for one in many if account == batch.account]
             self.assertEqual(list(zip(batch.times, batch.payloads, strict=True)), came)
-            self.assertEqual((batch.first, batch.before), (position, totals.get(batch.account, 0)))
+            self.assertEqual(batch.first, position)
+            self.assertEqual(batch.before, totals.get(batch.account, 0))
             position += len(batch)
         self.assertEqual(
             read_runs(chunk.runs), [(batch.account, len(batch), batch.before) for batch in batches]

@@ -69,9 +69,9 @@ class SqliteTestCase(SynchronousTestCase):
 
     def missing(self, room: Room, *expected: int) -> set[int]:
         """Which of these events a bot does not get; what it gets is in order, and the rest is counted."""
-        taker = room.attach(window=10_000)
-        self.assertEqual(taker.numbers, sorted(taker.numbers))
-        gone = set(expected) - set(taker.numbers)
+        sink = room.attach(window=10_000)
+        self.assertEqual(sink.numbers, sorted(sink.numbers))
+        gone = set(expected) - set(sink.numbers)
         self.assertEqual(room.delivery.counters.damaged, len(gone))
         return gone
 
@@ -104,9 +104,9 @@ class DamageTests(SqliteTestCase):
             connection.execute("UPDATE chunk SET payload = x'00' WHERE first >= 4")
         connection.close()
         room = self.room(limits=NO_TAIL)
-        taker = room.attach()
+        sink = room.attach()
         room.put(6)
-        self.assertEqual(taker.numbers, [1, 2, 3, 6])
+        self.assertEqual(sink.numbers, [1, 2, 3, 6])
         self.assertEqual(room.delivery.counters.damaged, 2)
 
     def test_the_oldest_page(self) -> None:
@@ -128,8 +128,9 @@ class DamageTests(SqliteTestCase):
         room = self.room(limits=JournalLimits(retention=10))
         room.clock.advance(20)
         room.clock.pump([0.5] * 20)
-        self.assertEqual((room.journal.trouble, self.lines.all("failed")), ("", []))
-        self.assertEqual(room.journal.trimmed(1), 300)
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(self.lines.all("failed"), [])
+        self.assertEqual(room.journal.expired(1), 300)
 
 
 class TroubleTests(SqliteTestCase):
@@ -139,11 +140,12 @@ class TroubleTests(SqliteTestCase):
         room.put_each(*range(1, 20))
         reading = room.store._reading
         reading.set_progress_handler(lambda: True, 1)  # SQLite says "interrupted"
-        taker = room.attach()
-        self.assertEqual((taker.numbers, room.delivery.cursor), ([], 0))
+        sink = room.attach()
+        self.assertEqual(sink.numbers, [])
+        self.assertEqual(room.delivery.cursor, 0)
         reading.set_progress_handler(None, 1)
         room.clock.advance(2)
-        self.assertEqual(taker.numbers, list(range(1, 20)))
+        self.assertEqual(sink.numbers, list(range(1, 20)))
 
     def test_a_disk_that_takes_nothing_is_no_damage(self) -> None:
         """What cannot be opened now is not said to be damaged: it would be set aside for that."""
@@ -180,7 +182,7 @@ class ReadingTests(SqliteTestCase):
         self.patch(file_store, "_size", lambda batches: sizes.append(1) or real(batches))
         self.patch(file_store, "_DECODED", 50_000)
         after, found, reads = 0, 0, 0
-        while after < room.journal.end:
+        while after < room.journal.end(1):
             page = self.successResultOf(room.journal.read(1, after))
             found += sum(map(len, page.batches))
             after, reads = page.upto, reads + 1

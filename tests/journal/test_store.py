@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from lgtwist.delivery.batch import Batch, Mark
+from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.report import report
@@ -99,7 +99,7 @@ class MemoryTests(TestCase):
     async def read_all(self, room: Room, account: int, after: int = 0) -> list[tuple[int, int]]:
         """Positions and events, by pages."""
         found: list[tuple[int, int]] = []
-        while after < room.journal.end:
+        while after < room.journal.end(account):
             page = await room.journal.read(account, after)
             for batch in page.batches:
                 self.assertEqual(batch.account, account)
@@ -150,8 +150,10 @@ class MemoryTests(TestCase):
         self.assertEqual(self.seen_by(room, 2), list(range(1, 60, 2)))
         first = room.observed[0]
         self.assertEqual(list(first.times), [int((BEGIN + 0.25) * 1000)] * len(first))
-        self.assertEqual((room.journal.total(1), room.journal.total(2), room.journal.total(3)), (30, 30, 0))
-        self.assertEqual(room.journal.end, 60)
+        self.assertEqual(room.journal.total(1), 30)
+        self.assertEqual(room.journal.total(2), 30)
+        self.assertEqual(room.journal.total(3), 0)
+        self.assertEqual(room.journal.end(1), 60)
         self.assertEqual([number for _position, number in await self.read_all(room, 2)], [*range(1, 60, 2)])
 
     async def test_what_comes_before_it_is_open(self) -> None:
@@ -168,37 +170,40 @@ class MemoryTests(TestCase):
         last = 0
         for turn in range(6):
             room = await self.open(JournalLimits(retention=5))
-            self.assertEqual(room.journal.end, last)
+            self.assertEqual(room.journal.end(1), last)
             await self.put(room, 1, 2, 3)
             self.assertEqual(room.observed[0].first, last + 1)
-            last = room.journal.end
+            last = room.journal.end(1)
             if turn % 2:
                 await self.settle(room, 30)
-                self.assertEqual((room.journal.trimmed_to, await self.read_all(room, 1)), (last, []))
+                self.assertEqual(room.journal.trimmed_to(1), last)
+                self.assertEqual(await self.read_all(room, 1), [])
             await (self.close if turn in (1, 2, 5) else self.crash)(room)
         self.assertEqual(last, 18)
         room = await self.open()
-        self.assertEqual((room.journal.end, room.journal.total(1), room.journal.trimmed_to), (18, 18, 18))
+        self.assertEqual(room.journal.end(1), 18)
+        self.assertEqual(room.journal.total(1), 18)
+        self.assertEqual(room.journal.trimmed_to(1), 18)
 
     async def test_marks(self) -> None:
         """They are written within a second, and when it is closed; a crash forgets no more than that."""
         room = await self.open()
         await self.put(room, 1, 2, 3)
-        self.assertEqual(room.journal.mark("bot", 1), Mark())
-        room.journal.confirm("bot", 1, Mark(2, 2, 5))
+        self.assertEqual(room.journal.watermark("bot", 1), Watermark())
+        room.journal.confirm("bot", 1, Watermark(2, 2, 5))
         await self.settle(room, 1.05)
-        room.journal.confirm("bot", 1, Mark(3, 3, 6))
-        room.journal.confirm("bot", 2, Mark(3, 0, 0))
+        room.journal.confirm("bot", 1, Watermark(3, 3, 6))
+        room.journal.confirm("bot", 2, Watermark(3, 0, 0))
         await self.crash(room)
         room = await self.open()
-        self.assertEqual(room.journal.mark("bot", 1), Mark(2, 2, 5))
-        self.assertEqual(room.journal.mark("bot", 2), Mark())
-        room.journal.confirm("bot", 1, Mark(3, 3, 6))
-        room.journal.confirm("bot", 2, Mark(3, 0, 0))
+        self.assertEqual(room.journal.watermark("bot", 1), Watermark(2, 2, 5))
+        self.assertEqual(room.journal.watermark("bot", 2), Watermark())
+        room.journal.confirm("bot", 1, Watermark(3, 3, 6))
+        room.journal.confirm("bot", 2, Watermark(3, 0, 0))
         await self.close(room)
         room = await self.open()
-        self.assertEqual(room.journal.mark("bot", 1), Mark(3, 3, 6))
-        self.assertEqual(room.journal.mark("bot", 2).position, 3)
+        self.assertEqual(room.journal.watermark("bot", 1), Watermark(3, 3, 6))
+        self.assertEqual(room.journal.watermark("bot", 2).position, 3)
 
     async def test_a_bot_that_is_new(self) -> None:
         """It begins at the end; one that was there before does not."""
@@ -207,13 +212,14 @@ class MemoryTests(TestCase):
         await self.put(room, 4, account=2)
         await self.close(room)
         room = await self.open(accounts=(1, 2))
-        self.assertEqual(room.journal.mark("bot", 1), Mark())
-        mark = room.journal.mark("bot", 2)
-        self.assertEqual((mark.position, mark.ordinal), (4, 1))
+        self.assertEqual(room.journal.watermark("bot", 1), Watermark())
+        watermark = room.journal.watermark("bot", 2)
+        self.assertEqual(watermark.position, 4)
+        self.assertEqual(watermark.ordinal, 1)
         await self.put(room, 5, account=2)
         await self.crash(room)
         room = await self.open(accounts=(1, 2))
-        self.assertEqual(room.journal.mark("bot", 2), mark)
+        self.assertEqual(room.journal.watermark("bot", 2), watermark)
 
     async def test_totals(self) -> None:
         """How many there were is known after a close as after a crash, however short the run was."""
@@ -223,7 +229,8 @@ class MemoryTests(TestCase):
             await self.put(room, 3, account=2)
             await (self.crash if turn % 2 else self.close)(room)
             room = await self.open()
-            self.assertEqual((room.journal.total(1), room.journal.total(2)), (2 * turn, turn))
+            self.assertEqual(room.journal.total(1), 2 * turn)
+            self.assertEqual(room.journal.total(2), turn)
             await self.close(room)
 
     async def test_tail_and_disk_agree(self) -> None:
@@ -237,7 +244,7 @@ class MemoryTests(TestCase):
         await self.settle(room)
         remembered = 0
         for account in (1, 2, 3):
-            for after in range(0, room.journal.end + 1, 3):
+            for after in range(0, room.journal.end(account) + 1, 3):
                 tail = self.tail_all(room, account, after)
                 if tail is not None:
                     remembered += len(tail)
@@ -251,7 +258,7 @@ class MemoryTests(TestCase):
         await self.put(room, *range(30), size=200)
         await self.put(room, 30, size=50_000)
         after = pages = 0
-        while after < room.journal.end:
+        while after < room.journal.end(1):
             page = await room.journal.read(1, after)
             self.assertTrue(page.batches)
             if page.batches[-1].last < 31:
@@ -266,21 +273,23 @@ class MemoryTests(TestCase):
         """What is older goes, what is younger stays, and it is told once it is gone."""
         room = await self.open(JournalLimits(retention=60))
         told: list[int] = []
-        room.journal.observe_trims(lambda: told.append(room.journal.trimmed(1)))
+        room.journal.observe_retention(lambda: told.append(room.journal.expired(1)))
         await self.put(room, *range(10))
         await self.put(room, 77, account=2)
         await self.settle(room, 50)
         await self.put(room, *range(10, 20))
-        self.assertEqual(room.journal.trimmed_to, 0)
+        self.assertEqual(room.journal.trimmed_to(1), 0)
         await self.settle(room, 20)
-        self.assertEqual(room.journal.trimmed_to, 11)
-        self.assertEqual((room.journal.trimmed(1), room.journal.trimmed(2)), (10, 1))
+        self.assertEqual(room.journal.trimmed_to(1), 11)
+        self.assertEqual(room.journal.expired(1), 10)
+        self.assertEqual(room.journal.expired(2), 1)
         self.assertEqual(told[-1], 10)
         self.assertEqual([number for _position, number in await self.read_all(room, 1)], [*range(10, 20)])
-        self.assertEqual(room.journal.counters.trimmed, 11)
+        self.assertEqual(room.journal.counters.expired, 11)
         await self.close(room)
         room = await self.open(JournalLimits(retention=60))
-        self.assertEqual((room.journal.trimmed(1), room.journal.trimmed_to), (10, 11))
+        self.assertEqual(room.journal.expired(1), 10)
+        self.assertEqual(room.journal.trimmed_to(1), 11)
 
     async def test_retention_by_size(self) -> None:
         """The oldest go until the rest is small enough; the newest stay."""
@@ -292,7 +301,7 @@ class MemoryTests(TestCase):
         left = [number for _position, number in await self.read_all(room, 1)]
         self.assertEqual(left, [*range(60 - len(left), 60)])
         self.assertTrue(10 < len(left) < 31, len(left))
-        self.assertEqual(room.journal.trimmed(1), 60 - len(left))
+        self.assertEqual(room.journal.expired(1), 60 - len(left))
 
     async def test_what_a_bot_refused(self) -> None:
         """It is kept, once it was saved."""
@@ -312,12 +321,14 @@ class MemoryTests(TestCase):
             room.put(number, account=1 + number % 2)
             self.clock.advance(0.01)
         await self.settle(room, 5)
-        self.assertEqual((room.journal.end, room.journal.trouble != ""), (1, True))
+        self.assertEqual(room.journal.end(1), 1)
+        self.assertIs(room.journal.trouble != "", True)
         lost = dict(room.journal.lost)
         self.assertGreater(room.journal.waiting, 4000)
         self.fill_disk(False)
         await self.settle(room, 3)
-        self.assertEqual((room.journal.trouble, room.journal.waiting), ("", 0))
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(room.journal.waiting, 0)
         kept = [number for account in (1, 2) for number in self.seen_by(room, account)]
         self.assertEqual(sorted(kept), list(range(len(kept))))
         self.assertEqual(len(kept) + sum(lost.values()), 101)
@@ -410,38 +421,61 @@ class SqliteTests(MemoryTests):
         room = await self.open()
         await self.put(room, 1, 2, 3)
         for position in (3, 1, 2):
-            room.journal.confirm("bot", 1, Mark(position, position, 0))
+            room.journal.confirm("bot", 1, Watermark(position, position, 0))
             await self.settle(room, 1.1)
         await self.close(room)
         room = await self.open()
-        self.assertEqual(room.journal.mark("bot", 1), Mark(3, 3, 0))
+        self.assertEqual(room.journal.watermark("bot", 1), Watermark(3, 3, 0))
 
     async def test_a_bot_that_was_taken_out(self) -> None:
         """Its cursor is kept for as long as events are; who is named keeps his for ever."""
         limits = JournalLimits(retention=100)
         room = await self.open(limits, accounts=(1, 2))
         await self.put(room, 1, 2)
-        room.journal.confirm("bot", 2, Mark(1, 0, 0))
+        room.journal.confirm("bot", 2, Watermark(1, 0, 0))
         await self.close(room)
         room = await self.open(limits, accounts=(1,))
         await self.settle(room, 90)
         await self.close(room)
         room = await self.open(limits, accounts=(1, 2))
-        self.assertEqual(room.journal.mark("bot", 2), Mark(1, 0, 0))
+        self.assertEqual(room.journal.watermark("bot", 2), Watermark(1, 0, 0))
         await self.close(room)
         room = await self.open(limits, accounts=(1,))
         await self.settle(room, 120)
         await self.close(room)
         self.assertEqual([(one.bot, one.account) for one in report(self.store._path).cursors], [("bot", 1)])
         room = await self.open(limits, accounts=(1, 2))
-        self.assertEqual(room.journal.mark("bot", 2).position, room.journal.end)
+        self.assertEqual(room.journal.watermark("bot", 2).position, room.journal.end(2))
+
+    async def test_a_bot_that_comes_and_goes_while_it_runs(self) -> None:
+        """Its row is there at once, stays while events do, and goes with them."""
+        room = await self.open(JournalLimits(retention=30), accounts=(1,))
+        await self.put(room, 1, 2)
+        room.journal.enlist("new", 2)
+        await self.settle(room)
+        self.assertEqual(await self.cursors(room), {("bot", 1), ("new", 2)})
+        self.assertEqual(room.journal.watermark("new", 2), Watermark(2, 0, 0))
+        await self.put(room, 3, account=2)
+        await self.settle(room, 60)
+        self.assertEqual(await self.cursors(room), {("bot", 1), ("new", 2)})
+        room.journal.delist("new", 2)
+        await self.settle(room, 20)
+        self.assertEqual(await self.cursors(room), {("bot", 1), ("new", 2)})
+        await self.settle(room, 20)
+        self.assertEqual(await self.cursors(room), {("bot", 1)})
+        self.assertEqual(room.journal.watermark("new", 2), Watermark())
+
+    async def cursors(self, room: Room) -> set[tuple[str, int]]:
+        """Whose cursors are in the file now."""
+        found = await ask(room, lambda: report(self.store._path).cursors)
+        return {(one.bot, one.account) for one in found}
 
     async def test_a_bot_that_is_named_for_longer_than_retention(self) -> None:
         """It is noted now and then that it still is: a short absence does not cost it its cursor."""
         limits = JournalLimits(retention=7200)
         room = await self.open(limits)
         await self.put(room, 1)
-        room.journal.confirm("bot", 2, Mark(1, 0, 0))
+        room.journal.confirm("bot", 2, Watermark(1, 0, 0))
         for _ in range(4):
             self.clock.advance(3600)
             await self.settle(room)
@@ -450,7 +484,7 @@ class SqliteTests(MemoryTests):
         await self.settle(room, 10)
         await self.close(room)
         room = await self.open(limits)
-        self.assertEqual(room.journal.mark("bot", 2), Mark(1, 0, 0))
+        self.assertEqual(room.journal.watermark("bot", 2), Watermark(1, 0, 0))
 
     async def test_the_list_of_refused_events_is_bounded(self) -> None:
         """The newest thousand, with the first bytes of each."""
@@ -465,7 +499,8 @@ class SqliteTests(MemoryTests):
         await self.settle(room, 1.1)
         refused = report(self.store._path).refused
         self.assertEqual([one.reason for one in refused], [f"reason {n}" for n in range(100, 1100)])
-        self.assertEqual((refused[0].size, len(refused[0].event)), (batch.size(), 65_536))
+        self.assertEqual(refused[0].size, batch.size())
+        self.assertEqual(len(refused[0].event), 65_536)
 
     async def test_the_file_does_not_grow(self) -> None:
         """What is forgotten is written over."""
@@ -524,7 +559,7 @@ class SqliteTests(MemoryTests):
         refusal = Refusal("bot", 1, 1, 0, 0, "x", 2, b"{}")
         self.assertRaises(JournalError, store.save, {}, 1, {}, [refusal])
         self.assertRaises(JournalError, store.trim, 0, 0)
-        self.assertRaises(JournalError, store.seen, [("bot", 1)], 0)
+        self.assertRaises(JournalError, store.touch, {("bot", 1): Watermark()}, 0)
 
 
 class ThreadedTests(SqliteTests):

@@ -1,4 +1,4 @@
-"""What a journal does when: one commit at a time, what else is due, trouble, opening and closing."""
+"""What a journal does when: one commit at a time, what else is due between two, trouble."""
 
 from __future__ import annotations
 
@@ -6,77 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.delivery.batch import Batch, Mark
+from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.journal.chunk import CHUNK_BYTES
 from lgtwist.journal.journal import Journal, JournalLimits
-from lgtwist.journal.store import JournalError
-from tests.journal.fakes import BEGIN, HeldWorker, Lines, Room, event, numbers
-from tests.journal.memory_store import InlineWorker, MemoryStore
-
-
-class RecordingStore(MemoryStore):
-    """Writes down what it is asked, and fails where a test wants that.
-
-    :ivar fails: what of its methods fail.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[str] = []
-        self.fails: set[str] = set()
-
-    def _note(self, what: str) -> None:
-        self.calls.append(what)
-        if what in self.fails:
-            raise JournalError(f"{what} does not work")
-
-    def open_writing(self, *arguments: Any) -> Any:
-        self._note("open_writing")
-        return super().open_writing(*arguments)
-
-    def open_reading(self) -> None:
-        self._note("open_reading")
-
-    def append(self, batches: list[Batch]) -> None:
-        self._note("append")
-        super().append(batches)
-
-    def save(self, *arguments: Any) -> None:
-        self._note("save")
-        super().save(*arguments)
-
-    def trim(self, *arguments: Any) -> Any:
-        self._note("trim")
-        return super().trim(*arguments)
-
-    def seen(self, *arguments: Any) -> None:
-        self._note("seen")
-
-    def close_reading(self) -> None:
-        self._note("close_reading")
-
-    def close_writing(self) -> None:
-        self._note("close_writing")
-
-
-class JournalTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.store = RecordingStore()
-        self.lines = Lines(self)
-
-    def room(self, **options: Any) -> Room:
-        return Room(self.store, **options)
-
-    def all_written(self) -> list[int]:
-        return [number for chunk in self.written() for number in chunk]
-
-    def written(self) -> list[list[int]]:
-        """What each commit holds."""
-        return [
-            [number for batch in chunk for number in numbers(batch.payloads)] for chunk in self.store._chunks
-        ]
+from tests.journal.cases import JournalTestCase
+from tests.journal.fakes import BEGIN, HeldWorker, event, numbers
+from tests.journal.memory_store import InlineWorker
 
 
 class CommitTests(JournalTestCase):
@@ -123,8 +59,8 @@ class CommitTests(JournalTestCase):
         room.writer.go()
         self.assertEqual(jobs, [1])
 
-    def test_company(self) -> None:
-        """Where events come faster than one commit for each is good for, they wait a moment for company."""
+    def test_linger(self) -> None:
+        """Where events come faster than one commit for each is good for, they linger for others."""
         room = self.room(worker=HeldWorker)
         room.put(1)
         room.put(2)
@@ -154,7 +90,8 @@ class CommitTests(JournalTestCase):
         room.clock.advance(0.0004)  # so long the commit took
         room.writer.go()
         room.clock.advance(0.0001)
-        self.assertEqual((jobs, len(room.writer.jobs)), ([0], 0))
+        self.assertEqual(jobs, [0])
+        self.assertEqual(len(room.writer.jobs), 0)
         room.journal.append(1, [event(201)])
         room.clock.advance(0.0001)
         self.assertEqual(len(room.writer.jobs), 1)
@@ -193,7 +130,8 @@ class CommitTests(JournalTestCase):
         seen: list[int] = []
         room.journal.observe(lambda batch: seen.extend(numbers(batch.payloads)))
         room.put_each(1, 2)
-        self.assertEqual((seen, len(self.flushLoggedErrors(ZeroDivisionError))), ([1, 2], 2))
+        self.assertEqual(seen, [1, 2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_when_it_is_told_that_the_turn_ends(self) -> None:
         """It may end at the end of a read."""
@@ -206,7 +144,8 @@ class CommitTests(JournalTestCase):
         journal.append(1, [event(1)])
         journal.append(2, [event(2)])
         clock.advance(0)
-        self.assertEqual((self.written(), len(ends)), ([], 1))
+        self.assertEqual(self.written(), [])
+        self.assertEqual(len(ends), 1)
         ends.pop()()
         self.assertEqual(self.written(), [[1, 2]])
 
@@ -220,7 +159,9 @@ class CommitTests(JournalTestCase):
             while room.writer.jobs:
                 room.writer.go()
         counters = room.journal.counters
-        self.assertEqual((counters.commits, counters.events, counters.failures), (3, 6, 0))
+        self.assertEqual(counters.commits, 3)
+        self.assertEqual(counters.events, 6)
+        self.assertEqual(counters.failures, 0)
         self.assertGreaterEqual(counters.slowest_commit, 3.0)
         self.assertGreaterEqual(counters.commit_seconds, 3.3)
 
@@ -231,14 +172,14 @@ class BetweenTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         for number in range(300):
             room.put(number)
-            room.journal.confirm("bot", 1, Mark(number, number, 0))
+            room.journal.confirm("bot", 1, Watermark(number, number, 0))
             room.clock.advance(0.02)
             room.writer.work()
             room.put(1000 + number)
             room.writer.tell()
         saves = self.store.calls.count("save")
         self.assertTrue(5 <= saves <= 7, saves)
-        self.assertGreater(self.store._contents.marks["bot", 1].position, 240)
+        self.assertGreater(self.store._contents.watermarks["bot", 1].position, 240)
         self.assertGreaterEqual(self.store.calls.count("trim"), 1)
 
     def test_nothing_to_do(self) -> None:
@@ -256,17 +197,19 @@ class BetweenTests(JournalTestCase):
         room = self.room()
         self.store.fails = {"save"}
         room.put(1)
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
+        room.journal.confirm("bot", 1, Watermark(1, 1, 0))
         room.journal.refused("bot", room.observed[0], "no")
         for number in range(2, 8):
             room.clock.pump([0.25] * 4)
             room.put(number)
-        self.assertEqual((room.journal.trouble, len(self.lines.all("failed"))), ("save does not work", 1))
-        room.journal.confirm("bot", 1, Mark(2, 2, 0))
+        self.assertEqual(room.journal.trouble, "save does not work")
+        self.assertEqual(len(self.lines.all("failed")), 1)
+        room.journal.confirm("bot", 1, Watermark(2, 2, 0))
         self.store.fails = set()
         room.clock.pump([0.25] * 12)
-        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
-        self.assertEqual((len(self.store.refusals), room.journal.trouble), (1, ""))
+        self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
+        self.assertEqual(len(self.store.refusals), 1)
+        self.assertEqual(room.journal.trouble, "")
         self.assertEqual(self.all_written(), list(range(1, 8)))
 
     def test_a_mark_that_moves_while_it_is_written(self) -> None:
@@ -274,7 +217,7 @@ class BetweenTests(JournalTestCase):
         room = self.room(worker=HeldWorker)
         self.store.fails = {"save"}
         for position in (1, 2):
-            room.journal.confirm("bot", 1, Mark(position, position, 0))
+            room.journal.confirm("bot", 1, Watermark(position, position, 0))
             for _ in range(3):
                 room.clock.advance(0.5)
         room.writer.go()
@@ -282,7 +225,7 @@ class BetweenTests(JournalTestCase):
         for _ in range(10):
             room.clock.advance(0.5)
             room.writer.go()
-        self.assertEqual(self.store._contents.marks["bot", 1], Mark(2, 2, 0))
+        self.assertEqual(self.store._contents.watermarks["bot", 1], Watermark(2, 2, 0))
 
     def test_retention_that_fails(self) -> None:
         """Nothing waits for it."""
@@ -292,10 +235,32 @@ class BetweenTests(JournalTestCase):
             room.put(number)
             self.assertEqual(self.written()[-1], [number])
             room.clock.advance(1)
-        self.assertEqual((room.journal.trouble, len(self.lines.all("retention failed"))), ("", 1))
+        self.assertEqual(room.journal.trouble, "")
+        self.assertEqual(len(self.lines.all("retention failed")), 1)
         self.store.fails = set()
         room.clock.pump([0.5] * 60)
-        self.assertGreater(room.journal.trimmed(1), 15)
+        self.assertGreater(room.journal.expired(1), 15)
+
+    def test_a_read_that_nobody_waits_for_any_more(self) -> None:
+        """It does not make the others wait: a bot that comes and goes quickly asks each time."""
+        room = self.room(worker=HeldWorker)
+        read: list[int] = []
+        store_read = room.store.read
+
+        def counting(account: int, *rest: Any) -> Any:
+            read.append(account)
+            return store_read(account, *rest)
+
+        room.store.read = counting  # type: ignore[method-assign]
+        for _ in range(5):
+            asked = room.journal.read(1, 0)
+            asked.addErrback(lambda _cancelled: None)
+            asked.cancel()
+        wanted = room.journal.read(2, 0)
+        for _ in range(6):
+            room.reader.go()
+        self.successResultOf(wanted)
+        self.assertEqual(read, [2])
 
 
 class TroubleTests(JournalTestCase):
@@ -307,7 +272,8 @@ class TroubleTests(JournalTestCase):
         room.put_each(3, 4)
         room.clock.pump([0.5] * 10)
         self.assertTrue(3 <= self.store.calls.count("append") <= 6)
-        self.assertEqual((room.observed, room.journal.end), ([], 0))
+        self.assertEqual(room.observed, [])
+        self.assertEqual(room.journal.end(1), 0)
         self.store.fails = set()
         room.clock.pump([1, 0.001])
         self.assertEqual(self.written(), [[1, 2], [3, 4]])
@@ -334,7 +300,7 @@ class TroubleTests(JournalTestCase):
         self.store.fails = {"save"}
         for _ in range(3000):
             room.journal.refused("bot", room.observed[0], "no")
-        self.assertLessEqual(len(room.journal._refused), 1000)
+        self.assertLessEqual(len(room.journal._unsaved.refused), 1000)
 
     def test_something_else_than_the_disk(self) -> None:
         """A fault of ours is told as it is, and tried again like any other."""
@@ -344,114 +310,5 @@ class TroubleTests(JournalTestCase):
         self.assertIn("ZeroDivisionError", room.journal.trouble)
         self.store.append = append  # type: ignore[method-assign]
         room.clock.advance(1)
-        self.assertEqual((self.written(), room.journal.trouble), ([[1]], ""))
-
-
-class LifeTests(JournalTestCase):
-    def test_what_cannot_be_opened(self) -> None:
-        """It says why, once; when it can be, what came until then is written."""
-        for what in ("open_writing", "open_reading"):
-            self.setUp()
-            self.store.fails = {what}
-            clock = Clock()
-            journal = Journal(self.store, lambda _name: InlineWorker(), clock, lambda: BEGIN)
-            for _ in range(3):
-                self.failureResultOf(journal.open([("bot", 1)]), JournalError)
-            journal.append(1, [event(1)])
-            clock.advance(5)
-            self.assertEqual((journal.trouble, self.written()), (f"{what} does not work", []))
-            self.assertEqual(len(self.lines.all("opening failed")), 1)
-            self.store.fails = set()
-            self.assertIsNone(self.successResultOf(journal.open([("bot", 1)])))
-            clock.advance(0)
-            self.assertEqual((journal.trouble, self.written()), ("", [[1]]))
-
-    def test_flush(self) -> None:
-        """It waits until all that came is durable."""
-        room = self.room(worker=HeldWorker)
-        room.put(1)
-        room.journal.append(1, [event(2)])
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
-        flushed = room.journal.flush()
-        for _ in range(10):
-            if flushed.called:
-                break
-            room.writer.go()
-        self.assertIsNone(self.successResultOf(flushed))
-        self.assertEqual(self.written(), [[1], [2]])
-        self.assertEqual(self.store._contents.marks["bot", 1].position, 1)
-
-    def test_flush_on_a_full_disk(self) -> None:
-        """It does not wait for ever, nor for the next try."""
-        room = self.room()
-        self.store.fails = {"append", "save"}
-        room.put(1)
-        self.assertIsNone(self.successResultOf(room.journal.flush()))
-        self.assertEqual((self.written(), room.journal.waiting > 0), ([], True))
-
-    def test_close(self) -> None:
-        """What waits and what was confirmed is written; the one that writes is closed last."""
-        room = self.room(worker=HeldWorker)
-        room.put(1)
-        room.put(2)
-        room.journal.confirm("bot", 1, Mark(1, 1, 0))
-        closed = room.journal.close()
-        for _ in range(10):
-            room.writer.go()
-            room.reader.go()
-        self.assertIsNone(self.successResultOf(closed))
-        self.assertEqual(self.written(), [[1], [2]])
-        self.assertEqual(self.store.calls[-3:], ["save", "close_reading", "close_writing"])
-        self.assertEqual(([batch.first for batch in room.observed], room.journal.lost), ([1, 2], {}))
-        self.assertEqual(room.clock.getDelayedCalls(), [])
-        self.assertIsNone(self.successResultOf(room.journal.close()))
-
-    def test_close_while_a_commit_fails(self) -> None:
-        """Nothing is written twice or forgotten: all of it is counted as lost."""
-        room = self.room(worker=HeldWorker)
-        self.store.fails = {"append"}
-        room.put(1, 2)
-        room.put(3, account=2)
-        closed = room.journal.close()
-        for _ in range(10):
-            room.writer.go()
-            room.reader.go()
-        self.assertIsNone(self.successResultOf(closed))
-        self.assertEqual(room.journal.lost, {1: 2, 2: 1})
-        self.assertEqual(len(self.lines.all("lost for at-least-once bots")), 2 + 1)
-
-    def test_close_where_the_disk_does_not_answer(self) -> None:
-        """Stopping does not wait for it longer than it was told; what is not known to be kept is named."""
-        room = self.room(worker=HeldWorker)
-        room.put(1, 2)
-        closed = room.journal.close(3)
-        room.put(3)
-        room.clock.advance(2.9)
-        self.assertNoResult(closed)
-        room.clock.advance(0.2)
-        self.assertIsNone(self.successResultOf(closed))
-        self.assertEqual(len(self.lines.all("has not answered for 3 s")), 1)
-        self.assertEqual((room.journal.lost, room.clock.getDelayedCalls()), ({1: 3}, []))
-        room.writer.go()  # it answers all the same
-        self.assertEqual((room.observed, self.lines.all("failed")), ([], []))
-
-    def test_a_read_that_nobody_waits_for_any_more(self) -> None:
-        """It does not make the others wait: a bot that comes and goes quickly asks each time."""
-        room = self.room(worker=HeldWorker)
-        read: list[int] = []
-        store_read = room.store.read
-
-        def counting(account: int, *rest: Any) -> Any:
-            read.append(account)
-            return store_read(account, *rest)
-
-        room.store.read = counting  # type: ignore[method-assign]
-        for _ in range(5):
-            asked = room.journal.read(1, 0)
-            asked.addErrback(lambda _cancelled: None)
-            asked.cancel()
-        wanted = room.journal.read(2, 0)
-        for _ in range(6):
-            room.reader.go()
-        self.successResultOf(wanted)
-        self.assertEqual(read, [2])
+        self.assertEqual(self.written(), [[1]])
+        self.assertEqual(room.journal.trouble, "")

@@ -25,7 +25,8 @@ class ThreadWorkerTests(TestCase):
         """Jobs run there, under its name; what comes of them is told here."""
         thread = await self.worker.do(threading.current_thread)
         self.assertIsNot(thread, threading.current_thread())
-        self.assertEqual((thread.name, thread.daemon), ("a journal", True))
+        self.assertEqual(thread.name, "a journal")
+        self.assertIs(thread.daemon, True)
         told: list[Any] = []
         done = self.worker.do(lambda: None)
         done.addCallback(lambda _none: told.append(threading.current_thread()))
@@ -50,7 +51,8 @@ class ThreadWorkerTests(TestCase):
             last.addCallback(told.append)
         assert last is not None
         await last
-        self.assertEqual((ran, told), (list(range(100)), list(range(100))))
+        self.assertEqual(ran, list(range(100)))
+        self.assertEqual(told, list(range(100)))
 
     async def test_a_job_that_fails(self) -> None:
         """Its failure is told, and the next is done."""

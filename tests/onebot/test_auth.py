@@ -37,6 +37,23 @@ class TokenTests(SynchronousTestCase):
         self.assertIs(owners.owner_of(["TOKEN-A"]), Refusal.WRONG)
         self.assertIs(owners.owner_of(["tökén\ufffd"]), Refusal.WRONG)
 
+    def test_changing_tokens(self) -> None:
+        """An owner may be added, removed, or given another token, even one that another owner had."""
+        owners = Keyring([("a", "x"), ("b", "y")])
+        owners.add("a", "y")
+        owners.add("b", "x")
+        self.assertEqual(owners.owner_of(["y"]), "a")
+        self.assertEqual(owners.owner_of(["x"]), "b")
+        owners.remove("a")
+        owners.remove("a")
+        self.assertIs(owners.owner_of(["y"]), Refusal.WRONG)
+        self.assertEqual(owners.owner_of(["x"]), "b")
+        owners.add("open", None)
+        self.assertEqual(owners.owner_of([]), "open")
+        owners.add("open", "z")
+        self.assertIs(owners.owner_of([]), Refusal.MISSING)
+        self.assertEqual(owners.owner_of(["z"]), "open")
+
     def test_one_without_a_token(self) -> None:
         """Who shows no token is the one that has none; who shows a wrong one is not."""
         owners = Keyring([("a", "token-a"), ("open", None)])

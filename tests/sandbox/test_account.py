@@ -28,7 +28,7 @@ class FileTests(SynchronousTestCase):
         """One that has read its world, as before the start."""
         account = Account(10001, self.clock, self.clock.seconds)
         made = SandboxAccount(account, self.path, cast(Media, None), self.clock.seconds)
-        made.load()
+        made.prepare()
         return made
 
     def block(self) -> None:

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.net.loopback import is_loopback_name
-from lgtwist.web.local_origin import why_stranger
+from lgtwist.web.local_origin import why_not_local
 from tests.rounds import quick
 
 
-class StrangerTests(SynchronousTestCase):
+class LocalOriginTests(SynchronousTestCase):
     def allowed(self, secure: bool = False, **headers: str) -> bool:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return why_stranger(named, ["https://mine.example"], secure) is None
+        return why_not_local(named, ["https://mine.example"], secure) is None
 
     def test_hosts(self) -> None:
         """Host must be localhost, below it, 127.0.0.0/8 or [::1], with any port."""
@@ -72,7 +72,7 @@ class StrangerTests(SynchronousTestCase):
     @given(st.dictionaries(st.sampled_from(["host", "origin", "forwarded"]), st.text(max_size=30)))
     def test_any_header(self, headers: dict[str, str]) -> None:
         """Whatever the headers say, there is an answer."""
-        why_stranger(headers, [], False)
+        why_not_local(headers, [], False)
 
     def test_names(self) -> None:
         """What is loopback by its name."""

@@ -8,6 +8,7 @@ from autobahn.websocket.xormasker import create_xor_masker
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.config.limits import Limits
 from lgtwist.net.backoff import Backoff
 from lgtwist.websocket.client import ClientFactory
-from lgtwist.websocket.dial import Dialler, target
+from lgtwist.websocket.dial import Dialler, RefusalWatch, target
 from lgtwist.websocket.framing import client_frame
 from lgtwist.websocket.phase import Phase
 from tests.pair import DiallingPair, RecordingHandler, Transport, answer
@@ -127,13 +128,64 @@ class OpeningTests(SynchronousTestCase):
         self.assertEqual(self.peer.caller.calls, [("connected",)])
 
 
+class RefusalWatchTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.refusals: list[tuple[str, bool]] = []
+        self.watch = RefusalWatch(self.clock, lambda reason, logged: self.refusals.append((reason, logged)))
+
+    def test_closed_at_once(self) -> None:
+        """1008 within five seconds is a refusal; its words are made printable."""
+        self.watch.opened()
+        self.clock.advance(4.9)
+        self.watch.closed(1008, "bad\ntoken")
+        self.assertEqual(self.refusals, [("refused with close code 1008: bad\ufffdtoken", False)])
+        self.assertTrue(self.watch.decided)
+
+    def test_other_ends(self) -> None:
+        """Later, with another code or none, or before it was opened, it is none."""
+        for seconds, code in ((5.0, 1008), (0.0, 1000), (0.0, 1011), (0.0, None)):
+            self.setUp()
+            self.watch.opened()
+            self.clock.advance(seconds)
+            self.watch.closed(code, "x")
+            self.assertEqual(self.refusals, [], (seconds, code))
+            self.assertFalse(self.watch.decided)
+        self.setUp()
+        self.watch.closed(1008, "x")
+        self.assertEqual(self.refusals, [])
+
+    def test_of_use(self) -> None:
+        """Who sent something useful before has let us in."""
+        self.watch.opened()
+        self.watch.useful = True
+        self.assertTrue(self.watch.decided)
+        self.watch.closed(1008, "x")
+        self.assertEqual(self.refusals, [])
+
+    def test_refused_by_a_message(self) -> None:
+        """It is reported at once, and not again for the close code that follows."""
+        for logged in (False, True):
+            self.setUp()
+            self.watch.opened()
+            self.watch.refused("refused with retcode 1403", logged)
+            self.assertTrue(self.watch.decided)
+            self.watch.closed(1008, "x")
+            self.assertEqual(self.refusals, [("refused with retcode 1403", logged)])
+
+
 class DiallerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
         self.factory = ClientFactory(Limits(), self.reactor, "lgtwist/test")
         to = target("ws://127.0.0.1:8080/x?access_token=SECRET", {})
         self.dialler = Dialler(
-            self.reactor, self.factory, to, "account 1", Backoff(1, 60, lambda low, _: low), RecordingHandler
+            self.reactor,
+            self.factory,
+            to,
+            name="account 1",
+            backoff=Backoff(1, 60, lambda low, _: low),
+            make_handler=RecordingHandler,
         )
         self.warnings: list[Any] = []
         self.patch(self.dialler, "_log", self)
@@ -213,16 +265,60 @@ class DiallerTests(SynchronousTestCase):
         protocol.connectionLost(Failure(ConnectionDone()))
         self.assertFalse(self.dialler.flaps)
 
-    def test_hanging_up(self) -> None:
-        """Who hangs up dials no more, gives up what is under way, and keeps what is open."""
+    def test_the_next_attempt(self) -> None:
+        """When it dials next is known while it waits, and only then."""
+        self.assertIsNone(self.dialler.next_attempt_at)
+        self.dialler.startService()
+        self.assertIsNone(self.dialler.next_attempt_at)
+        self.refuse_tcp()
+        at = self.dialler.next_attempt_at
+        assert at is not None
+        self.gap()
+        self.assertAlmostEqual(at, self.reactor.seconds(), delta=0.06)
+        self.assertIsNone(self.dialler.next_attempt_at)
+        self.open()
+        self.assertIsNone(self.dialler.next_attempt_at)
+        self.assertEqual(self.dialler.attempts, 2)
+        self.assertEqual(self.dialler.opened, 1)
+
+    def test_no_next_attempt_after_the_end(self) -> None:
+        """A retired or stopped dialler has none, also when its connection ends later."""
+        for end in ("retire", "stopService"):
+            self.setUp()
+            self.dialler.startService()
+            self.refuse_tcp()
+            getattr(self.dialler, end)()
+            self.assertIsNone(self.dialler.next_attempt_at, end)
+        self.setUp()
+        self.dialler.startService()
+        protocol = self.open()
+        self.dialler.retire()
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertIsNone(self.dialler.next_attempt_at)
+
+    def test_the_last_reason(self) -> None:
+        """Why the last attempt failed, or the peer refused us, without control characters; none once open."""
+        self.assertEqual(self.dialler.last_reason, "")
+        self.dialler.startService()
+        self.refuse_tcp()
+        self.assertEqual(self.dialler.last_reason, "connection was refused by other side")
+        self.gap()
+        self.open()
+        self.assertEqual(self.dialler.last_reason, "")
+        self.dialler.refuse("no\nway", True)
+        self.assertEqual(self.dialler.last_reason, "no\ufffdway")
+        self.assertEqual(len(self.warnings), 1)
+
+    def test_retiring(self) -> None:
+        """A retired dialler dials no more, gives up what is under way, and keeps what is open."""
         self.dialler.startService()
         protocol = self.accept()
-        self.dialler.hang_up()
+        self.dialler.retire()
         self.assertTrue(protocol.transport.disconnecting)
         self.setUp()
         self.dialler.startService()
         protocol = self.open()
-        self.dialler.hang_up()
+        self.dialler.retire()
         self.assertFalse(protocol.transport.disconnecting)
 
     def test_stop_is_final(self) -> None:
@@ -251,5 +347,7 @@ class DiallerTests(SynchronousTestCase):
             ("ws://[::1]:99/", "[::1]", 99, "ws://[::1]:99/"),
         ):
             to = target(url, {})
-            self.assertEqual((to.request.host, to.request.port, to.shown), (host, port, shown))
+            self.assertEqual(to.request.host, host)
+            self.assertEqual(to.request.port, port)
+            self.assertEqual(to.shown, shown)
         self.assertRaises(ValueError, target, "http://x/", {})

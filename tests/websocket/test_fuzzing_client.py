@@ -33,7 +33,7 @@ from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import check_upgrade, take_over
 from tests.implementations.running import quiet_port
 from tests.integration.running import PATIENCE
-from tests.pair import RecordingCaller
+from tests.pair import RecordingCaller, leave_to_autobahn
 from tests.rounds import ROUNDS
 from tests.websocket.wstest import Run, Verdict, until, wstest
 
@@ -88,12 +88,6 @@ class Echo:
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
         self.over.callback(None)
-
-
-def leave_to_autobahn(factory: Any) -> None:
-    """No frame is taken from the bytes before Autobahn sees it."""
-    assert callable(factory.read_whole)
-    factory.read_whole = lambda _connection, data: data
 
 
 class Door(Resource):

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from twisted.web.static import File
+from zope.interface import implementer
 
+from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import say, say_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.tasks import spawn
-from lgtwist.sandbox.account import SandboxAccount, shown
 from lgtwist.sandbox.control.event_stream import feed
+from lgtwist.sandbox.control.transcript import shown
 from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.files import attachments as intake
 from lgtwist.sandbox.files.media import KINDS
 from lgtwist.sandbox.params import Params
 
+if TYPE_CHECKING:
+    from lgtwist.sandbox.account import SandboxAccount
+
 #: A long poll waits no longer than this (seconds).
 MAX_WAIT = 60.0
 
 
+@implementer(IControl)
 class Control:
     """Answers the requests below ``/sandbox/{self_id}/`` of one account."""
 
@@ -44,8 +50,11 @@ class Control:
         for verb in VERBS:
             self._routes["POST", verb] = self._doing(verb)
 
-    def __call__(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer one request."""
+    def handle(self, request: Request, path: tuple[str, ...]) -> None:
+        """Answer a request of the operator.
+
+        :param path: what stands behind ``/sandbox/{self_id}/``; empty segments make no difference.
+        """
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
         if request.method == b"GET" and path == ("transcript", "stream"):
@@ -68,8 +77,8 @@ class Control:
         else:
             say_json(request, 200, result)
 
-    def media(self, request: Request, name: str) -> None:
-        """Answer with a kept file; its name is the key to it."""
+    def serve_file(self, request: Request, name: str) -> None:
+        """Answer anybody's request for a stored file; its unguessable name is the key."""
         kept = self._sandbox.media.find(name)
         if kept is None or request.method not in (b"GET", b"HEAD"):
             say(request, 404, "there is no such file")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from lgtwist.sandbox.account import SandboxAccount, shown
+from lgtwist.sandbox.control.transcript import shown
+
+if TYPE_CHECKING:
+    from lgtwist.sandbox.account import SandboxAccount
 
 #: A comment goes out after so many seconds of silence, so that proxies keep the connection.
 KEEP_ALIVE = 15.0

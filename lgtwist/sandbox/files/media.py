@@ -100,6 +100,7 @@ class Media:
         self,
         folder: Path,
         data_dir: Path,
+        *,
         limit: int,
         fetch: Callable[[str], Awaitable[bytes]],
         base_url: Callable[[], str],

@@ -1,0 +1,54 @@
+"""The folder where the service keeps its files, locked for one process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+#: The journal's name in the folder.
+JOURNAL_FILE = "journal.sqlite"
+
+
+class CannotStart(Exception):
+    """The service cannot start; the argument is one sentence for the terminal."""
+
+
+class DataDir:
+    """The folder of ``data_dir``.
+
+    :param path: made if it is not there; relative to the working directory.
+    :ivar path: the absolute path.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).absolute()
+        self._lock: int | None = None
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal is."""
+        return self.path / JOURNAL_FILE
+
+    def lock(self) -> None:
+        """Make the folder and lock it. The lock is the process's own: it is free when the process has ended.
+
+        :raises CannotStart: if the folder cannot be used, or another process has the lock.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CannotStart(f"data_dir {self.path} cannot be used: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise CannotStart(f"data_dir {self.path} is in use by another lgtwist") from None
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Give the lock up; harmless if there is none."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -1,0 +1,32 @@
+"""Stop one stage after the other, each awaited and isolated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import frozen
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+
+_log = Logger()
+
+
+@frozen
+class Stage:
+    """A part of the service that is stopped as a whole.
+
+    :ivar name: for the log.
+    :ivar stop: stops it; may return a Deferred that fires when it has stopped.
+    """
+
+    name: str
+    stop: Callable[[], object]
+
+
+async def stop_stages(stages: Iterable[Stage]) -> None:
+    """Stop each stage when the one before has stopped; one that fails is logged, and the next is stopped."""
+    for stage in stages:
+        try:
+            await maybeDeferred(stage.stop)
+        except Exception:
+            _log.failure("stopping: {stage} failed", stage=stage.name)

@@ -1,0 +1,42 @@
+"""A batch for all bots that keep up: encoded once per form. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lgtwist.delivery.batch import Batch, Watermark
+from lgtwist.onebot.message import MessageFormat, convert_event
+
+
+class EncodedBatch:
+    """A committed batch, made once for all that take all of it in the same form.
+
+    :param now: seconds.
+    :ivar watermark: where a bot is that has it.
+    :ivar at: when it was committed, in seconds.
+    """
+
+    def __init__(self, batch: Batch, now: float) -> None:
+        self.batch = batch
+        self.at = now
+        self.events = len(batch)
+        self.size = batch.size()
+        self.first, self.last = batch.first, batch.last
+        self.watermark = Watermark(self.last, batch.before + self.events, batch.times[-1])
+        self.only = batch if self.events == 1 else None
+        self._form: tuple[MessageFormat | None, Any] = (None, None)
+        self._made = b""
+        self._others: dict[tuple[MessageFormat, Any], bytes] = {}
+
+    def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
+        """All events, encoded and joined."""
+        if self._form[0] is not message_format or self._form[1] is not encode:
+            self._form = form = (message_format, encode)
+            found = self._others.get(form)
+            if found is None:
+                payloads = self.batch.payloads
+                found = b"".join([encode(convert_event(one, message_format)) for one in payloads])
+                self._others[form] = found
+            self._made = found
+        return self._made

@@ -1,0 +1,140 @@
+"""Hand the events of one account to every bot connection that subscribed, encoded once per form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
+from lgtwist.onebot.event import Event
+from lgtwist.onebot.message import MessageFormat, convert_event
+from lgtwist.runtime.turns import FlushScheduler
+
+#: Whether a bot gets an event.
+Passes = Callable[[Event], bool]
+#: Makes of an event (one JSON object) what a bot's connection sends.
+Encode = Callable[[bytes], bytes]
+
+
+@frozen(eq=False)
+class Form:
+    """A form in which bots want events; one object for all who want the same.
+
+    :ivar message_format: how messages in it are written.
+    :ivar encode: makes of an event what the bot's connection sends.
+    """
+
+    message_format: MessageFormat
+    encode: Encode
+
+
+#: Who gets events, in which form, and which of them (None for all).
+Subscribers = dict[IBotConnection, tuple[Form, Passes | None]]
+
+
+class FanOut:
+    """The subscribers of one account's events.
+
+    Events that come in one read of a connection are dispatched together at its end; others at once.
+
+    :param self_id: the account's number.
+    :param scheduler: knows whether a connection is being read.
+    :ivar is_scheduled: whether batched events wait for the end of a read.
+    :ivar events: how many events were published since the start.
+    """
+
+    _log = Logger()
+
+    def __init__(self, self_id: int, scheduler: FlushScheduler) -> None:
+        self.events = 0
+        self._self_id = self_id
+        self._scheduler = scheduler
+        self._batch: list[Event] = []
+        self.is_scheduled = False
+        self._subscribers: Subscribers = {}  # in the order in which they subscribed
+        self._meta_subscribers: Subscribers = {}
+        self._forms: list[Form] = []
+        self._append: Callable[[int, list[bytes]], None] | None = None
+
+    def publish(self, event: Event) -> None:
+        """Hand an event to every subscriber, now or at the end of the read that it came in."""
+        self.events += 1
+        if event.post_type == "meta_event":
+            self.dispatch()
+            self._deliver([event], {**self._subscribers, **self._meta_subscribers})
+            return
+        self._batch.append(event)
+        if not self.is_scheduled:
+            if self._scheduler.reading:
+                self.is_scheduled = True
+                self._scheduler.after_read(self.dispatch)
+            else:
+                self.dispatch()
+
+    def dispatch(self) -> None:
+        """Hand the batched events to the journal and to every subscriber: one delivery each, in order."""
+        self.is_scheduled = False
+        if self._batch:
+            batch, self._batch = self._batch, []
+            if self._append is not None:
+                try:
+                    self._append(self._self_id, [event.raw for event in batch])
+                except Exception:
+                    self._log.failure("account {account}: the journal failed", account=self._self_id)
+            self._deliver(batch, self._subscribers)
+
+    def _deliver(self, events: list[Event], subscribers: Subscribers) -> None:
+        if not subscribers:
+            return
+        encoded: dict[Form, EncodedEvents] = {}
+        for connection, (form, passes) in tuple(subscribers.items()):
+            try:
+                ready = encoded.get(form)
+                if ready is None:
+                    wanted, encode = form.message_format, form.encode
+                    ready = EncodedEvents([encode(convert_event(event.raw, wanted)) for event in events])
+                    encoded[form] = ready
+                if passes is not None:
+                    ready = EncodedEvents([ready.each[n] for n, event in enumerate(events) if passes(event)])
+                    if not ready.each:
+                        continue
+                connection.deliver(ready)
+            except Exception:
+                self._log.failure("account {account}: a subscriber failed", account=self._self_id)
+
+    def subscribe(
+        self, connection: IBotConnection, wanted: MessageFormat, encode: Encode, passes: Passes | None = None
+    ) -> None:
+        """Deliver all events to ``connection`` from now on.
+
+        :param wanted: the form of their messages.
+        :param encode: makes of an event what ``connection`` sends. The same function for all who want the
+            same: it is called once for them.
+        :param passes: which events; None for all.
+        """
+        self._meta_subscribers.pop(connection, None)
+        self._subscribers[connection] = (self._form(wanted, encode), passes)
+
+    def subscribe_meta(self, connection: IBotConnection, wanted: MessageFormat, encode: Encode) -> None:
+        """Deliver only meta events to ``connection`` from now on; all else reaches it from the journal."""
+        self._subscribers.pop(connection, None)
+        self._meta_subscribers[connection] = (self._form(wanted, encode), None)
+
+    def unsubscribe(self, connection: IBotConnection) -> None:
+        """Deliver no more to ``connection``; harmless if it did not subscribe."""
+        self._subscribers.pop(connection, None)
+        self._meta_subscribers.pop(connection, None)
+
+    def journal_with(self, append: Callable[[int, list[bytes]], None] | None) -> None:
+        """Append all events but meta events to a journal too, with the account's number; None to stop."""
+        self._append = append
+
+    def _form(self, wanted: MessageFormat, encode: Encode) -> Form:
+        for form in self._forms:
+            if form.message_format is wanted and form.encode is encode:
+                return form
+        form = Form(wanted, encode)
+        self._forms.append(form)
+        return form

@@ -1,0 +1,132 @@
+"""What every bot is configured with, however it is served: the keys of ``[[bots]]`` that all kinds share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, field, frozen
+
+from lgtwist.config.section import Section
+from lgtwist.config.values import (
+    action_pattern,
+    boolean_free_integer,
+    choice,
+    count,
+    duration,
+    flag,
+    pace,
+    text,
+    token,
+)
+from lgtwist.config.values import rate as read_rate
+from lgtwist.delivery.replay import ReplayPolicy
+from lgtwist.onebot.message import MessageFormat
+
+#: Reads the number of an account, a group or a person.
+read_number = boolean_free_integer(1, 2**63 - 1)
+
+
+@frozen
+class ActionSettings:
+    """``actions = {allow, deny, rate}``; None where nothing is said.
+
+    :ivar rate: how many actions, in how many seconds.
+    """
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    rate: tuple[int, float] | None = None
+
+
+@frozen
+class EventSettings:
+    """``events = {post_type, group_id, user_id}``; None where nothing is said."""
+
+    post_type: tuple[str, ...] | None = None
+    group_id: tuple[int, ...] | None = None
+    user_id: tuple[int, ...] | None = None
+
+
+@frozen
+class BotSettings:
+    """One of ``[[bots]]``, without what belongs to the way in which it is served.
+
+    :ivar name: unique; names its cursor, its metrics and its log lines.
+    :ivar access_token: opens the port for it; None for none.
+    :ivar accounts: the numbers of the accounts that it may use; None for all.
+    :ivar at_least_once: whether events are kept for it until it has confirmed them.
+    """
+
+    name: str
+    access_token: str | None = field(default=None, repr=False)
+    accounts: tuple[int, ...] | None = None
+    message_format: MessageFormat = MessageFormat.AS_IS
+    actions: ActionSettings = ActionSettings()
+    events: EventSettings = EventSettings()
+    at_least_once: bool = False
+    replay: ReplayPolicy = Factory(ReplayPolicy)
+
+
+def read_bot(section: Section) -> BotSettings:
+    """Read the keys that all kinds of bots share; mistakes are collected in the section."""
+    name = section.take("name", text)
+    at_least_once = section.take("delivery", choice(("live", "at-least-once")), "live") == "at-least-once"
+    message_format = section.take("message_format", choice(("as-is", "array", "string")), "as-is")
+    access_token = section.take_secret("access_token", token)
+    accounts = None
+    if section.has("accounts"):
+        accounts = section.take_list("accounts", read_number, (), at_least=1)
+        for number, self_id in enumerate(accounts):
+            if self_id in accounts[:number]:
+                section.wrong(f"accounts[{number}]", f"{self_id} stands there twice")
+    return BotSettings(
+        name or "",
+        access_token,
+        accounts,
+        MessageFormat(message_format or "as-is"),
+        _read_actions(section),
+        _read_events(section),
+        at_least_once,
+        _read_replay(section, at_least_once),
+    )
+
+
+def _list_or_none(section: Section, key: str, reader: Callable[[Any], Any]) -> Any:
+    """Read a list; None where the key is missing: an empty list and none are two things."""
+    return section.take_list(key, reader, ()) if section.has(key) else None
+
+
+def _read_actions(bot: Section) -> ActionSettings:
+    section = bot.section("actions")
+    allow = _list_or_none(section, "allow", action_pattern)
+    deny = section.take_list("deny", action_pattern, ())
+    bound = section.take("rate", read_rate) if section.has("rate") else None
+    section.finish()
+    return ActionSettings(allow, deny, bound)
+
+
+def _read_events(bot: Section) -> EventSettings:
+    section = bot.section("events")
+    read = EventSettings(
+        _list_or_none(section, "post_type", text),
+        _list_or_none(section, "group_id", read_number),
+        _list_or_none(section, "user_id", read_number),
+    )
+    section.finish()
+    return read
+
+
+def _read_replay(bot: Section, at_least_once: bool) -> ReplayPolicy:
+    section = bot.section("replay")
+    if not at_least_once and bot.has("replay"):
+        bot.wrong("replay", 'is for delivery = "at-least-once"; a live bot gets nothing late')
+    read = ReplayPolicy(
+        section.take("max_age", duration(0.001, 366 * 86400)) if section.has("max_age") else None,
+        section.take("max_events", count(0, 1_000_000)) if section.has("max_events") else None,
+        section.take("rate", pace) if section.has("rate") else None,
+        bool(section.take("mark", flag, False)),
+        section.take("grace", duration(0.001, 3600, zero=True), "0s") or 0.0,
+    )
+    section.finish()
+    return read

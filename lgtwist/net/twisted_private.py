@@ -1,0 +1,163 @@
+"""Everything of Twisted that is private and used here. No other module names it (there is a test).
+
+What is reached into, and why:
+
+- ``tcp.Server`` and ``tcp.Client``: ``_tempDataBuffer``, ``_writeDisconnecting``, ``_aborting`` (and, without
+  an underscore but undocumented, ``dataBuffer``, ``TLS``, ``disconnecting``, ``connected``): whether anything
+  waits before bytes that :func:`send_now` hands to the kernel. Twisted itself writes only in the next turn.
+- ``BufferingTLSTransport``: ``_lostTLSConnection``, ``_handshakeDone``, ``_appSendBuffer``,
+  ``_aggregator._buffer``, ``_tlsConnection``: the same over TLS, where Twisted takes two turns.
+- ``twisted.internet.endpoints._parse``: what an endpoint string says, before it is listened on.
+- ``HTTP11ClientProtocol._parser`` with ``twisted.web._newclient.STATUS`` and ``HEADER``: whether the head of
+  an answer is being read, whose size Twisted does not bound.
+- ``HTTPConnectionPool._factory``, ``twisted.web.client._HTTP11ClientFactory`` and its
+  ``_quiescentCallback``: a pool of such connections.
+- ``HTTPChannel._path`` and ``_transferDecoder``: a request's target before its body came, and refusing the
+  body.
+- ``ClientService._log``: Twisted writes a line for each attempt.
+
+Tried with the versions that ``tests/net/test_twisted_private.py`` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.application.internet import ClientService
+from twisted.internet import tcp
+from twisted.internet.endpoints import _parse
+from twisted.logger import ILogObserver, Logger
+from twisted.protocols.tls import BufferingTLSTransport
+from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol
+from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
+from zope.interface import provider
+
+#: Twisted's transports whose buffers are known here.
+_PLAIN = (tcp.Server, tcp.Client)
+#: So much is encrypted at once, in one record of TLS (bytes; a record has at most 16 KiB, RFC 8446, 5.1).
+_SMALL = 4096
+
+
+def send_now(transport: Any, data: bytes) -> int:
+    """Hand bytes to the kernel without waiting for the reactor's turn, where nothing waits before them.
+
+    It does so for TCP and TLS as Twisted makes them and for nothing else. Never raises: an error of the
+    socket is met again by ``transport.write``, to which the caller gives what was not taken.
+
+    :returns: how many bytes were taken, perhaps none.
+    """
+    if type(transport) not in _PLAIN:
+        return _encrypt_now(transport, data) if type(transport) is BufferingTLSTransport else 0
+    if not transport.connected or transport.disconnecting:
+        return 0
+    if transport.dataBuffer or transport._tempDataBuffer or transport._writeDisconnecting:
+        return 0
+    if transport.TLS or transport._aborting:
+        return 0
+    try:
+        return int(transport.socket.send(data))
+    except OSError:  # full, or broken
+        return 0
+
+
+def _encrypt_now(transport: Any, data: bytes) -> int:
+    """The same over TLS, where Twisted takes a turn of the reactor to encrypt and another one to send.
+
+    Only for small writes: larger ones are cheaper with one wake-up of the peer for all their records.
+    """
+    if len(data) > _SMALL or transport.disconnecting:
+        return 0
+    taken = 0
+    try:
+        if transport._lostTLSConnection or not transport._handshakeDone:
+            return 0
+        if transport._aggregator._buffer or transport._appSendBuffer:
+            return 0
+        below, connection = transport.transport, transport._tlsConnection
+        taken = int(connection.send(data))
+        record = connection.bio_read(8 * _SMALL)
+    except AttributeError:  # another Twisted
+        return 0
+    except SSL.Error:  # Twisted meets it too, and knows what to do
+        return taken
+    sent = send_now(below, record)
+    if sent < len(record):
+        below.write(record[sent:])
+    return taken
+
+
+def split_endpoint(description: str) -> tuple[str, list[str], dict[str, str]]:
+    """Take a Twisted endpoint string apart.
+
+    :returns: its kind, its other positional arguments, its named arguments.
+    """
+    positional, named = _parse(description)
+    return positional[0], positional[1:], named
+
+
+# -- HTTP
+
+
+class HeadAwareClientProtocol(HTTP11ClientProtocol):
+    """An HTTP connection of ours that knows whether the head of an answer is being read."""
+
+    @property
+    def reading_head(self) -> bool:
+        """Whether the head of an answer has begun to be awaited and has not ended."""
+        parser = self._parser
+        return parser is not None and parser.state in (STATUS, HEADER)
+
+
+#: Makes an HTTP connection of ours; its argument is to be called when it is idle again.
+MakeClientProtocol = Callable[[Any], HTTP11ClientProtocol]
+
+
+class _PoolFactory(_HTTP11ClientFactory):
+    noisy = False  # else a line for each connection of ours
+
+    def __init__(self, make: MakeClientProtocol, quiescent: Any, metadata: Any) -> None:
+        super().__init__(quiescent, metadata)
+        self._make = make
+
+    def buildProtocol(self, addr: Any) -> HTTP11ClientProtocol:
+        return self._make(self._quiescentCallback)
+
+
+class CustomPool(HTTPConnectionPool):
+    """Twisted's pool of HTTP connections, with connections of another class.
+
+    :param make: makes each of them.
+    """
+
+    def __init__(self, reactor: Any, persistent: bool, make: MakeClientProtocol) -> None:
+        super().__init__(reactor, persistent)
+        self._factory = partial(_PoolFactory, make)  # type: ignore[assignment]
+
+
+def request_target(channel: Any) -> bytes:
+    """Return the target of the request whose head an ``HTTPChannel`` has just read, as it was sent."""
+    target: bytes = channel._path
+    return target
+
+
+def expect_no_body(channel: Any) -> None:
+    """Let an ``HTTPChannel`` answer the request whose head it has just read as if it had no body."""
+    channel.length = 0
+    channel._transferDecoder = None
+
+
+# -- dialling
+
+
+@provider(ILogObserver)
+def _discard(_event: object) -> None:
+    """Discard a log event."""
+
+
+class QuietClientService(ClientService):
+    """``ClientService`` without its log line for each attempt."""
+
+    _log = Logger(observer=_discard)

@@ -1,0 +1,180 @@
+"""The paths of bots: WebSockets and actions over HTTP (OneBot 11, ``communication/ws.md``, ``http.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import frozen
+from twisted.logger import Logger
+from twisted.web.server import Request
+
+from lgtwist.hub.account import Account
+from lgtwist.hub.bot import Bot
+from lgtwist.hub.directory import Directory
+from lgtwist.net.http_responses import say
+from lgtwist.runtime.logs import LogThrottle
+from lgtwist.web.authentication import Authentication, address_of
+from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
+from lgtwist.web.routes import account_number, without_authority
+from lgtwist.websocket.upgrade import asks_for_upgrade
+
+#: What the last segment of a WebSocket's path may be.
+_ROLES = ("", "api", "event")
+
+
+@frozen
+class BotPath:
+    """A bot's WebSocket.
+
+    :ivar self_id: the account; None for the bot's default.
+    :ivar role: ``""`` (universal), ``"api"`` or ``"event"``.
+    """
+
+    self_id: int | None
+    role: str
+
+
+@frozen
+class ActionPath:
+    """An action over HTTP.
+
+    :ivar self_id: the account; None for the bot's default.
+    """
+
+    self_id: int | None
+    action: str
+
+
+def read_bot_path(segments: tuple[str, ...]) -> BotPath | ActionPath | None:
+    """Read ``[self_id]`` and a role or an action, each of which may be left out; None for anything else."""
+    self_id = account_number(segments[0]) if segments else None
+    rest = segments if self_id is None else segments[1:]
+    if len(rest) > 1 or "" in rest:
+        return None
+    last = rest[0] if rest else ""
+    return BotPath(self_id, last) if last in _ROLES else ActionPath(self_id, last)
+
+
+class AcceptBot(Protocol):
+    """Makes a bot's connection of a request."""
+
+    def __call__(
+        self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
+    ) -> None:
+        """Take over the request's transport.
+
+        :param request: one that was authenticated and that ``check_upgrade`` accepted.
+        :param role: ``""`` (universal), ``"api"`` or ``"event"``.
+        :param ended: called once, when the connection is over.
+        """
+
+
+class HttpActions(Protocol):
+    """Answers actions over HTTP."""
+
+    def preflight(self, request: Request) -> None:
+        """Answer an OPTIONS request."""
+
+    def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
+        """Perform an action for a bot, and answer."""
+
+
+class BotEndpoints:
+    """Authenticates bots, finds their account, and hands them on.
+
+    :param wrong_path: shared with :class:`AccountEndpoints`: peers at the other's paths are logged once.
+    """
+
+    has_root = True
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        authentication: Authentication,
+        accept: AcceptBot,
+        actions: HttpActions,
+        wrong_path: LogThrottle,
+    ) -> None:
+        self._directory = directory
+        self._authentication = authentication
+        self._accept = accept
+        self._actions = actions
+        self._wrong_path = wrong_path
+
+    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
+        """Return whether a bot sends the request."""
+        return self._authentication.may_be_bot(request, query)
+
+    def render(self, request: Request, segments: tuple[str, ...]) -> None:
+        """Answer a request of a bot, or make it a WebSocket."""
+        path = read_bot_path(segments)
+        if isinstance(path, BotPath):
+            if asks_for_upgrade(request):
+                self._websocket(request, path)
+            else:
+                self._plain_request(request, path)
+        elif isinstance(path, ActionPath) and not asks_for_upgrade(request):
+            self._action(request, path)
+        else:
+            answer_not_found(request)
+
+    def _websocket(self, request: Request, path: BotPath) -> None:
+        if request.requestHeaders.hasHeader("x-client-role"):
+            self._implementation_is_here(request)
+            return
+        bot = self._authentication.authenticate_bot(request)
+        if bot is None:
+            return
+        account = self._account(request, bot, path.self_id)
+        if account is None:
+            return
+        if not account.was_up:
+            say(request, 503, f"account {account.self_id} is not up yet", RETRY_SOON)
+            return
+        ended = begin_upgrade(request)
+        if ended is not None:
+            self._accept(request, bot, account, path.role, ended)
+
+    def _action(self, request: Request, path: ActionPath) -> None:
+        if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token
+            self._actions.preflight(request)
+            return
+        bot = self._authentication.authenticate_bot(request)
+        if bot is None:
+            return
+        account = self._account(request, bot, path.self_id)
+        if account is not None:
+            self._actions.perform(request, bot, account, path.action)
+
+    def _plain_request(self, request: Request, path: BotPath) -> None:
+        """Answer a request that does not ask for a WebSocket, at the path of one."""
+        if path.role:
+            say(request, 426, f"/{path.role} is a WebSocket", UPGRADE)
+        elif request.method in (b"GET", b"HEAD"):
+            say(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
+        else:
+            say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
+
+    def _account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
+        directory = self._directory
+        account = directory.default_account(bot) if self_id is None else directory.accounts.get(self_id)
+        if account is None and self_id is not None:
+            say(request, 404, f"there is no account {self_id}")
+        elif account is None or not bot.may_use(account.self_id):
+            say(request, 403, f'bot "{bot.name}" may not use this account')
+        else:
+            return account
+        return None
+
+    def _implementation_is_here(self, request: Request) -> None:
+        """Answer an OneBot implementation that dialled where bots do."""
+        if self._wrong_path.should_log():
+            self._log.warn(
+                "{address} dialled {path} as an OneBot implementation does; those connect to /onebot/v11/ws",
+                address=address_of(request),
+                path=without_authority(request.path).decode("ascii", "replace"),
+            )
+        say(request, 404, "bots connect here; an OneBot implementation connects to /onebot/v11/ws")

@@ -1,0 +1,97 @@
+"""The listening port as a whole: everything that answers there, made of what is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lgtwist.config.limits import Limits
+from lgtwist.hub.directory import Directory
+from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.web.account_endpoints import AccountEndpoints
+from lgtwist.web.authentication import Authentication, BotTokens
+from lgtwist.web.bot_endpoints import AcceptBot, BotEndpoints, HttpActions
+from lgtwist.web.channel import PortSite
+from lgtwist.web.connection_limits import ConnectionLimits
+from lgtwist.web.health import Healthz, Readiness, Readyz
+from lgtwist.web.metrics import MetricsEndpoint, MetricsRegistry
+from lgtwist.web.mounts import Mount
+from lgtwist.web.sandbox_endpoint import SandboxEndpoint
+from lgtwist.web.settings import ServerSettings
+from lgtwist.web.site import Router
+
+
+class Port:
+    """Everything behind the listening endpoints.
+
+    :param directory: the accounts and bots.
+    :param edge_of: returns the edge service of an account, None if there is no such account; it is asked for
+        :class:`IReverseLink`, :class:`IEventReceiver` and :class:`IControl`.
+    :param accept_bot: makes a bot's connection of a request.
+    :param http_actions: answers actions over HTTP.
+    :param scheduler: is told when HTTP bytes are read, so that what follows from them is written together.
+    :param metrics: what ``/metrics`` shows.
+    :param readiness: what ``/readyz`` shows.
+    :param settings: what the mounts authenticate by; the endpoints are for others to listen at.
+    :ivar site: makes the connections.
+    :ivar authentication: its ``settings`` may be replaced.
+    :ivar connection_limits: its ``limits`` may be replaced.
+    :ivar bot_tokens: an observer of the directory, to be registered there.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        edge_of: Callable[[int], object | None],
+        accept_bot: AcceptBot,
+        http_actions: HttpActions,
+        settings: ServerSettings,
+        limits: Limits,
+        clock: Any,
+        scheduler: FlushScheduler,
+        metrics: MetricsRegistry,
+        readiness: Readiness,
+    ) -> None:
+        self.connection_limits = ConnectionLimits(limits, clock)
+        self.bot_tokens = BotTokens()
+        self.authentication = authentication = Authentication(
+            self.connection_limits, settings, self.bot_tokens
+        )
+        wrong_path = LogThrottle(clock)
+        bots = BotEndpoints(
+            directory=directory,
+            authentication=authentication,
+            accept=accept_bot,
+            actions=http_actions,
+            wrong_path=wrong_path,
+        )
+        self._router = router = Router(self.connection_limits, bots)
+        mounts: dict[str, Mount] = {
+            "onebot": AccountEndpoints(
+                authentication=authentication, edge_of=edge_of, wrong_path=wrong_path, clock=clock
+            ),
+            "sandbox": SandboxEndpoint(authentication=authentication, edge_of=edge_of),
+            "healthz": Healthz(authentication),
+            "readyz": Readyz(authentication, readiness),
+            "metrics": MetricsEndpoint(authentication, metrics),
+        }
+        for name, mount in mounts.items():
+            router.add(name, mount)
+        self.site = PortSite(
+            router,
+            limits=self.connection_limits,
+            clock=clock,
+            accepts_body=router.accepts_body,
+            scheduler=scheduler,
+        )
+
+    def mount(self, name: str, mount: Mount) -> None:
+        """Let ``mount`` answer the requests whose path begins with ``name``, from now on."""
+        self._router.add(name, mount)
+
+    def stop(self) -> None:
+        """End handshakes under way, then every HTTP connection; what is already answered is still written."""
+        self.connection_limits.stop()
+        self.site.close_all()

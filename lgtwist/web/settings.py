@@ -1,0 +1,43 @@
+"""``[server]``: where the service listens, and who may do what there besides bots and accounts."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from lgtwist.config.section import Section
+from lgtwist.config.values import origin, token
+from lgtwist.net.endpoints import endpoint, is_public
+
+
+@frozen
+class ServerSettings:
+    """``[server]``.
+
+    :ivar endpoints: where to listen, as Twisted's endpoint strings.
+    :ivar admin_token: the operator's; None for none.
+    :ivar allowed_origins: web pages of these origins may do what a program on this machine may.
+    :ivar public: whether one of the endpoints can be reached from other machines.
+    """
+
+    endpoints: tuple[str, ...] = ("tcp:8081:interface=127.0.0.1",)
+    admin_token: str | None = field(default=None, repr=False)
+    allowed_origins: tuple[str, ...] = ()
+    public: bool = field(init=False)
+
+    @public.default
+    def _is_public(self) -> bool:
+        return any(is_public(listening) for listening in self.endpoints)
+
+
+_DEFAULT = ServerSettings()
+
+
+def read_server(section: Section) -> ServerSettings:
+    """Read ``[server]``; mistakes are collected in the section."""
+    read = ServerSettings(
+        endpoints=section.take_list("endpoints", endpoint, _DEFAULT.endpoints, at_least=1),
+        admin_token=section.take_secret("admin_token", token),
+        allowed_origins=section.take_list("allowed_origins", origin, _DEFAULT.allowed_origins),
+    )
+    section.finish()
+    return read

@@ -1,0 +1,124 @@
+"""What is reached into of Twisted is there, in the versions that it was tried with."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.application.internet import ClientService
+from twisted.internet import endpoints, ssl, tcp
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import _newclient, client
+from twisted.web.http import HTTPChannel
+
+import twisted
+from lgtwist.net.twisted_private import (
+    CustomPool,
+    HeadAwareClientProtocol,
+    QuietClientService,
+    expect_no_body,
+    request_target,
+    split_endpoint,
+)
+
+#: The versions of Twisted that ``lgtwist/net/twisted_private.py`` was tried with.
+TRIED_WITH = ("26.10.0",)
+
+
+class Requests(HTTPChannel):
+    """Keeps what is asked for, before its body came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[bytes] = []
+        self.decoders: list[bool] = []  # whether one was there for the body
+
+    def allHeadersReceived(self) -> None:
+        super().allHeadersReceived()
+        self.targets.append(request_target(self))
+        self.decoders.append(getattr(self, "_transferDecoder", None) is not None)
+        expect_no_body(self)
+
+
+class TwistedTests(SynchronousTestCase):
+    def has(self, thing: Any, *names: str) -> None:
+        """Each of the names is an attribute of it."""
+        for name in names:
+            self.assertTrue(hasattr(thing, name), f"{thing!r} has no {name}: Twisted has changed it")
+
+    def test_the_version(self) -> None:
+        """Another major version is to be tried by hand first."""
+        majors = {tried.partition(".")[0] for tried in TRIED_WITH}
+        self.assertIn(
+            str(twisted.version.major),
+            majors,
+            f"Twisted {twisted.__version__} has another major version than those that "
+            f"lgtwist/net/twisted_private.py was tried with ({', '.join(TRIED_WITH)}): see whether what it "
+            "reaches into still means the same, run all tests, then add the version to TRIED_WITH",
+        )
+
+    def test_tcp(self) -> None:
+        """What ``send_now`` asks of a plain transport."""
+        for kind in (tcp.Server, tcp.Client):
+            self.has(kind, "_writeDisconnecting", "_aborting", "dataBuffer", "TLS", "disconnecting")
+        with socket.socket() as handle:
+            connection = tcp.Connection(handle, Protocol(), MemoryReactorClock())
+        self.has(connection, "_tempDataBuffer", "connected", "socket")
+
+    def test_tls(self) -> None:
+        """What ``send_now`` asks of TLS."""
+        context = ssl.CertificateOptions()
+        over = TLSMemoryBIOFactory(context, True, Factory.forProtocol(Protocol), Clock())
+        transport: Any = over.buildProtocol(None)
+        self.assertIs(type(transport), BufferingTLSTransport)
+        transport.makeConnection(StringTransport())
+        self.has(transport, "_lostTLSConnection", "_handshakeDone", "_appSendBuffer", "_tlsConnection")
+        self.has(transport, "_aggregator", "disconnecting")
+        self.has(transport._aggregator, "_buffer")
+        self.has(transport._tlsConnection, "send", "bio_read")
+
+    def test_endpoint_strings(self) -> None:
+        """They are taken apart as Twisted does it."""
+        self.has(endpoints, "_parse")
+        self.assertEqual(split_endpoint(r"tcp:8080:interface=\:\:1"), ("tcp", ["8080"], {"interface": "::1"}))
+
+    def test_http_client(self) -> None:
+        """A pool makes our connections, which know when they read the head of an answer."""
+        self.has(client, "_HTTP11ClientFactory")
+        self.has(_newclient, "STATUS", "HEADER")
+        pool = CustomPool(MemoryReactorClock(), True, HeadAwareClientProtocol)
+        self.has(pool, "_factory")
+        made: Any = pool._factory(lambda protocol: None, repr)
+        self.has(made, "_quiescentCallback")
+        protocol: Any = made.buildProtocol(None)
+        self.assertIsInstance(protocol, HeadAwareClientProtocol)
+        protocol.makeConnection(StringTransport())
+        self.assertFalse(protocol.reading_head)
+        request = _newclient.Request(b"GET", b"/", client.Headers({b"Host": [b"x"]}), None)
+        protocol.request(request).addErrback(lambda _failure: None)
+        self.has(protocol, "_parser")
+        self.assertTrue(protocol.reading_head)
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n")
+        self.assertTrue(protocol.reading_head)
+        protocol.dataReceived(b"\r\nhe")
+        self.assertFalse(protocol.reading_head)
+
+    def test_http_channel(self) -> None:
+        """The target is known with the head, and a body can be refused then."""
+        channel = Requests()
+        channel.site = channel.factory = None
+        channel.makeConnection(StringTransport())
+        channel.callLater = Clock().callLater
+        channel.dataReceived(b"POST /x?y=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        self.assertEqual(channel.decoders, [True], "no _transferDecoder: Twisted has changed it")
+        self.assertEqual(channel.targets, [b"/x?y=1"])
+        self.assertEqual(channel.length, 0)
+
+    def test_client_service(self) -> None:
+        """Its log can be another one."""
+        self.has(ClientService, "_log")
+        self.assertIsNot(QuietClientService._log, ClientService._log)

@@ -1,0 +1,98 @@
+"""Bots' WebSockets: handshakes, accounts, and what is sent first."""
+
+from __future__ import annotations
+
+from tests.integration.rawclient import handshake, masked_frame
+from tests.web.site_case import Peer, SiteTestCase
+
+
+class HandshakeTests(SiteTestCase):
+    def test_a_bot_connects(self) -> None:
+        """101, then lifecycle first; an action glued behind the handshake is answered after it."""
+        port = Peer(self).send(
+            handshake("/", None, "localhost") + masked_frame(b'{"action":"get_status","echo":[1]}')
+        )
+        self.assertEqual(port.status(), 101)
+        text = port.body()
+        self.assertLess(text.index("lifecycle"), text.index('"echo":[1]'))
+
+    def test_handshake_in_single_bytes(self) -> None:
+        """A handshake that comes byte by byte is one."""
+        port = Peer(self)
+        for byte in handshake("/api", None, "localhost"):
+            port.send(bytes([byte]))
+        self.assertEqual(port.status(), 101)
+        self.assertEqual(port.body(), "")
+
+    def test_bad_handshakes(self) -> None:
+        """Each bad handshake is answered as RFC 6455 says, and nothing is upgraded."""
+        for change, status in (
+            (("Sec-WebSocket-Version", "12"), 426),
+            (("Sec-WebSocket-Key", "short"), 400),
+            (("Sec-WebSocket-Key", "\u00e9" * 24), 400),
+            (("Connection", "keep-alive"), 400),
+            (("Content-Length", "3"), 400),
+        ):
+            port = self.dial(**{change[0].replace("-", "_"): change[1]})
+            port.send(b"abc")
+            self.assertEqual(port.status(), status, change)
+        self.assertEqual(
+            Peer(self)
+            .send(handshake("/").replace(b"GET", b"PUT").replace(b"127.0.0.1", b"localhost"))
+            .status(),
+            400,
+        )
+
+    def test_before_the_account_was_up(self) -> None:
+        """Until the account was up once, handshakes get 503 with Retry-After: 3."""
+        self.service.directory.accounts[10001].was_up = False
+        port = self.dial()
+        self.assertEqual(port.status(), 503)
+        self.assertIn("retry-after: 3", port.headers())
+
+
+class BotAccountTests(SiteTestCase):
+    toml = """
+        [server]
+        admin_token = "boss"
+        [[accounts]]
+        self_id = 1
+        [[accounts]]
+        self_id = 2
+        [[bots]]
+        name = "a"
+        access_token = "ta"
+        [[bots]]
+        name = "b"
+        access_token = "tb"
+        accounts = [2]
+    """
+
+    def test_accounts(self) -> None:
+        """A bot's default is its first account; another's is 403, one that is not there 404."""
+        self.assertIn('"self_id":2', self.dial("/?access_token=tb").body())
+        self.assertIn('"self_id":1', self.dial("/?access_token=ta").body())
+        self.assertEqual(self.dial("/1?access_token=tb").status(), 403)
+        self.assertEqual(self.dial("/3?access_token=tb").status(), 404)
+
+    def test_L30_action_glued_to_a_refused_handshake(self) -> None:
+        """An action glued to a refused handshake is never executed."""
+        action = masked_frame(b'{"action":"send_private_msg","params":{"user_id":20001,"message":"x"}}')
+        port = Peer(self).send(handshake("/?access_token=no") + action)
+        self.assertEqual(port.status(), 403)
+        self.assertEqual(port.read().count(b"HTTP/1.1"), 1)
+        for sandbox in self.sandboxes():
+            self.assertEqual(sandbox.world.last_message_id, 0)
+
+    def test_nobody_hears_of_an_event_before_the_token(self) -> None:
+        """L-28: events reach only bots that were authenticated."""
+        good, refused = self.dial("/1?access_token=ta"), self.dial("/1")
+        self.service.directory.accounts[1].publish(b'{"post_type":"notice","n":1}')
+        self.assertIn('"n":1', good.body())
+        self.assertNotIn('"n":1', refused.body())
+
+    def test_an_implementation_at_a_bots_path(self) -> None:
+        """It is told where to go."""
+        port = self.dial("/", X_Client_Role="Universal", Authorization="Bearer bot")
+        self.assertEqual(port.status(), 404)
+        self.assertIn("/onebot/v11/ws", port.body())
