@@ -47,6 +47,7 @@ class Service(ChildProcess):
 
     def start(self) -> None:
         """Start it, or start it again, and wait until it listens and answers."""
+        self._log_began = len(self.log())
         self.spawn(
             [*TWISTD, "-n", "--pidfile=", "lgtwist", "--config", str(self.config_path)],
             {**os.environ, "PYTHONPATH": str(ROOT)},
@@ -54,6 +55,8 @@ class Service(ChildProcess):
         self.wait_up("listens", self._listens)
 
     def _listens(self) -> bool:
+        if f" starting on {self.port}\n" not in self.log()[self._log_began :]:
+            return False  # if somebody answers there, it is not this one
         try:
             with self.connect():
                 return True
