@@ -16,7 +16,7 @@ import socket
 import struct
 import time
 
-from tests.integration.certain import metric
+from tests.integration.at_least_once import metric
 from tests.integration.faulty import (
     FaultTestCase,
     Proxy,
