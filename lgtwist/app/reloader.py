@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
@@ -30,10 +30,12 @@ class _Prepared:
 
     :ivar accounts: accounts that are new or get a new edge, each with the edge, which is prepared.
     :ivar ports: the change of the listening ports: ``commit()`` or ``undo()``.
+    :ivar use_certificates: lets the ports use the certificates that were read again.
     """
 
     accounts: dict[int, tuple[Account, IEdge]] = field(factory=dict)
     ports: Any = None
+    use_certificates: Callable[[], object] = lambda: None
 
 
 class Reloader:
@@ -42,6 +44,9 @@ class Reloader:
     Three steps: *read* (every mistake is logged, nothing changes), *prepare* (everything that may be refused,
     files in a thread; a refusal is one line, and nothing has changed), *commit* (which cannot be refused; one
     line names what changed).
+
+    :param service: what runs.
+    :param in_thread: calls a function, which may block, in a thread.
     """
 
     _log = Logger()
@@ -97,11 +102,12 @@ class Reloader:
             self._log.error("reload: {reason}; nothing was changed", reason=error)
             return False
         if not service.running:
-            await maybeDeferred(prepared.ports.undo)
+            await prepared.ports.undo()
             return False
+        prepared.use_certificates()
         tails = self._commit(found, prepared)
         self._log.info("reload: {what}", what=found.describe())
-        await maybeDeferred(prepared.ports.commit)
+        await prepared.ports.commit()
         await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
         return True
 
@@ -121,6 +127,11 @@ class Reloader:
         if service.journal is None and any(one.bot.at_least_once for one in found.running.bots):
             await deferToThread(service.check_journal)
         prepared.ports = await service.ports.change(found.running.server.endpoints)
+        try:
+            prepared.use_certificates = service.ports.reload_certificates()
+        except CannotListen:
+            await prepared.ports.undo()
+            raise
         return prepared
 
     def _commit(self, found: Changes, prepared: _Prepared) -> list[Any]:

@@ -557,6 +557,10 @@ class LgtwistService(MultiService):
             log_failures("stopping an account", partial(account.stop, _STOPPING))()
 
     def _close_connections(self) -> Deferred[Any]:
+        # Clients of the `websockets` kind take 1000 and 1001 for a normal end, and some then never come back;
+        # .NET, in which implementations are written, knows no 1012.
+        for bot in self.directory.bots.values():
+            log_failures("closing a bot's connections", partial(bot.end_sessions, 1012, _STOPPING))()
         closed = [factory.close_all(1001, _STOPPING) for factory in (self.factory, self.client_factory)]
         return gatherResults(closed)
 

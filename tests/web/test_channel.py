@@ -96,7 +96,7 @@ class ChannelTests(SiteTestCase):
         self.assertEqual(self.service.factory.connections, set())
 
     def test_stopping(self) -> None:
-        """On stop an action under way and every peer end in order: close frame 1001."""
+        """On stop an action under way and every peer end in order: close frame 1012."""
         port = self.dial()
         self.assertEqual(port.status(), 101)
         before = len(port.read())
