@@ -27,6 +27,8 @@ from lgtwist.net.backoff import ReconnectSettings
 from lgtwist.net.http_client import Answer, WebClient
 from lgtwist.onebot.auth import sign
 
+#: Whether the bot connects to our port.
+DIALS_IN = False
 #: Whether the bot is shown its ``access_token`` when a link to it is made.
 SENDS_TOKEN = False
 

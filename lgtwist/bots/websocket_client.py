@@ -33,6 +33,8 @@ _HINTS = {
 }
 
 
+#: Whether the bot connects to our port.
+DIALS_IN = False
 #: Whether the bot is shown its ``access_token`` when a link to it is made.
 SENDS_TOKEN = True
 

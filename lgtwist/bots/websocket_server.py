@@ -22,6 +22,8 @@ from lgtwist.websocket.upgrade import take_over
 _ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
 
 
+#: Whether the bot connects to our port.
+DIALS_IN = True
 #: Whether the bot is shown its ``access_token`` when a link to it is made.
 SENDS_TOKEN = False
 
