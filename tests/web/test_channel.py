@@ -101,7 +101,7 @@ class ChannelTests(SiteTestCase):
         self.assertEqual(port.status(), 101)
         before = len(port.read())
         stopped = self.service.stopService()
-        self.assertEqual(port.read()[before:][:4], b"\x88\x0f\x03\xe9")
+        self.assertEqual(port.read()[before:][:4], b"\x88\x0f\x03\xf4")
         [connection] = self.service.factory.connections
         self.assertIs(connection.phase, Phase.CLOSING)
         port.send(masked_frame(b"\x03\xe9", 8))
