@@ -1,4 +1,4 @@
-"""What a Twisted server endpoint string says, and whether two of them exclude each other. Pure."""
+"""What a Twisted server endpoint string says, and whether two of them exclude each other."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _bound(kind: str, positional: list[str], named: dict[str, str]) -> dict[str,
         if name in options:
             raise ValueError(f"{name} is given twice")
         options[name] = value
-    if names[0] not in options:
+    if not options.get(names[0]):
         raise ValueError(f"{names[0]} is missing")
     return options
 
@@ -132,7 +132,7 @@ def _number(name: str, written: str, most: int, digits: int = 10) -> int:
 def _fitting(path: str, base: Path | None) -> str:
     if not path or path.startswith("\0"):  # Linux's abstract names
         return path
-    absolute = os.path.abspath(Path(base or Path.cwd(), path))
+    absolute = os.path.abspath(path if base is None else base / path)
     return absolute if len(os.fsencode(absolute)) <= _LONGEST_PATH else path
 
 

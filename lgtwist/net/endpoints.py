@@ -170,6 +170,7 @@ class Ports:
         self._factory: IProtocolFactory | None = None
         self._current: list[_Listening] = []  # in the order of the descriptions
         self._all: list[_Listening] = []  # those too that a change has given up or not committed
+        self._closing: set[Deferred[None]] = set()  # one for each port that is being closed
         self._changing = False
         self._closed = False
 
@@ -200,7 +201,7 @@ class Ports:
         """
         self._closed = True
         self._current = []
-        return self._close(tuple(self._all))
+        return self._close(tuple(self._all)).addCallback(lambda _all: self._settled())
 
     def urls(self) -> list[str]:
         """Return the WebSocket URLs of the ports."""
@@ -244,6 +245,7 @@ class Ports:
                     f"{said.description} waits for a restart: systemd hands its socket over once"
                 )
         certificates = await self._load_certificates(kept, new)
+        await self._settled()  # the ports that the change before this one gave up
 
         opened: dict[str, list[_Listening]] = {}
         in_the_way = [old for old in given_up if any(collide(old.address, said.address) for said in new)]
@@ -470,16 +472,40 @@ class Ports:
 
         :returns: fires when they are closed; an error is logged.
         """
-        closing = []
-        for listening in several:
-            if listening in self._all:
-                self._all.remove(listening)
-                closing.append(maybeDeferred(listening.port.stopListening).addErrback(_not_closed, listening))
-        return DeferredList(closing).addCallback(lambda _all: None)
+        return DeferredList([self._close_one(one) for one in several if one in self._all]).addCallback(_none)
+
+    def _close_one(self, listening: _Listening) -> Deferred[None]:
+        self._all.remove(listening)
+        stop: Callable[[], Any] = listening.port.stopListening
+        closing: Deferred[None] = maybeDeferred(stop).addErrback(_not_closed, listening)
+        self._closing.add(closing)
+        return closing.addCallback(lambda _closed: self._closing.discard(closing))
+
+    def _settled(self) -> Deferred[None]:
+        """Wait for the ports that are being closed.
+
+        :returns: fires when they are.
+        """
+        return DeferredList([_after(closing) for closing in self._closing]).addCallback(_none)
 
     def _still_open(self) -> None:
         if self._closed:
             raise CannotListen("the service is stopping: no port is opened any more")
+
+
+def _after(first: Deferred[None]) -> Deferred[None]:
+    """Return a Deferred that fires when another one does, which keeps its callbacks for itself."""
+    second: Deferred[None] = Deferred()
+
+    def fired(_result: None) -> None:
+        second.callback(None)
+
+    first.addCallback(fired)
+    return second
+
+
+def _none(_result: object) -> None:
+    """Leave nothing of a result."""
 
 
 def _not_closed(failure: Failure, listening: _Listening) -> None:
