@@ -27,20 +27,20 @@ from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import Segment
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
-from lgtwist.sandbox.actions.table import known
+from lgtwist.sandbox.actions.table import find_action
 from lgtwist.sandbox.control.control import Control
-from lgtwist.sandbox.files import attachments as intake
+from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
-from lgtwist.sandbox.files.media import Media
+from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.store import Store, StoreError
-from lgtwist.sandbox.world.model import Record, WorldFile, key_of
+from lgtwist.sandbox.store import StoreError, WorldStore
+from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
 
 #: So many actions may be taking in files at once; the next ones wait, others do not.
-_INTAKES = 8
+_MAX_ATTACHMENT_ACTIONS = 8
 #: And for so long (seconds), the waiting included.
-_INTAKE_TIME = 60.0
+_ATTACHMENT_TIME_LIMIT = 60.0
 
 
 @frozen
@@ -78,14 +78,14 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     """Make the edge of a sandbox account. Its world is read by :meth:`SandboxAccount.prepare`."""
     name = f"sandbox-{account.self_id}"
     limit = resources.limits.max_message
-    media = Media(
+    media = MediaStore(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
         limit=limit,
         fetch=Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
-        in_thread=deferToThread,
-        private=resources.private_files,
+        run_in_thread=deferToThread,
+        private_files=resources.private_files,
     )
     return SandboxAccount(
         account,
@@ -115,7 +115,7 @@ class SandboxAccount(Service):
         self,
         account: Account,
         path: Path | str,
-        media: Media,
+        media: MediaStore,
         wall_clock: Callable[[], float],
         *,
         world_file: Path | None = None,
@@ -128,15 +128,17 @@ class SandboxAccount(Service):
         self._path = path
         self._wall_clock = wall_clock
         self._world_file = world_file
-        self._before_writing = before_writing or (lambda then: account.clock.callLater(0, then) and None)
-        self._store: Store | None = None
-        self._unwritten: dict[tuple[str, str], Record | None] = {}
-        self._will_write = False
-        self._failing = False
-        self._last_message_id = 0  # that listeners were told of
-        self._listeners: list[Deferred[None]] = []
-        self._intakes = DeferredSemaphore(_INTAKES)
-        self._waiting: set[Deferred[None]] = set()
+        self._before_writing = before_writing or (
+            lambda function: account.clock.callLater(0, function) and None
+        )
+        self._store: WorldStore | None = None
+        self._unsaved_changes: dict[tuple[str, str], Record | None] = {}
+        self._write_scheduled = False
+        self._write_failing = False
+        self._notified_message_id = 0  # that listeners were told of
+        self._message_waiters: list[Deferred[None]] = []
+        self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
+        self._running_actions: set[Deferred[None]] = set()
 
     # -- its life
 
@@ -145,19 +147,19 @@ class SandboxAccount(Service):
 
         :raises CannotPrepare: if its file, or the file to begin from, cannot be used.
         """
-        store = Store(self._path)
+        store = WorldStore(self._path)
         try:
-            self.world.restore(store.records())
+            self.world.load_records(store.records())
         finally:
             store.close()
         if self.world.is_empty:
-            self.world = self._first_world()
+            self.world = self._initial_world()
 
-    def _first_world(self) -> World:
+    def _initial_world(self) -> World:
         if self._world_file is None:
-            return World.first(self.account.self_id, self.now())
+            return World.with_example_people(self.account.self_id, self.now())
         try:
-            return World.from_file(self.account.self_id, read_world(self._world_file.read_bytes()))
+            return World.from_file(self.account.self_id, decode_world_file(self._world_file.read_bytes()))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
@@ -165,19 +167,19 @@ class SandboxAccount(Service):
     def startService(self) -> None:
         """The account is up."""
         super().startService()
-        self._open()
+        self._open_store()
         self.account.links.opened(self)
-        self.settle()
+        self.publish_and_save()
 
     def stopService(self) -> None:
         """The account is down; what is not written yet is written."""
-        self._write()  # once more, if the file could not be opened
+        self._save_changes()  # once more, if the file could not be opened
         super().stopService()
         self.account.links.closed(self, "lgtwist stops")
-        for waiting in tuple(self._waiting):
-            waiting.cancel()
-        self._wake()
-        self._write()
+        for running_action in tuple(self._running_actions):
+            running_action.cancel()
+        self._notify_message_waiters()
+        self._save_changes()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -194,26 +196,28 @@ class SandboxAccount(Service):
         Only what carries files waits; nothing else waits for it.
         """
         try:
-            known(action)
+            find_action(action)
             read = Params(params)
-            message = intake.reads_message(action, read)
-            if intake.waits(action, message):
-                self._later(self._take_in(call_id, action, read, message))
+            message = attachments.read_message_params(action, read)
+            if attachments.uses_files(action, message):
+                self._start_with_time_limit(self._perform_with_files(call_id, action, read, message))
                 return
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
             response = responses.failure(error)
         except Exception:
-            response = self._failed(action)
-        self._answer(call_id, response)
+            response = self._internal_error(action)
+        self._respond(call_id, response)
 
-    async def _take_in(self, call_id: int, action: str, params: Params, message: list[Segment]) -> None:
+    async def _perform_with_files(
+        self, call_id: int, action: str, params: Params, message: list[Segment]
+    ) -> None:
         try:
-            await self._intakes.acquire()
+            await self._attachment_slots.acquire()
             try:
-                await intake.take_in(self.media, self.world, action, params, message)
+                await attachments.resolve_files(self.media, self.world, action, params, message)
             finally:
-                self._intakes.release()
+                self._attachment_slots.release()
             response = perform(self.world, action, params, self.now())
         except OneBotError as error:
             response = responses.failure(error)
@@ -222,8 +226,8 @@ class SandboxAccount(Service):
                 return
             response = responses.failed(100, "the files could not be taken in in time")
         except Exception:
-            response = self._failed(action)
-        self._answer(call_id, response)
+            response = self._internal_error(action)
+        self._respond(call_id, response)
 
     def has_sent(self, flow_token: object) -> bool:
         """Return whether what was sent has left our memory: a world has no wire that could be shut."""
@@ -235,26 +239,26 @@ class SandboxAccount(Service):
     def close(self, code: int, reason: str) -> None:
         """Nothing is to be closed."""
 
-    def _failed(self, action: str) -> bytes:
+    def _internal_error(self, action: str) -> bytes:
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
         return responses.failed(1500, "the sandbox failed; the log says why")
 
-    def _answer(self, call_id: int, response: bytes) -> None:
-        self._remember(self.world.take_changes())
+    def _respond(self, call_id: int, response: bytes) -> None:
+        self._schedule_save(self.world.pop_changes())
         self.account.receive(call_id, response)
-        self.settle()
+        self.publish_and_save()
 
-    def _later(self, coroutine: Any) -> None:
-        waiting = spawn("sandbox intake", coroutine)
-        self._waiting.add(waiting)
-        limit = self.account.clock.callLater(_INTAKE_TIME, waiting.cancel)
+    def _start_with_time_limit(self, coroutine: Any) -> None:
+        running_action = spawn("sandbox attachments", coroutine)
+        self._running_actions.add(running_action)
+        limit = self.account.clock.callLater(_ATTACHMENT_TIME_LIMIT, running_action.cancel)
 
         def ended(_result: object) -> None:
-            self._waiting.discard(waiting)
+            self._running_actions.discard(running_action)
             if limit.active():
                 limit.cancel()
 
-        waiting.addBoth(ended)
+        running_action.addBoth(ended)
 
     # -- for people
 
@@ -269,24 +273,24 @@ class SandboxAccount(Service):
     def retire(self) -> None:
         """Nothing is begun from our side."""
 
-    def settle(self) -> None:
+    def publish_and_save(self) -> None:
         """Something was done to the world: tell the bots, remember to write, wake who listens."""
-        self._remember(self.world.take_changes())
-        for event in self.world.take_events():
+        self._schedule_save(self.world.pop_changes())
+        for event in self.world.pop_events():
             self.account.publish(msgspec.json.encode(event))
 
-    def _remember(self, changes: dict[tuple[str, str], Record | None]) -> None:
+    def _schedule_save(self, changes: dict[tuple[str, str], Record | None]) -> None:
         if not changes:
             return
-        self._unwritten |= changes
-        if not self._will_write:
-            self._will_write = True
-            self._before_writing(self._write)
-        if self.world.last_message_id != self._last_message_id:
-            self._last_message_id = self.world.last_message_id
-            self._wake()
+        self._unsaved_changes |= changes
+        if not self._write_scheduled:
+            self._write_scheduled = True
+            self._before_writing(self._save_changes)
+        if self.world.last_message_id != self._notified_message_id:
+            self._notified_message_id = self.world.last_message_id
+            self._notify_message_waiters()
 
-    def inject(self, raw: bytes) -> None:
+    def publish_raw_event(self, raw: bytes) -> None:
         """Publish any event as if it came from the account.
 
         :raises BadEvent: if it is none.
@@ -298,59 +302,66 @@ class SandboxAccount(Service):
 
         :raises ValueError: if it is none, with a sentence that says where.
         """
-        world = World.from_file(self.account.self_id, read_world(raw))
-        old = self.world
-        for shelf in (old.people, old.groups, old.requests, old.messages, old.forwards, old.files):
-            self._unwritten |= dict.fromkeys((key_of(record) for record in shelf.values()), None)
+        world = World.from_file(self.account.self_id, decode_world_file(raw))
+        replaced = self.world
+        for table in (
+            replaced.people,
+            replaced.groups,
+            replaced.requests,
+            replaced.messages,
+            replaced.forwards,
+            replaced.files,
+        ):
+            self._unsaved_changes |= dict.fromkeys((record_key(record) for record in table.values()), None)
         self.world = world
-        self.settle()
+        self.publish_and_save()
 
-    def next_message(self) -> Deferred[None]:
+    def when_message_added(self) -> Deferred[None]:
         """Fires when something was said; may be cancelled."""
-        heard: Deferred[None] = Deferred(lambda d: self._listeners.remove(d))
-        self._listeners.append(heard)
-        return heard
+        waiter: Deferred[None] = Deferred(lambda d: self._message_waiters.remove(d))
+        self._message_waiters.append(waiter)
+        return waiter
 
-    def _wake(self) -> None:
-        self._listeners, listeners = [], self._listeners
-        for heard in listeners:
-            heard.callback(None)
+    def _notify_message_waiters(self) -> None:
+        self._message_waiters, waiters = [], self._message_waiters
+        for waiter in waiters:
+            waiter.callback(None)
 
     # -- the file
 
-    def _open(self) -> None:
+    def _open_store(self) -> None:
         """Open the file again. What was there a moment ago may not be now: a full disk is one reason."""
         try:
-            self._store = Store(self._path)
+            self._store = WorldStore(self._path)
         except StoreError as error:
-            self._fails(error)
+            self._log_write_error(error)
 
-    def _fails(self, error: Exception) -> None:
+    def _log_write_error(self, error: Exception) -> None:
         """The world goes on in memory; the next change tries to write this one too."""
-        if not self._failing:
-            self._failing = True
+        if not self._write_failing:
+            self._write_failing = True
             self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
 
-    def _write(self) -> None:
-        self._will_write = False
-        if not self._unwritten:
+    def _save_changes(self) -> None:
+        self._write_scheduled = False
+        if not self._unsaved_changes:
             return
         if self._store is None and self.running:
-            self._open()
+            self._open_store()
         if self._store is None:
             return
         try:
-            self._store.write(self._unwritten)
+            self._store.write(self._unsaved_changes)
         except sqlite3.Error as error:
-            self._fails(error)
+            self._log_write_error(error)
             return
-        if self._failing:
-            self._failing = False
+        if self._write_failing:
+            self._write_failing = False
             self._log.info("sandbox {path} is written again", path=self._path)
-        self._unwritten = {}
+        self._unsaved_changes = {}
 
 
-def read_world(raw: bytes) -> WorldFile:
+def decode_world_file(raw: bytes) -> WorldFile:
     """A world's file.
 
     :raises ValueError: if it is none, with a sentence that says where.

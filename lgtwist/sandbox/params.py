@@ -33,7 +33,7 @@ class Params:
             raise BadRequest(f"params cannot be read: {error}") from None
 
     @classmethod
-    def of(cls, values: dict[str, Any], path: str) -> Params:
+    def from_values(cls, values: dict[str, Any], path: str) -> Params:
         """An object that stands somewhere below, read the same way."""
         params = cls(b"{}")
         params._values, params._path = values, path
@@ -43,7 +43,7 @@ class Params:
         """Whether a parameter is given, and not null."""
         return self._values.get(name) is not None
 
-    def put(self, name: str, value: Any) -> None:
+    def set(self, name: str, value: Any) -> None:
         """Put a parameter in the place of what was given."""
         self._values[name] = value
 
@@ -59,7 +59,7 @@ class Params:
         """A number without fraction, of 64 bits."""
         value = self._get(name, default)
         if isinstance(value, str):
-            value = int(value) if len(value) <= 20 and _is_number(value.strip()) else None
+            value = int(value) if len(value) <= 20 and _is_integer(value.strip()) else None
         elif isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
@@ -105,12 +105,12 @@ class Params:
             raise BadRequest(f"{self._path}.{name}: expected an object")
         return value
 
-    def objects(self, name: str) -> list[Params]:
+    def object_list(self, name: str) -> list[Params]:
         """A list of objects, each read like parameters; empty where it is not given."""
         value = self._get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise BadRequest(f"{self._path}.{name}: expected a list of objects")
-        return [Params.of(item, f"{self._path}.{name}[{n}]") for n, item in enumerate(value)]
+        return [Params.from_values(item, f"{self._path}.{name}[{n}]") for n, item in enumerate(value)]
 
     def message(self, name: str = "message") -> list[Segment]:
         """A message, in whichever form; ``auto_escape`` says whether a string is plain text."""
@@ -133,6 +133,6 @@ class Params:
         return nodes
 
 
-def _is_number(text: str) -> bool:
+def _is_integer(text: str) -> bool:
     digits = text[1:] if text[:1] == "-" else text
     return digits.isascii() and digits.isdigit()

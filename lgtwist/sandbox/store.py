@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
-from lgtwist.sandbox.world.model import KINDS, Message, Record
+from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
-_SCHEMA = 1
+_SCHEMA_VERSION = 1
 
 
 class StoreError(CannotPrepare):
     """The file cannot be used; the argument is a sentence that names it."""
 
 
-class Store:
+class WorldStore:
     """The file of one world.
 
     ``synchronous=NORMAL``: what was committed survives the process; a power cut may take the last moments.
@@ -33,7 +33,7 @@ class Store:
             self._file = sqlite3.connect(path, isolation_level=None)
             version = self._file.execute("PRAGMA user_version").fetchone()[0]
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if version not in (0, _SCHEMA) or (version == 0 and tables):
+            if version not in (0, _SCHEMA_VERSION) or (version == 0 and tables):
                 raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
             # Only now, for it changes the file, which may be somebody else's.
             self._file.execute("PRAGMA journal_mode=WAL")
@@ -42,7 +42,7 @@ class Store:
                 "CREATE TABLE IF NOT EXISTS record "
                 "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
             )
-            self._file.execute(f"PRAGMA user_version={_SCHEMA}")
+            self._file.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
         except sqlite3.Error as error:
             self._file.close()
             raise StoreError(f"{path} cannot be used: {error}") from None
@@ -59,7 +59,7 @@ class Store:
         messages: list[Message] = []
         try:
             for kind, body in self._file.execute("SELECT kind, body FROM record"):
-                record = msgspec.json.decode(body, type=KINDS[kind])
+                record = msgspec.json.decode(body, type=RECORD_TYPES[kind])
                 if isinstance(record, Message):
                     messages.append(record)
                 else:
@@ -73,12 +73,14 @@ class Store:
 
         :raises sqlite3.Error: if the disk does not take them; nothing was written then.
         """
-        gone = [key for key, record in changes.items() if record is None]
-        kept = [(*key, msgspec.json.encode(record)) for key, record in changes.items() if record is not None]
+        removed = [key for key, record in changes.items() if record is None]
+        changed = [
+            (*key, msgspec.json.encode(record)) for key, record in changes.items() if record is not None
+        ]
         self._file.execute("BEGIN IMMEDIATE")
         try:
-            self._file.executemany("DELETE FROM record WHERE kind=? AND key=?", gone)
-            self._file.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", kept)
+            self._file.executemany("DELETE FROM record WHERE kind=? AND key=?", removed)
+            self._file.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", changed)
             self._file.execute("COMMIT")
         except sqlite3.Error:
             if self._file.in_transaction:

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
 from lgtwist.sandbox.account import SandboxAccount
-from lgtwist.sandbox.files.media import Media
-from lgtwist.sandbox.store import Store
+from lgtwist.sandbox.files.media import MediaStore
+from lgtwist.sandbox.store import WorldStore
 
 ALICE = 20001
 
@@ -27,7 +27,7 @@ class FileTests(SynchronousTestCase):
     def sandbox(self) -> SandboxAccount:
         """One that has read its world, as before the start."""
         account = Account(10001, self.clock, self.clock.seconds)
-        made = SandboxAccount(account, self.path, cast(Media, None), self.clock.seconds)
+        made = SandboxAccount(account, self.path, cast(MediaStore, None), self.clock.seconds)
         made.prepare()
         return made
 
@@ -37,13 +37,13 @@ class FileTests(SynchronousTestCase):
         self.path.mkdir()
 
     def say(self, sandbox: SandboxAccount, words: str) -> None:
-        sandbox.world.say(ALICE, [{"type": "text", "data": {"text": words}}], sandbox.now())
-        sandbox.settle()
+        sandbox.world.send_as_person(ALICE, [{"type": "text", "data": {"text": words}}], sandbox.now())
+        sandbox.publish_and_save()
         self.clock.advance(0)
 
     def kept(self) -> list[str]:
         """What was said, as the file has it."""
-        store = Store(self.path)
+        store = WorldStore(self.path)
         self.addCleanup(store.close)
         return [record.raw_message for record in store.records() if hasattr(record, "raw_message")]
 

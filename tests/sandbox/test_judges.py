@@ -9,8 +9,8 @@ import aiocqhttp
 from nonebot.adapters.onebot.v11 import Adapter, event
 
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.sandbox.world import operations as deeds
-from tests.sandbox.test_world import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase, text
+from lgtwist.sandbox.world import operations
+from tests.sandbox.test_world import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
 
 
 class JudgeTests(WorldTestCase):
@@ -23,16 +23,19 @@ class JudgeTests(WorldTestCase):
         reply = {"type": "reply", "data": {"id": "2"}}
         at = {"type": "at", "data": {"qq": str(SELF)}}
         happenings: list[tuple[type, Any]] = [
-            (event.PrivateMessageEvent, lambda: self.world.say(ALICE, text("hi"), self.now)),
-            (event.PrivateMessageEvent, lambda: self.world.say(CAROL, [picture], self.now)),
-            (event.GroupMessageEvent, lambda: self.world.say(BOB, [at, *text(" [x], y")], self.now, GROUP)),
+            (event.PrivateMessageEvent, lambda: self.world.send_as_person(ALICE, text("hi"), self.now)),
+            (event.PrivateMessageEvent, lambda: self.world.send_as_person(CAROL, [picture], self.now)),
+            (
+                event.GroupMessageEvent,
+                lambda: self.world.send_as_person(BOB, [at, *text(" [x], y")], self.now, GROUP),
+            ),
             (
                 event.GroupMessageEvent,
                 lambda: self.verb("say", user_id=BOB, group_id=GROUP, message="x", anonymous=1),
             ),
             (
                 event.GroupUploadNoticeEvent,
-                lambda: self.verb("upload", user_id=BOB, group_id=GROUP, file=KEPT),
+                lambda: self.verb("upload", user_id=BOB, group_id=GROUP, file=STORED_FILE),
             ),
             (event.GroupAdminNoticeEvent, lambda: self.data("set_group_admin", group_id=GROUP, user_id=BOB)),
             (
@@ -68,10 +71,16 @@ class JudgeTests(WorldTestCase):
                 event.HonorNotifyEvent,
                 lambda: self.verb("honor", group_id=GROUP, user_id=BOB, honor_type="performer"),
             ),
-            (event.GroupRequestEvent, lambda: deeds.ask(self.world, 20004, "c", self.now, GROUP)),
+            (
+                event.GroupRequestEvent,
+                lambda: operations.add_request(self.world, 20004, "c", self.now, GROUP),
+            ),
             (event.GroupRequestEvent, lambda: self.invitation()),
-            (event.FriendRequestEvent, lambda: deeds.ask(self.world, 20004, "c", self.now)),
-            (event.PrivateMessageEvent, lambda: self.world.say(ALICE, [reply, *text("x")], self.now)),
+            (event.FriendRequestEvent, lambda: operations.add_request(self.world, 20004, "c", self.now)),
+            (
+                event.PrivateMessageEvent,
+                lambda: self.world.send_as_person(ALICE, [reply, *text("x")], self.now),
+            ),
             (
                 event.GroupDecreaseNoticeEvent,
                 lambda: self.verb("kick", group_id=GROUP, user_id=SELF, operator_id=ALICE),
@@ -82,7 +91,7 @@ class JudgeTests(WorldTestCase):
             (event.NoticeEvent, lambda: self.verb("title", group_id=GROUP, user_id=BOB, title="x")),
             (event.NoticeEvent, lambda: self.verb("rename", group_id=GROUP, group_name="x")),
             (event.NoticeEvent, lambda: self.verb("react", message_id=2, user_id=BOB, emoji_id="1")),
-            (event.NoticeEvent, lambda: self.verb("upload", user_id=BOB, file=KEPT)),
+            (event.NoticeEvent, lambda: self.verb("upload", user_id=BOB, file=STORED_FILE)),
         ]
         found = []
         for expected, happen in happenings:
@@ -98,7 +107,7 @@ class JudgeTests(WorldTestCase):
     def invitation(self) -> None:
         self.verb("group", group_id=5, members=[{"user_id": ALICE, "role": "owner"}])
         self.world.groups[5].members = [m for m in self.world.groups[5].members if m.user_id != SELF]
-        deeds.ask(self.world, ALICE, "c", self.now, 5, "invite")
+        operations.add_request(self.world, ALICE, "c", self.now, 5, "invite")
 
     def make_alice_owner(self) -> None:
         self.rank(ALICE, "owner")
@@ -107,7 +116,7 @@ class JudgeTests(WorldTestCase):
 
     def bring_back(self) -> None:
         if self.world.groups[GROUP].member(SELF) is None:
-            deeds.join(self.world, self.world.groups[GROUP], SELF, ALICE, "invite", self.now)
+            operations.add_member(self.world, self.world.groups[GROUP], SELF, ALICE, "invite", self.now)
 
     def test_nonebot(self) -> None:
         """NoneBot2 parses each event into its own class, in both message formats."""

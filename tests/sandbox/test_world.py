@@ -14,11 +14,11 @@ from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.sandbox.actions import ACTIONS, perform
 from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.store import Store
-from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.store import WorldStore
+from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world import world as world_module
 from lgtwist.sandbox.world.model import WorldFile
-from lgtwist.sandbox.world.world import HISTORY, Failed, World
+from lgtwist.sandbox.world.world import MAX_CHAT_MESSAGES, PlatformError, World
 from tests.rounds import quick
 
 SELF, ALICE, BOB, CAROL, GROUP = 10001, 20001, 20002, 20003, 30001
@@ -46,7 +46,7 @@ EXTENSIONS = set(
 )
 
 #: A file as it is handed to an action once it was taken in.
-KEPT = {"file": "k.png", "name": "k.png", "path": "/k.png", "url": "http://x/k.png", "size": 3}
+STORED_FILE = {"file": "k.png", "name": "k.png", "path": "/k.png", "url": "http://x/k.png", "size": 3}
 
 #: Right parameters for every action, in a world as :meth:`WorldTestCase.prepare` leaves it.
 RIGHT: dict[str, dict[str, Any]] = {
@@ -80,8 +80,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "get_cookies": {},
     "get_csrf_token": {},
     "get_credentials": {},
-    "get_record": {"kept": KEPT},
-    "get_image": {"kept": KEPT},
+    "get_record": {"stored_file": STORED_FILE},
+    "get_image": {"stored_file": STORED_FILE},
     "can_send_image": {},
     "can_send_record": {},
     "get_status": {},
@@ -101,10 +101,10 @@ RIGHT: dict[str, dict[str, Any]] = {
     "group_poke": {"group_id": GROUP, "user_id": ALICE},
     "send_poke": {"user_id": ALICE},
     "set_msg_emoji_like": {"message_id": 1, "emoji_id": "76"},
-    "upload_group_file": {"group_id": GROUP, "file": KEPT},
-    "upload_private_file": {"user_id": ALICE, "file": KEPT},
+    "upload_group_file": {"group_id": GROUP, "file": STORED_FILE},
+    "upload_private_file": {"user_id": ALICE, "file": STORED_FILE},
     "get_group_root_files": {"group_id": GROUP},
-    "get_group_file_url": {"group_id": GROUP, "file_id": "file-1", "kept": KEPT},
+    "get_group_file_url": {"group_id": GROUP, "file_id": "file-1", "stored_file": STORED_FILE},
     "delete_friend": {"user_id": ALICE},
     "set_group_portrait": {"group_id": GROUP, "file": "http://x"},
     "_send_group_notice": {"group_id": GROUP, "content": "x"},
@@ -120,21 +120,21 @@ class WorldTestCase(SynchronousTestCase):
     now = 1_700_000_000
 
     def setUp(self) -> None:
-        self.world = World.first(SELF, self.now)
+        self.world = World.with_example_people(SELF, self.now)
 
     def prepare(self, owner: bool = False) -> None:
         """Two group messages (the second an essence), a bundle, a file, two requests."""
         self.rank(SELF, "owner" if owner else "admin")
-        self.world.speak(text("mine"), self.now, group_id=GROUP)
-        second = self.world.say(BOB, text("theirs"), self.now, GROUP)
-        deeds.make_essence(self.world, second, SELF, self.now, add=True)
-        self.world.bundle(
+        self.world.send_as_account(text("mine"), self.now, group_id=GROUP)
+        second = self.world.send_as_person(BOB, text("theirs"), self.now, GROUP)
+        operations.set_essence(self.world, second, SELF, self.now, add=True)
+        self.world.add_forward(
             [{"type": "node", "data": {"user_id": "1", "nickname": "n", "content": []}}], self.now
         )
-        deeds.share_file(self.world, self.world.groups[GROUP], BOB, "f", 1, "k.png", self.now)
-        friend = deeds.ask(self.world, CAROL, "please", self.now)
+        operations.add_group_file(self.world, self.world.groups[GROUP], BOB, "f", 1, "k.png", self.now)
+        friend = operations.add_request(self.world, CAROL, "please", self.now)
         self.world.put(self.world.people[CAROL].__class__(20004, "Dave"))
-        group = deeds.ask(self.world, 20004, "please", self.now, GROUP)
+        group = operations.add_request(self.world, 20004, "please", self.now, GROUP)
         for request, flag in ((friend, "F"), (group, "G")):
             self.world.remove(request)
             request.flag = flag
@@ -160,7 +160,7 @@ class WorldTestCase(SynchronousTestCase):
         return VERBS[name](self.world, Params(json.dumps(params).encode()), self.now)
 
     def events(self) -> list[dict[str, Any]]:
-        return self.world.take_events()
+        return self.world.pop_events()
 
     def event(self) -> dict[str, Any]:
         [event] = self.events()
@@ -194,7 +194,7 @@ class TableTests(WorldTestCase):
         optional = {"get_group_honor_info": set(), "set_group_anonymous_ban": {"flag"}}
         for action, right in RIGHT.items():
             for name in right:
-                if name == "kept" or name in optional.get(action, set()):
+                if name == "stored_file" or name in optional.get(action, set()):
                     continue
                 others = {key: value for key, value in right.items() if key != name}
                 wrong: Any = [5] if name in ("message", "messages") else {"a": 1} if name != "file" else True
@@ -218,7 +218,17 @@ class TableTests(WorldTestCase):
         st.sampled_from(sorted(STANDARD | EXTENSIONS)),
         st.dictionaries(
             st.sampled_from(
-                ["user_id", "group_id", "message", "messages", "message_id", "file", "flag", "id", "kept"]
+                [
+                    "user_id",
+                    "group_id",
+                    "message",
+                    "messages",
+                    "message_id",
+                    "file",
+                    "flag",
+                    "id",
+                    "stored_file",
+                ]
             ),
             st.integers(-1, 3)
             | st.sampled_from([ALICE, GROUP, "1", [], {}, None, True, [{"type": "node"}], "x" * 50]),
@@ -226,11 +236,11 @@ class TableTests(WorldTestCase):
     )
     def test_any_parameters(self, action: str, params: dict[str, Any]) -> None:
         """Whatever the parameters are, an action is answered."""
-        world = World.first(SELF, 0)
+        world = World.with_example_people(SELF, 0)
         if "file" in params and "upload" in action and isinstance(params["file"], dict):
-            params["file"] = KEPT
-        if isinstance(params.get("kept"), dict):
-            params["kept"] = KEPT
+            params["file"] = STORED_FILE
+        if isinstance(params.get("stored_file"), dict):
+            params["stored_file"] = STORED_FILE
         json.loads(perform(world, action, Params(json.dumps(params).encode()), 0))
         for bad in (b"[]", b"{", b'{"user_id":' + b"9" * 5000 + b"}", b'{"user_id":' + b"[" * 50_000):
             with self.assertRaises(BadRequest):
@@ -240,7 +250,7 @@ class TableTests(WorldTestCase):
 class TalkTests(WorldTestCase):
     def test_a_conversation(self) -> None:
         """A person speaks, the bots are told; the account answers, the transcript has both."""
-        said = self.world.say(ALICE, text("hi"), self.now)
+        said = self.world.send_as_person(ALICE, text("hi"), self.now)
         event = self.event()
         self.assertEqual((event["self_id"], event["time"]), (SELF, self.now))
         self.assertEqual(
@@ -250,7 +260,7 @@ class TalkTests(WorldTestCase):
         answer = self.data("send_private_msg", user_id=ALICE, message="hello[CQ:face,id=1]")
         self.assertEqual(self.events(), [])
         self.assertEqual(
-            [m.message_id for m in self.world.transcript(0)], [said.message_id, answer["message_id"]]
+            [m.message_id for m in self.world.messages_after(0)], [said.message_id, answer["message_id"]]
         )
         shown = self.data("get_msg", message_id=answer["message_id"])
         self.assertEqual((shown["raw_message"], shown["sender"]["user_id"]), ("hello[CQ:face,id=1]", SELF))
@@ -265,15 +275,15 @@ class TalkTests(WorldTestCase):
 
     def test_in_a_group(self) -> None:
         """A group message has its sender's role; only members speak and are spoken to."""
-        self.world.say(BOB, [*text("a"), {"type": "face", "data": {"id": "1"}}], self.now, GROUP)
+        self.world.send_as_person(BOB, [*text("a"), {"type": "face", "data": {"id": "1"}}], self.now, GROUP)
         event = self.event()
         self.assertEqual((event["group_id"], event["sender"]["role"]), (GROUP, "member"))
         self.assertEqual((event["raw_message"], event["anonymous"]), ("a[CQ:face,id=1]", None))
         self.assertEqual(self.code("send_group_msg", group_id=1, message="x"), 100)
         self.assertEqual(self.code("send_private_msg", user_id=1, message="x"), 100)
         self.assertEqual(self.code("send_private_msg", user_id=ALICE, message=""), 100)
-        self.assertRaises(Failed, self.world.say, BOB, text("x"), self.now, 99)
-        self.assertRaises(Failed, self.world.say, SELF, text("x"), self.now)
+        self.assertRaises(PlatformError, self.world.send_as_person, BOB, text("x"), self.now, 99)
+        self.assertRaises(PlatformError, self.world.send_as_person, SELF, text("x"), self.now)
 
     def test_anonymous(self) -> None:
         """Anonymous messages carry a flag by which their author can be banned from it."""
@@ -283,16 +293,20 @@ class TalkTests(WorldTestCase):
             (event["sub_type"], event["sender"]["nickname"]), ("anonymous", event["anonymous"]["name"])
         )
         self.data("set_group_anonymous_ban", group_id=GROUP, anonymous=event["anonymous"], duration=60)
-        self.assertRaises(Failed, self.verb, "say", user_id=BOB, group_id=GROUP, message="x", anonymous=1)
+        self.assertRaises(
+            PlatformError, self.verb, "say", user_id=BOB, group_id=GROUP, message="x", anonymous=1
+        )
         self.verb("say", user_id=BOB, group_id=GROUP, message="x")
         self.data("set_group_anonymous", group_id=GROUP, enable=False)
-        self.assertRaises(Failed, self.verb, "say", user_id=ALICE, group_id=GROUP, message="x", anonymous=1)
+        self.assertRaises(
+            PlatformError, self.verb, "say", user_id=ALICE, group_id=GROUP, message="x", anonymous=1
+        )
 
     def test_recalls(self) -> None:
         """One's own message can be taken back, as an admin also others'; it is gone then."""
         self.prepare()
-        owners = self.world.say(ALICE, text("z"), self.now, GROUP).message_id
-        private = self.world.say(ALICE, text("p"), self.now).message_id
+        owners = self.world.send_as_person(ALICE, text("z"), self.now, GROUP).message_id
+        private = self.world.send_as_person(ALICE, text("p"), self.now).message_id
         own = self.data("send_private_msg", user_id=ALICE, message="x")["message_id"]
         self.events()
         for message_id in (1, 2, own):
@@ -330,8 +344,8 @@ class TalkTests(WorldTestCase):
     def test_histories(self) -> None:
         """The newest messages of a chat, recalled ones left out."""
         for number in range(30):
-            self.world.say(BOB, text(str(number)), self.now, GROUP)
-        self.world.say(BOB, text("private"), self.now)
+            self.world.send_as_person(BOB, text(str(number)), self.now, GROUP)
+        self.world.send_as_person(BOB, text("private"), self.now)
         messages = self.data("get_group_msg_history", group_id=GROUP)["messages"]
         self.assertEqual([m["raw_message"] for m in messages], [str(n) for n in range(10, 30)])
         older = self.data("get_group_msg_history", group_id=GROUP, message_seq=5, count=3)["messages"]
@@ -340,25 +354,25 @@ class TalkTests(WorldTestCase):
 
     def test_history_is_bounded(self) -> None:
         """Each chat keeps its newest messages; other chats are not touched."""
-        first = self.data("send_private_msg", user_id=ALICE, message="kept")["message_id"]
-        for number in range(HISTORY + 50):
-            self.world.say(BOB, text(str(number)), self.now, GROUP)
-        self.assertEqual(len(self.world.messages), HISTORY + 1)
+        first = self.data("send_private_msg", user_id=ALICE, message="stored_file")["message_id"]
+        for number in range(MAX_CHAT_MESSAGES + 50):
+            self.world.send_as_person(BOB, text(str(number)), self.now, GROUP)
+        self.assertEqual(len(self.world.messages), MAX_CHAT_MESSAGES + 1)
         self.data("get_msg", message_id=first)
-        self.assertEqual(self.world.transcript(0)[-1].raw_message, str(HISTORY + 49))
+        self.assertEqual(self.world.messages_after(0)[-1].raw_message, str(MAX_CHAT_MESSAGES + 49))
 
     def test_a_world_is_bounded_in_bytes(self) -> None:
         """Messages and bundles together stay within their bytes, also in a world that was read back."""
-        self.patch(world_module, "BYTES", 10_000)
+        self.patch(world_module, "MAX_BYTES", 10_000)
         for number in range(30):
-            self.world.say(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
-            self.world.bundle([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
+            self.world.send_as_person(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
+            self.world.add_forward([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
         self.assertEqual(len(self.world.messages), 10)
         self.assertLess(len(self.world.forwards), 10)
         again = World(SELF)
-        again.restore([*self.world.people.values(), *self.world.forwards.values()])
+        again.load_records([*self.world.people.values(), *self.world.forwards.values()])
         for _ in range(30):
-            again.bundle([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
+            again.add_forward([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
         self.assertEqual(len(again.forwards), len(self.world.forwards))
 
     def test_essence_and_reactions(self) -> None:
@@ -386,8 +400,8 @@ class RuleTests(WorldTestCase):
         self.assertEqual(
             (event["notice_type"], event["sub_type"], event["duration"]), ("group_ban", "ban", 60)
         )
-        self.assertRaises(Failed, self.world.say, BOB, text("x"), self.now + 59, GROUP)
-        self.world.say(BOB, text("x"), self.now + 60, GROUP)
+        self.assertRaises(PlatformError, self.world.send_as_person, BOB, text("x"), self.now + 59, GROUP)
+        self.world.send_as_person(BOB, text("x"), self.now + 60, GROUP)
         self.events()
         self.data("set_group_ban", group_id=GROUP, user_id=BOB, duration=0)
         self.assertEqual(self.event()["sub_type"], "lift_ban")
@@ -407,11 +421,11 @@ class RuleTests(WorldTestCase):
         self.data("set_group_whole_ban", group_id=GROUP)
         event = self.event()
         self.assertEqual((event["user_id"], event["duration"], event["sub_type"]), (0, -1, "ban"))
-        self.assertRaises(Failed, self.world.say, BOB, text("x"), self.now, GROUP)
-        self.world.say(ALICE, text("x"), self.now, GROUP)
+        self.assertRaises(PlatformError, self.world.send_as_person, BOB, text("x"), self.now, GROUP)
+        self.world.send_as_person(ALICE, text("x"), self.now, GROUP)
         self.data("send_group_msg", group_id=GROUP, message="x")
         self.data("set_group_whole_ban", group_id=GROUP, enable=False)
-        self.world.say(BOB, text("x"), self.now, GROUP)
+        self.world.send_as_person(BOB, text("x"), self.now, GROUP)
 
     def test_owners_rights(self) -> None:
         """Only the owner makes admins and gives titles; each has its event."""
@@ -496,7 +510,7 @@ class RuleTests(WorldTestCase):
     def test_files_and_notices(self) -> None:
         """Files are listed with their uploader; announcements are listed, newest first."""
         self.prepare()
-        file_id = self.data("upload_group_file", group_id=GROUP, file=KEPT, name="a.png")["file_id"]
+        file_id = self.data("upload_group_file", group_id=GROUP, file=STORED_FILE, name="a.png")["file_id"]
         self.assertEqual(self.event()["file"], {"id": file_id, "name": "a.png", "size": 3, "busid": 102})
         names = [f["file_name"] for f in self.data("get_group_root_files", group_id=GROUP)["files"]]
         self.assertEqual(names, ["f", "a.png"])
@@ -509,7 +523,7 @@ class RuleTests(WorldTestCase):
     def test_honours(self) -> None:
         """Who said most is talkative; other honours have empty lists; one kind can be asked for."""
         for _ in range(3):
-            self.world.say(BOB, text("x"), self.now, GROUP)
+            self.world.send_as_person(BOB, text("x"), self.now, GROUP)
         honours = self.data("get_group_honor_info", group_id=GROUP, type="all")
         self.assertEqual((honours["current_talkative"]["user_id"], honours["legend_list"]), (BOB, []))
         self.assertEqual(
@@ -557,8 +571,8 @@ class PeopleTests(WorldTestCase):
             ("poke", {"user_id": ALICE, "group_id": GROUP, "target_id": BOB}, "notify"),
             ("react", {"user_id": ALICE, "message_id": 1, "emoji_id": "1"}, "group_msg_emoji_like"),
             ("essence", {"user_id": ALICE, "message_id": 1}, "essence"),
-            ("upload", {"user_id": ALICE, "group_id": GROUP, "file": KEPT}, "group_upload"),
-            ("upload", {"user_id": ALICE, "file": KEPT}, "offline_file"),
+            ("upload", {"user_id": ALICE, "group_id": GROUP, "file": STORED_FILE}, "group_upload"),
+            ("upload", {"user_id": ALICE, "file": STORED_FILE}, "offline_file"),
             ("befriend", {"user_id": CAROL}, "friend_add"),
             ("join", {"user_id": 20004, "group_id": GROUP}, "group_increase"),
             ("leave", {"user_id": 20004, "group_id": GROUP}, "group_decrease"),
@@ -585,7 +599,7 @@ class PeopleTests(WorldTestCase):
             ("recall", {"user_id": CAROL, "message_id": 2}),
             ("essence", {"user_id": BOB, "message_id": 1}),
         ):
-            with self.assertRaises(Failed):
+            with self.assertRaises(PlatformError):
                 self.verb(verb, **params)
         self.assertEqual(self.events(), [])
 
@@ -602,26 +616,26 @@ class StoreTests(WorldTestCase):
     def test_a_world_survives(self) -> None:
         """What was written is read back the same: everything there is, messages in order."""
         path = self.mktemp()
-        store = Store(path)
+        store = WorldStore(path)
         self.prepare()
         for number in range(12):
             self.data("send_group_msg", group_id=GROUP, message=f"m{number}")
         gone = self.data("send_private_msg", user_id=ALICE, message="x")["message_id"]
         for request in self.world.requests.values():
             self.world.put(request)
-        store.write(self.world.take_changes())
+        store.write(self.world.pop_changes())
         self.world.remove(self.world.messages[gone])
         self.data("set_group_kick", group_id=GROUP, user_id=BOB)
-        store.write(self.world.take_changes())
+        store.write(self.world.pop_changes())
         store.close()
         again = World(SELF)
-        store = Store(path)
-        again.restore(store.records())
+        store = WorldStore(path)
+        again.load_records(store.records())
         store.close()
-        for shelf in ("groups", "people", "requests", "forwards", "files"):
-            self.assertEqual(getattr(again, shelf), getattr(self.world, shelf))
+        for table in ("groups", "people", "requests", "forwards", "files"):
+            self.assertEqual(getattr(again, table), getattr(self.world, table))
         self.assertEqual(list(again.messages.items()), list(self.world.messages.items()))
-        self.assertEqual(again.take_changes(), {})
+        self.assertEqual(again.pop_changes(), {})
 
     def test_a_world_as_a_file(self) -> None:
         """A world saved and loaded is the same; for another account, that one takes its place."""
@@ -630,8 +644,8 @@ class StoreTests(WorldTestCase):
         self.prepare()
         raw = msgspec.json.encode(self.world.to_file())
         again = World.from_file(SELF, msgspec.json.decode(raw, type=WorldFile))
-        for shelf in ("groups", "people", "requests", "messages", "forwards", "files"):
-            self.assertEqual(getattr(again, shelf), getattr(self.world, shelf))
+        for table in ("groups", "people", "requests", "messages", "forwards", "files"):
+            self.assertEqual(getattr(again, table), getattr(self.world, table))
         other = World.from_file(777, msgspec.json.decode(raw, type=WorldFile))
         self.assertEqual(other.groups[GROUP].rank(777), 1)
         self.assertIn(777, other.people)

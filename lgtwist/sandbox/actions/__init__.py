@@ -6,7 +6,7 @@ this package makes the table ``ACTIONS`` whole.
 
 from __future__ import annotations
 
-from lgtwist.sandbox.actions import about, files, groups, messages, people
+from lgtwist.sandbox.actions import contacts, files, groups, implementation, messages
 from lgtwist.sandbox.actions.table import ACTIONS, perform
 
-__all__ = ["ACTIONS", "about", "files", "groups", "messages", "people", "perform"]
+__all__ = ["ACTIONS", "contacts", "files", "groups", "implementation", "messages", "perform"]

@@ -12,18 +12,18 @@ from lgtwist.onebot.errors import OneBotError, UnknownAction
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import World
 
-Action = Callable[[World, Params, int], Any]
+ActionFunction = Callable[[World, Params, int], Any]
 
-ACTIONS: dict[str, Action] = {}
+ACTIONS: dict[str, ActionFunction] = {}
 
 
-def action(function: Action) -> Action:
+def action(function: ActionFunction) -> ActionFunction:
     """Put a function into the table, under its name."""
     ACTIONS[function.__name__] = function
     return function
 
 
-def known(name: str) -> Action:
+def find_action(name: str) -> ActionFunction:
     """The function of an action.
 
     :raises UnknownAction: if there is none.
@@ -40,6 +40,6 @@ def perform(world: World, name: str, params: Params, now: int) -> bytes:
     :returns: the response, without echo. Never raises: what fails is told in it.
     """
     try:
-        return responses.ok(msgspec.json.encode(known(name)(world, params, now)))
+        return responses.ok(msgspec.json.encode(find_action(name)(world, params, now)))
     except OneBotError as error:
         return responses.failure(error)

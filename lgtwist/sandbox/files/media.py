@@ -17,18 +17,18 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from lgtwist.sandbox.world.world import Failed
+from lgtwist.sandbox.world.world import PlatformError
 
 _Value = TypeVar("_Value")
 
 #: All kept files of one account together (bytes) and in number; the oldest go.
-TOTAL = 256 << 20
-FILES = 5_000
+MAX_TOTAL_BYTES = 256 << 20
+MAX_FILES = 5_000
 #: A file so young (seconds) may belong to a message that is not said yet.
-_NEW = 300.0
+_UNUSED_GRACE_TIME = 300.0
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
-_MAGIC = (
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
+_SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpg"),
     (b"GIF8", "gif"),
@@ -40,7 +40,7 @@ _MAGIC = (
     (b"%PDF", "pdf"),
 )
 #: What a browser may show; everything else is handed over as plain bytes.
-KINDS = {
+CONTENT_TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -55,7 +55,7 @@ KINDS = {
 
 
 @frozen
-class Kept:
+class StoredFile:
     """A kept file: its unguessable name, the name it came with, where it lies, its address and size."""
 
     file: str
@@ -64,7 +64,7 @@ class Kept:
     url: str
     size: int
 
-    def shown(self) -> dict[str, Any]:
+    def to_params(self) -> dict[str, Any]:
         """As actions get it."""
         return {
             "file": self.file,
@@ -75,16 +75,16 @@ class Kept:
         }
 
 
-InThread = Callable[..., Awaitable[Any]]
+RunInThread = Callable[..., Awaitable[Any]]
 
 
-def _is_ours(path: Path, data_dir: Path) -> bool:
+def _is_internal_file(path: Path, data_dir: Path) -> bool:
     """Whether a file belongs to lgtwist: worlds and kept files of other accounts are not for a bot."""
     first = path.relative_to(data_dir).parts[0].lower()
     return first == "lock" or first.startswith(("sandbox-", "journal"))
 
 
-class Media:
+class MediaStore:
     """The kept files of one sandbox account.
 
     :param folder: where they are; made when the first one comes.
@@ -104,90 +104,94 @@ class Media:
         limit: int,
         fetch: Callable[[str], Awaitable[bytes]],
         base_url: Callable[[], str],
-        in_thread: InThread,
-        private: Collection[Path] = (),
+        run_in_thread: RunInThread,
+        private_files: Collection[Path] = (),
     ) -> None:
         self._folder = folder
         self._data_dir = data_dir
         self._limit = limit
         self._fetch = fetch
         self._base_url = base_url
-        self._in_thread = in_thread
-        self._private = frozenset(path.resolve() for path in private)
-        self._keeping = threading.Lock()
+        self._run_in_thread = run_in_thread
+        self._private_files = frozenset(path.resolve() for path in private_files)
+        self._write_lock = threading.Lock()
 
-    def find(self, name: str) -> Kept | None:
+    def find(self, name: str) -> StoredFile | None:
         """A kept file by its unguessable name."""
-        if not _NAME.fullmatch(name):
+        if not _FILE_NAME.fullmatch(name):
             return None
         path = self._folder / name
         try:
             size = path.stat().st_size
         except OSError:
             return None
-        return Kept(name, name, path, f"{self._base_url()}/media/{name}", size)
+        return StoredFile(name, name, path, f"{self._base_url()}/media/{name}", size)
 
-    async def take(self, reference: str, what: str) -> Kept:
+    async def store(self, reference: str, what: str) -> StoredFile:
         """Keep what a reference names: ``base64://``, ``http://``, ``https://``, ``file://``, or a kept name.
 
         :param what: where the reference stands, for the sentence.
         :raises Failed: if it cannot be had, or is too large.
         """
-        kept = self.find(reference)
-        if kept is not None:
-            return kept
-        kind, mark, rest = reference.partition("://")
-        kind = kind.lower()
+        stored = self.find(reference)
+        if stored is not None:
+            return stored
+        scheme, separator, rest = reference.partition("://")
+        scheme = scheme.lower()
         name = ""
-        if mark and kind == "base64":
-            data = await self._in_thread(self._decode, rest, what)
-        elif mark and kind == "file":
+        if separator and scheme == "base64":
+            data = await self._run_in_thread(self._decode_base64, rest, what)
+        elif separator and scheme == "file":
             name = os.path.basename(unquote(rest))
-            data = await self._in_thread(self._read, unquote(rest), what)
-        elif mark and kind in ("http", "https"):
+            data = await self._run_in_thread(self._read_local, unquote(rest), what)
+        elif separator and scheme in ("http", "https"):
             name = os.path.basename(unquote(reference.partition("?")[0]))
             try:
                 data = await self._fetch(reference)
-            except Failed as error:
-                raise Failed(f"{what}: {error.sentence}") from None
+            except PlatformError as error:
+                raise PlatformError(f"{what}: {error.sentence}") from None
         else:
-            raise Failed(f"{what}: expected base64://, http://, https://, file:// or a kept file's name")
-        kept = await self._in_thread(self._keep, data, name)
-        assert isinstance(kept, Kept)
-        return kept
+            raise PlatformError(
+                f"{what}: expected base64://, http://, https://, file:// or a kept file's name"
+            )
+        stored = await self._run_in_thread(self._write_file, data, name)
+        assert isinstance(stored, StoredFile)
+        return stored
 
-    def _decode(self, text: str, what: str) -> bytes:
+    def _decode_base64(self, text: str, what: str) -> bytes:
         if len(text) > self._limit * 4 // 3 + 4:
-            raise Failed(f"{what}: larger than {self._limit} bytes")
+            raise PlatformError(f"{what}: larger than {self._limit} bytes")
         try:
             data = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError):
-            raise Failed(f"{what}: not base64") from None
-        return self._sized(data, what)
+            raise PlatformError(f"{what}: not base64") from None
+        return self._check_size(data, what)
 
-    def _read(self, path: str, what: str) -> bytes:
-        inside = self._data_dir.resolve()
+    def _read_local(self, path: str, what: str) -> bytes:
+        data_dir = self._data_dir.resolve()
         try:
-            found = Path(path).resolve(strict=True)
-            below = found.is_file() and found.is_relative_to(inside)
-            if not below or found in self._private or _is_ours(found, inside):
-                raise Failed(f"{what}: file:// may only name files below data_dir that are not lgtwist's own")
-            if found.stat().st_size > self._limit:
-                raise Failed(f"{what}: larger than {self._limit} bytes")
-            data = found.read_bytes()
+            file = Path(path).resolve(strict=True)
+            below = file.is_file() and file.is_relative_to(data_dir)
+            if not below or file in self._private_files or _is_internal_file(file, data_dir):
+                raise PlatformError(
+                    f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
+                )
+            if file.stat().st_size > self._limit:
+                raise PlatformError(f"{what}: larger than {self._limit} bytes")
+            data = file.read_bytes()
         except (OSError, ValueError, RuntimeError):
-            raise Failed(f"{what}: there is no such file below data_dir") from None
-        return self._sized(data, what)
+            raise PlatformError(f"{what}: there is no such file below data_dir") from None
+        return self._check_size(data, what)
 
-    def _sized(self, data: bytes, what: str) -> bytes:
+    def _check_size(self, data: bytes, what: str) -> bytes:
         if not data:
-            raise Failed(f"{what}: it is empty")
+            raise PlatformError(f"{what}: it is empty")
         if len(data) > self._limit:
-            raise Failed(f"{what}: larger than {self._limit} bytes")
+            raise PlatformError(f"{what}: larger than {self._limit} bytes")
         return data
 
-    def _keep(self, data: bytes, name: str) -> Kept:
-        extension = next((e for magic, e in _MAGIC if data.startswith(magic)), "")
+    def _write_file(self, data: bytes, name: str) -> StoredFile:
+        extension = next((e for signature, e in _SIGNATURES if data.startswith(signature)), "")
         if not extension and data[:4] == b"RIFF":
             extension = {b"WEBP": "webp", b"WAVE": "wav"}.get(data[8:12], "")
         if not extension:
@@ -196,31 +200,31 @@ class Media:
         file = secrets.token_urlsafe(24) + (f".{extension}" if extension else "")
         path = self._folder / file
         try:
-            with self._keeping:  # two threads must not make room for each other
+            with self._write_lock:  # two threads must not make room for each other
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._make_room(len(data))
                 path.write_bytes(data)
         except OSError as error:
-            raise Failed(f"the file cannot be kept: {error.strerror}") from None
-        return Kept(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
+            raise PlatformError(f"the file cannot be kept: {error.strerror}") from None
+        return StoredFile(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
 
     def _make_room(self, size: int) -> None:
         files = [
             (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder)
         ]
         files.sort()
-        total = sum(one for _time, one, _path in files) + size
-        while files and (total > TOTAL or len(files) >= FILES):
-            _time, one, path = files.pop(0)
+        total = sum(file_size for _time, file_size, _path in files) + size
+        while files and (total > MAX_TOTAL_BYTES or len(files) >= MAX_FILES):
+            _time, file_size, path = files.pop(0)
             os.unlink(path)
-            total -= one
+            total -= file_size
 
-    def clean(self, still_used: Callable[[str], bool]) -> None:
+    def remove_unused(self, still_used: Callable[[str], bool]) -> None:
         """Throw away every kept file that is not used any more; new ones may be on their way."""
         if not self._folder.is_dir():
             return
         for entry in list(os.scandir(self._folder)):
             with contextlib.suppress(FileNotFoundError):
-                new = time.time() - entry.stat().st_mtime < _NEW
-                if _NAME.fullmatch(entry.name) and not new and not still_used(entry.name):
+                young = time.time() - entry.stat().st_mtime < _UNUSED_GRACE_TIME
+                if _FILE_NAME.fullmatch(entry.name) and not young and not still_used(entry.name):
                     os.unlink(entry.path)

@@ -44,7 +44,7 @@ class Member(msgspec.Struct, omit_defaults=True):
     banned_until: int = 0
 
 
-class Notice(msgspec.Struct, omit_defaults=True):
+class Announcement(msgspec.Struct, omit_defaults=True):
     """An announcement in a group."""
 
     notice_id: str
@@ -69,7 +69,7 @@ class Group(msgspec.Struct, omit_defaults=True):
     anonymous: bool = True
     anonymous_bans: dict[str, int] = {}
     portrait: str = ""
-    notices: list[Notice] = []
+    notices: list[Announcement] = []
 
     def member(self, user_id: int) -> Member | None:
         """Somebody in the group, or None."""
@@ -141,7 +141,7 @@ class Forward(msgspec.Struct, omit_defaults=True):
     nodes: list[Segment]
 
 
-class SharedFile(msgspec.Struct, omit_defaults=True):
+class GroupFile(msgspec.Struct, omit_defaults=True):
     """A file that was uploaded into a group.
 
     :ivar media: the kept file.
@@ -156,28 +156,28 @@ class SharedFile(msgspec.Struct, omit_defaults=True):
     time: int
 
 
-Record = Person | Group | Message | Request | Forward | SharedFile
+Record = Person | Group | Message | Request | Forward | GroupFile
 
 #: The kinds of records, by their names in the store.
-KINDS: dict[str, type[Record]] = {
+RECORD_TYPES: dict[str, type[Record]] = {
     "person": Person,
     "group": Group,
     "message": Message,
     "request": Request,
     "forward": Forward,
-    "file": SharedFile,
+    "file": GroupFile,
 }
 
 
-def free_name(prefix: str, taken: Collection[str]) -> str:
+def unused_name(prefix: str, used: Collection[str]) -> str:
     """A name that nobody has: the prefix and a number."""
-    number = len(taken) + 1
-    while f"{prefix}-{number}" in taken:
+    number = len(used) + 1
+    while f"{prefix}-{number}" in used:
         number += 1
     return f"{prefix}-{number}"
 
 
-def key_of(record: Record) -> tuple[str, str]:
+def record_key(record: Record) -> tuple[str, str]:
     """Kind and key of a record, as the store has them."""
     if isinstance(record, Person):
         return "person", str(record.user_id)
@@ -204,4 +204,4 @@ class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     requests: list[Request] = []
     messages: list[Message] = []
     forwards: list[Forward] = []
-    files: list[SharedFile] = []
+    files: list[GroupFile] = []

@@ -17,24 +17,24 @@ from lgtwist.sandbox.world.model import (
     ROLES,
     Forward,
     Group,
+    GroupFile,
     Member,
     Message,
     Person,
     Record,
     Request,
-    SharedFile,
     WorldFile,
-    free_name,
-    key_of,
+    record_key,
+    unused_name,
 )
 
 #: How many messages of one chat are kept, and how many forwarded bundles.
-HISTORY = 1000
+MAX_CHAT_MESSAGES = 1000
 #: How many bytes all messages, and all bundles, of a world may take about; the oldest go.
-BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 
 
-class Failed(OneBotError):
+class PlatformError(OneBotError):
     """The platform does not do it. 100 and 103 are CoolQ's numbers: not there, no right to."""
 
     def __init__(self, sentence: str, retcode: int = 100) -> None:
@@ -42,9 +42,9 @@ class Failed(OneBotError):
         self.retcode = retcode  # type: ignore[misc]  # here each one has its own
 
 
-def denied(sentence: str) -> Failed:
+def permission_denied(sentence: str) -> PlatformError:
     """The account or the person has not the right to."""
-    return Failed(sentence, 103)
+    return PlatformError(sentence, 103)
 
 
 class World:
@@ -61,7 +61,7 @@ class World:
         self.requests: dict[str, Request] = {}
         self.messages: dict[int, Message] = {}  # in the order in which they were said
         self.forwards: dict[str, Forward] = {}
-        self.files: dict[str, SharedFile] = {}
+        self.files: dict[str, GroupFile] = {}
         self._chats: dict[tuple[str, int], deque[int]] = {}
         self._last_message_id = 0
         self._message_bytes = self._forward_bytes = 0
@@ -71,7 +71,7 @@ class World:
     # -- beginning, loading, saving
 
     @classmethod
-    def first(cls, self_id: int, now: int) -> World:
+    def with_example_people(cls, self_id: int, now: int) -> World:
         """A world to begin with: three people and a group."""
         world = cls(self_id)
         alice, bob, carol = (
@@ -98,21 +98,21 @@ class World:
         """
         world = cls(self_id)
 
-        def own(number: int | None) -> int | None:
+        def replace_self_id(number: int | None) -> int | None:
             return self_id if number == file.self_id else number
 
         for person in file.people:
-            person.user_id = own(person.user_id) or 0
+            person.user_id = replace_self_id(person.user_id) or 0
         for group in file.groups:
             for member in group.members:
-                member.user_id = own(member.user_id) or 0
+                member.user_id = replace_self_id(member.user_id) or 0
         file.messages.sort(key=lambda said: said.message_id)
         for number, said in enumerate(file.messages):
             try:
                 said.message = read_message(said.message, f"messages[{number}].message")
             except BadRequest as error:
                 raise ValueError(error.sentence) from None
-            said.user_id, said.peer_id = own(said.user_id) or 0, own(said.peer_id)
+            said.user_id, said.peer_id = replace_self_id(said.user_id) or 0, replace_self_id(said.peer_id)
             said.raw_message = to_cq(said.message)
         for records in (
             file.people, file.groups, file.requests, file.messages, file.forwards, file.files,
@@ -140,10 +140,10 @@ class World:
             list(self.files.values()),
         )
 
-    def restore(self, records: Iterable[Record]) -> None:
+    def load_records(self, records: Iterable[Record]) -> None:
         """Take in what the store has kept; messages in the order in which they were said."""
         for record in records:
-            self._place(record)
+            self._insert(record)
 
     @property
     def is_empty(self) -> bool:
@@ -152,17 +152,17 @@ class World:
 
     # -- fetched by who drives the world
 
-    def take_events(self) -> list[dict[str, Any]]:
+    def pop_events(self) -> list[dict[str, Any]]:
         """What the bots are to be told, since the last time."""
         self._events, events = [], self._events
         return events
 
-    def take_changes(self) -> dict[tuple[str, str], Record | None]:
+    def pop_changes(self) -> dict[tuple[str, str], Record | None]:
         """What the store has to write, since the last time: kind and key, and the record or its end."""
         self._changes, changes = {}, self._changes
         return changes
 
-    def tell(self, event: dict[str, Any], now: int) -> None:
+    def add_event(self, event: dict[str, Any], now: int) -> None:
         """The bots are told of an event; time and account are put in here."""
         self._events.append({"time": now, "self_id": self.self_id, **event})
 
@@ -170,37 +170,37 @@ class World:
 
     def put(self, record: Record) -> None:
         """Place a record, new or changed."""
-        self._place(record)
-        self._changes[key_of(record)] = record
+        self._insert(record)
+        self._changes[record_key(record)] = record
 
     def remove(self, record: Record) -> None:
         """Take a record out of the world."""
-        gone = self._shelf(record).pop(_shelf_key(record), None)
+        gone = self._table(record).pop(_table_key(record), None)
         if isinstance(gone, Message):
             self._message_bytes -= len(gone.raw_message)
         elif isinstance(gone, Forward):
             self._forward_bytes -= len(to_cq(gone.nodes))
-        self._changes[key_of(record)] = None
+        self._changes[record_key(record)] = None
 
-    def _shelf(self, record: Record) -> dict[Any, Any]:
-        shelves: dict[type, dict[Any, Any]] = {
+    def _table(self, record: Record) -> dict[Any, Any]:
+        tables: dict[type, dict[Any, Any]] = {
             Person: self.people,
             Group: self.groups,
             Message: self.messages,
             Request: self.requests,
             Forward: self.forwards,
-            SharedFile: self.files,
+            GroupFile: self.files,
         }
-        return shelves[type(record)]
+        return tables[type(record)]
 
-    def _place(self, record: Record) -> None:
+    def _insert(self, record: Record) -> None:
         if isinstance(record, Message) and record.message_id not in self.messages:
             self._chats.setdefault(record.chat, deque()).append(record.message_id)
             self._last_message_id = max(self._last_message_id, record.message_id)
             self._message_bytes += len(record.raw_message)
         elif isinstance(record, Forward) and record.forward_id not in self.forwards:
             self._forward_bytes += len(to_cq(record.nodes))
-        self._shelf(record)[_shelf_key(record)] = record
+        self._table(record)[_table_key(record)] = record
 
     # -- looking up
 
@@ -211,7 +211,7 @@ class World:
         """
         found = self.people.get(user_id)
         if found is None:
-            raise Failed(f"there is no person {user_id}")
+            raise PlatformError(f"there is no person {user_id}")
         return found
 
     def group(self, group_id: int) -> Group:
@@ -221,7 +221,7 @@ class World:
         """
         found = self.groups.get(group_id)
         if found is None or found.member(self.self_id) is None:
-            raise Failed(f"the account is in no group {group_id}")
+            raise PlatformError(f"the account is in no group {group_id}")
         return found
 
     def member(self, group: Group, user_id: int) -> Member:
@@ -231,7 +231,7 @@ class World:
         """
         found = group.member(user_id)
         if found is None:
-            raise Failed(f"{user_id} is not in group {group.group_id}")
+            raise PlatformError(f"{user_id} is not in group {group.group_id}")
         return found
 
     def message(self, message_id: int) -> Message:
@@ -241,18 +241,18 @@ class World:
         """
         found = self.messages.get(message_id)
         if found is None or found.recalled:
-            raise Failed(f"there is no message {message_id}")
+            raise PlatformError(f"there is no message {message_id}")
         return found
 
-    def chat(self, kind: str, chat_id: int) -> list[Message]:
+    def chat_messages(self, kind: str, chat_id: int) -> list[Message]:
         """What was said in one chat and not recalled, oldest first."""
-        kept = (self.messages[number] for number in self._chats.get((kind, chat_id), ()))
-        return [said for said in kept if not said.recalled]
+        messages = (self.messages[number] for number in self._chats.get((kind, chat_id), ()))
+        return [said for said in messages if not said.recalled]
 
-    def sender(self, message: Message) -> dict[str, Any]:
+    def sender_fields(self, message: Message) -> dict[str, Any]:
         """The ``sender`` of a message, as events and ``get_msg`` show it."""
         person = self.people.get(message.user_id) or Person(message.user_id, str(message.user_id))
-        shown: dict[str, Any] = {
+        message_fields: dict[str, Any] = {
             "user_id": person.user_id,
             "nickname": message.anonymous or person.nickname,
             "sex": person.sex,
@@ -261,35 +261,35 @@ class World:
         if message.group_id is not None:
             group = self.groups.get(message.group_id)
             member = (group.member(person.user_id) if group else None) or Member(person.user_id)
-            shown |= {
+            message_fields |= {
                 "card": member.card,
                 "area": "",
                 "level": member.level,
                 "role": member.role,
                 "title": member.title,
             }
-        return shown
+        return message_fields
 
-    def shown(self, said: Message) -> dict[str, Any]:
+    def message_fields(self, said: Message) -> dict[str, Any]:
         """A message as ``get_msg`` and the histories show it."""
         kind, chat_id = said.chat
-        line = {
+        fields = {
             "time": said.time,
             "message_type": kind,
             "message_id": said.message_id,
             "message_seq": said.message_id,
             "real_id": said.message_id,
             "user_id": said.user_id,
-            "sender": self.sender(said),
+            "sender": self.sender_fields(said),
             "message": said.message,
             "raw_message": said.raw_message,
         }
-        line["group_id" if kind == "group" else "target_id"] = chat_id
-        return line
+        fields["group_id" if kind == "group" else "target_id"] = chat_id
+        return fields
 
     # -- saying
 
-    def say(
+    def send_as_person(
         self,
         user_id: int,
         message: list[Segment],
@@ -302,22 +302,22 @@ class World:
         :raises Failed: if the person is not there, not in the group, or may not speak in it.
         """
         if user_id == self.self_id:
-            raise Failed("the account itself speaks through its bots")
+            raise PlatformError("the account itself speaks through its bots")
         person = self.person(user_id)
         name, flag = "", f"anonymous-{group_id}-{user_id}"
-        sub_type = "friend" if person.friend else "group" if self._met(user_id) else "other"
+        sub_type = "friend" if person.friend else "group" if self._shares_group(user_id) else "other"
         if group_id is not None:
             group = self.group(group_id)
             member = self.member(group, user_id)
-            self._may_speak(group, member, now)
+            self._check_may_speak(group, member, now)
             if anonymous:
                 if not group.anonymous or group.anonymous_bans.get(flag, 0) > now:
-                    raise denied(f"{user_id} may not be anonymous in group {group_id}")
+                    raise permission_denied(f"{user_id} may not be anonymous in group {group_id}")
                 name = f"Anonymous {user_id % 97}"
             member.last_sent_time = now
             self.put(group)
             sub_type = "anonymous" if anonymous else "normal"
-        said = self._record(user_id, message, now, group_id, user_id, name)
+        said = self._add_message(user_id, message, now, group_id, user_id, name)
         event: dict[str, Any] = {
             "post_type": "message",
             "message_type": "private" if group_id is None else "group",
@@ -327,20 +327,20 @@ class World:
             "message": said.message,
             "raw_message": said.raw_message,
             "font": 0,
-            "sender": self.sender(said),
+            "sender": self.sender_fields(said),
         }
         if group_id is not None:
             who = {"id": user_id % 97, "name": name, "flag": flag} if anonymous else None
             event |= {"group_id": group_id, "anonymous": who}
-        self.tell(event, now)
+        self.add_event(event, now)
         return said
 
-    def _may_speak(self, group: Group, member: Member, now: int) -> None:
+    def _check_may_speak(self, group: Group, member: Member, now: int) -> None:
         silenced = group.whole_ban and member.role == "member"
         if silenced or member.banned_until > now:
-            raise denied(f"{member.user_id} is banned in group {group.group_id}")
+            raise permission_denied(f"{member.user_id} is banned in group {group.group_id}")
 
-    def speak(
+    def send_as_account(
         self,
         message: list[Segment],
         now: int,
@@ -353,26 +353,26 @@ class World:
         :raises Failed: if there is nobody to hear it, nothing to say, or the account may not speak.
         """
         if not message:
-            raise Failed("the message is empty")
+            raise PlatformError("the message is empty")
         if group_id is not None:
             group = self.group(group_id)
             member = self.member(group, self.self_id)
-            self._may_speak(group, member, now)
+            self._check_may_speak(group, member, now)
             member.last_sent_time = now
             self.put(group)
         elif user_id is not None:
             person = self.person(user_id)
-            if not person.friend and not self._met(user_id):
-                raise denied(f"{user_id} is no friend and in no common group")
-        return self._record(self.self_id, message, now, group_id, user_id)
+            if not person.friend and not self._shares_group(user_id):
+                raise permission_denied(f"{user_id} is no friend and in no common group")
+        return self._add_message(self.self_id, message, now, group_id, user_id)
 
-    def _met(self, user_id: int) -> bool:
+    def _shares_group(self, user_id: int) -> bool:
         return any(
             group.member(user_id) is not None and group.member(self.self_id) is not None
             for group in self.groups.values()
         )
 
-    def _record(
+    def _add_message(
         self,
         user_id: int,
         message: list[Segment],
@@ -392,24 +392,26 @@ class World:
             anonymous=anonymous,
         )
         self.put(said)
-        chat = self._chats[said.chat]
-        while len(chat) > HISTORY:
-            self.remove(self.messages[chat.popleft()])
-        while self._message_bytes > BYTES and len(self.messages) > 1:
+        chat_messages = self._chats[said.chat]
+        while len(chat_messages) > MAX_CHAT_MESSAGES:
+            self.remove(self.messages[chat_messages.popleft()])
+        while self._message_bytes > MAX_BYTES and len(self.messages) > 1:
             oldest = next(iter(self.messages.values()))
             self._chats[oldest.chat].remove(oldest.message_id)
             self.remove(oldest)
         return said
 
-    def bundle(self, nodes: list[Segment], now: int) -> Forward:
+    def add_forward(self, nodes: list[Segment], now: int) -> Forward:
         """Several messages as one; the oldest bundles go when there are too many."""
-        forward = Forward(free_name(f"forward-{now}", self.forwards), now, nodes)
+        forward = Forward(unused_name(f"forward-{now}", self.forwards), now, nodes)
         self.put(forward)
-        while len(self.forwards) > 1 and (len(self.forwards) > HISTORY or self._forward_bytes > BYTES):
+        while len(self.forwards) > 1 and (
+            len(self.forwards) > MAX_CHAT_MESSAGES or self._forward_bytes > MAX_BYTES
+        ):
             self.remove(next(iter(self.forwards.values())))
         return forward
 
-    def transcript(self, after: int) -> list[Message]:
+    def messages_after(self, after: int) -> list[Message]:
         """What was said after message ``after``, recalled or not, oldest first."""
         newer = []
         for message_id in reversed(self.messages):
@@ -424,6 +426,6 @@ class World:
         return self._last_message_id
 
 
-def _shelf_key(record: Record) -> int | str:
-    key = key_of(record)[1]
+def _table_key(record: Record) -> int | str:
+    key = record_key(record)[1]
     return int(key) if isinstance(record, (Person, Group, Message)) else key
