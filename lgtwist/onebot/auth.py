@@ -14,7 +14,7 @@ _Owner = TypeVar("_Owner")
 _SCHEMES = ("bearer ", "token ")
 
 
-class Refusal(Enum):
+class AuthenticationFailure(Enum):
     """Why a request was not let in, with the HTTP status that says so."""
 
     MISSING = 401
@@ -29,21 +29,21 @@ def presented_tokens(header: str | None, query: Iterable[str]) -> list[str]:
     :param header: the value of ``Authorization``.
     :param query: the values of ``access_token`` in the query.
     """
-    shown = []
+    presented = []
     if header is not None:
         value = header.strip()
         for scheme in _SCHEMES:
             if (value.lower() + " ").startswith(scheme):
                 value = value[len(scheme) :].strip()
                 break
-        shown.append(value)
-    shown.extend(query)
-    return [token for token in shown if token]
+        presented.append(value)
+    presented.extend(query)
+    return [token for token in presented if token]
 
 
-def same_token(one: str, other: str) -> bool:
+def tokens_equal(first: str, second: str) -> bool:
     """Whether two tokens are equal, in time that does not tell where they differ."""
-    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+    return hmac.compare_digest(first.encode("utf-8", "replace"), second.encode("utf-8", "replace"))
 
 
 class Keyring(Generic[_Owner]):
@@ -55,9 +55,9 @@ class Keyring(Generic[_Owner]):
     def __init__(self, owners: Iterable[tuple[_Owner, str | None]] = ()) -> None:
         # Found by a keyed hash: how long that takes tells nothing of the tokens themselves.
         self._key = os.urandom(32)
-        self._owners: dict[bytes, _Owner] = {}
-        self._digests: dict[_Owner, bytes] = {}
-        self._without: list[_Owner] = []
+        self._owner_by_digest: dict[bytes, _Owner] = {}
+        self._digest_by_owner: dict[_Owner, bytes] = {}
+        self._owners_without_token: list[_Owner] = []
         for owner, token in owners:
             self.add(owner, token)
 
@@ -68,36 +68,40 @@ class Keyring(Generic[_Owner]):
         """
         self.remove(owner)
         if token is None:
-            self._without.append(owner)
+            self._owners_without_token.append(owner)
         else:
             digest = self._digest(token)
-            self._owners[digest] = owner
-            self._digests[owner] = digest
+            self._owner_by_digest[digest] = owner
+            self._digest_by_owner[owner] = digest
 
     def remove(self, owner: _Owner) -> None:
         """Remove an owner and its token; one that is not there makes no difference."""
-        digest = self._digests.pop(owner, None)
+        digest = self._digest_by_owner.pop(owner, None)
         if digest is not None:
-            if self._owners.get(digest) == owner:  # else another owner was given this token since
-                del self._owners[digest]
-        elif owner in self._without:
-            self._without.remove(owner)
+            if self._owner_by_digest.get(digest) == owner:  # else another owner was given this token since
+                del self._owner_by_digest[digest]
+        elif owner in self._owners_without_token:
+            self._owners_without_token.remove(owner)
 
     def _digest(self, token: str) -> bytes:
         return blake2b(token.encode("utf-8", "replace"), key=self._key, digest_size=32).digest()
 
-    def owner_of(self, shown: list[str]) -> _Owner | Refusal:
+    def owner_of(self, presented: list[str]) -> _Owner | AuthenticationFailure:
         """Return whose token the first of those shown is that belongs to anybody.
 
         If none is shown at all, it is the owner without a token.
         """
-        if not shown:
-            return self._without[-1] if self._without else Refusal.MISSING
-        for candidate in shown:
+        if not presented:
+            return (
+                self._owners_without_token[-1]
+                if self._owners_without_token
+                else AuthenticationFailure.MISSING
+            )
+        for candidate in presented:
             digest = self._digest(candidate)
-            if digest in self._owners:
-                return self._owners[digest]
-        return Refusal.WRONG
+            if digest in self._owner_by_digest:
+                return self._owner_by_digest[digest]
+        return AuthenticationFailure.WRONG
 
 
 def sign(secret: str, body: bytes) -> str:
@@ -107,4 +111,4 @@ def sign(secret: str, body: bytes) -> str:
 
 def is_signed(secret: str, body: bytes, signature: str) -> bool:
     """Whether ``X-Signature`` fits a body, in time that does not tell where it does not."""
-    return same_token(sign(secret, body), signature.strip().lower())
+    return tokens_equal(sign(secret, body), signature.strip().lower())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from lgtwist.onebot.action import Outcome
+from lgtwist.onebot.responses import ResponseHead
 
 
 class Dialect(Enum):
@@ -22,7 +22,7 @@ class Dialect(Enum):
 
 
 #: What the names of the implementations begin with, in lower case.
-_NAMES = (
+_NAME_PREFIXES = (
     ("napcat", Dialect.NAPCAT),
     ("lagrange", Dialect.LAGRANGE),
     ("llonebot", Dialect.LLBOT),
@@ -32,32 +32,32 @@ _NAMES = (
 )
 
 #: The retcodes that mean "no such action", beside the standard's 1404.
-_UNKNOWN_ACTION = {
+_UNKNOWN_ACTION_RETCODES = {
     Dialect.LAGRANGE: 404,
     Dialect.GO_CQHTTP: 404,
     Dialect.LLBOT: 404,  # over HTTP
 }
 
 
-def recognise(app_name: str) -> Dialect:
+def recognise_dialect(app_name: str) -> Dialect:
     """The dialect of an implementation by the ``app_name`` of its ``get_version_info``."""
     name = app_name.lower()
-    for beginning, dialect in _NAMES:
-        if name.startswith(beginning):
+    for prefix, dialect in _NAME_PREFIXES:
+        if name.startswith(prefix):
             return dialect
     return Dialect.ONEBOT11
 
 
-def means_unknown_action(dialect: Dialect, outcome: Outcome) -> bool:
+def means_unknown_action(dialect: Dialect, head: ResponseHead) -> bool:
     """Whether a response means that there is no such action.
 
     NapCat's HTTP says it with retcode 200, as it says much else: only its words tell.
     """
-    if outcome.status != "failed":
+    if head.status != "failed":
         return False
-    if outcome.retcode == 1404 or outcome.retcode == _UNKNOWN_ACTION.get(dialect):
+    if head.retcode == 1404 or head.retcode == _UNKNOWN_ACTION_RETCODES.get(dialect):
         return True
-    return dialect is Dialect.NAPCAT and outcome.retcode == 200 and outcome.reason.startswith("不支持的A")
+    return dialect is Dialect.NAPCAT and head.retcode == 200 and head.reason.startswith("不支持的A")
 
 
 def signs_with_token(dialect: Dialect) -> bool:

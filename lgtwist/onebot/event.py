@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     self_id: int | None = None
 
 
-class _Head(msgspec.Struct, gc=False):
+class _EventHead(msgspec.Struct, gc=False):
     post_type: str | UnsetType = UNSET
     notice_type: str = ""
     meta_event_type: str = ""
@@ -39,35 +39,35 @@ class _Head(msgspec.Struct, gc=False):
     echo: Raw | UnsetType = UNSET
 
 
-_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_event_head = msgspec.json.Decoder(_EventHead).decode
 
 
-def _read_head(raw: bytes) -> _Head:
+def _read_event_head(raw: bytes) -> _EventHead:
     """The head of a JSON object.
 
     :raises BadEvent: if it is none.
     """
     try:
-        return _decode_head(raw)
-    except rawjson.UNREADABLE:
-        return _read_forgivingly(raw)
+        return _decode_event_head(raw)
+    except rawjson.DECODE_ERRORS:
+        return _read_event_head_leniently(raw)
 
 
-def _read_forgivingly(raw: bytes) -> _Head:
+def _read_event_head_leniently(raw: bytes) -> _EventHead:
     """The head of what msgspec does not take: not what the standard says, perhaps an object all the same."""
     try:
-        found = rawjson.members(raw.decode())
+        members = rawjson.read_members(raw.decode())
     except RecursionError:
         raise BadEvent("nested too deeply") from None
-    except rawjson.UNREADABLE as error:
+    except rawjson.DECODE_ERRORS as error:
         raise BadEvent(f"not a JSON object: {error}") from None
-    head = _Head()
+    head = _EventHead()
     for name in ("self_id", "retcode", "echo"):
-        if name in found:
-            setattr(head, name, Raw(found[name].encode()))
+        if name in members:
+            setattr(head, name, Raw(members[name].encode()))
     for name in ("post_type", "notice_type", "meta_event_type"):
-        if found.get(name, "")[:1] == '"':
-            setattr(head, name, rawjson.string(found[name]))
+        if members.get(name, "")[:1] == '"':
+            setattr(head, name, rawjson.read_string(members[name]))
     return head
 
 
@@ -82,11 +82,11 @@ def read_frame(raw: bytes) -> tuple[bytes | None, Event | None]:
     :raises BadEvent: if it is no JSON object.
     """
     try:
-        head = _decode_head(raw)
-    except rawjson.UNREADABLE:
-        head = _read_forgivingly(raw)
+        head = _decode_event_head(raw)
+    except rawjson.DECODE_ERRORS:
+        head = _read_event_head_leniently(raw)
     echo = None if head.echo is UNSET or head.retcode is UNSET else bytes(head.echo)
-    return echo, None if head.post_type is UNSET else _event(raw, head, head.post_type)
+    return echo, None if head.post_type is UNSET else _make_event(raw, head, head.post_type)
 
 
 def read_event(raw: bytes) -> Event:
@@ -100,39 +100,39 @@ def read_event(raw: bytes) -> Event:
         raw.decode()
     except UnicodeDecodeError:
         raise BadEvent("not UTF-8") from None
-    head = _read_head(raw)
+    head = _read_event_head(raw)
     if head.post_type is UNSET:
         raise BadEvent("it has no post_type")
-    return _event(raw, head, head.post_type)
+    return _make_event(raw, head, head.post_type)
 
 
-def _event(raw: bytes, head: _Head, post_type: str) -> Event:
+def _make_event(raw: bytes, head: _EventHead, post_type: str) -> Event:
     """The event of that head.
 
     :raises BadEvent: if its echo cannot be cut out.
     """
     if head.echo is not UNSET:
         try:
-            raw = rawjson.cut(raw.decode(), "echo").encode()
-        except rawjson.UNREADABLE:
+            raw = rawjson.remove_member(raw.decode(), "echo").encode()
+        except rawjson.DECODE_ERRORS:
             raise BadEvent("nested too deeply") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
     if head.self_id is UNSET:
         return Event(raw, post_type, detail)
     value = bytes(head.self_id)
-    return Event(raw, post_type, detail, _self_id(value) if len(value) < _LONGEST_ID else 0)
+    return Event(raw, post_type, detail, _decode_self_id(value) if len(value) < _MAX_ID_BYTES else 0)
 
 
 #: No number of an account, quoted or not, is so long (bytes).
-_LONGEST_ID = 24
+_MAX_ID_BYTES = 24
 
 
 @lru_cache(1024)
-def _self_id(value: bytes) -> int | None:
-    return None if value == b"null" else number_of(value) or 0
+def _decode_self_id(value: bytes) -> int | None:
+    return None if value == b"null" else read_id(value) or 0
 
 
-def number_of(value: bytes) -> int | None:
+def read_id(value: bytes) -> int | None:
     """The whole number in a JSON value, which may be a string of digits; None if it is none."""
     digits = value.strip(b'"')
     return int(digits) if digits.isdigit() and len(digits) < 20 else None
@@ -157,21 +157,21 @@ def read_place(raw: bytes) -> Place:
     """Where an event happened. An event that only the forgiving reader takes says nothing."""
     try:
         head = _decode_place(raw)
-    except rawjson.UNREADABLE:
+    except rawjson.DECODE_ERRORS:
         return Place(None, None)
-    group_id = None if head.group_id is UNSET else number_of(bytes(head.group_id))
-    return Place(group_id, None if head.user_id is UNSET else number_of(bytes(head.user_id)))
+    group_id = None if head.group_id is UNSET else read_id(bytes(head.group_id))
+    return Place(group_id, None if head.user_id is UNSET else read_id(bytes(head.user_id)))
 
 
-def marked_replayed(raw: bytes) -> bytes:
+def mark_replayed(raw: bytes) -> bytes:
     """An event with ``"replayed": true``: it comes late.
 
     :param raw: a JSON object with members.
     """
     if b'"replayed"' in raw:
         try:
-            raw = rawjson.cut(raw.decode(), "replayed").encode()
-        except rawjson.UNREADABLE:
+            raw = rawjson.remove_member(raw.decode(), "replayed").encode()
+        except rawjson.DECODE_ERRORS:
             return raw
     return b'{"replayed":true,' + raw.lstrip()[1:]
 
@@ -188,21 +188,21 @@ class Heartbeat(NamedTuple):
 
 
 #: Milliseconds; a longer interval is no promise of a sign of life.
-_LONGEST_INTERVAL = 86_400_000
+_MAX_INTERVAL_MS = 86_400_000
 
 
 def read_heartbeat(raw: bytes) -> Heartbeat:
     """What a heartbeat says (``event/meta.md``), as far as it speaks as the standard does."""
     try:
-        beat: Any = msgspec.json.decode(raw)
-    except rawjson.UNREADABLE:
+        heartbeat: Any = msgspec.json.decode(raw)
+    except rawjson.DECODE_ERRORS:
         return Heartbeat(None, 0.0)
-    status = beat.get("status")
-    interval = beat.get("interval")
+    status = heartbeat.get("status")
+    interval = heartbeat.get("interval")
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
         interval = 0
-    promised = 0 < interval <= _LONGEST_INTERVAL
-    return Heartbeat(read_online(status), interval / 1000 if promised else 0.0)
+    known = 0 < interval <= _MAX_INTERVAL_MS
+    return Heartbeat(read_online(status), interval / 1000 if known else 0.0)
 
 
 def read_online(status: Any) -> bool | None:
@@ -211,7 +211,7 @@ def read_online(status: Any) -> bool | None:
     return online if isinstance(online, bool) else None
 
 
-def lifecycle(self_id: int, time: int) -> bytes:
+def encode_lifecycle(self_id: int, time: int) -> bytes:
     """``meta_event/lifecycle`` with ``sub_type: connect``: the first frame of a link.
 
     :param time: seconds since the epoch.
@@ -222,13 +222,13 @@ def lifecycle(self_id: int, time: int) -> bytes:
     )
 
 
-def status(online: bool) -> bytes:
+def encode_status(online: bool) -> bytes:
     """The data of ``get_status``, as far as lgtwist itself knows it."""
     state = b"true" if online else b"false"
     return b'{"online":%b,"good":%b}' % (state, state)
 
 
-def heartbeat(self_id: int, time: int, interval_ms: int, online: bool) -> bytes:
+def encode_heartbeat(self_id: int, time: int, interval_ms: int, online: bool) -> bytes:
     """``meta_event/heartbeat``; ``online`` tells whether the account is really up.
 
     :param time: seconds since the epoch.
@@ -236,5 +236,5 @@ def heartbeat(self_id: int, time: int, interval_ms: int, online: bool) -> bytes:
     """
     return (
         b'{"time":%d,"self_id":%d,"post_type":"meta_event","meta_event_type":"heartbeat",'
-        b'"status":%b,"interval":%d}' % (time, self_id, status(online), interval_ms)
+        b'"status":%b,"interval":%d}' % (time, self_id, encode_status(online), interval_ms)
     )

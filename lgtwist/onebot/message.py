@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.rawjson import UNREADABLE, quote
+from lgtwist.onebot.rawjson import DECODE_ERRORS, encode_string
 
 #: One message segment: ``{"type": ..., "data": {...}}`` (``message/array.md``).
 Segment = dict[str, Any]
@@ -29,14 +29,14 @@ class MessageFormat(Enum):
     STRING = "string"
 
 
-_CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^\[\]]*)?)\]")
+_CQ_CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^\[\]]*)?)\]")
 #: A code with more pairs than that is text.
-_MOST_PAIRS = 1000
+_MAX_PAIRS = 1000
 
 #: Values that are messages or objects themselves, and so must not stay strings on the way back.
-_MESSAGES = {("node", "content")}
-_DEEPEST = 8
-_OBJECTS = {("keyboard", "content"), ("markdown", "keyboard")}
+_MESSAGE_FIELDS = {("node", "content")}
+_MAX_DEPTH = 8
+_OBJECT_FIELDS = {("keyboard", "content"), ("markdown", "keyboard")}
 
 
 def escape(text: str, in_code: bool = False) -> str:
@@ -62,27 +62,27 @@ def to_cq(message: Iterable[Segment], depth: int = 0) -> str:
 
     Messages inside messages are codes too, but not below ``_DEEPEST``: each level escapes all again.
     """
-    return "".join(_code(segment, depth) for segment in message)
+    return "".join(_encode_segment(segment, depth) for segment in message)
 
 
-def _code(segment: Segment, depth: int) -> str:
+def _encode_segment(segment: Segment, depth: int) -> str:
     kind, data = segment["type"], segment.get("data") or {}
     if kind == "text":
-        return escape(_value(kind, "text", data.get("text", ""), depth))
+        return escape(_encode_value(kind, "text", data.get("text", ""), depth))
     pairs = [
-        f",{escape(key, True)}={escape(_value(kind, key, value, depth), True)}"
+        f",{escape(key, True)}={escape(_encode_value(kind, key, value, depth), True)}"
         for key, value in data.items()
         if value is not None
     ]
     return f"[CQ:{escape(kind, True)}{''.join(pairs)}]"
 
 
-def _value(kind: str, key: str, value: Any, depth: int) -> str:
+def _encode_value(kind: str, key: str, value: Any, depth: int) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if (kind, key) in _MESSAGES and depth < _DEEPEST and is_message(value):
+    if (kind, key) in _MESSAGE_FIELDS and depth < _MAX_DEPTH and is_message(value):
         return to_cq(value, depth + 1)
     return str(value) if isinstance(value, (int, float)) else msgspec.json.encode(value).decode()
 
@@ -101,32 +101,32 @@ def from_cq(text: str, depth: int = 0) -> list[Segment]:
     Messages inside messages are read too, but not below ``_DEEPEST``: each level reads all again.
     """
     message: list[Segment] = []
-    place = 0
-    for code in _CODE.finditer(text):
-        if code[2].count(",") > _MOST_PAIRS:
+    position = 0
+    for code in _CQ_CODE.finditer(text):
+        if code[2].count(",") > _MAX_PAIRS:
             continue
-        _add_text(message, text[place : code.start()])
-        place = code.end()
+        _add_text(message, text[position : code.start()])
+        position = code.end()
         kind = unescape(code[1])
         data: dict[str, Any] = {}
         for pair in code[2].split(",")[1:]:
-            key, _sign, value = pair.partition("=")
-            data[unescape(key)] = _back(kind, unescape(key), unescape(value), depth)
+            key, _separator, value = pair.partition("=")
+            data[unescape(key)] = _decode_value(kind, unescape(key), unescape(value), depth)
         if kind == "text":
             _add_text(message, escape(str(data.get("text", ""))))
         else:
             message.append({"type": kind, "data": data})
-    _add_text(message, text[place:])
+    _add_text(message, text[position:])
     return message
 
 
-def _back(kind: str, key: str, value: str, depth: int) -> Any:
-    if (kind, key) in _MESSAGES:
-        return from_cq(value, depth + 1) if depth < _DEEPEST else value
-    if (kind, key) in _OBJECTS and value[:1] in "{[":
+def _decode_value(kind: str, key: str, value: str, depth: int) -> Any:
+    if (kind, key) in _MESSAGE_FIELDS:
+        return from_cq(value, depth + 1) if depth < _MAX_DEPTH else value
+    if (kind, key) in _OBJECT_FIELDS and value[:1] in "{[":
         try:
             return msgspec.json.decode(value)
-        except UNREADABLE:
+        except DECODE_ERRORS:
             return value
     return value
 
@@ -173,11 +173,11 @@ def read_message(value: Any, path: str, auto_escape: bool = False) -> list[Segme
 # -- events and responses, in the format that a bot asked for
 
 
-class _EventHead(msgspec.Struct):
+class _MessageHead(msgspec.Struct):
     message: Raw | UnsetType = UNSET
 
 
-_decode_head = msgspec.json.Decoder(_EventHead).decode
+_decode_message_head = msgspec.json.Decoder(_MessageHead).decode
 
 #: The actions whose responses hold messages.
 MESSAGE_ACTIONS = frozenset(
@@ -196,13 +196,13 @@ def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
-        message = _decode_head(raw).message
-        if message is UNSET or not _differs(bytes(message), wanted):
+        message = _decode_message_head(raw).message
+        if message is UNSET or not _needs_conversion(bytes(message), wanted):
             return raw
         members = msgspec.json.decode(raw, type=dict[str, Raw])
-        members["message"] = Raw(_encode(_convert(msgspec.json.decode(message), wanted)))
+        members["message"] = Raw(_encode_json(_convert_message(msgspec.json.decode(message), wanted)))
         return msgspec.json.encode(members)
-    except UNREADABLE:  # an odd message passes as it came
+    except DECODE_ERRORS:  # an odd message passes as it came
         return raw
 
 
@@ -215,21 +215,21 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
         if "data" not in members:
             return raw
         data = msgspec.json.decode(members["data"])
-        members["data"] = Raw(_encode(_convert_inside(data, wanted)))
+        members["data"] = Raw(_encode_json(_convert_nested(data, wanted)))
         return msgspec.json.encode(members)
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return raw
 
 
-def _differs(message: bytes, wanted: MessageFormat) -> bool:
+def _needs_conversion(message: bytes, wanted: MessageFormat) -> bool:
     return message[:1] == (b'"' if wanted is MessageFormat.ARRAY else b"[")
 
 
-def _encode(value: Any) -> bytes:
-    return quote(value) if isinstance(value, str) else msgspec.json.encode(value)
+def _encode_json(value: Any) -> bytes:
+    return encode_string(value) if isinstance(value, str) else msgspec.json.encode(value)
 
 
-def _convert(message: Any, wanted: MessageFormat) -> Any:
+def _convert_message(message: Any, wanted: MessageFormat) -> Any:
     if wanted is MessageFormat.ARRAY and isinstance(message, str):
         return from_cq(message)
     if wanted is MessageFormat.STRING and is_message(message):
@@ -237,22 +237,22 @@ def _convert(message: Any, wanted: MessageFormat) -> Any:
     return message
 
 
-def _convert_inside(data: Any, wanted: MessageFormat) -> Any:
+def _convert_nested(data: Any, wanted: MessageFormat) -> Any:
     """Messages wherever the responses hold them: under ``message`` and ``content``.
 
     The nodes of a forwarded message are an array in every format; what they contain is a message.
     """
     if isinstance(data, list):
-        return [_convert_inside(item, wanted) for item in data]
+        return [_convert_nested(item, wanted) for item in data]
     if not isinstance(data, dict):
         return data
     converted = {}
     for key, value in data.items():
         nodes = is_message(value) and bool(value) and all(part["type"] == "node" for part in value)
         if nodes:
-            converted[key] = [{**n, "data": _convert_inside(n["data"], wanted)} for n in value]
+            converted[key] = [{**n, "data": _convert_nested(n["data"], wanted)} for n in value]
         elif key in ("message", "content"):
-            converted[key] = _convert(value, wanted)
+            converted[key] = _convert_message(value, wanted)
         else:
-            converted[key] = _convert_inside(value, wanted)
+            converted[key] = _convert_nested(value, wanted)
     return converted

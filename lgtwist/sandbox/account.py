@@ -21,7 +21,7 @@ from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IAccountLink, IControl
-from lgtwist.onebot import action as responses
+from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import Segment
@@ -204,7 +204,7 @@ class SandboxAccount(Service):
                 return
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
-            response = responses.failure(error)
+            response = responses.from_error(error)
         except Exception:
             response = self._internal_error(action)
         self._respond(call_id, response)
@@ -220,7 +220,7 @@ class SandboxAccount(Service):
                 self._attachment_slots.release()
             response = perform(self.world, action, params, self.now())
         except OneBotError as error:
-            response = responses.failure(error)
+            response = responses.from_error(error)
         except CancelledError:
             if not self.running:
                 return

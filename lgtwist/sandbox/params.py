@@ -11,7 +11,7 @@ import msgspec
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment, read_message
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
 
 _REQUIRED = object()
 _TRUE = ("true", "1", "yes", "on")
@@ -29,7 +29,7 @@ class Params:
         self._path = "params"
         try:
             self._values = msgspec.json.decode(raw, type=dict[str, Any])
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             raise BadRequest(f"params cannot be read: {error}") from None
 
     @classmethod

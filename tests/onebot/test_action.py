@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import ActionRequest, read_action, read_outcome, split_suffix, with_echo
+from lgtwist.onebot import responses
+from lgtwist.onebot.action import ActionRequest, read_action, split_suffix
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.responses import read_response_head, with_echo
 from tests.rounds import quick
 
 JSON = st.recursive(
@@ -122,7 +123,7 @@ class ReadActionTests(SynchronousTestCase):
         try:
             request = read_action(payload)
         except BadRequest as error:
-            answer = with_echo(responses.failure(error), error.echo)
+            answer = with_echo(responses.from_error(error), error.echo)
         else:
             answer = with_echo(responses.ok(), request.echo)
         json.loads(answer.decode(), parse_int=str)
@@ -149,9 +150,9 @@ class ResponseTests(SynchronousTestCase):
 
     def test_outcomes(self) -> None:
         """Whether a response tells of success; what cannot be read is a failure."""
-        self.assertEqual(read_outcome(responses.ok()).status, "ok")
-        self.assertEqual(read_outcome(responses.failed(1404, "x")).retcode, 1404)
-        self.assertEqual(read_outcome(b'{"retcode":"x"}').retcode, 1500)
+        self.assertEqual(read_response_head(responses.ok()).status, "ok")
+        self.assertEqual(read_response_head(responses.failed(1404, "x")).retcode, 1404)
+        self.assertEqual(read_response_head(b'{"retcode":"x"}').retcode, 1500)
 
     def test_suffixes(self) -> None:
         """One suffix is taken off; what only consists of one is a name."""

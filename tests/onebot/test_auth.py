@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
+from lgtwist.onebot.auth import AuthenticationFailure, Keyring, presented_tokens
 
 
 class TokenTests(SynchronousTestCase):
@@ -32,10 +32,10 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(owners.owner_of(["token-b"]), "b")
         self.assertEqual(owners.owner_of(["wrong", "token-a"]), "a")
         self.assertEqual(owners.owner_of(["token-b", "token-a"]), "b")
-        self.assertIs(owners.owner_of([]), Refusal.MISSING)
-        self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
-        self.assertIs(owners.owner_of(["TOKEN-A"]), Refusal.WRONG)
-        self.assertIs(owners.owner_of(["tökén\ufffd"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of([]), AuthenticationFailure.MISSING)
+        self.assertIs(owners.owner_of(["wrong"]), AuthenticationFailure.WRONG)
+        self.assertIs(owners.owner_of(["TOKEN-A"]), AuthenticationFailure.WRONG)
+        self.assertIs(owners.owner_of(["tökén\ufffd"]), AuthenticationFailure.WRONG)
 
     def test_changing_tokens(self) -> None:
         """An owner may be added, removed, or given another token, even one that another owner had."""
@@ -46,17 +46,17 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(owners.owner_of(["x"]), "b")
         owners.remove("a")
         owners.remove("a")
-        self.assertIs(owners.owner_of(["y"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of(["y"]), AuthenticationFailure.WRONG)
         self.assertEqual(owners.owner_of(["x"]), "b")
         owners.add("open", None)
         self.assertEqual(owners.owner_of([]), "open")
         owners.add("open", "z")
-        self.assertIs(owners.owner_of([]), Refusal.MISSING)
+        self.assertIs(owners.owner_of([]), AuthenticationFailure.MISSING)
         self.assertEqual(owners.owner_of(["z"]), "open")
 
     def test_one_without_a_token(self) -> None:
         """Who shows no token is the one that has none; who shows a wrong one is not."""
         owners = Keyring([("a", "token-a"), ("open", None)])
         self.assertEqual(owners.owner_of([]), "open")
-        self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of(["wrong"]), AuthenticationFailure.WRONG)
         self.assertEqual(owners.owner_of(["token-a"]), "a")

@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot.event import BadEvent, heartbeat, lifecycle, read_event
+from lgtwist.onebot.event import BadEvent, encode_heartbeat, encode_lifecycle, read_event
 
 
 class EventTests(SynchronousTestCase):
@@ -59,7 +59,7 @@ class EventTests(SynchronousTestCase):
     def test_lifecycle_and_heartbeat(self) -> None:
         """They are as the standard has them; online tells the truth."""
         self.assertEqual(
-            json.loads(lifecycle(10001, 5)),
+            json.loads(encode_lifecycle(10001, 5)),
             {
                 "time": 5,
                 "self_id": 10001,
@@ -69,6 +69,6 @@ class EventTests(SynchronousTestCase):
             },
         )
         for online in (True, False):
-            beat = json.loads(heartbeat(10001, 5, 3000, online))
+            beat = json.loads(encode_heartbeat(10001, 5, 3000, online))
             self.assertEqual(beat["status"], {"online": online, "good": online})
             self.assertEqual((beat["meta_event_type"], beat["interval"]), ("heartbeat", 3000))

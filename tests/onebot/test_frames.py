@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot import rawjson
-from lgtwist.onebot.action import as_response, is_stream_part, read_outcome, with_echo, without_echo
-from lgtwist.onebot.dialect import Dialect, means_unknown_action, recognise, signs_with_token
+from lgtwist.onebot.dialect import Dialect, means_unknown_action, recognise_dialect, signs_with_token
 from lgtwist.onebot.event import BadEvent, read_event, read_frame, read_heartbeat
+from lgtwist.onebot.responses import (
+    is_stream_part,
+    read_response_head,
+    response_from_body,
+    with_echo,
+    without_echo,
+)
 from tests.rounds import quick
 
 VALUES = st.recursive(
@@ -36,7 +42,7 @@ class EchoTests(SynchronousTestCase):
         left = without_echo(raw, b'"5"')
         self.assertEqual(json.loads(left), {**members, "retcode": 0})
         self.assertEqual(json.loads(with_echo(left, b"[1]")), {**members, "retcode": 0, "echo": [1]})
-        self.assertEqual(json.loads(rawjson.cut(raw.decode(), "echo")), {**members, "retcode": 0})
+        self.assertEqual(json.loads(rawjson.remove_member(raw.decode(), "echo")), {**members, "retcode": 0})
 
     def test_twice(self) -> None:
         """None of two echoes is left."""
@@ -60,8 +66,8 @@ class EchoTests(SynchronousTestCase):
             ('{"a":1 , "echo":2 }', '{"a":1  }'),
             ('{"echo":1}', "{}"),
         ):
-            self.assertEqual(json.loads(rawjson.cut(raw, "echo")), json.loads(left))
-            self.assertNotIn('"echo"', rawjson.cut(raw, "echo"))
+            self.assertEqual(json.loads(rawjson.remove_member(raw, "echo")), json.loads(left))
+            self.assertNotIn('"echo"', rawjson.remove_member(raw, "echo"))
 
 
 class FrameTests(SynchronousTestCase):
@@ -109,8 +115,8 @@ class FrameTests(SynchronousTestCase):
             read_frame(raw)
         except (BadEvent, UnicodeDecodeError):
             pass
-        read_outcome(raw)
-        as_response(raw)
+        read_response_head(raw)
+        response_from_body(raw)
         read_heartbeat(raw) if raw[:1] == b"{" else None
         is_stream_part(raw)
 
@@ -141,9 +147,9 @@ class DialectTests(SynchronousTestCase):
             ("another", {"retcode": 404}, False),
             ("another", {"retcode": 1404}, True),
         ):
-            outcome = read_outcome(json.dumps({"status": "failed", **response}).encode())
+            outcome = read_response_head(json.dumps({"status": "failed", **response}).encode())
             self.assertEqual(
-                means_unknown_action(recognise(app_name), outcome), unknown, (app_name, response)
+                means_unknown_action(recognise_dialect(app_name), outcome), unknown, (app_name, response)
             )
         self.assertTrue(signs_with_token(Dialect.NAPCAT))
         self.assertFalse(signs_with_token(Dialect.LAGRANGE))

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lgtwist.onebot import action as responses
+from lgtwist.onebot import responses
 from lgtwist.onebot.errors import OneBotError, UnknownAction
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import World
@@ -42,4 +42,4 @@ def perform(world: World, name: str, params: Params, now: int) -> bytes:
     try:
         return responses.ok(msgspec.json.encode(find_action(name)(world, params, now)))
     except OneBotError as error:
-        return responses.failure(error)
+        return responses.from_error(error)
