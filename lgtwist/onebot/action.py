@@ -1,6 +1,6 @@
-"""Actions and their responses, as lazy views over raw bytes (OneBot 11, ``communication/ws.md``).
+"""Actions as bots and implementations send them (OneBot 11, ``communication/ws.md``).
 
-``params``, ``data`` and ``echo`` are never decoded and encoded again: they pass as the bytes that came.
+``params`` and ``echo`` are not decoded and encoded again; their bytes are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from msgspec import UNSET, Raw, UnsetType
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.errors import BadRequest
 
-#: No implementation's action has a longer name (characters).
+#: Characters that the name of an action may have; no implementation has a longer one.
 MAX_ACTION_LENGTH = 200
 
 
 class ActionRequest(msgspec.Struct, frozen=True, gc=False):
-    """One action as a bot sent it.
+    """An action as a bot sent it.
 
-    :ivar action: the name, suffixes and all.
+    :ivar action: the action's name, with its suffix if it has one.
     :ivar params: the parameters, one JSON object.
-    :ivar echo: the JSON value to give back, or None where none was sent.
+    :ivar echo: the JSON value to put into the response; None where the bot sent none.
     """
 
     action: str
@@ -47,13 +47,14 @@ _decode_action = msgspec.json.Decoder(_ActionHead).decode
 
 
 def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
-    """The action in ``payload``, which is one whole message.
+    """Read one action.
 
-    :param checked: whether it is known to be valid UTF-8.
-    :raises BadRequest: if it is none; the error carries the ``echo`` where that can be read.
+    :param payload: one whole message: a text or binary frame, or an HTTP body.
+    :param checked: whether ``payload`` is already known to be valid UTF-8.
+    :raises BadRequest: if it is not an action; the error has the ``echo`` where that could be read.
     """
     if not checked:
-        # msgspec passes what it skips unseen, and would pass bytes that break a link all bots share.
+        # msgspec does not check what it skips. Invalid UTF-8 would end the link that all bots share.
         try:
             payload.decode()
         except UnicodeDecodeError:
@@ -90,13 +91,14 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
     return ActionRequest(name, params_raw, echo_raw)
 
 
-#: Bots use the same few names again and again.
+#: Cached, since bots use few different names.
 _encode_name = lru_cache(1024)(rawjson.encode_string)
 
 
 def _read_members_leniently(
     payload: bytes,
 ) -> tuple[str | UnsetType, str | UnsetType, str | UnsetType]:
+    """Return the raw ``action``, ``params`` and ``echo`` of an object that msgspec refuses."""
     try:
         members = rawjson.read_members(payload.decode())
     except RecursionError:
@@ -117,7 +119,12 @@ class _KindHead(msgspec.Struct):
 
 
 def is_from_implementation(payload: bytes) -> bool:
-    """Whether what is no action is an answer or an event: then an implementation sent it, not a bot."""
+    """Return whether a message that is not an action looks like a response or an event.
+
+    A bot does not send those, so the peer is an implementation that connected to the wrong port.
+
+    :param payload: one whole message, of any content.
+    """
     try:
         head = msgspec.json.decode(payload, type=_KindHead)
     except rawjson.DECODE_ERRORS:
@@ -126,7 +133,7 @@ def is_from_implementation(payload: bytes) -> bool:
 
 
 def encode_action(action: str, params: bytes, echo: bytes) -> bytes:
-    """An action as it is sent to an implementation (``communication/ws.md``).
+    """Return an action as it is sent to an implementation (``communication/ws.md``).
 
     :param params: one JSON object.
     :param echo: one JSON value.
@@ -134,13 +141,16 @@ def encode_action(action: str, params: bytes, echo: bytes) -> bytes:
     return b'{"action":%b,"params":%b,"echo":%b}' % (_encode_name(action), params, echo)
 
 
+#: The suffixes of asynchronous and of rate-limited calls (OneBot 11, ``api/README.md``).
 _SUFFIXES = ("_async", "_rate_limited")
 
 
 def split_suffix(action: str) -> tuple[str, str]:
-    """The action's own name and its suffix (``"_async"``, ``"_rate_limited"`` or ``""``).
+    """Split an action's name into its base name and its suffix (OneBot 11, ``api/README.md``).
 
-    OneBot 11, ``api/README.md``. Only one suffix is taken off: what is below must not have another.
+    Only one suffix is removed, even if the base name ends with another.
+
+    :returns: the base name, and ``"_async"``, ``"_rate_limited"`` or ``""``.
     """
     for suffix in _SUFFIXES:
         if action.endswith(suffix) and len(action) > len(suffix):

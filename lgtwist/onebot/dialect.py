@@ -1,6 +1,6 @@
-"""What lgtwist must know of the implementations' dialects. It changes no answer.
+"""Where implementations differ from OneBot 11 in ways that lgtwist must know. Responses are not changed.
 
-An account's ``dialect`` is configured, or recognised from ``get_version_info``.
+An account's ``dialect`` is configured, or recognised from the response of ``get_version_info``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lgtwist.onebot.responses import ResponseHead
 
 
 class Dialect(Enum):
-    """Whose way of speaking OneBot 11 it is."""
+    """Which implementation's variant of OneBot 11 an account speaks; AUTO until it is recognised."""
 
     AUTO = "auto"
     ONEBOT11 = "onebot11"
@@ -21,7 +21,7 @@ class Dialect(Enum):
     GO_CQHTTP = "go-cqhttp"
 
 
-#: What the names of the implementations begin with, in lower case.
+#: Prefixes of ``app_name``, in lower case, and the dialects that they mean.
 _NAME_PREFIXES = (
     ("napcat", Dialect.NAPCAT),
     ("lagrange", Dialect.LAGRANGE),
@@ -31,7 +31,7 @@ _NAME_PREFIXES = (
     ("go-cqhttp", Dialect.GO_CQHTTP),
 )
 
-#: The retcodes that mean "no such action", beside the standard's 1404.
+#: The retcode that means "no such action", beside OneBot 11's 1404.
 _UNKNOWN_ACTION_RETCODES = {
     Dialect.LAGRANGE: 404,
     Dialect.GO_CQHTTP: 404,
@@ -40,7 +40,10 @@ _UNKNOWN_ACTION_RETCODES = {
 
 
 def recognise_dialect(app_name: str) -> Dialect:
-    """The dialect of an implementation by the ``app_name`` of its ``get_version_info``."""
+    """Return the dialect of an implementation from the ``app_name`` of its ``get_version_info``.
+
+    An unknown name gives ``ONEBOT11``.
+    """
     name = app_name.lower()
     for prefix, dialect in _NAME_PREFIXES:
         if name.startswith(prefix):
@@ -49,9 +52,9 @@ def recognise_dialect(app_name: str) -> Dialect:
 
 
 def means_unknown_action(dialect: Dialect, head: ResponseHead) -> bool:
-    """Whether a response means that there is no such action.
+    """Return whether a response says that the implementation has no such action.
 
-    NapCat's HTTP says it with retcode 200, as it says much else: only its words tell.
+    NapCat over HTTP uses retcode 200 for this and for other failures, so its message is compared too.
     """
     if head.status != "failed":
         return False
@@ -61,5 +64,5 @@ def means_unknown_action(dialect: Dialect, head: ResponseHead) -> bool:
 
 
 def signs_with_token(dialect: Dialect) -> bool:
-    """Whether ``X-Signature`` is made with the access token, where no secret is set."""
+    """Return whether ``X-Signature`` is made with the access token where no ``secret`` is configured."""
     return dialect in (Dialect.NAPCAT, Dialect.LLBOT)

@@ -1,7 +1,7 @@
-"""Messages: arrays of segments and strings with CQ codes, both ways (OneBot 11, ``message/``).
+"""Messages as arrays of segments and as strings with CQ codes, and conversion between them (``message/``).
 
-What CQ codes cannot say is lost on the way to a string: numbers and booleans become strings, null
-goes, adjacent texts are one. Everything else comes back as it was.
+A string cannot hold everything: numbers and booleans become strings, null values are dropped, and
+adjacent texts are joined. Everything else is the same after a conversion there and back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Segment = dict[str, Any]
 
 
 class MessageFormat(Enum):
-    """In which form a bot gets messages."""
+    """The format in which a bot gets messages: as the implementation sent them, as arrays, or as strings."""
 
     AS_IS = "as-is"
     ARRAY = "array"
@@ -30,37 +30,43 @@ class MessageFormat(Enum):
 
 
 _CQ_CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^\[\]]*)?)\]")
-#: A code with more pairs than that is text.
+#: Key-value pairs that a CQ code may have; a code with more is text.
 _MAX_PAIRS = 1000
 
-#: Values that are messages or objects themselves, and so must not stay strings on the way back.
+#: Segment type and key of values that are messages; in a string they are decoded again.
 _MESSAGE_FIELDS = {("node", "content")}
+#: Levels of messages inside messages that are converted.
 _MAX_DEPTH = 8
+#: Segment type and key of values that are JSON objects; in a string they are decoded again.
 _OBJECT_FIELDS = {("keyboard", "content"), ("markdown", "keyboard")}
 
 
 def escape(text: str, in_code: bool = False) -> str:
-    """Text as it stands outside, or as a value inside, of a CQ code (``message/string.md``)."""
+    """Return text escaped for a string with CQ codes (``message/string.md``).
+
+    :param in_code: whether it stands inside a code, where commas are escaped too.
+    """
     text = text.replace("&", "&amp;").replace("[", "&#91;").replace("]", "&#93;")
     return text.replace(",", "&#44;") if in_code else text
 
 
 def unescape(text: str) -> str:
-    """The opposite of :func:`escape`, of either kind."""
+    """Return text without the escapes of :func:`escape`."""
     if "&" not in text:
         return text
     return text.replace("&#44;", ",").replace("&#91;", "[").replace("&#93;", "]").replace("&amp;", "&")
 
 
 def text_segment(text: str) -> Segment:
-    """Plain text."""
+    """Return the segment of plain text."""
     return {"type": "text", "data": {"text": text}}
 
 
 def to_cq(message: Iterable[Segment], depth: int = 0) -> str:
-    """A message as a string with CQ codes.
+    """Return an array of segments as a string with CQ codes.
 
-    Messages inside messages are codes too, but not below ``_DEEPEST``: each level escapes all again.
+    :param depth: how many messages it is nested in. Nested messages are codes down to ``_MAX_DEPTH``, and
+        JSON below, for each level escapes everything once more.
     """
     return "".join(_encode_segment(segment, depth) for segment in message)
 
@@ -88,7 +94,7 @@ def _encode_value(kind: str, key: str, value: Any, depth: int) -> str:
 
 
 def is_message(value: Any) -> bool:
-    """Whether a value is an array of segments."""
+    """Return whether a decoded JSON value is an array of segments."""
     return isinstance(value, list) and all(
         isinstance(part, dict) and isinstance(part.get("type"), str) and isinstance(part.get("data"), dict)
         for part in value
@@ -96,9 +102,10 @@ def is_message(value: Any) -> bool:
 
 
 def from_cq(text: str, depth: int = 0) -> list[Segment]:
-    """A string with CQ codes as segments. What only looks like a code is text.
+    """Return a string with CQ codes as an array of segments; a malformed code is text.
 
-    Messages inside messages are read too, but not below ``_DEEPEST``: each level reads all again.
+    :param depth: how many messages it is nested in. Nested messages are read down to ``_MAX_DEPTH``, and
+        stay strings below, for each level reads everything once more.
     """
     message: list[Segment] = []
     position = 0
@@ -142,11 +149,12 @@ def _add_text(message: list[Segment], escaped: str) -> None:
 
 
 def read_message(value: Any, path: str, auto_escape: bool = False) -> list[Segment]:
-    """A message as segments, in whichever form somebody sends it: string, array, one segment, number.
+    """Return a message as segments; it may be a string, a number, one segment, or an array of these.
 
-    :param path: where it stands, for the error.
+    :param value: the decoded JSON value.
+    :param path: the parameter's name, for the error.
     :param auto_escape: whether a string is plain text, without CQ codes.
-    :raises BadRequest: naming ``path``.
+    :raises BadRequest: if it is not a message; the sentence names ``path``.
     """
     if isinstance(value, str):
         if auto_escape:
@@ -192,7 +200,7 @@ MESSAGE_ACTIONS = frozenset(
 
 
 def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
-    """An event in the wanted format; the very bytes where there is nothing to convert."""
+    """Return an event in the wanted format; the same bytes where there is nothing to convert."""
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
@@ -202,12 +210,12 @@ def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
         members = msgspec.json.decode(raw, type=dict[str, Raw])
         members["message"] = Raw(_encode_json(_convert_message(msgspec.json.decode(message), wanted)))
         return msgspec.json.encode(members)
-    except DECODE_ERRORS:  # an odd message passes as it came
+    except DECODE_ERRORS:  # a message that cannot be converted is passed on unchanged
         return raw
 
 
 def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
-    """A response of one of :data:`MESSAGE_ACTIONS`, its messages in the wanted format."""
+    """Return a response of one of :data:`MESSAGE_ACTIONS` with its messages in the wanted format."""
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
@@ -238,9 +246,9 @@ def _convert_message(message: Any, wanted: MessageFormat) -> Any:
 
 
 def _convert_nested(data: Any, wanted: MessageFormat) -> Any:
-    """Messages wherever the responses hold them: under ``message`` and ``content``.
+    """Return decoded data with every ``message`` and ``content`` in the wanted format.
 
-    The nodes of a forwarded message are an array in every format; what they contain is a message.
+    The nodes of a forwarded message are an array in every format; only their contents are converted.
     """
     if isinstance(data, list):
         return [_convert_nested(item, wanted) for item in data]

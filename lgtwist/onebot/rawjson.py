@@ -1,8 +1,8 @@
-"""Reading the top level of a JSON object without decoding what is inside it.
+"""Reading the members of a JSON object without decoding their values.
 
-Values stay the bytes that came. :func:`members` is the slow, forgiving reader behind the fast
-``msgspec`` structs of this package: it takes what ``msgspec`` refuses but RFC 8259 allows (lone
-surrogate escapes), and from text that is broken it still brings out the ``echo``.
+Values stay the bytes that came. :func:`read_members` is slow and lenient: it is used after ``msgspec``
+has refused a text, since it accepts what RFC 8259 allows beside (lone surrogate escapes).
+:func:`find_echo` finds the ``echo`` even in a text that is not JSON.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
-#: What a decoder may raise for a text a peer has made; nothing else is theirs.
+#: What decoding a peer's text may raise; any other exception is a mistake of ours.
 DECODE_ERRORS = (ValueError, RecursionError, MemoryError)
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _ECHO = re.compile(r'"echo"[ \t\n\r]*:[ \t\n\r]*')
-#: An echo that is looked for in broken text is only looked for this far from either end (characters).
+#: Characters at each end of a malformed text that are searched for an ``echo``.
 _ECHO_SEARCH_LENGTH = 65_536
 
 
@@ -28,14 +28,14 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Numbers are only checked: int() of 5,000 digits raises, and nobody wants the value.
+# Numbers are checked but not converted: int() of 5,000 digits raises, and the value is not needed.
 _checker: Any = json.JSONDecoder(
     parse_int=lambda _digits: 0, parse_float=lambda _digits: 0.0, parse_constant=_reject_constant
 )
 
 
 def _value_end(text: str, start: int) -> int:
-    """The index behind the JSON value at ``start``.
+    """Return the index behind the JSON value at ``start``.
 
     :raises ValueError: if there is no value; ``RecursionError`` if it is nested too deeply.
     """
@@ -51,7 +51,7 @@ def _skip_space(text: str, index: int) -> int:
 
 
 def _spans(text: str) -> Iterator[tuple[str, int, int, int]]:
-    """The members of the JSON object ``text``: the key, where it begins, and its value's two ends.
+    """Yield the members of a JSON object: key, index of the key, index of the value, index behind the value.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
@@ -86,7 +86,7 @@ def _spans(text: str) -> Iterator[tuple[str, int, int, int]]:
 
 
 def read_members(text: str) -> dict[str, str]:
-    """The members of the JSON object ``text``, values as their own text; of equal keys the last counts.
+    """Return the members of a JSON object, each value as its JSON text; the last of equal keys counts.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
@@ -94,7 +94,7 @@ def read_members(text: str) -> dict[str, str]:
 
 
 def remove_member(text: str, name: str) -> str:
-    """The JSON object ``text`` without its members called ``name``; all else stays as it is.
+    """Return a JSON object without its top-level members called ``name``, and otherwise unchanged.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
@@ -102,7 +102,7 @@ def remove_member(text: str, name: str) -> str:
     spans = list(_spans(text))
     for number, (key, key_start, _start, end) in enumerate(spans):
         if key != name:
-            # A member keeps the white space behind it and what separates it from the next one.
+            # A member's text includes the white space and the comma behind it.
             next_start = spans[number + 1][1] if number + 1 < len(spans) else end
             remaining.append(text[key_start:next_start])
     if len(remaining) == len(spans):
@@ -114,17 +114,14 @@ def remove_member(text: str, name: str) -> str:
 
 
 def find_echo(payload: bytes) -> bytes | None:
-    """The value of ``echo`` in a text that could not be read as a whole, or None.
+    """Return the JSON value of ``echo`` in a text that is not JSON as a whole, or None.
 
-    The last ``"echo":`` with a whole JSON value behind it counts; only the two ends of a long text are
-    searched. The answer is valid UTF-8 and valid JSON.
+    The last ``"echo":`` with a whole JSON value behind it counts. Of a long text only both ends are
+    searched. The value is valid JSON in UTF-8.
     """
     text = payload.decode("utf-8", "replace")
-    parts = (
-        [text]
-        if len(text) <= 2 * _ECHO_SEARCH_LENGTH
-        else [text[-_ECHO_SEARCH_LENGTH:], text[:_ECHO_SEARCH_LENGTH]]
-    )
+    length = _ECHO_SEARCH_LENGTH
+    parts = [text] if len(text) <= 2 * length else [text[-length:], text[:length]]
     for part in parts:
         for match in reversed(list(_ECHO.finditer(part))[-16:]):
             try:
@@ -138,20 +135,20 @@ def find_echo(payload: bytes) -> bytes | None:
 
 
 def to_bytes(value: msgspec.Raw | str) -> bytes:
-    """The bytes of a raw value, however it was read."""
+    """Return the bytes of a raw value, which is ``Raw`` from msgspec and text from :func:`read_members`."""
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
 def encode_string(text: str) -> bytes:
-    """``text`` as a JSON string."""
+    """Return ``text`` as a JSON string."""
     try:
         return msgspec.json.encode(text)
-    except UnicodeEncodeError:  # a lone surrogate: only ASCII can say it
+    except UnicodeEncodeError:  # a lone surrogate, which only an ASCII escape can represent
         return json.dumps(text).encode()
 
 
 def read_string(value: bytes | str) -> str:
-    """The JSON string in ``value``; empty if it is something else."""
+    """Return the text of a JSON string; empty if ``value`` is another JSON value."""
     if value[:1] not in (b'"', '"'):
         return ""
     try:

@@ -1,6 +1,6 @@
-"""Responses of actions, as raw JSON bytes (OneBot 11, ``communication/ws.md``).
+"""Responses of actions, as JSON bytes (OneBot 11, ``communication/ws.md``).
 
-``data`` and ``echo`` are never decoded and encoded again: they pass as the bytes that came.
+``data`` and ``echo`` are not decoded and encoded again; their bytes are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ from lgtwist.onebot.errors import OneBotError
 
 
 def ok(data: bytes = b"null") -> bytes:
-    """The response of an action that was done, without its echo."""
+    """Return the response of an action that succeeded, without ``echo``.
+
+    :param data: one JSON value.
+    """
     return b'{"status":"ok","retcode":0,"data":' + data + b',"message":"","wording":""}'
 
 
-#: The response of an action that was accepted and goes on alone (``_async``, ``_rate_limited``).
+#: The response of an action that was accepted and runs without another response (``_async``,
+#: ``_rate_limited``).
 ACCEPTED = b'{"status":"async","retcode":1,"data":null,"message":"","wording":""}'
 
 
 def failed(retcode: int, sentence: str) -> bytes:
-    """The response of an action that failed, without its echo."""
+    """Return the response of an action that failed, without ``echo``.
+
+    :param sentence: what the bot reads as ``message`` and ``wording``.
+    """
     message = rawjson.encode_string(sentence)
     return b'{"status":"failed","retcode":%d,"data":null,"message":%b,"wording":%b}' % (
         retcode,
@@ -34,19 +41,20 @@ def failed(retcode: int, sentence: str) -> bytes:
 
 
 def from_error(error: OneBotError) -> bytes:
-    """The response that tells of ``error``, without its echo."""
+    """Return the failed response with an error's retcode and sentence, without ``echo``."""
     return failed(error.retcode, error.sentence)
 
 
 def with_echo(response: bytes, echo: bytes | None) -> bytes:
-    """``response``, a JSON object that has members and no ``echo``, with the bot's own ``echo`` put in.
+    """Return a response with the bot's own ``echo`` appended.
 
-    Where the bot sent none, none goes back.
+    :param response: a JSON object that has members and no ``echo``, and ends with its brace.
+    :param echo: one JSON value; None to return the response unchanged.
     """
     return response if echo is None else response[:-1] + b',"echo":' + echo + b"}"
 
 
-#: How implementations write their ``echo``, and what stands behind it (NapCat: the kind of the answer).
+#: How implementations write the key of ``echo``, and what they write behind its value (NapCat: ``stream``).
 _ECHO_FORMS = (
     (b',"echo":', b',"stream":"normal-action"}'),
     (b', "echo": ', b"}"),
@@ -54,25 +62,26 @@ _ECHO_FORMS = (
 
 
 def without_echo(response: bytes, echo: bytes) -> bytes:
-    """An implementation's ``response`` without its ``echo``, ready for :func:`with_echo`.
+    """Return an implementation's response without its ``echo``, ready for :func:`with_echo`.
 
-    :param response: one JSON object whose ``echo`` is this value.
+    :param response: one JSON object.
+    :param echo: the value of its ``echo``, as the bytes that stand in the response.
     """
     tail = b',"echo":%b}' % echo
-    # A text that ends so, and has the word nowhere else, ends with the member and no string's end.
+    # If "echo" occurs only there, the ending is the member and not the end of a string.
     if response.endswith(tail) and response.count(b'"echo"') == 1:
         return response[: -len(tail)] + b"}"
     response = response.strip(b" \t\n\r")
     for key, ending in _ECHO_FORMS:
         tail = key + echo + ending
-        # A text that ends so, and has the word nowhere before, ends with the member and no string's end.
+        # If "echo" does not occur before, the ending is the member and not the end of a string.
         if response.endswith(tail) and response.find(b'"echo"') == len(response) - len(tail) + key.index(
             b'"'
         ):
             return response[: -len(tail)] + ending
     try:
         remaining = msgspec.json.decode(response, type=dict[str, Raw])
-    except rawjson.DECODE_ERRORS:  # what only the forgiving reader takes
+    except rawjson.DECODE_ERRORS:  # an object that only the lenient reader accepts
         return rawjson.remove_member(response.decode(), "echo").encode()
     remaining.pop("echo", None)
     return msgspec.json.encode(remaining)
@@ -84,7 +93,10 @@ class _BodyHead(msgspec.Struct):
 
 
 def response_from_body(body: bytes) -> bytes | None:
-    """The body of an HTTP answer as a response, without ``echo``; None if it is no action response."""
+    """Return the response in an HTTP body, without ``echo``; None if the body is not a response.
+
+    A response is a JSON object in UTF-8 that has a ``retcode``.
+    """
     try:
         body.decode()
         head = msgspec.json.decode(body, type=_BodyHead)
@@ -93,7 +105,7 @@ def response_from_body(body: bytes) -> bytes | None:
         return None
 
 
-#: The actions of NapCat that answer with several frames for one ``echo``.
+#: The actions of NapCat whose response consists of several frames with the same ``echo``.
 STREAM_ACTIONS = frozenset(
     {
         "download_file_stream",
@@ -113,7 +125,7 @@ class _DataHead(msgspec.Struct):
 
 
 def is_stream_part(response: bytes) -> bool:
-    """Whether more frames follow this answer to one of :data:`STREAM_ACTIONS`."""
+    """Return whether more frames follow this response to one of :data:`STREAM_ACTIONS`."""
     try:
         return bool(msgspec.json.decode(response_data(response), type=_StreamData).type == "stream")
     except rawjson.DECODE_ERRORS:
@@ -121,7 +133,7 @@ def is_stream_part(response: bytes) -> bool:
 
 
 def response_data(response: bytes) -> bytes:
-    """The raw ``data`` of a response; ``null`` if it has none that can be read."""
+    """Return the raw JSON value of a response's ``data``; ``null`` if it has none or cannot be read."""
     try:
         data = msgspec.json.decode(response, type=_DataHead).data
     except rawjson.DECODE_ERRORS:
@@ -130,9 +142,11 @@ def response_data(response: bytes) -> bytes:
 
 
 class ResponseHead(NamedTuple):
-    """What a response says of itself, the data unread.
+    """The members of a response that tell whether the action succeeded.
 
-    :ivar reason: why it failed, in the implementation's words; empty where it gives none.
+    :ivar status: ``ok``, ``async`` or ``failed``; empty where the response has none.
+    :ivar retcode: 0 for success; 1500 where it cannot be read.
+    :ivar reason: the first of ``message``, ``wording`` and ``msg`` that is not empty; empty if all are.
     """
 
     status: str
@@ -152,9 +166,9 @@ _decode_response_head = msgspec.json.Decoder(_RawResponseHead).decode
 
 
 def read_response_head(response: bytes) -> ResponseHead:
-    """Whether a response, of us or of an implementation, tells of success.
+    """Read whether a response reports success; its ``data`` is not decoded.
 
-    What cannot be read is a failure with retcode 1500.
+    A response that cannot be read gives ``failed`` with retcode 1500.
     """
     try:
         head = _decode_response_head(response)
