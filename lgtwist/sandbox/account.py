@@ -1,4 +1,4 @@
-"""The sandbox account as the hub sees it: a link that answers from a world of its own."""
+"""The sandbox account: the account link and the edge behind which a simulated platform runs."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ from lgtwist.sandbox.store import StoreError, WorldStore
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
 
-#: So many actions may be taking in files at once; the next ones wait, others do not.
+#: Actions with files that run at once; the next ones wait for a slot. Actions without files never wait.
 _MAX_ATTACHMENT_ACTIONS = 8
-#: And for so long (seconds), the waiting included.
+#: Seconds that an action with files may take, with the wait for a slot.
 _ATTACHMENT_TIME_LIMIT = 60.0
 
 
 @frozen
 class Settings:
-    """What a sandbox account is configured with.
+    """The configuration of a sandbox account.
 
-    :ivar world: the file of the world to begin from, where there is none yet; None for the built-in one.
+    :ivar world: the JSON file from which the world is made where ``data_dir`` has none yet; None for the
+        example world.
     :ivar media_hosts: hosts that media may be fetched from, beside public addresses.
     """
 
@@ -65,17 +66,17 @@ def read(section: Section) -> Settings:
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
-    """Return how the implementation is reached, for people: there is none."""
+    """Return how the implementation is reached, for the summary: empty, for there is none."""
     return ""
 
 
 def key_needed_in_public(settings: Settings) -> str | None:
-    """Return the key without which strangers could pose as the implementation: there is none."""
+    """Return the key without which anybody could pose as the implementation: None, for there is none."""
     return None
 
 
 def make(account: Account, settings: Settings, resources: EdgeResources) -> SandboxAccount:
-    """Make the edge of a sandbox account. Its world is read by :meth:`SandboxAccount.prepare`."""
+    """Return the edge of a sandbox account. :meth:`SandboxAccount.prepare` reads its world."""
     name = f"sandbox-{account.self_id}"
     limit = resources.limits.max_message
     media = MediaStore(
@@ -99,14 +100,15 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
 
 @implementer(IAccountLink, IEdge, IControl)
 class SandboxAccount(Service):
-    """A world, kept in a file, behind an account.
+    """The implementation of an account, with a world of its own that is saved in a SQLite file.
 
-    :param account: the hub's.
-    :param path: the world's file.
-    :param media: keeps what messages carry.
-    :param wall_clock: seconds since the epoch.
-    :param world_file: the world to begin from, where the store has none.
-    :param before_writing: calls what it is given once, before anything is written to a peer.
+    :param account: the hub's account.
+    :param path: the world's SQLite file.
+    :param media: stores the files that messages refer to.
+    :param wall_clock: returns seconds since the epoch.
+    :param world_file: a JSON file to make the world from where the store is empty; None for the example.
+    :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
+        default the function is called in the next reactor turn.
     """
 
     _log = Logger()
@@ -135,17 +137,19 @@ class SandboxAccount(Service):
         self._unsaved_changes: dict[tuple[str, str], Record | None] = {}
         self._write_scheduled = False
         self._write_failing = False
-        self._notified_message_id = 0  # that listeners were told of
+        self._notified_message_id = 0  # the last one that waiters were called back for
         self._message_waiters: list[Deferred[None]] = []
         self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
         self._running_actions: set[Deferred[None]] = set()
 
-    # -- its life
+    # -- start and stop
 
     def prepare(self) -> None:
-        """Read the world. Before the start, for its file is closed again: SQLite does not survive a fork.
+        """Read the world from its file, or make one.
 
-        :raises CannotPrepare: if its file, or the file to begin from, cannot be used.
+        This is done before daemonising; the file is closed again, for SQLite does not survive a fork.
+
+        :raises CannotPrepare: if the SQLite file or the world's JSON file cannot be used.
         """
         store = WorldStore(self._path)
         try:
@@ -156,6 +160,10 @@ class SandboxAccount(Service):
             self.world = self._initial_world()
 
     def _initial_world(self) -> World:
+        """Return the world of the configured JSON file, or the example world.
+
+        :raises StoreError: if the JSON file cannot be used.
+        """
         if self._world_file is None:
             return World.with_example_people(self.account.self_id, self.now())
         try:
@@ -165,15 +173,15 @@ class SandboxAccount(Service):
             raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
 
     def startService(self) -> None:
-        """The account is up."""
+        """Open the file and announce the account as up."""
         super().startService()
         self._open_store()
         self.account.links.opened(self)
         self.publish_and_save()
 
     def stopService(self) -> None:
-        """The account is down; what is not written yet is written."""
-        self._save_changes()  # once more, if the file could not be opened
+        """Announce the account as down, cancel running actions, save the world and close its file."""
+        self._save_changes()  # opens the file again, if it could not be opened before
         super().stopService()
         self.account.links.closed(self, "lgtwist stops")
         for running_action in tuple(self._running_actions):
@@ -185,15 +193,15 @@ class SandboxAccount(Service):
             self._store = None
 
     def now(self) -> int:
-        """Seconds since the epoch."""
+        """Return whole seconds since the epoch."""
         return int(self._wall_clock())
 
-    # -- the link
+    # -- IAccountLink
 
     def send(self, call_id: int, action: str, params: bytes) -> None:
-        """Do an action. Its answer comes first, then the events that follow from it.
+        """Perform an action: hand its response to the account, then publish the events that it caused.
 
-        Only what carries files waits; nothing else waits for it.
+        Actions that store or look up files end later; all others end before this returns.
         """
         try:
             find_action(action)
@@ -212,6 +220,7 @@ class SandboxAccount(Service):
     async def _perform_with_files(
         self, call_id: int, action: str, params: Params, message: list[Segment]
     ) -> None:
+        """Perform an action that stores or looks up files, a limited number at a time."""
         try:
             await self._attachment_slots.acquire()
             try:
@@ -224,22 +233,23 @@ class SandboxAccount(Service):
         except CancelledError:
             if not self.running:
                 return
-            response = responses.failed(100, "the files could not be taken in in time")
+            response = responses.failed(100, "the files could not be stored in time")
         except Exception:
             response = self._internal_error(action)
         self._respond(call_id, response)
 
     def has_sent(self, flow_token: object) -> bool:
-        """Return whether what was sent has left our memory: a world has no wire that could be shut."""
+        """Return whether what was sent has left our memory: always, for nothing is sent over a network."""
         return True
 
     def forget(self, call_id: int) -> None:
-        """Nobody waits for this answer any more; what takes in files ends by its own time limit."""
+        """Do nothing: an action whose response is not needed ends by itself or by its time limit."""
 
     def close(self, code: int, reason: str) -> None:
-        """Nothing is to be closed."""
+        """Do nothing: there is no connection."""
 
     def _internal_error(self, action: str) -> bytes:
+        """Log the current exception and return a response with retcode 1500."""
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
         return responses.failed(1500, "the sandbox failed; the log says why")
 
@@ -249,6 +259,7 @@ class SandboxAccount(Service):
         self.publish_and_save()
 
     def _start_with_time_limit(self, coroutine: Any) -> None:
+        """Run a coroutine; cancel it after ``_ATTACHMENT_TIME_LIMIT`` seconds or when the service stops."""
         running_action = spawn("sandbox attachments", coroutine)
         self._running_actions.add(running_action)
         limit = self.account.clock.callLater(_ATTACHMENT_TIME_LIMIT, running_action.cancel)
@@ -260,26 +271,33 @@ class SandboxAccount(Service):
 
         running_action.addBoth(ended)
 
-    # -- for people
+    # -- IControl, and what the control calls
 
     def handle(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer a request of the operator below ``/sandbox/{self_id}/``."""
+        """Answer a request to the control, below ``/sandbox/{self_id}/``.
+
+        :param path: the segments behind ``/sandbox/{self_id}/``.
+        """
         self._control.handle(request, path)
 
     def serve_file(self, request: Request, name: str) -> None:
-        """Answer anybody's request for a stored file."""
+        """Answer a request for a stored file; whoever knows its unguessable name may have it."""
         self._control.serve_file(request, name)
 
     def retire(self) -> None:
-        """Nothing is begun from our side."""
+        """Do nothing: the sandbox starts nothing by itself."""
 
     def publish_and_save(self) -> None:
-        """Something was done to the world: tell the bots, remember to write, wake who listens."""
+        """Publish the world's new events to the bots, and schedule its changes to be saved.
+
+        Call it after each change of :attr:`world`.
+        """
         self._schedule_save(self.world.pop_changes())
         for event in self.world.pop_events():
             self.account.publish(msgspec.json.encode(event))
 
     def _schedule_save(self, changes: dict[tuple[str, str], Record | None]) -> None:
+        """Save changes once per reactor turn, and call back who waits for a new message."""
         if not changes:
             return
         self._unsaved_changes |= changes
@@ -291,16 +309,18 @@ class SandboxAccount(Service):
             self._notify_message_waiters()
 
     def publish_raw_event(self, raw: bytes) -> None:
-        """Publish any event as if it came from the account.
+        """Publish one event as if the account had sent it.
 
-        :raises BadEvent: if it is none.
+        :param raw: one JSON object with a ``post_type``.
+        :raises BadEvent: if it is not an event.
         """
         self.account.publish(raw)
 
     def replace_world(self, raw: bytes) -> None:
-        """Begin from another world, in the place of this one.
+        """Replace the world by another one, in memory and in the file.
 
-        :raises ValueError: if it is none, with a sentence that says where.
+        :param raw: a world's JSON file.
+        :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
         """
         world = World.from_file(self.account.self_id, decode_world_file(raw))
         replaced = self.world
@@ -317,7 +337,7 @@ class SandboxAccount(Service):
         self.publish_and_save()
 
     def when_message_added(self) -> Deferred[None]:
-        """Fires when something was said; may be cancelled."""
+        """Return a Deferred that fires when a message is added to the world; it may be cancelled."""
         waiter: Deferred[None] = Deferred(lambda d: self._message_waiters.remove(d))
         self._message_waiters.append(waiter)
         return waiter
@@ -330,19 +350,20 @@ class SandboxAccount(Service):
     # -- the file
 
     def _open_store(self) -> None:
-        """Open the file again. What was there a moment ago may not be now: a full disk is one reason."""
+        """Open the world's file; if that fails, log it and keep the world in memory."""
         try:
             self._store = WorldStore(self._path)
         except StoreError as error:
             self._log_write_error(error)
 
     def _log_write_error(self, error: Exception) -> None:
-        """The world goes on in memory; the next change tries to write this one too."""
+        """Log that the file cannot be written, once until it can be again."""
         if not self._write_failing:
             self._write_failing = True
             self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
 
     def _save_changes(self) -> None:
+        """Write the unsaved changes to the file; keep them if that fails."""
         self._write_scheduled = False
         if not self._unsaved_changes:
             return
@@ -362,9 +383,9 @@ class SandboxAccount(Service):
 
 
 def decode_world_file(raw: bytes) -> WorldFile:
-    """A world's file.
+    """Decode a world's JSON file.
 
-    :raises ValueError: if it is none, with a sentence that says where.
+    :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
     """
     try:
         return msgspec.json.decode(raw, type=WorldFile)

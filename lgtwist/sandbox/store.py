@@ -1,4 +1,4 @@
-"""A world on disk: one SQLite file, one table, one commit per reactor turn at most."""
+"""The file of a world: SQLite, with one table that has one row per record."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
+#: SQLite's ``user_version`` of the files that this version reads and writes.
 _SCHEMA_VERSION = 1
 
 
@@ -19,12 +20,13 @@ class StoreError(CannotPrepare):
 
 
 class WorldStore:
-    """The file of one world.
+    """The SQLite file of one world.
 
-    ``synchronous=NORMAL``: what was committed survives the process; a power cut may take the last moments.
+    It is opened with ``synchronous=NORMAL``: commits survive the end of the process, but a power cut may
+    undo the last ones.
 
-    :param path: made if it is not there; ``":memory:"`` for none.
-    :raises StoreError: if it is not ours, of a newer version, or cannot be opened.
+    :param path: the file, created where it is missing; ``":memory:"`` for none.
+    :raises StoreError: if it cannot be opened, is another program's, or of another version of lgtwist.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -35,7 +37,7 @@ class WorldStore:
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if version not in (0, _SCHEMA_VERSION) or (version == 0 and tables):
                 raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
-            # Only now, for it changes the file, which may be somebody else's.
+            # After the check, for this changes the file, which may be another program's.
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=NORMAL")
             self._file.execute(
@@ -52,7 +54,7 @@ class WorldStore:
         self._path = path
 
     def records(self) -> Iterator[Record]:
-        """Everything that was kept, messages last and in the order in which they were said.
+        """Yield all records; messages come last, in the order of their numbers.
 
         :raises StoreError: if a record cannot be read.
         """
@@ -69,9 +71,10 @@ class WorldStore:
         yield from sorted(messages, key=lambda message: message.message_id)
 
     def write(self, changes: Mapping[tuple[str, str], Record | None]) -> None:
-        """Write changes in one commit; None is the end of a record.
+        """Write changes in one transaction.
 
-        :raises sqlite3.Error: if the disk does not take them; nothing was written then.
+        :param changes: records by type and key; None deletes a record.
+        :raises sqlite3.Error: if they cannot be written; the file is unchanged then.
         """
         removed = [key for key, record in changes.items() if record is None]
         changed = [

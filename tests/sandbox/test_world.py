@@ -363,7 +363,7 @@ class TalkTests(WorldTestCase):
 
     def test_a_world_is_bounded_in_bytes(self) -> None:
         """Messages and bundles together stay within their bytes, also in a world that was read back."""
-        self.patch(world_module, "MAX_BYTES", 10_000)
+        self.patch(world_module, "MAX_TEXT_LENGTH", 10_000)
         for number in range(30):
             self.world.send_as_person(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
             self.world.add_forward([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)

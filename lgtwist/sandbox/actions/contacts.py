@@ -1,4 +1,4 @@
-"""Who is there, friends, requests and pokes."""
+"""Actions about people: the account itself, friends, requests and pokes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
 
 @action
 def get_login_info(world: World, _params: Params, _now: int) -> Any:
-    """Who the account is."""
+    """Return the account's number and nickname."""
     return {"user_id": world.self_id, "nickname": world.people[world.self_id].nickname}
 
 
 @action
 def get_stranger_info(world: World, params: Params, _now: int) -> Any:
-    """Somebody, friend or not."""
+    """Return a person, friend or not."""
     params.boolean("no_cache", False)
     person = world.person(params.integer("user_id"))
     return {
@@ -33,7 +33,7 @@ def get_stranger_info(world: World, params: Params, _now: int) -> Any:
 
 @action
 def get_friend_list(world: World, _params: Params, _now: int) -> Any:
-    """The account's friends."""
+    """Return the account's friends."""
     return [
         {"user_id": p.user_id, "nickname": p.nickname, "remark": p.remark or p.nickname}
         for p in world.people.values()
@@ -43,7 +43,7 @@ def get_friend_list(world: World, _params: Params, _now: int) -> Any:
 
 @action
 def delete_friend(world: World, params: Params, _now: int) -> Any:
-    """Be friends no more."""
+    """End the friendship with a person; their messages remain."""
     name = "user_id" if params.has("user_id") or not params.has("friend_id") else "friend_id"
     person = world.person(params.integer(name))
     if not person.friend:
@@ -54,7 +54,7 @@ def delete_friend(world: World, params: Params, _now: int) -> Any:
 
 @action
 def send_like(world: World, params: Params, _now: int) -> Any:
-    """Like a friend, up to ten times."""
+    """Like a friend ``times`` times, at most ten."""
     person = world.person(params.integer("user_id"))
     times = params.integer("times", 1)
     if not 1 <= times <= 10:
@@ -69,6 +69,11 @@ def send_like(world: World, params: Params, _now: int) -> Any:
 
 
 def _read_request(world: World, params: Params, kind: str) -> Request:
+    """Return the pending request that ``flag`` names.
+
+    :param kind: its ``request_type``: ``friend`` or ``group``.
+    :raises PlatformError: if there is none.
+    """
     request = world.requests.get(params.text("flag"))
     if request is None or request.request_type != kind:
         raise PlatformError(f"there is no request {params.text('flag')[:100]}")
@@ -77,7 +82,7 @@ def _read_request(world: World, params: Params, kind: str) -> Request:
 
 @action
 def set_friend_add_request(world: World, params: Params, now: int) -> Any:
-    """Answer somebody who wants to be a friend."""
+    """Approve or reject a friend request."""
     request = _read_request(world, params, "friend")
     approve, remark = params.boolean("approve", True), params.text("remark", "")
     world.remove(request)
@@ -87,7 +92,7 @@ def set_friend_add_request(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_add_request(world: World, params: Params, now: int) -> Any:
-    """Answer somebody who wants to join a group, or who invites the account into one."""
+    """Approve or reject a request to join a group, or an invitation of the account into one."""
     request = _read_request(world, params, "group")
     sub_type = params.text("sub_type" if params.has("sub_type") else "type", request.sub_type)
     if sub_type != request.sub_type:
@@ -118,13 +123,13 @@ def friend_poke(world: World, params: Params, now: int) -> Any:
 
 @action
 def group_poke(world: World, params: Params, now: int) -> Any:
-    """Poke somebody in a group."""
+    """Poke a member of a group."""
     operations.poke_user(world, world.self_id, params.integer("user_id"), now, params.integer("group_id"))
 
 
 @action
 def send_poke(world: World, params: Params, now: int) -> Any:
-    """Poke somebody, in a group where one is given."""
+    """Poke a person; where ``group_id`` is given, a member of that group."""
     operations.poke_user(
         world, world.self_id, params.integer("user_id"), now, params.optional_integer("group_id")
     )

@@ -1,4 +1,8 @@
-"""Files. What is given as data or by an address was taken in before: here it is the kept file's name."""
+"""Actions about files.
+
+Before such an action is performed, ``attachments.resolve_files`` stores or looks up its file and puts the
+:class:`StoredFile` (``to_params``) among the parameters, as ``file`` or ``stored_file``.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,14 @@ from lgtwist.sandbox.world.world import PlatformError, World
 
 
 def _read_stored_file(params: Params) -> tuple[str, str, int]:
-    """The name to show, the kept file and its size (bytes)."""
+    """Return the file's name to show, its stored name and its size in bytes."""
     stored = params.object("file")
     return params.text("name", "") or str(stored["name"]), str(stored["file"]), int(stored["size"])
 
 
 @action
 def upload_group_file(world: World, params: Params, now: int) -> Any:
-    """Upload a file into a group."""
+    """Upload a file to a group."""
     group = world.group(params.integer("group_id"))
     name, stored_name, size = _read_stored_file(params)
     return {
@@ -32,7 +36,7 @@ def upload_group_file(world: World, params: Params, now: int) -> Any:
 
 @action
 def upload_private_file(world: World, params: Params, now: int) -> Any:
-    """Send a file to a person; it stands in the chat as a segment."""
+    """Send a file to a person, as a message with a ``file`` segment."""
     user_id = params.integer("user_id")
     name, stored_name, size = _read_stored_file(params)
     stored = {"file": stored_name, "name": name, "file_size": str(size), "url": params.object("file")["url"]}
@@ -42,7 +46,7 @@ def upload_private_file(world: World, params: Params, now: int) -> Any:
 
 @action
 def get_group_root_files(world: World, params: Params, _now: int) -> Any:
-    """The files of a group; there are no folders in this world."""
+    """Return the files of a group; there are no folders."""
     group = world.group(params.integer("group_id"))
     return {
         "files": [
@@ -69,9 +73,9 @@ def get_group_root_files(world: World, params: Params, _now: int) -> Any:
 
 
 def find_group_file(world: World, params: Params) -> GroupFile:
-    """The shared file that ``group_id`` and ``file_id`` name.
+    """Return the group file that the parameters ``group_id`` and ``file_id`` name.
 
-    :raises Failed: if there is none.
+    :raises PlatformError: if there is none.
     """
     group = world.group(params.integer("group_id"))
     group_file = world.files.get(params.text("file_id"))
@@ -82,14 +86,14 @@ def find_group_file(world: World, params: Params) -> GroupFile:
 
 @action
 def get_group_file_url(world: World, params: Params, _now: int) -> Any:
-    """Where a group's file can be had."""
+    """Return the URL of a group's file."""
     find_group_file(world, params)
     return {"url": params.object("stored_file")["url"]}
 
 
 @action
 def get_image(_world: World, params: Params, _now: int) -> Any:
-    """A picture that was kept: where it lies, and where it can be had."""
+    """Return the path, URL and size of a stored picture."""
     stored = params.object("stored_file")
     return {
         "file": stored["path"],
@@ -102,7 +106,10 @@ def get_image(_world: World, params: Params, _now: int) -> Any:
 
 @action
 def get_record(_world: World, params: Params, _now: int) -> Any:
-    """Voice that was kept. It is not converted: only its own format can be had."""
+    """Return the path and URL of a stored voice message, in its own format only.
+
+    :raises BadRequest: if ``out_format`` is another format.
+    """
     stored = params.object("stored_file")
     wanted = params.text("out_format", "")
     own = str(stored["file"]).rpartition(".")[2]
@@ -113,4 +120,4 @@ def get_record(_world: World, params: Params, _now: int) -> Any:
 
 @action
 def clean_cache(_world: World, _params: Params, _now: int) -> Any:
-    """Throw away kept files that nothing refers to; whoever keeps them does it."""
+    """Do nothing: ``attachments.resolve_files`` has already removed the stored files that are not used."""

@@ -1,4 +1,4 @@
-"""Groups: who is in them, and ruling them."""
+"""Actions about groups: their members, administration and announcements."""
 
 from __future__ import annotations
 
@@ -11,40 +11,50 @@ from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import Announcement, Group, Member, Person, unused_name
 from lgtwist.sandbox.world.world import World, permission_denied
 
+#: The longest ban of a member (seconds): 30 days.
 _MAX_BAN_SECONDS = 30 * 24 * 3600
 
 
 def _group_of(world: World, params: Params) -> Group:
+    """Return the account's group that ``group_id`` names."""
     return world.group(params.integer("group_id"))
 
 
 def _member_of(world: World, params: Params) -> tuple[Group, Member]:
+    """Return the group that ``group_id`` names, and its member that ``user_id`` names."""
     group = _group_of(world, params)
     return group, world.member(group, params.integer("user_id"))
 
 
 def _member_below_account(world: World, params: Params) -> tuple[Group, Member]:
-    """The member whom the account rules, which it must outrank."""
+    """Return group and member as :func:`_member_of` does, if the account may administer that member.
+
+    :raises PlatformError: if the account is not an admin of higher rank than the member.
+    """
     group, member = _member_of(world, params)
     operations.require_admin(world, group, world.self_id, member.user_id)
     return group, member
 
 
 def _group_as_admin(world: World, params: Params) -> Group:
-    """The group that the account rules."""
+    """Return the group that ``group_id`` names, if the account is an admin of it.
+
+    :raises PlatformError: if it is not.
+    """
     group = _group_of(world, params)
     operations.require_admin(world, group, world.self_id)
     return group
 
 
 def _read_duration(params: Params) -> int:
+    """Return the ``duration`` of a ban in seconds; 30 minutes where it is not given."""
     duration = params.integer("duration", 30 * 60)
     if not 0 <= duration <= _MAX_BAN_SECONDS:
         raise BadRequest(f"params.duration: expected 0 to {_MAX_BAN_SECONDS} seconds (30 days)")
     return duration
 
 
-# -- who is in them
+# -- groups and members
 
 
 def _group_fields(group: Group) -> dict[str, Any]:
@@ -59,14 +69,14 @@ def _group_fields(group: Group) -> dict[str, Any]:
 
 @action
 def get_group_info(world: World, params: Params, _now: int) -> Any:
-    """A group."""
+    """Return a group's number, name and size."""
     params.boolean("no_cache", False)
     return _group_fields(_group_of(world, params))
 
 
 @action
 def get_group_list(world: World, _params: Params, _now: int) -> Any:
-    """The groups that the account is in."""
+    """Return the groups that the account is a member of."""
     return [_group_fields(g) for g in world.groups.values() if g.member(world.self_id) is not None]
 
 
@@ -94,21 +104,21 @@ def _member_fields(world: World, group: Group, member: Member) -> dict[str, Any]
 
 @action
 def get_group_member_info(world: World, params: Params, _now: int) -> Any:
-    """Somebody in a group."""
+    """Return a member of a group."""
     params.boolean("no_cache", False)
     return _member_fields(world, *_member_of(world, params))
 
 
 @action
 def get_group_member_list(world: World, params: Params, _now: int) -> Any:
-    """Everybody in a group."""
+    """Return all members of a group."""
     group = _group_of(world, params)
     return [_member_fields(world, group, member) for member in group.members]
 
 
 @action
 def get_group_honor_info(world: World, params: Params, _now: int) -> Any:
-    """A group's honours. In this world who said most is talkative, and nobody has any other."""
+    """Return the honours of a group: who sent most messages is talkative, the other lists are empty."""
     group = _group_of(world, params)
     kinds = ("talkative", "performer", "legend", "strong_newbie", "emotion")
     wanted = params.choice("type", (*kinds, "all"))
@@ -131,12 +141,12 @@ def get_group_honor_info(world: World, params: Params, _now: int) -> Any:
     return fields
 
 
-# -- ruling them
+# -- administration
 
 
 @action
 def set_group_kick(world: World, params: Params, now: int) -> Any:
-    """Show a member out."""
+    """Remove a member of lower rank from a group."""
     params.boolean("reject_add_request", False)
     group, member = _member_below_account(world, params)
     operations.remove_member(world, group, member.user_id, world.self_id, now)
@@ -144,7 +154,7 @@ def set_group_kick(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_ban(world: World, params: Params, now: int) -> Any:
-    """Forbid a member to speak; a duration of 0 lifts that."""
+    """Ban a member from sending messages for ``duration`` seconds; 0 lifts the ban."""
     duration = _read_duration(params)
     group, member = _member_below_account(world, params)
     operations.ban_member(world, group, member, world.self_id, duration, now)
@@ -152,7 +162,7 @@ def set_group_ban(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_anonymous_ban(world: World, params: Params, now: int) -> Any:
-    """Forbid somebody to speak anonymously."""
+    """Ban the author of an anonymous message, known by its ``flag``, from sending anonymous messages."""
     group = _group_as_admin(world, params)
     if params.has("anonymous"):
         flag = params.object("anonymous").get("flag")
@@ -171,14 +181,14 @@ def set_group_anonymous_ban(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_whole_ban(world: World, params: Params, now: int) -> Any:
-    """Forbid everybody but admins to speak, or lift that."""
+    """Ban all members but admins from sending messages, or lift that."""
     enable = params.boolean("enable", True)
     operations.set_whole_ban(world, _group_as_admin(world, params), world.self_id, enable, now)
 
 
 @action
 def set_group_admin(world: World, params: Params, now: int) -> Any:
-    """Make a member an admin, or take that away."""
+    """Make a member an admin, or a plain member again; only the owner may."""
     enable = params.boolean("enable", True)
     group, member = _member_of(world, params)
     operations.require_owner(group, world.self_id)
@@ -189,7 +199,7 @@ def set_group_admin(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_anonymous(world: World, params: Params, _now: int) -> Any:
-    """Allow anonymous messages in a group, or not."""
+    """Allow or forbid anonymous messages in a group."""
     enable = params.boolean("enable", True)
     group = _group_as_admin(world, params)
     group.anonymous = enable
@@ -198,7 +208,7 @@ def set_group_anonymous(world: World, params: Params, _now: int) -> Any:
 
 @action
 def set_group_card(world: World, params: Params, now: int) -> Any:
-    """Give a member a card: oneself, or as an admin somebody below."""
+    """Set the card of the account itself, or as an admin that of a member of lower rank."""
     card = params.text("card", "")
     group, member = _member_of(world, params)
     if member.user_id != world.self_id:
@@ -208,7 +218,7 @@ def set_group_card(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_name(world: World, params: Params, now: int) -> Any:
-    """Give a group another name."""
+    """Rename a group."""
     name = params.text("group_name")
     if not name.strip():
         raise BadRequest("params.group_name: expected a name")
@@ -217,7 +227,7 @@ def set_group_name(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_leave(world: World, params: Params, now: int) -> Any:
-    """Leave a group, or as its owner dismiss it."""
+    """Leave a group; the owner can only dismiss it."""
     dismiss = params.boolean("is_dismiss", False)
     group = _group_of(world, params)
     owner = group.rank(world.self_id) == 2
@@ -232,7 +242,7 @@ def set_group_leave(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_special_title(world: World, params: Params, now: int) -> Any:
-    """Give a member a title, or take it away."""
+    """Set the title of a member, or remove it with an empty one; only the owner may."""
     title = params.text("special_title", "")
     params.integer("duration", -1)
     group, member = _member_of(world, params)
@@ -242,7 +252,7 @@ def set_group_special_title(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_portrait(world: World, params: Params, _now: int) -> Any:
-    """Give a group another picture."""
+    """Set the picture of a group."""
     picture = params.text("file")
     group = _group_as_admin(world, params)
     group.portrait = picture
@@ -254,7 +264,7 @@ def set_group_portrait(world: World, params: Params, _now: int) -> Any:
 
 @action
 def _send_group_notice(world: World, params: Params, now: int) -> Any:
-    """Announce something in a group."""
+    """Add an announcement to a group; the last 50 are kept."""
     text = params.text("content")
     image = params.text("image", "")
     group = _group_as_admin(world, params)
@@ -265,7 +275,7 @@ def _send_group_notice(world: World, params: Params, now: int) -> Any:
 
 @action
 def _get_group_notice(world: World, params: Params, _now: int) -> Any:
-    """What was announced in a group, newest first."""
+    """Return the announcements of a group, newest first."""
     group = _group_of(world, params)
     if not group.notices:
         return []

@@ -1,4 +1,4 @@
-"""Saying, reading and taking back."""
+"""Actions about messages: sending, reading and recalling them, histories, essences and reactions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lgtwist.sandbox.world.world import PlatformError, World
 
 
 def _read_target(params: Params) -> dict[str, int]:
-    """To whom: where ``message_type`` says, or else where an id is given."""
+    """Return the recipient: ``group_id`` or ``user_id``, as ``message_type`` says, else the given one."""
     kind = params.choice("message_type", ("", "private", "group"), "")
     if kind == "group" or (not kind and params.has("group_id")):
         return {"group_id": params.integer("group_id")}
@@ -23,47 +23,48 @@ def _read_target(params: Params) -> dict[str, int]:
 
 @action
 def send_private_msg(world: World, params: Params, now: int) -> Any:
-    """Say something to a person."""
+    """Send a message to a person."""
     user_id = params.integer("user_id")
     return {"message_id": world.send_as_account(params.message(), now, user_id=user_id).message_id}
 
 
 @action
 def send_group_msg(world: World, params: Params, now: int) -> Any:
-    """Say something in a group."""
+    """Send a message to a group."""
     group_id = params.integer("group_id")
     return {"message_id": world.send_as_account(params.message(), now, group_id=group_id).message_id}
 
 
 @action
 def send_msg(world: World, params: Params, now: int) -> Any:
-    """Say something to a person or in a group."""
+    """Send a message to a person or to a group."""
     target = _read_target(params)
     return {"message_id": world.send_as_account(params.message(), now, **target).message_id}
 
 
 @action
 def get_msg(world: World, params: Params, _now: int) -> Any:
-    """Something that was said."""
+    """Return a message that was not recalled."""
     return world.message_fields(world.message(params.integer("message_id")))
 
 
 @action
 def delete_msg(world: World, params: Params, now: int) -> Any:
-    """Take a message back: one's own, or as an admin that of somebody below."""
+    """Recall a message of the account, or as an admin that of a member of lower rank."""
     operations.recall_message(world, world.message(params.integer("message_id")), world.self_id, now)
 
 
 @action
 def mark_msg_as_read(world: World, params: Params, _now: int) -> Any:
-    """Say that a message was read; nobody in this world can tell."""
+    """Check that the message exists; nothing is marked."""
     world.message(params.integer("message_id"))
 
 
-# -- several messages as one
+# -- forwarded messages
 
 
 def _send_forward(world: World, params: Params, now: int, target: dict[str, int]) -> Any:
+    """Add the nodes to the world as one forwarded message, and send a message that refers to it."""
     nodes = [_resolve_node(world, node) for node in params.nodes()]
     if "group_id" in target:
         world.group(target["group_id"])
@@ -75,7 +76,7 @@ def _send_forward(world: World, params: Params, now: int, target: dict[str, int]
 
 
 def _resolve_node(world: World, node: Segment) -> Segment:
-    """A node with its content: that of the message whose id it gives, or its own."""
+    """Return a node with its content: that of the message whose ``id`` it names, or its own."""
     data = node["data"]
     if "content" not in data:
         number = str(data["id"])
@@ -100,25 +101,25 @@ def _resolve_node(world: World, node: Segment) -> Segment:
 
 @action
 def send_forward_msg(world: World, params: Params, now: int) -> Any:
-    """Say several messages as one, to a person or in a group."""
+    """Send several messages as one forwarded message, to a person or to a group."""
     return _send_forward(world, params, now, _read_target(params))
 
 
 @action
 def send_group_forward_msg(world: World, params: Params, now: int) -> Any:
-    """Say several messages as one, in a group."""
+    """Send several messages as one forwarded message to a group."""
     return _send_forward(world, params, now, {"group_id": params.integer("group_id")})
 
 
 @action
 def send_private_forward_msg(world: World, params: Params, now: int) -> Any:
-    """Say several messages as one, to a person."""
+    """Send several messages as one forwarded message to a person."""
     return _send_forward(world, params, now, {"user_id": params.integer("user_id")})
 
 
 @action
 def get_forward_msg(world: World, params: Params, _now: int) -> Any:
-    """What is in a forwarded message: nodes as the standard has them, and as go-cqhttp has them."""
+    """Return the nodes of a forwarded message, as ``message`` (OneBot 11) and as ``messages`` (go-cqhttp)."""
     name = "id" if params.has("id") or not params.has("message_id") else "message_id"
     forward_id = params.text(name)
     forward = world.forwards.get(forward_id) or _forward_of_message(world, forward_id)
@@ -148,7 +149,7 @@ def _forward_of_message(world: World, message_id: str) -> Forward | None:
     return None
 
 
-# -- what was said before
+# -- histories
 
 
 def _history(world: World, params: Params, kind: str, chat_id: int) -> Any:
@@ -162,36 +163,36 @@ def _history(world: World, params: Params, kind: str, chat_id: int) -> Any:
 
 @action
 def get_group_msg_history(world: World, params: Params, _now: int) -> Any:
-    """The newest messages of a group, up to one of them where ``message_seq`` says so."""
+    """Return the newest ``count`` messages of a group; ``message_seq`` names the newest one to return."""
     return _history(world, params, "group", world.group(params.integer("group_id")).group_id)
 
 
 @action
 def get_friend_msg_history(world: World, params: Params, _now: int) -> Any:
-    """The newest messages of a private chat."""
+    """Return the newest ``count`` messages of a private chat, as :func:`get_group_msg_history` does."""
     return _history(world, params, "private", world.person(params.integer("user_id")).user_id)
 
 
-# -- the best ones, and reactions
+# -- essences and reactions
 
 
 @action
 def set_essence_msg(world: World, params: Params, now: int) -> Any:
-    """Make a message one of its group's best."""
+    """Mark a message as an essence of its group."""
     message = world.message(params.integer("message_id"))
     operations.set_essence(world, message, world.self_id, now, add=True)
 
 
 @action
 def delete_essence_msg(world: World, params: Params, now: int) -> Any:
-    """Make a message one among many again."""
+    """Remove the essence mark of a message."""
     message = world.message(params.integer("message_id"))
     operations.set_essence(world, message, world.self_id, now, add=False)
 
 
 @action
 def get_essence_msg_list(world: World, params: Params, _now: int) -> Any:
-    """A group's best messages."""
+    """Return the messages that are essences of a group."""
     group = world.group(params.integer("group_id"))
     essences = [m for m in world.chat_messages("group", group.group_id) if m.essence is not None]
     return [
@@ -214,7 +215,7 @@ def get_essence_msg_list(world: World, params: Params, _now: int) -> Any:
 
 @action
 def set_msg_emoji_like(world: World, params: Params, now: int) -> Any:
-    """React to a message with an emoji, or take that back."""
+    """React to a message with an emoji, or with ``set`` false remove the reaction."""
     message = world.message(params.integer("message_id"))
     add = params.boolean("set", True)
     operations.set_reaction(world, message, world.self_id, params.text("emoji_id"), now, add)

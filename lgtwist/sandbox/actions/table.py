@@ -1,4 +1,4 @@
-"""The table of actions, and the way through it."""
+"""The table of the actions, and how one is performed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ACTIONS: dict[str, ActionFunction] = {}
 
 
 def action(function: ActionFunction) -> ActionFunction:
-    """Put a function into the table, under its name."""
+    """Register a function in ``ACTIONS`` under its own name."""
     ACTIONS[function.__name__] = function
     return function
 
 
 def find_action(name: str) -> ActionFunction:
-    """The function of an action.
+    """Return the function of an action.
 
     :raises UnknownAction: if there is none.
     """
@@ -35,9 +35,12 @@ def find_action(name: str) -> ActionFunction:
 
 
 def perform(world: World, name: str, params: Params, now: int) -> bytes:
-    """Do an action.
+    """Perform an action and return its response, without ``echo``.
 
-    :returns: the response, without echo. Never raises: what fails is told in it.
+    An :class:`OneBotError` of the function becomes a failed response; other exceptions are raised.
+
+    :param name: the action's name.
+    :param now: seconds since the epoch.
     """
     try:
         return responses.ok(msgspec.json.encode(find_action(name)(world, params, now)))

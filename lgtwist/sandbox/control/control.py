@@ -1,4 +1,4 @@
-"""The sandbox's control over HTTP: what people do in it, and what was said. See docs/sandbox.md."""
+"""The routes of the sandbox's HTTP interface, below ``/sandbox/{self_id}/`` (docs/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from lgtwist.sandbox.params import Params
 if TYPE_CHECKING:
     from lgtwist.sandbox.account import SandboxAccount
 
-#: A long poll waits no longer than this (seconds).
+#: Seconds that a request for the transcript may wait for a new message.
 MAX_WAIT_SECONDS = 60.0
 
 
 @implementer(IControl)
 class Control:
-    """Answers the requests below ``/sandbox/{self_id}/`` of one account."""
+    """Answers the HTTP requests to one sandbox account."""
 
     _log = Logger()
 
@@ -51,9 +51,9 @@ class Control:
             self._routes["POST", verb] = self._verb_handler(verb)
 
     def handle(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer a request of the operator.
+        """Answer a request to a route or verb.
 
-        :param path: what stands behind ``/sandbox/{self_id}/``; empty segments make no difference.
+        :param path: the segments behind ``/sandbox/{self_id}/``; empty ones are ignored.
         """
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
@@ -78,7 +78,7 @@ class Control:
             say_json(request, 200, result)
 
     def serve_file(self, request: Request, name: str) -> None:
-        """Answer anybody's request for a stored file; its unguessable name is the key."""
+        """Answer a request for a stored file; whoever knows its unguessable name may have it."""
         stored = self._sandbox.media.find(name)
         if stored is None or request.method not in (b"GET", b"HEAD"):
             say(request, 404, "there is no such file")
@@ -88,15 +88,16 @@ class Control:
         file = File(str(stored.path))
         file.type = CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         file.encoding = None
-        for conditional in ("range", "if-modified-since"):  # the whole file, always: it is small
+        for conditional in ("range", "if-modified-since"):  # always answer with the whole file
             request.requestHeaders.removeHeader(conditional)
         body = file.render(request)
-        if isinstance(body, bytes):  # HEAD, or the file has just gone
+        if isinstance(body, bytes):  # a HEAD request, or the file was removed just now
             if request.method != b"HEAD":
                 request.write(body)
             request.finish()
 
     def _respond_later(self, request: Request, waiting: Deferred[Any]) -> None:
+        """Answer a request when a Deferred fires, and cancel the Deferred if the client disconnects first."""
         request.notifyFinish().addBoth(lambda _ended: waiting.cancel())
 
         def failed(failure: Failure) -> None:
@@ -108,9 +109,11 @@ class Control:
 
         waiting.addCallback(lambda result: say_json(request, 200, result)).addErrback(failed)
 
-    # -- what people do
+    # -- verbs
 
     def _verb_handler(self, verb: str) -> Callable[[Request], Any]:
+        """Return the handler of ``POST /sandbox/{self_id}/{verb}``."""
+
         def handle_verb(request: Request) -> Any:
             params = Params(_read_body(request))
             if verb == "say" and params.has("message"):
@@ -126,6 +129,7 @@ class Control:
         return handle_verb
 
     def _run_verb(self, verb: str, params: Params) -> Any:
+        """Run a control verb, publish what it caused, and return the JSON answer."""
         result = VERBS[verb](self._sandbox.world, params, self._sandbox.now())
         self._sandbox.publish_and_save()
         return {} if result is None else result
@@ -143,7 +147,7 @@ class Control:
         self._sandbox.publish_raw_event(_read_body(request))
         return {}
 
-    # -- what can be read
+    # -- reading
 
     def _overview(self, _request: Request) -> Any:
         world = self._sandbox.world
@@ -156,6 +160,7 @@ class Control:
         }
 
     def _transcript(self, request: Request) -> Any:
+        """Return the messages after ``after``; wait up to ``wait`` seconds for one where there is none."""
         after = _query_integer(request, "after", 0)
         wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
         if wait and self._sandbox.world.last_message_id <= after:
@@ -188,6 +193,10 @@ def _read_body(request: Request) -> bytes:
 
 
 def _query_integer(request: Request, name: str, default: int) -> int:
+    """Return a whole number of the query.
+
+    :raises BadRequest: if it is not a number of at most 18 digits.
+    """
     values = request.args.get(name.encode(), [])
     text = values[-1].decode("ascii", "replace") if values else str(default)
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
@@ -196,7 +205,7 @@ def _query_integer(request: Request, name: str, default: int) -> int:
 
 
 def _first_unseen(request: Request) -> int:
-    """Where a stream goes on: ``Last-Event-ID`` of a client that comes back, else ``after``."""
+    """Return the message after which a stream starts: ``Last-Event-ID``, else ``after``, else 0."""
     for value in request.requestHeaders.getRawHeaders("last-event-id", []):
         if value.isascii() and value.isdigit() and len(value) <= 18:
             return int(value)

@@ -1,4 +1,4 @@
-"""The transcript as Server-Sent Events (HTML Living Standard, 9.2): each message as it is said."""
+"""The transcript as Server-Sent Events (HTML Living Standard, 9.2): one event for each message."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from lgtwist.sandbox.control.transcript import transcript_entry
 if TYPE_CHECKING:
     from lgtwist.sandbox.account import SandboxAccount
 
-#: A comment goes out after so many seconds of silence, so that proxies keep the connection.
+#: Seconds without a message after which a comment is sent, so that proxies keep the connection.
 KEEP_ALIVE_SECONDS = 15.0
 
 
 @implementer(IPushProducer)
 class _StreamProducer:
-    """Open while the client reads."""
+    """The push producer of one stream: it is paused while the client does not read.
+
+    :ivar stopped: whether the client has disconnected.
+    :ivar waiting_for_message: fires when there is a new message; cancelled when the client disconnects.
+    """
 
     def __init__(self) -> None:
         self.stopped = False
@@ -45,16 +49,16 @@ class _StreamProducer:
             self.waiting_for_message.cancel()
 
     async def wait_until_resumed(self) -> None:
-        """Wait until the client reads on, or is gone."""
+        """Wait until the client reads again or has disconnected."""
         while self._paused and not self.stopped:
             self._resumed = Deferred()
             await self._resumed
 
 
 async def stream_transcript(sandbox: SandboxAccount, request: Request, after: int) -> None:
-    """Send what was said after message ``after``, and then what is said, until the client goes.
+    """Send the messages after message number ``after``, then each new one, until the client disconnects.
 
-    A client that reads slowly gets it later: nothing is written ahead of it.
+    The next message is written only when the transport accepts more, so a slow client costs no memory.
     """
     producer = _StreamProducer()
     request.notifyFinish().addBoth(lambda _ended: producer.stopProducing())
@@ -77,7 +81,7 @@ async def _send_messages(
 ) -> None:
     world = sandbox.world
     while not producer.stopped and sandbox.running:
-        if sandbox.world is not world:  # another world was loaded: its numbers begin anew
+        if sandbox.world is not world:  # replaced by another world, with message numbers of its own
             world, after = sandbox.world, 0
         for message in world.messages_after(after)[:100]:
             after = message.message_id

@@ -1,4 +1,4 @@
-"""Messages of a sandbox as its transcript shows them. Pure."""
+"""Messages as the transcript shows them. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lgtwist.sandbox.world.world import World
 
 
 def transcript_entry(message: Message, world: World) -> dict[str, Any]:
-    """Return a message as the transcript shows it."""
+    """Return a message as the JSON object that the transcript shows."""
     kind, chat_id = message.chat
     entry: dict[str, Any] = {
         "message_id": message.message_id,

@@ -1,6 +1,7 @@
-"""What people do in a sandbox: one verb each, as the control offers them.
+"""The control verbs: what people do in a sandbox, one function each.
 
-A verb takes the world, the parameters and the time, and returns what is answered.
+A function bears the name of its verb in the URL. It takes the world, the parameters and the time
+(seconds since the epoch), and returns the JSON answer; None for an empty object.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ VERBS: dict[str, Verb] = {}
 
 
 def _verb(function: Verb) -> Verb:
+    """Register a function in ``VERBS`` under its own name."""
     VERBS[function.__name__] = function
     return function
 
 
 def _find_group(world: World, params: Params) -> Group:
+    """Return the group that ``group_id`` names, whether or not the account is a member.
+
+    :raises PlatformError: if there is none.
+    """
     group_id = params.integer("group_id")
     group = world.groups.get(group_id)
     if group is None:
@@ -33,24 +39,25 @@ def _find_group(world: World, params: Params) -> Group:
 
 
 def _find_member(world: World, params: Params, name: str = "user_id") -> tuple[Group, Member]:
+    """Return the group that ``group_id`` names, and its member that the parameter ``name`` names."""
     group = _find_group(world, params)
     return group, world.member(group, params.integer(name))
 
 
 def _read_operator(world: World, group: Group, params: Params) -> int:
-    """Who does it: ``operator_id``, or the group's owner where none is given."""
+    """Return the number of the member who acts: ``operator_id``, or the owner where it is not given."""
     operator_id = params.optional_integer("operator_id")
     if operator_id is not None:
         return world.member(group, operator_id).user_id
     return next((m.user_id for m in group.members if m.role == "owner"), world.self_id)
 
 
-# -- making people and groups
+# -- people and groups
 
 
 @_verb
 def person(world: World, params: Params, _now: int) -> Any:
-    """Make a person, or change one."""
+    """Add a person, or change the one with that ``user_id``."""
     user_id = params.integer("user_id")
     if user_id <= 0:
         raise BadRequest("params.user_id: expected a number above 0")
@@ -66,7 +73,7 @@ def person(world: World, params: Params, _now: int) -> Any:
 
 @_verb
 def forget_person(world: World, params: Params, _now: int) -> Any:
-    """Take a person out of the world and its groups, without a word to the bots."""
+    """Remove a person from the world and its groups, without an event."""
     person = world.person(params.integer("user_id"))
     if person.user_id == world.self_id:
         raise PlatformError("the account itself stays")
@@ -79,7 +86,11 @@ def forget_person(world: World, params: Params, _now: int) -> Any:
 
 @_verb
 def group(world: World, params: Params, now: int) -> Any:
-    """Make a group, or change one; ``members`` are put in or changed, the account stays what it is."""
+    """Add a group, or change the one with that ``group_id``.
+
+    ``members`` are added or changed; other members stay. A new group has the account as a member. A new owner
+    makes the old one an admin.
+    """
     group_id = params.integer("group_id")
     if group_id <= 0:
         raise BadRequest("params.group_id: expected a number above 0")
@@ -109,20 +120,20 @@ def group(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def forget_group(world: World, params: Params, _now: int) -> Any:
-    """Take a group out of the world, without a word to the bots."""
+    """Remove a group from the world, without an event."""
     world.remove(_find_group(world, params))
 
 
-# -- talk
+# -- messages and files
 
 
 @_verb
 def say(world: World, params: Params, now: int) -> Any:
-    """Say something, to the account or in a group."""
+    """Send a message as a person, to the account or to a group."""
     user_id, group_id = params.integer("user_id"), params.optional_integer("group_id")
     message = params.message()
     if not message:
-        raise BadRequest("params.message: nothing is said")
+        raise BadRequest("params.message: it is empty")
     anonymous = params.boolean("anonymous", False)
     if anonymous and group_id is None:
         raise BadRequest("params.anonymous: only in a group")
@@ -131,7 +142,7 @@ def say(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def recall(world: World, params: Params, now: int) -> Any:
-    """Take back one's own message, or as an admin somebody's."""
+    """Recall one's own message, or as an admin (``user_id``) that of a member of lower rank."""
     message = world.message(params.integer("message_id"))
     operator_id = params.integer("user_id", message.user_id)
     operations.recall_message(world, message, operator_id, now)
@@ -139,7 +150,7 @@ def recall(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def react(world: World, params: Params, now: int) -> Any:
-    """React to a message with an emoji, or take that back."""
+    """React to a message with an emoji, or with ``set`` false remove the reaction."""
     message = world.message(params.integer("message_id"))
     user_id = world.person(params.integer("user_id")).user_id
     operations.set_reaction(
@@ -149,14 +160,14 @@ def react(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def essence(world: World, params: Params, now: int) -> Any:
-    """Make a message one of its group's best, or not."""
+    """Mark a message as an essence of its group, or with ``set`` false remove the mark."""
     message = world.message(params.integer("message_id"))
     operations.set_essence(world, message, params.integer("user_id"), now, params.boolean("set", True))
 
 
 @_verb
 def poke(world: World, params: Params, now: int) -> Any:
-    """Poke somebody; the account where no ``target_id`` is given."""
+    """Poke a person, or the account where no ``target_id`` is given."""
     target_id = params.integer("target_id", world.self_id)
     operations.poke_user(
         world, params.integer("user_id"), target_id, now, params.optional_integer("group_id")
@@ -165,7 +176,7 @@ def poke(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def upload(world: World, params: Params, now: int) -> Any:
-    """Upload a file into a group, or send it to the account."""
+    """Upload a file to a group, or send it to the account where no ``group_id`` is given."""
     stored = params.object("file")
     name = params.text("name", "") or str(stored["name"])
     user_id = world.person(params.integer("user_id")).user_id
@@ -179,12 +190,12 @@ def upload(world: World, params: Params, now: int) -> Any:
     return {"file_id": group_file.file_id, "url": stored["url"]}
 
 
-# -- coming, going, asking
+# -- requests, joining, leaving
 
 
 @_verb
 def ask(world: World, params: Params, now: int) -> Any:
-    """Ask for friendship, or to join a group, or invite the account into one."""
+    """Send a friend request, a request to join a group, or an invitation of the account into a group."""
     sub_type = params.choice("sub_type", ("add", "invite"), "add")
     request = operations.add_request(
         world,
@@ -199,13 +210,13 @@ def ask(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def befriend(world: World, params: Params, now: int) -> Any:
-    """Become a friend without asking."""
+    """Make a person a friend of the account, without a request."""
     operations.add_friend(world, world.person(params.integer("user_id")), params.text("remark", ""), now)
 
 
 @_verb
 def join(world: World, params: Params, now: int) -> Any:
-    """Be in a group from now on, let in or invited by ``operator_id``."""
+    """Add a person to a group, approved or invited by ``operator_id``."""
     group = _find_group(world, params)
     user_id = world.person(params.integer("user_id")).user_id
     sub_type = params.choice("sub_type", ("approve", "invite"), "approve")
@@ -214,17 +225,17 @@ def join(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def leave(world: World, params: Params, now: int) -> Any:
-    """Leave a group."""
+    """Make a member leave a group."""
     group, member = _find_member(world, params)
     operations.remove_member(world, group, member.user_id, member.user_id, now)
 
 
-# -- ruling
+# -- administration
 
 
 @_verb
 def kick(world: World, params: Params, now: int) -> Any:
-    """Show somebody out, the account too, as an admin above them."""
+    """Remove a member, or the account, from a group, as an admin of higher rank."""
     group, member = _find_member(world, params)
     operator_id = _read_operator(world, group, params)
     operations.require_admin(world, group, operator_id, member.user_id)
@@ -233,7 +244,7 @@ def kick(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def ban(world: World, params: Params, now: int) -> Any:
-    """Forbid somebody to speak, or everybody where no ``user_id`` is given; 0 seconds lifts it."""
+    """Ban a member for ``duration`` seconds, or all where no ``user_id`` is given; 0 lifts the ban."""
     group = _find_group(world, params)
     operator_id = _read_operator(world, group, params)
     duration = params.integer("duration", 30 * 60)
@@ -250,7 +261,7 @@ def ban(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def admin(world: World, params: Params, now: int) -> Any:
-    """Make somebody an admin, or not, as the owner."""
+    """Make a member an admin, or with ``enable`` false a plain member again."""
     group, member = _find_member(world, params)
     if member.role == "owner":
         raise PlatformError("the owner is no admin")
@@ -259,19 +270,19 @@ def admin(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def card(world: World, params: Params, now: int) -> Any:
-    """Give somebody a card."""
+    """Set the card of a member."""
     operations.set_card(world, *_find_member(world, params), params.text("card", ""), now)
 
 
 @_verb
 def title(world: World, params: Params, now: int) -> Any:
-    """Give somebody a title."""
+    """Set the title of a member."""
     operations.set_title(world, *_find_member(world, params), params.text("title", ""), now)
 
 
 @_verb
 def rename(world: World, params: Params, now: int) -> Any:
-    """Give a group another name."""
+    """Rename a group."""
     group = _find_group(world, params)
     operations.rename_group(
         world, group, _read_operator(world, group, params), params.text("group_name"), now
@@ -280,14 +291,14 @@ def rename(world: World, params: Params, now: int) -> Any:
 
 @_verb
 def honor(world: World, params: Params, now: int) -> Any:
-    """Be honoured."""
+    """Send the notice that a member got an honour."""
     kind = params.choice("honor_type", ("talkative", "performer", "emotion"))
     operations.announce_honor(world, _find_group(world, params), params.integer("user_id"), kind, now)
 
 
 @_verb
 def lucky_king(world: World, params: Params, now: int) -> Any:
-    """Get the most of somebody's red envelope."""
+    """Send the notice that ``target_id`` got the largest share of ``user_id``'s red envelope."""
     target_id = params.integer("target_id")
     operations.announce_lucky_king(
         world, _find_group(world, params), params.integer("user_id"), target_id, now

@@ -1,4 +1,7 @@
-"""Taking in what messages carry, before the world hears of it: the only part of the sandbox that waits."""
+"""Storing and looking up the files of an action, before the action itself is performed.
+
+Only this part of an action waits: for the disk, and for the web.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,20 @@ from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import PlatformError, World
 
-#: Files that one message may carry.
+#: Files that one message may have.
 _MAX_ATTACHMENTS = 50
+#: Types of segments that have a file.
 _ATTACHMENT_TYPES = ("image", "record", "video", "file")
 _SEND_ACTIONS = frozenset({"send_msg", "send_private_msg", "send_group_msg"})
 _FORWARD_ACTIONS = frozenset({"send_forward_msg", "send_group_forward_msg", "send_private_forward_msg"})
 _UPLOAD_ACTIONS = frozenset({"upload_group_file", "upload_private_file"})
 _LOOKUP_ACTIONS = frozenset({"get_image", "get_record"})
+#: Actions with a picture, and the parameter that names it.
 _PICTURE_PARAMETERS = {"set_group_portrait": "file", "_send_group_notice": "image"}
 
 
 def attachment_segments(message: Iterable[Segment]) -> list[Segment]:
-    """The segments that carry a file, also inside nodes."""
+    """Return the segments that have a file, also those inside forwarded nodes."""
     found = []
     for segment in message:
         if segment["type"] in _ATTACHMENT_TYPES:
@@ -33,9 +38,11 @@ def attachment_segments(message: Iterable[Segment]) -> list[Segment]:
 
 
 async def store_attachments(media: MediaStore, message: list[Segment], path: str) -> None:
-    """Keep what each segment carries, and put its kept name and address in its place.
+    """Store the file of each segment, and set its ``file``, ``url`` and ``file_size`` to the stored one's.
 
-    :raises Failed: if something cannot be had.
+    :param message: changed in place.
+    :param path: the parameter's name, for errors.
+    :raises PlatformError: if there are too many files, or one cannot be fetched, read or stored.
     """
     segments = attachment_segments(message)
     if len(segments) > _MAX_ATTACHMENTS:
@@ -57,9 +64,11 @@ async def store_attachments(media: MediaStore, message: list[Segment], path: str
 
 
 def read_message_params(action: str, params: Params) -> list[Segment]:
-    """The message among an action's parameters, read once and put back as segments; else nothing.
+    """Return the message among an action's parameters, as segments; empty if the action has none.
 
-    :raises BadRequest: if it is none.
+    The parameter is set to the segments, so that it is parsed once and can be changed in place.
+
+    :raises BadRequest: if it is not a message.
     """
     if action in _SEND_ACTIONS:
         name, message = "message", params.message()
@@ -73,7 +82,7 @@ def read_message_params(action: str, params: Params) -> list[Segment]:
 
 
 def uses_files(action: str, message: list[Segment]) -> bool:
-    """Whether :func:`take_in` has something to do for an action."""
+    """Return whether :func:`resolve_files` must be called before an action is performed."""
     handled = action in _UPLOAD_ACTIONS or action in _LOOKUP_ACTIONS or action in _PICTURE_PARAMETERS
     return handled or action in ("get_group_file_url", "clean_cache") or bool(attachment_segments(message))
 
@@ -81,9 +90,10 @@ def uses_files(action: str, message: list[Segment]) -> bool:
 async def resolve_files(
     media: MediaStore, world: World, action: str, params: Params, message: list[Segment]
 ) -> None:
-    """Keep what an action carries, and put what the action's function needs among its parameters.
+    """Store or look up the files of an action, and set the parameters that its function reads.
 
-    :raises OneBotError: if something cannot be had, or a parameter is wrong.
+    :param message: what :func:`read_message_params` returned.
+    :raises OneBotError: if a file cannot be stored or found, or a parameter is wrong.
     """
     if message:
         await store_attachments(media, message, "params.message")
@@ -107,7 +117,7 @@ async def resolve_files(
 
 
 def referenced_files(world: World) -> set[str]:
-    """The names of all kept files that something in the world refers to."""
+    """Return the names of all stored files that the world refers to."""
     used = {shared.media for shared in world.files.values()}
     messages = [message.message for message in world.messages.values() if not message.recalled]
     messages += [forward.nodes for forward in world.forwards.values()]

@@ -1,7 +1,7 @@
-"""Fetching media from the web: from public addresses only, or from hosts that the configuration names.
+"""Fetching media over HTTP, from public addresses or from configured hosts only.
 
-Addresses are checked after resolving, at the moment of connecting, and again for each redirect: a name
-that means another address a moment later cannot be used to reach this machine or its network.
+Addresses are checked after resolving, when connecting, and again for each redirect. So a name that
+resolves to another address a moment later cannot be used to reach this machine or its network.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ from lgtwist.net.client_endpoints import Verifying
 from lgtwist.net.http_client import Body, BoundedPool
 from lgtwist.sandbox.world.world import PlatformError
 
+#: Redirects that one fetch follows.
 MAX_REDIRECTS = 5
+#: Seconds that a response's headers may take, and then its body.
 TIME_LIMIT_SECONDS = 30.0
 
-#: Special, whatever the Python at hand says of them (RFC 6890, RFC 9637).
+#: Special-purpose networks that some versions of Python take for public (RFC 6890, RFC 9637).
 _SPECIAL_NETWORKS = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
+#: Relays of 6to4 (RFC 7526).
 _6TO4_RELAYS = ipaddress.ip_network("192.88.99.0/24")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address of whatever kind inside
+#: NAT64 (RFC 6052): such an address contains an IPv4 address, which may be private.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public_address(host: str) -> bool:
-    """Whether an IP address belongs to the public Internet."""
+    """Return whether an IP address belongs to the public Internet; False for what is not an IP address."""
     try:
         address: Any = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -60,7 +64,7 @@ def is_public_address(host: str) -> bool:
 @implementer(IResolutionReceiver)
 @define
 class _PublicAddressReceiver:
-    """Passes on the public ones of the addresses that a name has."""
+    """Passes on those of a name's addresses that are public."""
 
     _receiver: IResolutionReceiver
     refused: int = 0
@@ -80,7 +84,7 @@ class _PublicAddressReceiver:
 
 @implementer(IReactorPluggableNameResolver)
 class _PublicOnlyReactor:
-    """A reactor whose names have public addresses only."""
+    """A reactor that resolves names to public addresses only."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -102,7 +106,7 @@ class _PublicOnlyReactor:
 @implementer(IAgentEndpointFactory)
 @define
 class _CheckedEndpointFactory:
-    """Endpoints to public addresses, and to allowed hosts wherever they are."""
+    """Makes endpoints to public addresses, and to allowed hosts at any address."""
 
     _reactor: Any
     _allowed_hosts: frozenset[str]
@@ -111,7 +115,7 @@ class _CheckedEndpointFactory:
         host = uri.host.decode("ascii").strip("[]").lower()
         allowed = host in self._allowed_hosts or f"{host}:{uri.port}" in self._allowed_hosts
         if not allowed and isIPv6Address(host) and not is_public_address(host):
-            host = "address.invalid"  # a literal is not resolved, so it is refused here (RFC 6761, 6.4)
+            host = "address.invalid"  # never resolves (RFC 6761, 6.4): literals are not resolved
         reactor = self._reactor if allowed else _PublicOnlyReactor(self._reactor)
         endpoint = HostnameEndpoint(reactor, host, uri.port)
         if uri.scheme == b"https":
@@ -121,25 +125,25 @@ class _CheckedEndpointFactory:
 
 
 class Fetcher:
-    """Gets web addresses.
+    """Fetches URLs over HTTP and HTTPS.
 
-    :param reactor: network and clock.
-    :param hosts: names, or names with a port, that may be anywhere.
-    :param limit: bytes that an answer may have.
+    :param reactor: the network and the clock.
+    :param hosts: hosts, or hosts with a port, that may have any address.
+    :param limit: bytes that a body may have.
     """
 
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
         endpoints = _CheckedEndpointFactory(reactor, frozenset(host.lower() for host in hosts))
-        # Nothing is kept between two fetches: no connections, no cookies.
+        # Connections and cookies are not reused by the next fetch.
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, BoundedPool(reactor, False))
         self._reactor = reactor
         self._limit = limit
 
     async def fetch(self, url: str) -> bytes:
-        """The body behind a web address.
+        """Return the body of a URL; at most ``MAX_REDIRECTS`` redirects are followed.
 
-        :raises Failed: if it cannot be had, is too large or takes too long; without the query of its
-            address, which may hold a secret.
+        :raises PlatformError: if it cannot be fetched, is empty, is too large or takes too long. The sentence
+            has the URL without its query, which may hold a secret.
         """
         for _hop in range(MAX_REDIRECTS + 1):
             shown = url.partition("?")[0][:200]
@@ -157,6 +161,10 @@ class Fetcher:
         raise PlatformError(f"more than {MAX_REDIRECTS} redirects")
 
     async def _request(self, url: str, shown: str) -> Any:
+        """Send a GET request and return the response, whose body is not yet read.
+
+        :param shown: the URL for errors.
+        """
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -172,6 +180,7 @@ class Fetcher:
             raise PlatformError(f"{shown} cannot be fetched: {_error_text(error)}") from None
 
     async def _body(self, response: Any, shown: str) -> bytes:
+        """Return the body of a response."""
         body = Body(self._limit)
         response.deliverBody(body)
         try:
@@ -186,13 +195,14 @@ class Fetcher:
 
 
 def _discarding_body() -> Body:
-    """Takes an answer that nobody wants to read, and ends its connection."""
+    """Return a body protocol that closes the connection instead of reading."""
     body = Body(-1)
     body.whole.addErrback(lambda _ended: b"")
     return body
 
 
 def _error_text(error: Exception) -> str:
+    """Return the end of a sentence that says why a URL could not be fetched."""
     name = type(error).__name__
     if name == "DNSLookupError":
         return "the name means no public address; see media_hosts"

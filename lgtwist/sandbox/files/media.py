@@ -1,4 +1,4 @@
-"""Pictures, voice, videos and files: kept bounded below ``data_dir``, served back by unguessable names."""
+"""Pictures, voice, videos and files: stored below ``data_dir``, served by unguessable names."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from lgtwist.sandbox.world.world import PlatformError
 
 _Value = TypeVar("_Value")
 
-#: All kept files of one account together (bytes) and in number; the oldest go.
+#: Bytes that the stored files of one account may have together; the oldest are removed.
 MAX_TOTAL_BYTES = 256 << 20
+#: Stored files that one account may have; the oldest are removed.
 MAX_FILES = 5_000
-#: A file so young (seconds) may belong to a message that is not said yet.
+#: Seconds for which a new file is not removed as unused; its message may not have been sent yet.
 _UNUSED_GRACE_TIME = 300.0
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
+#: First bytes of a file, and the extension that they mean.
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpg"),
@@ -39,7 +41,7 @@ _SIGNATURES = (
     (b"\x02#!SILK", "silk"),
     (b"%PDF", "pdf"),
 )
-#: What a browser may show; everything else is handed over as plain bytes.
+#: Content types by extension; every other file is served as ``application/octet-stream``.
 CONTENT_TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -56,7 +58,14 @@ CONTENT_TYPES = {
 
 @frozen
 class StoredFile:
-    """A kept file: its unguessable name, the name it came with, where it lies, its address and size."""
+    """A stored file.
+
+    :ivar file: its unguessable name.
+    :ivar name: the name that it came with, else the same as ``file``.
+    :ivar path: where it is on the disk.
+    :ivar url: where bots can fetch it.
+    :ivar size: bytes.
+    """
 
     file: str
     name: str
@@ -65,7 +74,7 @@ class StoredFile:
     size: int
 
     def to_params(self) -> dict[str, Any]:
-        """As actions get it."""
+        """Return the file as a parameter of actions."""
         return {
             "file": self.file,
             "name": self.name,
@@ -79,21 +88,21 @@ RunInThread = Callable[..., Awaitable[Any]]
 
 
 def _is_internal_file(path: Path, data_dir: Path) -> bool:
-    """Whether a file belongs to lgtwist: worlds and kept files of other accounts are not for a bot."""
+    """Return whether a file below ``data_dir`` is lgtwist's own: a world, a journal, the media folders."""
     first = path.relative_to(data_dir).parts[0].lower()
     return first == "lock" or first.startswith(("sandbox-", "journal"))
 
 
 class MediaStore:
-    """The kept files of one sandbox account.
+    """The stored files of one sandbox account, limited in number and in bytes; the oldest are removed.
 
-    :param folder: where they are; made when the first one comes.
+    :param folder: where they are; created for the first one.
     :param data_dir: ``file://`` may name files below it, and no others.
     :param limit: bytes that one file may have.
-    :param fetch: gets a web address, bounded and checked.
-    :param base_url: where the control of this account is, as an HTTP URL without a slash behind it.
-    :param in_thread: runs what may block.
-    :param private: files that no bot may name: the configuration, and the tokens that it names.
+    :param fetch: returns the body of a URL, limited in size and time.
+    :param base_url: returns the URL of this account's HTTP interface, without a slash at its end.
+    :param run_in_thread: runs a blocking function.
+    :param private_files: files that ``file://`` may not name: the configuration, and its token files.
     """
 
     def __init__(
@@ -117,7 +126,7 @@ class MediaStore:
         self._write_lock = threading.Lock()
 
     def find(self, name: str) -> StoredFile | None:
-        """A kept file by its unguessable name."""
+        """Return a stored file by its unguessable name, or None."""
         if not _FILE_NAME.fullmatch(name):
             return None
         path = self._folder / name
@@ -128,10 +137,11 @@ class MediaStore:
         return StoredFile(name, name, path, f"{self._base_url()}/media/{name}", size)
 
     async def store(self, reference: str, what: str) -> StoredFile:
-        """Keep what a reference names: ``base64://``, ``http://``, ``https://``, ``file://``, or a kept name.
+        """Store the file that a reference names, and return it; a stored file's name returns that file.
 
-        :param what: where the reference stands, for the sentence.
-        :raises Failed: if it cannot be had, or is too large.
+        :param reference: ``base64://``, ``http://``, ``https://``, ``file://``, or the name of a stored file.
+        :param what: where the reference stands, for errors.
+        :raises PlatformError: if the file cannot be fetched, read or stored, is empty or too large.
         """
         stored = self.find(reference)
         if stored is not None:
@@ -152,7 +162,7 @@ class MediaStore:
                 raise PlatformError(f"{what}: {error.sentence}") from None
         else:
             raise PlatformError(
-                f"{what}: expected base64://, http://, https://, file:// or a kept file's name"
+                f"{what}: expected base64://, http://, https://, file:// or a stored file's name"
             )
         stored = await self._run_in_thread(self._write_file, data, name)
         assert isinstance(stored, StoredFile)
@@ -191,6 +201,10 @@ class MediaStore:
         return data
 
     def _write_file(self, data: bytes, name: str) -> StoredFile:
+        """Write a new file under an unguessable name.
+
+        Its extension is that of the content's type, else that of ``name``.
+        """
         extension = next((e for signature, e in _SIGNATURES if data.startswith(signature)), "")
         if not extension and data[:4] == b"RIFF":
             extension = {b"WEBP": "webp", b"WAVE": "wav"}.get(data[8:12], "")
@@ -200,15 +214,16 @@ class MediaStore:
         file = secrets.token_urlsafe(24) + (f".{extension}" if extension else "")
         path = self._folder / file
         try:
-            with self._write_lock:  # two threads must not make room for each other
+            with self._write_lock:  # threads would count each other's files
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._make_room(len(data))
                 path.write_bytes(data)
         except OSError as error:
-            raise PlatformError(f"the file cannot be kept: {error.strerror}") from None
+            raise PlatformError(f"the file cannot be stored: {error.strerror}") from None
         return StoredFile(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
 
     def _make_room(self, size: int) -> None:
+        """Remove the oldest files until one of ``size`` bytes fits."""
         files = [
             (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder)
         ]
@@ -220,7 +235,7 @@ class MediaStore:
             total -= file_size
 
     def remove_unused(self, still_used: Callable[[str], bool]) -> None:
-        """Throw away every kept file that is not used any more; new ones may be on their way."""
+        """Remove the stored files for which ``still_used(name)`` is false, except new ones."""
         if not self._folder.is_dir():
             return
         for entry in list(os.scandir(self._folder)):

@@ -1,6 +1,7 @@
-"""What happens in a world beside talk, whoever does it, with the event that the platform has for it.
+"""Changes of a world other than messages: each changes the records and adds the event of the platform.
 
-The right to do it is checked by whoever calls: ``actions`` for the account, ``control`` for people.
+Except where an operation says so, the caller checks whether it is permitted.
+``operator_id`` is who acts, ``now`` is in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ from lgtwist.sandbox.world.model import (
 )
 from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
 
-#: Different emoji on one message, and files in all groups of a world.
+#: Different emoji that one message may have.
 _MAX_REACTIONS = 20
+#: Files that all groups of a world may have together.
 _MAX_GROUP_FILES = 1000
 
 
 def _add_notice(world: World, now: int, notice_type: str, **fields: Any) -> None:
+    """Add an event of type ``notice``."""
     world.add_event({"post_type": "notice", "notice_type": notice_type, **fields}, now)
 
 
 def require_admin(world: World, group: Group, operator_id: int, user_id: int | None = None) -> None:
-    """Check that somebody is an admin of a group, and ranks above whom it is about.
+    """Check that somebody is an admin of a group, and of higher rank than ``user_id`` where that is given.
 
-    :raises Failed: if not.
+    :raises PlatformError: if not.
     """
     rank = group.rank(operator_id)
     if rank < 1 or (user_id is not None and rank <= group.rank(user_id)):
@@ -39,9 +42,9 @@ def require_admin(world: World, group: Group, operator_id: int, user_id: int | N
 
 
 def require_owner(group: Group, operator_id: int) -> None:
-    """Check that somebody owns a group.
+    """Check that somebody is the owner of a group.
 
-    :raises Failed: if not.
+    :raises PlatformError: if not.
     """
     if group.rank(operator_id) < 2:
         raise permission_denied(f"only the owner of group {group.group_id} may do this")
@@ -51,14 +54,14 @@ def require_owner(group: Group, operator_id: int) -> None:
 
 
 def recall_message(world: World, message: Message, operator_id: int, now: int) -> None:
-    """A message is taken back, by who said it or by an admin above them.
+    """Recall a message.
 
-    :raises Failed: if the operator has not the right to.
+    :raises PlatformError: if the operator neither sent it nor is an admin of higher rank than the sender.
     """
     if message.user_id != operator_id:
         group = None if message.group_id is None else world.groups.get(message.group_id)
         if group is None:
-            raise permission_denied("it was said by somebody else")
+            raise permission_denied("it was sent by somebody else")
         require_admin(world, group, operator_id, message.user_id)
     message.recalled = True
     message.essence = None
@@ -71,12 +74,12 @@ def recall_message(world: World, message: Message, operator_id: int, now: int) -
 
 
 def set_essence(world: World, message: Message, operator_id: int, now: int, add: bool) -> None:
-    """A group message becomes one of its best, or is it no more.
+    """Mark a group message as an essence, or remove the mark.
 
-    :raises Failed: if it is no group message, or the operator is no admin.
+    :raises PlatformError: if it is no group message, the operator is no admin, or nothing would change.
     """
     if message.group_id is None:
-        raise PlatformError("it was not said in a group")
+        raise PlatformError("it was not sent in a group")
     require_admin(world, world.group(message.group_id), operator_id)
     if (message.essence is not None) == add:
         raise PlatformError("it is already" if add else "it is not one of the best")
@@ -96,7 +99,10 @@ def set_essence(world: World, message: Message, operator_id: int, now: int, add:
 
 
 def set_reaction(world: World, message: Message, user_id: int, emoji_id: str, now: int, add: bool) -> None:
-    """Somebody reacts to a message with an emoji, or takes that back."""
+    """Add or remove somebody's reaction to a message with an emoji.
+
+    :raises PlatformError: if the message has reactions with too many different emoji.
+    """
     if emoji_id not in message.likes and len(message.likes) >= _MAX_REACTIONS:
         raise PlatformError("there are too many different reactions")
     who = message.likes.setdefault(emoji_id[:64], [])
@@ -122,9 +128,9 @@ def set_reaction(world: World, message: Message, user_id: int, emoji_id: str, no
 
 
 def poke_user(world: World, user_id: int, target_id: int, now: int, group_id: int | None = None) -> None:
-    """Somebody pokes somebody.
+    """Poke ``target_id``, in a group where one is given.
 
-    :raises Failed: if they are not in the group.
+    :raises PlatformError: if one of the two does not exist, or is not a member of the group.
     """
     about: dict[str, Any] = {"sub_type": "poke", "user_id": user_id, "target_id": target_id}
     if group_id is not None:
@@ -137,11 +143,11 @@ def poke_user(world: World, user_id: int, target_id: int, now: int, group_id: in
     _add_notice(world, now, "notify", **about)
 
 
-# -- ruling a group
+# -- groups
 
 
 def ban_member(world: World, group: Group, member: Member, operator_id: int, duration: int, now: int) -> None:
-    """A member may not speak for ``duration`` seconds; 0 lifts that."""
+    """Ban a member from sending messages for ``duration`` seconds; 0 lifts the ban."""
     member.banned_until = now + duration if duration else 0
     world.put(group)
     _add_notice(
@@ -157,7 +163,7 @@ def ban_member(world: World, group: Group, member: Member, operator_id: int, dur
 
 
 def set_whole_ban(world: World, group: Group, operator_id: int, enable: bool, now: int) -> None:
-    """Nobody but admins may speak, or everybody again. The event has user 0 and duration -1."""
+    """Ban all members but admins, or lift that. The event has user 0, and duration -1 for a ban."""
     group.whole_ban = enable
     world.put(group)
     _add_notice(
@@ -173,7 +179,7 @@ def set_whole_ban(world: World, group: Group, operator_id: int, enable: bool, no
 
 
 def set_admin(world: World, group: Group, member: Member, enable: bool, now: int) -> None:
-    """A member becomes an admin, or is none any more."""
+    """Make a member an admin, or a plain member again."""
     member.role = "admin" if enable else "member"
     world.put(group)
     sub_type = "set" if enable else "unset"
@@ -182,7 +188,7 @@ def set_admin(world: World, group: Group, member: Member, enable: bool, now: int
 
 
 def set_card(world: World, group: Group, member: Member, card: str, now: int) -> None:
-    """A member gets another card."""
+    """Set the card of a member."""
     old, member.card = member.card, card
     world.put(group)
     about = {"group_id": group.group_id, "user_id": member.user_id}
@@ -190,7 +196,7 @@ def set_card(world: World, group: Group, member: Member, card: str, now: int) ->
 
 
 def set_title(world: World, group: Group, member: Member, title: str, now: int) -> None:
-    """A member gets a title."""
+    """Set the title of a member."""
     member.title = title
     world.put(group)
     about = {"group_id": group.group_id, "user_id": member.user_id}
@@ -198,7 +204,7 @@ def set_title(world: World, group: Group, member: Member, title: str, now: int) 
 
 
 def rename_group(world: World, group: Group, operator_id: int, name: str, now: int) -> None:
-    """A group gets another name."""
+    """Rename a group."""
     group.group_name = name
     world.put(group)
     about = {"group_id": group.group_id, "user_id": operator_id}
@@ -206,7 +212,7 @@ def rename_group(world: World, group: Group, operator_id: int, name: str, now: i
 
 
 def remove_member(world: World, group: Group, user_id: int, operator_id: int, now: int) -> None:
-    """Somebody is in a group no more: left, or was kicked by ``operator_id``."""
+    """Remove a member who leaves (``operator_id`` is the same) or is kicked."""
     group.members = [member for member in group.members if member.user_id != user_id]
     world.put(group)
     kicked = "kick_me" if user_id == world.self_id else "kick"
@@ -222,9 +228,10 @@ def remove_member(world: World, group: Group, user_id: int, operator_id: int, no
 
 
 def add_member(world: World, group: Group, user_id: int, operator_id: int, sub_type: str, now: int) -> None:
-    """Somebody is in a group from now on; ``sub_type`` is ``approve`` or ``invite``.
+    """Add a member.
 
-    :raises Failed: if they are in it already, or it is full.
+    :param sub_type: ``approve`` or ``invite``.
+    :raises PlatformError: if they are a member already, or the group is full.
     """
     if group.member(user_id) is not None:
         raise PlatformError(f"{user_id} is in group {group.group_id} already")
@@ -244,14 +251,21 @@ def add_member(world: World, group: Group, user_id: int, operator_id: int, sub_t
 
 
 def announce_honor(world: World, group: Group, user_id: int, honor_type: str, now: int) -> None:
-    """A member gets an honour: ``talkative``, ``performer`` or ``emotion``."""
+    """Add the notice of an honour; nothing else changes.
+
+    :param honor_type: ``talkative``, ``performer`` or ``emotion``.
+    :raises PlatformError: if ``user_id`` is not a member.
+    """
     world.member(group, user_id)
     about = {"group_id": group.group_id, "user_id": user_id}
     _add_notice(world, now, "notify", sub_type="honor", honor_type=honor_type, **about)
 
 
 def announce_lucky_king(world: World, group: Group, user_id: int, target_id: int, now: int) -> None:
-    """Of a red envelope of ``user_id``, ``target_id`` got the most."""
+    """Add the notice that ``target_id`` got the largest share of ``user_id``'s red envelope.
+
+    :raises PlatformError: if one of them is not a member.
+    """
     world.member(group, user_id), world.member(group, target_id)
     about = {"group_id": group.group_id, "user_id": user_id, "target_id": target_id}
     _add_notice(world, now, "notify", sub_type="lucky_king", **about)
@@ -263,7 +277,11 @@ def announce_lucky_king(world: World, group: Group, user_id: int, target_id: int
 def add_group_file(
     world: World, group: Group, user_id: int, name: str, size: int, media: str, now: int
 ) -> GroupFile:
-    """A file is uploaded into a group."""
+    """Add a file to a group; the oldest files of all groups are removed above ``_MAX_GROUP_FILES``.
+
+    :param size: bytes.
+    :param media: the name of the stored file.
+    """
     file_id = unused_name("file", world.files)
     group_file = GroupFile(file_id, group.group_id, name[:200], size, media, user_id, now)
     world.put(group_file)
@@ -275,7 +293,10 @@ def add_group_file(
 
 
 def send_offline_file(world: World, user_id: int, name: str, size: int, url: str, now: int) -> None:
-    """A person sends the account a file."""
+    """Add the notice that a person sends the account a file.
+
+    :param size: bytes.
+    """
     _add_notice(world, now, "offline_file", user_id=user_id, file={"name": name, "size": size, "url": url})
 
 
@@ -283,7 +304,7 @@ def send_offline_file(world: World, user_id: int, name: str, size: int, url: str
 
 
 def add_friend(world: World, person: Person, remark: str, now: int) -> None:
-    """A person is a friend from now on."""
+    """Make a person a friend."""
     person.friend = True
     person.remark = remark
     world.put(person)
@@ -298,9 +319,10 @@ def add_request(
     group_id: int | None = None,
     sub_type: str = "add",
 ) -> Request:
-    """A person asks for friendship, or to join a group, or invites the account into one.
+    """Add a request for friendship, to join a group (``add``), or for the account to join one (``invite``).
 
-    :raises Failed: if the person is not there, or has already what they ask for.
+    :raises PlatformError: if the person or group does not exist, the request is fulfilled already, or who
+        invites is not a member.
     """
     person = world.person(user_id)
     if group_id is None:
