@@ -254,7 +254,7 @@ class SandboxAccount(Service):
         return responses.failed(1500, "the sandbox failed; the log says why")
 
     def _respond(self, call_id: int, response: bytes) -> None:
-        self._schedule_save(self.world.pop_changes())
+        self._save_and_notify(self.world.pop_changes())
         self.account.receive(call_id, response)
         self.publish_and_save()
 
@@ -292,12 +292,12 @@ class SandboxAccount(Service):
 
         Call it after each change of :attr:`world`.
         """
-        self._schedule_save(self.world.pop_changes())
+        self._save_and_notify(self.world.pop_changes())
         for event in self.world.pop_events():
             self.account.publish(msgspec.json.encode(event))
 
-    def _schedule_save(self, changes: dict[tuple[str, str], Record | None]) -> None:
-        """Save changes once per reactor turn, and call back who waits for a new message."""
+    def _save_and_notify(self, changes: dict[tuple[str, str], Record | None]) -> None:
+        """Schedule changes to be saved, once per reactor turn; notify the waiters of a new message."""
         if not changes:
             return
         self._unsaved_changes |= changes
@@ -337,7 +337,7 @@ class SandboxAccount(Service):
         self.publish_and_save()
 
     def when_message_added(self) -> Deferred[None]:
-        """Return a Deferred that fires when a message is added to the world; it may be cancelled."""
+        """Return a Deferred that fires when a message is added, or the service stops; it may be cancelled."""
         waiter: Deferred[None] = Deferred(lambda d: self._message_waiters.remove(d))
         self._message_waiters.append(waiter)
         return waiter

@@ -1,4 +1,4 @@
-"""The sandbox's world, without a file and without a hub."""
+"""The sandbox's world, actions, control verbs and store, without a hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.rounds import quick
 
 SELF, ALICE, BOB, CAROL, GROUP = 10001, 20001, 20002, 20003, 30001
 
-#: Table 4.1 of the dialects: the actions of the standard.
+#: The actions of OneBot 11.
 STANDARD = set(
     """
     send_private_msg send_group_msg send_msg delete_msg get_msg get_forward_msg send_like set_group_kick
@@ -45,11 +45,11 @@ EXTENSIONS = set(
     """.split()
 )
 
-#: A file as it is handed to an action once it was taken in.
+#: A stored file, as actions get it among their parameters.
 STORED_FILE = {"file": "k.png", "name": "k.png", "path": "/k.png", "url": "http://x/k.png", "size": 3}
 
-#: Right parameters for every action, in a world as :meth:`WorldTestCase.prepare` leaves it.
-RIGHT: dict[str, dict[str, Any]] = {
+#: Valid parameters of every action, in a world that :meth:`WorldTestCase.prepare` has prepared.
+VALID_PARAMS: dict[str, dict[str, Any]] = {
     "send_private_msg": {"user_id": ALICE, "message": "x"},
     "send_group_msg": {"group_id": GROUP, "message": "x"},
     "send_msg": {"user_id": ALICE, "message": "x"},
@@ -123,7 +123,7 @@ class WorldTestCase(SynchronousTestCase):
         self.world = World.with_example_people(SELF, self.now)
 
     def prepare(self, owner: bool = False) -> None:
-        """Two group messages (the second an essence), a bundle, a file, two requests."""
+        """Add two group messages (the second an essence), a forwarded message, a file and two requests."""
         self.rank(SELF, "owner" if owner else "admin")
         self.world.send_as_account(text("mine"), self.now, group_id=GROUP)
         second = self.world.send_as_person(BOB, text("theirs"), self.now, GROUP)
@@ -142,7 +142,7 @@ class WorldTestCase(SynchronousTestCase):
         self.events()
 
     def do(self, action: str, **params: Any) -> Any:
-        """An action's whole response."""
+        """Perform an action and return its whole response."""
         raw = json.dumps(params).encode()
         response = json.loads(perform(self.world, action, Params(raw), self.now))
         self.assertEqual(response["status"], "ok" if response["retcode"] == 0 else "failed")
@@ -174,15 +174,15 @@ class WorldTestCase(SynchronousTestCase):
 
 class TableTests(WorldTestCase):
     def test_every_action_is_there(self) -> None:
-        """Each action of table 4.1 and each extension that was promised; anything else is 1404."""
+        """Each action of OneBot 11 and each documented extension is there; anything else is 1404."""
         self.assertEqual(set(ACTIONS), STANDARD | EXTENSIONS)
-        self.assertEqual(set(RIGHT), set(ACTIONS))
+        self.assertEqual(set(VALID_PARAMS), set(ACTIONS))
         for action in ("no_such_action", "SEND_MSG", "send_msg ", "__init__", "perform", ""):
             self.assertEqual(self.code(action), 1404)
 
     def test_right_parameters(self) -> None:
-        """Every action does its work, with numbers, and with everything as strings."""
-        for action, right in RIGHT.items():
+        """Every action succeeds, with numbers, and with all numbers as strings."""
+        for action, right in VALID_PARAMS.items():
             for as_strings in (False, True):
                 self.setUp()
                 self.prepare(owner=action in ("set_group_admin", "set_group_special_title"))
@@ -190,9 +190,9 @@ class TableTests(WorldTestCase):
                 self.assertEqual(self.code(action, **params), 0, (action, self.do(action, **params)))
 
     def test_wrong_parameters(self) -> None:
-        """Each missing or wrong parameter is 1400, by its name."""
+        """Each missing or wrong parameter is answered with 1400, and named."""
         optional = {"get_group_honor_info": set(), "set_group_anonymous_ban": {"flag"}}
-        for action, right in RIGHT.items():
+        for action, right in VALID_PARAMS.items():
             for name in right:
                 if name == "stored_file" or name in optional.get(action, set()):
                     continue
@@ -206,7 +206,7 @@ class TableTests(WorldTestCase):
                     self.assertIn(name, response["message"])
 
     def test_parameters_as_frameworks_send_them(self) -> None:
-        """Booleans as strings and as 0 and 1; what is no number is none."""
+        """Booleans may be strings, 0 and 1; anything but a number is rejected as an integer."""
         for value, expected in (("true", True), ("0", False), (1, True), (0, False), ("False", False)):
             self.assertIs(Params(json.dumps({"a": value}).encode()).boolean("a"), expected)
         for value in ("1.5", "", "x", 2**63, 1.5, [], {}, True, "9" * 5000, "--1", "1_0", "٣"):
@@ -235,7 +235,7 @@ class TableTests(WorldTestCase):
         ),
     )
     def test_any_parameters(self, action: str, params: dict[str, Any]) -> None:
-        """Whatever the parameters are, an action is answered."""
+        """Every action is answered, whatever its parameters."""
         world = World.with_example_people(SELF, 0)
         if "file" in params and "upload" in action and isinstance(params["file"], dict):
             params["file"] = STORED_FILE
@@ -247,9 +247,9 @@ class TableTests(WorldTestCase):
                 Params(bad)
 
 
-class TalkTests(WorldTestCase):
+class MessageTests(WorldTestCase):
     def test_a_conversation(self) -> None:
-        """A person speaks, the bots are told; the account answers, the transcript has both."""
+        """A person's message is an event; the account's is none; the transcript has both."""
         said = self.world.send_as_person(ALICE, text("hi"), self.now)
         event = self.event()
         self.assertEqual((event["self_id"], event["time"]), (SELF, self.now))
@@ -274,7 +274,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(shown["raw_message"], "&#91;CQ:face,id=1&#93;")
 
     def test_in_a_group(self) -> None:
-        """A group message has its sender's role; only members speak and are spoken to."""
+        """A group message has its sender's role; only members send and receive messages."""
         self.world.send_as_person(BOB, [*text("a"), {"type": "face", "data": {"id": "1"}}], self.now, GROUP)
         event = self.event()
         self.assertEqual((event["group_id"], event["sender"]["role"]), (GROUP, "member"))
@@ -286,7 +286,7 @@ class TalkTests(WorldTestCase):
         self.assertRaises(PlatformError, self.world.send_as_person, SELF, text("x"), self.now)
 
     def test_anonymous(self) -> None:
-        """Anonymous messages carry a flag by which their author can be banned from it."""
+        """Anonymous messages have a flag, by which their author can be banned from sending more."""
         self.verb("say", user_id=BOB, group_id=GROUP, message="x", anonymous=True)
         event = self.event()
         self.assertEqual(
@@ -303,7 +303,7 @@ class TalkTests(WorldTestCase):
         )
 
     def test_recalls(self) -> None:
-        """One's own message can be taken back, as an admin also others'; it is gone then."""
+        """Own messages can be recalled, by an admin also those of lower ranks; they cannot be read then."""
         self.prepare()
         owners = self.world.send_as_person(ALICE, text("z"), self.now, GROUP).message_id
         private = self.world.send_as_person(ALICE, text("p"), self.now).message_id
@@ -321,7 +321,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(self.event()["notice_type"], "friend_recall")
 
     def test_forwarded_messages(self) -> None:
-        """Several messages as one: nodes of their own and nodes of what was said."""
+        """A forwarded message has nodes with their own content, and nodes with that of a message."""
         self.prepare()
         inner = [
             {"type": "node", "data": {"user_id": "7", "nickname": "in", "content": "deep[CQ:face,id=2]"}}
@@ -342,7 +342,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(self.code("send_forward_msg", user_id=ALICE, messages=[]), 1400)
 
     def test_histories(self) -> None:
-        """The newest messages of a chat, recalled ones left out."""
+        """A history has the newest messages of a chat, without recalled ones."""
         for number in range(30):
             self.world.send_as_person(BOB, text(str(number)), self.now, GROUP)
         self.world.send_as_person(BOB, text("private"), self.now)
@@ -353,7 +353,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(len(self.data("get_friend_msg_history", user_id=BOB)["messages"]), 1)
 
     def test_history_is_bounded(self) -> None:
-        """Each chat keeps its newest messages; other chats are not touched."""
+        """Each chat keeps its newest messages, whatever is sent in other chats."""
         first = self.data("send_private_msg", user_id=ALICE, message="stored_file")["message_id"]
         for number in range(MAX_CHAT_MESSAGES + 50):
             self.world.send_as_person(BOB, text(str(number)), self.now, GROUP)
@@ -362,7 +362,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(self.world.messages_after(0)[-1].raw_message, str(MAX_CHAT_MESSAGES + 49))
 
     def test_a_world_is_bounded_in_bytes(self) -> None:
-        """Messages and bundles together stay within their bytes, also in a world that was read back."""
+        """Messages, and forwarded messages, stay within their limit, also in a world that was loaded."""
         self.patch(world_module, "MAX_TEXT_LENGTH", 10_000)
         for number in range(30):
             self.world.send_as_person(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
@@ -376,7 +376,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(len(again.forwards), len(self.world.forwards))
 
     def test_essence_and_reactions(self) -> None:
-        """Best messages are listed; reactions are counted; each has its event."""
+        """Essences are listed; reactions are counted; each has its event."""
         self.prepare()
         self.data("set_essence_msg", message_id=1)
         self.assertEqual(
@@ -392,9 +392,9 @@ class TalkTests(WorldTestCase):
         self.assertEqual(self.event()["likes"], [{"emoji_id": "76", "count": 0}])
 
 
-class RuleTests(WorldTestCase):
+class GroupTests(WorldTestCase):
     def test_bans(self) -> None:
-        """A ban has its event, silences, and is lifted by 0; nobody overrules who is above."""
+        """A ban has its event, stops messages, and is lifted by 0; nobody can ban a higher rank."""
         self.data("set_group_ban", group_id=GROUP, user_id=BOB, duration=60)
         event = self.event()
         self.assertEqual(
@@ -417,7 +417,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.events(), [])
 
     def test_everybody_banned(self) -> None:
-        """A whole ban silences members, not admins; the event has user 0."""
+        """A whole ban stops the messages of members, not of admins; the event has user 0."""
         self.data("set_group_whole_ban", group_id=GROUP)
         event = self.event()
         self.assertEqual((event["user_id"], event["duration"], event["sub_type"]), (0, -1, "ban"))
@@ -451,7 +451,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.data("get_group_member_info", group_id=GROUP, user_id=BOB)["card"], "B")
 
     def test_kicking_and_leaving(self) -> None:
-        """Who is kicked is gone; leaving is group_decrease; an owner can only dismiss."""
+        """Kicking and leaving remove a member, with an event; an owner can only dismiss the group."""
         self.data("set_group_kick", group_id=GROUP, user_id=BOB)
         event = self.event()
         self.assertEqual((event["sub_type"], event["operator_id"], event["user_id"]), ("kick", SELF, BOB))
@@ -464,7 +464,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.data("get_group_list"), [])
 
     def test_requests(self) -> None:
-        """A request is told, answered once, and has its consequence."""
+        """A request is an event, can be answered once, and takes effect if it is approved."""
         flag = self.verb("ask", user_id=CAROL, comment="please")["flag"]
         event = self.event()
         self.assertEqual((event["request_type"], event["comment"], event["flag"]), ("friend", "please", flag))
@@ -488,7 +488,7 @@ class RuleTests(WorldTestCase):
         )
 
     def test_an_invitation(self) -> None:
-        """Somebody invites the account into a group; approving it brings the account in."""
+        """Approving an invitation adds the account to the group."""
         self.verb("group", group_id=5, members=[{"user_id": ALICE, "role": "owner"}])
         self.verb("kick", group_id=5, user_id=SELF)
         self.assertEqual(self.event()["sub_type"], "kick_me")
@@ -499,7 +499,7 @@ class RuleTests(WorldTestCase):
         self.data("get_group_info", group_id=5)
 
     def test_friends(self) -> None:
-        """Likes and the end of a friendship."""
+        """Friends can be liked up to ten times, and deleted."""
         self.data("send_like", user_id=ALICE, times=10)
         self.assertEqual((self.world.people[ALICE].likes, self.code("send_like", user_id=CAROL)), (10, 103))
         self.assertEqual(self.code("send_like", user_id=ALICE, times=11), 1400)
@@ -521,7 +521,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(told, ["two", "one"])
 
     def test_honours(self) -> None:
-        """Who said most is talkative; other honours have empty lists; one kind can be asked for."""
+        """Who sent most messages is talkative; the other lists are empty; one type can be requested."""
         for _ in range(3):
             self.world.send_as_person(BOB, text("x"), self.now, GROUP)
         honours = self.data("get_group_honor_info", group_id=GROUP, type="all")
@@ -532,7 +532,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.code("get_group_honor_info", group_id=GROUP, type="x"), 1400)
 
 
-class PeopleTests(WorldTestCase):
+class VerbTests(WorldTestCase):
     def test_making_a_world(self) -> None:
         """People and groups are made and changed; there is one owner."""
         self.verb("person", user_id=5, nickname="Eve", friend=True, sex="female", age=30)
@@ -563,7 +563,7 @@ class PeopleTests(WorldTestCase):
         self.assertNotIn(7, self.world.groups)
 
     def test_what_people_do_has_its_event(self) -> None:
-        """Each verb tells the bots what the platform would."""
+        """Each verb has the event that the platform has for it."""
         self.prepare()
         for verb, params, kind in (
             ("recall", {"message_id": 2}, "group_recall"),
@@ -591,7 +591,7 @@ class PeopleTests(WorldTestCase):
             self.assertEqual(self.event()["notice_type"], kind, verb)
 
     def test_people_have_no_more_rights_than_on_the_platform(self) -> None:
-        """A member cannot kick, ban or take back what others said."""
+        """A member cannot kick, ban, recall messages of others or mark essences."""
         self.prepare()
         for verb, params in (
             ("kick", {"operator_id": BOB, "user_id": CAROL, "group_id": GROUP}),
@@ -614,7 +614,7 @@ class PeopleTests(WorldTestCase):
 
 class StoreTests(WorldTestCase):
     def test_a_world_survives(self) -> None:
-        """What was written is read back the same: everything there is, messages in order."""
+        """All records are read as they were written, messages in order."""
         path = self.mktemp()
         store = WorldStore(path)
         self.prepare()
@@ -638,7 +638,7 @@ class StoreTests(WorldTestCase):
         self.assertEqual(again.pop_changes(), {})
 
     def test_a_world_as_a_file(self) -> None:
-        """A world saved and loaded is the same; for another account, that one takes its place."""
+        """A world is loaded as it was saved; another account takes the place of the one that saved it."""
         import msgspec
 
         self.prepare()
@@ -653,7 +653,7 @@ class StoreTests(WorldTestCase):
         self.assertEqual(other.messages[1].user_id, 777)
 
     def test_files_that_are_no_worlds(self) -> None:
-        """Each says what is wrong, and where."""
+        """Each is rejected, with the place of the mistake."""
         import msgspec
 
         for raw in (

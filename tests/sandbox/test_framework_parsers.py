@@ -1,4 +1,4 @@
-"""The real parsers as judges: what the sandbox emits is what frameworks understand."""
+"""The sandbox's events, parsed by the real NoneBot2 and aiocqhttp."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lgtwist.sandbox.world import operations
 from tests.sandbox.test_world import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
 
 
-class JudgeTests(WorldTestCase):
-    """Every event of table 4.5 that this world can emit, parsed into its specific class."""
+class FrameworkParserTests(WorldTestCase):
+    """Each event that the sandbox can send is parsed into the class that the framework has for it."""
 
-    def emitted(self) -> list[tuple[type, dict[str, Any]]]:
-        """Everything that can happen, with the class that NoneBot2 has for it."""
+    def all_events(self) -> list[tuple[type, dict[str, Any]]]:
+        """Return one event of each kind, with the class that NoneBot2 has for it."""
         self.prepare(owner=True)
         picture = {"type": "image", "data": {"file": "k.png", "url": "http://x/k.png", "file_size": "3"}}
         reply = {"type": "reply", "data": {"id": "2"}}
         at = {"type": "at", "data": {"qq": str(SELF)}}
-        happenings: list[tuple[type, Any]] = [
+        causes: list[tuple[type, Any]] = [
             (event.PrivateMessageEvent, lambda: self.world.send_as_person(ALICE, text("hi"), self.now)),
             (event.PrivateMessageEvent, lambda: self.world.send_as_person(CAROL, [picture], self.now)),
             (
@@ -75,7 +75,7 @@ class JudgeTests(WorldTestCase):
                 event.GroupRequestEvent,
                 lambda: operations.add_request(self.world, 20004, "c", self.now, GROUP),
             ),
-            (event.GroupRequestEvent, lambda: self.invitation()),
+            (event.GroupRequestEvent, lambda: self.request_invitation()),
             (event.FriendRequestEvent, lambda: operations.add_request(self.world, 20004, "c", self.now)),
             (
                 event.PrivateMessageEvent,
@@ -94,17 +94,17 @@ class JudgeTests(WorldTestCase):
             (event.NoticeEvent, lambda: self.verb("upload", user_id=BOB, file=STORED_FILE)),
         ]
         found = []
-        for expected, happen in happenings:
-            if expected is event.GroupDecreaseNoticeEvent and "kick" in str(happen.__code__.co_consts):
+        for expected, cause in causes:
+            if expected is event.GroupDecreaseNoticeEvent and "kick" in str(cause.__code__.co_consts):
                 self.make_alice_owner()
             if expected is event.NoticeEvent:
-                self.bring_back()
+                self.add_account_again()
             self.events()
-            happen()
+            cause()
             found.append((expected, self.event()))
         return found
 
-    def invitation(self) -> None:
+    def request_invitation(self) -> None:
         self.verb("group", group_id=5, members=[{"user_id": ALICE, "role": "owner"}])
         self.world.groups[5].members = [m for m in self.world.groups[5].members if m.user_id != SELF]
         operations.add_request(self.world, ALICE, "c", self.now, 5, "invite")
@@ -114,13 +114,13 @@ class JudgeTests(WorldTestCase):
         if self.world.groups[GROUP].member(SELF) is not None:
             self.rank(SELF, "admin")
 
-    def bring_back(self) -> None:
+    def add_account_again(self) -> None:
         if self.world.groups[GROUP].member(SELF) is None:
             operations.add_member(self.world, self.world.groups[GROUP], SELF, ALICE, "invite", self.now)
 
     def test_nonebot(self) -> None:
         """NoneBot2 parses each event into its own class, in both message formats."""
-        for expected, emitted in self.emitted():
+        for expected, emitted in self.all_events():
             raw = json.dumps(emitted).encode()
             for wanted in MessageFormat:
                 parsed = Adapter.json_to_event(json.loads(convert_event(raw, wanted)))
@@ -130,8 +130,8 @@ class JudgeTests(WorldTestCase):
                     self.assertEqual(parsed.message_id, emitted["message_id"])
 
     def test_aiocqhttp(self) -> None:
-        """Aiocqhttp names each event by its type and detail."""
-        for _expected, emitted in self.emitted():
+        """Aiocqhttp reads the type and the detail type of each event."""
+        for _expected, emitted in self.all_events():
             raw = json.dumps(emitted).encode()
             for wanted in MessageFormat:
                 parsed = aiocqhttp.Event.from_payload(json.loads(convert_event(raw, wanted)))
