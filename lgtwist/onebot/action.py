@@ -148,7 +148,8 @@ _SUFFIXES = ("_async", "_rate_limited")
 def split_suffix(action: str) -> tuple[str, str]:
     """Split an action's name into its base name and its suffix (OneBot 11, ``api/README.md``).
 
-    Only one suffix is removed, even if the base name ends with another.
+    Only one suffix is removed, even if the base name ends with another. A name that is nothing but a suffix
+    is a base name.
 
     :returns: the base name, and ``"_async"``, ``"_rate_limited"`` or ``""``.
     """

@@ -111,5 +111,8 @@ def sign(secret: str, body: bytes) -> str:
 
 
 def is_signed(secret: str, body: bytes, signature: str) -> bool:
-    """Return whether an ``X-Signature`` is right for a body; compares as :func:`tokens_equal` does."""
+    """Return whether a body has that ``X-Signature``; its hexadecimal digits may be upper-case.
+
+    The time does not depend on where the signatures differ.
+    """
     return tokens_equal(sign(secret, body), signature.strip().lower())

@@ -116,7 +116,7 @@ def _make_event(raw: bytes, head: _EventHead, post_type: str) -> Event:
     """
     if head.echo is not UNSET:
         try:
-            raw = rawjson.remove_member(raw.decode(), "echo").encode()
+            raw = rawjson.remove_key(raw.decode(), "echo").encode()
         except rawjson.DECODE_ERRORS:
             raise BadEvent("nested too deeply") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
@@ -170,13 +170,15 @@ def read_place(raw: bytes) -> Place:
 
 
 def mark_replayed(raw: bytes) -> bytes:
-    """Return an event with ``"replayed": true`` as its first member: it is delivered later than it happened.
+    """Return an event with ``"replayed": true`` as its first member, since it is delivered late.
+
+    A member ``replayed`` that it has is replaced; where that is nested too deeply, the event is unchanged.
 
     :param raw: a JSON object with members.
     """
     if b'"replayed"' in raw:
         try:
-            raw = rawjson.remove_member(raw.decode(), "replayed").encode()
+            raw = rawjson.remove_key(raw.decode(), "replayed").encode()
         except rawjson.DECODE_ERRORS:
             return raw
     return b'{"replayed":true,' + raw.lstrip()[1:]

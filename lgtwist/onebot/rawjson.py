@@ -93,7 +93,7 @@ def read_members(text: str) -> dict[str, str]:
     return {key: text[start:end] for key, _key_start, start, end in _spans(text)}
 
 
-def remove_member(text: str, name: str) -> str:
+def remove_key(text: str, name: str) -> str:
     """Return a JSON object without its top-level members called ``name``, and otherwise unchanged.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.

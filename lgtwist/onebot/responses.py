@@ -82,7 +82,7 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
     try:
         remaining = msgspec.json.decode(response, type=dict[str, Raw])
     except rawjson.DECODE_ERRORS:  # an object that only the lenient reader accepts
-        return rawjson.remove_member(response.decode(), "echo").encode()
+        return rawjson.remove_key(response.decode(), "echo").encode()
     remaining.pop("echo", None)
     return msgspec.json.encode(remaining)
 

@@ -8,7 +8,7 @@ from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.actions.table import action
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import operations
-from lgtwist.sandbox.world.model import Request
+from lgtwist.sandbox.world.model import PendingRequest
 from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
 
 
@@ -68,7 +68,7 @@ def send_like(world: World, params: Params, _now: int) -> Any:
 # -- requests
 
 
-def _read_request(world: World, params: Params, kind: str) -> Request:
+def _read_request(world: World, params: Params, kind: str) -> PendingRequest:
     """Return the pending request that ``flag`` names.
 
     :param kind: its ``request_type``: ``friend`` or ``group``.

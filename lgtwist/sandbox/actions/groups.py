@@ -15,23 +15,23 @@ from lgtwist.sandbox.world.world import World, permission_denied
 _MAX_BAN_SECONDS = 30 * 24 * 3600
 
 
-def _group_of(world: World, params: Params) -> Group:
+def _named_group(world: World, params: Params) -> Group:
     """Return the account's group that ``group_id`` names."""
     return world.group(params.integer("group_id"))
 
 
-def _member_of(world: World, params: Params) -> tuple[Group, Member]:
+def _group_and_member(world: World, params: Params) -> tuple[Group, Member]:
     """Return the group that ``group_id`` names, and its member that ``user_id`` names."""
-    group = _group_of(world, params)
+    group = _named_group(world, params)
     return group, world.member(group, params.integer("user_id"))
 
 
-def _member_below_account(world: World, params: Params) -> tuple[Group, Member]:
-    """Return group and member as :func:`_member_of` does, if the account may administer that member.
+def _group_and_member_below(world: World, params: Params) -> tuple[Group, Member]:
+    """Return group and member as :func:`_group_and_member` does, if the account may administer that member.
 
     :raises PlatformError: if the account is not an admin of higher rank than the member.
     """
-    group, member = _member_of(world, params)
+    group, member = _group_and_member(world, params)
     operations.require_admin(world, group, world.self_id, member.user_id)
     return group, member
 
@@ -41,7 +41,7 @@ def _group_as_admin(world: World, params: Params) -> Group:
 
     :raises PlatformError: if it is not.
     """
-    group = _group_of(world, params)
+    group = _named_group(world, params)
     operations.require_admin(world, group, world.self_id)
     return group
 
@@ -71,7 +71,7 @@ def _group_fields(group: Group) -> dict[str, Any]:
 def get_group_info(world: World, params: Params, _now: int) -> Any:
     """Return a group's number, name and size."""
     params.boolean("no_cache", False)
-    return _group_fields(_group_of(world, params))
+    return _group_fields(_named_group(world, params))
 
 
 @action
@@ -106,20 +106,20 @@ def _member_fields(world: World, group: Group, member: Member) -> dict[str, Any]
 def get_group_member_info(world: World, params: Params, _now: int) -> Any:
     """Return a member of a group."""
     params.boolean("no_cache", False)
-    return _member_fields(world, *_member_of(world, params))
+    return _member_fields(world, *_group_and_member(world, params))
 
 
 @action
 def get_group_member_list(world: World, params: Params, _now: int) -> Any:
     """Return all members of a group."""
-    group = _group_of(world, params)
+    group = _named_group(world, params)
     return [_member_fields(world, group, member) for member in group.members]
 
 
 @action
 def get_group_honor_info(world: World, params: Params, _now: int) -> Any:
     """Return the honours of a group: who sent most messages is talkative, the other lists are empty."""
-    group = _group_of(world, params)
+    group = _named_group(world, params)
     kinds = ("talkative", "performer", "legend", "strong_newbie", "emotion")
     wanted = params.choice("type", (*kinds, "all"))
     fields: dict[str, Any] = {"group_id": group.group_id}
@@ -146,9 +146,9 @@ def get_group_honor_info(world: World, params: Params, _now: int) -> Any:
 
 @action
 def set_group_kick(world: World, params: Params, now: int) -> Any:
-    """Remove a member of lower rank from a group."""
+    """Remove a member of lower rank from a group; ``reject_add_request`` has no effect."""
     params.boolean("reject_add_request", False)
-    group, member = _member_below_account(world, params)
+    group, member = _group_and_member_below(world, params)
     operations.remove_member(world, group, member.user_id, world.self_id, now)
 
 
@@ -156,7 +156,7 @@ def set_group_kick(world: World, params: Params, now: int) -> Any:
 def set_group_ban(world: World, params: Params, now: int) -> Any:
     """Ban a member from sending messages for ``duration`` seconds; 0 lifts the ban."""
     duration = _read_duration(params)
-    group, member = _member_below_account(world, params)
+    group, member = _group_and_member_below(world, params)
     operations.ban_member(world, group, member, world.self_id, duration, now)
 
 
@@ -190,7 +190,7 @@ def set_group_whole_ban(world: World, params: Params, now: int) -> Any:
 def set_group_admin(world: World, params: Params, now: int) -> Any:
     """Make a member an admin, or a plain member again; only the owner may."""
     enable = params.boolean("enable", True)
-    group, member = _member_of(world, params)
+    group, member = _group_and_member(world, params)
     operations.require_owner(group, world.self_id)
     if member.role == "owner":
         raise permission_denied("the owner is no admin")
@@ -210,7 +210,7 @@ def set_group_anonymous(world: World, params: Params, _now: int) -> Any:
 def set_group_card(world: World, params: Params, now: int) -> Any:
     """Set the card of the account itself, or as an admin that of a member of lower rank."""
     card = params.text("card", "")
-    group, member = _member_of(world, params)
+    group, member = _group_and_member(world, params)
     if member.user_id != world.self_id:
         operations.require_admin(world, group, world.self_id, member.user_id)
     operations.set_card(world, group, member, card[:60], now)
@@ -229,7 +229,7 @@ def set_group_name(world: World, params: Params, now: int) -> Any:
 def set_group_leave(world: World, params: Params, now: int) -> Any:
     """Leave a group; the owner can only dismiss it."""
     dismiss = params.boolean("is_dismiss", False)
-    group = _group_of(world, params)
+    group = _named_group(world, params)
     owner = group.rank(world.self_id) == 2
     if dismiss and not owner:
         raise permission_denied("only its owner can dismiss a group")
@@ -245,7 +245,7 @@ def set_group_special_title(world: World, params: Params, now: int) -> Any:
     """Set the title of a member, or remove it with an empty one; only the owner may."""
     title = params.text("special_title", "")
     params.integer("duration", -1)
-    group, member = _member_of(world, params)
+    group, member = _group_and_member(world, params)
     operations.require_owner(group, world.self_id)
     operations.set_title(world, group, member, title[:18], now)
 
@@ -276,7 +276,7 @@ def _send_group_notice(world: World, params: Params, now: int) -> Any:
 @action
 def _get_group_notice(world: World, params: Params, _now: int) -> Any:
     """Return the announcements of a group, newest first."""
-    group = _group_of(world, params)
+    group = _named_group(world, params)
     if not group.notices:
         return []
     return [

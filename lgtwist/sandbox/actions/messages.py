@@ -119,7 +119,10 @@ def send_private_forward_msg(world: World, params: Params, now: int) -> Any:
 
 @action
 def get_forward_msg(world: World, params: Params, _now: int) -> Any:
-    """Return the nodes of a forwarded message, as ``message`` (OneBot 11) and as ``messages`` (go-cqhttp)."""
+    """Return the nodes of a forwarded message, as ``message`` (OneBot 11) and as ``messages`` (go-cqhttp).
+
+    ``id`` or ``message_id`` is the ``id`` of its ``forward`` segment, or the number of the message with it.
+    """
     name = "id" if params.has("id") or not params.has("message_id") else "message_id"
     forward_id = params.text(name)
     forward = world.forwards.get(forward_id) or _forward_of_message(world, forward_id)
@@ -142,6 +145,7 @@ def get_forward_msg(world: World, params: Params, _now: int) -> Any:
 
 
 def _forward_of_message(world: World, message_id: str) -> Forward | None:
+    """Return the forwarded message that a message refers to, or None."""
     message = world.messages.get(int(message_id)) if message_id.isdecimal() and len(message_id) < 19 else None
     for segment in message.message if message is not None else ():
         if segment["type"] == "forward":
@@ -153,6 +157,7 @@ def _forward_of_message(world: World, message_id: str) -> Forward | None:
 
 
 def _history(world: World, params: Params, kind: str, chat_id: int) -> Any:
+    """Return the newest messages of a chat, as ``get_group_msg_history`` does."""
     count = params.integer("count", 20)
     if not 0 < count <= 1000:
         raise BadRequest("params.count: expected 1 to 1000")

@@ -135,10 +135,12 @@ class Control:
         return {} if result is None else result
 
     async def _say_with_files(self, params: Params, message: Any) -> Any:
+        """Store the files of a message, then run the verb ``say``."""
         await attachments.store_attachments(self._sandbox.media, message, "params.message")
         return self._run_verb("say", params)
 
     async def _upload(self, params: Params) -> Any:
+        """Store the file, then run the verb ``upload``."""
         stored = await self._sandbox.media.store(params.text("file"), "params.file")
         params.set("file", stored.to_params())
         return self._run_verb("upload", params)

@@ -38,7 +38,7 @@ def _find_group(world: World, params: Params) -> Group:
     return group
 
 
-def _find_member(world: World, params: Params, name: str = "user_id") -> tuple[Group, Member]:
+def _find_group_and_member(world: World, params: Params, name: str = "user_id") -> tuple[Group, Member]:
     """Return the group that ``group_id`` names, and its member that the parameter ``name`` names."""
     group = _find_group(world, params)
     return group, world.member(group, params.integer(name))
@@ -183,7 +183,7 @@ def upload(world: World, params: Params, now: int) -> Any:
     if not params.has("group_id"):
         operations.send_offline_file(world, user_id, name, int(stored["size"]), str(stored["url"]), now)
         return {"url": stored["url"]}
-    group, _uploader = _find_member(world, params)
+    group, _uploader = _find_group_and_member(world, params)
     group_file = operations.add_group_file(
         world, group, user_id, name, int(stored["size"]), str(stored["file"]), now
     )
@@ -226,7 +226,7 @@ def join(world: World, params: Params, now: int) -> Any:
 @_verb
 def leave(world: World, params: Params, now: int) -> Any:
     """Make a member leave a group."""
-    group, member = _find_member(world, params)
+    group, member = _find_group_and_member(world, params)
     operations.remove_member(world, group, member.user_id, member.user_id, now)
 
 
@@ -236,7 +236,7 @@ def leave(world: World, params: Params, now: int) -> Any:
 @_verb
 def kick(world: World, params: Params, now: int) -> Any:
     """Remove a member, or the account, from a group, as an admin of higher rank."""
-    group, member = _find_member(world, params)
+    group, member = _find_group_and_member(world, params)
     operator_id = _read_operator(world, group, params)
     operations.require_admin(world, group, operator_id, member.user_id)
     operations.remove_member(world, group, member.user_id, operator_id, now)
@@ -262,7 +262,7 @@ def ban(world: World, params: Params, now: int) -> Any:
 @_verb
 def admin(world: World, params: Params, now: int) -> Any:
     """Make a member an admin, or with ``enable`` false a plain member again."""
-    group, member = _find_member(world, params)
+    group, member = _find_group_and_member(world, params)
     if member.role == "owner":
         raise PlatformError("the owner is no admin")
     operations.set_admin(world, group, member, params.boolean("enable", True), now)
@@ -271,13 +271,13 @@ def admin(world: World, params: Params, now: int) -> Any:
 @_verb
 def card(world: World, params: Params, now: int) -> Any:
     """Set the card of a member."""
-    operations.set_card(world, *_find_member(world, params), params.text("card", ""), now)
+    operations.set_card(world, *_find_group_and_member(world, params), params.text("card", ""), now)
 
 
 @_verb
 def title(world: World, params: Params, now: int) -> Any:
     """Set the title of a member."""
-    operations.set_title(world, *_find_member(world, params), params.text("title", ""), now)
+    operations.set_title(world, *_find_group_and_member(world, params), params.text("title", ""), now)
 
 
 @_verb

@@ -12,14 +12,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from attrs import frozen
 
 from lgtwist.sandbox.world.world import PlatformError
-
-_Value = TypeVar("_Value")
 
 #: Bytes that the stored files of one account may have together; the oldest are removed.
 MAX_TOTAL_BYTES = 256 << 20

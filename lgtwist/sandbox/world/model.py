@@ -133,7 +133,7 @@ class Message(msgspec.Struct, omit_defaults=True):
         return "private", self.peer_id or self.user_id
 
 
-class Request(msgspec.Struct, omit_defaults=True):
+class PendingRequest(msgspec.Struct, omit_defaults=True):
     """A pending request: for friendship, to join a group, or for the account to join one.
 
     :ivar flag: the name by which it is answered.
@@ -175,14 +175,14 @@ class GroupFile(msgspec.Struct, omit_defaults=True):
     time: int
 
 
-Record = Person | Group | Message | Request | Forward | GroupFile
+Record = Person | Group | Message | PendingRequest | Forward | GroupFile
 
 #: The types of records, by their names in the store.
 RECORD_TYPES: dict[str, type[Record]] = {
     "person": Person,
     "group": Group,
     "message": Message,
-    "request": Request,
+    "request": PendingRequest,
     "forward": Forward,
     "file": GroupFile,
 }
@@ -204,7 +204,7 @@ def record_key(record: Record) -> tuple[str, str]:
         return "group", str(record.group_id)
     if isinstance(record, Message):
         return "message", str(record.message_id)
-    if isinstance(record, Request):
+    if isinstance(record, PendingRequest):
         return "request", record.flag
     if isinstance(record, Forward):
         return "forward", record.forward_id
@@ -220,7 +220,7 @@ class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     self_id: int
     people: list[Person] = []
     groups: list[Group] = []
-    requests: list[Request] = []
+    requests: list[PendingRequest] = []
     messages: list[Message] = []
     forwards: list[Forward] = []
     files: list[GroupFile] = []

@@ -14,8 +14,8 @@ from lgtwist.sandbox.world.model import (
     GroupFile,
     Member,
     Message,
+    PendingRequest,
     Person,
-    Request,
     unused_name,
 )
 from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
@@ -318,7 +318,7 @@ def add_request(
     now: int,
     group_id: int | None = None,
     sub_type: str = "add",
-) -> Request:
+) -> PendingRequest:
     """Add a request for friendship, to join a group (``add``), or for the account to join one (``invite``).
 
     :raises PlatformError: if the person or group does not exist, the request is fulfilled already, or who
@@ -337,7 +337,7 @@ def add_request(
             raise PlatformError(f"{who} is in group {group_id} already")
         if sub_type == "invite" and group.member(user_id) is None:
             raise PlatformError(f"{user_id} is not in group {group_id}")
-    request = Request(
+    request = PendingRequest(
         unused_name(f"request-{now}", world.requests),
         "friend" if group_id is None else "group",
         user_id,

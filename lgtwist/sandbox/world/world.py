@@ -20,9 +20,9 @@ from lgtwist.sandbox.world.model import (
     GroupFile,
     Member,
     Message,
+    PendingRequest,
     Person,
     Record,
-    Request,
     WorldFile,
     record_key,
     unused_name,
@@ -64,7 +64,7 @@ class World:
         self.self_id = self_id
         self.people: dict[int, Person] = {self_id: Person(self_id, nickname)}
         self.groups: dict[int, Group] = {}
-        self.requests: dict[str, Request] = {}
+        self.requests: dict[str, PendingRequest] = {}
         self.messages: dict[int, Message] = {}  # in the order of their numbers
         self.forwards: dict[str, Forward] = {}
         self.files: dict[str, GroupFile] = {}
@@ -197,7 +197,7 @@ class World:
             Person: self.people,
             Group: self.groups,
             Message: self.messages,
-            Request: self.requests,
+            PendingRequest: self.requests,
             Forward: self.forwards,
             GroupFile: self.files,
         }
