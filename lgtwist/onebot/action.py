@@ -47,7 +47,7 @@ _decode_action = msgspec.json.Decoder(_ActionHead).decode
 
 
 def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
-    """Read one action.
+    """Read one action; ``params`` that are missing or null become an empty object.
 
     :param payload: one whole message: a text or binary frame, or an HTTP body.
     :param checked: whether ``payload`` is already known to be valid UTF-8.

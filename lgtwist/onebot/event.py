@@ -43,7 +43,7 @@ _decode_event_head = msgspec.json.Decoder(_EventHead).decode
 
 
 def _read_event_head(raw: bytes) -> _EventHead:
-    """Return the head of a JSON object.
+    """Return those members of a JSON object that tell whether it is an event, and of which type.
 
     :raises BadEvent: if it is not a JSON object.
     """
@@ -54,7 +54,7 @@ def _read_event_head(raw: bytes) -> _EventHead:
 
 
 def _read_event_head_leniently(raw: bytes) -> _EventHead:
-    """Return the head of an object that msgspec refuses, with the members that can be read.
+    """Return the head of an object that msgspec refuses; members of a wrong type are left out.
 
     :raises BadEvent: if it is not a JSON object.
     """

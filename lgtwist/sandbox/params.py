@@ -13,7 +13,9 @@ from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment, read_message
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 
+#: The default of parameters that have none.
 _REQUIRED = object()
+#: Strings that are booleans, in lower case.
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off", "")
 

@@ -12,8 +12,10 @@ from lgtwist.onebot.errors import OneBotError, UnknownAction
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import World
 
+#: Takes the world, the parameters and the time (seconds since the epoch); returns the ``data``.
 ActionFunction = Callable[[World, Params, int], Any]
 
+#: The functions of all actions, by name.
 ACTIONS: dict[str, ActionFunction] = {}
 
 

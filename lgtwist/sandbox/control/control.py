@@ -58,7 +58,7 @@ class Control:
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
         if request.method == b"GET" and path == ("transcript", "stream"):
-            spawn("transcript stream", stream_transcript(self._sandbox, request, _first_unseen(request)))
+            spawn("transcript stream", stream_transcript(self._sandbox, request, _last_seen_id(request)))
             return
         route = self._routes.get((method, "/".join(path)))
         if route is None:
@@ -168,7 +168,7 @@ class Control:
         if wait and self._sandbox.world.last_message_id <= after:
             waiting = self._sandbox.when_message_added()
             waiting.addTimeout(wait, self._sandbox.account.clock, lambda _result, _timeout: None)
-            return waiting.addCallback(lambda _heard: self._transcript_after(after))
+            return waiting.addCallback(lambda _fired: self._transcript_after(after))
         return self._transcript_after(after)
 
     def _transcript_after(self, after: int) -> Any:
@@ -206,8 +206,8 @@ def _query_integer(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _first_unseen(request: Request) -> int:
-    """Return the message after which a stream starts: ``Last-Event-ID``, else ``after``, else 0."""
+def _last_seen_id(request: Request) -> int:
+    """Return the number of the message after which a stream starts: ``Last-Event-ID``, ``after`` or 0."""
     for value in request.requestHeaders.getRawHeaders("last-event-id", []):
         if value.isascii() and value.isdigit() and len(value) <= 18:
             return int(value)

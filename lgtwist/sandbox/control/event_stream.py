@@ -56,9 +56,10 @@ class _StreamProducer:
 
 
 async def stream_transcript(sandbox: SandboxAccount, request: Request, after: int) -> None:
-    """Send the messages after message number ``after``, then each new one, until the client disconnects.
+    """Send the messages after message number ``after``, then each new one.
 
-    The next message is written only when the transport accepts more, so a slow client costs no memory.
+    It ends when the client disconnects or the sandbox stops. The next message is written only when the
+    transport accepts more, so a slow client costs no memory.
     """
     producer = _StreamProducer()
     request.notifyFinish().addBoth(lambda _ended: producer.stopProducing())
@@ -79,6 +80,7 @@ async def stream_transcript(sandbox: SandboxAccount, request: Request, after: in
 async def _send_messages(
     sandbox: SandboxAccount, request: Request, producer: _StreamProducer, after: int
 ) -> None:
+    """Write old and new messages as they come, and comments while there are none."""
     world = sandbox.world
     while not producer.stopped and sandbox.running:
         if sandbox.world is not world:  # replaced by another world, with message numbers of its own

@@ -15,8 +15,10 @@ from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import ROLES, Group, Member, Person
 from lgtwist.sandbox.world.world import PlatformError, World
 
+#: Takes the world, the parameters and the time (seconds since the epoch); returns the JSON answer.
 Verb = Callable[[World, Params, int], Any]
 
+#: The functions of all verbs, by name.
 VERBS: dict[str, Verb] = {}
 
 

@@ -26,6 +26,7 @@ MAX_FILES = 5_000
 #: Seconds for which a new file is not removed as unused; its message may not have been sent yet.
 _UNUSED_GRACE_TIME = 300.0
 
+#: The name of a stored file: 192 random bits in base64url, and the extension.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
 #: First bytes of a file, and the extension that they mean.
 _SIGNATURES = (
@@ -82,6 +83,7 @@ class StoredFile:
         }
 
 
+#: Calls a function with arguments in a thread, such as ``deferToThread``.
 RunInThread = Callable[..., Awaitable[Any]]
 
 
@@ -212,7 +214,7 @@ class MediaStore:
         file = secrets.token_urlsafe(24) + (f".{extension}" if extension else "")
         path = self._folder / file
         try:
-            with self._write_lock:  # threads would count each other's files
+            with self._write_lock:  # two threads must not make room at the same time
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._make_room(len(data))
                 path.write_bytes(data)
@@ -221,7 +223,7 @@ class MediaStore:
         return StoredFile(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
 
     def _make_room(self, size: int) -> None:
-        """Remove the oldest files until one of ``size`` bytes fits."""
+        """Remove the oldest files until one of ``size`` bytes fits, or none is left."""
         files = [
             (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder)
         ]
