@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +19,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -56,9 +56,9 @@ class Settings(RemoteSettings):
     :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
     """
 
-    url: str = field(default="", repr=False)
-    trust_root: Any = field(default=None, repr=False)
-    secret: str | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
+    secret: str | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
 
 
 def read(section: Section) -> Settings:
@@ -94,14 +94,11 @@ class HttpAccount(Service):
     _log = Logger()
 
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
-        limits = resources.limits
         self.account = account
+        self._resources = resources
         self._settings = settings
-        self._client = WebClient(resources.reactor, settings.trust_root)
+        self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root))
         self._url = settings.url.rstrip("/")
-        self._max_message = limits.max_message
-        self._action_timeout = limits.action_timeout
-        self._interval = limits.heartbeat_interval or _POLL_INTERVAL
         self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
         if settings.access_token is not None:
             self._headers["Authorization"] = f"Bearer {settings.access_token}"
@@ -114,6 +111,10 @@ class HttpAccount(Service):
         self._failure_log = LogThrottles(account.clock, _LOGGED_REASONS)
 
     # -- its life
+
+    def _interval(self) -> float:
+        """Return the seconds between two polls."""
+        return self._resources.limits.heartbeat_interval or _POLL_INTERVAL
 
     def startService(self) -> None:
         """Poll ``get_status``, now and again and again."""
@@ -128,6 +129,11 @@ class HttpAccount(Service):
             self._next_poll = None
         if self._polling is not None:
             self._polling.cancel()
+
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect."""
+        self._settings = settings
+        self.account.links.configure(settings.dialect)
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""
@@ -146,13 +152,15 @@ class HttpAccount(Service):
     def _polled(self, _result: object) -> None:
         self._polling = None
         if self.running:
-            self._next_poll = self.account.clock.callLater(self._interval, self._poll)
+            self._next_poll = self.account.clock.callLater(self._interval(), self._poll)
 
     async def _poll_once(self) -> None:
         """Take an implementation that answers ``get_status`` for connected, and note what it says."""
         try:
             answer = await self._post(
-                "get_status", b"{}", min(self._action_timeout, max(5.0, 3 * self._interval))
+                "get_status",
+                b"{}",
+                min(self._resources.limits.action_timeout, max(5.0, 3 * self._interval())),
             )
         except CancelledError:
             return
@@ -231,7 +239,7 @@ class HttpAccount(Service):
     async def _send(self, call_id: int, action: str, params: bytes) -> None:
         try:
             answer = await self._post(
-                action, params, self._action_timeout, lambda: self._unsent.discard(call_id)
+                action, params, self._resources.limits.action_timeout, lambda: self._unsent.discard(call_id)
             )
             parts = _responses(answer, action)
         except CancelledError:
@@ -246,7 +254,7 @@ class HttpAccount(Service):
             )
             parts = [responses.from_error(NotConnected(sentence))]
         except TooLarge:
-            too_large = AccountFailed(f"the answer is larger than {self._max_message} bytes")
+            too_large = AccountFailed(f"the answer is larger than {self._resources.limits.max_message} bytes")
             parts = [responses.from_error(too_large)]
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
@@ -260,7 +268,7 @@ class HttpAccount(Service):
     ) -> Answer:
         path = quote(action, safe="._~-", errors="replace")
         return await self._client.post(
-            f"{self._url}/{path}", params, self._headers, self._max_message, timeout, written
+            f"{self._url}/{path}", params, self._headers, self._resources.limits.max_message, timeout, written
         )
 
     # -- its events

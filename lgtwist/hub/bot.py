@@ -196,10 +196,10 @@ class Bot:
         """Set the queues for ``_rate_limited``, shared by all bots."""
         self._rate_limiters = limiters
 
-    def end_sessions(self, account: Account, code: int, reason: str) -> None:
-        """Close its connections to one account with a close code."""
+    def end_sessions(self, code: int, reason: str, account: Account | None = None) -> None:
+        """Close its connections, or those to one account, with a close code (RFC 6455, 7.4)."""
         for session in tuple(self.sessions):
-            if session.account is account:
+            if account is None or session.account is account:
                 session.end(code, reason)
 
     # -- actions

@@ -109,6 +109,14 @@ class Links:
         self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
         self._logged_refusal = ""
 
+    def configure(self, dialect: Dialect) -> None:
+        """Take another dialect; AUTO keeps the one that was recognised."""
+        self.dialect_is_guessed = dialect is Dialect.AUTO
+        if not self.dialect_is_guessed:
+            self.dialect = dialect
+        elif self.version.app_name:
+            self.dialect = recognise_dialect(self.version.app_name)
+
     # -- what the account reads
 
     @property

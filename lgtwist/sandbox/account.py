@@ -79,11 +79,12 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     """Return the edge of a sandbox account. :meth:`SandboxAccount.prepare` reads its world."""
     name = f"sandbox-{account.self_id}"
     limit = resources.limits.max_message
+    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit)
     media = MediaStore(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
         limit=limit,
-        fetch=Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
+        fetch=fetcher.fetch,
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
         run_in_thread=deferToThread,
         private_files=resources.private_files,
@@ -95,6 +96,7 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         resources.wall_clock,
         world_file=None if settings.world is None else Path(settings.world),
         before_writing=resources.scheduler.before_writing,
+        fetcher=fetcher,
     )
 
 
@@ -109,6 +111,7 @@ class SandboxAccount(Service):
     :param world_file: a JSON file to make the world from where the store is empty; None for the example.
     :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
         default the function is called in the next reactor turn.
+    :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
     """
 
     _log = Logger()
@@ -122,8 +125,10 @@ class SandboxAccount(Service):
         *,
         world_file: Path | None = None,
         before_writing: Callable[[Callable[[], None]], None] | None = None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.account = account
+        self._fetcher = fetcher
         self.media = media
         self.world = World(account.self_id)
         self._control = Control(self)
@@ -283,6 +288,11 @@ class SandboxAccount(Service):
     def serve_file(self, request: Request, name: str) -> None:
         """Answer a request for a stored file; whoever knows its unguessable name may have it."""
         self._control.serve_file(request, name)
+
+    def configure(self, settings: Settings) -> None:
+        """Apply new ``media_hosts``; a new ``world`` has no effect, since the world is there already."""
+        if self._fetcher is not None:
+            self._fetcher.set_allowed_hosts(settings.media_hosts)
 
     def retire(self) -> None:
         """Do nothing: the sandbox starts nothing by itself."""

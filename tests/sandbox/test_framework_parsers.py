@@ -10,7 +10,7 @@ from nonebot.adapters.onebot.v11 import Adapter, event
 
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.sandbox.world import operations
-from tests.sandbox.test_world import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
 
 
 class FrameworkParserTests(WorldTestCase):

@@ -109,11 +109,11 @@ class _CheckedEndpointFactory:
     """Makes endpoints to public addresses, and to allowed hosts at any address."""
 
     _reactor: Any
-    _allowed_hosts: frozenset[str]
+    allowed_hosts: frozenset[str]
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii").strip("[]").lower()
-        allowed = host in self._allowed_hosts or f"{host}:{uri.port}" in self._allowed_hosts
+        allowed = host in self.allowed_hosts or f"{host}:{uri.port}" in self.allowed_hosts
         if not allowed and isIPv6Address(host) and not is_public_address(host):
             host = "address.invalid"  # never resolves (RFC 6761, 6.4): literals are not resolved
         reactor = self._reactor if allowed else _PublicOnlyReactor(self._reactor)
@@ -133,11 +133,16 @@ class Fetcher:
     """
 
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
-        endpoints = _CheckedEndpointFactory(reactor, frozenset(host.lower() for host in hosts))
+        endpoints = self._endpoints = _CheckedEndpointFactory(reactor, frozenset())
+        self.set_allowed_hosts(hosts)
         # Connections and cookies are not reused by the next fetch.
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, BoundedPool(reactor, False))
         self._reactor = reactor
         self._limit = limit
+
+    def set_allowed_hosts(self, hosts: Collection[str]) -> None:
+        """Replace the hosts that may have any address, from the next fetch on."""
+        self._endpoints.allowed_hosts = frozenset(host.lower() for host in hosts)
 
     async def fetch(self, url: str) -> bytes:
         """Return the body of a URL; at most ``MAX_REDIRECTS`` redirects are followed.
