@@ -19,7 +19,7 @@ from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
@@ -33,6 +33,8 @@ _HINTS = {
 }
 
 
+#: Whether the bot connects to our port.
+DIALS_IN = False
 #: Whether the bot is shown its ``access_token`` when a link to it is made.
 SENDS_TOKEN = True
 
@@ -75,7 +77,7 @@ def _disown(dialler: Dialler, _idle: None) -> None:
     dialler.disownServiceParent()
 
 
-@implementer(IEdge, IDialler)
+@implementer(IBotEdge, IDialler)
 class WebSocketClientBot(DirectoryObserver, MultiService):
     """One link to a bot that listens for each of its accounts, or a pair of them.
 
@@ -94,6 +96,13 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take other gaps."""
+        self._settings = settings
+        for diallers in self.diallers.values():
+            for dialler in diallers:
+                dialler.use_backoff(settings.reconnect.backoff(self._resources.uniform))
 
     def account_added(self, account: Account) -> None:
         """Dial for the account as soon as it is up, if it is one of the bot's."""
@@ -178,6 +187,9 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         """Return what fires once it has retired and no connection of it is left."""
         idle = [dialler.when_idle() for diallers in self.diallers.values() for dialler in diallers]
         return gatherResults(idle).addCallback(lambda _all: None)
+
+    def refresh(self) -> None:
+        """Nothing is kept of the settings here: sessions take them themselves."""
 
     def retire(self) -> None:
         """Dial no more; open connections stay."""

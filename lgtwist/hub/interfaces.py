@@ -132,6 +132,12 @@ class IBotSession(Interface):
     def snapshot() -> Any:
         """Return what people want to know of it (an ``OpenSession``); None once it is over."""
 
+    def refresh(heartbeat_interval: float) -> None:
+        """Take the bot's settings as they are now. Never raises.
+
+        :param heartbeat_interval: seconds; 0 for none.
+        """
+
     def end(code: int, reason: str) -> None:
         """Close the connection in good order with a close code (RFC 6455, 7.4). Never raises."""
 

@@ -27,6 +27,7 @@ from lgtwist.hub.interfaces import (
     IPoster,
     IReverseLink,
 )
+from lgtwist.hub.settings import BotSettings
 from lgtwist.net.http_responses import say
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.figures import counter
@@ -84,6 +85,10 @@ class Control:
 class StandInBot:
     name: str
     access_token: str | None
+
+    @property
+    def settings(self) -> BotSettings:
+        return BotSettings(self.name, self.access_token)
 
     def may_use(self, self_id: int) -> bool:
         return True
