@@ -65,9 +65,9 @@ def read(section: Section) -> Settings:
     """Read the keys of such an account; mistakes are collected in the section."""
     return Settings(
         **asdict(read_remote(section), recurse=False),
-        url=section.take("url", url("http", "https", query=False)),
-        trust_root=section.take_certificates("ca_file"),
-        secret=section.take_secret("secret", token),
+        url=section.read("url", url("http", "https", query=False)),
+        trust_root=section.read_certificates("ca_file"),
+        secret=section.read_secret("secret", token),
     )
 
 

@@ -23,8 +23,8 @@ class RemoteSettings:
 
 def read_remote(section: Section) -> RemoteSettings:
     """Read these keys; mistakes are collected in the section."""
-    dialect = section.take("dialect", choice([dialect.value for dialect in Dialect]), "auto")
-    return RemoteSettings(Dialect(dialect or "auto"), section.take_secret("access_token", token))
+    dialect = section.read("dialect", choice([dialect.value for dialect in Dialect]), "auto")
+    return RemoteSettings(Dialect(dialect or "auto"), section.read_secret("access_token", token))
 
 
 def without_query(url: str) -> str:

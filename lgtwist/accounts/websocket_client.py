@@ -40,8 +40,8 @@ def read(section: Section) -> Settings:
     """Read the keys of such an account; mistakes are collected in the section."""
     return Settings(
         **asdict(read_remote(section), recurse=False),
-        url=section.take("url", url("ws", "wss")),
-        trust_root=section.take_certificates("ca_file"),
+        url=section.read("url", url("ws", "wss")),
+        trust_root=section.read_certificates("ca_file"),
         reconnect=read_reconnect(section),
     )
 

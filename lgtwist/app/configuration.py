@@ -117,7 +117,7 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
 
     root = Section("", values, problems, read_and_note)
     config = Config(
-        data_dir=root.take("data_dir", text, "lgtwist-data"),
+        data_dir=root.read("data_dir", text, "lgtwist-data"),
         server=read_server(root.section("server")),
         accounts=_read_accounts(root, problems),
         bots=_read_bots(root, problems),
@@ -136,8 +136,8 @@ def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfi
     accounts = []
     seen: dict[int, str] = {}
     for section in root.sections("accounts"):
-        kind = section.take("type", choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS), _ACCOUNT_TYPE)
-        self_id = section.take("self_id", read_number)
+        kind = section.read("type", choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS), _ACCOUNT_TYPE)
+        self_id = section.read("self_id", read_number)
         settings = None
         if kind is not None:
             settings = ACCOUNT_KINDS[kind].read(section)
@@ -145,7 +145,7 @@ def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfi
         if self_id is None:
             continue
         if self_id in seen:
-            section.wrong("self_id", f"{self_id} is already the number of {seen[self_id]}")
+            section.add_problem("self_id", f"{self_id} is already the number of {seen[self_id]}")
         seen.setdefault(self_id, section.path)
         if settings is not None:
             accounts.append(AccountConfig(self_id, kind, settings))
@@ -159,25 +159,25 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
         return DEFAULT_BOTS
     known = {
         account.get("self_id")
-        for account in root.raw("accounts") or [{"self_id": DEFAULT_ACCOUNTS[0].self_id}]
+        for account in root.peek_list("accounts") or [{"self_id": DEFAULT_ACCOUNTS[0].self_id}]
         if isinstance(account, Mapping)
     }
     bots: list[BotConfig] = []
     names: dict[str, str] = {}
     tokens: dict[str | None, str] = {}
     for section in root.sections("bots"):
-        connection = section.take("connection", choice(tuple(BOT_KINDS)), _BOT_CONNECTION)
+        connection = section.read("connection", choice(tuple(BOT_KINDS)), _BOT_CONNECTION)
         bot = read_bot(section)
         for number, self_id in enumerate(bot.accounts or ()):
             if self_id not in known:
-                section.wrong(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
+                section.add_problem(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
         settings = None
         if connection is not None:
             settings = BOT_KINDS[connection].read(section)
             section.finish()
         if bot.name:
             if bot.name in names:
-                section.wrong("name", f'"{bot.name}" is already the name of {names[bot.name]}')
+                section.add_problem("name", f'"{bot.name}" is already the name of {names[bot.name]}')
             names.setdefault(bot.name, section.path)
         if bot.access_token in tokens:
             first = tokens[bot.access_token]
@@ -186,7 +186,7 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
                 if bot.access_token is None
                 else f"the same token as {first}"
             )
-            section.wrong("access_token", f"{same}; the token is what tells bots apart on the port")
+            section.add_problem("access_token", f"{same}; the token is what tells bots apart on the port")
         tokens.setdefault(bot.access_token, section.path)
         if settings is not None:
             bots.append(BotConfig(bot, connection, settings))

@@ -48,10 +48,10 @@ class Settings:
 def read(section: Section) -> Settings:
     """Read the keys of such a bot; mistakes are collected in the section."""
     return Settings(
-        section.take("url", url("http", "https")),
-        section.take_secret("secret", token),
-        section.take("timeout", duration(0.1, 600), "5s"),
-        section.take_certificates("ca_file"),
+        section.read("url", url("http", "https")),
+        section.read_secret("secret", token),
+        section.read("timeout", duration(0.1, 600), "5s"),
+        section.read_certificates("ca_file"),
     )
 
 

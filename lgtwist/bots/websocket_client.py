@@ -51,15 +51,15 @@ def read(section: Section) -> Settings:
     websocket = url("ws", "wss")
     if section.has("api_url") or section.has("event_url"):
         urls = {
-            Role.API: section.take("api_url", websocket),
-            Role.EVENT: section.take("event_url", websocket),
+            Role.API: section.read("api_url", websocket),
+            Role.EVENT: section.read("event_url", websocket),
         }
         if section.has("url"):
-            section.take("url", websocket)
-            section.wrong("url", "expected either url, or api_url and event_url")
+            section.read("url", websocket)
+            section.add_problem("url", "expected either url, or api_url and event_url")
     else:
-        urls = {Role.UNIVERSAL: section.take("url", websocket)}
-    return Settings(urls, section.take_certificates("ca_file"), read_reconnect(section))
+        urls = {Role.UNIVERSAL: section.read("url", websocket)}
+    return Settings(urls, section.read_certificates("ca_file"), read_reconnect(section))
 
 
 def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:

@@ -10,7 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
-from lgtwist.config.values import Unreadable, text
+from lgtwist.config.values import InvalidValue, text
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.net.twisted_private import split_endpoint
 
@@ -125,10 +125,10 @@ def _why(result: list[Any]) -> str:
 def endpoint(value: Any) -> str:
     """Read a Twisted server endpoint string of the configuration.
 
-    :raises Unreadable: if it is none.
+    :raises InvalidValue: if it is none.
     """
     described = text(value)
     wrong = check_endpoint(described)
     if wrong is not None:
-        raise Unreadable(wrong)
+        raise InvalidValue(wrong)
     return described

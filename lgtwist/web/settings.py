@@ -35,9 +35,9 @@ _DEFAULT = ServerSettings()
 def read_server(section: Section) -> ServerSettings:
     """Read ``[server]``; mistakes are collected in the section."""
     read = ServerSettings(
-        endpoints=section.take_list("endpoints", endpoint, _DEFAULT.endpoints, at_least=1),
-        admin_token=section.take_secret("admin_token", token),
-        allowed_origins=section.take_list("allowed_origins", origin, _DEFAULT.allowed_origins),
+        endpoints=section.read_list("endpoints", endpoint, _DEFAULT.endpoints, at_least=1),
+        admin_token=section.read_secret("admin_token", token),
+        allowed_origins=section.read_list("allowed_origins", origin, _DEFAULT.allowed_origins),
     )
     section.finish()
     return read
