@@ -170,10 +170,12 @@ class HttpAccount(Service):
         if not self._linked:
             self._linked = True
             self._failure_log = LogThrottles(self.account.clock, _LOGGED_REASONS)
-            self.account.links.opened(self, via=self._url)
+            self.account.links.opened(self, description=self._url)
         if outcome.status == "ok":
             with contextlib.suppress(ValueError):
-                self.account.links.status_came(read_online(msgspec.json.decode(response_data(answer.body))))
+                self.account.links.status_received(
+                    read_online(msgspec.json.decode(response_data(answer.body)))
+                )
 
     def _down(self, reason: str) -> None:
         self._end_all()
@@ -272,7 +274,7 @@ class HttpAccount(Service):
         """
         links, settings = self.account.links, self._settings
         if settings.secret is None and signs_with_token(links.dialect):
-            return settings.access_token, links.dialect_is_guessed
+            return settings.access_token, links.dialect_is_automatic
         return settings.secret, False
 
     def receive(self, body: bytes) -> None:
@@ -287,8 +289,8 @@ class HttpAccount(Service):
         if not self.running:
             raise NotConnected("lgtwist stops")
         if event.post_type == "meta_event" and event.detail == "heartbeat":
-            self.account.links.status_came(read_heartbeat(event.raw).online)
-        self.account.links.event_came(event)
+            self.account.links.status_received(read_heartbeat(event.raw).online)
+        self.account.links.event_received(event)
 
 
 make = HttpAccount

@@ -127,8 +127,8 @@ class WebSocketLink:
             beat = read_heartbeat(event.raw)
             if beat.interval and connection.liveness is not None:
                 connection.liveness.expect_heartbeats(beat.interval)
-            account.links.status_came(beat.online)
-        account.links.event_came(event)
+            account.links.status_received(beat.online)
+        account.links.event_received(event)
 
     def _look_for_refusal(self, payload: bytes) -> None:
         if self._refusal_watch.decided:

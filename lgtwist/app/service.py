@@ -313,8 +313,8 @@ class LgtwistService(MultiService):
             patience=limits.ping_timeout,
         )
         journal.observe_retention(deliveries.check_retention)
-        journal.when_open(deliveries.begin)
-        deliveries.follow(self.directory)
+        journal.when_open(deliveries.start)
+        deliveries.observe_directory(self.directory)
         self._add_timer(_DELIVERY_TICK, "deliveries", deliveries.check)
         if self.running:
             self._open_journal()

@@ -201,7 +201,7 @@ class Posting:
         self._failures = 0
         self._backoff.reset()
         if answer.body[:1] in b"{ \t\r\n" and answer.body:  # it may be a quick operation
-            self.bot.perform_answer(self.account, event, answer.body)
+            self.bot.perform_quick_operation(self.account, event, answer.body)
         self._queue.carried_out()
 
     def _failed(self, why: str, status: int) -> None:

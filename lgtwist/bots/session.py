@@ -63,7 +63,7 @@ class BotSession:
         self._bot = bot
         self.account = account
         self._role = role
-        self._takes_actions = role is not Role.EVENT
+        self._accepts_actions = role is not Role.EVENT
         self._heartbeat_interval = heartbeat_interval
         self._refusal_watch = RefusalWatch(account.clock, refuse)  # an action is useful
         self._quiet = quiet
@@ -113,7 +113,7 @@ class BotSession:
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """An action came, or what should be one."""
         self._refusal_watch.useful = True
-        if not self._takes_actions:
+        if not self._accepts_actions:
             if not self._misled:
                 self._misled = True
                 self._log.warn(
@@ -192,7 +192,7 @@ class BotSession:
         self._ended()
 
     def _say(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
-        if not self._quiet() and self._bot.logs_session(self.account.clock, why):
+        if not self._quiet() and self._bot.should_log_session(self.account.clock, why):
             self._log.info(
                 "{bot}: {peer} " + what,
                 bot=self._bot.name,

@@ -1,4 +1,4 @@
-"""Figures about accounts, bots and at-least-once deliveries; see docs/metrics.md. And what is down."""
+"""Metrics of accounts, bots and at-least-once deliveries (docs/metrics.md), and the accounts that are down."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
 
 
 def account_metrics(directory: Directory, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
-    """Read the figures of all accounts.
+    """Return the metrics of all accounts.
 
-    :param edge_of: returns the edge service of an account; those that provide :class:`IDialler` are asked.
+    :param edge_of: returns the edge of an account by its number; diallers are asked for their attempts.
     """
     accounts = [([str(self_id)], account) for self_id, account in directory.accounts.items()]
     yield from gauges(_ACCOUNT_GAUGES, ["account"], accounts)
@@ -109,8 +109,8 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
     info = InfoMetricFamily("lgtwist_account", "What the implementation says it is", labels=["account"])
     for name, account in accounts:
         version = account.links.version
-        said = {"app_name": version.app_name, "app_version": version.app_version}
-        info.add_metric(name, {**said, "dialect": account.dialect.value})
+        names = {"app_name": version.app_name, "app_version": version.app_version}
+        info.add_metric(name, {**names, "dialect": account.dialect.value})
     yield info
     attempts = [
         ([str(self_id)], float(dialler.attempts()))
@@ -121,10 +121,9 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
 
 
 def bot_metrics(directory: Directory, edge_of: Callable[[str], object | None]) -> Iterator[Metric]:
-    """Read the figures of all bots.
+    """Return the metrics of all bots.
 
-    :param edge_of: returns the edge service of a bot by its name; those that provide :class:`IDialler` are
-        asked.
+    :param edge_of: returns the edge of a bot by its name; diallers are asked for their attempts.
     """
     bots = [([bot.name], bot) for bot in directory.bots.values()]
     yield from gauges(_BOT_GAUGES, ["bot"], bots)
@@ -140,7 +139,7 @@ def bot_metrics(directory: Directory, edge_of: Callable[[str], object | None]) -
 
 
 def delivery_metrics(directory: Directory) -> Iterator[Metric]:
-    """Read the figures of all at-least-once deliveries."""
+    """Return the metrics of all at-least-once deliveries."""
     labels = ["bot", "account"]
     deliveries = [
         ([delivery.bot, str(delivery.account)], delivery)

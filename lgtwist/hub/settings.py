@@ -1,4 +1,4 @@
-"""What every bot is configured with, however it is served: the keys of ``[[bots]]`` that all kinds share."""
+"""The keys of ``[[bots]]`` that all kinds of bots share."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from lgtwist.config.values import rate as read_rate
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.onebot.message import MessageFormat
 
-#: Reads the number of an account, a group or a person.
+#: Reads the number of an account, a group or a user.
 read_number = whole_number(1, 2**63 - 1)
 
 
 @frozen
 class ActionSettings:
-    """``actions = {allow, deny, rate}``; None where nothing is said.
+    """``actions = {allow, deny, rate}``; None where a key is missing.
 
-    :ivar rate: how many actions, in how many seconds.
+    :ivar rate: how many actions, and in how many seconds.
     """
 
     allow: tuple[str, ...] | None = None
@@ -40,7 +40,7 @@ class ActionSettings:
 
 @frozen
 class EventSettings:
-    """``events = {post_type, group_id, user_id}``; None where nothing is said."""
+    """``events = {post_type, group_id, user_id}``; None where a key is missing."""
 
     post_type: tuple[str, ...] | None = None
     group_id: tuple[int, ...] | None = None
@@ -49,12 +49,12 @@ class EventSettings:
 
 @frozen
 class BotSettings:
-    """One of ``[[bots]]``, without what belongs to the way in which it is served.
+    """One of ``[[bots]]``, without the keys of its kind.
 
     :ivar name: unique; names its cursor, its metrics and its log lines.
-    :ivar access_token: opens the port for it; None for none.
+    :ivar access_token: the token that it shows on the port, or that is sent to it; None for none.
     :ivar accounts: the numbers of the accounts that it may use; None for all.
-    :ivar at_least_once: whether events are kept for it until it has confirmed them.
+    :ivar at_least_once: whether ``delivery`` is ``"at-least-once"``: events are kept until it confirmed them.
     """
 
     name: str
@@ -92,7 +92,7 @@ def read_bot(section: Section) -> BotSettings:
 
 
 def _list_or_none(section: Section, key: str, reader: Callable[[Any], Any]) -> Any:
-    """Read a list; None where the key is missing: an empty list and none are two things."""
+    """Read a list; return None where the key is missing, since an empty list means something else."""
     return section.read_list(key, reader, ()) if section.has(key) else None
 
 

@@ -45,7 +45,7 @@ class SinkTestCase(SynchronousTestCase):
         self.deliveries = Deliveries(self.journal, clock, clock.seconds, window_bytes=200_000, patience=60.0)
         self.deliveries.add(self.bot, self.account, ReplayPolicy())
         self.journal.open(self.deliveries.pairs())
-        self.deliveries.begin()
+        self.deliveries.start()
         self.delivery = self.bot.deliveries[10001]
         self.number = 0
 

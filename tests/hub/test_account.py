@@ -57,7 +57,7 @@ class AccountTestCase(SynchronousTestCase):
         return [answer["retcode"] for answer in self.answers]
 
     def hear(self, **event: Any) -> None:
-        self.account.links.event_came(read_event(json.dumps({"self_id": 10001, **event}).encode()))
+        self.account.links.event_received(read_event(json.dumps({"self_id": 10001, **event}).encode()))
 
 
 class LineTests(AccountTestCase):
@@ -66,7 +66,7 @@ class LineTests(AccountTestCase):
         seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         self.link()
         for number in range(2001):
-            self.account.links.status_came(number % 2 == 1)
+            self.account.links.status_received(number % 2 == 1)
         self.clock.advance(30)
         lines = [text for text in map(formatEvent, seen) if text.startswith("account 10001 ")]
         self.assertEqual((len(lines), lines[1][:27]), (1001, "account 10001 is offline: i"))
@@ -82,7 +82,7 @@ class IdentityTests(AccountTestCase):
         told: list[bool] = []
         self.account.when_up(lambda: told.append(self.account.is_up))
         link = self.link(get_login_info=None)
-        self.assertEqual((self.account.is_up, self.account.takes_actions), (False, False))
+        self.assertEqual((self.account.is_up, self.account.accepts_actions), (False, False))
         self.perform("send_msg")
         self.assertEqual(self.codes(), [1501])
         link.answer(0, b'{"status":"ok","retcode":0,"data":{"user_id":"10001"}}')
@@ -251,20 +251,20 @@ class PresenceTests(AccountTestCase):
     def test_L36_heartbeats(self) -> None:
         """What heartbeats say is what bots are told."""
         self.link()
-        self.account.links.status_came(False)
+        self.account.links.status_received(False)
         self.assertIs(self.account.online, False)
         self.assertIn(b'"online":false', self.account.heartbeat())
-        self.account.links.status_came(True)
+        self.account.links.status_received(True)
         self.assertIs(self.account.online, True)
 
     def test_heartbeats_that_always_say_yes(self) -> None:
         """After bot_offline a heartbeat says nothing, unless heartbeats turned false since."""
         self.link()
         self.hear(post_type="notice", notice_type="bot_offline")
-        self.account.links.status_came(True)
+        self.account.links.status_received(True)
         self.assertIs(self.account.online, False)
-        self.account.links.status_came(False)
-        self.account.links.status_came(True)
+        self.account.links.status_received(False)
+        self.account.links.status_received(True)
         self.assertIs(self.account.online, True)
 
     def test_what_brings_it_back(self) -> None:
