@@ -32,10 +32,10 @@ from lgtwist.runtime.logs import LogThrottles, printable
 if TYPE_CHECKING:
     from lgtwist.hub.account import Account
 
-#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_ACTIONS = Channel.ACTIONS
+#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
+_ACTION_CHANNEL = Channel.ACTIONS
 #: Different reasons of failed get_login_info that are logged per minute: the peer chooses their words.
-_LOGGED_REASONS = 8
+_LOGGED_IDENTITY_FAILURES = 8
 #: Seconds until get_login_info is sent again after it failed.
 _VERIFICATION_RETRY = 5.0
 
@@ -106,7 +106,7 @@ class Links:
         self._actions: ActionState = None
         self._event_link: IAccountLink | None = None
         self._presence = Presence()
-        self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
+        self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
         self._logged_refusal = ""
 
     # -- IBacking
@@ -151,7 +151,7 @@ class Links:
 
     def is_current(self, link: IAccountLink, channel: Channel) -> bool:
         """Return whether ``link`` is the one that carries this channel."""
-        if channel is _ACTIONS:
+        if channel is _ACTION_CHANNEL:
             return self._actions is not None and self._actions.link is link
         return self._event_link is link
 
@@ -202,7 +202,7 @@ class Links:
 
     def _release(self, link: IAccountLink, reason: str) -> None:
         self._account.fan_out.dispatch()  # events before the link's end reach bots before its calls end
-        carried_actions = self.is_current(link, _ACTIONS)
+        carried_actions = self.is_current(link, _ACTION_CHANNEL)
         if self._event_link is link:
             self._event_link = None
         if carried_actions:
@@ -220,7 +220,7 @@ class Links:
         self._actions = Verifying(link)
 
         def receive(response: bytes, last: bool) -> None:
-            if last and self.is_current(link, _ACTIONS):
+            if last and self.is_current(link, _ACTION_CHANNEL):
                 self._login_info_received(link, response)
 
         self._account.send(link, InternalCall("get_login_info", receive), b"{}")
@@ -234,7 +234,7 @@ class Links:
         except ValueError:
             user_id = None
         if user_id == account.self_id:
-            self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
+            self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
             account.login_info = data
             self._actions = Verified(link)
             self.action_link = link

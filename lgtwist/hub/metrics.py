@@ -1,4 +1,4 @@
-"""Metrics of accounts, bots and at-least-once deliveries (docs/metrics.md), and the accounts that are down."""
+"""Metrics of accounts, bots and at-least-once deliveries (docs/metrics.md), and why accounts are down."""
 
 from __future__ import annotations
 

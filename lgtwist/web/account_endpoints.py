@@ -91,9 +91,9 @@ class AccountEndpoints:
         if not asks_for_upgrade(request):
             say(request, 426, "this is a WebSocket", UPGRADE)
             return
-        ended = begin_upgrade(request)
-        if ended is not None:
-            link.accept(request, role, ended)
+        on_closed = begin_upgrade(request)
+        if on_closed is not None:
+            link.accept(request, role, on_closed)
 
     def _bot_is_here(self, request: Request) -> None:
         """Answer a bot, or another peer without ``X-Self-ID``, that dialled where implementations do."""

@@ -60,13 +60,13 @@ class AcceptBot(Protocol):
     """Makes a bot's connection of a request."""
 
     def __call__(
-        self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
+        self, request: Request, bot: Bot, account: Account, role: str, on_closed: Callable[[], None]
     ) -> None:
         """Take over the request's transport.
 
         :param request: one that was authenticated and that ``check_upgrade`` accepted.
         :param role: ``""`` (universal), ``"api"`` or ``"event"``.
-        :param ended: called once, when the connection is over.
+        :param on_closed: called once, when the connection is over.
         """
 
 
@@ -134,9 +134,9 @@ class BotEndpoints:
         if not account.was_up:
             say(request, 503, f"account {account.self_id} is not up yet", RETRY_SOON)
             return
-        ended = begin_upgrade(request)
-        if ended is not None:
-            self._accept(request, bot, account, path.role, ended)
+        on_closed = begin_upgrade(request)
+        if on_closed is not None:
+            self._accept(request, bot, account, path.role, on_closed)
 
     def _action(self, request: Request, path: ActionPath) -> None:
         if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token

@@ -54,5 +54,5 @@ def begin_upgrade(request: Request) -> Callable[[], None] | None:
         say(request, problem.status, problem.sentence, problem.headers)
         return None
     channel: Any = request.channel
-    ended: Callable[[], None] = channel.hand_over()
-    return ended
+    on_closed: Callable[[], None] = channel.hand_over()
+    return on_closed

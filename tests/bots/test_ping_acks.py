@@ -1,4 +1,4 @@
-"""A WebSocket that takes events which must not be lost, in memory: pings name positions, pongs confirm."""
+"""At-least-once delivery over a WebSocket, in memory: pings carry positions, their pongs confirm them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.journal.memory_store import InlineWorker, MemoryStore
 from tests.pair import Pair, Peer
 
 WINDOW = WebSocketSink.window
-PAUSE = sink._PAUSE
+PING_INTERVAL = sink._PING_INTERVAL
 
 
 class SinkTestCase(SynchronousTestCase):
-    """One account, one bot that asked for certain delivery."""
+    """One account, one bot that is served at least once."""
 
     def setUp(self) -> None:
         self.pair = Pair(send_buffer=200_000)
@@ -126,7 +126,7 @@ class PingTests(SinkTestCase):
         self.publish(0)
         self.answer(peer)
         self.publish(0, 0)
-        self.pair.advance(PAUSE - 0.01)
+        self.pair.advance(PING_INTERVAL - 0.01)
         self.assertEqual(self.what_came(peer), [2, 3])
         self.pair.advance(0.02)
         self.assertEqual(self.what_came(peer), [b"2.3"])
@@ -177,10 +177,10 @@ class PingTests(SinkTestCase):
             events += sum(isinstance(one, int) for one in came)
             self.pair.advance(0.005, 0.005)
         self.assertEqual(events, 200)
-        self.assertTrue(0.7 / PAUSE <= pings <= 1 + 1 / PAUSE, pings)
+        self.assertTrue(0.7 / PING_INTERVAL <= pings <= 1 + 1 / PING_INTERVAL, pings)
         self.publish(*[0] * 600)  # in no time at all
         self.assertEqual(sum(isinstance(one, bytes) for one in self.answer(peer)), 1)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         self.answer(peer)
         self.assertEqual(self.delivery.unconfirmed, 0)
 
@@ -202,7 +202,7 @@ class PingTests(SinkTestCase):
         self.publish(0)
         self.answer(peer)
         self.publish(0)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         self.answer(peer)
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 2))
 
@@ -226,7 +226,7 @@ class PingTests(SinkTestCase):
         peer.send(b"1.1", PONG)
         self.assertEqual(self.delivery.cursor, 1)
         self.publish(0)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         for payload in (b"1.1", b"1.2", b"1"):
             peer.send(payload, PONG)
         self.assertEqual(self.delivery.cursor, 1)
@@ -304,7 +304,7 @@ class FlowTests(SinkTestCase):
         got: list[int] = []
         for _ in range(100):
             got += [one for one in self.answer(peer) if isinstance(one, int)]
-            self.pair.advance(2 * PAUSE)
+            self.pair.advance(2 * PING_INTERVAL)
         self.assertEqual(got, list(range(1, 301)))
 
     def test_a_pause(self) -> None:
@@ -350,10 +350,10 @@ class TakeoverTests(SinkTestCase):
         self.assertEqual(self.numbers(older), [2])
         older.send(ping, PONG)
         self.assertEqual(self.delivery.cursor, 0)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         newer.send(b"1.1", PONG)
         self.answer(newer)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         self.answer(newer)
         self.assertEqual(self.delivery.cursor, 2)
         self.publish(0)
@@ -469,6 +469,6 @@ class RefusalTests(SinkTestCase):
                         peer.send(one, PONG)
                     elif isinstance(one, int):
                         got.append(one)
-                self.pair.advance(2 * PAUSE)
+                self.pair.advance(2 * PING_INTERVAL)
             peer.lose()
         self.assertEqual((sorted(set(got)), self.delivery.counters.refused), ([1, 3, 4], 1))

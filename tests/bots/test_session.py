@@ -98,8 +98,8 @@ class SessionTests(SessionTestCase):
         self.assertEqual([b["time"] for b in beats], [3, 6, 9, 12, 15, 18, 21, 24, 27, 30])
         self.assertEqual(beats[0]["status"], {"online": True, "good": True})
 
-    def test_L21_each_connection_has_its_own_beat(self) -> None:
-        """A second client in the middle of an interval does not move the first one's beat."""
+    def test_L21_each_connection_has_its_own_heartbeat(self) -> None:
+        """A second client in the middle of an interval does not move the first one's heartbeat."""
         first = self.dial()
         self.pair.advance(3)
         second = self.dial()
