@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +19,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -56,9 +56,9 @@ class Settings(RemoteSettings):
     :ivar secret: the key of the signatures of its posts (``X-Signature``); None for none.
     """
 
-    url: str = field(default="", repr=False)
-    trust_root: Any = field(default=None, repr=False)
-    secret: str | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
+    secret: str | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
 
 
 def read(section: Section) -> Settings:
@@ -100,7 +100,7 @@ class HttpAccount(Service):
         limits = resources.limits
         self.account = account
         self._settings = settings
-        self._client = WebClient(resources.reactor, settings.trust_root)
+        self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root))
         self._url = settings.url.rstrip("/")
         self._max_message = limits.max_message
         self._action_timeout = limits.action_timeout

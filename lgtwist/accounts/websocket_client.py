@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import Factory, asdict, field, frozen
@@ -12,7 +11,8 @@ from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
 from lgtwist.accounts.websocket_link import WebSocketLink
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -33,8 +33,8 @@ class Settings(RemoteSettings):
     :ivar reconnect: the back-off between attempts.
     """
 
-    url: str = field(default="", repr=False)
-    trust_root: Any = field(default=None, repr=False)
+    url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     reconnect: ReconnectSettings = Factory(ReconnectSettings)
 
 
@@ -80,7 +80,9 @@ class WebSocketClientAccount(MultiService):
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
-            self._dialler(channel, target(each, headers, settings.trust_root), settings, resources)
+            self._dialler(
+                channel, target(each, headers, trust_root_of(settings.trust_root)), settings, resources
+            )
             for channel, each in urls_by_channel(settings.url).items()
         ]
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import asdict, field, frozen
 from twisted.application.service import Service
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote
 from lgtwist.accounts.websocket_link import WebSocketLink
+from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -25,12 +27,20 @@ _CHANNELS_BY_ROLE = {"universal": Channel.BOTH, "api": Channel.ACTIONS, "event":
 #: The channels of a link, by the last segment of its path.
 _CHANNELS_BY_PATH = {"ws": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
 
-Settings = RemoteSettings
+
+@frozen
+class Settings(RemoteSettings):
+    """The keys of an account of type ``reverse-websocket``.
+
+    :ivar access_token: what the implementation must show; None for none.
+    """
+
+    access_token: str | None = field(default=None, repr=False, metadata=asks_for(Change.SESSIONS))
 
 
 def read(section: Section) -> Settings:
     """Read the keys of an account of type ``reverse-websocket``; mistakes are collected in the section."""
-    return read_remote(section)
+    return Settings(**asdict(read_remote(section), recurse=False))
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:

@@ -39,7 +39,12 @@ class AccountKind(Protocol):
 
 
 class BotKind(Protocol):
-    """What a module that serves a kind of bots has."""
+    """What a module that serves a kind of bots has.
+
+    :ivar SENDS_TOKEN: whether the bot is shown its ``access_token`` when a link to it is made.
+    """
+
+    SENDS_TOKEN: bool
 
     @property
     def make(self) -> Any:

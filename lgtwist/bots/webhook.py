@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lgtwist.bots.posting import JournalQueue, LiveQueue, Posting, Queue
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import duration, token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
@@ -25,6 +26,9 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings
 from lgtwist.net.http_client import Answer, WebClient
 from lgtwist.onebot.auth import sign
+
+#: Whether ``access_token`` is sent to the bot when a connection to it is opened.
+SENDS_TOKEN = False
 
 
 @frozen
@@ -38,10 +42,10 @@ class Settings:
     :ivar reconnect: the back-off between posts while they fail.
     """
 
-    url: str = field(repr=False)
-    secret: str | None = field(default=None, repr=False)
+    url: str = field(repr=False, metadata=asks_for(Change.ANEW))
+    secret: str | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     timeout: float = 5.0
-    trust_root: Any = field(default=None, repr=False)
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     reconnect: ReconnectSettings = Factory(ReconnectSettings)
 
 
@@ -76,7 +80,7 @@ class WebhookBot(DirectoryObserver, Service):
         self.bot = bot
         self._settings = settings
         self._resources = resources
-        self._client = client or WebClient(resources.reactor, settings.trust_root)
+        self._client = client or WebClient(resources.reactor, trust_root_of(settings.trust_root))
         self._postings: dict[int, Posting] = {}
 
     def prepare(self) -> None:

@@ -6,7 +6,6 @@ OneBot 11, ``communication/ws-reverse.md``.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from attrs import Factory, field, frozen
 from twisted.application.service import MultiService
@@ -14,7 +13,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from lgtwist.bots.session import BotSession, Role
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
@@ -33,6 +33,10 @@ _HINTS = {
 }
 
 
+#: Whether ``access_token`` is sent to the bot when a connection to it is opened.
+SENDS_TOKEN = True
+
+
 @frozen
 class Settings:
     """The keys of a bot with ``connection = "reverse-websocket"``.
@@ -42,8 +46,8 @@ class Settings:
     :ivar reconnect: the back-off between attempts.
     """
 
-    urls: dict[Role, str] = field(repr=False)
-    trust_root: Any = field(default=None, repr=False)
+    urls: dict[Role, str] = field(repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     reconnect: ReconnectSettings = Factory(ReconnectSettings)
 
 
@@ -99,7 +103,9 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         settings = self._settings
         self._accounts[account.self_id] = account
         self.diallers[account.self_id] = [
-            self._dialler(account, role, target(url, self._headers(account, role), settings.trust_root))
+            self._dialler(
+                account, role, target(url, self._headers(account, role), trust_root_of(settings.trust_root))
+            )
             for role, url in settings.urls.items()
         ]
         if self.running:

@@ -23,6 +23,10 @@ from lgtwist.websocket.upgrade import take_over
 _ROLES_BY_PATH = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
 
 
+#: Whether ``access_token`` is sent to the bot when a connection to it is opened.
+SENDS_TOKEN = False
+
+
 @frozen
 class Settings:
     """The keys of a bot with ``connection = "forward-websocket"``: none of its own."""

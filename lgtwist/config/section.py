@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
 from lgtwist.config.values import InvalidValue, text
@@ -34,6 +34,23 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.sentence}" if self.path else self.sentence
+
+
+@frozen
+class Authorities:
+    """Certificates of authorities from one file, compared by the certificates.
+
+    :ivar pem: the certificates, each in PEM.
+    :ivar trust_root: the same, as an ``IOpenSSLTrustRoot`` of Twisted.
+    """
+
+    pem: tuple[str, ...]
+    trust_root: Any = field(eq=False, repr=False)
+
+
+def trust_root_of(authorities: Authorities | None) -> Any:
+    """Return the trust root for Twisted; None, for the system's authorities, if ``authorities`` is None."""
+    return None if authorities is None else authorities.trust_root
 
 
 class Section:
@@ -153,11 +170,11 @@ class Section:
             self.add_problem(where, str(error))
             return None
 
-    def read_certificates(self, key: str) -> Any:
+    def read_certificates(self, key: str) -> Authorities | None:
         """Read the certificates of authorities from the file in PEM that ``key`` names.
 
-        :returns: a trust root for Twisted; None, for the system's authorities, if the key is missing, or if
-            the file is invalid, which is reported.
+        :returns: the certificates; None, for the system's authorities, if the key is missing, or if the file
+            is invalid, which is reported.
         """
         self._known.append(key)
         if key not in self._values:
@@ -166,7 +183,8 @@ class Section:
             found = _PEM.findall(self._read_file(text(self._values[key])))
             if not found:
                 raise InvalidValue("expected a file of certificates in PEM")
-            return trustRootFromCertificates([Certificate.loadPEM(one.encode()) for one in found])
+            root = trustRootFromCertificates([Certificate.loadPEM(one.encode()) for one in found])
+            return Authorities(tuple(found), root)
         except InvalidValue as error:
             self.add_problem(key, str(error))
         except OSError as error:

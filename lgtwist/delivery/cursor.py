@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from lgtwist.delivery.batch import Watermark
 
-#: So many confirmations that are younger than the grace are told apart; then the newest takes the place of
-#: the one before it.
+#: Confirmations that are younger than the grace and told apart; then the newest takes the place of the one
+#: before it.
 _MOST_YOUNG = 1000
 
 

@@ -36,7 +36,7 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 _PORTION = 256 << 10
 #: For a bot that wants all of the past.
 _EVERYTHING = ReplayPolicy()
-#: What cannot be read from the disk is tried again after so many seconds.
+#: Seconds until what cannot be read from the disk is tried again.
 _READ_AGAIN = 1.0
 
 

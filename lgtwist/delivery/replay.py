@@ -107,5 +107,5 @@ class Backlog:
         return int(self._tokens + 1e-6), 0.0
 
     def sent(self, events: int) -> None:
-        """So many went."""
+        """Note that a number of events was sent."""
         self._tokens -= events

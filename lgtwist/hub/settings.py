@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.values import (
     action_pattern,
@@ -58,7 +59,7 @@ class BotSettings:
     """
 
     name: str
-    access_token: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False, metadata=asks_for(Change.SESSIONS))
     accounts: tuple[int, ...] | None = None
     message_format: MessageFormat = MessageFormat.AS_IS
     actions: ActionSettings = ActionSettings()
