@@ -1,4 +1,4 @@
-"""What a configuration serves, in lines for people."""
+"""The lines that tell people what a configuration serves, and how to use it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lgtwist.net.endpoints import url
 
 
 def summary(config: Config, urls: list[str] | None = None) -> list[str]:
-    """Return what a configuration serves, in lines for people, without secrets.
+    """Return lines that tell people what a configuration serves, without secrets.
 
-    :param urls: where the ports really are; without it, as the configuration says.
+    :param urls: base URLs of the listening ports; without them, those of the configured endpoints.
     """
     urls = [url(endpoint) for endpoint in config.server.endpoints] if urls is None else urls
     base = urls[0]
@@ -27,7 +27,7 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
         how = wanted.kind.describe(wanted.settings, bot, urls)
         at_least_once = "; at least once" if bot.at_least_once else ""
         lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{at_least_once}')
-    return [*lines, *_how_to_attach(config, base), *_how_to_talk(config, base)]
+    return [*lines, *_how_to_attach(config, base), *_how_to_use_sandbox(config, base)]
 
 
 def _how_to_attach(config: Config, base: str) -> list[str]:
@@ -44,7 +44,7 @@ def _how_to_attach(config: Config, base: str) -> list[str]:
     ]
 
 
-def _how_to_talk(config: Config, base: str) -> list[str]:
+def _how_to_use_sandbox(config: Config, base: str) -> list[str]:
     sandbox = next((account for account in config.accounts if account.type == "sandbox"), None)
     if sandbox is None or base.startswith("unix:"):
         return []

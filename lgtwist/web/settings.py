@@ -1,4 +1,4 @@
-"""``[server]``: where the service listens, and who may do what there besides bots and accounts."""
+"""The table ``[server]``: endpoints, admin token, allowed origins."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lgtwist.net.endpoints import endpoint, is_public
 
 @frozen
 class ServerSettings:
-    """``[server]``.
+    """The keys of ``[server]``.
 
-    :ivar endpoints: where to listen, as Twisted's endpoint strings.
+    :ivar endpoints: where to listen, as endpoint strings of Twisted.
     :ivar admin_token: the operator's; None for none.
-    :ivar allowed_origins: web pages of these origins may do what a program on this machine may.
+    :ivar allowed_origins: web pages of these origins may do what a program on this machine may do.
     :ivar public: whether one of the endpoints can be reached from other machines.
     """
 

@@ -186,7 +186,7 @@ class PingTests(SinkTestCase):
 
     def test_many_events_at_once(self) -> None:
         """So many, and there is a ping, but not one for each."""
-        self.patch(sink, "_EVENTS", 50)
+        self.patch(sink, "_PING_AFTER", 50)
         peer = self.dial()
         pings = 0
         for _ in range(200):
