@@ -8,23 +8,17 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import Channel, IAccountLink
+from lgtwist.hub.interfaces import ACTION_CHANNEL, EVENT_CHANNEL, Channel, IAccountLink
 from lgtwist.onebot.action import encode_action, read_outcome
 from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
 from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
 
-#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
-_ACTION_CHANNEL, _EVENT_CHANNEL = Channel.ACTIONS, Channel.EVENTS
 #: What a log line calls the links that carry one channel only.
 _LINK_NAMES = {Channel.ACTIONS: "API link: ", Channel.EVENTS: "event link: "}
 #: The retcode with which NapCat refuses a token, in a frame on a WebSocket that it has opened.
 _REFUSED_RETCODE = 1403
-
-
-def _ignore_refusal(_reason: str, _logged: bool) -> None:
-    """Do nothing: no dialler of ours has to wait."""
 
 
 @implementer(IAccountLink)
@@ -46,7 +40,7 @@ class WebSocketLink:
         channel: Channel,
         description: str,
         *,
-        on_refused: Callable[[str, bool], None] = _ignore_refusal,
+        on_refused: Callable[[str, bool], None] = lambda _reason, _logged: None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
@@ -75,7 +69,7 @@ class WebSocketLink:
             self._drop_malformed(str(error) if isinstance(error, BadEvent) else "not UTF-8")
             return
         account = self._account
-        if echo is not None and account.links.is_current(self, _ACTION_CHANNEL):
+        if echo is not None and account.links.is_current(self, ACTION_CHANNEL):
             call_id = number_of(echo)
             if call_id is not None:
                 if account.fan_out.is_scheduled:
@@ -118,7 +112,7 @@ class WebSocketLink:
 
     def _event(self, connection: Connection, event: Event) -> None:
         account = self._account
-        if not account.links.is_current(self, _EVENT_CHANNEL):
+        if not account.links.is_current(self, EVENT_CHANNEL):
             return  # Lagrange once sent events on /api too, besides those on /event
         if event.self_id is not None and event.self_id != account.self_id:
             account.links.refuse(self, event.self_id)

@@ -110,13 +110,13 @@ def changes(old: Config, new: Config) -> Changes:
     if new.data_dir != old.data_dir:
         waiting.append("data_dir")
         running = evolve(running, data_dir=old.data_dir)
-    kept = {}
+    deferred = {}
     for name in ("sync", "set_aside"):
         if getattr(new.journal, name) != getattr(old.journal, name):
             waiting.append(f"journal.{'on_damage' if name == 'set_aside' else name}")
-            kept[name] = getattr(old.journal, name)
-    if kept:
-        running = evolve(running, journal=evolve(new.journal, **kept))
+            deferred[name] = getattr(old.journal, name)
+    if deferred:
+        running = evolve(running, journal=evolve(new.journal, **deferred))
     adopted = [
         endpoint
         for endpoint in {*new.server.endpoints} ^ {*old.server.endpoints}

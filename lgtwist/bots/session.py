@@ -30,10 +30,6 @@ class Role(Enum):
     EVENT = "Event"
 
 
-def _ignore_refusal(_reason: str, _logged: bool) -> None:
-    """Do nothing: no dialler of ours has to wait."""
-
-
 @implementer(IBotConnection, IBotSession)
 class BotSession:
     """The handler of a WebSocket of one bot to one account.
@@ -58,7 +54,7 @@ class BotSession:
         *,
         role: Role,
         heartbeat_interval: float,
-        on_refused: Callable[[str, bool], None] = _ignore_refusal,
+        on_refused: Callable[[str, bool], None] = lambda _reason, _logged: None,
         is_flapping: Callable[[], bool] = lambda: False,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:

@@ -18,6 +18,10 @@ class Channel(Flag):
     BOTH = 3
 
 
+#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
+ACTION_CHANNEL, EVENT_CHANNEL = Channel.ACTIONS, Channel.EVENTS
+
+
 class EncodedEvents:
     """Events that are encoded once and sent to many connections.
 

@@ -6,7 +6,7 @@ each. A new link replaces the older ones that carry any of its channels; those a
 States of the channel of actions, with their data::
 
     None                              no link
-    Verifying(link)                   get_login_info was sent on it; bots' actions are not sent yet
+    VerificationPending(link)         get_login_info was sent on it; bots' actions are not sent yet
     VerificationDelayed(link, timer)  get_login_info failed; it is sent again when the timer fires
     Verified(link)                    the implementation is logged in as this account; actions are sent
 """
@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.calls import InternalCall
-from lgtwist.hub.interfaces import Channel, IAccountLink, IBacking
+from lgtwist.hub.interfaces import ACTION_CHANNEL, Channel, IAccountLink, IBacking
 from lgtwist.hub.presence import Presence
 from lgtwist.onebot.action import read_outcome, response_data
 from lgtwist.onebot.dialect import Dialect, recognise
@@ -32,8 +32,6 @@ from lgtwist.runtime.logs import LogThrottles, printable
 if TYPE_CHECKING:
     from lgtwist.hub.account import Account
 
-#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
-_ACTION_CHANNEL = Channel.ACTIONS
 #: Different reasons of failed get_login_info that are logged per minute: the peer chooses their words.
 _LOGGED_IDENTITY_FAILURES = 8
 #: Seconds until get_login_info is sent again after it failed.
@@ -41,7 +39,7 @@ _VERIFICATION_RETRY = 5.0
 
 
 @frozen
-class Verifying:
+class VerificationPending:
     """``get_login_info`` was sent on the link."""
 
     link: IAccountLink
@@ -62,7 +60,7 @@ class Verified:
     link: IAccountLink
 
 
-ActionState = Verifying | VerificationDelayed | Verified | None
+ActionState = VerificationPending | VerificationDelayed | Verified | None
 
 
 @frozen
@@ -151,7 +149,7 @@ class Links:
 
     def is_current(self, link: IAccountLink, channel: Channel) -> bool:
         """Return whether ``link`` is the one that carries this channel."""
-        if channel is _ACTION_CHANNEL:
+        if channel is ACTION_CHANNEL:
             return self._actions is not None and self._actions.link is link
         return self._event_link is link
 
@@ -165,8 +163,8 @@ class Links:
         counters = self._account.counters
         counters.links += 1
         for older in self._all():
-            carried = (Channel.ACTIONS, Channel.EVENTS)
-            if not any(each in channel and self.is_current(older, each) for each in carried):
+            channels = (Channel.ACTIONS, Channel.EVENTS)
+            if not any(each in channel and self.is_current(older, each) for each in channels):
                 continue
             counters.takeovers += 1
             self._release(older, "a newer link took over")
@@ -202,25 +200,25 @@ class Links:
 
     def _release(self, link: IAccountLink, reason: str) -> None:
         self._account.fan_out.dispatch()  # events before the link's end reach bots before its calls end
-        carried_actions = self.is_current(link, _ACTION_CHANNEL)
+        had_actions = self.is_current(link, ACTION_CHANNEL)
         if self._event_link is link:
             self._event_link = None
-        if carried_actions:
+        if had_actions:
             if isinstance(self._actions, VerificationDelayed):
                 self._actions.timer.cancel()
             self._actions = None
             self.action_link = None
         self._account.backing_changed(reason)
-        if carried_actions:
+        if had_actions:
             self._account.end_calls(reason)
 
     # -- verification
 
     def _request_login_info(self, link: IAccountLink) -> None:
-        self._actions = Verifying(link)
+        self._actions = VerificationPending(link)
 
         def receive(response: bytes, last: bool) -> None:
-            if last and self.is_current(link, _ACTION_CHANNEL):
+            if last and self.is_current(link, ACTION_CHANNEL):
                 self._login_info_received(link, response)
 
         self._account.send(link, InternalCall("get_login_info", receive), b"{}")

@@ -50,12 +50,12 @@ class _Operation(msgspec.Struct):
     reason: str = ""
 
 
-class _Params(msgspec.Struct):
+class _QuickOperationParams(msgspec.Struct):
     context: _Context
     operation: _Operation
 
 
-_decode_params = msgspec.json.Decoder(_Params).decode
+_decode_params = msgspec.json.Decoder(_QuickOperationParams).decode
 
 
 @frozen

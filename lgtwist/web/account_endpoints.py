@@ -1,5 +1,6 @@
-"""The mount ``onebot``: WebSockets and posts of implementations (OneBot 11, ``communication/ws-reverse.md``,
-``http-post.md``).
+"""The mount ``onebot``: WebSockets and posts of implementations.
+
+OneBot 11, ``communication/ws-reverse.md`` and ``http-post.md``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, number_of
 from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, start_upgrade
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, answer_not_found, start_upgrade
 from lgtwist.web.routes import without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
@@ -136,7 +137,7 @@ class AccountEndpoints:
                 )
             say(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
         except NotConnected as error:
-            say(request, 503, error.sentence, RETRY_SOON)
+            say(request, 503, error.sentence, RETRY_AFTER)
         else:
             say_raw(request, 204, "text/plain", b"")
 

@@ -15,7 +15,7 @@ from lgtwist.hub.directory import Directory
 from lgtwist.net.http_responses import say
 from lgtwist.runtime.logs import LogThrottle
 from lgtwist.web.authentication import Authentication, address_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, start_upgrade
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, answer_not_found, start_upgrade
 from lgtwist.web.routes import account_number, without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
@@ -138,7 +138,7 @@ class BotEndpoints:
         if account is None:
             return
         if not account.was_up:
-            say(request, 503, f"account {account.self_id} is not up yet", RETRY_SOON)
+            say(request, 503, f"account {account.self_id} is not up yet", RETRY_AFTER)
             return
         on_closed = start_upgrade(request)
         if on_closed is not None:

@@ -83,7 +83,7 @@ class PortChannel(HTTPChannel):
     def detach(self) -> Callable[[], None]:
         """Leave the connection to the protocol that takes its transport over.
 
-        :returns: a function to be called when the connection is closed.
+        :returns: a function; call it when the connection is closed.
         """
         self.site.channels.discard(self)
         return self._on_closed

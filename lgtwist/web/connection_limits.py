@@ -68,8 +68,8 @@ class ConnectionLimits:
     def connection_opened(self) -> Callable[[], None] | None:
         """Count a connection that was accepted.
 
-        :returns: a function to be called when it is closed, once or more often; None if there are so many
-            connections that this one must be dropped.
+        :returns: a function; call it when the connection is closed, once or more often. None if there are
+            so many connections that this one must be dropped.
         """
         if self.open_connections >= self.limits.connections + _ANSWERED_SURPLUS:
             self.counters.turned_away += 1

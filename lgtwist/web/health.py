@@ -24,7 +24,7 @@ class Readiness:
     def add(self, reasons: Reasons) -> Callable[[], None]:
         """Register a function that is called for its reasons, after those that are registered already.
 
-        :returns: a function that removes it; to be called once.
+        :returns: a function that removes it; call it once.
         """
         self._sources.append(reasons)
         return lambda: self._sources.remove(reasons)

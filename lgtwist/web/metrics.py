@@ -49,7 +49,7 @@ class MetricsRegistry(Collector):
     def add(self, collect: Collect) -> Callable[[], None]:
         """Register a function that is called whenever metrics are read, after those that are registered.
 
-        :returns: a function that removes it; to be called once.
+        :returns: a function that removes it; call it once.
         """
         self._collectors.append(collect)
         return lambda: self._collectors.remove(collect)

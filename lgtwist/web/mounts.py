@@ -13,7 +13,7 @@ from lgtwist.websocket.upgrade import check_upgrade
 #: The headers of 426, the answer to a plain request at the path of a WebSocket (RFC 9110, 15.5.22).
 UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
 #: The header of 503 where trying again soon may succeed; in seconds.
-RETRY_SOON = (("Retry-After", "3"),)
+RETRY_AFTER = (("Retry-After", "3"),)
 
 
 class Mount(Protocol):
@@ -46,7 +46,7 @@ def answer_not_found(request: Request) -> None:
 def start_upgrade(request: Request) -> Callable[[], None] | None:
     """Check the opening handshake (RFC 6455, 4.2.1), and detach the connection from HTTP.
 
-    :returns: a function to be called once when the connection is closed; None if the handshake is invalid,
+    :returns: a function; call it once when the connection is closed. None if the handshake is invalid,
         which was answered.
     """
     problem = check_upgrade(request)

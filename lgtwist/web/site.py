@@ -8,7 +8,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from lgtwist.net.http_responses import say
 from lgtwist.web.connection_limits import ConnectionLimits
-from lgtwist.web.mounts import RETRY_SOON, Mount, answer_not_found
+from lgtwist.web.mounts import RETRY_AFTER, Mount, answer_not_found
 from lgtwist.web.routes import route
 
 
@@ -57,7 +57,7 @@ class Router(Resource):
 
     def _render(self, request: Request) -> None:
         if self._limits.exceeded:
-            say(request, 503, "too many connections; try again soon", RETRY_SOON)
+            say(request, 503, "too many connections; try again soon", RETRY_AFTER)
             return
         mount, segments = self._find(request.path)
         if mount is None:

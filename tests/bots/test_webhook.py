@@ -201,7 +201,7 @@ class PostTests(PostTestCase):
         self.assertEqual((self.bot.counters.detached_failures, self.bot.counters.posts_failed), (2, 0))
 
 
-class CompactTests(SynchronousTestCase):
+class JsonStringifyTests(SynchronousTestCase):
     def test_as_javascript_writes_it(self) -> None:
         """L-65: the bytes are those of JSON.stringify, for receivers that sign what they have parsed."""
         for event, expected in (

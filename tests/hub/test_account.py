@@ -79,14 +79,14 @@ class LineTests(AccountTestCase):
 class IdentityTests(AccountTestCase):
     def test_up_once_it_has_said_who_it_is(self) -> None:
         """Before the implementation has said whose account it is nothing is sent; afterwards it is up."""
-        told: list[bool] = []
-        self.account.when_up(lambda: told.append(self.account.is_up))
+        calls: list[bool] = []
+        self.account.when_up(lambda: calls.append(self.account.is_up))
         link = self.link(get_login_info=None)
         self.assertEqual((self.account.is_up, self.account.accepts_actions), (False, False))
         self.perform("send_msg")
         self.assertEqual(self.codes(), [1501])
         link.answer(0, b'{"status":"ok","retcode":0,"data":{"user_id":"10001"}}')
-        self.assertEqual((self.account.is_up, self.account.online, told), (True, True, [True]))
+        self.assertEqual((self.account.is_up, self.account.online, calls), (True, True, [True]))
 
     def test_another_account(self) -> None:
         """A link to another account is refused, and ended; nothing was sent on it."""
@@ -122,11 +122,11 @@ class IdentityTests(AccountTestCase):
 
     def test_who_waits_for_it(self) -> None:
         """One of those who wait that fails does not take the others with it."""
-        told: list[int] = []
+        calls: list[int] = []
         self.account.when_up(lambda: 1 // 0)
-        self.account.when_up(lambda: told.append(1))
+        self.account.when_up(lambda: calls.append(1))
         self.link()
-        self.assertEqual((told, len(self.flushLoggedErrors(ZeroDivisionError))), ([1], 1))
+        self.assertEqual((calls, len(self.flushLoggedErrors(ZeroDivisionError))), ([1], 1))
 
     def test_it_never_says(self) -> None:
         """A question without an answer is asked again after its time limit."""
@@ -174,7 +174,7 @@ class DownTests(AccountTestCase):
 
 class HalvesTests(AccountTestCase):
     def test_without_events(self) -> None:
-        """With the actions' half alone actions work, and the account is not up."""
+        """With the actions' channel alone actions work, and the account is not up."""
         link = self.link(Channel.ACTIONS)
         self.perform("send_msg")
         self.assertEqual(
@@ -184,7 +184,7 @@ class HalvesTests(AccountTestCase):
         self.assertEqual((self.account.is_up, self.account.online), (True, True))
 
     def test_without_actions(self) -> None:
-        """With the events' half alone events arrive, and actions are 1501."""
+        """With the events' channel alone events arrive, and actions are 1501."""
         self.link(Channel.EVENTS)
         bot = FakeConnection()
         self.account.subscribe(bot, MessageFormat.AS_IS, server_frame)
@@ -203,7 +203,7 @@ class HalvesTests(AccountTestCase):
             ([Channel.ACTIONS, Channel.EVENTS], Channel.ACTIONS, [True, False]),
         ):
             self.account = Account(10001, self.clock, self.clock.seconds)
-            links = [self.link(half) for half in first]
+            links = [self.link(channel) for channel in first]
             self.link(second)
             self.assertEqual([link.closed is not None for link in links], ended, (first, second))
 
@@ -249,7 +249,7 @@ class HalvesTests(AccountTestCase):
 
 class PresenceTests(AccountTestCase):
     def test_L36_heartbeats(self) -> None:
-        """What heartbeats say is what bots are told."""
+        """What heartbeats say is what bots are calls."""
         self.link()
         self.account.links.status_received(False)
         self.assertIs(self.account.online, False)
@@ -351,10 +351,10 @@ class CallTests(AccountTestCase):
         self.assertEqual(link.forgotten, [call_id for call_id, _action, _params in link.sent])
 
     def test_no_timer_is_left(self) -> None:
-        """Whichever half goes last, nothing is left to wait for."""
+        """Whichever channel goes last, nothing is left to wait for."""
         for first in (Channel.ACTIONS, Channel.EVENTS):
             self.setUp()
-            links = {half: self.link(half) for half in (Channel.ACTIONS, Channel.EVENTS)}
+            links = {channel: self.link(channel) for channel in (Channel.ACTIONS, Channel.EVENTS)}
             self.perform("send_msg")
             self.account.links.closed(links.pop(first), "gone")
             self.account.links.closed(next(iter(links.values())), "gone")
