@@ -128,6 +128,7 @@ def make_application() -> Any:
 
 
 def _make_prepared_service(config: Config) -> LgtwistService:
+    """Return a prepared service with its signal handlers; tune the garbage collector for it."""
     from twisted.internet import reactor
 
     service = LgtwistService(config, reactor)

@@ -281,7 +281,7 @@ class HttpAccount(Service):
         return settings.secret, False
 
     def receive(self, body: bytes) -> None:
-        """Publish an event that was posted.
+        """Publish an event that was posted; a heartbeat only updates the account's state.
 
         :param body: of the request.
         :raises BadEvent: if it is no event of this account.
@@ -297,6 +297,7 @@ class HttpAccount(Service):
         self.account.links.event_received(event)
 
 
+#: The class of the edge, as the kind's module names it.
 make = HttpAccount
 
 #: Separates the responses in the body with which NapCat answers its stream actions.

@@ -80,13 +80,15 @@ class WebSocketClientAccount(MultiService):
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
-            self._dialler(
+            self._make_dialler(
                 channel, target(each, headers, trust_root_of(settings.trust_root)), settings, resources
             )
             for channel, each in urls_by_channel(settings.url).items()
         ]
 
-    def _dialler(self, channel: Channel, to: Target, settings: Settings, resources: EdgeResources) -> Dialler:
+    def _make_dialler(
+        self, channel: Channel, to: Target, settings: Settings, resources: EdgeResources
+    ) -> Dialler:
         def link() -> WebSocketLink:
             return WebSocketLink(self.account, channel, to.shown, on_refused=dialler.refuse)
 
@@ -117,4 +119,5 @@ class WebSocketClientAccount(MultiService):
             dialler.retire()
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketClientAccount

@@ -54,7 +54,7 @@ class WebSocketLink:
     # -- handler of the connection, called through the factory's guard
 
     def opened(self, connection: Connection) -> None:
-        """Offer the link to the account."""
+        """Add the link to the account, in the place of older ones that carry the same channels."""
         self._connection = connection
         self._refusal_watch.opened()
         self._account.links.opened(self, self._channel, self._description)
@@ -93,19 +93,19 @@ class WebSocketLink:
         """Do nothing: bots check the flow-control token at their next action."""
 
     def closing(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Take the link away from the account: actions from now on fail as 1501, nothing being sent."""
-        self._report_closed(code, reason)
+        """Remove the link from the account: actions from now on fail as 1501, nothing being sent."""
+        self._remove_from_account(code, reason)
 
-    def _report_closed(self, code: int | None, reason: str) -> None:
+    def _remove_from_account(self, code: int | None, reason: str) -> None:
         why = printable(reason if code is None else f"{code} {reason}")
         self._account.links.closed(self, _LINK_NAMES.get(self._channel, "") + why)
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Take the link away from the account, if the connection was ever open."""
+        """Remove the link from the account, if the connection was ever open; call ``on_closed``."""
         opened, self._connection = self._connection is not None, None
         if opened:
             self._refusal_watch.closed(code, reason)
-            self._report_closed(code, reason)
+            self._remove_from_account(code, reason)
         self._on_closed()
 
     # -- frames

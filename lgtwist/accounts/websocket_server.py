@@ -96,4 +96,5 @@ class WebSocketServerAccount(Service):
         """Do nothing: the implementation dials."""
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketServerAccount

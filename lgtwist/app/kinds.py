@@ -64,6 +64,7 @@ class BotKind(Protocol):
         """
 
 
+#: By ``type`` of ``[[accounts]]``.
 ACCOUNT_KINDS: dict[str, AccountKind] = {
     "sandbox": sandbox,
     "forward-websocket": websocket_client,
@@ -71,6 +72,7 @@ ACCOUNT_KINDS: dict[str, AccountKind] = {
     "http": http,
 }
 
+#: By ``connection`` of ``[[bots]]``.
 BOT_KINDS: dict[str, BotKind] = {
     "forward-websocket": bot_websocket_server,
     "reverse-websocket": bot_websocket_client,

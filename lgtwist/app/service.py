@@ -357,6 +357,8 @@ class LgtwistService(MultiService):
     def prepare(self) -> None:
         """Lock the data directory, check the journal, prepare the edges, and listen on the ports.
 
+        The process's limit of open files is raised as far as it may be.
+
         :raises CannotStart: if one of these fails; the argument is a sentence for the terminal.
         """
         self._data_dir.lock()

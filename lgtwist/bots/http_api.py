@@ -18,8 +18,10 @@ from lgtwist.onebot.action import ActionRequest, read_outcome
 from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
 
+#: Content types of parameters.
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+#: The header of 405.
 _ALLOWED = (("Allow", "GET, POST"),)
 
 
@@ -49,6 +51,7 @@ class HttpApi:
         say_raw(request, 204, "text/plain", b"", headers)
 
     def _allow_origin(self, request: Request) -> bool:
+        """Return whether a request's origin is an allowed one; if so, add the headers that say so (CORS)."""
         origins = request.requestHeaders.getRawHeaders("origin", [])
         if len(origins) != 1 or origins[0] not in self.allowed_origins:
             return False

@@ -143,7 +143,9 @@ class WebSocketSink:
             self._timer = None
 
     def position_of(self, number: int) -> Position:
-        """Return the position that a ping carries: that of the last event sent. The factory calls this.
+        """Note that a ping is sent, and return the position that it carries: that of the last event sent.
+
+        The factory calls this for every ping, liveness pings too.
 
         :param number: of the ping.
         """

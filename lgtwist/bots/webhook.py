@@ -158,4 +158,5 @@ class WebhookBot(DirectoryObserver, Service):
         return self._client.close()
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebhookBot

@@ -103,7 +103,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         settings = self._settings
         self._accounts[account.self_id] = account
         self.diallers[account.self_id] = [
-            self._dialler(
+            self._make_dialler(
                 account, role, target(url, self._headers(account, role), trust_root_of(settings.trust_root))
             )
             for role, url in settings.urls.items()
@@ -125,7 +125,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
             headers["Authorization"] = f"Bearer {self.bot.access_token}"
         return headers
 
-    def _dialler(self, account: Account, role: Role, to: Target) -> Dialler:
+    def _make_dialler(self, account: Account, role: Role, to: Target) -> Dialler:
         resources = self._resources
 
         def session() -> BotSession:
@@ -181,4 +181,5 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                 dialler.retire()
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketClientBot

@@ -57,6 +57,7 @@ class WebSocketServerBot(DirectoryObserver, Service):
         """Do nothing: the bot dials."""
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketServerBot
 
 

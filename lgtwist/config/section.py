@@ -15,9 +15,11 @@ from lgtwist.config.values import InvalidValue, text
 _Value = TypeVar("_Value")
 
 
+#: Stands for a default where a key is required.
 _MISSING: Any = object()
 
 
+#: One certificate in a file.
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 

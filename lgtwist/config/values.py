@@ -123,6 +123,7 @@ def events_per_second(value: Any) -> float:
     return float(value)
 
 
+#: An action's name, or a pattern of names.
 _PATTERN = re.compile(r"[A-Za-z0-9_.*]{1,200}")
 
 
@@ -174,6 +175,7 @@ def origin(value: Any) -> str:
     return str(value)
 
 
+#: A host's name, IPv4 address or IPv6 address in brackets, and perhaps a port.
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
@@ -184,11 +186,15 @@ def host(value: Any) -> str:
     return value
 
 
+#: One label of a host's name.
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
 def _can_be_dialled(name: str, secure: bool) -> bool:
-    """Return whether ``name`` is an address or a host name; Docker's have underscores, certificates none."""
+    """Return whether ``name`` is an address or a host name, which may have underscores (as Docker's).
+
+    :param secure: whether it must be in a certificate, where underscores are not allowed.
+    """
     if ":" in name:
         return True  # urlsplit has checked it
     labels = name.removesuffix(".").split(".")

@@ -305,7 +305,10 @@ class Account:
         self._schedule_expiry()
 
     def _schedule_expiry(self) -> None:
-        """Set the timer for the earliest deadline; it fires too early if that call has ended."""
+        """Set the timer for the earliest deadline, unless it is set; cancel it if no call can come.
+
+        It fires too early if the call with the earliest deadline has ended meanwhile.
+        """
         deadline = self._calls.next_deadline()
         if deadline is None:
             if self._expiry is not None and self._action_link is None:

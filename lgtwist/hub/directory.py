@@ -68,7 +68,7 @@ class Directory:
             self._log.failure("an observer of the directory failed")
 
     def add_account(self, account: Account) -> None:
-        """Add an account.
+        """Add an account, and call the observers.
 
         :raises ValueError: if its number is there already.
         """
@@ -79,7 +79,7 @@ class Directory:
             self._notify(observer.account_added, account)
 
     def remove_account(self, self_id: int) -> Account:
-        """Remove an account and return it; call :meth:`Account.stop` before.
+        """Remove an account, call the observers, and return it; call :meth:`Account.stop` before.
 
         :raises KeyError: if it is not there.
         """
@@ -89,7 +89,7 @@ class Directory:
         return account
 
     def add_bot(self, bot: Bot) -> None:
-        """Add a bot.
+        """Add a bot, and call the observers.
 
         :raises ValueError: if its name is there already.
         """
@@ -100,7 +100,7 @@ class Directory:
             self._notify(observer.bot_added, bot)
 
     def remove_bot(self, name: str) -> Bot:
-        """Remove a bot and return it.
+        """Remove a bot, call the observers, and return it.
 
         :raises KeyError: if it is not there.
         """

@@ -113,7 +113,7 @@ class IAccount(Interface):
         """Remove a call whose response is not wanted any more."""
 
     def has_sent(link: Any, flow_token: Any) -> bool:
-        """Return whether the transport of a link has taken an action.
+        """Return whether the transport of a link has taken an action, or the link is closed.
 
         :param flow_token: what ``link.send`` returned for the action.
         """

@@ -60,6 +60,7 @@ class Verified:
     link: IAccountLink
 
 
+#: The state of the channel of actions; None while no link carries it.
 ActionState = VerificationPending | VerificationDelayed | Verified | None
 
 
@@ -101,7 +102,8 @@ class Links:
         self.action_link: IAccountLink | None = None
         self.description = ""
         self._account = account
-        self._actions: ActionState = None
+        self._actions: #: The state of the channel of actions; None while no link carries it.
+ActionState = None
         self._event_link: IAccountLink | None = None
         self._presence = Presence()
         self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
@@ -199,6 +201,7 @@ class Links:
         link.close(1008, reason)
 
     def _release(self, link: IAccountLink, reason: str) -> None:
+        """Forget a link without closing it; calls sent on it end as 1502."""
         self._account.fan_out.dispatch()  # events before the link's end reach bots before its calls end
         had_actions = self.is_current(link, ACTION_CHANNEL)
         if self._event_link is link:

@@ -13,6 +13,7 @@ from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.runtime.figures import Reading, counter, counters, gauges
 
+# Each table: a metric's name, its help text, and how it is read.
 _ACCOUNT_GAUGES: list[Reading] = [
     ("account_up", "1 while actions can be sent and events arrive", lambda a: a.is_up),
     (
@@ -39,6 +40,7 @@ _ACCOUNT_COUNTERS: list[Reading] = [
         lambda a: a.counters.detached_failures,
     ),
 ]
+#: The label ``outcome`` of calls, and the counter of each.
 _CALL_OUTCOMES: list[tuple[str, Callable[[Account], int]]] = [
     ("answered", lambda a: a.counters.answered),
     ("not_connected", lambda a: a.counters.not_connected),
@@ -64,6 +66,7 @@ _BOT_COUNTERS: list[Reading] = [
     ),
     ("actions", "Actions that the bot asked for", lambda b: b.counters.actions),
 ]
+#: The label ``retcode`` of refused actions, and the counter of each.
 _BOT_REFUSALS: list[tuple[str, Callable[[Bot], int]]] = [
     ("1400", lambda b: b.counters.bad_requests),
     ("1403", lambda b: b.counters.forbidden),
@@ -83,6 +86,7 @@ _DELIVERY_COUNTERS: list[Reading] = [
     ("certain_deliveries", "Events sent, repetitions among them", lambda d: d.counters.sent),
     ("confirmed_events", "Events that the bot confirmed", lambda d: d.counters.confirmed),
 ]
+#: The label ``reason`` of skipped events, and the counter of each.
 _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
     ("max_age", lambda d: d.counters.too_old),
     ("max_events", lambda d: d.counters.too_many),

@@ -16,6 +16,7 @@ from attrs import frozen
 from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.event import Event, read_place
 
+#: The names that a bot with restricted actions may use.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 #: Stands for other actions, each of which is checked. Other spellings of it are refused: the implementation
 #: would carry them out unchecked.

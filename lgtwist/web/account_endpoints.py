@@ -23,6 +23,7 @@ from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, answer_not_found, start_upg
 from lgtwist.web.routes import without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
+#: The segments of paths below the mount.
 _VERSION = "v11"
 _WEBSOCKETS = ("ws", "api", "event")
 _POST = "post"

@@ -134,7 +134,7 @@ class BotEndpoints:
         bot = self._authentication.authenticate_bot(request)
         if bot is None:
             return
-        account = self._account(request, bot, path.self_id)
+        account = self._find_account(request, bot, path.self_id)
         if account is None:
             return
         if not account.was_up:
@@ -151,7 +151,7 @@ class BotEndpoints:
         bot = self._authentication.authenticate_bot(request)
         if bot is None:
             return
-        account = self._account(request, bot, path.self_id)
+        account = self._find_account(request, bot, path.self_id)
         if account is not None:
             self._actions.perform(request, bot, account, path.action)
 
@@ -164,7 +164,8 @@ class BotEndpoints:
         else:
             say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
 
-    def _account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
+    def _find_account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
+        """Return the account that a path asks for; None if it was answered with 403 or 404."""
         directory = self._directory
         account = directory.default_account(bot) if self_id is None else directory.accounts.get(self_id)
         if account is None and self_id is not None:

@@ -176,7 +176,7 @@ class PortChannel(HTTPChannel):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Forget the connection."""
+        """Forget the connection, and call ``on_closed``."""
         self._limits.handshake_ended(self)
         self.site.channels.discard(self)
         self._stop_body_timer()

@@ -47,7 +47,7 @@ class SystemEndpoint:
         return self._authentication.may_be_bot(request, query)
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
-        """Answer a request."""
+        """Answer GET and HEAD by :meth:`answer`, other methods with 405, deeper paths with 404."""
         if segments or asks_for_upgrade(request):
             answer_not_found(request)
         elif request.method not in (b"GET", b"HEAD"):

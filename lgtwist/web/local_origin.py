@@ -21,6 +21,7 @@ _FORWARDED = (
     "cf-connecting-ip",
     "via",
 )
+#: The port of a URL without one, by scheme.
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 

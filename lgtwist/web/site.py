@@ -45,7 +45,7 @@ class Router(Resource):
         return mount.accepts_body(request, segments, query)
 
     def render(self, request: Request) -> int:
-        """Pass a request to its mount; answer 500 if that raises an exception."""
+        """Pass a request to its mount; answer 503 over the limit of connections, and 500 to an exception."""
         request.responseHeaders.setRawHeaders("Server", ["lgtwist"])
         try:
             self._render(request)

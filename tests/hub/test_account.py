@@ -249,7 +249,7 @@ class HalvesTests(AccountTestCase):
 
 class PresenceTests(AccountTestCase):
     def test_L36_heartbeats(self) -> None:
-        """What heartbeats say is what bots are calls."""
+        """What heartbeats say is what bots are told."""
         self.link()
         self.account.links.status_received(False)
         self.assertIs(self.account.online, False)
