@@ -1,8 +1,12 @@
-"""How long random tests go on: few rounds here, more where ``LGTWIST_TEST_ROUNDS`` says so."""
+"""How long random tests go on, and what is tried in all combinations.
+
+Few rounds, and one representative of each kind; more, and all, where ``LGTWIST_TEST_ROUNDS`` is set (CI).
+"""
 
 from __future__ import annotations
 
 import os
+from unittest import skipUnless
 
 from hypothesis import HealthCheck, settings
 
@@ -11,6 +15,11 @@ ROUNDS = max(1, int(os.environ.get("LGTWIST_TEST_ROUNDS", "1")))
 LONG_ROUNDS = min(ROUNDS, 2)
 #: For tests over real sockets, where a round takes time: a few more, not as many.
 SOCKET_ROUNDS = 1 + ROUNDS // 10
+
+#: On a test, or on a test case, that differs from one of the default run only in how things are combined.
+combination = skipUnless(
+    "LGTWIST_TEST_ROUNDS" in os.environ, "one more combination: only where LGTWIST_TEST_ROUNDS is set"
+)
 
 #: For property tests: ``@quick`` on top of ``@given``.
 quick = settings(

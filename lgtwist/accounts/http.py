@@ -97,14 +97,11 @@ class HttpAccount(Service):
     _log = Logger()
 
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
-        limits = resources.limits
         self.account = account
+        self._resources = resources
         self._settings = settings
         self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root))
         self._url = settings.url.rstrip("/")
-        self._max_message = limits.max_message
-        self._action_timeout = limits.action_timeout
-        self._interval = limits.heartbeat_interval or _POLL_INTERVAL
         self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
         if settings.access_token is not None:
             self._headers["Authorization"] = f"Bearer {settings.access_token}"
@@ -117,6 +114,10 @@ class HttpAccount(Service):
         self._failure_log = LogThrottles(account.clock, _LOGGED_FAILURES)
 
     # -- IEdge
+
+    def _interval(self) -> float:
+        """Return the seconds between two polls."""
+        return self._resources.limits.heartbeat_interval or _POLL_INTERVAL
 
     def startService(self) -> None:
         """Poll ``get_status`` now, and again an interval after each answer."""
@@ -131,6 +132,11 @@ class HttpAccount(Service):
             self._next_poll = None
         if self._polling is not None:
             self._polling.cancel()
+
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect."""
+        self._settings = settings
+        self.account.links.configure(settings.dialect)
 
     def prepare(self) -> None:
         """Do nothing: no file is needed."""
@@ -149,13 +155,15 @@ class HttpAccount(Service):
     def _polled(self, _result: object) -> None:
         self._polling = None
         if self.running:
-            self._next_poll = self.account.clock.callLater(self._interval, self._poll)
+            self._next_poll = self.account.clock.callLater(self._interval(), self._poll)
 
     async def _poll_once(self) -> None:
         """Send ``get_status``: its response opens the link and updates the account, a failure closes it."""
         try:
             answer = await self._post(
-                "get_status", b"{}", min(self._action_timeout, max(5.0, 3 * self._interval))
+                "get_status",
+                b"{}",
+                min(self._resources.limits.action_timeout, max(5.0, 3 * self._interval())),
             )
         except CancelledError:
             return
@@ -236,7 +244,7 @@ class HttpAccount(Service):
     async def _send(self, call_id: int, action: str, params: bytes) -> None:
         try:
             answer = await self._post(
-                action, params, self._action_timeout, lambda: self._not_sent.discard(call_id)
+                action, params, self._resources.limits.action_timeout, lambda: self._not_sent.discard(call_id)
             )
             parts = _read_responses(answer, action)
         except CancelledError:
@@ -251,7 +259,7 @@ class HttpAccount(Service):
             )
             parts = [responses.failure(NotConnected(sentence))]
         except TooLarge:
-            too_large = AccountFailed(f"the answer is larger than {self._max_message} bytes")
+            too_large = AccountFailed(f"the answer is larger than {self._resources.limits.max_message} bytes")
             parts = [responses.failure(too_large)]
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
@@ -265,7 +273,7 @@ class HttpAccount(Service):
     ) -> Answer:
         path = quote(action, safe="._~-", errors="replace")
         return await self._client.post(
-            f"{self._url}/{path}", params, self._headers, self._max_message, timeout, written
+            f"{self._url}/{path}", params, self._headers, self._resources.limits.max_message, timeout, written
         )
 
     # -- IEventReceiver

@@ -77,6 +77,7 @@ class WebSocketClientAccount(MultiService):
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
         super().__init__()
         self.account = account
+        self._uniform = resources.uniform
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
@@ -109,6 +110,12 @@ class WebSocketClientAccount(MultiService):
         return gatherResults([dialler.when_idle() for dialler in self.diallers]).addCallback(
             lambda _all: None
         )
+
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect and other gaps."""
+        self.account.links.configure(settings.dialect)
+        for dialler in self.diallers:
+            dialler.use_backoff(settings.reconnect.backoff(self._uniform))
 
     def prepare(self) -> None:
         """Do nothing: no file is needed."""

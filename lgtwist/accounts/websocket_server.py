@@ -89,6 +89,13 @@ class WebSocketServerAccount(Service):
         )
         take_over(request, self._factory.make(link))
 
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect and token; a link that the old token let in ends with 1008."""
+        self.account.links.configure(settings.dialect)
+        if settings.access_token != self.access_token:
+            self.access_token = settings.access_token
+            self.account.links.close(1008, "its access_token was changed")
+
     def prepare(self) -> None:
         """Do nothing: no file is needed."""
 

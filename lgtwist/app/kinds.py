@@ -44,9 +44,11 @@ class AccountKind(Protocol):
 class BotKind(Protocol):
     """The module of a kind of bots.
 
+    :ivar DIALS_IN: whether the bot connects to our port.
     :ivar SENDS_TOKEN: whether ``access_token`` is sent to the bot when a connection to it is opened.
     """
 
+    DIALS_IN: bool
     SENDS_TOKEN: bool
 
     @property

@@ -57,10 +57,10 @@ class WebSocketSink:
         self.encode = connection.encode
         self._factory = factory
         self._connection = connection
-        self._delivery = delivery
+        self.delivery = delivery
         self._clock = clock
         self._on_active_changed = on_active_changed
-        self._is_active = True
+        self.is_active = True
         self._newest_position: Position = 0  # sent on the connection
         self._pinged_position: Position = 0  # carried by a ping
         self._pings: deque[tuple[int, Position]] = deque()  # unanswered: their numbers and positions
@@ -76,7 +76,7 @@ class WebSocketSink:
 
     def start(self) -> None:
         """Attach to the delivery. Call this after the first frame was sent."""
-        self._delivery.attach(self)
+        self.delivery.attach(self)
 
     # -- called by the delivery
 
@@ -97,18 +97,18 @@ class WebSocketSink:
         self._events_since_ping += events
         if len(frames) > self._largest_event:
             self._largest_event = len(frames)
-        if not self._pending_ping and (self._delivery.is_one_at_a_time or self._ping_is_due()):
+        if not self._pending_ping and (self.delivery.is_one_at_a_time or self._ping_is_due()):
             frames += self._factory.ping_frame(self._connection)
         self._factory.put_now(self._connection, frames)
 
     def demote(self) -> None:
         """Stop being the active sink: a newer connection is."""
-        self._is_active = False
+        self.is_active = False
         self._on_active_changed(False)
 
     def promote(self) -> None:
         """Be the active sink again: the newer connection is closed."""
-        self._is_active = True
+        self.is_active = True
         self._newest_position = self._pinged_position = self._pending_ping = 0
         self._pings.clear()
         self._on_active_changed(True)
@@ -171,9 +171,9 @@ class WebSocketSink:
             self._pending_ping = 0
         if number > self._response_after_ping:
             self._largest_response = 0
-        if upto and self._is_active:
+        if upto and self.is_active:
             self._largest_event = 0
-            self._delivery.confirmed(self, upto)
+            self.delivery.confirmed(self, upto)
         if not self._pending_ping:
             self._ping_if_due()
 
@@ -189,8 +189,8 @@ class WebSocketSink:
 
     def pump(self) -> None:
         """Let the delivery send more events. Call this when the transport is not paused any more."""
-        if self._is_active:
-            self._delivery.pump()
+        if self.is_active:
+            self.delivery.pump()
 
     def closed(self, code: int | None) -> None:
         """Detach from the delivery, because the connection is closed.
@@ -202,7 +202,7 @@ class WebSocketSink:
         refused = (
             code in _REFUSAL_CODES and not self._connection.closedByMe and not self._may_be_a_response(code)
         )
-        self._delivery.detach(self, f"close code {code}" if refused else None)
+        self.delivery.detach(self, f"close code {code}" if refused else None)
 
     def _may_be_a_response(self, code: int | None) -> bool:
         """Return whether the refused message may be a response that was sent since the last confirmation.

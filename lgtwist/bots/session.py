@@ -91,14 +91,43 @@ class BotSession:
         if self._heartbeat_interval:
             self._heartbeat_at = self.account.clock.seconds()
             self._schedule_heartbeat()
+        self._choose_source()
+
+    def _choose_source(self) -> None:
+        """Subscribe to the account's events, or attach to the delivery if it is at-least-once."""
+        assert self._connection is not None
         delivery = self._bot.deliveries.get(self.account.self_id)
         self._subscribe(delivery is not None)
         if delivery is not None:
             clock = self.account.clock
             self._sink = WebSocketSink(
-                self._factory, connection, delivery, clock=clock, on_active_changed=self._subscribe
+                self._factory, self._connection, delivery, clock=clock, on_active_changed=self._subscribe
             )
             self._sink.start()
+
+    def refresh(self, heartbeat_interval: float) -> None:
+        """Use the bot's present settings and deliveries, from the next event on.
+
+        :param heartbeat_interval: seconds; 0 for none.
+        """
+        if self._connection is None or self._role is Role.API:
+            return
+        if heartbeat_interval != self._heartbeat_interval:
+            self._heartbeat_interval = heartbeat_interval
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
+                self._heartbeat = None
+            if heartbeat_interval:
+                self._heartbeat_at = self.account.clock.seconds()
+                self._schedule_heartbeat()
+        sink = self._sink
+        if sink is not None and sink.delivery is self._bot.deliveries.get(self.account.self_id):
+            self._subscribe(sink.is_active)
+            return
+        if sink is not None:
+            sink.closed(None)
+            self._sink = None
+        self._choose_source()
 
     def _subscribe(self, at_least_once: bool) -> None:
         """Subscribe to all events; only to meta events if the journal delivers the others."""

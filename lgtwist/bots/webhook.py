@@ -21,12 +21,14 @@ from lgtwist.config.values import duration, token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings
 from lgtwist.net.http_client import Answer, WebClient
 from lgtwist.onebot.auth import sign
 
+#: Whether the bot connects to our port.
+DIALS_IN = False
 #: Whether ``access_token`` is sent to the bot when a connection to it is opened.
 SENDS_TOKEN = False
 
@@ -65,7 +67,7 @@ def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
     return f"gets its events posted to {settings.url.partition('?')[0]}, {signed}"
 
 
-@implementer(IEdge)
+@implementer(IBotEdge)
 class WebhookBot(DirectoryObserver, Service):
     """A bot that gets its events by HTTP POST: one :class:`Posting` for each of its accounts.
 
@@ -85,6 +87,22 @@ class WebhookBot(DirectoryObserver, Service):
 
     def prepare(self) -> None:
         """Do nothing: no file is needed."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take other gaps and another time limit, and the bot's own settings as they are now."""
+        self._settings = settings
+        for posting in self._postings.values():
+            posting.use_backoff(settings.reconnect.backoff(self._resources.uniform))
+
+    def refresh(self) -> None:
+        """Take the bot's settings and deliveries as they are now, from the next event on."""
+        for posting in tuple(self._postings.values()):
+            account = posting.account
+            if posting.delivery is self.bot.deliveries.get(account.self_id):
+                posting.refresh(self._resources.limits.heartbeat_interval)
+            else:
+                self.account_removed(account)
+                self.account_added(account)
 
     def account_added(self, account: Account) -> None:
         """Post the account's events, if the bot may use the account."""
@@ -122,9 +140,9 @@ class WebhookBot(DirectoryObserver, Service):
             "Content-Type": "application/json",
             "User-Agent": "lgtwist",
         }
-        settings, max_answer = self._settings, self._resources.limits.max_message
 
         def post(event: bytes) -> Deferred[Answer]:
+            settings, max_answer = self._settings, self._resources.limits.max_message
             signed = headers
             if settings.secret is not None:
                 signed = {**headers, "X-Signature": sign(settings.secret, event)}

@@ -19,7 +19,7 @@ from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
@@ -33,6 +33,8 @@ _HINTS = {
 }
 
 
+#: Whether the bot connects to our port.
+DIALS_IN = False
 #: Whether ``access_token`` is sent to the bot when a connection to it is opened.
 SENDS_TOKEN = True
 
@@ -76,7 +78,7 @@ def _disown_idle(dialler: Dialler, _idle: None) -> None:
     dialler.disownServiceParent()
 
 
-@implementer(IEdge, IDialler)
+@implementer(IBotEdge, IDialler)
 class WebSocketClientBot(DirectoryObserver, MultiService):
     """A bot that we dial: one connection for each of its accounts, or an API and an Event connection.
 
@@ -95,6 +97,13 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
 
     def prepare(self) -> None:
         """Do nothing: no file is needed."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take other gaps."""
+        self._settings = settings
+        for diallers in self.diallers.values():
+            for dialler in diallers:
+                dialler.use_backoff(settings.reconnect.backoff(self._resources.uniform))
 
     def account_added(self, account: Account) -> None:
         """Dial for the account once it was up, if the bot may use it."""
@@ -172,6 +181,9 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         """Return a Deferred that fires with None when it has retired and its connections are closed."""
         idle = [dialler.when_idle() for diallers in self.diallers.values() for dialler in diallers]
         return gatherResults(idle).addCallback(lambda _all: None)
+
+    def refresh(self) -> None:
+        """Nothing is kept of the settings here: sessions take them themselves."""
 
     def retire(self) -> None:
         """Dial no more; open connections stay."""

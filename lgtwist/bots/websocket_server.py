@@ -14,7 +14,7 @@ from lgtwist.config.section import Section
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.settings import BotSettings
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
@@ -23,6 +23,8 @@ from lgtwist.websocket.upgrade import take_over
 _ROLES_BY_PATH = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
 
 
+#: Whether the bot connects to our port.
+DIALS_IN = True
 #: Whether ``access_token`` is sent to the bot when a connection to it is opened.
 SENDS_TOKEN = False
 
@@ -43,7 +45,7 @@ def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
     return f"connects to {', '.join(f'{one}/' for one in urls)} {token}"
 
 
-@implementer(IEdge)
+@implementer(IBotEdge)
 class WebSocketServerBot(DirectoryObserver, Service):
     """A bot that dials us. It has nothing to do: :class:`ForwardWebSocket` makes the sessions of all bots."""
 
@@ -52,6 +54,12 @@ class WebSocketServerBot(DirectoryObserver, Service):
 
     def prepare(self) -> None:
         """Do nothing: no file is needed."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take nothing: there are no settings."""
+
+    def refresh(self) -> None:
+        """Nothing is kept of the settings here: sessions take them themselves."""
 
     def retire(self) -> None:
         """Do nothing: the bot dials."""

@@ -132,6 +132,22 @@ class Delivery:
         self._refusals = Refusals()
         self._gaps = Gaps()
 
+    def configure(
+        self,
+        *,
+        policy: ReplayPolicy,
+        passes: Callable[[Event], bool] | None,
+        message_format: MessageFormat,
+        window_bytes: int,
+    ) -> None:
+        """Take other settings, from the next event on; what is under way stays."""
+        self._policy = self._backlog.policy = policy
+        self._passes = passes
+        self._format = message_format
+        self._window.limit = window_bytes
+        self._cursor.grace = policy.grace
+        self._cursor.settle()
+
     def begin(self) -> None:
         """Begin where the journal says that the bot is. The journal is open."""
         self._begun = True

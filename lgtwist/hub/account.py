@@ -100,6 +100,15 @@ class Account:
 
     # -- backing and state
 
+    def take_limits(self, action_timeout: float, heartbeat_interval: float) -> None:
+        """Replace two limits, in seconds, from the next call and heartbeat on."""
+        self._calls.change_limit(action_timeout, self.clock.seconds())
+        self._heartbeat_ms = round(heartbeat_interval * 1000)
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+            self._schedule_expiry()
+
     def set_backing(self, backing: IBacking) -> None:
         """Replace the backing: the old one releases its links, and calls under way end as 1502."""
         before, self._backing = self._backing, backing

@@ -204,13 +204,14 @@ class Bot:
         """Set the rate limiters of ``_rate_limited`` actions, which all bots share."""
         self._rate_limiters = limiters
 
-    def end_sessions(self, account: Account, code: int, reason: str) -> None:
-        """Close its connections to one account.
+    def end_sessions(self, code: int, reason: str, account: Account | None = None) -> None:
+        """Close its connections.
 
         :param code: a close code (RFC 6455, 7.4).
+        :param account: only those to this account; None for all.
         """
         for session in tuple(self.sessions):
-            if session.account is account:
+            if account is None or session.account is account:
                 session.end(code, reason)
 
     # -- actions

@@ -84,18 +84,15 @@ class Deliveries:
     def remove(self, bot: Bot, account: Account) -> None:
         """Stop and remove the delivery of an account's events to a bot; do nothing if there is none.
 
-        Its active sink is demoted; the journal keeps its cursor as long as it keeps events. Events of an
-        account without deliveries are not journalled.
+        Its active sink is demoted; the journal keeps its cursor as long as events. The account's events
+        are still journalled, so that a bot that is added again before the next start misses none.
         """
         delivery = bot.deliveries.pop(account.self_id, None)
         if delivery is None:
             return
-        left = [one for one in self._by_account[account.self_id] if one is not delivery]
-        if left:
-            self._by_account[account.self_id] = left
-        else:
-            del self._by_account[account.self_id]
-            account.fan_out.set_journal(None)
+        self._by_account[account.self_id] = [
+            one for one in self._by_account[account.self_id] if one is not delivery
+        ]
         self._call_logged(delivery, delivery.stop)
         self._journal.delist(bot.name, account.self_id)
 
@@ -106,6 +103,8 @@ class Deliveries:
 
     def account_added(self, account: Account) -> None:
         """Add the deliveries of the account's events."""
+        if account.self_id in self._by_account:  # its events were journalled before
+            account.fan_out.set_journal(self._journal.append)
         for bot in self._directory.bots.values():
             self._add_pair(bot, account)
 
@@ -123,6 +122,30 @@ class Deliveries:
         """Remove the bot's deliveries."""
         for account in self._directory.accounts.values():
             self.remove(bot, account)
+
+    def configure(self, window_bytes: int, patience: float) -> None:
+        """Take other limits for the deliveries that come, and the window for those that are there."""
+        self._window_bytes, self._patience = window_bytes, patience
+        for bot in self._directory.bots.values():
+            self.bot_changed(bot)
+
+    def bot_changed(self, bot: Bot) -> None:
+        """Add, remove and configure the deliveries of a bot whose settings changed."""
+        settings = bot.settings
+        for account in self._directory.accounts.values():
+            delivery = bot.deliveries.get(account.self_id)
+            wanted = settings.at_least_once and bot.may_use(account.self_id)
+            if delivery is None and wanted:
+                self.add(bot, account, settings.replay)
+            elif delivery is not None and not wanted:
+                self.remove(bot, account)
+            elif delivery is not None:
+                delivery.configure(
+                    policy=settings.replay,
+                    passes=bot.passes,
+                    message_format=bot.message_format,
+                    window_bytes=self._window_bytes,
+                )
 
     def _add_pair(self, bot: Bot, account: Account) -> None:
         settings = bot.settings

@@ -48,15 +48,15 @@ class Directory:
         self._threads = threads
         self._observers: list[IDirectoryObserver] = []
 
-    def observe(self, observer: IDirectoryObserver) -> None:
-        """Call ``observer`` for every account and bot that is there, and from now on for every change."""
+    def observe(self, observer: Any) -> None:
+        """Call an ``IDirectoryObserver`` for each account and bot that is there, and for every change."""
         self._observers.append(observer)
         for account in self.accounts.values():
             self._notify(observer.account_added, account)
         for bot in self.bots.values():
             self._notify(observer.bot_added, bot)
 
-    def unobserve(self, observer: IDirectoryObserver) -> None:
+    def unobserve(self, observer: Any) -> None:
         """Call ``observer`` no more."""
         self._observers.remove(observer)
 

@@ -154,6 +154,12 @@ class IBotSession(Interface):
 
     account = Attribute("The account.")
 
+    def refresh(heartbeat_interval: float) -> None:
+        """Take the bot's settings as they are now. Never raises.
+
+        :param heartbeat_interval: seconds; 0 for none.
+        """
+
     def end(code: int, reason: str) -> None:
         """Close the connection by a closing handshake. Never raises.
 

@@ -102,12 +102,19 @@ class Links:
         self.action_link: IAccountLink | None = None
         self.description = ""
         self._account = account
-        self._actions: #: The state of the channel of actions; None while no link carries it.
-ActionState = None
+        self._actions: ActionState = None
         self._event_link: IAccountLink | None = None
         self._presence = Presence()
         self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
         self._logged_refusal = ""
+
+    def configure(self, dialect: Dialect) -> None:
+        """Replace the configured dialect; AUTO keeps the one that was recognised."""
+        self.dialect_is_automatic = dialect is Dialect.AUTO
+        if not self.dialect_is_automatic:
+            self.dialect = dialect
+        elif self.version.app_name:
+            self.dialect = recognise(self.version.app_name)
 
     # -- IBacking
 

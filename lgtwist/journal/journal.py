@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import TypeVar
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -225,6 +225,14 @@ class Journal:
         self._alarm = _Alarm(clock, self._go_on)
 
     # -- life
+
+    def configure(self, retention: float, max_size: int) -> None:
+        """Take other limits, from the next step of retention on.
+
+        :param retention: seconds.
+        :param max_size: bytes on the disk.
+        """
+        self._limits = evolve(self._limits, retention=retention, max_size=max_size)
 
     def start(self, pairs: Iterable[Pair] = ()) -> None:
         """Open the store; while that fails, try it again each second until :meth:`close` is called.

@@ -78,11 +78,12 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     """Make the edge of a sandbox account. Its world is read by :meth:`SandboxAccount.prepare`."""
     name = f"sandbox-{account.self_id}"
     limit = resources.limits.max_message
+    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit)
     media = Media(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
         limit=limit,
-        fetch=Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
+        fetch=fetcher.fetch,
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
         in_thread=deferToThread,
         private=resources.private_files,
@@ -94,6 +95,7 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         resources.wall_clock,
         world_file=None if settings.world is None else Path(settings.world),
         before_writing=resources.scheduler.before_writing,
+        fetcher=fetcher,
     )
 
 
@@ -120,8 +122,10 @@ class SandboxAccount(Service):
         *,
         world_file: Path | None = None,
         before_writing: Callable[[Callable[[], None]], None] | None = None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.account = account
+        self._fetcher = fetcher
         self.media = media
         self.world = World(account.self_id)
         self._control = Control(self)
@@ -265,6 +269,11 @@ class SandboxAccount(Service):
     def serve_file(self, request: Request, name: str) -> None:
         """Answer anybody's request for a stored file."""
         self._control.serve_file(request, name)
+
+    def configure(self, settings: Settings) -> None:
+        """Take other hosts that media may be fetched from. The world's file counts at its beginning only."""
+        if self._fetcher is not None:
+            self._fetcher.allow(settings.media_hosts)
 
     def retire(self) -> None:
         """Nothing is begun from our side."""

@@ -12,6 +12,7 @@ from twisted.web.server import Request
 
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
+from lgtwist.hub.settings import port_owners
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
@@ -31,25 +32,37 @@ _LOGGED_PERIOD = 3600.0
 
 
 class BotTokens(DirectoryObserver):
-    """The tokens of the bots in the directory, as its observer.
+    """The tokens of the bots in the directory, as its observer; see :func:`port_owners`.
 
     :ivar keyring: finds a bot by its token.
     """
 
     def __init__(self) -> None:
         self.keyring: Keyring[Bot] = Keyring()
+        self._bots: dict[str, Bot] = {}
 
     def bot_added(self, bot: Bot) -> None:
-        """Accept the bot's token from now on."""
-        self.keyring.add(bot, bot.access_token)
+        """Accept the bot's token from now on, if it opens the port."""
+        self._bots[bot.name] = bot
+        self._update()
 
     def bot_removed(self, bot: Bot) -> None:
         """Stop accepting the bot's token."""
+        del self._bots[bot.name]
         self.keyring.remove(bot)
+        self._update()
 
     def refresh(self, bot: Bot) -> None:
         """Accept the bot's present token from now on, and no more the one before."""
-        self.keyring.add(bot, bot.access_token)
+        self._update()
+
+    def _update(self) -> None:
+        owners = port_owners(bot.settings for bot in self._bots.values())
+        for bot in self._bots.values():
+            if owners.get(bot.access_token) == bot.name:
+                self.keyring.add(bot, bot.access_token)
+            else:
+                self.keyring.remove(bot)
 
 
 class Authentication:

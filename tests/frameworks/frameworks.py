@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 from unittest import SkipTest
 
-from tests.integration.running import PATIENCE, free_port, wait_until
+from tests.processes import PATIENCE, ChildProcess, free_port, inherited_environment, wait_until
 
 HERE = Path(__file__).resolve().parent
 
@@ -35,8 +35,6 @@ PROGRAMS: dict[str, tuple[Path, list[str]]] = {
     "koishi": (HERE / "koishi", []),
     "napcat-ts": (HERE / "napcat_ts", []),
 }
-#: All that a child process gets of our own environment: no proxy, no setting of a bot that the developer has.
-INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR")
 #: ``node-gyp`` and other scripts of packages are not run: none is needed.
 NPM_CI = (
     "npm ci --omit=dev --ignore-scripts --no-audit --no-fund"
@@ -54,6 +52,21 @@ def not_available(reason: str) -> NoReturn:
     if os.environ.get("LGTWIST_TEST_REQUIRE_ALL") == "1":
         raise AssertionError(reason)
     raise SkipTest(reason)
+
+
+def is_installed(distribution: str) -> bool:
+    """Return whether a distribution of PyPI is installed here."""
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def need(*distributions: str) -> None:
+    """Skip the test, or fail it, where one of these is not installed."""
+    if missing := [name for name in distributions if not is_installed(name)]:
+        not_available(f"not installed: {', '.join(missing)}")
 
 
 def _node() -> str:
@@ -154,7 +167,7 @@ def _install(folder: Path) -> str:
     return f"npm ci failed: {' / '.join(errors[:4])}" if reason and errors else reason
 
 
-class Framework:
+class Framework(ChildProcess):
     """A program on a bot framework, as a child process in a folder of its own.
 
     :param name: one of ``PROGRAMS``.
@@ -165,42 +178,29 @@ class Framework:
 
     def __init__(self, name: str, folder: Path, env: dict[str, str] | None = None) -> None:
         self.name = name
-        self.folder = folder = folder.absolute()
-        self.log_path = folder / "log"
         self.env = dict(env or {})
-        self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self._started_at = 0
         program, distributions = PROGRAMS[name]
         if program.is_dir():
             packages = node_modules(program)
         else:
-            self._check(distributions)
-        folder.mkdir(parents=True, exist_ok=True)
+            drivers = [part.lstrip("~") for part in self.env.get("DRIVER", "").split("+") if part]
+            need(*distributions, *drivers)
+        super().__init__(folder)
         if name in ("nonebot", "aiocqhttp") or (name == "koishi" and self.env["PROTOCOL"] != "ws"):
             self.port = int(self.env.setdefault("PORT", str(free_port())))
             self.env.setdefault("HOST", "127.0.0.1")
         if program.is_dir():
             # beside its packages, as Node looks for them; not in the repository, and not in the cache
             for file in (program / "package.json", program / "index.js"):
-                shutil.copyfile(file, folder / file.name)
+                shutil.copyfile(file, self.folder / file.name)
             with contextlib.suppress(FileExistsError):
-                (folder / "node_modules").symlink_to(packages)
-            self.command = ["node", str(folder / "index.js")]
+                (self.folder / "node_modules").symlink_to(packages)
+            self.command = ["node", str(self.folder / "index.js")]
         else:
             self.command = [sys.executable, str(program)]
         self.start()
-
-    def _check(self, distributions: list[str]) -> None:
-        drivers = [part.lstrip("~") for part in self.env.get("DRIVER", "").split("+") if part]
-        missing = [name for name in [*distributions, *drivers] if not _installed(name)]
-        if missing:
-            not_available(f"not installed: {', '.join(missing)}")
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
 
     def url(self, path: str = "/", scheme: str = "ws") -> str:
         """Where it listens."""
@@ -209,16 +209,7 @@ class Framework:
     def start(self) -> None:
         """Start it, or start it again. It is not ready yet: :meth:`wait_ready`."""
         self._started_at = len(self.log())
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **self.env},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.spawn(self.command, {**inherited_environment(), "PYTHONUNBUFFERED": "1", **self.env})
 
     def wait_ready(self, patience: float = START_PATIENCE) -> None:
         """Wait until it has said READY since it was started, and its port is open if it listens."""
@@ -245,42 +236,11 @@ class Framework:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log()}") from None
 
-    def log(self) -> str:
-        """All that it has written, to stdout and stderr, in all its lives."""
-        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def stop(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
-        """Send a signal and wait for the end; its exit status."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(patience)
-
-    def kill(self) -> None:
-        """SIGKILL, and wait."""
-        self.stop(signal.SIGKILL)
-
     def restart(self) -> None:
         """Kill it, start it again, and wait until it is ready."""
         self.kill()
         self.start()
         self.wait_ready()
-
-    def end(self) -> None:
-        """End it, however; harmless when called twice."""
-        if self.alive():
-            self.kill()
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _listens(port: int) -> bool:

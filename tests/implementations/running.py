@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
-import socket
-import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.integration.running import PATIENCE, ROOT, wait_until
+from tests.processes import PATIENCE, ROOT, ChildProcess, free_port
 
-_given: set[int] = set()
-
-
-def quiet_port() -> int:
-    """A free port below those that the kernel gives to outgoing connections.
-
-    Whoever dials a port of that range while nobody listens there may be connected to himself.
-    """
-    while True:
-        port = random.randrange(15_000, 30_000)
-        if port in _given:
-            continue
-        with socket.socket() as asking:
-            asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                asking.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
+#: For tests that were written before there was one function for all.
+quiet_port = free_port
 
 
-class Implementation:
+class Implementation(ChildProcess):
     """One simulator process with its accounts; the ports stay the same over restarts.
 
     :param folder: where its log is.
@@ -46,23 +24,17 @@ class Implementation:
     :param start: whether to start it at once.
     """
 
+    name = "the simulator"
+
     def __init__(self, folder: Path, accounts: list[dict[str, Any]], start: bool = True) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.control_port = quiet_port()
+        self.control_port = free_port()
+        super().__init__(folder, f"implementation-{self.control_port}.log")
         self.accounts = [dict(account) for account in accounts]
         for account in self.accounts:
             if account.get("transport", "forward-websocket") != "reverse-websocket":
-                account.setdefault("port", quiet_port())
-        self.log_path = folder / f"implementation-{self.control_port}.log"
-        self.process: subprocess.Popen[bytes] | None = None
+                account.setdefault("port", free_port())
         if start:
             self.start()
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
 
     def port(self, self_id: int) -> int:
         """Where an account listens."""
@@ -73,44 +45,12 @@ class Implementation:
         assert not self.alive(), "it runs already"
         config = {"control_port": self.control_port, "accounts": self.accounts}
         before = self.log().count("ready\n")
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.implementations.simulator", json.dumps(config)],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-        def up() -> bool:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                raise AssertionError(f"the simulator ended at once:\n{self.log()}")
-            return self.log().count("ready\n") > before
-
-        wait_until("the simulator is ready", up)
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def log(self) -> str:
-        """What it wrote; a traceback in it is a fault of the simulator."""
-        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
-
-    def _signal(self, number: int) -> None:
-        if self.process is not None:
-            if self.process.poll() is None:
-                self.process.send_signal(number)
-            self.process.wait(PATIENCE)
-
-    def kill(self) -> None:
-        """SIGKILL: no goodbye to anybody."""
-        self._signal(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM: it ends as its dialects do."""
-        self._signal(signal.SIGTERM)
+        self.spawn(
+            [sys.executable, "-m", "tests.implementations.simulator", json.dumps(config)],
+            {**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+        )
+        self.wait_up("is ready", lambda: self.log().count("ready\n") > before)
 
     def restart(self, gently: bool = False) -> None:
         """End it and start it again, on the same ports, with empty records."""
@@ -119,10 +59,6 @@ class Implementation:
         else:
             self.kill()
         self.start()
-
-    def clean_up(self) -> None:
-        """End it, however."""
-        self.kill()
 
     def _ask(self, path: str, body: bytes | None) -> Any:
         url = f"http://127.0.0.1:{self.control_port}{path}"

@@ -125,7 +125,7 @@ class World:
     def end(self) -> None:
         """End both; harmless when called twice."""
         self.service.clean_up()
-        self.implementation.clean_up()
+        self.implementation.end()
 
     # What users see
 
@@ -169,12 +169,16 @@ class World:
 
 
 class WorldTestCase(SharedTestCase):
-    """Tests that share one world; neither log may hold a traceback."""
+    """Tests that share one world; neither log may hold a traceback.
+
+    :cvar strict: after each test, the simulator may have seen nothing that a correct peer does not do.
+    """
 
     accounts: list[dict[str, Any]] = []
     limits = LIMITS
     toml = ""
     starts = True
+    strict = False
 
     def start_shared(self, folder: Path) -> World:
         return World(folder, self.accounts, self.limits, self.toml, self.starts)
@@ -189,6 +193,8 @@ class WorldTestCase(SharedTestCase):
         for log in (self.service.log(), self.implementation.log()):
             for bad in ("Traceback", "Unhandled"):
                 self.assertNotIn(bad, log)
+        if self.strict:
+            self.assertEqual(self.implementation.violations(), {})
 
     def bot(self, self_id: int, end: str = "") -> Bot:
         """A bot that is there, closed when the test is over."""

@@ -21,6 +21,8 @@ from tests.integration.shared import SharedService, SharedServiceTestCase
 BAD_WORDS = ("Traceback", "Unhandled")
 #: A message of the sandbox that makes a large response (``get_msg``) out of a small action.
 LARGE = 300_000
+#: Bytes.
+MIB = 1 << 20
 
 
 def quiet(heartbeat: str = "0s", **limits: str | int) -> str:
@@ -267,6 +269,12 @@ class FaultTestCase(SharedServiceTestCase):
 
         wait_until("the number of open files is steady", settled)
         return before
+
+
+def login_info(size: int, echo: str = "e") -> bytes:
+    """Return an action of exactly ``size`` bytes, most of it ballast."""
+    head, tail = b'{"action":"get_login_info","params":{"ballast":"', f'"}},"echo":"{echo}"}}'.encode()
+    return head + b"b" * (size - len(head) - len(tail)) + tail
 
 
 def knock(service: Service, path: str = "/", glued: bytes = b"") -> socket.socket:

@@ -18,9 +18,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from tests.implementations.running import quiet_port
 from tests.integration.rawclient import PING, PONG, TEXT, RawClient
 from tests.integration.running import PATIENCE, wait_until
+from tests.processes import free_port
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: States of TCP (``net/tcp_states.h``) in which our end has not heard yet that the other has ended.
@@ -145,24 +145,21 @@ def let_in(peer: Peer) -> None:
     peer.open()
 
 
-class Listener:
-    """A bot that listens for reverse WebSocket.
+class Acceptor:
+    """Listens on a port of 127.0.0.1, and serves each connection in a thread of its own.
 
-    :ivar answer: what is done with each handshake, in a thread of its own.
-    :ivar dials: every handshake that came.
-    :ivar overlaps: those that came while an older connection of the same account and role was still there.
+    :ivar port: the same for as long as this object lives, whether it listens or not.
     """
 
-    def __init__(self, answer: Callable[[Peer], None] = let_in, start: bool = True) -> None:
-        self.port = quiet_port()
-        self.answer = answer
-        self.dials: list[Dial] = []
-        self.overlaps: list[Dial] = []
-        self._peers: deque[Peer] = deque()
-        self._all: list[Peer] = []
+    def __init__(self, start: bool = True) -> None:
+        self.port = free_port()
         self._listening: socket.socket | None = None
         if start:
             self.start()
+
+    def serve(self, sock: socket.socket) -> None:
+        """Serve one connection."""
+        raise NotImplementedError
 
     def start(self) -> None:
         """Listen, or listen again, on the same port."""
@@ -171,17 +168,43 @@ class Listener:
         listening.bind(("127.0.0.1", self.port))
         listening.listen(128)
         self._listening = listening
-        threading.Thread(target=self._run, args=(listening,), daemon=True).start()
+        threading.Thread(target=self._accept, args=(listening,), daemon=True).start()
 
-    def _run(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
                 sock, _address = listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self._greet, args=(sock,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
-    def _greet(self, sock: socket.socket) -> None:
+    def stop_listening(self) -> None:
+        """Listen no more; connections stay."""
+        if self._listening is not None:
+            with contextlib.suppress(OSError):
+                self._listening.shutdown(socket.SHUT_RDWR)
+            self._listening.close()
+            self._listening = None
+
+
+class Listener(Acceptor):
+    """A bot that listens for reverse WebSocket.
+
+    :ivar answer: what is done with each handshake, in a thread of its own.
+    :ivar dials: every handshake that came.
+    :ivar overlaps: those that came while an older connection of the same account and role was still there.
+    """
+
+    def __init__(self, answer: Callable[[Peer], None] = let_in, start: bool = True) -> None:
+        self.answer = answer
+        self.dials: list[Dial] = []
+        self.overlaps: list[Dial] = []
+        self._peers: deque[Peer] = deque()
+        self._all: list[Peer] = []
+        super().__init__(start)
+
+    def serve(self, sock: socket.socket) -> None:
+        """Read the handshake, and do with it what is to be done."""
         try:
             peer = Peer(sock)
         except Exception:
@@ -231,17 +254,9 @@ class Listener:
         times = [dial.at for dial in self.dials[first:]]
         return [after - before for before, after in itertools.pairwise(times)]
 
-    def deafen(self) -> None:
-        """Listen no more; connections stay."""
-        if self._listening is not None:
-            with contextlib.suppress(OSError):
-                self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            self._listening = None
-
     def end(self) -> None:
         """End everything; harmless when called twice."""
-        self.deafen()
+        self.stop_listening()
         for peer in self._all:
             peer.socket.close()
 
@@ -340,7 +355,7 @@ ENDLESS_HEAD = forever(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 65536)
 EMPTY = respond(204)
 
 
-class Receiver:
+class Receiver(Acceptor):
     """A bot that takes webhooks.
 
     :ivar usual: what it does with a post.
@@ -351,7 +366,6 @@ class Receiver:
     """
 
     def __init__(self, start: bool = True) -> None:
-        self.port = quiet_port()
         self.usual: Behaviour = EMPTY
         self.once: dict[str, Behaviour] = {}
         self.quick: Callable[[dict[str, Any]], Any] = lambda _event: None
@@ -361,28 +375,11 @@ class Receiver:
         self._lock = threading.Lock()
         self._connections = itertools.count()
         self._open: set[socket.socket] = set()
-        self._listening: socket.socket | None = None
-        if start:
-            self.start()
+        super().__init__(start)
 
-    def start(self) -> None:
-        """Listen, or listen again, on the same port."""
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", self.port))
-        listening.listen(128)
-        self._listening = listening
-        threading.Thread(target=self._run, args=(listening,), daemon=True).start()
-
-    def _run(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                sock, _address = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock, next(self._connections)), daemon=True).start()
-
-    def _serve(self, sock: socket.socket, number: int) -> None:
+    def serve(self, sock: socket.socket) -> None:
+        """Take posts until one of the two ends the connection."""
+        number = next(self._connections)
         self._open.add(sock)
         with contextlib.suppress(OSError), sock:
             buffer = b""
@@ -436,11 +433,7 @@ class Receiver:
 
     def stop(self) -> None:
         """Listen no more, and end all connections."""
-        if self._listening is not None:
-            with contextlib.suppress(OSError):
-                self._listening.shutdown(socket.SHUT_RDWR)
-            self._listening.close()
-            self._listening = None
+        self.stop_listening()
         for sock in tuple(self._open):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it, which closes it

@@ -12,42 +12,19 @@ import re
 import signal
 import socket
 import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-Value = TypeVar("Value")
+from tests.processes import PATIENCE, ROOT, TWISTD, ChildProcess, free_port, wait_until
 
-#: Nothing on loopback takes longer unless it is broken (seconds).
-PATIENCE = 15.0
-#: The project's own folder: what a child process needs on its path.
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["PATIENCE", "ROOT", "Service", "ServiceTestCase", "wait_until"]
 
 
-def wait_until(what: str, ready: Callable[[], Value], patience: float = PATIENCE) -> Value:
-    """Ask again and again until the answer is true; fails the test after ``patience`` seconds."""
-    deadline = time.monotonic() + patience
-    while not (answer := ready()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience:g} s in vain: {what}")
-        time.sleep(0.01)
-    return answer
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as asking:
-        asking.bind(("127.0.0.1", 0))
-        return int(asking.getsockname()[1])
-
-
-class Service:
+class Service(ChildProcess):
     """One lgtwist, started by ``twistd -n lgtwist --config``, in a folder of its own.
 
     :param folder: where its configuration, data and log are.
@@ -55,51 +32,36 @@ class Service:
     :param server: more lines for ``[server]``.
     """
 
+    name = "the service"
+
     def __init__(self, folder: Path, toml: str = "", server: str = "") -> None:
-        self.folder = folder
-        self.folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder)
         self.port = free_port()
-        self.log_path = folder / "log"
-        self.config_path = folder / "lgtwist.toml"
+        self.config_path = self.folder / "lgtwist.toml"
         self.config_path.write_text(
-            f'data_dir = "{folder / "data"}"\n[server]\n'
+            f'data_dir = "{self.folder / "data"}"\n[server]\n'
             f'endpoints = ["tcp:{self.port}:interface=127.0.0.1"]\n{server}\n{toml}\n'
         )
-        self.process: subprocess.Popen[bytes] | None = None
         self.answers: list[str] = []
         self.start()
 
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
     def start(self) -> None:
         """Start it, or start it again, and wait until it listens and answers."""
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
-                    *("-n", "--pidfile=", "lgtwist", "--config", str(self.config_path)),
-                ],
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._log_began = len(self.log())
+        self.spawn(
+            [*TWISTD, "-n", "--pidfile=", "lgtwist", "--config", str(self.config_path)],
+            {**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.wait_up("listens", self._listens)
 
-        def up() -> bool:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                raise AssertionError(f"the service ended at once:\n{self.log()}")
-            try:
-                with self.connect():
-                    return True
-            except OSError:
-                return False
-
-        wait_until("the service listens", up)
+    def _listens(self) -> bool:
+        if f" starting on {self.port}\n" not in self.log()[self._log_began :]:
+            return False  # if somebody answers there, it is not this one
+        try:
+            with self.connect():
+                return True
+        except OSError:
+            return False
 
     def connect(self, source: str | None = None) -> socket.socket:
         """A TCP connection to it."""
@@ -144,10 +106,6 @@ class Service:
         _status, answer = self.http(f"/sandbox/{self_id}/transcript?after={after}&wait={wait}")
         return list(answer["messages"])
 
-    def log(self) -> str:
-        """Everything that it has logged."""
-        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
-
     def secrets(self) -> set[str]:
         """The tokens and secrets of its configuration that cannot be taken for another word of it."""
         source = self.config_path.read_text("utf-8")
@@ -171,28 +129,19 @@ class Service:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def stop(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
-        """Send a signal and wait for the end; its exit status."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(patience)
-
-    def kill(self) -> None:
-        """SIGKILL, and wait."""
-        self.stop(signal.SIGKILL)
+    def ready(self) -> bool:
+        """Return whether it says that every account is up."""
+        try:
+            return self.http("/readyz")[0] == 200
+        except OSError:
+            return False
 
     def clean_up(self) -> None:
-        """End it, however."""
-        if self.process is not None and self.process.poll() is None:
+        """End it, however: SIGTERM, and SIGKILL after 10 s."""
+        if self.alive():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.stop(signal.SIGTERM, 10)
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
+        super().end()
 
 
 class ServiceTestCase(SynchronousTestCase):

@@ -1,12 +1,15 @@
 """Test cases that share what is slow to start.
 
 trial knows no ``setUpClass``: the first test starts it, and the last one of those that were loaded ends it.
+A worker of ``trial -j`` loads one test at a time, so there the next class ends it, or the end of the worker.
 """
 
 from __future__ import annotations
 
 import atexit
+import sys
 from abc import abstractmethod
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,16 +17,22 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.running import Service
 
+#: Whether this process is a worker of ``trial -j``.
+IN_WORKER = Path(sys.argv[0]).name == "workertrial.py"
+
+_loaded: Counter[type[SharedTestCase]] = Counter()
+
 
 class SharedTestCase(SynchronousTestCase):
     """Tests of one class that share something, which each test must leave as good as it found it."""
 
     shared: ClassVar[Any] = None
-    _left: ClassVar[int] = 0
+    #: The class whose shared thing lives.
+    _living: ClassVar[type[SharedTestCase] | None] = None
 
     def __init__(self, methodName: str = "runTest") -> None:
         super().__init__(methodName)
-        type(self)._left += 1
+        _loaded[type(self)] += 1
 
     @abstractmethod
     def start_shared(self, folder: Path) -> Any:
@@ -32,17 +41,32 @@ class SharedTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         cls = type(self)
         self.addCleanup(self._count_down)
+        living = SharedTestCase._living
+        if living is not None and living is not cls:
+            try:
+                _end_shared(living)
+            except AssertionError as error:
+                raise AssertionError(
+                    f"at the end of {living.__module__}.{living.__name__}: {error}"
+                ) from error
         if cls.shared is None:
             cls.shared = self.start_shared(Path(self.mktemp()).absolute())
             atexit.register(cls.shared.end)  # in case the tests end before their time
+        SharedTestCase._living = cls
 
     def _count_down(self) -> None:
         cls = type(self)
-        cls._left -= 1
-        if cls._left <= 0 and cls.shared is not None:
-            cls.shared, shared = None, cls.shared
-            atexit.unregister(shared.end)
-            shared.end()
+        _loaded[cls] -= 1
+        if _loaded[cls] <= 0 and not IN_WORKER:
+            _end_shared(cls)
+
+
+def _end_shared(cls: type[SharedTestCase]) -> None:
+    SharedTestCase._living = None
+    cls.shared, shared = None, cls.shared
+    if shared is not None:
+        atexit.unregister(shared.end)
+        shared.end()
 
 
 class SharedService(Service):

@@ -17,6 +17,7 @@ from tests.integration import test_faults_framing as framing
 from tests.integration import test_faults_process as process
 from tests.integration.certificates import OverTls, TlsProxy, TlsService
 from tests.integration.running import Service
+from tests.rounds import combination
 
 
 def left_out(why: str) -> Callable[[Any], None]:
@@ -32,6 +33,7 @@ class Vanishing(OverTls, process.Vanishing):
     """Section A over TLS."""
 
 
+@combination
 class Churn(OverTls, process.Churn):
     """The rest of it."""
 
@@ -57,6 +59,7 @@ class Stopping(OverTls, closing.Stopping):
     test_no_newcomers_while_it_stops = left_out("who does not get TCP does not get TLS")
 
 
+@combination
 class HalfOpen(OverTls, closing.HalfOpen):
     """Peers that say nothing; the dead network passes TLS on as it is."""
 
@@ -69,6 +72,7 @@ class HalfOpen(OverTls, closing.HalfOpen):
     test_unasked_pongs_are_no_answers = left_out("only takes time: about frames, not bytes")
 
 
+@combination
 class FanOut(OverTls, fanout.FanOut):
     """Section C over TLS."""
 
@@ -77,9 +81,11 @@ class Framing(OverTls, framing.Framing):
     """Section D over TLS."""
 
 
+@combination
 class Sizes(OverTls, framing.Sizes):
     """How large a message may be."""
 
 
+@combination
 class Endless(OverTls, framing.Endless):
     """Messages that never end."""

@@ -12,7 +12,7 @@ import threading
 import time
 from itertools import pairwise
 
-from tests.integration.certain import metric
+from tests.integration.at_least_once import metric
 from tests.integration.faulty import FaultTestCase, Stream, knock, numbered, numbers, quiet, reset
 from tests.integration.rawclient import TEXT, Ended, RawClient, masked_frame
 from tests.integration.running import PATIENCE, wait_until

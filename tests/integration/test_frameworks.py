@@ -16,9 +16,9 @@ from unittest import SkipTest
 from attrs import field, frozen
 
 from tests.frameworks.frameworks import Framework, not_available
-from tests.implementations.running import quiet_port
 from tests.integration.running import Service, wait_until
 from tests.integration.shared import SharedTestCase
+from tests.processes import free_port
 
 ALICE = 20001
 #: A person waits no longer for an answer (seconds).
@@ -45,7 +45,7 @@ class Way:
     env: dict[str, str]
     toml: str = ""
     quick: bool = False
-    port: int = field(factory=quiet_port)
+    port: int = field(factory=free_port)
 
     @property
     def token(self) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import signal
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -16,11 +14,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.implementations.running import Implementation, quiet_port
+from tests.implementations.running import Implementation
 from tests.integration.rawclient import TEXT, Ended, HandshakeRefused, RawClient
 from tests.integration.running import PATIENCE, Service, wait_until
 from tests.integration.test_nonebot import NoneBot
-from tests.rounds import SOCKET_ROUNDS
+from tests.processes import ChildProcess, inherited_environment
+from tests.rounds import SOCKET_ROUNDS, combination
 
 MISSING = [
     name
@@ -64,24 +63,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-class SteadyService(Service):
-    """A service on a port that nobody is given by chance while it is down: its peers dial on."""
-
-    def start(self) -> None:
-        if self.process is None:
-            old, self.port = self.port, quiet_port()
-            text = self.config_path.read_text()
-            self.config_path.write_text(text.replace(f"tcp:{old}:", f"tcp:{self.port}:"))
-        super().start()
-
-    def up(self) -> bool:
-        """Whether it says that every account is up."""
-        try:
-            return self.http("/readyz")[0] == 200
-        except OSError:
-            return False
 
 
 class LockedClient(RawClient):
@@ -203,23 +184,20 @@ class Caller:
             thread.join(PATIENCE)
 
 
-class HttpCaller:
+class HttpCaller(ChildProcess):
     """The aiocqhttp program as a child process."""
 
+    name = "the caller by HTTP"
+
     def __init__(self, folder: Path, service: Service, token: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.log_path, self.errors = folder / "calls", folder / "errors"
-        kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ}
+        super().__init__(folder, "calls")
+        self.errors = self.folder / "errors"
         root = f"http://127.0.0.1:{service.port}/{ACCOUNT}/"
-        with self.log_path.open("wb") as log, self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", HTTP_PROGRAM],
-                cwd=folder,
-                env={**kept, "API_ROOT": root, "ACCESS_TOKEN": token},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=errors,
-            )
+        self.spawn(
+            [sys.executable, "-c", HTTP_PROGRAM],
+            {**inherited_environment(), "API_ROOT": root, "ACCESS_TOKEN": token},
+            errors=self.errors,
+        )
 
     def ends(self) -> list[dict[str, Any]]:
         """How its calls ended, so far."""
@@ -233,16 +211,10 @@ class HttpCaller:
 
     def settle(self) -> tuple[list[str], list[dict[str, Any]]]:
         """Let it end what is under way: which calls it began, and how each ended."""
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(30)
+        status = self.stop(signal.SIGTERM, 30)
         assert status == 0, self.errors.read_text("utf-8", "replace")
         calls = [json.loads(line) for line in self.log_path.read_text("utf-8").splitlines()]
         return [call["n"] for call in calls if "took" not in call], self.ends()
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(PATIENCE)
 
 
 class Forward(SynchronousTestCase):
@@ -264,8 +236,8 @@ class Forward(SynchronousTestCase):
             "split": self.split,
         }
         self.implementation = Implementation(folder, [account], start=False)
-        self.addCleanup(self.implementation.clean_up)
-        self.service = SteadyService(folder / "service", self._toml())
+        self.addCleanup(self.implementation.end)
+        self.service = Service(folder / "service", self._toml())
         self.addCleanup(self._end_service)
         if self.transport == "reverse-websocket":
             self.implementation.accounts[0]["url"] = self.service.url("/onebot/v11")
@@ -310,7 +282,7 @@ class Forward(SynchronousTestCase):
     def begin_implementation(self) -> None:
         """Start it, and let people talk all the time; NoneBot answers each of them."""
         self.implementation.start()
-        wait_until("the account is up", self.service.up)
+        wait_until("the account is up", self.service.ready)
         message = self.said("/echo tick")
         self.implementation.control(ACCOUNT, "events", rate=20, fields=message)
 
@@ -441,19 +413,22 @@ class Forward(SynchronousTestCase):
         self.look_at_actions(ends)
 
 
+@combination
 class Reverse(Forward):
     """The implementation dials lgtwist: one universal link."""
 
     transport = "reverse-websocket"
 
 
+@combination
 class ForwardSplit(Forward):
     """lgtwist dials the implementation: a link for actions and one for events."""
 
     split = True
 
 
-class ReverseSplit(Reverse):
+class ReverseSplit(Forward):
     """The implementation dials lgtwist: a link for actions and one for events."""
 
+    transport = "reverse-websocket"
     split = True

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.implementations.running import Implementation
 from tests.integration.rawclient import RawClient
 from tests.integration.running import Service, wait_until
+from tests.rounds import combination
 
 if importlib.util.find_spec("websockets") is not None:
     from websockets.asyncio.client import ClientConnection, connect
@@ -196,7 +197,7 @@ class ManyAccounts(SynchronousTestCase):
             ],
             start=False,
         )
-        self.addCleanup(self.implementation.clean_up)
+        self.addCleanup(self.implementation.end)
         self.service = Service(folder / "service", self._toml())
         self.addCleanup(self._end)
         for account in self.implementation.accounts:
@@ -305,6 +306,7 @@ class ManyAccounts(SynchronousTestCase):
         """48 bots call their own accounts all the while: no call over 1 s, each its own answer."""
         self.check(flooding=20_001, stalled=20_002)
 
+    @combination
     def test_a_flooding_account_that_dials_us_and_a_stalled_one_that_we_dial_hurt_nobody(self) -> None:
         """The other way round."""
         self.check(flooding=20_050, stalled=20_049)

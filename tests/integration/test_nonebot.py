@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.integration.running import PATIENCE, Service, wait_until
+from tests.integration.running import Service, wait_until
 from tests.integration.shared import SharedTestCase
+from tests.processes import ChildProcess
 
 PROGRAM = Path(__file__).parent / "bots" / "nonebot_echo.py"
 ALICE, CAROL = 20001, 20003
@@ -20,15 +19,14 @@ GROUP = 30001
 MISSING = [name for name in ("nonebot", "websockets") if importlib.util.find_spec(name) is None]
 
 
-class NoneBot:
+class NoneBot(ChildProcess):
     """The program as a child process."""
 
+    name = "NoneBot"
+
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        self.folder = folder
-        self.folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder)
         self.settings = settings
-        self.log_path = folder / "log"
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
@@ -38,18 +36,10 @@ class NoneBot:
             for name, value in os.environ.items()
             if not name.startswith(("ONEBOT_", "NONEBOT_")) and name not in ("DRIVER", "ENVIRONMENT")
         }
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(PROGRAM)],
-                cwd=self.folder,
-                env={**clean, "DRIVER": "~websockets", "LOG_LEVEL": "INFO", **self.settings},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def log(self) -> str:
-        return self.log_path.read_text("utf-8", "replace")
+        self.spawn(
+            [sys.executable, str(PROGRAM)],
+            {**clean, "DRIVER": "~websockets", "LOG_LEVEL": "INFO", **self.settings},
+        )
 
     def times_connected(self) -> int:
         """How often it has said that the account is there."""
@@ -59,13 +49,6 @@ class NoneBot:
         wait_until(
             f"NoneBot says {times} times that it is connected", lambda: self.times_connected() >= times
         )
-
-    def end(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal and wait for the end."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        self.process.wait(PATIENCE)
 
 
 class Pair:

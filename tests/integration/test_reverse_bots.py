@@ -180,7 +180,8 @@ class Links(DialledTestCase):
         beats = [peer.event(meta_event_type="heartbeat") for _n in range(4)]
         self.assertLess(abs((time.monotonic() - began) / 4 - 0.2), 0.1)
         for beat in beats:
-            self.assertEqual((beat["interval"], beat["self_id"]), (200, 10001))
+            self.assertEqual(beat["interval"], 200)
+            self.assertEqual(beat["self_id"], 10001)
             self.assertTrue(beat["status"]["online"])
 
     def test_answers(self) -> None:
@@ -316,7 +317,7 @@ class Ends(DialledTestCase):
         """The program ends and starts again, twenty times as fast as it can."""
         peer = self.anew(self.one)
         for _n in range(20):
-            self.one.deafen()
+            self.one.stop_listening()
             reset(peer.socket)
             self.one.start()
             peer = self.one.next()
@@ -377,12 +378,11 @@ class Ends(DialledTestCase):
 
     def test_bad_handshakes(self) -> None:
         """Whatever comes instead of a WebSocket, it is one line for each reason, and we come again."""
-        moved = f"HTTP/1.1 302 Found\r\nLocation: {self.pair.url('/a')}\r\nContent-Length: 0\r\n\r\n"
-        paths = {dial.path for dial in self.pair.dials}
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {self.pair.url('/moved')}\r\nContent-Length: 0\r\n\r\n"
         bad = (moved.encode(), b"HTTP/1.1 200 OK\r\n\r\nhello", b"garbage\r\n\r\n", b"\0" * 100, b"")
         for data in bad:
             self.assert_one_line(data)
-        self.assertEqual({dial.path for dial in self.pair.dials}, paths, "a redirect is not followed")
+        self.assertNotIn("/moved", {dial.path for dial in self.pair.dials}, "a redirect is not followed")
 
     def test_wrong_accept(self) -> None:
         """A server that answers the handshake with a wrong key is one line too."""
@@ -424,7 +424,7 @@ class AloneTestCase(ServiceTestCase):
 
 class Alone(AloneTestCase):
     def test_l41_then_end(self) -> None:
-        """L-41: whoever ends is dialled again after ``min``, not at the next heartbeat. On SIGTERM: 1001."""
+        """L-41: whoever ends is dialled again after ``min``, not at the next heartbeat. On SIGTERM: 1012."""
         for _n in range(2):
             peer = self.listener.next()
             self.assertEqual(peer.message()["sub_type"], "connect")
@@ -438,12 +438,12 @@ class Alone(AloneTestCase):
         peer = self.listener.next()
         self.assertEqual(peer.message()["sub_type"], "connect")
         assert self.service.process is not None
-        self.service.process.send_signal(signal.SIGTERM)
-        self.assertEqual(peer.close_frame()[0], 1001)
-        peer.send_close(1001)
+        self.service.send_signal(signal.SIGTERM)
+        self.assertEqual(peer.close_frame()[0], 1012)
+        peer.send_close(1012)
         peer.read_to_end()
         dialled = self.listener.dialled()
-        self.assertEqual(self.service.process.wait(5), 0)
+        self.assertEqual(self.service.wait(5), 0)
         self.assertEqual(self.listener.dialled(), dialled)
 
 
@@ -468,7 +468,8 @@ class BeforeTheAccount(ServiceTestCase):
         )
         self.addCleanup(world.end)
         wait_until("it is tried", lambda: world.metric("lgtwist_dial_attempts_total", account=501) >= 4)
-        self.assertEqual((listener.dialled(), len(receiver.posts)), (0, 0))
+        self.assertEqual(listener.dialled(), 0)
+        self.assertEqual(len(receiver.posts), 0)
         world.implementation.start()
         peers = {peer.dial.key[0]: peer for peer in (listener.next(), listener.next())}
         self.assertEqual(set(peers), {"501", "502"})

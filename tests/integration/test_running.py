@@ -1,4 +1,4 @@
-"""The ways of running lgtwist, each as a real process, and what it prints when it cannot run."""
+"""The ways of running lgtwist, each as a real process, and how it ends."""
 
 from __future__ import annotations
 
@@ -11,137 +11,18 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SkipTest
 
+from tests.integration.commands import RunTestCase, answers, gone, lifecycle_from
 from tests.integration.rawclient import Ended, HandshakeRefused, RawClient
-from tests.integration.running import PATIENCE, ROOT, Service, ServiceTestCase, free_port, wait_until
+from tests.integration.running import PATIENCE, ROOT, Service, ServiceTestCase, wait_until
+from tests.processes import TWISTD, free_port, one_at_a_time
 
-TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 DEFAULT_PORT = 8081
-RECORD_TABLE = "CREATE TABLE record (kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that only waits for its parent has."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    try:
-        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
-    except OSError:
-        return False
-    return True
-
-
-def lifecycle_from(url: str) -> dict[str, object]:
-    """What comes first on a WebSocket URL, as it was printed."""
-    found = re.fullmatch(r"ws://127\.0\.0\.1:(\d+)(/\S*)", url)
-    assert found is not None, url
-    with RawClient(None, found[2], port=int(found[1])) as bot:
-        return dict(bot.message())
-
-
-class RunTestCase(SynchronousTestCase):
-    """Runs twistd in an empty folder."""
-
-    def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
-        self.port = free_port()
-        self.data = self.folder / "data"
-        self.log_path = self.folder / "log"
-
-    def write(self, more: str = "", server: str = "", name: str = "lgtwist.conf") -> Path:
-        """A configuration on the test's own port."""
-        path = self.folder / name
-        path.write_text(
-            f'data_dir = "{self.data}"\n[server]\n'
-            f'endpoints = ["tcp:{self.port}:interface=127.0.0.1"]\n{server}\n{more}\n'
-        )
-        return path
-
-    def environment(self, **more: str) -> dict[str, str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("LGTWIST_")}
-        return {**clean, "PYTHONPATH": str(ROOT), **more}
-
-    def run_to_end(self, *args: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run it until it ends by itself."""
-        return subprocess.run(
-            [*TWISTD, *map(str, args)],
-            cwd=self.folder,
-            env=self.environment(**environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-
-    def run_on(self, *args: object, port: int | None = None, **environment: str) -> subprocess.Popen[bytes]:
-        """Run it in the foreground until the test ends it; it listens when this returns."""
-        with self.log_path.open("ab") as log:
-            process = subprocess.Popen(
-                [*TWISTD, *map(str, args)],
-                cwd=self.folder,
-                env=self.environment(**environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-        def end() -> None:
-            if process.poll() is None:
-                process.kill()
-            process.wait(PATIENCE)
-            self.assertNotIn("Traceback", self.log())
-
-        self.addCleanup(end)
-
-        def up() -> bool:
-            if process.poll() is not None:
-                raise AssertionError(f"it ended at once:\n{self.log()}")
-            return answers(port or self.port) and "To attach a NoneBot2" in self.log()
-
-        wait_until("it listens", up)
-        return process
-
-    def log(self) -> str:
-        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
-
-    def refused(self, *args: object, **environment: str) -> list[str]:
-        """It ends with status 1, says why on stderr alone, and shows neither traceback nor help."""
-        ended = self.run_to_end(*args, **environment)
-        self.assertEqual(ended.returncode, 1, ended)
-        self.assertEqual(ended.stdout, "")
-        for bad in ("Traceback", "Usage", "--help", "Options:"):
-            self.assertNotIn(bad, ended.stderr)
-        return ended.stderr.splitlines()
-
-    def refused_in_one_line(self, *args: object, **environment: str) -> str:
-        """The same, with one line."""
-        lines = self.refused(*args, **environment)
-        self.assertEqual(len(lines), 1, lines)
-        return lines[0]
-
-    def refused_both_ways(self, config: Path) -> str:
-        """The same in the foreground and when daemonising, where no pid file may stay behind."""
-        line = self.refused_in_one_line("-n", "--pidfile=", "lgtwist", "--config", config)
-        pid, log = self.folder / "refused.pid", self.folder / "refused.log"
-        daemon = self.refused_in_one_line("--pidfile", pid, "--logfile", log, "lgtwist", "--config", config)
-        self.assertEqual(daemon, line)
-        self.assertFalse(pid.exists())
-        return line
 
 
 class Starting(RunTestCase):
@@ -149,14 +30,14 @@ class Starting(RunTestCase):
 
     def check_default(self, *args: object) -> None:
         """The embedded default serves the sandbox on its own port."""
-        if answers(DEFAULT_PORT):
-            raise SkipTest(f"port {DEFAULT_PORT} is in use on this machine")
-        process = self.run_on(*args, port=DEFAULT_PORT)
-        first = lifecycle_from(f"ws://127.0.0.1:{DEFAULT_PORT}/")
-        self.assertEqual((first["self_id"], first["sub_type"]), (10001, "connect"))
-        self.assertTrue((self.folder / "lgtwist-data" / "sandbox-10001.sqlite").exists())
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(PATIENCE), 0)
+        with one_at_a_time("default-port"):
+            if answers(DEFAULT_PORT):
+                raise SkipTest(f"port {DEFAULT_PORT} is in use on this machine")
+            process = self.run_on(*args, port=DEFAULT_PORT)
+            first = lifecycle_from(f"ws://127.0.0.1:{DEFAULT_PORT}/")
+            self.assertEqual((first["self_id"], first["sub_type"]), (10001, "connect"))
+            self.assertTrue((self.folder / "lgtwist-data" / "sandbox-10001.sqlite").exists())
+            self.assertEqual(process.stop(), 0)
 
     def test_application_file(self) -> None:
         """``twistd -ny lgtwist.tac`` in an empty folder serves the embedded default."""
@@ -278,8 +159,8 @@ class Daemon(RunTestCase):
             self.assertIn("is in use by another lgtwist", line)
             began = time.monotonic()
             os.kill(pid, signal.SIGTERM)
-            self.assertEqual(bot.close_frame()[0], 1001)
-            bot.send_close(1001)
+            self.assertEqual(bot.close_frame()[0], 1012)
+            bot.send_close(1012)
             wait_until("it is gone", lambda: gone(pid), patience=max(0.1, began + 3 - time.monotonic()))
         self.assertFalse(pid_path.exists())
         self.assertNotIn("Traceback", self.log())
@@ -307,12 +188,12 @@ class Stopping(ServiceTestCase):
             self.service.start()
             with RawClient(self.service) as bot:
                 bot.message()
-                self.service.process.send_signal(number)  # type: ignore[union-attr]
+                self.service.send_signal(number)
                 code, reason = bot.close_frame()
-                self.assertEqual(code, 1001)
+                self.assertEqual(code, 1012)
                 self.assertEqual(reason, "lgtwist stops")
-                bot.send_close(1001)
-                self.assertEqual(self.service.process.wait(0.4), 0)  # type: ignore[union-attr]
+                bot.send_close(1012)
+                self.assertEqual(self.service.wait(0.4), 0)
             self.service.start()
 
     def test_silent_bots(self) -> None:
@@ -339,223 +220,11 @@ class Stopping(ServiceTestCase):
         process = self.service.process
         assert process is not None
         process.send_signal(signal.SIGINT)
-        self.assertEqual(bot.close_frame()[0], 1001)  # so the first one has arrived
+        self.assertEqual(bot.close_frame()[0], 1012)  # so the first one has arrived
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         self.assertEqual(process.wait(PATIENCE), 128 + signal.SIGINT)
         self.assertLess(time.monotonic() - began, 0.4)
-
-
-class Mistakes(RunTestCase):
-    """It does not run, and says why."""
-
-    def test_many_mistakes(self) -> None:
-        """Each mistake in a configuration is one line with file and key, without tokens; nothing starts."""
-        config = self.folder / "bad.toml"
-        config.write_text(
-            """
-            data_dir = 5
-            colour = "red"
-            [server]
-            endpoints = ["tcp:notaport"]
-            admin_token = ""
-            endpoint = "tcp:1"
-            allowed_origins = ["example.org"]
-            [[accounts]]
-            type = "sandbox"
-            self_id = "10001"
-            [[accounts]]
-            type = "telegram"
-            self_id = 10002
-            [[accounts]]
-            self_id = 10002
-            [[bots]]
-            name = "a"
-            access_token = "s3cret-1"
-            [[bots]]
-            name = "a"
-            access_token = "s3cret-1"
-            accounts = [5]
-            [[bots]]
-            access_token_file = "/no/such/file"
-            acess_token = "s3cret-2"
-            [limits]
-            max_message = "32 MB"
-            ping_timeout = "soon"
-            calls = 0
-            """
-        )
-        lines = self.refused("-n", "lgtwist", "--config", config)
-        paths = []
-        for line in lines:
-            self.assertTrue(line.startswith(f"{config}: "), line)
-            path, colon, sentence = line.removeprefix(f"{config}: ").partition(": ")
-            self.assertTrue(colon and sentence, line)
-            paths.append(path)
-        self.assertCountEqual(
-            paths,
-            [
-                "data_dir",
-                "colour",
-                "server.endpoints[0]",
-                "server.admin_token",
-                "server.endpoint",
-                "server.allowed_origins[0]",
-                "accounts[0].self_id",
-                "accounts[1].type",
-                "accounts[2].self_id",
-                "bots[1].name",
-                "bots[1].access_token",
-                "bots[1].accounts[0]",
-                "bots[2].name",
-                "bots[2].access_token_file",
-                "bots[2].acess_token",
-                "limits.max_message",
-                "limits.ping_timeout",
-                "limits.calls",
-            ],
-        )
-        self.assertNotIn("s3cret", "".join(lines))
-        self.assertIn('is "access_token" meant?', "".join(lines))
-        self.assertEqual([path.name for path in self.folder.iterdir()], ["bad.toml"])
-        # The same whichever way it is run.
-        self.assertEqual(self.refused("lgtwist", "--check", "--config", config), lines)
-        self.assertEqual(self.refused("-ny", ROOT / "lgtwist.tac", LGTWIST_CONFIG=str(config)), lines)
-        self.assertEqual(self.refused("--pidfile", "p", "lgtwist", "--config", config), lines)
-
-    def test_later_keys(self) -> None:
-        """What the contract names and this version cannot do yet is refused in such words, not ignored."""
-        config = self.write(
-            """
-            [[accounts]]
-            type = "milky"
-            self_id = 10001
-            """
-        )
-        lines = self.refused("-n", "lgtwist", "--config", config)
-        self.assertCountEqual([line.split(": ")[1] for line in lines], ["accounts[0].type"])
-        for line in lines:
-            self.assertIn("not available yet", line)
-
-    def test_no_configuration(self) -> None:
-        """A file that is not there, is a folder, is not UTF-8 or not TOML is one line that names it."""
-        (self.folder / "latin.toml").write_bytes(b'data_dir = "caf\xe9"\n')
-        (self.folder / "broken.toml").write_text("[server\n")
-        for name in ("missing.toml", ".", "latin.toml", "broken.toml"):
-            line = self.refused_in_one_line("-n", "lgtwist", "--config", name)
-            self.assertTrue(line.startswith(f"{name}: "), line)
-            self.assertEqual(self.refused_in_one_line("-n", "lgtwist", LGTWIST_CONFIG=name), line)
-
-    def test_unknown_option(self) -> None:
-        """A mistyped option is refused too, by its name."""
-        ended = self.run_to_end("-n", "lgtwist", "--confg", "x")
-        self.assertEqual(ended.returncode, 1)
-        self.assertIn("confg", ended.stdout + ended.stderr)
-        self.assertNotIn("Traceback", ended.stderr)
-
-    def test_taken_port(self) -> None:
-        """A port that somebody has is one line that names it."""
-        config = self.write()
-        with socket.create_server(("127.0.0.1", self.port)):
-            line = self.refused_both_ways(config)
-        self.assertIn(f"tcp:{self.port}:interface=127.0.0.1", line)
-        self.assertIn("in use", line)
-
-    def test_public_without_token(self) -> None:
-        """Asked to listen for other machines without a token it refuses, and says what to do."""
-        config = self.write()
-        config.write_text(config.read_text().replace(":interface=127.0.0.1", ""))
-        line = self.refused_both_ways(config)
-        self.assertIn("add [[bots]] with name and access_token", line)
-        self.assertIn("can be reached from other machines", line)
-
-    def test_data_dir_is_file(self) -> None:
-        """A data_dir that is a file is one line that names it, and the file stays as it is."""
-        config = self.write()
-        self.data.write_text("mine")
-        line = self.refused_both_ways(config)
-        self.assertIn(str(self.data), line)
-        self.assertEqual(self.data.read_text(), "mine")
-
-    def test_damaged_world(self) -> None:
-        """A world's file that is none is one line that names it; not a byte of it is changed."""
-        config = self.write()
-        self.data.mkdir()
-        world = self.data / "sandbox-10001.sqlite"
-        for garbage in (b"\x00garbage" * 1000, b"not a database", b"SQLite format 3\x00" + b"\xff" * 4080):
-            world.write_bytes(garbage)
-            line = self.refused_in_one_line("-n", "--pidfile=", "lgtwist", "--config", config)
-            self.assertIn(str(world), line)
-            self.assertEqual(world.read_bytes(), garbage)
-        self.assertIn(str(world), self.refused_both_ways(config))
-        self.assertFalse(answers(self.port))
-
-    def test_cut_off_world(self) -> None:
-        """A world's file that lost its second half is one line that names it, and what is left stays."""
-        config = self.write()
-        process = self.run_on("-n", "--pidfile=", "lgtwist", "--config", config)
-        said = {"user_id": 20001, "message": "x" * 50_000}
-        for _number in range(4):
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{self.port}/sandbox/10001/say", json.dumps(said).encode()
-            )
-            urllib.request.urlopen(request, timeout=PATIENCE).close()
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(PATIENCE), 0)
-        world = self.data / "sandbox-10001.sqlite"
-        half = world.read_bytes()[: world.stat().st_size // 8192 * 4096]
-        world.write_bytes(half)
-        line = self.refused_in_one_line("-n", "--pidfile=", "lgtwist", "--config", config)
-        self.assertIn(str(world), line)
-        self.assertEqual(world.read_bytes(), half)
-
-    def make_database(self, *statements: str) -> Path:
-        """A database in the place of the world's file."""
-        self.data.mkdir(exist_ok=True)
-        world = self.data / "sandbox-10001.sqlite"
-        world.unlink(missing_ok=True)
-        with contextlib.closing(sqlite3.connect(world, isolation_level=None)) as file:
-            for statement in statements:
-                file.execute(statement)
-        return world
-
-    def test_foreign_world(self) -> None:
-        """A database of somebody else, or of a newer version, is left alone to the last byte."""
-        config = self.write()
-        for statements in (["CREATE TABLE theirs (x)"], [RECORD_TABLE, "PRAGMA user_version=99"]):
-            world = self.make_database(*statements)
-            before = world.read_bytes()
-            line = self.refused_in_one_line("-n", "--pidfile=", "lgtwist", "--config", config)
-            self.assertIn(str(world), line)
-            self.assertEqual(world.read_bytes(), before, statements)
-
-    def test_damaged_records(self) -> None:
-        """A world with an unreadable record is one line that names its file; nothing is thrown away."""
-        config = self.write()
-        for record in (
-            "'person', '1', x'7b'",
-            "'robot', '1', x'7b7d'",
-            "'person', '1', x'7b7d'",
-            "'person', '1', NULL",
-            "NULL, '1', x'7b7d'",
-            "'person', '1', 7",
-        ):
-            table = RECORD_TABLE.replace(" WITHOUT ROWID", "")
-            world = self.make_database(
-                table, f"INSERT INTO record VALUES ({record})", "PRAGMA user_version=1"
-            )
-            line = self.refused_in_one_line("-n", "--pidfile=", "lgtwist", "--config", config)
-            self.assertIn(str(world), line)
-            with contextlib.closing(sqlite3.connect(world)) as file:
-                self.assertEqual(file.execute("SELECT count(*) FROM record").fetchone(), (1,), record)
-
-    def test_two_services(self) -> None:
-        """A second service on the same data_dir is refused in one line; the first does not notice."""
-        self.run_on("-n", "--pidfile=", "lgtwist", "--config", self.write())
-        first, self.port = self.port, free_port()
-        line = self.refused_both_ways(self.write(name="second.conf"))
-        self.assertIn(f"{self.data} is in use by another lgtwist", line)
-        self.assertEqual(lifecycle_from(f"ws://127.0.0.1:{first}/")["self_id"], 10001)
 
 
 class Secrets(ServiceTestCase):

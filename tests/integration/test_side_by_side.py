@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.frameworks.frameworks import Framework
-from tests.implementations.running import quiet_port
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.listening_bots import Receiver
 from tests.integration.rawclient import RawClient
 from tests.integration.running import PATIENCE, Service, wait_until
 from tests.integration.shared import SharedTestCase
-from tests.integration.test_webhooks import metric
+from tests.integration.webhooks import metric
+from tests.processes import free_port
 
 ALICE, BOB = 20001, 20002
 #: Nobody waits longer for an answer, whatever becomes of the other bots (seconds).
@@ -72,7 +72,7 @@ class Company:
     """One service, four frameworks and a receiver of webhooks."""
 
     def __init__(self, folder: Path) -> None:
-        ports = {name: quiet_port() for name in ("nonebot", "aiocqhttp", "koishi")}
+        ports = {name: free_port() for name in ("nonebot", "aiocqhttp", "koishi")}
         self.receiver = Receiver()
         self.receiver.quick = quick
         self.frameworks: dict[str, Framework] = {}
@@ -82,7 +82,7 @@ class Company:
         try:
             env = {"LOG_LEVEL": "ERROR", "ONEBOT_ACCESS_TOKEN": "nf", "DRIVER": "~fastapi+~websockets"}
             env["ONEBOT_WS_URLS"] = json.dumps([self.service.url()])
-            self._begin("nonebot-forward", "nonebot", folder, env, quiet_port())
+            self._begin("nonebot-forward", "nonebot", folder, env, free_port())
             env = {"LOG_LEVEL": "ERROR", "ONEBOT_ACCESS_TOKEN": "nr", "DRIVER": "~fastapi"}
             self._begin("nonebot-reverse", "nonebot", folder, env, ports["nonebot"])
             self._begin("aiocqhttp", "aiocqhttp", folder, {"ACCESS_TOKEN": "ar"}, ports["aiocqhttp"])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.running import ROOT, free_port
+from tests.integration.running import ROOT
+from tests.processes import free_port
 
 PROGRAM = Path(__file__).parent / "bots" / "nonebot_echo.py"
 

@@ -353,13 +353,17 @@ class Heartbeats(WebSocketsTestCase):
 
     def test_interval(self) -> None:
         """The first heartbeat comes one interval after the lifecycle, each next one an interval later."""
-        for path in ("/", "/event"):
-            bot = self.bot(path)
+        bots = [self.bot(path) for path in ("/", "/event")]
+        for bot in bots:
             self.read_lifecycle(bot)
-            began = time.monotonic()
-            for number in range(1, 5):
+        began = time.monotonic()
+        for number in range(1, 9):
+            for bot in bots:
                 beat = self.read(bot)
-                self.assertLess(abs(time.monotonic() - began - 0.25 * number), 0.15)
+                # A busy machine is late, but by far less than an interval twice as long would be.
+                late = time.monotonic() - began - 0.25 * number
+                self.assertGreater(late, -0.15)
+                self.assertLess(late, 1.0)
                 self.assertLess(abs(beat.pop("time") - time.time()), 5)
                 self.assertEqual(
                     beat,
@@ -383,7 +387,7 @@ class Stopping(WebSocketsTestCase):
     """The service ends."""
 
     def test_service_stops(self) -> None:
-        """When the service stops every client gets 1001 first, and none that answers delays the end."""
+        """When the service stops every client gets 1012 first, and none that answers delays the end."""
         bots = [self.bot(path) for path in ("/", "/api", "/event")]
         began = time.monotonic()
         self.assertEqual(self.service.stop(signal.SIGTERM), 0)
@@ -393,4 +397,4 @@ class Stopping(WebSocketsTestCase):
                 while True:
                     bot.recv(timeout=PATIENCE)
             closed = caught.exception.rcvd
-            self.assertEqual(closed and closed.code, 1001)
+            self.assertEqual(closed and closed.code, 1012)

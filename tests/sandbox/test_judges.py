@@ -10,7 +10,7 @@ from nonebot.adapters.onebot.v11 import Adapter, event
 
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.sandbox.world import operations as deeds
-from tests.sandbox.test_world import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase, text
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase, text
 
 
 class JudgeTests(WorldTestCase):

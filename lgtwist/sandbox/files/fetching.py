@@ -105,11 +105,11 @@ class _GuardedEndpoints:
     """Endpoints to public addresses, and to allowed hosts wherever they are."""
 
     _reactor: Any
-    _allowed: frozenset[str]
+    hosts: frozenset[str]
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii").strip("[]").lower()
-        free = host in self._allowed or f"{host}:{uri.port}" in self._allowed
+        free = host in self.hosts or f"{host}:{uri.port}" in self.hosts
         if not free and isIPv6Address(host) and not is_public_address(host):
             host = "address.invalid"  # a literal is not resolved, so it is refused here (RFC 6761, 6.4)
         reactor = self._reactor if free else _GuardedReactor(self._reactor)
@@ -129,11 +129,16 @@ class Fetcher:
     """
 
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
-        endpoints = _GuardedEndpoints(reactor, frozenset(host.lower() for host in hosts))
+        endpoints = self._endpoints = _GuardedEndpoints(reactor, frozenset())
+        self.allow(hosts)
         # Nothing is kept between two fetches: no connections, no cookies.
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, BoundedPool(reactor, False))
         self._reactor = reactor
         self._limit = limit
+
+    def allow(self, hosts: Collection[str]) -> None:
+        """Take other hosts that may be anywhere, from the next fetch on."""
+        self._endpoints.hosts = frozenset(host.lower() for host in hosts)
 
     async def fetch(self, url: str) -> bytes:
         """The body behind a web address.

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +16,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.frameworks.frameworks import HERE, INHERITED
-from tests.implementations.running import Implementation, quiet_port
-from tests.integration.certain import Bot as Reader
-from tests.integration.certain import bearer, certain, has_all, journalled, lines
-from tests.integration.running import PATIENCE, wait_until
-from tests.integration.test_kills import SteadyService
+from tests.frameworks.frameworks import HERE
+from tests.implementations.running import Implementation
+from tests.integration.at_least_once import Bot as Reader
+from tests.integration.at_least_once import at_least_once, bearer, has_all, journalled, lines
+from tests.integration.running import Service, wait_until
+from tests.processes import ChildProcess, free_port, inherited_environment
 from tests.rounds import ROUNDS
 
 MISSING = [
@@ -52,44 +50,25 @@ def key(event: dict[str, Any]) -> tuple[int, int]:
 Seen = tuple[tuple[int, int], float]
 
 
-class Program:
+class Program(ChildProcess):
     """A bot in a process of its own, which writes down what it has seen.
 
     :ivar account: whose events it gets.
     """
 
     def __init__(self, name: str, account: int, folder: Path, program: str, env: dict[str, str]) -> None:
+        super().__init__(folder)
         self.name, self.account = name, account
-        self.folder = folder
-        folder.mkdir(parents=True)
         self.program = program
         self.env = env
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(HERE / self.program)],
-                cwd=self.folder,
-                env={
-                    **inherited,
-                    "PYTHONUNBUFFERED": "1",
-                    "SEEN": str(self.folder / "seen"),
-                    "LOG_LEVEL": "ERROR",
-                    **self.env,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill(self) -> None:
-        """SIGKILL, and wait."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(PATIENCE)
+        """Start it, or start it again."""
+        settings = {"PYTHONUNBUFFERED": "1", "SEEN": str(self.folder / "seen"), "LOG_LEVEL": "ERROR"}
+        self.spawn(
+            [sys.executable, str(HERE / self.program)], {**inherited_environment(), **settings, **self.env}
+        )
 
     def seen(self) -> list[Seen]:
         """All that it has seen, in all its lives."""
@@ -116,15 +95,15 @@ class Kills(SynchronousTestCase):
         self.seed = random.randrange(1 << 32)
         self.random = random.Random(self.seed)
         folder = Path(self.mktemp()).absolute()
-        ports = {name: quiet_port() for name in ("nonebot", "aiocqhttp")}
-        self.service = SteadyService(folder / "service", self._toml(ports))
+        ports = {name: free_port() for name in ("nonebot", "aiocqhttp")}
+        self.service = Service(folder / "service", self._toml(ports))
         self.addCleanup(self._end_service)
         dials = {"transport": "reverse-websocket", "url": self.service.url("/onebot/v11")}
         common = {**dials, "reconnect_ms": 100, "heartbeat_ms": 0}
         self.implementation = Implementation(
             folder, [{"self_id": account, **common} for account in (FAST, SLOW)], start=False
         )
-        self.addCleanup(self.implementation.clean_up)
+        self.addCleanup(self.implementation.end)
         self.life = 0
         self.begin_implementation()
         self.programs = [
@@ -153,13 +132,13 @@ class Kills(SynchronousTestCase):
     def _toml(self, ports: dict[str, int]) -> str:
         grace = f'replay = {{ grace = "{GRACE:g}s" }}'
         bots = [
-            certain("raw", f"accounts = [{FAST}]", token=True),
-            certain("websockets", f"accounts = [{FAST}]", grace, token=True),
+            at_least_once("raw", f"accounts = [{FAST}]", token=True),
+            at_least_once("websockets", f"accounts = [{FAST}]", grace, token=True),
         ]
         for name, port in ports.items():
             path = "/ws" if name == "aiocqhttp" else "/onebot/v11/ws"
             bots.append(
-                certain(
+                at_least_once(
                     name,
                     f"accounts = [{SLOW}]",
                     grace,
@@ -184,7 +163,7 @@ class Kills(SynchronousTestCase):
         """Start it, with its steady flow."""
         self.implementation.start()
         self.life += 1
-        wait_until("the accounts are up", self.service.up)
+        wait_until("the accounts are up", self.service.ready)
         for account, rate in RATE.items():
             self.implementation.control(account, "events", rate=rate, fields={"life": self.life})
 
@@ -195,7 +174,7 @@ class Kills(SynchronousTestCase):
     def kill_service(self) -> None:
         self.service.kill()
         self.service.start()
-        wait_until("the accounts are up", self.service.up)
+        wait_until("the accounts are up", self.service.ready)
 
     def kill_bots(self) -> None:
         """All of them, one after the other."""

@@ -8,16 +8,15 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 from unittest import SkipTest
 
-from tests.integration.certain import (
+from tests.integration.at_least_once import (
     Bot,
+    at_least_once,
     bearer,
-    certain,
     has_all,
     journalled_numbers,
     lines,
@@ -27,8 +26,9 @@ from tests.integration.certain import (
 )
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.running import ROOT, Service, ServiceTestCase, wait_until
+from tests.processes import TWISTD
 
-TOML = quiet() + certain("bot", token=True) + '[[bots]]\nname = "live"\n'
+TOML = quiet() + at_least_once("bot", token=True) + '[[bots]]\nname = "live"\n'
 
 
 class DiskTestCase(ServiceTestCase):
@@ -116,7 +116,7 @@ class Full(DiskTestCase):
         self.assertEqual(metric(self.service, "journal_lost_events_total", account=10001), 0)
 
     def test_what_is_too_much_is_counted_and_named(self) -> None:
-        """64 MiB wait; what comes then is lost for certain delivery, and one line says what."""
+        """64 MiB wait; what comes then is lost for at-least-once delivery, and one line says what."""
         bot, live = self.start_bot(), self.start_bot("live")
         self.fill()
         lost = lambda: metric(self.service, "journal_lost_events_total", account=10001)  # noqa: E731
@@ -307,7 +307,7 @@ class Files(DiskTestCase):
         """Start the service where it must refuse to."""
         return subprocess.run(
             [
-                *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),
+                *TWISTD,
                 *("-n", "--pidfile=", "lgtwist", "--config", str(self.service.config_path)),
             ],
             cwd=self.service.folder,
@@ -343,7 +343,7 @@ class Files(DiskTestCase):
         config.write_text(f'{config.read_text()}\n[journal]\non_damage = "set-aside"\n')
 
     def begins_anew(self) -> None:
-        """With ``on_damage`` the file is set aside as it was, and certain delivery works."""
+        """With ``on_damage`` the file is set aside as it was, and at-least-once delivery works."""
         self.set_aside()
         damaged = self.file.read_bytes()
         bot = self.begin()
@@ -430,7 +430,8 @@ class Files(DiskTestCase):
         config.write_text(config.read_text().replace(f"tcp:{self.service.port}:", "tcp:0:"))
         ended = self.run_to_end()
         said = ended.stderr.decode().splitlines()
-        self.assertEqual((ended.returncode, len(said)), (1, 1), said)
+        self.assertEqual(ended.returncode, 1, said)
+        self.assertEqual(len(said), 1, said)
         self.assertIn("in use by another lgtwist", said[0])
         last = self.publish(10)
         bot.wait_for(last[-1])

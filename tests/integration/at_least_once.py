@@ -1,4 +1,4 @@
-"""What the tests of certain delivery share: bots that remember what came, and a look into the journal."""
+"""What the tests of at-least-once delivery share: bots that remember what came, a look into the journal."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.integration.running import Service, wait_until
 WINDOW = 2000
 
 
-def certain(name: str = "bot", *lines: str, token: bool = False) -> str:
-    """One ``[[bots]]`` that asks for certain delivery, with more lines."""
+def at_least_once(name: str = "bot", *lines: str, token: bool = False) -> str:
+    """One ``[[bots]]`` that asks for at-least-once delivery, with more lines."""
     own = [f'access_token = "of-{name}"'] if token else []
     return "\n".join(["[[bots]]", f'name = "{name}"', 'delivery = "at-least-once"', *own, *lines, ""])
 
@@ -243,10 +243,10 @@ def answer_pings(client: RawClient) -> None:
             client.send(payload, PONG)
 
 
-class CertainTestCase(FaultTestCase):
-    """Tests that share a service with one bot, named ``bot``, that asked for certain delivery."""
+class AtLeastOnceTestCase(FaultTestCase):
+    """Tests that share a service with one bot, named ``bot``, that asked for at-least-once delivery."""
 
-    toml = quiet() + certain()
+    toml = quiet() + at_least_once()
 
     def setUp(self) -> None:
         super().setUp()
@@ -289,3 +289,18 @@ def _count() -> Iterable[int]:
 
 
 _tests: Any = _count()
+
+
+def read_without_pongs(client: RawClient, until: int) -> tuple[list[int], list[bytes]]:
+    """Return the numbers of the events that come, up to ``until``, and the pings; answer none of these."""
+    came: list[int] = []
+    pings: list[bytes] = []
+    while not came or came[-1] < until:
+        opcode, payload = client.frame()
+        if opcode == PING:
+            pings.append(payload)
+        elif opcode == TEXT:
+            event = json.loads(payload)
+            if "n" in event:
+                came.append(event["n"])
+    return came, pings

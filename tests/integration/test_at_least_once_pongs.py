@@ -11,7 +11,6 @@ import os
 import select
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,13 +19,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.frameworks.frameworks import HERE, INHERITED, _installed, node_modules, not_available
-from tests.implementations.running import quiet_port
-from tests.integration.certain import certain, metric
+from tests.frameworks.frameworks import HERE, need, node_modules
+from tests.integration.at_least_once import at_least_once, metric
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.listening_bots import Peer, server_frame
 from tests.integration.rawclient import PING, PONG, RawClient, masked_frame
 from tests.integration.running import ServiceTestCase, wait_until
+from tests.processes import ChildProcess, free_port, inherited_environment
+from tests.rounds import combination
 
 #: So many events are handled, and so many more are offered.
 HANDLED, OFFERED = 250, 3000
@@ -104,43 +104,23 @@ class PongTestCase(SynchronousTestCase):
     """One program, one way to hang, one size of events."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
-        self.port = quiet_port()
-
-    def need(self, *distributions: str) -> None:
-        """Skip where they are not installed."""
-        missing = [name for name in distributions if not _installed(name)]
-        if missing:
-            not_available(f"not installed: {', '.join(missing)}")
+        self.program = ChildProcess(Path(self.mktemp()))
+        self.folder = self.program.folder
+        self.port = free_port()
 
     def begin(self, command: list[str], env: dict[str, str]) -> None:
         """Start the program."""
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env={
-                    **inherited,
-                    "PYTHONUNBUFFERED": "1",
-                    "HOST": "127.0.0.1",
-                    "PORT": str(self.port),
-                    "SEEN": str(self.folder / "seen"),
-                    "BLOCK_AT": str(HANDLED + 1),
-                    "STALL_AT": "50",
-                    "LOG_LEVEL": "ERROR",
-                    **env,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self.addCleanup(self._end)
-
-    def _end(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        settings = {
+            "PYTHONUNBUFFERED": "1",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "SEEN": str(self.folder / "seen"),
+            "BLOCK_AT": str(HANDLED + 1),
+            "STALL_AT": "50",
+            "LOG_LEVEL": "ERROR",
+        }
+        self.program.spawn(command, {**inherited_environment(), **settings, **env})
+        self.addCleanup(self.program.end)
 
     def handled(self) -> int:
         """How many events the program has handled."""
@@ -185,7 +165,7 @@ class Clients(PongTestCase):
     """Programs that dial."""
 
     def python(self, library: str, size: int = 300) -> int:
-        self.need(library.partition("-")[0])
+        need(library.partition("-")[0])
         return self.client([sys.executable, str(HERE / "pong_client.py")], size, LIBRARY=library)
 
     def test_websockets(self) -> None:
@@ -195,6 +175,7 @@ class Clients(PongTestCase):
             self.doCleanups()
             self.setUp()
 
+    @combination
     def test_websockets_in_threads(self) -> None:
         """The same, of smaller reads."""
         for size in (300, 3000):
@@ -216,6 +197,7 @@ class Clients(PongTestCase):
         """A handler that returns has had its message when the ping behind it is answered."""
         self.assertEqual(self.ws("sleep"), 0)
 
+    @combination
     def test_ws_whose_handlers_are_asynchronous(self) -> None:
         """They are called, and nobody waits for them: without bound."""
         self.assertEqual(self.ws("await"), OFFERED)
@@ -226,30 +208,35 @@ class Servers(PongTestCase):
 
     def test_nonebot(self) -> None:
         """Only the loop that stands still stops it."""
-        self.need("nonebot2", "nonebot-adapter-onebot", "fastapi", "uvicorn")
+        need("nonebot2", "nonebot-adapter-onebot", "fastapi", "uvicorn")
         unread = self.server("pong_nonebot.py", "/onebot/v11/ws", DRIVER="~fastapi", BLOCK_HOW="await")
         self.assertGreater(unread, 1000)
 
+    @combination
     def test_aiocqhttp(self) -> None:
         """Handlers that wait: without bound."""
-        self.need("aiocqhttp")
+        need("aiocqhttp")
         self.assertEqual(self.server("pong_aiocqhttp.py", "/ws", BLOCK_HOW="await"), OFFERED)
 
+    @combination
     def test_aiocqhttp_that_stands_still(self) -> None:
         """A handler that never lets the loop go on: a few."""
-        self.need("aiocqhttp")
+        need("aiocqhttp")
         self.assertLess(self.server("pong_aiocqhttp.py", "/ws", BLOCK_HOW="sleep"), 100)
 
 
 class Grace(ServiceTestCase):
     """What a program on ``websockets`` had not handled when it was killed."""
 
-    toml = quiet() + certain("plain", token=True) + certain("graced", 'replay = { grace = "5s" }', token=True)
+    toml = (
+        quiet()
+        + at_least_once("plain", token=True)
+        + at_least_once("graced", 'replay = { grace = "5s" }', token=True)
+    )
 
     def die_and_come_back(self, name: str) -> tuple[list[int], int]:
         """The program hangs at event 100, and dies: what it has handled in the end, what was confirmed."""
-        if not _installed("websockets"):
-            not_available("not installed: websockets")
+        need("websockets")
         seen = self.service.folder / name
         env = {
             **os.environ,
@@ -259,15 +246,10 @@ class Grace(ServiceTestCase):
             "STALL_AT": "50",
         }
 
-        def begin(**more: str) -> subprocess.Popen[bytes]:
-            program = subprocess.Popen(
-                [sys.executable, str(HERE / "pong_client.py")],
-                env={**env, **more},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-            self.addCleanup(program.wait)
-            self.addCleanup(program.kill)
+        def begin(**more: str) -> ChildProcess:
+            program = ChildProcess(self.service.folder, f"log-of-{name}")
+            program.spawn([sys.executable, str(HERE / "pong_client.py")], {**env, **more})
+            self.addCleanup(program.end)
             wait_until("it is connected", lambda: metric(self.service, "bot_connections", bot=name))
             return program
 
