@@ -134,7 +134,7 @@ class HttpAccount(Service):
             self._polling.cancel()
 
     def configure(self, settings: Settings) -> None:
-        """Take another dialect."""
+        """Replace the dialect."""
         self._settings = settings
         self.account.links.configure(settings.dialect)
 

@@ -112,7 +112,7 @@ class WebSocketClientAccount(MultiService):
         )
 
     def configure(self, settings: Settings) -> None:
-        """Take another dialect and other gaps."""
+        """Replace the dialect and the back-off between attempts."""
         self.account.links.configure(settings.dialect)
         for dialler in self.diallers:
             dialler.use_backoff(settings.reconnect.backoff(self._uniform))

@@ -90,7 +90,7 @@ class WebSocketServerAccount(Service):
         take_over(request, self._factory.make(link))
 
     def configure(self, settings: Settings) -> None:
-        """Take another dialect and token; a link that the old token let in ends with 1008."""
+        """Replace the dialect and the token; close a link of the old token with 1008."""
         self.account.links.configure(settings.dialect)
         if settings.access_token != self.access_token:
             self.access_token = settings.access_token

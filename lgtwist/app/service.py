@@ -195,7 +195,7 @@ class LgtwistService(MultiService):
         return self.bots.namedServices.get(name)
 
     def new_account(self, wanted: AccountConfig) -> Account:
-        """Return an account that is not in the directory yet."""
+        """Return a new account, not in the directory yet."""
         limits = self.config.limits
         return Account(
             wanted.self_id,
@@ -209,7 +209,7 @@ class LgtwistService(MultiService):
         )
 
     def account_edge_for(self, wanted: AccountConfig, account: Account) -> IEdge:
-        """Return an edge that is not prepared yet."""
+        """Return a new edge of an account, not prepared yet."""
         edge: IEdge = wanted.kind.make(account, wanted.settings, self._resources)
         return edge
 
@@ -274,7 +274,7 @@ class LgtwistService(MultiService):
             self._attach(edge, str(self_id), self.accounts)
 
     def new_bot_edge(self, wanted: BotConfig, bot: Bot) -> IEdge:
-        """Return the edge of a bot, which follows the directory from :meth:`put_bot` on."""
+        """Return a new edge of a bot; it serves nothing before :meth:`put_bot_edge`."""
         edge: IEdge = wanted.kind.make(bot, wanted.settings, self._resources)
         return edge
 
@@ -329,7 +329,7 @@ class LgtwistService(MultiService):
             self.put_bot_edge(bot, self.new_bot_edge(wanted, bot))
 
     def change_bot(self, settings: BotSettings, *, anew: bool) -> None:
-        """Take other settings of a bot in place, from the next event and action on.
+        """Replace the settings of a bot in place, from the next event and action on.
 
         Connections that the old token let in, and those to an account that it may not use any more, end
         with 1008.
@@ -357,7 +357,7 @@ class LgtwistService(MultiService):
         self._refresh(bot)
 
     def _refresh(self, bot: Bot) -> None:
-        """Let a bot's connections and edge take its settings and the limits as they are now."""
+        """Let a bot's connections and edge use its present settings, and the present limits."""
         for session in tuple(bot.sessions):
             session.refresh(self.config.limits.heartbeat_interval)
         self.bot_edge(bot.name).refresh()
@@ -365,7 +365,7 @@ class LgtwistService(MultiService):
     # -- other settings
 
     def take_limits(self, limits: Limits) -> None:
-        """Take other limits, from the next message, action or attempt on."""
+        """Replace the limits, from the next message, action or attempt on."""
         before = self.config.limits
         self.config = evolve(self.config, limits=limits)
         self._resources.limits = limits
@@ -385,13 +385,13 @@ class LgtwistService(MultiService):
             self._make_sweeps(limits.sweep_interval)
 
     def take_server_settings(self, settings: ServerSettings) -> None:
-        """Take another ``admin_token`` and other ``allowed_origins``; the endpoints are changed elsewhere."""
+        """Replace ``admin_token`` and ``allowed_origins``; the endpoints are changed elsewhere."""
         self.port.authentication.settings = settings
         self._http_api.allowed_origins = settings.allowed_origins
         self.config = evolve(self.config, server=settings)
 
     def take_journal_settings(self, settings: JournalSettings) -> None:
-        """Take another ``retention`` and ``max_size``."""
+        """Replace ``retention`` and ``max_size``."""
         if self.journal is not None:
             self.journal.configure(settings.retention, settings.max_size)
         self.config = evolve(self.config, journal=settings)

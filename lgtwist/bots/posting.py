@@ -146,11 +146,11 @@ class Posting:
         return self._queue.delivery
 
     def use_backoff(self, backoff: Backoff) -> None:
-        """Take other gaps, from the next failure on."""
+        """Replace the back-off, from the next failure on."""
         self._backoff = backoff
 
     def refresh(self, heartbeat_interval: float) -> None:
-        """Take the bot's settings as they are now, from the next event on.
+        """Use the bot's present settings, from the next event on.
 
         :param heartbeat_interval: seconds; 0 for none.
         """

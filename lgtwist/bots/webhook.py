@@ -89,13 +89,13 @@ class WebhookBot(DirectoryObserver, Service):
         """Do nothing: no file is needed."""
 
     def configure(self, settings: Settings) -> None:
-        """Take other gaps and another time limit, and the bot's own settings as they are now."""
+        """Replace the back-off and the time limit of posts, and use the bot's present settings."""
         self._settings = settings
         for posting in self._postings.values():
             posting.use_backoff(settings.reconnect.backoff(self._resources.uniform))
 
     def refresh(self) -> None:
-        """Take the bot's settings and deliveries as they are now, from the next event on."""
+        """Use the bot's present settings and deliveries, from the next event on."""
         for posting in tuple(self._postings.values()):
             account = posting.account
             if posting.delivery is self.bot.deliveries.get(account.self_id):

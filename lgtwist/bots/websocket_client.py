@@ -99,7 +99,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         """Do nothing: no file is needed."""
 
     def configure(self, settings: Settings) -> None:
-        """Take other gaps."""
+        """Replace the back-off between attempts."""
         self._settings = settings
         for diallers in self.diallers.values():
             for dialler in diallers:
@@ -183,7 +183,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         return gatherResults(idle).addCallback(lambda _all: None)
 
     def refresh(self) -> None:
-        """Nothing is kept of the settings here: sessions take them themselves."""
+        """Do nothing: the settings and limits are used by the sessions only."""
 
     def retire(self) -> None:
         """Dial no more; open connections stay."""

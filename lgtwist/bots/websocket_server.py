@@ -56,10 +56,10 @@ class WebSocketServerBot(DirectoryObserver, Service):
         """Do nothing: no file is needed."""
 
     def configure(self, settings: Settings) -> None:
-        """Take nothing: there are no settings."""
+        """Do nothing: there are no settings."""
 
     def refresh(self) -> None:
-        """Nothing is kept of the settings here: sessions take them themselves."""
+        """Do nothing: the settings and limits are used by the sessions only."""
 
     def retire(self) -> None:
         """Do nothing: the bot dials."""

@@ -80,7 +80,7 @@ class Calls:
         return call_id
 
     def change_limit(self, limit: float, now: float) -> None:
-        """Take another limit; calls that have more time left than that have that much from now on."""
+        """Replace the limit; calls whose deadline is later than it allows from now on get an earlier one."""
         self.limit = limit
         for call in self._open.values():
             call.deadline = min(call.deadline, now + limit)

@@ -124,7 +124,7 @@ class Deliveries:
             self.remove(bot, account)
 
     def configure(self, window_bytes: int, patience: float) -> None:
-        """Take other limits for the deliveries that come, and the window for those that are there."""
+        """Replace the limits of deliveries that are added, and the window of those that are there."""
         self._window_bytes, self._patience = window_bytes, patience
         for bot in self._directory.bots.values():
             self.bot_changed(bot)

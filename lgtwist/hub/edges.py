@@ -34,7 +34,7 @@ class IEdge(IService):
         """
 
     def configure(settings: Any) -> None:
-        """Take other settings of the same kind, of those that need no new link. Never raises."""
+        """Replace the settings by others of the same kind that need no new link. Never raises."""
 
     def retire() -> None:
         """Dial, poll and post no more; open connections stay. Never raises."""
@@ -44,7 +44,7 @@ class IBotEdge(IEdge):
     """A bot's edge; it observes the directory."""
 
     def refresh() -> None:
-        """Take the bot's settings, its deliveries and the limits as they are now. Never raises."""
+        """Use the bot's present settings and deliveries, and the present limits. Never raises."""
 
 
 @define(kw_only=True)

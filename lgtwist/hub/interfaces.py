@@ -155,7 +155,7 @@ class IBotSession(Interface):
     account = Attribute("The account.")
 
     def refresh(heartbeat_interval: float) -> None:
-        """Take the bot's settings as they are now. Never raises.
+        """Use the bot's present settings. Never raises.
 
         :param heartbeat_interval: seconds; 0 for none.
         """
