@@ -143,11 +143,11 @@ class Reloader:
         before = service.config
         service.config = evolve(running, limits=before.limits, server=before.server, journal=before.journal)
         if found.limits:
-            service.take_limits(running.limits)
+            service.set_limits(running.limits)
         if found.server or found.closed or found.opened:
-            service.take_server_settings(running.server)
+            service.set_server_settings(running.server)
         if found.journal:
-            service.take_journal_settings(running.journal)
+            service.set_journal_settings(running.journal)
         tails: list[Any] = []
         for removed in found.bots.removed:
             tails.append(_awaited(service.remove_bot(removed.bot.name)))

@@ -364,16 +364,16 @@ class LgtwistService(MultiService):
 
     # -- other settings
 
-    def take_limits(self, limits: Limits) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Replace the limits, from the next message, action or attempt on."""
         before = self.config.limits
         self.config = evolve(self.config, limits=limits)
         self._resources.limits = limits
         for factory in (self.factory, self.client_factory):
-            factory.take_limits(limits)
+            factory.set_limits(limits)
         self.port.connection_limits.limits = limits
         for account in self.directory.accounts.values():
-            account.take_limits(limits.action_timeout, limits.heartbeat_interval)
+            account.set_limits(limits.action_timeout, limits.heartbeat_interval)
         if self.deliveries is not None:
             self.deliveries.configure(limits.send_buffer, limits.ping_timeout)
         for bot in self.directory.bots.values():
@@ -384,13 +384,13 @@ class LgtwistService(MultiService):
                 timer.disownServiceParent()
             self._make_sweeps(limits.sweep_interval)
 
-    def take_server_settings(self, settings: ServerSettings) -> None:
+    def set_server_settings(self, settings: ServerSettings) -> None:
         """Replace ``admin_token`` and ``allowed_origins``; the endpoints are changed elsewhere."""
         self.port.authentication.settings = settings
         self._http_api.allowed_origins = settings.allowed_origins
         self.config = evolve(self.config, server=settings)
 
-    def take_journal_settings(self, settings: JournalSettings) -> None:
+    def set_journal_settings(self, settings: JournalSettings) -> None:
         """Replace ``retention`` and ``max_size``."""
         if self.journal is not None:
             self.journal.configure(settings.retention, settings.max_size)

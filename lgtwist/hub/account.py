@@ -100,7 +100,7 @@ class Account:
 
     # -- backing and state
 
-    def take_limits(self, action_timeout: float, heartbeat_interval: float) -> None:
+    def set_limits(self, action_timeout: float, heartbeat_interval: float) -> None:
         """Replace two limits, in seconds, from the next call and heartbeat on."""
         self._calls.change_limit(action_timeout, self.clock.seconds())
         self._heartbeat_ms = round(heartbeat_interval * 1000)
