@@ -250,7 +250,12 @@ class WordTests(SynchronousTestCase):
 
 
 class WordCheckTests(SynchronousTestCase):
-    SOURCE = '"""What came."""\nclass Gate:\n    def tell(self, owedPong):  # no strangers\n        self._beat = 1\n'
+    SOURCE = (
+        '"""What came."""\n'
+        "class Gate:\n"
+        "    def tell(self, owedPong):  # no strangers\n"
+        "        self._beat = 1\n"
+    )
 
     def test_the_checks_find_what_they_look_for(self) -> None:
         """A retired word is found in a class, a parameter, an attribute, a docstring and a comment."""
