@@ -26,8 +26,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IAccountLink, IEventReceiver
 from lgtwist.net.http_client import Answer, TooLarge, WebClient, why_failed
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import STREAM_ACTIONS, read_outcome, response_data
+from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import signs_with_token
 from lgtwist.onebot.errors import (
     AccountFailed,
@@ -38,6 +37,7 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
+from lgtwist.onebot.responses import STREAM_ACTIONS, read_response_head, response_data
 from lgtwist.runtime.logs import LogThrottles
 from lgtwist.runtime.tasks import spawn
 
@@ -174,10 +174,10 @@ class HttpAccount(Service):
         if answer.status in (401, 403):
             self._link_lost(f"it refuses our token (HTTP {answer.status})")
             return
-        if responses.as_response(answer.body) is None:
+        if responses.response_from_body(answer.body) is None:
             self._link_lost(f"its answer to get_status is no action response (HTTP {answer.status})")
             return
-        outcome = read_outcome(answer.body)
+        outcome = read_response_head(answer.body)
         if not self._linked:
             self._linked = True
             self._failure_log = LogThrottles(self.account.clock, _LOGGED_FAILURES)
@@ -250,20 +250,20 @@ class HttpAccount(Service):
         except CancelledError:
             return
         except OneBotError as error:
-            parts = [responses.failure(error)]
+            parts = [responses.from_error(error)]
         except TimeoutError:
             return  # the call has ended by the same time limit in the hub
         except (ConnectError, DNSLookupError) as error:
             sentence = (
                 f"account {self.account.self_id} cannot be reached: {why_failed(error)}; nothing was sent"
             )
-            parts = [responses.failure(NotConnected(sentence))]
+            parts = [responses.from_error(NotConnected(sentence))]
         except TooLarge:
             too_large = AccountFailed(f"the answer is larger than {self._resources.limits.max_message} bytes")
-            parts = [responses.failure(too_large)]
+            parts = [responses.from_error(too_large)]
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
-            parts = [responses.failure(LinkBroken(sentence))]
+            parts = [responses.from_error(LinkBroken(sentence))]
         for part in parts:
             if call_id in self._unanswered:
                 self.account.receive(call_id, part)
@@ -320,7 +320,7 @@ def _read_responses(answer: Answer, action: str) -> list[bytes]:
     bodies = [answer.body]
     if action in STREAM_ACTIONS:
         bodies = [part for part in answer.body.split(_PART_SEPARATOR) if part.strip()] or bodies
-    read = [responses.as_response(body) for body in bodies]
+    read = [responses.response_from_body(body) for body in bodies]
     whole = [response for response in read if response is not None]
     if len(whole) == len(bodies):
         return whole

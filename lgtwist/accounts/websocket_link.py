@@ -9,8 +9,9 @@ from zope.interface import implementer
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import ACTION_CHANNEL, EVENT_CHANNEL, Channel, IAccountLink
-from lgtwist.onebot.action import encode_action, read_outcome
-from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
+from lgtwist.onebot.action import encode_action
+from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
+from lgtwist.onebot.responses import read_response_head
 from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
@@ -70,7 +71,7 @@ class WebSocketLink:
             return
         account = self._account
         if echo is not None and account.links.is_current(self, ACTION_CHANNEL):
-            call_id = number_of(echo)
+            call_id = read_id(echo)
             if call_id is not None:
                 if account.fan_out.is_scheduled:
                     account.fan_out.dispatch()  # events before the response reach the bot before it
@@ -128,7 +129,7 @@ class WebSocketLink:
     def _check_refusal(self, payload: bytes) -> None:
         if self._refusal_watch.decided:
             return
-        outcome = read_outcome(payload)
+        outcome = read_response_head(payload)
         if outcome.retcode == _REFUSED_RETCODE:
             self._refusal_watch.refused(
                 f"refused with retcode {_REFUSED_RETCODE}: {printable(outcome.reason)}"

@@ -30,12 +30,10 @@ class _Prepared:
 
     :ivar accounts: accounts that are new or get a new edge, each with the edge, which is prepared.
     :ivar ports: the change of the listening ports: ``commit()`` or ``undo()``.
-    :ivar use_certificates: lets the ports use the certificates that were read again.
     """
 
     accounts: dict[int, tuple[Account, IEdge]] = field(factory=dict)
     ports: Any = None
-    use_certificates: Callable[[], object] = lambda: None
 
 
 class Reloader:
@@ -51,8 +49,11 @@ class Reloader:
 
     _log = Logger()
 
-    def __init__(self, service: LgtwistService) -> None:
+    def __init__(
+        self, service: LgtwistService, in_thread: Callable[..., Deferred[Any]] = deferToThread
+    ) -> None:
         self._service = service
+        self._in_thread = in_thread
         self._waiting: list[Deferred[None]] | None = None  # None while no reload is under way
         self._again: Callable[[], Config] | None = None
 
@@ -84,7 +85,7 @@ class Reloader:
 
     async def _reload_once(self, read: Callable[[], Config]) -> None:
         try:
-            wanted = await deferToThread(read)
+            wanted = await self._in_thread(read)
         except ConfigurationError as error:
             for line in error.lines:
                 self._log.error("reload: {line}", line=line)
@@ -104,9 +105,9 @@ class Reloader:
         if not service.running:
             await prepared.ports.undo()
             return False
-        prepared.use_certificates()
         tails = self._commit(found, prepared)
-        self._log.info("reload: {what}", what=found.describe())
+        renewed = "".join(f", certificate of {one} read again" for one in prepared.ports.certificates)
+        self._log.info("reload: {what}{renewed}", what=found.describe(), renewed=renewed)
         await prepared.ports.commit()
         await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
         return True
@@ -122,16 +123,11 @@ class Reloader:
         for wanted in (*found.accounts.added, *_made_anew(found.accounts.changed)):
             account = service.directory.accounts.get(wanted.self_id) or service.new_account(wanted)
             edge = service.account_edge_for(wanted, account)
-            await deferToThread(edge.prepare)
+            await self._in_thread(edge.prepare)
             prepared.accounts[wanted.self_id] = (account, edge)
         if service.journal is None and any(one.bot.at_least_once for one in found.running.bots):
-            await deferToThread(service.check_journal)
+            await self._in_thread(service.check_journal)
         prepared.ports = await service.ports.change(found.running.server.endpoints)
-        try:
-            prepared.use_certificates = service.ports.reload_certificates()
-        except CannotListen:
-            await prepared.ports.undo()
-            raise
         return prepared
 
     def _commit(self, found: Changes, prepared: _Prepared) -> list[Any]:

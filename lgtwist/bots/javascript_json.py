@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
 
 #: A surrogate without its other half.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -44,10 +44,10 @@ def json_stringify(event: bytes) -> bytes:
     """
     try:
         return msgspec.json.encode(_decode(event))
-    except (*UNREADABLE, OverflowError):
+    except (*DECODE_ERRORS, OverflowError):
         pass
     try:  # it may have a lone surrogate, which JavaScript escapes and msgspec refuses
         text = json.dumps(json.loads(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return event

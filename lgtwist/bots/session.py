@@ -13,9 +13,10 @@ from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection, IBotSession
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import is_of_an_implementation, read_action, with_echo
+from lgtwist.onebot import responses
+from lgtwist.onebot.action import is_from_implementation, read_action
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
@@ -154,10 +155,10 @@ class BotSession:
             request = read_action(payload, checked=not binary)
         except BadRequest as error:
             self._bot.counters.bad_requests += 1
-            if is_of_an_implementation(payload):
+            if is_from_implementation(payload):
                 self._log_wrong_peer(connection)
                 return  # a response to a response might be answered with another one, without end
-            self._reply(with_echo(responses.failure(error), error.echo), True)
+            self._reply(with_echo(responses.from_error(error), error.echo), True)
             return
         self._bot.perform(self.account, request, self._reply, self._in_flight)
 

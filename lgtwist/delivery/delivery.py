@@ -29,7 +29,7 @@ from lgtwist.delivery.log import DeliveryLog
 from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
-from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
+from lgtwist.onebot.event import BadEvent, Event, mark_replayed, read_event
 from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So much is handed to a connection at once (bytes).
@@ -505,7 +505,7 @@ class Delivery:
                 continue
             encoded = convert_event(payload, self._format)
             if position <= mark_upto:
-                encoded = marked_replayed(encoded)
+                encoded = mark_replayed(encoded)
             frames.append(sink.encode(encoded))
             size += len(payload)
             taken += 1

@@ -13,13 +13,13 @@ from lgtwist.hub.calls import Call, Calls
 from lgtwist.hub.fan_out import Encode, FanOut, Passes
 from lgtwist.hub.interfaces import IAccount, IAccountLink, IBacking, IBotConnection
 from lgtwist.hub.links import Links
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import STREAM_ACTIONS, is_stream_part, without_echo
+from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotConnected
-from lgtwist.onebot.event import heartbeat, lifecycle, read_event, status
+from lgtwist.onebot.event import encode_heartbeat, encode_lifecycle, encode_status, read_event
 from lgtwist.onebot.message import MessageFormat
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
+from lgtwist.onebot.responses import STREAM_ACTIONS, is_stream_part, without_echo
 from lgtwist.runtime.logs import FlapLog
 from lgtwist.runtime.turns import FlushScheduler
 
@@ -216,7 +216,7 @@ class Account:
         """
         action = call.action
         if action == "get_status" and not self.online:
-            call.receive(responses.ok(status(False)), True)
+            call.receive(responses.ok(encode_status(False)), True)
             return
         link = self._action_link
         if link is None:
@@ -269,8 +269,8 @@ class Account:
             return False
         try:
             response = without_echo(payload, echo)
-        except UNREADABLE:  # nested almost too deeply
-            response = responses.failure(AccountFailed("the implementation's answer cannot be read"))
+        except DECODE_ERRORS:  # nested almost too deeply
+            response = responses.from_error(AccountFailed("the implementation's answer cannot be read"))
         self._receive(call, response)
         return True
 
@@ -303,7 +303,7 @@ class Account:
         """
         calls = self._calls.pop_all()
         if calls:
-            response = responses.failure(
+            response = responses.from_error(
                 LinkBroken(
                     f"the link to account {self.self_id} broke: {reason}; it may have been carried out"
                 )
@@ -336,7 +336,7 @@ class Account:
             )
             if call.link is not None:
                 call.link.forget(call.call_id)
-            self._hand_over(call, responses.failure(error))
+            self._hand_over(call, responses.from_error(error))
         self._schedule_expiry()
 
     # -- events
@@ -369,8 +369,8 @@ class Account:
 
     def lifecycle(self) -> bytes:
         """Return the event ``meta_event/lifecycle`` with ``sub_type: connect``, as one JSON object."""
-        return lifecycle(self.self_id, int(self._wall_clock()))
+        return encode_lifecycle(self.self_id, int(self._wall_clock()))
 
     def heartbeat(self) -> bytes:
         """Return an event ``meta_event/heartbeat`` with the account's present status, as one JSON object."""
-        return heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)
+        return encode_heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)

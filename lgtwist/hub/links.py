@@ -24,9 +24,9 @@ from zope.interface import implementer
 from lgtwist.hub.calls import InternalCall
 from lgtwist.hub.interfaces import ACTION_CHANNEL, Channel, IAccountLink, IBacking
 from lgtwist.hub.presence import Presence
-from lgtwist.onebot.action import read_outcome, response_data
-from lgtwist.onebot.dialect import Dialect, recognise
-from lgtwist.onebot.event import Event, number_of
+from lgtwist.onebot.dialect import Dialect, recognise_dialect
+from lgtwist.onebot.event import Event, read_id
+from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.runtime.logs import LogThrottles, printable
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Links:
         if not self.dialect_is_automatic:
             self.dialect = dialect
         elif self.version.app_name:
-            self.dialect = recognise(self.version.app_name)
+            self.dialect = recognise_dialect(self.version.app_name)
 
     # -- IBacking
 
@@ -235,10 +235,10 @@ class Links:
 
     def _login_info_received(self, link: IAccountLink, response: bytes) -> None:
         account = self._account
-        outcome = read_outcome(response)
+        outcome = read_response_head(response)
         data = response_data(response)
         try:
-            user_id = number_of(bytes(msgspec.json.decode(data, type=_Identity).user_id))
+            user_id = read_id(bytes(msgspec.json.decode(data, type=_Identity).user_id))
         except ValueError:
             user_id = None
         if user_id == account.self_id:
@@ -262,7 +262,7 @@ class Links:
 
     def _request_version_info(self, link: IAccountLink) -> None:
         def receive(response: bytes, last: bool) -> None:
-            if not last or read_outcome(response).status != "ok":
+            if not last or read_response_head(response).status != "ok":
                 return
             try:
                 read = msgspec.json.decode(response_data(response), type=_VersionData)
@@ -270,7 +270,7 @@ class Links:
                 return
             self.version = Version(printable(read.app_name), printable(read.app_version))
             if self.dialect_is_automatic:
-                self.dialect = recognise(read.app_name)
+                self.dialect = recognise_dialect(read.app_name)
 
         self._account.send(link, InternalCall("get_version_info", receive), b"{}")
 

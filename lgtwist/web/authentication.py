@@ -15,7 +15,7 @@ from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.settings import port_owners
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
-from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
+from lgtwist.onebot.auth import AuthenticationFailure, Keyring, presented_tokens
 from lgtwist.runtime.logs import LogThrottles, printable
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
@@ -134,9 +134,9 @@ class Authentication:
             [token.decode("utf-8", "replace") for token in request.args.get(b"access_token", [])],
         )
         owner = owners.owner_of(shown)
-        if owner is Refusal.MISSING:
+        if owner is AuthenticationFailure.MISSING:
             self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
-        elif isinstance(owner, Refusal):
+        elif isinstance(owner, AuthenticationFailure):
             self.refuse(request, 403, "the token is wrong")
         elif shown or self.authenticate_local(request, hint(owner)):
             return owner
@@ -209,7 +209,7 @@ class Authentication:
             headers.get("authorization"),
             [value for name, value in _query_pairs(query) if name == "access_token"],
         )
-        if isinstance(owners.owner_of(shown), Refusal):
+        if isinstance(owners.owner_of(shown), AuthenticationFailure):
             return False
         return bool(shown) or self._why_not_local(request, headers) is None
 
