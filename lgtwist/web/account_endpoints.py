@@ -1,5 +1,6 @@
-"""The mount ``onebot``: WebSockets and posts of implementations (OneBot 11, ``communication/ws-reverse.md``,
-``http-post.md``).
+"""The mount ``onebot``: WebSockets and posts of implementations.
+
+OneBot 11, ``communication/ws-reverse.md`` and ``http-post.md``.
 """
 
 from __future__ import annotations
@@ -18,26 +19,27 @@ from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of, self_id_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, begin_upgrade, refuse_path
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
+#: The segments of paths below the mount.
 _VERSION = "v11"
 _WEBSOCKETS = ("ws", "api", "event")
 _POST = "post"
-#: Accounts that are not there for which a warning is logged in a minute, one for each.
+#: Unknown account numbers that are logged per minute, one line for each.
 _UNKNOWN_ACCOUNTS = 20
-#: Accounts for which malformed posts are logged in a minute, one line for each.
+#: Accounts whose malformed posts are logged per minute, one line for each.
 _MALFORMED_ACCOUNTS = 10_000
 
 
 class AccountEndpoints:
-    """Finds the account of an implementation by its ``X-Self-ID``, authenticates it, and hands it on.
+    """Authenticates implementations, and passes their requests to the account that ``X-Self-ID`` names.
 
-    :param edge_of: returns the edge service of an account, None if there is no such account. Those that
-        provide :class:`IReverseLink` may connect, those that provide :class:`IEventReceiver` may post.
-    :param wrong_path: shared with :class:`BotEndpoints`: peers at the other's paths are logged once.
+    :param edge_of: returns the edge of an account, None if there is no such account. If it provides
+        :class:`IReverseLink`, its implementation may dial us; if :class:`IEventReceiver`, it may post.
+    :param wrong_path: limits log lines about peers at wrong paths; shared with :class:`BotEndpoints`.
     """
 
     has_root = False
@@ -58,7 +60,10 @@ class AccountEndpoints:
         self._unknown = LogThrottles(clock, _UNKNOWN_ACCOUNTS)
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a post may be an account's: a signature can be checked with the body only."""
+        """Return whether a post may come from an implementation, or another request from a bot.
+
+        A post's signature is checked later, with the body.
+        """
         if segments != (_VERSION, _POST):
             return self._authentication.may_be_bot(request, query)
         receiver = self._receiver_of(self_id_of(request))
@@ -69,7 +74,7 @@ class AccountEndpoints:
         return secret is None or not public or "x-signature" in headers_of(request)
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
-        """Answer a request of an implementation, or make it a WebSocket."""
+        """Answer a request of an implementation, or upgrade it to a WebSocket."""
         last = segments[1] if len(segments) == 2 and segments[0] == _VERSION else ""
         if last in _WEBSOCKETS:
             self._websocket(request, last)
@@ -81,7 +86,7 @@ class AccountEndpoints:
     def _websocket(self, request: Request, role: str) -> None:
         self_id = self_id_of(request)
         if self_id is None:
-            self._bot_is_here(request)
+            self._answer_bot(request)
             return
         link = IReverseLink(self._edge_of(self_id), None)
         if link is None:
@@ -94,12 +99,12 @@ class AccountEndpoints:
                 request, 426, "this is a WebSocket", UPGRADE, reason=Reason.HANDSHAKE, named=Named(self_id)
             )
             return
-        ended = begin_upgrade(request, self._authentication, Named(self_id))
-        if ended is not None:
-            link.accept(request, role, ended)
+        on_closed = start_upgrade(request, self._authentication, Named(self_id))
+        if on_closed is not None:
+            link.accept(request, role, on_closed)
 
-    def _bot_is_here(self, request: Request) -> None:
-        """Answer a bot, or another peer without ``X-Self-ID``, that dialled where implementations do."""
+    def _answer_bot(self, request: Request) -> None:
+        """Answer 404 to a bot, or another peer without ``X-Self-ID``, at a path for implementations."""
         if self._wrong_path.should_log():
             self._log.warn(
                 "{address} dialled {path}, where OneBot implementations connect; a bot connects to /",
@@ -133,13 +138,13 @@ class AccountEndpoints:
         except BadEvent as error:
             if self._malformed.should_log(str(self_id)):
                 self._log.warn(
-                    "account {account}: what was posted is thrown away: {why}",
+                    "account {account}: a malformed post was dropped: {why}",
                     account=self_id,
                     why=printable(str(error)),
                 )
             say(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
         except NotConnected as error:
-            say(request, 503, error.sentence, RETRY_SOON)
+            say(request, 503, error.sentence, RETRY_AFTER)
         else:
             say_raw(request, 204, "text/plain", b"")
 
@@ -147,7 +152,7 @@ class AccountEndpoints:
         return None if self_id is None else IEventReceiver(self._edge_of(self_id), None)
 
     def _authenticate_post(self, request: Request, self_id: int, receiver: Any, body: bytes) -> bool:
-        """Return whether a post is signed as it should be, or may come unsigned; if not, it was answered."""
+        """Return whether a post is signed, or need not be; if not, answer it with 401 or 403."""
         secret, unsigned_too = receiver.signing_key()
         signature = headers_of(request).get("x-signature")
         if secret is not None and signature is not None:
@@ -159,7 +164,7 @@ class AccountEndpoints:
             self._authentication.refuse(request, 401, "X-Signature is missing", named=Named(self_id))
             return False
         hint = f"account {self_id} has no secret; set it in [[accounts]] and in the implementation"
-        return self._authentication.comes_from_this_machine(request, hint, Named(self_id))
+        return self._authentication.authenticate_local(request, hint, Named(self_id))
 
     def _refuse_unknown(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"

@@ -1,6 +1,6 @@
-"""Which handshakes were refused of late: who came, what was named, why. For people who wonder what is wrong.
+"""The handshakes that were refused in the last hour: the peer's address, the account or bot named, the reason.
 
-What is kept holds no token, and is bounded in number and time, however many strangers come.
+No token is stored, and the number of entries has a limit, however many peers are refused.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class RefusedHandshakes:
         self._entries[key] = entry
 
     def recent(self) -> list[RefusedHandshake]:
-        """Return those of the last hour; what came last is first."""
+        """Return those of the last hour, the newest first."""
         self._forget()
         return [
             RefusedHandshake(
@@ -166,7 +166,7 @@ class RefusedHandshakes:
         ]
 
     def _forget(self) -> None:
-        """Remove what came last too long ago."""
+        """Remove entries whose newest handshake is older than an hour."""
         before = self._clock.seconds() - _PERIOD
         while self._entries:
             key = next(iter(self._entries))

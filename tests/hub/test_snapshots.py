@@ -81,7 +81,7 @@ class LastEventTests(SnapshotTests):
 
     def test_heartbeats_of_the_implementation(self) -> None:
         """What is not handed to bots, such as a heartbeat, is none."""
-        self.links.event_came(read_event(b'{"post_type":"meta_event","meta_event_type":"heartbeat"}'))
+        self.links.event_received(read_event(b'{"post_type":"meta_event","meta_event_type":"heartbeat"}'))
         self.assertIsNone(self.account.last_event)
 
 
