@@ -1,4 +1,4 @@
-"""The handshakes that were refused in the last hour: the peer's address, the account or bot named, the reason.
+"""The handshakes refused in the last hour: the peer's address, the account or bot named, and the reason.
 
 No token is stored, and the number of entries has a limit, however many peers are refused.
 """
