@@ -1,4 +1,4 @@
-"""``twistd lgtwist`` and ``lgtwist.tac``."""
+"""The twistd plugin (``twistd lgtwist``) and the application of ``lgtwist.tac``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lgtwist.config.section import Problem
 from lgtwist.journal import report
 from lgtwist.journal.store import JournalError
 
-#: The configuration file that is taken where none is named, if it is there.
+#: The configuration file that is read, if it exists, where none is named.
 DEFAULT_FILE = "lgtwist.toml"
 
 
@@ -48,7 +48,10 @@ class Options(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        """Read the configuration; a mistake in it ends here, with a line for each."""
+        """Read the configuration; carry out ``--check`` and ``--journal``.
+
+        :raises SystemExit: after these two, and for mistakes in the configuration, with a line for each.
+        """
         self["read"] = load(self["config"])
         if self["check"]:
             _print("".join(f"{line}\n" for line in summary(self["read"])))
@@ -69,7 +72,7 @@ def _print_journal(config: Config, as_json_wanted: bool) -> None:
 
 
 def _print(text: str) -> None:
-    """Write for people, whatever their terminal can show."""
+    """Write text to stdout; characters that its encoding lacks are escaped."""
     try:
         sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
@@ -78,10 +81,10 @@ def _print(text: str) -> None:
 
 
 def load(named: str | None = None) -> Config:
-    """The configuration that counts.
+    """Return the configuration of the file that is named, or of the default one, or of an empty file.
 
-    :param named: the file that was named on the command line.
-    :raises SystemExit: with a line for each mistake, as an exit with status 1.
+    :param named: the file that ``--config`` names; None if it is not given.
+    :raises SystemExit: for mistakes, with a line for each; the exit status is 1.
     """
     path = os.environ.get("LGTWIST_CONFIG") if named is None else named
     if path == "":
@@ -107,21 +110,25 @@ def _line(path: str, problem: Problem) -> str:
 
 
 def makeService(options: Options) -> LgtwistService:
-    """The service, its ports already got.
+    """Return the service, prepared: its ports listen. Twisted calls this.
 
-    :raises SystemExit: with one line, if it cannot start.
+    :raises SystemExit: with one line, if it cannot be prepared; the exit status is 1.
     """
-    return _prepared(options["read"])
+    return _make_prepared_service(options["read"])
 
 
 def make_application() -> Any:
-    """The application of ``lgtwist.tac``."""
+    """Return the application of ``lgtwist.tac``.
+
+    :raises SystemExit: as :func:`load` and :func:`makeService`.
+    """
     application = Application("lgtwist")
-    _prepared(load()).setServiceParent(IService(application))
+    _make_prepared_service(load()).setServiceParent(IService(application))
     return application
 
 
-def _prepared(config: Config) -> LgtwistService:
+def _make_prepared_service(config: Config) -> LgtwistService:
+    """Return a prepared service with its signal handlers; tune the garbage collector for it."""
     from twisted.internet import reactor
 
     service = LgtwistService(config, reactor)
@@ -130,8 +137,8 @@ def _prepared(config: Config) -> LgtwistService:
     except CannotStart as error:
         raise SystemExit(f"lgtwist: {error}") from None
     Signals(reactor).setServiceParent(service)
-    # Hardly anything here is in cycles, and what was imported stays: to look for them after each 700
-    # new objects makes handshakes dearer.
+    # There are few reference cycles here, and modules are never freed: the default collection after each
+    # 700 new objects makes handshakes slower.
     gc.freeze()
     gc.set_threshold(10_000)
     return service

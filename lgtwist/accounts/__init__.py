@@ -1,1 +1,1 @@
-"""The edge toward implementations: one module for each way of reaching one."""
+"""The edges of accounts: one module for each kind of account that has an implementation."""

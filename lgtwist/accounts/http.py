@@ -43,17 +43,17 @@ from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two polls of ``get_status`` where heartbeats are off.
 _POLL_INTERVAL = 5.0
-#: How many reasons why it cannot be reached are logged per minute: the peer may have invented them.
-_LOGGED_REASONS = 8
+#: Different reasons of failed polls that are logged per minute: the peer chooses their words.
+_LOGGED_FAILURES = 8
 
 
 @frozen
 class Settings(RemoteSettings):
-    """What such an account is configured with.
+    """The keys of an account of type ``http``.
 
-    :ivar url: its actions stand below it.
-    :ivar secret: signs its posts; None for none.
-    :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
+    :ivar url: base URL of the implementation's actions.
+    :ivar trust_root: authorities of the implementation's certificate; None for the system's.
+    :ivar secret: the key of the signatures of its posts (``X-Signature``); None for none.
     """
 
     url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
@@ -62,17 +62,17 @@ class Settings(RemoteSettings):
 
 
 def read(section: Section) -> Settings:
-    """Read the keys of such an account; mistakes are collected in the section."""
+    """Read the keys of an account of type ``http``; mistakes are collected in the section."""
     return Settings(
         **asdict(read_remote(section), recurse=False),
-        url=section.take("url", url("http", "https", query=False)),
-        trust_root=section.take_certificates("ca_file"),
-        secret=section.take_secret("secret", token),
+        url=section.read("url", url("http", "https", query=False)),
+        trust_root=section.read_certificates("ca_file"),
+        secret=section.read_secret("secret", token),
     )
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
-    """Return how the implementation is reached, for people; it ends the account's line in the summary."""
+    """Return how the implementation is reached: the end of the account's line in the summary."""
     posts = f"{base.replace('ws', 'http', 1)}/onebot/v11/post"
     signed = "signed with its secret" if settings.secret else "from this machine"
     return (
@@ -82,14 +82,17 @@ def describe(settings: Settings, self_id: int, base: str) -> str:
 
 
 def key_needed_in_public(settings: Settings) -> str | None:
-    """Return the key without which strangers could pose as the implementation; None if it is there."""
+    """Return the key that is missing to authenticate the implementation on a public port; None if none is."""
     signs = signs_with_token(settings.dialect) and settings.access_token is not None
     return "secret" if settings.secret is None and not signs else None
 
 
 @implementer(IAccountLink, IEdge, IEventReceiver)
 class HttpAccount(Service):
-    """An account whose implementation answers HTTP requests, and posts its events to us."""
+    """An account whose implementation answers actions over HTTP, and posts its events to our port.
+
+    There is no connection: it is a link of the account while ``get_status`` is answered.
+    """
 
     _log = Logger()
 
@@ -103,26 +106,26 @@ class HttpAccount(Service):
         if settings.access_token is not None:
             self._headers["Authorization"] = f"Bearer {settings.access_token}"
         self._sending: dict[int, Deferred[None]] = {}
-        self._unsent: set[int] = set()
+        self._not_sent: set[int] = set()
         self._unanswered: set[int] = set()
         self._polling: Deferred[None] | None = None
         self._next_poll: IDelayedCall | None = None
         self._linked = False
-        self._failure_log = LogThrottles(account.clock, _LOGGED_REASONS)
+        self._failure_log = LogThrottles(account.clock, _LOGGED_FAILURES)
 
-    # -- its life
+    # -- IEdge
 
     def _interval(self) -> float:
         """Return the seconds between two polls."""
         return self._resources.limits.heartbeat_interval or _POLL_INTERVAL
 
     def startService(self) -> None:
-        """Poll ``get_status``, now and again and again."""
+        """Poll ``get_status`` now, and again an interval after each answer."""
         super().startService()
         self._poll()
 
     def retire(self) -> None:
-        """Poll no more."""
+        """Stop polling; actions under way go on."""
         self.running = 0
         if self._next_poll is not None:
             self._next_poll.cancel()
@@ -131,17 +134,17 @@ class HttpAccount(Service):
             self._polling.cancel()
 
     def configure(self, settings: Settings) -> None:
-        """Take another dialect."""
+        """Replace the dialect."""
         self._settings = settings
         self.account.links.configure(settings.dialect)
 
     def prepare(self) -> None:
-        """Nothing is needed beforehand."""
+        """Do nothing: no file is needed."""
 
     def stopService(self) -> Deferred[None]:
-        """End what is under way."""
+        """Stop polling, cancel actions under way, and close the connections."""
         self.retire()
-        self._down("lgtwist stops")
+        self._link_lost("lgtwist stops")
         return self._client.close()
 
     def _poll(self) -> None:
@@ -155,7 +158,7 @@ class HttpAccount(Service):
             self._next_poll = self.account.clock.callLater(self._interval(), self._poll)
 
     async def _poll_once(self) -> None:
-        """Take an implementation that answers ``get_status`` for connected, and note what it says."""
+        """Send ``get_status``: its response opens the link and updates the account, a failure closes it."""
         try:
             answer = await self._post(
                 "get_status",
@@ -165,26 +168,28 @@ class HttpAccount(Service):
         except CancelledError:
             return
         except Exception as error:
-            if self.running:  # else it is ours: Twisted has many names for what was cancelled
-                self._down(why_failed(error))
+            if self.running:  # if not, it was cancelled: Twisted raises different errors then
+                self._link_lost(why_failed(error))
             return
         if answer.status in (401, 403):
-            self._down(f"it refuses our token (HTTP {answer.status})")
+            self._link_lost(f"it refuses our token (HTTP {answer.status})")
             return
         if responses.response_from_body(answer.body) is None:
-            self._down(f"its answer to get_status is no action response (HTTP {answer.status})")
+            self._link_lost(f"its answer to get_status is no action response (HTTP {answer.status})")
             return
         outcome = read_response_head(answer.body)
         if not self._linked:
             self._linked = True
-            self._failure_log = LogThrottles(self.account.clock, _LOGGED_REASONS)
-            self.account.links.opened(self, via=self._url)
+            self._failure_log = LogThrottles(self.account.clock, _LOGGED_FAILURES)
+            self.account.links.opened(self, description=self._url)
         if outcome.status == "ok":
             with contextlib.suppress(ValueError):
-                self.account.links.status_came(read_online(msgspec.json.decode(response_data(answer.body))))
+                self.account.links.status_received(
+                    read_online(msgspec.json.decode(response_data(answer.body)))
+                )
 
-    def _down(self, reason: str) -> None:
-        self._end_all()
+    def _link_lost(self, reason: str) -> None:
+        self._cancel_requests()
         if self._linked:
             self._linked = False
             self.account.links.closed(self, reason)
@@ -196,17 +201,17 @@ class HttpAccount(Service):
                 reason=reason,
             )
 
-    def _end_all(self) -> None:
+    def _cancel_requests(self) -> None:
         self._unanswered.clear()
         self._sending, sending = {}, self._sending
         for under_way in sending.values():
             under_way.cancel()
 
-    # -- the link
+    # -- IAccountLink
 
     def send(self, call_id: int, action: str, params: bytes) -> int:
-        """Post an action."""
-        self._unsent.add(call_id)
+        """Send an action as a POST (OneBot 11, ``communication/http.md``); return its flow-control token."""
+        self._not_sent.add(call_id)
         self._unanswered.add(call_id)
         under_way = spawn("an action over HTTP", self._send(call_id, action, params))
         if not under_way.called:
@@ -214,40 +219,40 @@ class HttpAccount(Service):
 
         def ended(_result: object) -> None:
             self._sending.pop(call_id, None)
-            self._unsent.discard(call_id)
+            self._not_sent.discard(call_id)
             self._unanswered.discard(call_id)
 
         under_way.addBoth(ended)
         return call_id
 
     def has_sent(self, flow_token: int) -> bool:
-        """Whether it is with the transport."""
-        return flow_token not in self._unsent
+        """Return whether the request of an action was written to the transport."""
+        return flow_token not in self._not_sent
 
     def forget(self, call_id: int) -> None:
-        """Nobody waits for this answer any more: its connection goes."""
+        """Cancel the request of a call; its connection is closed."""
         self._unanswered.discard(call_id)
         under_way = self._sending.pop(call_id, None)
         if under_way is not None:
             under_way.cancel()
 
     def close(self, code: int, reason: str) -> None:
-        """End what is under way; the next poll may bring the link back."""
+        """Cancel actions under way; the next poll that is answered opens the link again."""
         self._linked = False
-        self._end_all()
+        self._cancel_requests()
 
     async def _send(self, call_id: int, action: str, params: bytes) -> None:
         try:
             answer = await self._post(
-                action, params, self._resources.limits.action_timeout, lambda: self._unsent.discard(call_id)
+                action, params, self._resources.limits.action_timeout, lambda: self._not_sent.discard(call_id)
             )
-            parts = _responses(answer, action)
+            parts = _read_responses(answer, action)
         except CancelledError:
             return
         except OneBotError as error:
             parts = [responses.from_error(error)]
         except TimeoutError:
-            return  # the hub's own time limit is over too
+            return  # the call has ended by the same time limit in the hub
         except (ConnectError, DNSLookupError) as error:
             sentence = (
                 f"account {self.account.self_id} cannot be reached: {why_failed(error)}; nothing was sent"
@@ -271,23 +276,24 @@ class HttpAccount(Service):
             f"{self._url}/{path}", params, self._headers, self._resources.limits.max_message, timeout, written
         )
 
-    # -- its events
+    # -- IEventReceiver
 
     def signing_key(self) -> tuple[str | None, bool]:
-        """Return the secret that signs its posts, None for none; and whether an unsigned post may be genuine.
+        """Return the secret that its posts are signed with, and whether unsigned ones are accepted too.
 
-        NapCat and LLBot sign with a token, which may be another one than that of their actions.
+        NapCat and LLBot sign with a token; where the dialect is recognised, it may be unknown to us.
         """
         links, settings = self.account.links, self._settings
         if settings.secret is None and signs_with_token(links.dialect):
-            return settings.access_token, links.dialect_is_guessed
+            return settings.access_token, links.dialect_is_automatic
         return settings.secret, False
 
     def receive(self, body: bytes) -> None:
-        """Take an event that was posted.
+        """Publish an event that was posted; a heartbeat only updates the account's state.
 
-        :raises BadEvent: if it is none of this account.
-        :raises NotConnected: if it cannot be taken now.
+        :param body: of the request.
+        :raises BadEvent: if it is no event of this account.
+        :raises NotConnected: if the service stops.
         """
         event = read_event(body)
         if event.self_id is not None and event.self_id != self.account.self_id:
@@ -295,24 +301,25 @@ class HttpAccount(Service):
         if not self.running:
             raise NotConnected("lgtwist stops")
         if event.post_type == "meta_event" and event.detail == "heartbeat":
-            self.account.links.status_came(read_heartbeat(event.raw).online)
-        self.account.links.event_came(event)
+            self.account.links.status_received(read_heartbeat(event.raw).online)
+        self.account.links.event_received(event)
 
 
+#: The class of the edge, as the kind's module names it.
 make = HttpAccount
 
-#: What stands between the parts of NapCat's answers to its stream actions.
-_BETWEEN_PARTS = b"\r\n\r\n"
+#: Separates the responses in the body with which NapCat answers its stream actions.
+_PART_SEPARATOR = b"\r\n\r\n"
 
 
-def _responses(answer: Answer, action: str) -> list[bytes]:
-    """What an implementation answered, as responses without ``echo``: one, or the parts of a stream.
+def _read_responses(answer: Answer, action: str) -> list[bytes]:
+    """Return the responses in an HTTP answer, without ``echo``: one, or several of a stream action.
 
-    :raises OneBotError: if it is none; its HTTP status says what went wrong.
+    :raises OneBotError: if there is none; chosen by the HTTP status.
     """
     bodies = [answer.body]
     if action in STREAM_ACTIONS:
-        bodies = [part for part in answer.body.split(_BETWEEN_PARTS) if part.strip()] or bodies
+        bodies = [part for part in answer.body.split(_PART_SEPARATOR) if part.strip()] or bodies
     read = [responses.response_from_body(body) for body in bodies]
     whole = [response for response in read if response is not None]
     if len(whole) == len(bodies):

@@ -1,4 +1,4 @@
-"""The keys that every account with an implementation of its own has."""
+"""The keys that every type of account but ``sandbox`` has."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lgtwist.onebot.dialect import Dialect
 
 @frozen
 class RemoteSettings:
-    """What every kind of remote account is configured with.
+    """The keys of every account with an implementation.
 
     :ivar dialect: the implementation's; AUTO to recognise it.
-    :ivar access_token: what is shown to the implementation; None for none.
+    :ivar access_token: shown to the implementation; None for none.
     """
 
     dialect: Dialect = Dialect.AUTO
@@ -23,11 +23,11 @@ class RemoteSettings:
 
 
 def read_remote(section: Section) -> RemoteSettings:
-    """Read these keys; mistakes are collected in the section."""
-    dialect = section.take("dialect", choice([dialect.value for dialect in Dialect]), "auto")
-    return RemoteSettings(Dialect(dialect or "auto"), section.take_secret("access_token", token))
+    """Read the keys of :class:`RemoteSettings`; mistakes are collected in the section."""
+    dialect = section.read("dialect", choice([dialect.value for dialect in Dialect]), "auto")
+    return RemoteSettings(Dialect(dialect or "auto"), section.read_secret("access_token", token))
 
 
 def without_query(url: str) -> str:
-    """Return a URL as people may see it: its query may hold a token."""
+    """Return a URL without its query, which may hold a token."""
     return url.partition("?")[0]

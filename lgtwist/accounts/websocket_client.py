@@ -20,15 +20,17 @@ from lgtwist.hub.interfaces import Channel, IDialler
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
 from lgtwist.websocket.dial import Dialler, Target, target
 
+#: The channel of a link, by the last segment of its path.
 _CHANNELS = {"api": Channel.ACTIONS, "event": Channel.EVENTS}
 
 
 @frozen
 class Settings(RemoteSettings):
-    """What such an account is configured with.
+    """The keys of an account of type ``forward-websocket``.
 
     :ivar url: where the implementation listens; its query may hold a token.
-    :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
+    :ivar trust_root: authorities of the implementation's certificate; None for the system's.
+    :ivar reconnect: the back-off between attempts.
     """
 
     url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
@@ -37,27 +39,27 @@ class Settings(RemoteSettings):
 
 
 def read(section: Section) -> Settings:
-    """Read the keys of such an account; mistakes are collected in the section."""
+    """Read the keys of an account of type ``forward-websocket``; mistakes are collected in the section."""
     return Settings(
         **asdict(read_remote(section), recurse=False),
-        url=section.take("url", url("ws", "wss")),
-        trust_root=section.take_certificates("ca_file"),
+        url=section.read("url", url("ws", "wss")),
+        trust_root=section.read_certificates("ca_file"),
         reconnect=read_reconnect(section),
     )
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
-    """Return how the implementation is reached, for people; it ends the account's line in the summary."""
+    """Return how the implementation is reached: the end of the account's line in the summary."""
     return f"; dialled at {without_query(settings.url)}"
 
 
 def key_needed_in_public(settings: Settings) -> str | None:
-    """Return the key without which strangers could pose as the implementation; None if there is none."""
+    """Return None: the implementation does not connect to our port."""
     return None
 
 
-def urls(url: str) -> dict[Channel, str]:
-    """Return what to dial: one universal link, or a split pair if the path ends in one of its two."""
+def urls_by_channel(url: str) -> dict[Channel, str]:
+    """Return the URLs to dial: one for both channels, or one for each if the path ends in /api or /event."""
     parts = urlsplit(url)
     base, _slash, last = parts.path.rstrip("/").rpartition("/")
     if last not in _CHANNELS:
@@ -67,9 +69,9 @@ def urls(url: str) -> dict[Channel, str]:
 
 @implementer(IEdge, IDialler)
 class WebSocketClientAccount(MultiService):
-    """An account whose implementation listens.
+    """An account whose implementation we dial.
 
-    :ivar diallers: one, or two for a split pair.
+    :ivar diallers: one for each URL.
     """
 
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
@@ -79,15 +81,17 @@ class WebSocketClientAccount(MultiService):
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
-            self._dialler(
+            self._make_dialler(
                 channel, target(each, headers, trust_root_of(settings.trust_root)), settings, resources
             )
-            for channel, each in urls(settings.url).items()
+            for channel, each in urls_by_channel(settings.url).items()
         ]
 
-    def _dialler(self, channel: Channel, to: Target, settings: Settings, resources: EdgeResources) -> Dialler:
+    def _make_dialler(
+        self, channel: Channel, to: Target, settings: Settings, resources: EdgeResources
+    ) -> Dialler:
         def link() -> WebSocketLink:
-            return WebSocketLink(self.account, channel, to.shown, refuse=dialler.refuse)
+            return WebSocketLink(self.account, channel, to.shown, on_refused=dialler.refuse)
 
         backoff = settings.reconnect.backoff(resources.uniform)
         name = f"account {self.account.self_id}"
@@ -98,28 +102,29 @@ class WebSocketClientAccount(MultiService):
         return dialler
 
     def attempts(self) -> int:
-        """Return how often it was dialled since the start."""
+        """Return the number of attempts since the start."""
         return sum(dialler.attempts for dialler in self.diallers)
 
     def when_idle(self) -> Deferred[None]:
-        """Return what fires once it has retired and no connection of it is left."""
+        """Return a Deferred that fires with None when it has retired and its connections are closed."""
         return gatherResults([dialler.when_idle() for dialler in self.diallers]).addCallback(
             lambda _all: None
         )
 
     def configure(self, settings: Settings) -> None:
-        """Take another dialect and other gaps."""
+        """Replace the dialect and the back-off between attempts."""
         self.account.links.configure(settings.dialect)
         for dialler in self.diallers:
             dialler.use_backoff(settings.reconnect.backoff(self._uniform))
 
     def prepare(self) -> None:
-        """Nothing is needed beforehand."""
+        """Do nothing: no file is needed."""
 
     def retire(self) -> None:
-        """Dial no more; a connection that is open stays."""
+        """Dial no more; open connections stay."""
         for dialler in self.diallers:
             dialler.retire()
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketClientAccount

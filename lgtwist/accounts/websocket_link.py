@@ -1,4 +1,4 @@
-"""One WebSocket to an implementation, whoever dialled (OneBot 11, ``communication/``)."""
+"""One WebSocket to an implementation, whichever side dialled (OneBot 11, ``communication/``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
-from lgtwist.hub.interfaces import Channel, IAccountLink
+from lgtwist.hub.interfaces import ACTION_CHANNEL, EVENT_CHANNEL, Channel, IAccountLink
 from lgtwist.onebot.action import encode_action
 from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
 from lgtwist.onebot.responses import read_response_head
@@ -16,26 +16,21 @@ from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
 
-#: Names of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_ACTIONS, _EVENTS = Channel.ACTIONS, Channel.EVENTS
-#: Which link of a split pair it was, for the log.
-_NAMES = {Channel.ACTIONS: "API link: ", Channel.EVENTS: "event link: "}
-#: The retcode with which NapCat refuses a token, on a WebSocket that it has opened for that.
-_REFUSED = 1403
-
-
-def _nobody(_reason: str, _told: bool) -> None:
-    """Nobody dialled who would have to wait before dialling again."""
+#: What a log line calls the links that carry one channel only.
+_LINK_NAMES = {Channel.ACTIONS: "API link: ", Channel.EVENTS: "event link: "}
+#: The retcode with which NapCat refuses a token, in a frame on a WebSocket that it has opened.
+_REFUSED_RETCODE = 1403
 
 
 @implementer(IAccountLink)
 class WebSocketLink:
-    """What stands behind a WebSocket whose peer is an implementation.
+    """The handler of a WebSocket whose peer is an implementation.
 
-    :param channel: what it carries.
-    :param via: how the account is reached, for the log.
-    :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
-    :param gone: called once, when it is over.
+    :param channel: the channels that it carries.
+    :param description: how the account is reached, for the log.
+    :param on_refused: called when the peer refuses us on the open WebSocket, with the reason and whether it
+        is logged.
+    :param on_closed: called once, when the connection is closed.
     """
 
     _log = Logger()
@@ -44,29 +39,29 @@ class WebSocketLink:
         self,
         account: Account,
         channel: Channel,
-        via: str,
+        description: str,
         *,
-        refuse: Callable[[str, bool], None] = _nobody,
-        gone: Callable[[], None] = lambda: None,
+        on_refused: Callable[[str, bool], None] = lambda _reason, _logged: None,
+        on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
         self._channel = channel
-        self._via = via
-        self._gone = gone
+        self._description = description
+        self._on_closed = on_closed
         self._connection: Connection | None = None
-        self._refusal_watch = RefusalWatch(account.clock, refuse)
+        self._refusal_watch = RefusalWatch(account.clock, on_refused)
         self._malformed_log = LogThrottle(account.clock)
 
-    # -- called through the factory's guard
+    # -- handler of the connection, called through the factory's guard
 
     def opened(self, connection: Connection) -> None:
-        """The link is there."""
+        """Add the link to the account, in the place of older ones that carry the same channels."""
         self._connection = connection
         self._refusal_watch.opened()
-        self._account.links.opened(self, self._channel, self._via)
+        self._account.links.opened(self, self._channel, self._description)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
-        """An answer, an event, or what should be one."""
+        """Hand over a response or an event; count and drop a malformed frame."""
         try:
             if binary:
                 payload.decode()
@@ -75,82 +70,87 @@ class WebSocketLink:
             self._drop_malformed(str(error) if isinstance(error, BadEvent) else "not UTF-8")
             return
         account = self._account
-        if echo is not None and account.links.is_current(self, _ACTIONS):
+        if echo is not None and account.links.is_current(self, ACTION_CHANNEL):
             call_id = read_id(echo)
             if call_id is not None:
                 if account.fan_out.is_scheduled:
-                    account.fan_out.dispatch()  # events that came before the response go before it
+                    account.fan_out.dispatch()  # events before the response reach the bot before it
                 if account.receive_with_echo(call_id, payload, echo):
                     self._refusal_watch.useful = True
                     return
         if event is not None:
             self._event(connection, event)
         elif echo is None:
-            self._look_for_refusal(payload)
+            self._check_refusal(payload)
             self._drop_malformed("neither an answer nor an event")
         else:
-            self._look_for_refusal(payload)
+            self._check_refusal(payload)
             account.counters.late_responses += 1
 
     def dropped(self, connection: Connection, events: int) -> None:
-        """No events go this way."""
+        """Do nothing: events are not sent to implementations."""
 
     def caught_up(self, connection: Connection) -> None:
-        """The link takes actions again; who waits looks by itself."""
+        """Do nothing: bots check the flow-control token at their next action."""
 
     def closing(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Nothing can be sent any more: who asks from now on is told that nothing was."""
-        self._down(code, reason)
+        """Remove the link from the account: actions from now on fail as 1501, nothing being sent."""
+        self._remove_from_account(code, reason)
 
-    def _down(self, code: int | None, reason: str) -> None:
-        said = printable(reason if code is None else f"{code} {reason}")
-        self._account.links.closed(self, _NAMES.get(self._channel, "") + said)
+    def _remove_from_account(self, code: int | None, reason: str) -> None:
+        why = printable(reason if code is None else f"{code} {reason}")
+        self._account.links.closed(self, _LINK_NAMES.get(self._channel, "") + why)
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
-        """The link is over, if it ever was one."""
+        """Remove the link from the account, if the connection was ever open; call ``on_closed``."""
         opened, self._connection = self._connection is not None, None
         if opened:
             self._refusal_watch.closed(code, reason)
-            self._down(code, reason)
-        self._gone()
+            self._remove_from_account(code, reason)
+        self._on_closed()
 
-    # -- what comes
+    # -- frames
 
     def _event(self, connection: Connection, event: Event) -> None:
         account = self._account
-        if not account.links.is_current(self, _EVENTS):
-            return  # Lagrange once sent events on /api too: they come a second time where they belong
+        if not account.links.is_current(self, EVENT_CHANNEL):
+            return  # Lagrange once sent events on /api too, besides those on /event
         if event.self_id is not None and event.self_id != account.self_id:
             account.links.refuse(self, event.self_id)
             return
         self._refusal_watch.useful = True
         if event.post_type == "meta_event" and event.detail == "heartbeat":
-            beat = read_heartbeat(event.raw)
-            if beat.interval and connection.liveness is not None:
-                connection.liveness.expect_heartbeats(beat.interval)
-            account.links.status_came(beat.online)
-        account.links.event_came(event)
+            heartbeat = read_heartbeat(event.raw)
+            if heartbeat.interval and connection.liveness is not None:
+                connection.liveness.expect_heartbeats(heartbeat.interval)
+            account.links.status_received(heartbeat.online)
+        account.links.event_received(event)
 
-    def _look_for_refusal(self, payload: bytes) -> None:
+    def _check_refusal(self, payload: bytes) -> None:
         if self._refusal_watch.decided:
             return
         outcome = read_response_head(payload)
-        if outcome.retcode == _REFUSED:
-            self._refusal_watch.refused(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
+        if outcome.retcode == _REFUSED_RETCODE:
+            self._refusal_watch.refused(
+                f"refused with retcode {_REFUSED_RETCODE}: {printable(outcome.reason)}"
+            )
 
     def _drop_malformed(self, why: str) -> None:
         self._account.counters.malformed_frames += 1
         if self._malformed_log.should_log():
             self._log.warn(
-                "account {account}: what came is thrown away: {why}",
+                "account {account}: a malformed frame was dropped: {why}",
                 account=self._account.self_id,
                 why=printable(why),
             )
 
-    # -- called by the hub
+    # -- IAccountLink
 
     def send(self, call_id: int, action: str, params: bytes) -> int | None:
-        """Send an action, built from its checked parts: one bot's odd bytes must not break a shared link."""
+        """Send an action in a frame that is built from its checked fields.
+
+        Bots share the link, so no bytes of one of them are sent unchecked.
+        """
         connection = self._connection
         if connection is None:
             return None
@@ -160,14 +160,17 @@ class WebSocketLink:
         return connection.outbox.watermark() if connection.write_paused else None
 
     def has_sent(self, flow_token: int) -> bool:
-        """Whether what was sent is with the transport."""
+        """Return whether the transport has taken the action, or the link is closed."""
         return self._connection is None or self._connection.outbox.has_taken(flow_token)
 
     def forget(self, call_id: int) -> None:
-        """Nobody waits for this answer any more; the implementation gives it all the same."""
+        """Do nothing: nothing is held, and a response will be counted as late."""
 
     def close(self, code: int, reason: str) -> None:
-        """End the link with a close code; 1008 says that dialling it again soon is of no use."""
+        """Close the link.
+
+        :param code: a close code (RFC 6455, 7.4.1); after 1008 it is not dialled again soon.
+        """
         connection = self._connection
         if connection is None:
             return

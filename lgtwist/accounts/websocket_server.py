@@ -22,13 +22,15 @@ from lgtwist.hub.interfaces import Channel, IReverseLink
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.upgrade import take_over
 
-_ROLES = {"universal": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
-_PATHS = {"ws": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
+#: The channels of a link, by ``X-Client-Role`` in lower case.
+_CHANNELS_BY_ROLE = {"universal": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
+#: The channels of a link, by the last segment of its path.
+_CHANNELS_BY_PATH = {"ws": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
 
 
 @frozen
 class Settings(RemoteSettings):
-    """What such an account is configured with.
+    """The keys of an account of type ``reverse-websocket``.
 
     :ivar access_token: what the implementation must show; None for none.
     """
@@ -37,35 +39,35 @@ class Settings(RemoteSettings):
 
 
 def read(section: Section) -> Settings:
-    """Read the keys of such an account; mistakes are collected in the section."""
+    """Read the keys of an account of type ``reverse-websocket``; mistakes are collected in the section."""
     return Settings(**asdict(read_remote(section), recurse=False))
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
-    """Return how the implementation is reached, for people; it ends the account's line in the summary."""
+    """Return how the implementation is reached: the end of the account's line in the summary."""
     token = "with its token" if settings.access_token else "without a token, from this machine only"
     return f"; its implementation connects to {base}/onebot/v11/ws (X-Self-ID: {self_id}) {token}"
 
 
 def key_needed_in_public(settings: Settings) -> str | None:
-    """Return the key without which strangers could pose as the implementation; None if it is there."""
+    """Return the key that is missing to authenticate the implementation on a public port; None if none is."""
     return "access_token" if settings.access_token is None else None
 
 
 def channel_of(role_header: str, path: str) -> Channel:
-    """Return what a link carries.
+    """Return the channels that a link carries.
 
-    :param role_header: ``X-Client-Role``, in whatever case (Lagrange says ``Api``, the standard ``API``).
-    :param path: the last part of the path, which counts where the header says nothing known.
+    :param role_header: ``X-Client-Role``, in any case (Lagrange sends ``Api``, the standard has ``API``).
+    :param path: the last segment of the path; it counts where the header is missing or unknown.
     """
-    return _ROLES.get(role_header.strip().lower(), _PATHS[path])
+    return _CHANNELS_BY_ROLE.get(role_header.strip().lower(), _CHANNELS_BY_PATH[path])
 
 
 @implementer(IEdge, IReverseLink)
 class WebSocketServerAccount(Service):
-    """An account whose implementation connects to our port.
+    """An account whose implementation dials us.
 
-    :ivar access_token: the token that it must show; None for none.
+    :ivar access_token: the token that the implementation must show; None for none.
     """
 
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
@@ -73,30 +75,33 @@ class WebSocketServerAccount(Service):
         self.access_token = settings.access_token
         self._factory = resources.server_factory
 
-    def accept(self, request: Request, role: str, ended: Callable[[], None]) -> None:
-        """Make a link of a request that was authenticated and that ``check_upgrade`` accepted.
+    def accept(self, request: Request, role: str, on_closed: Callable[[], None]) -> None:
+        """Upgrade a request to a link; it was authenticated, and ``check_upgrade`` accepted it.
 
-        :param role: the last part of its path: ``ws``, ``api`` or ``event``.
-        :param ended: called once, when the connection is over.
+        :param role: the last segment of its path: ``ws``, ``api`` or ``event``.
+        :param on_closed: called once, when the connection is closed.
         """
         headers = request.requestHeaders
         channel = channel_of((headers.getRawHeaders("x-client-role") or [""])[-1], role)
         agent = printable((headers.getRawHeaders("user-agent") or ["it"])[-1])
-        link = WebSocketLink(self.account, channel, f"{agent} dialled /onebot/v11/{role}", gone=ended)
+        link = WebSocketLink(
+            self.account, channel, f"{agent} dialled /onebot/v11/{role}", on_closed=on_closed
+        )
         take_over(request, self._factory.make(link))
 
     def configure(self, settings: Settings) -> None:
-        """Take another dialect and token; a link that the old token let in ends with 1008."""
+        """Replace the dialect and the token; close a link of the old token with 1008."""
         self.account.links.configure(settings.dialect)
         if settings.access_token != self.access_token:
             self.access_token = settings.access_token
             self.account.links.close(1008, "its access_token was changed")
 
     def prepare(self) -> None:
-        """Nothing is needed beforehand."""
+        """Do nothing: no file is needed."""
 
     def retire(self) -> None:
-        """Nothing is begun from our side."""
+        """Do nothing: the implementation dials."""
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketServerAccount

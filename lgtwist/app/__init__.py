@@ -1,1 +1,1 @@
-"""The tree of services that one configuration asks for, and how it changes."""
+"""The configuration as a whole, and the tree of services that is made from it."""

@@ -1,7 +1,7 @@
-"""The configuration: TOML -> frozen structs, every mistake named by its path, all at once.
+"""The whole configuration: TOML in, frozen structs out, or every mistake with its path.
 
-:func:`parse` is the way in. Each room reads its own table; here they are put together, and what concerns
-several tables at once is checked. A key of a later version is a mistake too: nothing is silently ignored.
+Each room reads its own table; :func:`parse` puts them together and checks what concerns several tables.
+Unknown keys are mistakes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lgtwist.web.settings import ServerSettings, read_server
 _ACCOUNT_TYPE, _BOT_CONNECTION = "sandbox", "forward-websocket"
 
 
+#: Returns the text of a file.
 ReadFile = Callable[[str], str]
 
 
@@ -37,16 +38,16 @@ def _read_file(path: str) -> str:
 class AccountConfig:
     """One of ``[[accounts]]``.
 
-    :ivar settings: what its kind read.
+    :ivar settings: the ``Settings`` of its type's module.
     """
 
     self_id: int
     type: str = _ACCOUNT_TYPE
-    settings: Any = Factory(lambda: ACCOUNT_KINDS[_ACCOUNT_TYPE].read(_nothing()))
+    settings: Any = Factory(lambda: ACCOUNT_KINDS[_ACCOUNT_TYPE].read(_empty_section()))
 
     @property
     def kind(self) -> AccountKind:
-        """The module that serves it."""
+        """The module that makes its edge."""
         return ACCOUNT_KINDS[self.type]
 
 
@@ -54,33 +55,33 @@ class AccountConfig:
 class BotConfig:
     """One of ``[[bots]]``.
 
-    :ivar bot: what all kinds of bots share.
-    :ivar settings: what its kind read.
+    :ivar bot: the keys that all kinds of bots share.
+    :ivar settings: the ``Settings`` of its connection's module.
     """
 
     bot: BotSettings
     connection: str = _BOT_CONNECTION
-    settings: Any = Factory(lambda: BOT_KINDS[_BOT_CONNECTION].read(_nothing()))
+    settings: Any = Factory(lambda: BOT_KINDS[_BOT_CONNECTION].read(_empty_section()))
 
     @property
     def kind(self) -> BotKind:
-        """The module that serves it."""
+        """The module that makes its edge."""
         return BOT_KINDS[self.connection]
 
 
-def _nothing() -> Section:
+def _empty_section() -> Section:
     """Return an empty table, from which every default is read."""
     return Section("", {}, [], _read_file)
 
 
-#: What is served where the configuration names no accounts, or no bots.
+#: The accounts and the bots of a configuration without ``[[accounts]]``, or without ``[[bots]]``.
 DEFAULT_ACCOUNTS = (AccountConfig(10001),)
 DEFAULT_BOTS = (BotConfig(BotSettings("default")),)
 
 
 @frozen
 class Config:
-    """A whole configuration."""
+    """A whole configuration; without arguments, that of an empty file."""
 
     data_dir: str = "lgtwist-data"
     server: ServerSettings = Factory(ServerSettings)
@@ -88,7 +89,7 @@ class Config:
     bots: tuple[BotConfig, ...] = DEFAULT_BOTS
     journal: JournalSettings = Factory(JournalSettings)
     limits: Limits = Factory(Limits)
-    #: The files that it was read from: tokens among them, so no bot may name them.
+    #: Paths of the files that it was read from; they may hold tokens, so bots may not read them.
     private_files: tuple[str, ...] = ()
 
     @property
@@ -101,8 +102,8 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
     """Read a configuration.
 
     :param source: TOML.
-    :param read_file: reads the files that ``..._file`` keys name.
-    :returns: the configuration, or everything that is wrong with it.
+    :param read_file: returns the text of a file that a ``..._file`` key names.
+    :returns: the configuration, or all its mistakes.
     """
     try:
         values = msgspec.toml.decode(source)
@@ -117,7 +118,7 @@ def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Proble
 
     root = Section("", values, problems, read_and_note)
     config = Config(
-        data_dir=root.take("data_dir", text, "lgtwist-data"),
+        data_dir=root.read("data_dir", text, "lgtwist-data"),
         server=read_server(root.section("server")),
         accounts=_read_accounts(root, problems),
         bots=_read_bots(root, problems),
@@ -136,8 +137,8 @@ def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfi
     accounts = []
     seen: dict[int, str] = {}
     for section in root.sections("accounts"):
-        kind = section.take("type", choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS), _ACCOUNT_TYPE)
-        self_id = section.take("self_id", read_number)
+        kind = section.read("type", choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS), _ACCOUNT_TYPE)
+        self_id = section.read("self_id", read_number)
         settings = None
         if kind is not None:
             settings = ACCOUNT_KINDS[kind].read(section)
@@ -145,7 +146,7 @@ def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfi
         if self_id is None:
             continue
         if self_id in seen:
-            section.wrong("self_id", f"{self_id} is already the number of {seen[self_id]}")
+            section.add_problem("self_id", f"{self_id} is already the number of {seen[self_id]}")
         seen.setdefault(self_id, section.path)
         if settings is not None:
             accounts.append(AccountConfig(self_id, kind, settings))
@@ -159,27 +160,27 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
         return DEFAULT_BOTS
     known = {
         account.get("self_id")
-        for account in root.raw("accounts") or [{"self_id": DEFAULT_ACCOUNTS[0].self_id}]
+        for account in root.peek_list("accounts") or [{"self_id": DEFAULT_ACCOUNTS[0].self_id}]
         if isinstance(account, Mapping)
     }
     bots: list[BotConfig] = []
     names: dict[str, str] = {}
     tokens: dict[str | None, str] = {}
     for section in root.sections("bots"):
-        connection = section.take("connection", choice(tuple(BOT_KINDS)), _BOT_CONNECTION)
+        connection = section.read("connection", choice(tuple(BOT_KINDS)), _BOT_CONNECTION)
         bot = read_bot(section)
         if connection is not None:
             bot = evolve(bot, dials_in=BOT_KINDS[connection].DIALS_IN)
         for number, self_id in enumerate(bot.accounts or ()):
             if self_id not in known:
-                section.wrong(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
+                section.add_problem(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
         settings = None
         if connection is not None:
             settings = BOT_KINDS[connection].read(section)
             section.finish()
         if bot.name:
             if bot.name in names:
-                section.wrong("name", f'"{bot.name}" is already the name of {names[bot.name]}')
+                section.add_problem("name", f'"{bot.name}" is already the name of {names[bot.name]}')
             names.setdefault(bot.name, section.path)
         if bot.dials_in and bot.access_token in tokens:
             first = tokens[bot.access_token]
@@ -188,7 +189,7 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
                 if bot.access_token is None
                 else f"the same token as {first}"
             )
-            section.wrong("access_token", f"{same}; the token is what tells bots apart on the port")
+            section.add_problem("access_token", f"{same}; the token is what tells bots apart on the port")
         if bot.dials_in:
             tokens.setdefault(bot.access_token, section.path)
         if settings is not None:
@@ -199,7 +200,7 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
 
 
 def _check_public(config: Config, problems: list[Problem]) -> None:
-    """Without a token the service listens on loopback only."""
+    """Report every bot and account without a token or secret, if one of the ports is public."""
     public = [endpoint for endpoint in config.server.endpoints if is_public(endpoint)]
     if not public:
         return

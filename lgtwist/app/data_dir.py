@@ -1,4 +1,4 @@
-"""The folder where the service keeps its files, locked for one process."""
+"""The folder of the service's files, locked for one process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-#: The journal's name in the folder.
+#: The name of the journal's file in the folder.
 JOURNAL_FILE = "journal.sqlite"
 
 
@@ -15,9 +15,9 @@ class CannotStart(Exception):
 
 
 class DataDir:
-    """The folder of ``data_dir``.
+    """The folder that ``data_dir`` names.
 
-    :param path: made if it is not there; relative to the working directory.
+    :param path: of the folder, absolute or relative to the working directory.
     :ivar path: the absolute path.
     """
 
@@ -27,11 +27,11 @@ class DataDir:
 
     @property
     def journal_file(self) -> Path:
-        """Where the journal is."""
+        """Path of the journal's file."""
         return self.path / JOURNAL_FILE
 
     def lock(self) -> None:
-        """Make the folder and lock it. The lock is the process's own: it is free when the process has ended.
+        """Make the folder, unless it is there, and lock it until :meth:`unlock` or the end of the process.
 
         :raises CannotStart: if the folder cannot be used, or another process has the lock.
         """
@@ -48,7 +48,7 @@ class DataDir:
         self._lock = lock
 
     def unlock(self) -> None:
-        """Give the lock up; harmless if there is none."""
+        """Release the lock; do nothing if it is not held."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

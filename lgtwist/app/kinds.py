@@ -1,6 +1,6 @@
-"""The kinds of accounts and bots: for each name of ``type`` and ``connection`` the module that serves it.
+"""The kinds of accounts and bots: the module for each value of ``type`` and of ``connection``.
 
-A new kind is one module with what :class:`AccountKind` or :class:`BotKind` names, and one line here.
+A new kind is one module that fits :class:`AccountKind` or :class:`BotKind`, and one line here.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from lgtwist.sandbox import account as sandbox
 
 
 class AccountKind(Protocol):
-    """What a module that serves a kind of accounts has.
+    """The module of a kind of accounts.
 
-    The settings that it reads have an attribute ``dialect``.
+    Its settings have an attribute ``dialect``.
     """
 
     @property
     def make(self) -> Any:
-        """Make the edge: ``make(account, settings, resources) -> IEdge``."""
+        """The class of the edge: ``make(account, settings, resources) -> IEdge``."""
 
     def read(self, section: Section, /) -> Any:
         """Read the kind's own keys of ``[[accounts]]``; mistakes are collected in the section."""
@@ -35,14 +35,17 @@ class AccountKind(Protocol):
         """
 
     def key_needed_in_public(self, settings: Any, /) -> str | None:
-        """Return the key without which strangers could pose as the implementation, if it is missing."""
+        """Return the key that is missing to authenticate the implementation on a public port.
+
+        :returns: None if none is missing.
+        """
 
 
 class BotKind(Protocol):
-    """What a module that serves a kind of bots has.
+    """The module of a kind of bots.
 
     :ivar DIALS_IN: whether the bot connects to our port.
-    :ivar SENDS_TOKEN: whether the bot is shown its ``access_token`` when a link to it is made.
+    :ivar SENDS_TOKEN: whether ``access_token`` is sent to the bot when a connection to it is opened.
     """
 
     DIALS_IN: bool
@@ -50,7 +53,7 @@ class BotKind(Protocol):
 
     @property
     def make(self) -> Any:
-        """Make the edge: ``make(bot, settings, resources) -> IEdge``; it observes the directory."""
+        """The class of the edge: ``make(bot, settings, resources) -> IEdge``; it observes the directory."""
 
     def read(self, section: Section, /) -> Any:
         """Read the kind's own keys of ``[[bots]]``; mistakes are collected in the section."""
@@ -59,10 +62,11 @@ class BotKind(Protocol):
         """Return how the bot is served: a part of its line in the summary.
 
         :param bot: the ``BotSettings``.
-        :param urls: the port's URLs.
+        :param urls: the port's base URLs, as ``ws://127.0.0.1:8081``.
         """
 
 
+#: By ``type`` of ``[[accounts]]``.
 ACCOUNT_KINDS: dict[str, AccountKind] = {
     "sandbox": sandbox,
     "forward-websocket": websocket_client,
@@ -70,11 +74,12 @@ ACCOUNT_KINDS: dict[str, AccountKind] = {
     "http": http,
 }
 
+#: By ``connection`` of ``[[bots]]``.
 BOT_KINDS: dict[str, BotKind] = {
     "forward-websocket": bot_websocket_server,
     "reverse-websocket": bot_websocket_client,
     "http-post": webhook,
 }
 
-#: Types of accounts that the contract names and a later version brings.
+#: Types of accounts that are documented, and not available in this version.
 LATER_ACCOUNT_KINDS = ("milky",)

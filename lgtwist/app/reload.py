@@ -1,8 +1,7 @@
-"""What two configurations differ in, and what that asks for. Pure.
+"""The differences of two configurations, and what must be done about each. Pure.
 
-The table is the contract's "Changed while it runs": which key counts at once, which ends connections, which
-makes a link anew, and which waits for a restart. Most of it stands as metadata beside the fields of the
-settings (:mod:`lgtwist.config.change`).
+Which key is changed in place, which ends connections, and which makes an edge anew stands as metadata beside
+the fields of the settings (:mod:`lgtwist.config.change`); which waits for a restart is decided here.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ _Item = TypeVar("_Item")
 
 @frozen
 class Changed(Generic[_Item]):
-    """One account or bot that is there before and after.
+    """One account or bot that both configurations have, and that differs.
 
-    :ivar change: the most that its differences ask for.
+    :ivar change: the greatest change among its differences.
     """
 
     old: _Item
@@ -32,7 +31,7 @@ class Changed(Generic[_Item]):
 
 @frozen
 class Differences(Generic[_Item]):
-    """What came, went and changed among accounts, or among bots; each in the order of its configuration."""
+    """The accounts, or the bots, that two configurations differ in, in the order of the configurations."""
 
     removed: tuple[_Item, ...]
     added: tuple[_Item, ...]
@@ -46,12 +45,12 @@ class Differences(Generic[_Item]):
 class Changes:
     """Everything that two configurations differ in.
 
-    :ivar running: the new configuration as far as it counts at once: what waits for a restart is as before.
-    :ivar closed: endpoints that are given up.
-    :ivar opened: endpoints that are new.
+    :ivar running: the new configuration, with the old values of the keys that wait for a restart.
+    :ivar closed: endpoints that are to be closed.
+    :ivar opened: endpoints that are to be opened.
     :ivar server: whether ``admin_token`` or ``allowed_origins`` changed.
     :ivar limits: the names of the limits that changed.
-    :ivar journal: the names of the journal's keys that changed and count at once.
+    :ivar journal: the names of the journal's keys that changed, without those that wait for a restart.
     :ivar waiting: the keys whose change waits for a restart.
     """
 
@@ -67,12 +66,12 @@ class Changes:
 
     @property
     def nothing(self) -> bool:
-        """Whether nothing changed that counts at once."""
+        """Whether nothing changed, but for keys that wait for a restart."""
         lists = (self.closed, self.opened, self.limits, self.journal)
         return not (self.accounts or self.bots or self.server or any(lists))
 
     def describe(self) -> str:
-        """Return what changed, by name, as one line for the log; no secrets."""
+        """Return one log line that names what changed, without secrets."""
         parts = [*_describe(self.accounts, _account_name), *_describe(self.bots, _bot_name)]
         parts += [f"endpoint {one} closed" for one in self.closed]
         parts += [f"endpoint {one} opened" for one in self.opened]
@@ -105,23 +104,19 @@ def _bot_name(bot: BotConfig) -> str:
 
 
 def changes(old: Config, new: Config) -> Changes:
-    """Compare the configuration that runs with another one.
-
-    :param old: what runs.
-    :param new: what is wanted.
-    """
+    """Compare the running configuration with a new one."""
     waiting: list[str] = []
     running = new
     if new.data_dir != old.data_dir:
         waiting.append("data_dir")
         running = evolve(running, data_dir=old.data_dir)
-    kept = {}
+    deferred = {}
     for name in ("sync", "set_aside"):
         if getattr(new.journal, name) != getattr(old.journal, name):
             waiting.append(f"journal.{'on_damage' if name == 'set_aside' else name}")
-            kept[name] = getattr(old.journal, name)
-    if kept:
-        running = evolve(running, journal=evolve(new.journal, **kept))
+            deferred[name] = getattr(old.journal, name)
+    if deferred:
+        running = evolve(running, journal=evolve(new.journal, **deferred))
     adopted = [
         endpoint
         for endpoint in {*new.server.endpoints} ^ {*old.server.endpoints}
@@ -180,5 +175,5 @@ def _compare_bots(old: BotConfig, new: BotConfig) -> Change:
         return Change.ANEW
     change = max(compare(old.bot, new.bot), compare(old.settings, new.settings))
     if old.bot.access_token != new.bot.access_token and new.kind.SENDS_TOKEN:
-        return Change.ANEW  # it was shown when the link was made
+        return Change.ANEW  # the old one was sent when the connection was opened
     return change

@@ -1,4 +1,4 @@
-"""Take another configuration while the service runs: prepare, then commit."""
+"""Change the configuration while the service runs: read, prepare, commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @define
 class _Prepared:
-    """What was got before anything is changed.
+    """What was prepared before anything is changed.
 
     :ivar accounts: accounts that are new or get a new edge, each with the edge, which is prepared.
     :ivar ports: the change of the listening ports: ``commit()`` or ``undo()``.
@@ -37,7 +37,7 @@ class _Prepared:
 
 
 class Reloader:
-    """Reads the configuration again and makes the running service what it says.
+    """Reads the configuration again and changes the running service accordingly.
 
     Three steps: *read* (every mistake is logged, nothing changes), *prepare* (everything that may be refused,
     files in a thread; a refusal is one line, and nothing has changed), *commit* (which cannot be refused; one
@@ -94,7 +94,7 @@ class Reloader:
         await self.change_to(wanted)
 
     async def change_to(self, wanted: Config) -> bool:
-        """Make ``wanted`` what is served; return whether it was. A refusal is one log line."""
+        """Change the service to a configuration; return whether it was changed. A refusal is one log line."""
         service = self._service
         found = changes(service.config, wanted)
         try:
@@ -139,16 +139,16 @@ class Reloader:
         before = service.config
         service.config = evolve(running, limits=before.limits, server=before.server, journal=before.journal)
         if found.limits:
-            service.take_limits(running.limits)
+            service.set_limits(running.limits)
         if found.server or found.closed or found.opened:
-            service.take_server_settings(running.server)
+            service.set_server_settings(running.server)
         if found.journal:
-            service.take_journal_settings(running.journal)
+            service.set_journal_settings(running.journal)
         tails: list[Any] = []
         for removed in found.bots.removed:
             tails.append(_awaited(service.remove_bot(removed.bot.name)))
-        for gone in found.accounts.removed:
-            tails.append(_awaited(service.remove_account(gone.self_id)))
+        for old in found.accounts.removed:
+            tails.append(_awaited(service.remove_account(old.self_id)))
         for changed in found.accounts.changed:
             self_id = changed.new.self_id
             if changed.change is Change.ANEW:

@@ -1,8 +1,7 @@
-"""The root: a tree of services that one configuration asks for, changed while it runs.
+"""The root: a tree of services made from one configuration; accounts and bots change while it runs.
 
-Every account and every bot is a named child service (below ``accounts`` and ``bots``). Two steps:
-:meth:`LgtwistService.prepare` gets what may be refused (data directory, worlds, ports), with one clear
-sentence if it is; starting the service cannot fail for such a reason any more.
+Each account's and each bot's edge is a named child service below ``accounts`` and ``bots``. Before the start,
+:meth:`LgtwistService.prepare` gets everything that may be refused: data directory, journal, worlds, ports.
 """
 
 from __future__ import annotations
@@ -59,19 +58,19 @@ from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.metrics import websocket_metrics
 from lgtwist.websocket.server import ServerFactory
 
-#: Seconds after which the interpreter lets another thread run. With the usual 5 ms a commit of the journal,
-#: whose thread needs the interpreter two or three times, would wait longest when most is to be done.
+#: Seconds after which the interpreter switches threads. The journal's thread needs it two or three times for
+#: each commit; with the default of 5 ms a commit would be slowest under load.
 _SWITCH_INTERVAL = 0.0005
-#: Seconds between two ticks of the deliveries' time limits.
+#: Seconds between two checks of the deliveries' time limits.
 _DELIVERY_TICK = 0.5
-#: What peers are told at the end.
+#: The reason in close frames and failed calls when the service stops.
 _STOPPING = "lgtwist stops"
 
 
 class LgtwistService(MultiService):
-    """Everything that one configuration asks for.
+    """The whole service.
 
-    :param config: what is served at the start.
+    :param config: the configuration to start with.
     :param reactor: network and clock.
     :param wall_clock: seconds since the epoch.
     :ivar directory: the accounts and bots.
@@ -88,7 +87,7 @@ class LgtwistService(MultiService):
         self._wall_clock = wall_clock
         self._data_dir = DataDir(config.data_dir)
         self._scheduler = FlushScheduler(reactor)
-        # A late response to a run before must not fit a call of this one.
+        # Random, so that a late response to an earlier run does not match a call of this one.
         self._first_call = SystemRandom().getrandbits(48)
         limits = config.limits
 
@@ -178,9 +177,9 @@ class LgtwistService(MultiService):
         add(lambda: port_metrics(self.port.connection_limits))
         add(self._lag.metrics)
         self.readiness.add(lambda: accounts_down(directory))
-        self.readiness.add(self._journal_trouble)
+        self.readiness.add(self._journal_reasons)
 
-    def _journal_trouble(self) -> list[str]:
+    def _journal_reasons(self) -> list[str]:
         if self.journal is None or not self.journal.trouble:
             return []
         return [f"the journal cannot be written: {self.journal.trouble}"]
@@ -196,7 +195,7 @@ class LgtwistService(MultiService):
         return self.bots.namedServices.get(name)
 
     def new_account(self, wanted: AccountConfig) -> Account:
-        """Return an account that is not in the directory yet."""
+        """Return a new account, not in the directory yet."""
         limits = self.config.limits
         return Account(
             wanted.self_id,
@@ -210,7 +209,7 @@ class LgtwistService(MultiService):
         )
 
     def account_edge_for(self, wanted: AccountConfig, account: Account) -> IEdge:
-        """Return an edge that is not prepared yet."""
+        """Return a new edge of an account, not prepared yet."""
         edge: IEdge = wanted.kind.make(account, wanted.settings, self._resources)
         return edge
 
@@ -233,7 +232,7 @@ class LgtwistService(MultiService):
     def add_account(self, wanted: AccountConfig) -> None:
         """Add an account, and start it if the service runs.
 
-        :raises CannotPrepare: if what it needs is not there; nothing has changed then.
+        :raises CannotPrepare: if its edge cannot be prepared; nothing has changed then.
         :raises ValueError: if its number is there already.
         """
         if wanted.self_id in self.directory.accounts:
@@ -241,9 +240,9 @@ class LgtwistService(MultiService):
         self._make_account(wanted)
 
     def remove_account(self, self_id: int) -> Deferred[None]:
-        """Remove an account: its links end, its calls as 1502, and bots' connections to it with 1001.
+        """Remove an account: its links and bots' connections to it are closed with 1001, calls end as 1502.
 
-        Its cursors stay as long as the journal keeps events.
+        The journal keeps its cursors as long as events.
 
         :returns: fires when its edge has stopped.
         :raises KeyError: if it is not there.
@@ -256,7 +255,7 @@ class LgtwistService(MultiService):
         for bot in self.directory.bots.values():
             bot.end_sessions(1001, reason, account)
         self.directory.remove_account(self_id)
-        return self._disown(edge)
+        return self._remove_edge(edge)
 
     async def replace_account_edge(self, self_id: int, edge: IEdge) -> None:
         """Make the link of an account anew: the old one ends with 1001, calls under way as 1502.
@@ -270,12 +269,12 @@ class LgtwistService(MultiService):
         old.retire()
         account.links.close(1001, reason)
         account.end_calls(reason)
-        await self._disown(old)
+        await self._remove_edge(old)
         if self.running and self.directory.accounts.get(self_id) is account:
             self._attach(edge, str(self_id), self.accounts)
 
     def new_bot_edge(self, wanted: BotConfig, bot: Bot) -> IEdge:
-        """Return the edge of a bot, which follows the directory from :meth:`put_bot` on."""
+        """Return a new edge of a bot; it serves nothing before :meth:`put_bot_edge`."""
         edge: IEdge = wanted.kind.make(bot, wanted.settings, self._resources)
         return edge
 
@@ -295,8 +294,8 @@ class LgtwistService(MultiService):
     def add_bot(self, wanted: BotConfig) -> None:
         """Add a bot, and serve it from now on.
 
-        :raises CannotPrepare: if it is the first that needs a journal, and there can be none; nothing has
-            changed then.
+        :raises CannotPrepare: if it is the first that needs the journal, and the journal cannot be used;
+            nothing has changed then.
         :raises ValueError: if its name is there already.
         """
         if wanted.bot.name in self.directory.bots:
@@ -304,7 +303,9 @@ class LgtwistService(MultiService):
         self._make_bot(wanted)
 
     def remove_bot(self, name: str) -> Deferred[None]:
-        """Remove a bot: its connections end with 1001. Its cursors stay as long as the journal keeps events.
+        """Remove a bot: its connections are closed with 1001.
+
+        The journal keeps its cursors as long as events.
 
         :returns: fires when its edge has stopped.
         :raises KeyError: if it is not there.
@@ -314,7 +315,7 @@ class LgtwistService(MultiService):
         bot.end_sessions(1001, f'bot "{name}" is removed')
         self.directory.unobserve(edge)
         self.directory.remove_bot(name)
-        return self._disown(edge)
+        return self._remove_edge(edge)
 
     async def replace_bot_edge(self, wanted: BotConfig) -> None:
         """Serve a bot in another way, or make its links anew: its connections end with 1012; cursors stay."""
@@ -323,12 +324,12 @@ class LgtwistService(MultiService):
         old.retire()
         bot.end_sessions(1012, f'the settings of bot "{bot.name}" were changed')
         self.directory.unobserve(old)
-        await self._disown(old)
+        await self._remove_edge(old)
         if self.running and self.directory.bots.get(bot.name) is bot:
             self.put_bot_edge(bot, self.new_bot_edge(wanted, bot))
 
     def change_bot(self, settings: BotSettings, *, anew: bool) -> None:
-        """Take other settings of a bot in place, from the next event and action on.
+        """Replace the settings of a bot in place, from the next event and action on.
 
         Connections that the old token let in, and those to an account that it may not use any more, end
         with 1008.
@@ -356,23 +357,23 @@ class LgtwistService(MultiService):
         self._refresh(bot)
 
     def _refresh(self, bot: Bot) -> None:
-        """Let a bot's connections and edge take its settings and the limits as they are now."""
+        """Let a bot's connections and edge use its present settings, and the present limits."""
         for session in tuple(bot.sessions):
             session.refresh(self.config.limits.heartbeat_interval)
         self.bot_edge(bot.name).refresh()
 
     # -- other settings
 
-    def take_limits(self, limits: Limits) -> None:
-        """Take other limits, from the next message, action or attempt on."""
+    def set_limits(self, limits: Limits) -> None:
+        """Replace the limits, from the next message, action or attempt on."""
         before = self.config.limits
         self.config = evolve(self.config, limits=limits)
         self._resources.limits = limits
         for factory in (self.factory, self.client_factory):
-            factory.take_limits(limits)
+            factory.set_limits(limits)
         self.port.connection_limits.limits = limits
         for account in self.directory.accounts.values():
-            account.take_limits(limits.action_timeout, limits.heartbeat_interval)
+            account.set_limits(limits.action_timeout, limits.heartbeat_interval)
         if self.deliveries is not None:
             self.deliveries.configure(limits.send_buffer, limits.ping_timeout)
         for bot in self.directory.bots.values():
@@ -383,14 +384,14 @@ class LgtwistService(MultiService):
                 timer.disownServiceParent()
             self._make_sweeps(limits.sweep_interval)
 
-    def take_server_settings(self, settings: ServerSettings) -> None:
-        """Take another ``admin_token`` and other ``allowed_origins``; the endpoints are changed elsewhere."""
+    def set_server_settings(self, settings: ServerSettings) -> None:
+        """Replace ``admin_token`` and ``allowed_origins``; the endpoints are changed elsewhere."""
         self.port.authentication.settings = settings
         self._http_api.allowed_origins = settings.allowed_origins
         self.config = evolve(self.config, server=settings)
 
-    def take_journal_settings(self, settings: JournalSettings) -> None:
-        """Take another ``retention`` and ``max_size``."""
+    def set_journal_settings(self, settings: JournalSettings) -> None:
+        """Replace ``retention`` and ``max_size``."""
         if self.journal is not None:
             self.journal.configure(settings.retention, settings.max_size)
         self.config = evolve(self.config, journal=settings)
@@ -402,8 +403,11 @@ class LgtwistService(MultiService):
         """
         return self._reloader.reload(read)
 
-    def _disown(self, edge: IEdge) -> Deferred[None]:
-        """Stop an edge once its connections have had their time to close; its name is free at once."""
+    def _remove_edge(self, edge: IEdge) -> Deferred[None]:
+        """Stop an edge and remove it from the tree when its connections are closed, or time is up.
+
+        Its name may be used again at once.
+        """
         edge.parent.namedServices.pop(edge.name)
         edge.name = None
 
@@ -421,9 +425,9 @@ class LgtwistService(MultiService):
     # -- the journal
 
     def need_journal(self) -> None:
-        """Make the journal, unless it is there; open it if the service runs.
+        """Make the journal and the deliveries, unless they are there; open the journal if the service runs.
 
-        :raises CannotPrepare: if the service runs and it cannot be used.
+        :raises CannotPrepare: if the service runs and the journal cannot be used.
         """
         if self.journal is not None:
             return
@@ -449,8 +453,8 @@ class LgtwistService(MultiService):
             patience=limits.ping_timeout,
         )
         journal.observe_retention(deliveries.check_retention)
-        journal.when_open(deliveries.begin)
-        deliveries.follow(self.directory)
+        journal.when_open(deliveries.start)
+        deliveries.observe_directory(self.directory)
         self._add_timer(_DELIVERY_TICK, "deliveries", deliveries.check)
         if self.running:
             self._open_journal()
@@ -461,7 +465,9 @@ class LgtwistService(MultiService):
             self.journal.start(self.deliveries.pairs())
 
     def check_journal(self) -> None:
-        """Open the journal's file and close it again: neither a thread nor SQLite outlives becoming a daemon.
+        """Open the journal's file and close it again, to know that it can be used. Set a damaged one aside.
+
+        It does not stay open: threads and SQLite connections do not survive the fork of a daemon.
 
         :raises JournalError: if it cannot be used.
         """
@@ -485,9 +491,11 @@ class LgtwistService(MultiService):
     # -- before the start
 
     def prepare(self) -> None:
-        """Get the data directory, the journal, the worlds and the ports.
+        """Lock the data directory, check the journal, prepare the edges, and listen on the ports.
 
-        :raises CannotStart: if one of them cannot be had.
+        The process's limit of open files is raised as far as it may be.
+
+        :raises CannotStart: if one of these fails; the argument is a sentence for the terminal.
         """
         self._data_dir.lock()
         try:
@@ -513,17 +521,17 @@ class LgtwistService(MultiService):
                 connections=self.config.limits.connections,
             )
 
-    # -- its life
+    # -- start and stop
 
     def startService(self) -> None:
-        """Say what is served, then start the accounts and the bots."""
+        """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
         super().startService()
 
     def _stages(self) -> list[Stage]:
-        """Return what is stopped, in this order."""
+        """Return the stages in the order in which they are stopped."""
         return [
             Stage("the listening ports", self.ports.close),
             Stage("what dials, polls and posts", self._retire_edges),
@@ -541,9 +549,9 @@ class LgtwistService(MultiService):
         ]
 
     def stopService(self) -> Deferred[None]:
-        """Stop in stages, each of which has its turn even if one before it fails.
+        """Stop stage by stage, whether or not one of them fails.
 
-        :returns: fires when everything is gone, hardly later than ``close_timeout``.
+        :returns: fires when all have stopped, about ``close_timeout`` later at most.
         """
         return Deferred.fromCoroutine(stop_stages(self._stages()))
 
@@ -552,7 +560,7 @@ class LgtwistService(MultiService):
             log_failures("retiring an edge", edge.retire)()
 
     def _stop_accounts(self) -> None:
-        """End calls in flight as 1502, which bots are still told; a sandbox's world is written."""
+        """Stop the accounts while bots are still connected: they get 1502 for calls under way."""
         for account in self.directory.accounts.values():
             log_failures("stopping an account", partial(account.stop, _STOPPING))()
 

@@ -1,4 +1,4 @@
-"""What the process does on a signal."""
+"""The process's signal handlers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from twisted.application.service import Service
 
 
 class Signals(Service):
-    """SIGTERM and SIGINT stop in good order, with exit status 0; a second one ends at once.
+    """Stops the reactor on SIGTERM and SIGINT, so that the exit status is 0; a second one ends the process.
 
-    Twisted's own handlers make twistd end by the signal itself.
+    With Twisted's own handlers twistd would end by the signal itself.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -20,7 +20,7 @@ class Signals(Service):
         self._stopping = False
 
     def startService(self) -> None:
-        """Replace the reactor's handlers, once it has set them."""
+        """Replace the reactor's signal handlers when it runs: it sets its own before."""
         super().startService()
         self._reactor.callWhenRunning(self._install)
 

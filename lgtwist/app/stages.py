@@ -24,7 +24,7 @@ class Stage:
 
 
 async def stop_stages(stages: Iterable[Stage]) -> None:
-    """Stop each stage when the one before has stopped; one that fails is logged, and the next is stopped."""
+    """Stop the stages in order, each when the one before has stopped; log a failure and go on."""
     for stage in stages:
         try:
             await maybeDeferred(stage.stop)

@@ -1,4 +1,4 @@
-"""What a configuration serves, in lines for people."""
+"""The lines that tell people what a configuration serves, and how to use it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lgtwist.net.endpoints import url
 
 
 def summary(config: Config, urls: list[str] | None = None) -> list[str]:
-    """Return what a configuration serves, in lines for people, without secrets.
+    """Return lines that tell people what a configuration serves, without secrets.
 
-    :param urls: where the ports really are; without it, as the configuration says.
+    :param urls: base URLs of the listening ports; without them, those of the configured endpoints.
     """
     urls = [url(endpoint) for endpoint in config.server.endpoints] if urls is None else urls
     base = urls[0]
@@ -31,7 +31,7 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
         if bot.access_token is not None and owners.get(bot.access_token) != bot.name:
             more += "; its token does not open the port, for another bot has the same"
         lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{more}')
-    return [*lines, *_how_to_attach(config, base), *_how_to_talk(config, base)]
+    return [*lines, *_how_to_attach(config, base), *_how_to_use_sandbox(config, base)]
 
 
 def _how_to_attach(config: Config, base: str) -> list[str]:
@@ -48,7 +48,7 @@ def _how_to_attach(config: Config, base: str) -> list[str]:
     ]
 
 
-def _how_to_talk(config: Config, base: str) -> list[str]:
+def _how_to_use_sandbox(config: Config, base: str) -> list[str]:
     sandbox = next((account for account in config.accounts if account.type == "sandbox"), None)
     if sandbox is None or base.startswith("unix:"):
         return []

@@ -1,1 +1,1 @@
-"""The edge toward bots: one module for each way of serving one."""
+"""The edges of bots: one module for each kind of bot, and what several kinds share."""

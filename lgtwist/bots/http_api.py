@@ -1,4 +1,4 @@
-"""The HTTP API: a bot asks by GET or POST (OneBot 11, ``communication/http.md``)."""
+"""The HTTP API: actions by GET and POST (OneBot 11, ``communication/http.md``)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.responses import read_response_head
 
+#: Content types of parameters.
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+#: The header of 405.
 _ALLOWED = (("Allow", "GET, POST"),)
 
 
 class UnsupportedType(Exception):
-    """The body is of a kind that nobody here reads; the argument says which are read."""
+    """The content type of a body is not supported; the argument is a sentence that names those that are."""
 
 
 class HttpApi:
-    """Answers actions over HTTP; every request gets an answer, whatever is in it.
+    """Answers actions over HTTP.
 
     :ivar allowed_origins: web pages of these origins may read the answers (CORS); may be replaced.
     """
@@ -37,7 +39,7 @@ class HttpApi:
         self.allowed_origins = allowed_origins
 
     def preflight(self, request: Request) -> None:
-        """Answer an OPTIONS request: yes to allowed origins, else that there is only GET and POST."""
+        """Answer a preflight request (CORS): 204 to allowed origins, 405 to others."""
         if not self._allow_origin(request):
             say(request, 405, "only GET and POST", _ALLOWED)
             return
@@ -49,6 +51,7 @@ class HttpApi:
         say_raw(request, 204, "text/plain", b"", headers)
 
     def _allow_origin(self, request: Request) -> bool:
+        """Return whether a request's origin is an allowed one; if so, add the headers that say so (CORS)."""
         origins = request.requestHeaders.getRawHeaders("origin", [])
         if len(origins) != 1 or origins[0] not in self.allowed_origins:
             return False
@@ -57,13 +60,13 @@ class HttpApi:
         return True
 
     def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
-        """Do ``action`` for ``bot``, and answer when it has ended. A client that goes away cancels it."""
+        """Carry out an action of a bot, and answer with its response; cancel it if the client disconnects."""
         if request.method not in (b"GET", b"POST"):
             say(request, 405, "only GET and POST", _ALLOWED)
             return
         self._allow_origin(request)
         try:
-            params = _query(request) if request.method == b"GET" else _body(request)
+            params = _query_params(request) if request.method == b"GET" else _body_params(request)
         except UnsupportedType as error:
             say(request, 406, str(error))
             return
@@ -73,14 +76,14 @@ class HttpApi:
             return
         in_flight: set[PendingAction] = set()
 
-        def gone(_reason: object) -> None:
+        def cancel_pending(_reason: object) -> None:
             for pending in tuple(in_flight):
                 pending.cancel()
 
-        request.notifyFinish().addBoth(gone)
+        request.notifyFinish().addBoth(cancel_pending)
 
         def reply(response: bytes, last: bool) -> None:
-            if last:  # of several frames, the ending one is the answer
+            if last:  # of an action that streams, only the last response is sent
                 unknown = b"failed" in response and means_unknown_action(
                     account.dialect, read_response_head(response)
                 )
@@ -89,13 +92,15 @@ class HttpApi:
         bot.perform(account, ActionRequest(action, params, None), reply, in_flight)
 
 
-def _query(request: Request) -> bytes:
+def _query_params(request: Request) -> bytes:
     _path, _mark, query = request.uri.partition(b"?")
-    return _pairs(query, besides="access_token")
+    return _read_urlencoded(query, besides="access_token")
 
 
-def _pairs(text: bytes, besides: str = "") -> bytes:
-    """Urlencoded pairs as a JSON object of strings; of equal names the last counts.
+def _read_urlencoded(text: bytes, besides: str = "") -> bytes:
+    """Return urlencoded parameters as a JSON object of strings; of equal names the last counts.
+
+    :param besides: a name that is left out.
 
     :raises BadRequest: if they are not UTF-8, or too many.
     """
@@ -106,8 +111,8 @@ def _pairs(text: bytes, besides: str = "") -> bytes:
     return msgspec.json.encode({name: value for name, value in pairs if name != besides})
 
 
-def _body(request: Request) -> bytes:
-    """The parameters of a POST, as one JSON object.
+def _body_params(request: Request) -> bytes:
+    """Return the parameters of a POST as one JSON object.
 
     :raises UnsupportedType: if its content type is not known.
     :raises BadRequest: if it cannot be read as that type.
@@ -122,7 +127,7 @@ def _body(request: Request) -> bytes:
     if kind.strip() not in (_JSON, _FORM) or charset not in ("", "utf-8", "utf8", "us-ascii"):
         raise UnsupportedType(f"Content-Type must be {_JSON} or {_FORM}, in UTF-8")
     if kind.strip() == _FORM:
-        return _pairs(body.strip())
+        return _read_urlencoded(body.strip())
     return _json_object(body)
 
 

@@ -1,4 +1,4 @@
-"""Events as receivers of HTTP POSTs write them themselves, for they sign what they have written."""
+"""JSON as ``JSON.stringify`` writes it: some receivers of HTTP POSTs sign that instead of the body."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import msgspec
 
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 
+#: A surrogate without its other half.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _as_javascript_has_it(literal: str) -> int | msgspec.Raw:
-    """A number that is not written as an integer (ECMA-262, Number::toString)."""
+def _number_to_string(literal: str) -> int | msgspec.Raw:
+    """Return a number with a fraction or an exponent as JavaScript writes it (ECMA-262, Number::toString)."""
     number = float(literal)
     if number.is_integer() and abs(number) < 1e21:
         return int(number)
@@ -30,20 +31,22 @@ def _as_javascript_has_it(literal: str) -> int | msgspec.Raw:
     return msgspec.Raw(("-" * sign + text).encode())
 
 
-_decode = msgspec.json.Decoder(float_hook=_as_javascript_has_it).decode
+_decode = msgspec.json.Decoder(float_hook=_number_to_string).decode
 
 
-def compact(event: bytes) -> bytes:
-    """An event as compact JSON with nothing escaped that need not be.
+def json_stringify(event: bytes) -> bytes:
+    """Return an event as JavaScript's ``JSON.stringify`` writes it (ECMA-262), without spaces.
 
-    Koishi checks the signature over its own ``JSON.stringify`` of what it has parsed, so the bytes that are
-    signed must be those that JavaScript would write.
+    Koishi parses a post and checks the signature over its own ``JSON.stringify`` of the result, so those are
+    the bytes to sign and post. An event that cannot be parsed is returned unchanged.
+
+    :param event: one JSON object.
     """
     try:
         return msgspec.json.encode(_decode(event))
     except (*DECODE_ERRORS, OverflowError):
         pass
-    try:  # a lone surrogate, perhaps; JavaScript escapes it
+    try:  # it may have a lone surrogate, which JavaScript escapes and msgspec refuses
         text = json.dumps(json.loads(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
     except DECODE_ERRORS:

@@ -1,4 +1,7 @@
-"""A WebSocket that takes events which must not be lost: pings name positions, pongs confirm them."""
+"""At-least-once delivery over a WebSocket: pings carry positions, and their pongs confirm them.
+
+A peer reads frames in order, so it has read those before a ping when it answers it (RFC 6455, 5.5.2).
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,32 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.phase import Phase
 
-#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_OPEN = Phase.OPEN
-#: So many events may be unconfirmed.
-_WINDOW = 2000
-#: After so many events, or seconds, since the last one another ping asks how far the bot is.
-_EVENTS = 1000
-_PAUSE = 0.1
-#: Close codes with which a program refuses what it was sent (RFC 6455, 7.4.1).
-_TOO_LARGE = 1009
-_REFUSALS = (1003, 1007, _TOO_LARGE)
+#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
+_PHASE_OPEN = Phase.OPEN
+#: Events that may be unconfirmed.
+_MAX_UNCONFIRMED = 2000
+#: The next ping is due this many events, or seconds, after the last one.
+_PING_AFTER = 1000
+_PING_INTERVAL = 0.1
+#: Close codes with which a peer refuses a message that it was sent (RFC 6455, 7.4.1).
+_MESSAGE_TOO_BIG = 1009
+_REFUSAL_CODES = (1003, 1007, _MESSAGE_TOO_BIG)
 
 
 @implementer(IEventSink)
 class WebSocketSink:
-    """Stands between a delivery and one connection.
+    """Sends the events of a delivery on one connection, and confirms them by pongs.
 
-    One ping that names a position is under way at a time. The pings that ask for a sign of life name the
-    newest position too, and a pong confirms all before it; so a ping that is never answered holds up
-    nothing for longer than until the next one.
+    One ping of ours with a position is pending at a time. Liveness pings carry the newest position too, and a
+    pong confirms everything before it; so an unanswered ping delays confirmation until the next liveness ping
+    at most.
 
-    :param become: called with whether the connection takes what must not be lost, when that changes.
+    :param on_active_changed: called with whether this is the delivery's active sink, when that changes.
+    :ivar window: events that may be unconfirmed.
+    :ivar encode: encodes an event as a WebSocket frame.
     """
 
-    window = _WINDOW
+    window = _MAX_UNCONFIRMED
 
     def __init__(
         self,
@@ -47,84 +52,89 @@ class WebSocketSink:
         delivery: Delivery,
         *,
         clock: IReactorTime,
-        become: Callable[[bool], None],
+        on_active_changed: Callable[[bool], None],
     ) -> None:
         self.encode = connection.encode
         self._factory = factory
         self._connection = connection
         self.delivery = delivery
         self._clock = clock
-        self._become = become
+        self._on_active_changed = on_active_changed
         self.is_active = True
-        self._newest: Position = 0  # given to us
-        self._named: Position = 0  # by a ping
-        self._pings: deque[tuple[int, Position]] = deque()  # not yet answered
-        self._awaited = 0  # the ping that must be answered before we ask again
-        self._events = 0  # since the last ping
-        self._pinged_at = clock.seconds() - _PAUSE
+        self._newest_position: Position = 0  # sent on the connection
+        self._pinged_position: Position = 0  # carried by a ping
+        self._pings: deque[tuple[int, Position]] = deque()  # unanswered: their numbers and positions
+        self._pending_ping = 0  # number of the ping that must be answered before the next one; 0 for none
+        self._events_since_ping = 0
+        self._pinged_at = clock.seconds() - _PING_INTERVAL
         self._timer: IDelayedCall | None = None
-        self._largest_event = 0  # of the frames since the last confirmation, in bytes
+        self._largest_event = 0  # bytes, of the frames since the last confirmation
         self._largest_response = 0
-        self._responded_at = 0  # the newest ping when a response was sent last
+        self._response_after_ping = 0  # number of the newest ping when a response was last sent
         self._last_ping = 0
         connection.ping_acks = self
 
-    def begin(self) -> None:
-        """The first frame is out: take events."""
+    def start(self) -> None:
+        """Attach to the delivery. Call this after the first frame was sent."""
         self.delivery.attach(self)
 
     # -- called by the delivery
 
     @property
     def ready(self) -> bool:
-        """Whether the transport takes more."""
+        """Whether events can be sent: the connection is open, and its transport is not paused."""
         connection = self._connection
-        return not connection.write_paused and connection.phase is _OPEN
+        return not connection.write_paused and connection.phase is _PHASE_OPEN
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
-        """Some events. Where one comes at a time, each is asked for at once."""
-        self._newest = upto
-        self._events += events
+        """Send some events, and a ping if it is due; at once after each event while one is sent at a time.
+
+        :param frames: the events as frames, concatenated.
+        :param events: how many.
+        :param upto: the position of the last one.
+        """
+        self._newest_position = upto
+        self._events_since_ping += events
         if len(frames) > self._largest_event:
             self._largest_event = len(frames)
-        if not self._awaited and (self.delivery.is_one_at_a_time or self._is_time()):
+        if not self._pending_ping and (self.delivery.is_one_at_a_time or self._ping_is_due()):
             frames += self._factory.ping_frame(self._connection)
         self._factory.put_now(self._connection, frames)
 
     def demote(self) -> None:
-        """A newer connection takes over."""
+        """Stop being the active sink: a newer connection is."""
         self.is_active = False
-        self._become(False)
+        self._on_active_changed(False)
 
     def promote(self) -> None:
-        """The newer one is gone."""
+        """Be the active sink again: the newer connection is closed."""
         self.is_active = True
-        self._newest = self._named = self._awaited = 0
+        self._newest_position = self._pinged_position = self._pending_ping = 0
         self._pings.clear()
-        self._become(True)
+        self._on_active_changed(True)
 
     # -- pings
 
-    def _ask(self) -> None:
-        """Ask how far the bot is, now or soon."""
-        if self._newest != self._named and self._is_time():
+    def _ping_if_due(self) -> None:
+        """Send a ping with the newest position, now or when it is due."""
+        if self._newest_position != self._pinged_position and self._ping_is_due():
             self._factory.ping(self._connection)
 
-    def _is_time(self) -> bool:
-        """Whether a ping may be sent; if it is too early, a timer sends it."""
-        if self._timer is not None and self._events < _EVENTS:
+    def _ping_is_due(self) -> bool:
+        """Return whether a ping is due; if it is not yet, set a timer that sends it."""
+        if self._timer is not None and self._events_since_ping < _PING_AFTER:
             return False
-        wait = self._pinged_at + _PAUSE - self._clock.seconds()
-        if wait <= 0 or self._events >= _EVENTS:
+        wait = self._pinged_at + _PING_INTERVAL - self._clock.seconds()
+        if wait <= 0 or self._events_since_ping >= _PING_AFTER:
             self._stop_timer()
             return True
         if self._timer is None:
-            self._timer = self._clock.callLater(wait, self._time_came)
+            self._timer = self._clock.callLater(wait, self._ping_timer_fired)
         return False
 
-    def _time_came(self) -> None:
+    def _ping_timer_fired(self) -> None:
         self._timer = None
-        if not self._awaited and self._newest != self._named:
+        if not self._pending_ping and self._newest_position != self._pinged_position:
             self._factory.ping(self._connection)
 
     def _stop_timer(self) -> None:
@@ -133,58 +143,71 @@ class WebSocketSink:
             self._timer = None
 
     def position_of(self, number: int) -> Position:
-        """A ping follows everything that was given to us."""
-        if self._newest != self._named:
-            self._named = self._newest
-            self._pings.append((number, self._newest))
-            if not self._awaited:
-                self._awaited = number
+        """Note that a ping is sent, and return the position that it carries: that of the last event sent.
+
+        The factory calls this for every ping, liveness pings too.
+
+        :param number: of the ping.
+        """
+        if self._newest_position != self._pinged_position:
+            self._pinged_position = self._newest_position
+            self._pings.append((number, self._newest_position))
+            if not self._pending_ping:
+                self._pending_ping = number
         self._last_ping = number
-        self._events = 0
+        self._events_since_ping = 0
         self._pinged_at = self._clock.seconds()
-        return self._newest
+        return self._newest_position
 
     def ponged(self, number: int) -> None:
-        """The bot has read everything before that ping."""
+        """Confirm the events before a ping that was answered. The connection calls this.
+
+        :param number: of the ping.
+        """
         upto = 0
         while self._pings and self._pings[0][0] <= number:
             upto = self._pings.popleft()[1]
-        if number >= self._awaited:
-            self._awaited = 0
-        if number > self._responded_at:
+        if number >= self._pending_ping:
+            self._pending_ping = 0
+        if number > self._response_after_ping:
             self._largest_response = 0
         if upto and self.is_active:
             self._largest_event = 0
             self.delivery.confirmed(self, upto)
-        if not self._awaited:
-            self._ask()
+        if not self._pending_ping:
+            self._ping_if_due()
 
     # -- called by the session
 
-    def responded(self, size: int) -> None:
-        """The bot was sent a response: what it refuses now need not be an event.
+    def response_sent(self, size: int) -> None:
+        """Note that a response was sent: if the bot refuses a message now, it may be the response.
 
-        :param size: of the frame, in bytes.
+        :param size: bytes of the frame.
         """
         self._largest_response = max(self._largest_response, size)
-        self._responded_at = self._last_ping
+        self._response_after_ping = self._last_ping
 
     def pump(self) -> None:
-        """The transport takes more."""
+        """Let the delivery send more events. Call this when the transport is not paused any more."""
         if self.is_active:
             self.delivery.pump()
 
-    def end(self, code: int | None) -> None:
-        """The connection is over."""
+    def closed(self, code: int | None) -> None:
+        """Detach from the delivery, because the connection is closed.
+
+        :param code: the close code; None for none.
+        """
         self._stop_timer()
-        self._connection.ping_acks = None  # no cycle
-        refused = code in _REFUSALS and not self._connection.closedByMe and not self._may_be_a_response(code)
+        self._connection.ping_acks = None
+        refused = (
+            code in _REFUSAL_CODES and not self._connection.closedByMe and not self._may_be_a_response(code)
+        )
         self.delivery.detach(self, f"close code {code}" if refused else None)
 
     def _may_be_a_response(self, code: int | None) -> bool:
-        """Whether what was refused may have been a response that was sent since the last confirmation.
+        """Return whether the refused message may be a response that was sent since the last confirmation.
 
-        Too large (1009) it was only if no event was larger: there are programs that ask something at once
-        each time they connect.
+        With 1009 (Message Too Big) only if it was larger than every event: some bots ask for something each
+        time they connect, so there is nearly always a response.
         """
-        return self._largest_response > (self._largest_event if code == _TOO_LARGE else 0)
+        return self._largest_response > (self._largest_event if code == _MESSAGE_TOO_BIG else 0)

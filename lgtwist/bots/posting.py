@@ -1,7 +1,8 @@
 """The posts of one account's events to one bot (OneBot 11, ``communication/http-post.md``).
 
-:class:`Posting` posts in order, one at a time, and pauses after failures; where the events come from is its
-queue's: :class:`LiveQueue` holds what happens, :class:`JournalQueue` gets each event again until it is taken.
+:class:`Posting` posts in order, one at a time, and pauses after failures. Its queue has the events:
+:class:`LiveQueue` those that are published, once each; :class:`JournalQueue` those of an at-least-once
+delivery, each again until it is answered with 2xx.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.bots.javascript_json import compact
+from lgtwist.bots.javascript_json import json_stringify
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.interfaces import IEventSink
@@ -27,21 +28,21 @@ from lgtwist.net.http_client import Answer, BodyLost, why_failed
 from lgtwist.runtime.logs import printable
 from lgtwist.runtime.tasks import spawn
 
-#: How many failures in a row are worth a log line; live events are not posted for a while then.
-_PATIENCE = 5
-#: Statuses with which a bot refuses an event, rather than having trouble of its own.
-_REFUSALS = (400, 413, 414, 415, 422)
+#: After this many failures in a row, they are logged, and live events are not posted during a pause.
+_FAILURES_IN_A_ROW = 5
+#: HTTP statuses that refuse the event itself; others mean that the bot cannot take any event now.
+_REFUSAL_STATUSES = (400, 413, 414, 415, 422)
 #: Seconds until a refused event is posted again.
-_REFUSED_AGAIN = 1.0
+_REFUSED_RETRY = 1.0
 
 
 class Queue(Protocol):
-    """Where a :class:`Posting` gets its events from.
+    """The events of a :class:`Posting`.
 
-    :ivar while_failing: what becomes of the events meanwhile, for the log.
+    :ivar failure_effect: what happens to events while posts fail, for the log.
     """
 
-    while_failing: str
+    failure_effect: str
 
     @property
     def delivery(self) -> Delivery | None:
@@ -51,53 +52,65 @@ class Queue(Protocol):
         """Subscribe to the account, by the bot's settings as they are now."""
 
     def start(self, posting: Posting) -> None:
-        """Get events from now on, and call ``posting.wake()`` when there are some."""
+        """Subscribe to events, and call ``posting.wake()`` whenever there are some."""
 
     def stop(self) -> None:
-        """Get no more events, and drop what waits."""
+        """Unsubscribe, and drop the events that wait."""
 
     def add_heartbeat(self, body: bytes) -> None:
-        """Put a heartbeat in."""
+        """Add a heartbeat.
+
+        :param body: the event, as one JSON object.
+        """
 
     def next(self) -> bytes | None:
-        """Remove and return what is to be posted next; None if there is nothing."""
+        """Remove and return the body to post next; None if there is none."""
 
     def succeeded(self, failures: int) -> bool:
-        """What :meth:`next` returned last was taken; return whether it was an event, not a heartbeat.
+        """Note that the last body was answered with 2xx.
 
         :param failures: how many posts in a row failed before.
+        :returns: whether the success counts: not if it was a heartbeat between events.
         """
 
-    def carried_out(self) -> None:
-        """What the answer to the event asked for was begun."""
+    def confirmed(self) -> None:
+        """Confirm the event, after the quick operation in its answer was begun."""
 
     def failed(self, failures: int, status: int) -> bool:
-        """What :meth:`next` returned last was not taken; return whether that counts as a failure.
+        """Note that the post of the last body failed.
 
         :param failures: how many posts in a row failed before.
-        :param status: of the answer; 0 if there was none.
+        :param status: the HTTP status of the answer; 0 if there was none.
+        :returns: whether the failure counts: not if it was a heartbeat between events.
         """
 
-    def pause_after(self, failures: int, status: int, backoff: Backoff) -> float | None:
-        """Return the seconds to pause after so many failures in a row; None to go on at once."""
+    def pause_seconds(self, failures: int, status: int, backoff: Backoff) -> float | None:
+        """Return the seconds to pause after a failure; None to post the next body at once.
+
+        :param failures: how many posts in a row have failed, this one among them.
+        """
 
     def paused(self, status: int) -> None:
-        """The pause has begun."""
+        """Note that a pause has begun.
 
-    def start_again(self) -> None:
-        """The pause is over."""
+        :param status: the HTTP status of the last answer; 0 if there was none.
+        """
 
-    def recovered(self) -> str:
-        """Return what to add to the log line that says that posts are taken again."""
+    def pause_ended(self) -> None:
+        """Note that the pause has ended."""
+
+    def recovery_note(self) -> str:
+        """Return the end of the log line that says that posts succeed again."""
 
 
 class Posting:
-    """The posts of one account's events to one bot: in order, one at a time.
+    """Posts one account's events to one bot: in order, one at a time.
 
-    :param post: posts a body.
-    :param queue: where the events come from.
+    :param post: posts a body; fires with the answer.
+    :param backoff: gives the pauses after failures.
+    :param queue: has the events.
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
-    :param shown_url: where to, as people may see it.
+    :param shown_url: the URL without secrets, for the log.
     """
 
     _log = Logger()
@@ -133,11 +146,11 @@ class Posting:
         return self._queue.delivery
 
     def use_backoff(self, backoff: Backoff) -> None:
-        """Take other gaps, from the next failure on."""
+        """Replace the back-off, from the next failure on."""
         self._backoff = backoff
 
     def refresh(self, heartbeat_interval: float) -> None:
-        """Take the bot's settings as they are now, from the next event on.
+        """Use the bot's present settings, from the next event on.
 
         :param heartbeat_interval: seconds; 0 for none.
         """
@@ -152,11 +165,11 @@ class Posting:
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is posted for a while, since posts failed."""
+        """Whether nothing is posted now, because posts have failed."""
         return self._pause is not None
 
     def start(self) -> None:
-        """Post from now on: the account was up once."""
+        """Post from now on. Call this when the account was up once."""
         self.running = True
         self._queue.start(self)
         self._schedule_heartbeat()
@@ -183,7 +196,7 @@ class Posting:
         self._queue.add_heartbeat(self.account.heartbeat())
 
     def wake(self) -> None:
-        """Begin to post, if nothing is being posted: the queue has something."""
+        """Post what the queue has, unless a post is under way or there is a pause."""
         if self._posting is None and self._pause is None:
             self._posting = spawn(f"posts to {self.bot.name}", self._post_all())
             if self._posting.called:
@@ -205,11 +218,11 @@ class Posting:
                 answer = await self._post(event)
             except CancelledError:
                 return
-            except BodyLost as lost:  # any 2xx confirms, whatever became of what it wanted to say
+            except BodyLost as lost:  # a 2xx confirms, also without its body
                 answer = Answer(lost.status, b"")
             except Exception as error:
                 why = why_failed(error)
-            if not self.running:  # Twisted has many names for what was cancelled
+            if not self.running:  # cancelled: Twisted raises different errors then
                 return
             if answer.status and not 200 <= answer.status < 300:
                 why = f"HTTP {answer.status}"
@@ -221,47 +234,47 @@ class Posting:
     def _succeeded(self, event: bytes, answer: Answer) -> None:
         if not self._queue.succeeded(self._failures):
             return
-        if self._failures >= _PATIENCE:
+        if self._failures >= _FAILURES_IN_A_ROW:
             self._log.info(
                 "{bot}: posts for account {account} are taken again{more}",
                 bot=self.bot.name,
                 account=self.account.self_id,
-                more=self._queue.recovered(),
+                more=self._queue.recovery_note(),
             )
         self._failures = 0
         self._backoff.reset()
         if answer.body[:1] in b"{ \t\r\n" and answer.body:  # it may be a quick operation
-            self.bot.perform_answer(self.account, event, answer.body)
-        self._queue.carried_out()
+            self.bot.perform_quick_operation(self.account, event, answer.body)
+        self._queue.confirmed()
 
     def _failed(self, why: str, status: int) -> None:
         self.bot.counters.posts_failed += 1
         if not self._queue.failed(self._failures, status):
             return
         self._failures += 1
-        if self._failures == _PATIENCE:
+        if self._failures == _FAILURES_IN_A_ROW:
             self._log.warn(
                 "{bot}: {failures} posts in a row for account {account} to {url} failed, "
-                "the last with: {why}; {meanwhile}, and it is tried now and then",
+                "the last with: {why}; {meanwhile}, and posting is tried again later",
                 bot=self.bot.name,
                 failures=self._failures,
                 url=self._shown_url,
                 account=self.account.self_id,
                 why=printable(why),
-                meanwhile=self._queue.while_failing,
+                meanwhile=self._queue.failure_effect,
             )
-        delay = self._queue.pause_after(self._failures, status, self._backoff)
+        delay = self._queue.pause_seconds(self._failures, status, self._backoff)
         if delay is not None:
-            self._pause = self._clock.callLater(delay, self._pause_ended)
+            self._pause = self._clock.callLater(delay, self._end_pause)
             self._queue.paused(status)
 
-    def _pause_ended(self) -> None:
+    def _end_pause(self) -> None:
         self._pause = None
-        self._queue.start_again()
+        self._queue.pause_ended()
 
 
-class _Bodies:
-    """Bodies that wait, bounded by their bytes; one alone may be larger.
+class _BodyQueue:
+    """A queue of bodies with a limit of bytes; the oldest are dropped. One body alone may be larger.
 
     :param limit: bytes.
     """
@@ -272,7 +285,7 @@ class _Bodies:
         self._size = 0
 
     def add(self, bodies: Iterable[bytes]) -> int:
-        """Put bodies in; return how many older ones were dropped for them."""
+        """Add bodies; return how many of the oldest were dropped."""
         for body in bodies:
             self._waiting.append(body)
             self._size += len(body)
@@ -300,19 +313,19 @@ class _Bodies:
 
 @implementer(IBotConnection)
 class LiveQueue:
-    """The events that happen while the bot takes posts.
+    """The live events of an account; those that are published during a pause are dropped.
 
-    :param send_buffer: bytes that may wait.
+    :param send_buffer: bytes of events that may wait.
     """
 
-    while_failing = "its events are dropped"
+    failure_effect = "its events are dropped"
 
     def __init__(self, bot: Bot, account: Account, send_buffer: int) -> None:
         self._bot = bot
         self._account = account
-        self._bodies = _Bodies(send_buffer)
+        self._bodies = _BodyQueue(send_buffer)
         self._posting: Posting | None = None
-        self._lost = 0  # since posts failed
+        self._dropped = 0  # since the last success
 
     def start(self, posting: Posting) -> None:
         """Subscribe to the account's events."""
@@ -326,32 +339,32 @@ class LiveQueue:
 
     def subscribe(self) -> None:
         """Subscribe to the account's events, by the bot's settings as they are now."""
-        self._account.subscribe(self, self._bot.message_format, compact, self._bot.passes)
+        self._account.subscribe(self, self._bot.message_format, json_stringify, self._bot.passes)
 
     def stop(self) -> None:
-        """Subscribe no more, and drop what waits."""
+        """Unsubscribe, and drop the events that wait."""
         self._account.unsubscribe(self)
         self._bodies.clear()
         self._posting = None
 
     def deliver(self, events: EncodedEvents) -> None:
-        """Take events; while posts fail they are dropped."""
+        """Queue events; drop them during a pause."""
         posting = self._posting
         if posting is None:
             return
         if posting.is_paused:
-            self._lose(len(events.each))
+            self._count_dropped(len(events.each))
             return
         self._bot.counters.deliveries += len(events.each)
-        self._lose(self._bodies.add(events.each))
+        self._count_dropped(self._bodies.add(events.each))
         posting.wake()
 
-    def _lose(self, events: int) -> None:
-        self._lost += events
+    def _count_dropped(self, events: int) -> None:
+        self._dropped += events
         self._bot.counters.dropped_events += events
 
     def add_heartbeat(self, body: bytes) -> None:
-        """Put a heartbeat in, as an event among others."""
+        """Queue a heartbeat, as any other event."""
         self.deliver(EncodedEvents([body]))
 
     def next(self) -> bytes | None:
@@ -359,69 +372,69 @@ class LiveQueue:
         return self._bodies.pop()
 
     def succeeded(self, failures: int) -> bool:
-        """Return that it counts."""
+        """Return True: each success counts."""
         return True
 
-    def recovered(self) -> str:
-        """Return how many events were dropped, for the log."""
-        return f"; {self._lost} events were dropped"
+    def recovery_note(self) -> str:
+        """Return how many events were dropped while posts failed, for the log."""
+        return f"; {self._dropped} events were dropped"
 
-    def carried_out(self) -> None:
-        """Count anew what is dropped."""
-        self._lost = 0
+    def confirmed(self) -> None:
+        """Set the number of dropped events back to 0."""
+        self._dropped = 0
 
     def failed(self, failures: int, status: int) -> bool:
-        """Count the event as dropped; return that it counts as a failure."""
-        self._lose(1)
+        """Count the event as dropped; return True: each failure counts."""
+        self._count_dropped(1)
         return True
 
-    def pause_after(self, failures: int, status: int, backoff: Backoff) -> float | None:
-        """Return the seconds to pause: only after several failures in a row."""
-        return None if failures < _PATIENCE else backoff.next_delay()
+    def pause_seconds(self, failures: int, status: int, backoff: Backoff) -> float | None:
+        """Return the seconds to pause after several failures in a row; None before."""
+        return None if failures < _FAILURES_IN_A_ROW else backoff.next_delay()
 
     def paused(self, status: int) -> None:
-        """Drop what waits."""
-        self._lose(self._bodies.clear())
+        """Drop the events that wait."""
+        self._count_dropped(self._bodies.clear())
 
-    def start_again(self) -> None:
-        """Wait for the next event."""
+    def pause_ended(self) -> None:
+        """Do nothing: the next event that is published is posted."""
 
 
 @implementer(IBotConnection, IEventSink)
 class JournalQueue:
-    """The events of a bot that asked for delivery at least once: each again until it is taken.
+    """The events of an at-least-once delivery: each is posted again until it is answered with 2xx.
 
-    Heartbeats go between the events when their time has come; they are not repeated.
+    Heartbeats are posted between the events, and not again if that fails.
 
-    :param delivery: where the events come from.
+    :param delivery: gives the events, one at a time.
     :param send_buffer: bytes of heartbeats that may wait.
     """
 
-    while_failing = "its events wait in the journal"
+    failure_effect = "its events wait in the journal"
     window = 1
-    encode = staticmethod(compact)
+    encode = staticmethod(json_stringify)
 
     def __init__(self, bot: Bot, account: Account, delivery: Delivery, send_buffer: int) -> None:
         self._bot = bot
         self._account = account
         self.delivery = delivery
-        self._heartbeats = _Bodies(send_buffer)
+        self._heartbeats = _BodyQueue(send_buffer)
         self._posting: Posting | None = None
         self._event: tuple[bytes, Position] | None = None
-        self._event_is_out = False
+        self._event_posted = False
 
     def start(self, posting: Posting) -> None:
-        """Take events from the journal, and other meta events from the account."""
+        """Attach to the delivery, and subscribe to the account's meta events."""
         self._posting = posting
         self.subscribe()
         self.delivery.attach(self)
 
     def subscribe(self) -> None:
         """Subscribe to the account's meta events; all else comes from the journal."""
-        self._account.subscribe_meta(self, self._bot.message_format, compact)
+        self._account.subscribe_meta(self, self._bot.message_format, json_stringify)
 
     def stop(self) -> None:
-        """Take no more events."""
+        """Detach from the delivery, unsubscribe, and drop what waits."""
         self._posting = None
         self._account.unsubscribe(self)
         self._heartbeats.clear()
@@ -432,25 +445,29 @@ class JournalQueue:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes an event."""
+        """Whether the delivery may give an event: none waits, and there is no pause."""
         posting = self._posting
         return posting is not None and self._event is None and not posting.is_paused
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
-        """Take one event."""
+        """Queue one event.
+
+        :param frames: the event, as one JSON object.
+        :param upto: its position.
+        """
         self._event = (frames, upto)
         if self._posting is not None:
             self._posting.wake()
 
     def demote(self) -> None:
-        """Nothing: there is one posting for each account."""
+        """Do nothing: this is the only sink of its delivery."""
 
     promote = demote
 
     # -- called by the posting
 
     def deliver(self, events: EncodedEvents) -> None:
-        """Take meta events; they are posted if the bot takes anything at all."""
+        """Queue meta events; drop them during a pause."""
         posting = self._posting
         if posting is not None and not posting.is_paused:
             self._bot.counters.deliveries += len(events.each)
@@ -458,52 +475,52 @@ class JournalQueue:
             posting.wake()
 
     def add_heartbeat(self, body: bytes) -> None:
-        """Put a heartbeat in, before the next event."""
+        """Queue a heartbeat, before the next event."""
         self.deliver(EncodedEvents([body]))
 
     def next(self) -> bytes | None:
-        """Return a heartbeat that waits, else the event."""
+        """Remove and return a heartbeat that waits; if there is none, return the event."""
         heartbeat = self._heartbeats.pop()
-        self._event_is_out = heartbeat is None
+        self._event_posted = heartbeat is None
         if heartbeat is not None or self._event is None:
             return heartbeat
         self._bot.counters.deliveries += 1
         return self._event[0]
 
     def succeeded(self, failures: int) -> bool:
-        """Return whether it was the event; if posts failed before, what was committed before is late."""
-        if not self._event_is_out or self._event is None:
+        """Return whether it was the event; report to the delivery if posts failed before."""
+        if not self._event_posted or self._event is None:
             return False
         if failures:
             self.delivery.came_back(self)
         return True
 
-    def recovered(self) -> str:
-        """Nothing was dropped."""
+    def recovery_note(self) -> str:
+        """Return an empty string: nothing was dropped."""
         return ""
 
-    def carried_out(self) -> None:
-        """Confirm the event; the delivery gives the next one."""
+    def confirmed(self) -> None:
+        """Confirm the event to the delivery, which gives the next one."""
         assert self._event is not None
         upto = self._event[1]
         self._event = None
         self.delivery.confirmed(self, upto)
 
     def failed(self, failures: int, status: int) -> bool:
-        """Return whether it was the event, which comes again."""
-        if self._event_is_out:
+        """Return whether it was the event; the delivery gives it again."""
+        if self._event_posted:
             self._event = None
-        return self._event_is_out
+        return self._event_posted
 
-    def pause_after(self, failures: int, status: int, backoff: Backoff) -> float | None:
-        """Return the seconds to pause: after each failure; short ones while an event is refused."""
-        quick = status in _REFUSALS and failures <= 2 * _PATIENCE
-        return _REFUSED_AGAIN if quick else backoff.next_delay()
+    def pause_seconds(self, failures: int, status: int, backoff: Backoff) -> float | None:
+        """Return the seconds to pause: a short time at first if the event is refused, else the back-off."""
+        quick = status in _REFUSAL_STATUSES and failures <= 2 * _FAILURES_IN_A_ROW
+        return _REFUSED_RETRY if quick else backoff.next_delay()
 
     def paused(self, status: int) -> None:
-        """Tell the delivery that the event did not arrive, or was refused."""
-        self.delivery.failed(self, f"HTTP {status}" if status in _REFUSALS else None)
+        """Report to the delivery that the event was refused, or was not delivered."""
+        self.delivery.failed(self, f"HTTP {status}" if status in _REFUSAL_STATUSES else None)
 
-    def start_again(self) -> None:
+    def pause_ended(self) -> None:
         """Ask the delivery for the event again."""
         self.delivery.pump()

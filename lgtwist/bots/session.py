@@ -1,4 +1,4 @@
-"""A bot on a WebSocket, whoever dialled (OneBot 11, ``communication/ws.md`` and ``ws-reverse.md``)."""
+"""One WebSocket to a bot, whichever side dialled (OneBot 11, ``communication/ws.md``, ``ws-reverse.md``)."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ from lgtwist.websocket.factory import ConnectionFactory
 
 
 class Role(Enum):
-    """What a connection is for; the words are those of ``X-Client-Role``."""
+    """What a connection carries: actions, events, or both; the values are those of ``X-Client-Role``."""
 
     UNIVERSAL = "Universal"
     API = "API"
     EVENT = "Event"
 
 
-def _nobody(_reason: str, _told: bool) -> None:
-    """Nobody dialled who would have to wait before dialling again."""
-
-
 @implementer(IBotConnection, IBotSession)
 class BotSession:
-    """One connection of one bot to one account: what stands behind a WebSocket.
+    """The handler of a WebSocket of one bot to one account.
 
-    :param factory: the only one who sends.
+    :param factory: sends on the connection.
+    :param role: what the connection carries.
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
-    :param refuse: called when what was opened is of no use, with the reason and whether the log has it.
-    :param quiet: whether its coming and going is no news any more.
-    :param ended: called once, when the connection is over.
+    :param on_refused: called when the peer refuses us on the open WebSocket, with the reason and whether it
+        is logged.
+    :param is_flapping: returns whether its dialler has logged that connections are closed again and again;
+        opening and closing are not logged then.
+    :param on_closed: called once, when the connection is closed.
     """
 
     _log = Logger()
@@ -56,59 +55,59 @@ class BotSession:
         *,
         role: Role,
         heartbeat_interval: float,
-        refuse: Callable[[str, bool], None] = _nobody,
-        quiet: Callable[[], bool] = lambda: False,
-        ended: Callable[[], None] = lambda: None,
+        on_refused: Callable[[str, bool], None] = lambda _reason, _logged: None,
+        is_flapping: Callable[[], bool] = lambda: False,
+        on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._factory = factory
         self._bot = bot
         self.account = account
         self._role = role
-        self._takes_actions = role is not Role.EVENT
+        self._accepts_actions = role is not Role.EVENT
         self._heartbeat_interval = heartbeat_interval
-        self._refusal_watch = RefusalWatch(account.clock, refuse)  # an action is useful
-        self._quiet = quiet
-        self._ended = ended
+        self._refusal_watch = RefusalWatch(account.clock, on_refused)  # an action shows that it is accepted
+        self._is_flapping = is_flapping
+        self._on_closed = on_closed
         self._connection: Connection | None = None
         self._in_flight: set[PendingAction] = set()
-        self._beat: IDelayedCall | None = None
-        self._beat_at = 0.0
+        self._heartbeat: IDelayedCall | None = None
+        self._heartbeat_at = 0.0
         self._dropped = 0
         self._dropping = False
-        self._misled = False
-        self._sink: WebSocketSink | None = None  # where the bot asked for certain delivery
+        self._misuse_logged = False
+        self._sink: WebSocketSink | None = None  # only if the delivery is at-least-once
 
-    # -- called through the factory's guard
+    # -- handler of the connection, called through the factory's guard
 
     def opened(self, connection: Connection) -> None:
-        """The first frame is the lifecycle, and nothing can come before it: we subscribe after it."""
+        """Send the lifecycle event as the first frame, then subscribe to the account's events."""
         self._connection = connection
         self._refusal_watch.opened()
         self._bot.counters.connections += 1
         self._bot.sessions.add(self)
-        self._say("connected to account {account} ({role})", connection, role=self._role.value)
+        self._log_session("connected to account {account} ({role})", connection, role=self._role.value)
         if self._role is Role.API:
             return
         self._factory.send(connection, self.account.lifecycle())
         if self._heartbeat_interval:
-            self._beat_at = self.account.clock.seconds()
-            self._schedule_beat()
+            self._heartbeat_at = self.account.clock.seconds()
+            self._schedule_heartbeat()
         self._choose_source()
 
     def _choose_source(self) -> None:
-        """Subscribe to the account's events, or take them from the journal where the bot asked for that."""
+        """Subscribe to the account's events, or attach to the delivery if it is at-least-once."""
         assert self._connection is not None
         delivery = self._bot.deliveries.get(self.account.self_id)
         self._subscribe(delivery is not None)
         if delivery is not None:
             clock = self.account.clock
             self._sink = WebSocketSink(
-                self._factory, self._connection, delivery, clock=clock, become=self._subscribe
+                self._factory, self._connection, delivery, clock=clock, on_active_changed=self._subscribe
             )
-            self._sink.begin()
+            self._sink.start()
 
     def refresh(self, heartbeat_interval: float) -> None:
-        """Take the bot's settings and deliveries as they are now, from the next event on.
+        """Use the bot's present settings and deliveries, from the next event on.
 
         :param heartbeat_interval: seconds; 0 for none.
         """
@@ -116,36 +115,36 @@ class BotSession:
             return
         if heartbeat_interval != self._heartbeat_interval:
             self._heartbeat_interval = heartbeat_interval
-            if self._beat is not None:
-                self._beat.cancel()
-                self._beat = None
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
+                self._heartbeat = None
             if heartbeat_interval:
-                self._beat_at = self.account.clock.seconds()
-                self._schedule_beat()
+                self._heartbeat_at = self.account.clock.seconds()
+                self._schedule_heartbeat()
         sink = self._sink
         if sink is not None and sink.delivery is self._bot.deliveries.get(self.account.self_id):
             self._subscribe(sink.is_active)
             return
         if sink is not None:
-            sink.end(None)
+            sink.closed(None)
             self._sink = None
         self._choose_source()
 
-    def _subscribe(self, certain: bool) -> None:
-        """Get what happens from now on; where delivery is certain, only what is not kept for it."""
+    def _subscribe(self, at_least_once: bool) -> None:
+        """Subscribe to all events; only to meta events if the journal delivers the others."""
         if self._connection is None:
             return
-        if certain:
+        if at_least_once:
             self.account.subscribe_meta(self, self._bot.message_format, self._connection.encode)
         else:
             self.account.subscribe(self, self._bot.message_format, self._connection.encode, self._bot.passes)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
-        """An action came, or what should be one."""
+        """Carry out an action; answer a malformed one with 1400."""
         self._refusal_watch.useful = True
-        if not self._takes_actions:
-            if not self._misled:
-                self._misled = True
+        if not self._accepts_actions:
+            if not self._misuse_logged:
+                self._misuse_logged = True
                 self._log.warn(
                     "{bot}: {peer} sends on /event, which takes no actions; it gets no answer there",
                     bot=self._bot.name,
@@ -157,15 +156,15 @@ class BotSession:
         except BadRequest as error:
             self._bot.counters.bad_requests += 1
             if is_from_implementation(payload):
-                self._wrong_peer(connection)
-                return  # an answer to an answer would be answered too, without end
+                self._log_wrong_peer(connection)
+                return  # a response to a response might be answered with another one, without end
             self._reply(with_echo(responses.from_error(error), error.echo), True)
             return
         self._bot.perform(self.account, request, self._reply, self._in_flight)
 
-    def _wrong_peer(self, connection: Connection) -> None:
-        if not self._misled:
-            self._misled = True
+    def _log_wrong_peer(self, connection: Connection) -> None:
+        if not self._misuse_logged:
+            self._misuse_logged = True
             self._log.warn(
                 "{bot}: {peer} sends events or answers, as an implementation does, not actions; is it a bot?",
                 bot=self._bot.name,
@@ -173,7 +172,7 @@ class BotSession:
             )
 
     def dropped(self, connection: Connection, events: int) -> None:
-        """The bot reads too slowly. One line when it begins, one when it ends."""
+        """Count events that the outbox dropped, because the bot reads too slowly; log the first of them."""
         self._bot.counters.dropped_events += events
         self._dropped += events
         if not self._dropping:
@@ -185,7 +184,7 @@ class BotSession:
             )
 
     def caught_up(self, connection: Connection) -> None:
-        """Nothing waits for the bot any more."""
+        """Let the delivery send more events; log how many were dropped before."""
         if self._sink is not None:
             self._sink.pump()
         if self._dropping:
@@ -199,30 +198,30 @@ class BotSession:
             self._dropped = 0
 
     def closing(self, connection: Connection, code: int | None, reason: str) -> None:
-        """What is still answered is answered into the void; ``closed`` cleans up."""
+        """Do nothing: responses from now on are dropped by the factory, and ``closed`` cleans up."""
 
     def closed(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Everything of this connection ends here."""
+        """End all that the connection owns: subscription, heartbeats, pending actions, its sink."""
         self.account.unsubscribe(self)
-        if self._beat is not None:
-            self._beat.cancel()
-            self._beat = None
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
         for pending in tuple(self._in_flight):
             pending.cancel()
         if self._sink is not None:
-            self._sink.end(code)
+            self._sink.closed(code)
             self._sink = None
         if self._connection is not None:
             self._refusal_watch.closed(code, reason)
             self._bot.counters.connections -= 1
             self._bot.sessions.discard(self)
             why = f"{code} {printable(reason)}"
-            self._say("disconnected from account {account}: {why}", connection, why=why)
-        self._connection = None  # no cycle: it is freed now, not when the collector comes by
-        self._ended()
+            self._log_session("disconnected from account {account}: {why}", connection, why=why)
+        self._connection = None  # breaks a reference cycle, so that it is freed at once
+        self._on_closed()
 
-    def _say(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
-        if not self._quiet() and self._bot.logs_session(self.account.clock, why):
+    def _log_session(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
+        if not self._is_flapping() and self._bot.should_log_session(self.account.clock, why):
             self._log.info(
                 "{bot}: {peer} " + what,
                 bot=self._bot.name,
@@ -233,17 +232,17 @@ class BotSession:
             )
 
     def end(self, code: int, reason: str) -> None:
-        """Close the connection in good order. Never raises.
+        """Close the connection by a closing handshake. Never raises.
 
         :param code: a close code (RFC 6455, 7.4).
         """
         if self._connection is not None:
             self._factory.close(self._connection, code, reason)
 
-    # -- out
+    # -- sending
 
     def deliver(self, events: EncodedEvents) -> None:
-        """Send events."""
+        """Send events, through the outbox."""
         connection = self._connection
         if connection is not None:
             self._bot.counters.deliveries += len(events.each)
@@ -253,17 +252,17 @@ class BotSession:
         if self._connection is not None:
             frame = self._connection.encode(response)
             if self._sink is not None:
-                self._sink.responded(len(frame))
+                self._sink.response_sent(len(frame))
             self._factory.respond(self._connection, frame)
 
-    def _schedule_beat(self) -> None:
-        # Counted from the connection's own opening: beats do not drift, and others' do not move them.
+    def _schedule_heartbeat(self) -> None:
+        # Counted from the opening of this connection, so that heartbeats do not drift.
         clock = self.account.clock
         now = clock.seconds()
-        self._beat_at = max(self._beat_at + self._heartbeat_interval, now)
-        self._beat = clock.callLater(self._beat_at - now, self._send_beat)
+        self._heartbeat_at = max(self._heartbeat_at + self._heartbeat_interval, now)
+        self._heartbeat = clock.callLater(self._heartbeat_at - now, self._send_heartbeat)
 
-    def _send_beat(self) -> None:
-        self._schedule_beat()
+    def _send_heartbeat(self) -> None:
+        self._schedule_heartbeat()
         if self._connection is not None:
             self.deliver(EncodedEvents([self._connection.encode(self.account.heartbeat())]))

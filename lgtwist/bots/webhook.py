@@ -1,4 +1,4 @@
-"""Bots with ``connection = "http-post"``: we post events, and do what the answers ask for.
+"""Bots with ``connection = "http-post"``: we post events; answers may have quick operations.
 
 OneBot 11, ``communication/http-post.md``.
 """
@@ -29,19 +29,19 @@ from lgtwist.onebot.auth import sign
 
 #: Whether the bot connects to our port.
 DIALS_IN = False
-#: Whether the bot is shown its ``access_token`` when a link to it is made.
+#: Whether ``access_token`` is sent to the bot when a connection to it is opened.
 SENDS_TOKEN = False
 
 
 @frozen
 class Settings:
-    """What such a bot is configured with.
+    """The keys of a bot with ``connection = "http-post"``.
 
     :ivar url: where to post; its query may hold a token.
-    :ivar secret: signs the posts; None for none.
+    :ivar secret: the key of the signatures of posts (``X-Signature``); None for none.
     :ivar timeout: seconds that one post may take.
-    :ivar trust_root: who may sign the bot's certificate; None for the system's authorities.
-    :ivar reconnect: the gaps between posts while they fail.
+    :ivar trust_root: authorities of the bot's certificate; None for the system's.
+    :ivar reconnect: the back-off between posts while they fail.
     """
 
     url: str = field(repr=False, metadata=asks_for(Change.ANEW))
@@ -52,26 +52,26 @@ class Settings:
 
 
 def read(section: Section) -> Settings:
-    """Read the keys of such a bot; mistakes are collected in the section."""
+    """Read the keys of a bot with ``connection = "http-post"``; mistakes are collected in the section."""
     return Settings(
-        section.take("url", url("http", "https")),
-        section.take_secret("secret", token),
-        section.take("timeout", duration(0.1, 600), "5s"),
-        section.take_certificates("ca_file"),
+        section.read("url", url("http", "https")),
+        section.read_secret("secret", token),
+        section.read("timeout", duration(0.1, 600), "5s"),
+        section.read_certificates("ca_file"),
     )
 
 
 def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
-    """Return how the bot is served, for people."""
+    """Return how the bot is served: a part of its line in the summary."""
     signed = "signed with its secret" if settings.secret else "not signed"
     return f"gets its events posted to {settings.url.partition('?')[0]}, {signed}"
 
 
 @implementer(IBotEdge)
 class WebhookBot(DirectoryObserver, Service):
-    """A bot that takes events by HTTP POST: one :class:`Posting` for each of its accounts.
+    """A bot that gets its events by HTTP POST: one :class:`Posting` for each of its accounts.
 
-    None is posted before its account was up once.
+    Events of an account are posted once the account was up.
 
     :param client: sends the requests; None to make one.
     """
@@ -86,16 +86,16 @@ class WebhookBot(DirectoryObserver, Service):
         self._postings: dict[int, Posting] = {}
 
     def prepare(self) -> None:
-        """Nothing is needed beforehand."""
+        """Do nothing: no file is needed."""
 
     def configure(self, settings: Settings) -> None:
-        """Take other gaps and another time limit, and the bot's own settings as they are now."""
+        """Replace the back-off and the time limit of posts, and use the bot's present settings."""
         self._settings = settings
         for posting in self._postings.values():
             posting.use_backoff(settings.reconnect.backoff(self._resources.uniform))
 
     def refresh(self) -> None:
-        """Take the bot's settings and deliveries as they are now, from the next event on."""
+        """Use the bot's present settings and deliveries, from the next event on."""
         for posting in tuple(self._postings.values()):
             account = posting.account
             if posting.delivery is self.bot.deliveries.get(account.self_id):
@@ -105,7 +105,7 @@ class WebhookBot(DirectoryObserver, Service):
                 self.account_added(account)
 
     def account_added(self, account: Account) -> None:
-        """Post the account's events, if they are for this bot."""
+        """Post the account's events, if the bot may use the account."""
         if not self.bot.may_use(account.self_id):
             return
         settings, resources = self._settings, self._resources
@@ -119,7 +119,7 @@ class WebhookBot(DirectoryObserver, Service):
         posting = self._postings[account.self_id] = Posting(
             self.bot,
             account,
-            self._poster(account),
+            self._make_post(account),
             settings.reconnect.backoff(resources.uniform),
             queue,
             heartbeat_interval=limits.heartbeat_interval,
@@ -134,7 +134,7 @@ class WebhookBot(DirectoryObserver, Service):
         if posting is not None:
             posting.stop()
 
-    def _poster(self, account: Account) -> Callable[[bytes], Deferred[Answer]]:
+    def _make_post(self, account: Account) -> Callable[[bytes], Deferred[Answer]]:
         headers = {
             "X-Self-ID": str(account.self_id),
             "Content-Type": "application/json",
@@ -152,7 +152,7 @@ class WebhookBot(DirectoryObserver, Service):
         return post
 
     def startService(self) -> None:
-        """Post as soon as the accounts are up."""
+        """Post the events of each account once it was up."""
         super().startService()
         for posting in self._postings.values():
             self._start_when_up(posting)
@@ -171,9 +171,10 @@ class WebhookBot(DirectoryObserver, Service):
             posting.stop()
 
     def stopService(self) -> Deferred[None]:
-        """Post no more, and close the connections that are kept."""
+        """Post no more, and close the idle connections to the bot."""
         self.retire()
         return self._client.close()
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebhookBot

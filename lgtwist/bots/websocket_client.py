@@ -25,7 +25,7 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
 from lgtwist.websocket.dial import Dialler, Target, target
 
-#: What a refusal mostly means, by how its reason begins.
+#: What a refusal usually means, by the beginning of its reason.
 _HINTS = {
     "refused with HTTP 403": "a wrong access_token, or the bot still holds a connection of this account",
     "refused with HTTP 401": "it wants an access_token",
@@ -35,16 +35,17 @@ _HINTS = {
 
 #: Whether the bot connects to our port.
 DIALS_IN = False
-#: Whether the bot is shown its ``access_token`` when a link to it is made.
+#: Whether ``access_token`` is sent to the bot when a connection to it is opened.
 SENDS_TOKEN = True
 
 
 @frozen
 class Settings:
-    """What such a bot is configured with.
+    """The keys of a bot with ``connection = "reverse-websocket"``.
 
-    :ivar urls: where to dial, by role: Universal, or API and Event; queries may hold tokens.
-    :ivar trust_root: who may sign the bot's certificate; None for the system's authorities.
+    :ivar urls: the URLs to dial, by role: Universal, or API and Event; their queries may hold tokens.
+    :ivar trust_root: authorities of the bot's certificate; None for the system's.
+    :ivar reconnect: the back-off between attempts.
     """
 
     urls: dict[Role, str] = field(repr=False, metadata=asks_for(Change.ANEW))
@@ -53,37 +54,37 @@ class Settings:
 
 
 def read(section: Section) -> Settings:
-    """Read the keys of such a bot; mistakes are collected in the section."""
+    """Read the keys of a bot with ``connection = "reverse-websocket"``; collect mistakes in the section."""
     websocket = url("ws", "wss")
     if section.has("api_url") or section.has("event_url"):
         urls = {
-            Role.API: section.take("api_url", websocket),
-            Role.EVENT: section.take("event_url", websocket),
+            Role.API: section.read("api_url", websocket),
+            Role.EVENT: section.read("event_url", websocket),
         }
         if section.has("url"):
-            section.take("url", websocket)
-            section.wrong("url", "expected either url, or api_url and event_url")
+            section.read("url", websocket)
+            section.add_problem("url", "expected either url, or api_url and event_url")
     else:
-        urls = {Role.UNIVERSAL: section.take("url", websocket)}
-    return Settings(urls, section.take_certificates("ca_file"), read_reconnect(section))
+        urls = {Role.UNIVERSAL: section.read("url", websocket)}
+    return Settings(urls, section.read_certificates("ca_file"), read_reconnect(section))
 
 
 def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
-    """Return how the bot is served, for people."""
+    """Return how the bot is served: a part of its line in the summary."""
     return f"is dialled at {' and '.join(one.partition('?')[0] for one in settings.urls.values())}"
 
 
-def _disown(dialler: Dialler, _idle: None) -> None:
+def _disown_idle(dialler: Dialler, _idle: None) -> None:
     dialler.disownServiceParent()
 
 
 @implementer(IBotEdge, IDialler)
 class WebSocketClientBot(DirectoryObserver, MultiService):
-    """One link to a bot that listens for each of its accounts, or a pair of them.
+    """A bot that we dial: one connection for each of its accounts, or an API and an Event connection.
 
-    None is dialled before its account was up once: bots take "connected" for "the account is ready".
+    It is dialled for an account once the account was up: bots take "connected" for "the account is ready".
 
-    :ivar diallers: by the account's number; one, or two for a split pair.
+    :ivar diallers: by the account's number, one for each URL.
     """
 
     def __init__(self, bot: Bot, settings: Settings, resources: EdgeResources) -> None:
@@ -95,23 +96,23 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         self._resources = resources
 
     def prepare(self) -> None:
-        """Nothing is needed beforehand."""
+        """Do nothing: no file is needed."""
 
     def configure(self, settings: Settings) -> None:
-        """Take other gaps."""
+        """Replace the back-off between attempts."""
         self._settings = settings
         for diallers in self.diallers.values():
             for dialler in diallers:
                 dialler.use_backoff(settings.reconnect.backoff(self._resources.uniform))
 
     def account_added(self, account: Account) -> None:
-        """Dial for the account as soon as it is up, if it is one of the bot's."""
+        """Dial for the account once it was up, if the bot may use it."""
         if not self.bot.may_use(account.self_id):
             return
         settings = self._settings
         self._accounts[account.self_id] = account
         self.diallers[account.self_id] = [
-            self._dialler(
+            self._make_dialler(
                 account, role, target(url, self._headers(account, role), trust_root_of(settings.trust_root))
             )
             for role, url in settings.urls.items()
@@ -120,12 +121,12 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
             account.when_up(partial(self._dial, account))
 
     def account_removed(self, account: Account) -> None:
-        """Dial no more for the account; its open connections are ended by who removes it."""
+        """Dial no more for the account. Its open connections are closed by whoever removes it."""
         self._accounts.pop(account.self_id, None)
         for dialler in self.diallers.pop(account.self_id, ()):
             dialler.retire()
             if dialler.parent is not None:
-                dialler.when_idle().addCallback(partial(_disown, dialler))
+                dialler.when_idle().addCallback(partial(_disown_idle, dialler))
 
     def _headers(self, account: Account, role: Role) -> dict[str, str]:
         headers = {"X-Self-ID": str(account.self_id), "X-Client-Role": role.value}
@@ -133,7 +134,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
             headers["Authorization"] = f"Bearer {self.bot.access_token}"
         return headers
 
-    def _dialler(self, account: Account, role: Role, to: Target) -> Dialler:
+    def _make_dialler(self, account: Account, role: Role, to: Target) -> Dialler:
         resources = self._resources
 
         def session() -> BotSession:
@@ -143,8 +144,8 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                 account,
                 role=role,
                 heartbeat_interval=resources.limits.heartbeat_interval,
-                refuse=dialler.refuse,
-                quiet=lambda: dialler.flaps,
+                on_refused=dialler.refuse,
+                is_flapping=lambda: dialler.flaps,
             )
 
         name = f"{self.bot.name} (account {account.self_id}, {role.value})"
@@ -161,7 +162,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         return dialler
 
     def startService(self) -> None:
-        """Dial as soon as the accounts are up."""
+        """Dial for each account once it was up."""
         super().startService()
         for account in tuple(self._accounts.values()):
             account.when_up(partial(self._dial, account))
@@ -173,16 +174,16 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                     dialler.setServiceParent(self)
 
     def attempts(self) -> int:
-        """Return how often it was dialled since the start."""
+        """Return the number of attempts since the start."""
         return sum(dialler.attempts for diallers in self.diallers.values() for dialler in diallers)
 
     def when_idle(self) -> Deferred[None]:
-        """Return what fires once it has retired and no connection of it is left."""
+        """Return a Deferred that fires with None when it has retired and its connections are closed."""
         idle = [dialler.when_idle() for diallers in self.diallers.values() for dialler in diallers]
         return gatherResults(idle).addCallback(lambda _all: None)
 
     def refresh(self) -> None:
-        """Nothing is kept of the settings here: sessions take them themselves."""
+        """Do nothing: the settings and limits are used by the sessions only."""
 
     def retire(self) -> None:
         """Dial no more; open connections stay."""
@@ -192,4 +193,5 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                 dialler.retire()
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketClientBot

@@ -19,57 +19,60 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
 
-_ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
+#: The role of a connection, by the last segment of its path.
+_ROLES_BY_PATH = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
 
 
 #: Whether the bot connects to our port.
 DIALS_IN = True
-#: Whether the bot is shown its ``access_token`` when a link to it is made.
+#: Whether ``access_token`` is sent to the bot when a connection to it is opened.
 SENDS_TOKEN = False
 
 
 @frozen
 class Settings:
-    """Such a bot has no keys of its own."""
+    """The keys of a bot with ``connection = "forward-websocket"``: none of its own."""
 
 
 def read(section: Section) -> Settings:
-    """Read nothing."""
+    """Return the settings without reading a key."""
     return Settings()
 
 
 def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
-    """Return how the bot is served, for people."""
+    """Return how the bot is served: a part of its line in the summary."""
     token = "with its token" if bot.access_token else "without a token, from this machine only"
     return f"connects to {', '.join(f'{one}/' for one in urls)} {token}"
 
 
 @implementer(IBotEdge)
 class WebSocketServerBot(DirectoryObserver, Service):
-    """A bot that connects to our port, which makes its sessions: any bot with a token may connect."""
+    """A bot that dials us. It has nothing to do: :class:`ForwardWebSocket` makes the sessions of all bots."""
 
     def __init__(self, bot: Bot, settings: Settings, resources: EdgeResources) -> None:
         self.bot = bot
 
     def prepare(self) -> None:
-        """Nothing is needed beforehand."""
+        """Do nothing: no file is needed."""
 
     def configure(self, settings: Settings) -> None:
-        """Take nothing: there are no settings."""
+        """Do nothing: there are no settings."""
 
     def refresh(self) -> None:
-        """Nothing is kept of the settings here: sessions take them themselves."""
+        """Do nothing: the settings and limits are used by the sessions only."""
 
     def retire(self) -> None:
-        """Nothing is begun from our side."""
+        """Do nothing: the bot dials."""
 
 
+#: The class of the edge, as the kind's module names it.
 make = WebSocketServerBot
 
 
 class ForwardWebSocket:
-    """Makes bots' sessions of requests that the port let in.
+    """Makes the sessions of bots that dial us. Any bot with a token may, whatever its ``connection``.
 
+    :param factory: makes the connections.
     :param heartbeat_interval: returns the seconds between heartbeats; 0 for none.
     """
 
@@ -78,19 +81,19 @@ class ForwardWebSocket:
         self._heartbeat_interval = heartbeat_interval
 
     def accept(
-        self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
+        self, request: Request, bot: Bot, account: Account, role: str, on_closed: Callable[[], None]
     ) -> None:
-        """Make a session of a request that was authenticated and that ``check_upgrade`` accepted.
+        """Upgrade a request to a session; it was authenticated, and ``check_upgrade`` accepted it.
 
-        :param role: the last part of its path: nothing, ``api`` or ``event``.
-        :param ended: called once, when the connection is over.
+        :param role: the last segment of its path: ``""``, ``"api"`` or ``"event"``.
+        :param on_closed: called once, when the connection is closed.
         """
         session = BotSession(
             self._factory,
             bot,
             account,
-            role=_ROLES[role],
+            role=_ROLES_BY_PATH[role],
             heartbeat_interval=self._heartbeat_interval(),
-            ended=ended,
+            on_closed=on_closed,
         )
         take_over(request, self._factory.make(session))

@@ -1,1 +1,1 @@
-"""How tables and values of a configuration file are read."""
+"""Readers of the tables and values of a configuration file."""

@@ -1,4 +1,4 @@
-"""What a change of a setting asks for while the service runs."""
+"""What must be done about a changed setting while the service runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _CHANGE = "change"
 
 
 class Change(IntEnum):
-    """What the change of a setting asks for, from the least to the most.
+    """What must be done about a changed setting, from the least to the most.
 
-    * NOTHING: it is the same, or heeded at the next start only.
-    * IN_PLACE: it counts from the next event, action or attempt on; connections stay.
-    * SESSIONS: the connections that the old value let in end.
-    * ANEW: the link ends and is made anew.
+    * NOTHING: nothing; it is equal, or waits for the next start.
+    * IN_PLACE: the new value is used from the next event, action or attempt on; connections stay.
+    * SESSIONS: the connections that were authenticated by the old value are closed.
+    * ANEW: the edge is stopped and made again.
     """
 
     NOTHING = 0
@@ -27,15 +27,15 @@ class Change(IntEnum):
 
 
 def asks_for(change: Change) -> dict[str, Change]:
-    """Return the metadata of an attrs field whose change asks for ``change``; without it that is IN_PLACE."""
+    """Return the metadata that gives an attrs field its :class:`Change`; without it that is IN_PLACE."""
     return {_CHANGE: change}
 
 
 def compare(old: Any, new: Any) -> Change:
-    """Return the most that the differences of two settings structs ask for.
+    """Return the greatest :class:`Change` of the fields in which two settings structs differ.
 
     :param old: an attrs object.
-    :param new: another; of another class it asks for ANEW.
+    :param new: another one; ANEW if its class differs.
     """
     if type(old) is not type(new):
         return Change.ANEW

@@ -8,11 +8,16 @@ from typing import Any
 from attrs import field, fields, frozen
 
 from lgtwist.config.section import Section
-from lgtwist.config.values import count, duration, size
+from lgtwist.config.values import duration, size, whole_number
 
 
 def _limit(reader: Callable[[Any], Any], default: str | int, note: str) -> Any:
-    """A limit: how it is read, its default as it stands in the file, and what it is for."""
+    """Return the attribute of one limit.
+
+    :param reader: one of :mod:`lgtwist.config.values`.
+    :param default: the TOML value that counts where the key is missing.
+    :param note: what the limit is for; a part of a sentence.
+    """
     return field(default=reader(default), metadata={"reader": reader, "default": default, "note": note})
 
 
@@ -45,14 +50,14 @@ class Limits:
     heartbeat_interval: float = _limit(
         duration(0.01, 86400, zero=True), "5s", "between heartbeats to bots; 0s turns them off"
     )
-    connections: int = _limit(count(1, 1_000_000), 10_000, "connections to the listening ports (503)")
+    connections: int = _limit(whole_number(1, 1_000_000), 10_000, "connections to the listening ports (503)")
     handshakes: int = _limit(
-        count(1, 1_000_000), 1_000, "connections without a whole request; beyond, the oldest goes"
+        whole_number(1, 1_000_000), 1_000, "connections without a whole request; beyond, the oldest goes"
     )
     failed_handshakes: int = _limit(
-        count(1, 1_000_000), 30, "refused tokens per address and minute (503); not for loopback"
+        whole_number(1, 1_000_000), 30, "refused tokens per address and minute (503); not for loopback"
     )
-    calls: int = _limit(count(1, 1_000_000), 1_000, "calls in flight per bot and account (1429)")
+    calls: int = _limit(whole_number(1, 1_000_000), 1_000, "calls in flight per bot and account (1429)")
 
     @property
     def sweep_interval(self) -> float:
@@ -64,7 +69,7 @@ class Limits:
 def read_limits(section: Section) -> Limits:
     """Read ``[limits]``; mistakes are collected in the section."""
     read = {
-        limit.name: section.take(limit.name, limit.metadata["reader"], limit.metadata["default"])
+        limit.name: section.read(limit.name, limit.metadata["reader"], limit.metadata["default"])
         for limit in fields(Limits)
     }
     section.finish()

@@ -1,1 +1,1 @@
-"""Where accounts and bots meet. Knows no transport, no socket and no thread."""
+"""Accounts, bots, calls and subscriptions, independent of transports, sockets and threads."""

@@ -1,4 +1,4 @@
-"""One account: its calls under way, its state, and what it is backed by."""
+"""One account: its state, its calls under way, and its backing."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class AccountCounters:
     timeouts: int = 0  # 1504
     broken: int = 0  # 1502
     not_connected: int = 0  # 1501
-    abandoned: int = 0  # whoever asked went away
-    late_responses: int = 0  # late, a second time, or never asked for
-    detached_failures: int = 0  # calls answered "async" that failed afterwards
+    abandoned: int = 0  # whoever called was gone before the response
+    late_responses: int = 0  # to no call under way: late, repeated, or without a call
+    detached_failures: int = 0  # calls that failed after they were answered "async"
     links: int = 0  # opened
-    takeovers: int = 0  # links that a newer one took over from
+    takeovers: int = 0  # links closed because a newer one was opened
     malformed_frames: int = 0  # frames that were neither response nor event
 
 
@@ -45,22 +45,22 @@ class AccountCounters:
 class Account:
     """One configured ``self_id``, for as long as it is configured.
 
-    What carries its actions and events is its *backing*, which may change: the links of this node
+    What carries its actions and events is its *backing*, which may be replaced: the links of this node
     (:class:`Links`, the default), another node's, or nothing. Bots' sessions, deliveries and subscriptions
-    stay whatever changes under it.
+    stay when it is replaced.
 
     :param self_id: its number.
-    :param clock: for time limits.
+    :param clock: the reactor, or a clock in its place; for time limits.
     :param wall_clock: seconds since the epoch, for the events that lgtwist makes itself.
     :param action_timeout: seconds that a response may take.
-    :param heartbeat_interval: seconds between heartbeats, as told in them.
+    :param heartbeat_interval: seconds between heartbeats, for the field ``interval`` of heartbeats.
     :param dialect: its implementation's; AUTO to recognise it.
     :param first_call: correlation ids begin after this number.
-    :param scheduler: knows whether a connection is being read.
+    :param scheduler: tells whether a connection is being read.
     :ivar links: the links of this node.
     :ivar fan_out: the subscribers of its events.
-    :ivar was_up: it was up once in this run.
-    :ivar since: when it became online or stopped being so, in seconds since the epoch.
+    :ivar was_up: whether it was up once since the start.
+    :ivar since: when it came up, went down, or changed between online and offline; seconds since the epoch.
     :ivar reason: why it is not online; empty if it is.
     :ivar login_info: the ``data`` of the newest ``get_login_info``; None before the first.
     """
@@ -91,17 +91,17 @@ class Account:
         self._heartbeat_ms = round(heartbeat_interval * 1000)
         self._calls = Calls(action_timeout, first_call)
         self._expiry: IDelayedCall | None = None
-        self._logged_state = (False, False)  # up and online, as the log has it
+        self._logged_state = (False, False)  # whether it was up, and online, at the last change
         self._state_log = FlapLog(clock, self._log_left_out)
         self._waiting_for_up: list[Callable[[], None]] = []
         self.links = Links(self, dialect)
         self._backing: IBacking = self.links
         self._action_link: IAccountLink | None = None
 
-    # -- its backing
+    # -- backing and state
 
-    def take_limits(self, action_timeout: float, heartbeat_interval: float) -> None:
-        """Take other limits, in seconds, from the next call and heartbeat on."""
+    def set_limits(self, action_timeout: float, heartbeat_interval: float) -> None:
+        """Replace two limits, in seconds, from the next call and heartbeat on."""
         self._calls.change_limit(action_timeout, self.clock.seconds())
         self._heartbeat_ms = round(heartbeat_interval * 1000)
         if self._expiry is not None:
@@ -109,8 +109,8 @@ class Account:
             self._expiry = None
             self._schedule_expiry()
 
-    def take(self, backing: IBacking) -> None:
-        """Put ``backing`` in the place of the present one. Calls under way end as 1502, once."""
+    def set_backing(self, backing: IBacking) -> None:
+        """Replace the backing: the old one releases its links, and calls under way end as 1502."""
         before, self._backing = self._backing, backing
         if before is not backing:
             before.release("another backing took over")
@@ -118,13 +118,16 @@ class Account:
         self.backing_changed("nothing backs it")
 
     def stop(self, reason: str) -> None:
-        """Let go of all links, for the account is removed or the service stops; calls end as 1502."""
+        """Release all links and end calls under way as 1502: the account is removed, or the service stops.
+
+        :param reason: for the log and for the calls.
+        """
         self._backing.release(reason)
         self.end_calls(reason)
         self._state_log.stop()
 
     @property
-    def takes_actions(self) -> bool:
+    def accepts_actions(self) -> bool:
         """Whether actions can be sent."""
         return self._action_link is not None
 
@@ -145,20 +148,20 @@ class Account:
 
     @property
     def calls_in_flight(self) -> int:
-        """How many calls wait for their response."""
+        """Number of calls that wait for their response."""
         return len(self._calls)
 
     def when_up(self, then: Callable[[], None]) -> None:
-        """Call ``then`` once, as soon as the account was up once; at once if it was."""
+        """Call ``then`` once, when the account is up for the first time; at once if it was up before."""
         if self.was_up:
             then()
         else:
             self._waiting_for_up.append(then)
 
     def backing_changed(self, reason: str = "") -> None:
-        """Note that the backing may have come, gone or changed its state: one log line if it has.
+        """Read the state of the backing, and log it if it has changed. Call this whenever it may have.
 
-        :param reason: why it is not up, if it is not.
+        :param reason: why the account is not up, if it is not.
         """
         backing = self._backing
         self._action_link = backing.action_link
@@ -173,14 +176,15 @@ class Account:
         else:
             self.reason = backing.offline_reason
         if is_up and not up:
-            self._log_state("is up{via}", via=backing.via)
+            how = f" ({backing.description})" if backing.description else ""
+            self._log_state("is up{how}", how=how)
             self.was_up = True
             self._waiting_for_up, waiting = [], self._waiting_for_up
             for then in waiting:
                 try:
                     then()
                 except Exception:
-                    self._log.failure("account {account}: who waited for it failed", account=self.self_id)
+                    self._log.failure("account {account}: a callback of when_up failed", account=self.self_id)
         elif up and not is_up:
             self._log_state("is down: {reason}", reason=self.reason)
         elif up and online != is_online:
@@ -205,7 +209,7 @@ class Account:
     # -- calls
 
     def call(self, call: Call, params: bytes) -> None:
-        """Send an action, or answer it ourselves; the response may come before this returns.
+        """Send an action, or answer it ourselves; ``call.receive`` may be called before this returns.
 
         :param params: one JSON object.
         :raises NotConnected: if the account is not connected; nothing was sent, and no response comes.
@@ -225,7 +229,10 @@ class Account:
         self.send(link, call, params)
 
     def send(self, link: IAccountLink, call: Call, params: bytes) -> None:
-        """Send a call on a link, verified or not; its response comes to ``call.receive``."""
+        """Send a call on a link, whether it is verified or not; ``call.receive`` gets its response.
+
+        :param params: one JSON object.
+        """
         call_id = self._calls.add(call, self.clock.seconds())
         call.link = link
         call.flow_token = link.send(call_id, call.action, params)
@@ -233,11 +240,14 @@ class Account:
             self._schedule_expiry()
 
     def has_sent(self, link: IAccountLink, flow_token: object) -> bool:
-        """Return whether what was sent on a link has left our memory: the link sent it, or is over."""
+        """Return whether an action does not wait in our memory any more: it was sent, or its link is closed.
+
+        :param flow_token: what ``link.send`` returned for the action.
+        """
         return link is not self._action_link or bool(link.has_sent(flow_token))
 
     def receive(self, call_id: int, response: bytes) -> None:
-        """Take the response to a call from a link.
+        """Hand over the response to a call. A link calls this.
 
         :param response: one JSON object with members and without ``echo``.
         """
@@ -245,14 +255,14 @@ class Account:
         if call is None:
             self.counters.late_responses += 1
         else:
-            self.fan_out.dispatch()  # events that came before the response go before it
+            self.fan_out.dispatch()  # events that were received before the response reach the bot before it
             self._receive(call, response)
 
     def receive_with_echo(self, call_id: int, payload: bytes, echo: bytes) -> bool:
-        """Take what may be a response, with its ``echo``; return whether a call waited for it.
+        """Hand over what may be the response to a call; return whether there is such a call.
 
-        :param payload: one JSON object, valid UTF-8.
-        :param echo: the value of its ``echo``.
+        :param payload: one JSON object with ``echo``, valid UTF-8.
+        :param echo: the value of ``echo``, as it stands in ``payload``.
         """
         call = self._calls.pop(call_id)
         if call is None:
@@ -277,17 +287,20 @@ class Account:
         try:
             call.receive(response, last)
         except Exception:
-            self._log.failure("account {account}: a response was not taken", account=self.self_id)
+            self._log.failure("account {account}: the receiver of a response failed", account=self.self_id)
 
     def abandon(self, call: Call) -> None:
-        """Remove a call that nobody waits for any more; its response is counted as late."""
+        """Remove a call whose response is not wanted any more; a response is counted as late."""
         if self._calls.discard(call):
             self.counters.abandoned += 1
             if call.link is not None:
                 call.link.forget(call.call_id)
 
     def end_calls(self, reason: str) -> None:
-        """End every call under way as 1502: the link that they were sent on is gone."""
+        """End every call under way as 1502, because its link is closed.
+
+        :param reason: why, for the response.
+        """
         calls = self._calls.pop_all()
         if calls:
             response = responses.from_error(
@@ -301,7 +314,10 @@ class Account:
         self._schedule_expiry()
 
     def _schedule_expiry(self) -> None:
-        """Set the one timer for the oldest call. It may fire early, where that call has ended meanwhile."""
+        """Set the timer for the earliest deadline, unless it is set; cancel it if no call can come.
+
+        It fires too early if the call with the earliest deadline has ended meanwhile.
+        """
         deadline = self._calls.next_deadline()
         if deadline is None:
             if self._expiry is not None and self._action_link is None:
@@ -326,9 +342,9 @@ class Account:
     # -- events
 
     def publish(self, raw: bytes) -> None:
-        """Hand an event to every bot that subscribed.
+        """Deliver an event to every subscriber.
 
-        :param raw: one JSON object, as it came.
+        :param raw: one JSON object, as it was received.
         :raises BadEvent: if it is no event.
         """
         self.fan_out.publish(read_event(raw))
@@ -352,9 +368,9 @@ class Account:
         self.fan_out.unsubscribe(connection)
 
     def lifecycle(self) -> bytes:
-        """Return the first event of every connection."""
+        """Return the event ``meta_event/lifecycle`` with ``sub_type: connect``, as one JSON object."""
         return encode_lifecycle(self.self_id, int(self._wall_clock()))
 
     def heartbeat(self) -> bytes:
-        """Return a heartbeat as of now."""
+        """Return an event ``meta_event/heartbeat`` with the account's present status, as one JSON object."""
         return encode_heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)

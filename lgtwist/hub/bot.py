@@ -1,4 +1,4 @@
-"""One bot: what it may do, and its actions under way."""
+"""One bot: its permissions, its actions under way, and what lgtwist does itself for its actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, InternalCall
 from lgtwist.hub.interfaces import IAccountLink, IBotSession
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
-from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, QuickOperation, quick_operation
+from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, QuickOperation, read_quick_operation
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot import responses
@@ -30,15 +30,15 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
 
-#: Takes a whole response, with its ``echo``, and whether it is the last one of its action.
+#: Sends a response, with its ``echo``; its second argument tells whether it is the action's last one.
 Reply = Callable[[bytes, bool], None]
 
 
-#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
+#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
 _AS_IS = MessageFormat.AS_IS
-#: How many refused actions of one bot are logged per minute.
+#: Different refused actions of one bot that are logged per minute.
 _LOGGED_REFUSALS = 100
-#: Bytes that a call takes beside its parameters, about: its name and our envelope.
+#: Bytes that a call takes besides its parameters, approximately: its name and the JSON around it.
 _CALL_OVERHEAD = 300
 
 
@@ -50,16 +50,16 @@ class BotCounters:
     refused: int = 0  # 1429
     forbidden: int = 0  # 1403
     bad_requests: int = 0  # 1400 of ours
-    deliveries: int = 0  # events handed to its connections
+    deliveries: int = 0  # events delivered to its connections
     dropped_events: int = 0
     posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
-    connections: int = 0  # now
+    connections: int = 0  # open now
     detached_failures: int = 0  # calls that were answered "async" and failed afterwards
 
 
 @define(eq=False)
 class Quota:
-    """What one bot has under way to one account.
+    """What one bot has under way to one account, as far as limits apply to it.
 
     :ivar calls: its calls in flight.
     :ivar unsent: its calls that the account's link had not sent at the last check: the link, its
@@ -72,7 +72,10 @@ class Quota:
     unsent_bytes: int = 0
 
     def discard_sent(self, account: Account, everything: bool = False) -> None:
-        """Remove what the link has sent: from the front, or with ``everything`` wherever it stands."""
+        """Remove the calls that the link has sent from :attr:`unsent`.
+
+        :param everything: whether to look at all of them; if not, only up to the first that is unsent.
+        """
         unsent = self.unsent
         while unsent and account.has_sent(*unsent[0][:2]):
             self.unsent_bytes -= unsent.popleft()[2]
@@ -82,10 +85,13 @@ class Quota:
 
 
 class PendingAction(msgspec.Struct, eq=False):
-    """One action of a bot that waits for its response: a :class:`Call`, once it is sent.
+    """One action of a bot that waits for its response; when it is sent it serves as a :class:`Call`.
 
-    :ivar in_flight: the connection's set of pending actions; it leaves the set when it ends.
-    :ivar work: what lgtwist does itself for it, in several calls.
+    :ivar echo: the bot's own, as it stood in the action; None for none.
+    :ivar reply: sends a response on the connection that asked.
+    :ivar in_flight: the connection's set of pending actions; this one is removed when it ends.
+    :ivar work: fires with the response, where lgtwist carries the action out in several calls.
+    :ivar ended: whether the last response was sent, or it was cancelled.
     """
 
     action: str
@@ -100,11 +106,11 @@ class PendingAction(msgspec.Struct, eq=False):
     link: IAccountLink | None = None
     flow_token: Any = None
     work: Deferred[bytes] | None = None
-    over: bool = False
+    ended: bool = False
 
     def receive(self, response: bytes, last: bool) -> None:
-        """Send a response on, with the bot's own ``echo``."""
-        if self.over:
+        """Send a response to the bot, with the bot's own ``echo``."""
+        if self.ended:
             return
         if last:
             self._end()
@@ -114,8 +120,8 @@ class PendingAction(msgspec.Struct, eq=False):
         self.reply(with_echo(response, self.echo), last)
 
     def cancel(self) -> None:
-        """End it without a response: whoever asked is gone."""
-        if self.over:
+        """End it without a response, because the connection that asked is closed."""
+        if self.ended:
             return
         work = self.work
         self._end()
@@ -124,21 +130,21 @@ class PendingAction(msgspec.Struct, eq=False):
             work.cancel()
 
     def _end(self) -> None:
-        self.over = True
+        self.ended = True
         self.work = None
         self.in_flight.discard(self)
         self.quota.calls -= 1
 
 
 class Bot:
-    """A bot as the configuration names it; it may have any number of connections.
+    """One bot of the configuration; it may have any number of connections.
 
-    :param settings: what the configuration says of it.
+    :param settings: the keys of its ``[[bots]]`` that all kinds share.
     :param limits: ``calls`` and ``send_buffer`` bound what it has under way to one account.
     :ivar limits: may be replaced as a whole.
-    :ivar passes: whether it gets an event; None if it gets all.
+    :ivar passes: tells whether an event is delivered to it; None if all are.
     :ivar sessions: its open connections.
-    :ivar deliveries: by account, where it asked for delivery at least once.
+    :ivar deliveries: its at-least-once deliveries, by the account's number.
     """
 
     _log = Logger()
@@ -156,28 +162,31 @@ class Bot:
         self.configure(settings)
 
     def configure(self, settings: BotSettings) -> None:
-        """Take other settings, from the next event and action on. The name stays."""
+        """Replace the settings, from the next event and action on; the name must be the same."""
         self.settings = settings
         self.access_token = settings.access_token
         self.message_format = settings.message_format
         actions, events = settings.actions, settings.events
         self._permissions = ActionPermissions(actions.allow, actions.deny)
         self._rate = None if actions.rate is None else Rate(*actions.rate)
-        self._may_do_all = self._rate is None and self._permissions.unrestricted
+        self._unrestricted = self._rate is None and self._permissions.unrestricted
         lists = (events.post_type, events.group_id, events.user_id)
-        permitted = EventPermissions(*(_frozen(values) for values in lists))
+        permitted = EventPermissions(*(_frozenset_or_none(values) for values in lists))
         self.passes = permitted.passes if permitted else None
         self._accounts = None if settings.accounts is None else frozenset(settings.accounts)
 
     def may_use(self, self_id: int) -> bool:
-        """Return whether the account is one of this bot's."""
+        """Return whether the configuration lets the bot use an account."""
         return self._accounts is None or self_id in self._accounts
 
-    def logs_session(self, clock: IReactorTime, why: str) -> bool:
-        """Return whether the coming or going of one of its connections is worth a log line of its own."""
+    def should_log_session(self, clock: IReactorTime, reason: str) -> bool:
+        """Count that one of its connections was opened or closed; return whether to log it.
+
+        :param reason: why it was closed; logged in any case if it is a new one.
+        """
         if self._session_log is None:
             self._session_log = FlapLog(clock, self._log_left_out)
-        return self._session_log.should_log(why)
+        return self._session_log.should_log(reason)
 
     def _log_left_out(self, times: int) -> None:
         self._log.info(
@@ -188,16 +197,20 @@ class Bot:
         )
 
     def stop(self) -> None:
-        """Log what was left out: all its connections are over."""
+        """Log how many lines about its connections were left out. Call this when they are closed."""
         if self._session_log is not None:
             self._session_log.stop()
 
-    def use_rate_limiters(self, limiters: RateLimiters) -> None:
-        """Set the queues for ``_rate_limited``, shared by all bots."""
+    def set_rate_limiters(self, limiters: RateLimiters) -> None:
+        """Set the rate limiters of ``_rate_limited`` actions, which all bots share."""
         self._rate_limiters = limiters
 
     def end_sessions(self, code: int, reason: str, account: Account | None = None) -> None:
-        """Close its connections, or those to one account, with a close code (RFC 6455, 7.4)."""
+        """Close its connections.
+
+        :param code: a close code (RFC 6455, 7.4).
+        :param account: only those to this account; None for all.
+        """
         for session in tuple(self.sessions):
             if account is None or session.account is account:
                 session.end(code, reason)
@@ -207,9 +220,12 @@ class Bot:
     def perform(
         self, account: Account, request: ActionRequest, reply: Reply, in_flight: set[PendingAction]
     ) -> None:
-        """Do what the bot asks. ``reply`` gets exactly one response, unless the asker is gone before.
+        """Carry out an action of the bot.
 
-        :param in_flight: the pending actions of the connection; at its end it cancels what is in the set.
+        :param reply: called with the response, once (several times for actions that stream), also if the
+            action is refused; not after its pending action was cancelled.
+        :param in_flight: the pending actions of the connection that asks; they are added and removed here.
+            When the connection is closed, it cancels those that are left.
         """
         self.counters.actions += 1
         quota = self.quota(account)
@@ -222,10 +238,10 @@ class Bot:
             if quota.calls >= self.limits.calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")
-            if not self._may_do_all and action != HANDLE_QUICK_OPERATION:  # its steps are checked one by one
+            if not self._unrestricted and action != HANDLE_QUICK_OPERATION:  # each of its steps is checked
                 self._check_permission(account, action)
             if suffix or action == HANDLE_QUICK_OPERATION:
-                self._perform_ourselves(account, action, suffix, request, reply, in_flight)
+                self._perform_locally(account, action, suffix, request, reply, in_flight)
                 return
             pending = self._make_pending(account, action, request.echo, reply, in_flight, quota)
             try:
@@ -250,7 +266,7 @@ class Bot:
         return pending
 
     def _check_permission(self, account: Account, action: str) -> None:
-        """Check whether the bot may do this, and do it now.
+        """Check whether the bot may use an action, and is within its rate.
 
         :raises Forbidden: if it may not use the action.
         :raises TooManyCalls: if it is over its rate.
@@ -264,21 +280,22 @@ class Bot:
                     "{bot}: may not use {action}; refused with 1403", bot=self.name, action=printable(action)
                 )
             raise Forbidden(f'bot "{self.name}" may not use {printable(action)}')
-        if self._rate is not None and not self._rate.take(account.clock.seconds()):
+        if self._rate is not None and not self._rate.acquire(account.clock.seconds()):
             self.counters.refused += 1
             raise TooManyCalls(f'bot "{self.name}" is over its rate')
 
     def quota(self, account: Account) -> Quota:
-        """Return what this bot has under way to an account."""
+        """Return the :class:`Quota` of this bot for an account."""
         found = self._quotas.get(account.self_id)
         if found is None:
             found = self._quotas[account.self_id] = Quota()
         return found
 
     def _call(self, account: Account, call: Call, params: bytes, quota: Quota) -> None:
-        """Send an action to the account, if its link has sent most of what this bot asked before.
+        """Send an action to the account.
 
-        :raises TooManyCalls: if it has not.
+        :param params: one JSON object.
+        :raises TooManyCalls: if too many bytes of earlier actions of this bot are not sent yet.
         :raises NotConnected: if the account is not connected.
         """
         if quota.unsent:
@@ -299,42 +316,42 @@ class Bot:
                 f"the account has not taken {quota.unsent_bytes} bytes of this bot's calls yet"
             )
 
-    def _response_to(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
+    def _call_and_wait(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
         """Send an action to the account and wait for its response.
 
-        :returns: the response without echo, ours if the action could not be sent. Never fails, except by
-            being cancelled, which abandons the call.
+        :returns: fires with the response without ``echo``, a failed one if the action was not sent.
+            Cancelling it abandons the call; it does not fail otherwise.
         """
 
         def receive(response: bytes, last: bool) -> None:
-            if last and not came.called:
-                came.callback(response)
+            if last and not received.called:
+                received.callback(response)
 
         call = InternalCall(action, receive)
-        came: Deferred[bytes] = Deferred(lambda _cancelled: account.abandon(call))
+        received: Deferred[bytes] = Deferred(lambda _cancelled: account.abandon(call))
         try:
             self._call(account, call, params, self.quota(account))
         except OneBotError as error:
-            came.callback(responses.from_error(error))
-        return came
+            received.callback(responses.from_error(error))
+        return received
 
-    def _step(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
-        """Do one step of a quick operation, checked as the action that it stands for."""
+    def _perform_step(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
+        """Carry out one step of a quick operation, with the permissions of its action."""
         try:
             self._check_permission(account, action)
         except OneBotError as error:
             return succeed(responses.from_error(error))
-        return self._response_to(account, action, params)
+        return self._call_and_wait(account, action, params)
 
-    # -- what lgtwist does itself, once, for every kind of account
+    # -- what lgtwist does itself, the same for every kind of account
 
-    def _steps_of(self, account: Account, operation: QuickOperation) -> Callable[[], Deferred[bytes]]:
-        """Return what carries out a quick operation."""
+    def _step_runner(self, account: Account, operation: QuickOperation) -> Callable[[], Deferred[bytes]]:
+        """Return a function that carries out a quick operation; its Deferred fires with one response."""
         return lambda: Deferred.fromCoroutine(
-            operation.run(lambda action, params: self._step(account, action, params))
+            operation.run(lambda action, params: self._perform_step(account, action, params))
         )
 
-    def _perform_ourselves(
+    def _perform_locally(
         self,
         account: Account,
         action: str,
@@ -343,23 +360,23 @@ class Bot:
         reply: Reply,
         in_flight: set[PendingAction],
     ) -> None:
-        """Do a quick operation, or an action with a suffix.
+        """Carry out a quick operation, or an action with the suffix ``_async`` or ``_rate_limited``.
 
-        :raises OneBotError: what the bot gets instead of a response.
+        :raises OneBotError: if it is refused.
         """
-        if not account.takes_actions:
+        if not account.accepts_actions:
             account.counters.not_connected += 1
             raise NotConnected(f"account {account.self_id} is not connected; nothing was sent")
         if action == HANDLE_QUICK_OPERATION:
-            run = self._steps_of(account, quick_operation(request.params))
+            run = self._step_runner(account, read_quick_operation(request.params))
         else:
 
             def run() -> Deferred[bytes]:
-                return self._response_to(account, action, request.params)
+                return self._call_and_wait(account, action, request.params)
 
         if suffix == "_rate_limited":
             assert self._rate_limiters is not None
-            self._rate_limiters.of(account).put(
+            self._rate_limiters.get(account).put(
                 self.name, lambda: self._run_detached(account, action, run), len(request.params)
             )
         elif not suffix:
@@ -372,7 +389,7 @@ class Bot:
             self._run_detached(account, action, run)
 
     def _run_attached(self, pending: PendingAction, run: Callable[[], Deferred[bytes]]) -> None:
-        """Do what a connection waits for."""
+        """Carry out an action in several calls, and reply when it has ended."""
 
         def failed(failure: Failure) -> None:
             if not failure.check(CancelledError):
@@ -383,7 +400,7 @@ class Bot:
         pending.work.addCallbacks(lambda response: pending.receive(response, True), failed)
 
     def _run_detached(self, account: Account, action: str, run: Callable[[], Deferred[bytes]]) -> None:
-        """Do what was already answered with "async"; it outlives the connection that asked."""
+        """Carry out an action that was already answered "async". It goes on when its connection is closed."""
         quota = self.quota(account)
         quota.calls += 1
 
@@ -392,19 +409,20 @@ class Bot:
             if outcome.status == "failed":
                 self._log_detached_failure(account, action, outcome.retcode, outcome.reason)
 
-        def settle(result: object) -> None:
+        def count_and_log(result: object) -> None:
             quota.calls -= 1
             if isinstance(result, Failure):
                 self._log.failure("{bot}: {action} failed", result, bot=self.name, action=printable(action))
 
-        run().addCallback(ended).addBoth(settle)
+        run().addCallback(ended).addBoth(count_and_log)
 
-    def perform_answer(self, account: Account, event: bytes, answer: bytes) -> None:
-        """Do what a webhook's answer to an event asks for (OneBot 11, ``event/README.md``).
+    def perform_quick_operation(self, account: Account, event: bytes, answer: bytes) -> None:
+        """Carry out the quick operation in the answer to a post (OneBot 11, ``event/README.md``).
 
-        What goes wrong is logged and counted; the event stays confirmed.
+        A failure is logged and counted; the event counts as delivered all the same.
 
-        :param answer: the body; what is no JSON object asks for nothing.
+        :param event: the event that was posted.
+        :param answer: the body of the answer; ignored if it is no JSON object.
         """
         try:
             answer.decode()  # msgspec does not check what it skips
@@ -413,17 +431,17 @@ class Bot:
             return
         quota = self.quota(account)
         try:
-            operation = quick_operation(b'{"context":%b,"operation":%b}' % (event, answer))
+            operation = read_quick_operation(b'{"context":%b,"operation":%b}' % (event, answer))
             if not operation.steps:
                 return
             if quota.calls >= self.limits.calls:
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")
-            if not account.takes_actions:
+            if not account.accepts_actions:
                 raise NotConnected(f"account {account.self_id} is not connected")
         except OneBotError as error:
             self._log_detached_failure(account, HANDLE_QUICK_OPERATION, error.retcode, error.sentence)
             return
-        self._run_detached(account, HANDLE_QUICK_OPERATION, self._steps_of(account, operation))
+        self._run_detached(account, HANDLE_QUICK_OPERATION, self._step_runner(account, operation))
 
     def _log_detached_failure(self, account: Account, action: str, retcode: int, reason: str) -> None:
         self.counters.detached_failures += 1
@@ -437,5 +455,5 @@ class Bot:
         )
 
 
-def _frozen(values: Iterable[Any] | None) -> frozenset[Any] | None:
+def _frozenset_or_none(values: Iterable[Any] | None) -> frozenset[Any] | None:
     return None if values is None else frozenset(values)

@@ -1,7 +1,7 @@
-"""Which response belongs to which call. Pure: time comes in, nothing goes out.
+"""The calls under way to an account, by their correlation ids. Pure: the present time is an argument.
 
-A call has exactly one end: its response, its time limit, the end of its link, or the end of whoever asked.
-Whoever removes it from the table :class:`Calls` ends it; what is not in the table cannot end again.
+A call ends exactly once: by its response, its time limit, the end of its link, or the end of whoever called.
+Whoever removes it from :class:`Calls` ends it; a call that is not there has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from lgtwist.hub.interfaces import IAccountLink
 
-#: Takes a response without ``echo``, and whether it is the last one of the call.
+#: Called with a response without ``echo``, and whether it is the last one of the call.
 ReceiveResponse = Callable[[bytes, bool], None]
 
 
@@ -21,9 +21,9 @@ class Call(Protocol):
     """One action under way to an account.
 
     :ivar action: the name that is sent.
-    :ivar call_id: the correlation id, never used twice in a run; 0 before it is in the table.
-    :ivar deadline: when it ends without a response, in seconds of the table's clock.
-    :ivar link: what it was sent on.
+    :ivar call_id: the correlation id, unique since the start; 0 before it is added to :class:`Calls`.
+    :ivar deadline: when it ends without a response, in seconds of the clock that ``now`` comes from.
+    :ivar link: the link that it was sent on.
     :ivar flow_token: what :meth:`IAccountLink.send` returned.
     """
 
@@ -34,11 +34,18 @@ class Call(Protocol):
     flow_token: Any
 
     def receive(self, response: bytes, last: bool, /) -> None:
-        """Take a response without ``echo``, and whether it is the last one."""
+        """Receive a response.
+
+        :param response: one JSON object without ``echo``.
+        :param last: whether it is the last one of the call.
+        """
 
 
 class InternalCall(msgspec.Struct, eq=False):
-    """A call of lgtwist itself: its responses go to a function."""
+    """A call that lgtwist makes itself.
+
+    :ivar receive: called with each response.
+    """
 
     action: str
     receive: ReceiveResponse
@@ -52,8 +59,8 @@ class Calls:
     """The calls under way to one account, in the order of their deadlines.
 
     :param limit: seconds that a response may take.
-    :param last_id: correlation ids count on from here. Where responses may outlive a run of lgtwist, a
-        random number keeps them apart from those of the next run.
+    :param last_id: correlation ids begin after this number. A random one keeps responses to calls of an
+        earlier run of lgtwist from matching calls of this one.
     """
 
     def __init__(self, limit: float, last_id: int = 0) -> None:
@@ -65,7 +72,7 @@ class Calls:
         return len(self._open)
 
     def add(self, call: Call, now: float) -> int:
-        """Put a call into the table and give it a correlation id and a deadline; return the id."""
+        """Add a call and set its correlation id and deadline; return the id."""
         call_id = self._last_id = self._last_id + 1
         call.call_id = call_id
         call.deadline = now + self.limit
@@ -73,17 +80,17 @@ class Calls:
         return call_id
 
     def change_limit(self, limit: float, now: float) -> None:
-        """Take another limit; calls that have more time left than that have that much from now on."""
+        """Replace the limit; calls whose deadline is later than it allows from now on get an earlier one."""
         self.limit = limit
         for call in self._open.values():
             call.deadline = min(call.deadline, now + limit)
 
     def pop(self, call_id: int) -> Call | None:
-        """Remove and return a call; None if it is not there (its response came late, twice, or unasked)."""
+        """Remove and return a call; None if there is none with this correlation id."""
         return self._open.pop(call_id, None)
 
     def renew(self, call: Call, now: float) -> None:
-        """Put a call back whose response was a part of a stream; its time limit begins anew."""
+        """Add a call again, after a response that was not the last one; its time limit begins anew."""
         call.deadline = now + self.limit
         self._open[call.call_id] = call
 
@@ -108,7 +115,7 @@ class Calls:
         return list(ended.values())
 
     def next_deadline(self) -> float | None:
-        """Return when :meth:`pop_expired` has something to do next, in seconds; None if never."""
+        """Return the earliest deadline, in seconds of the clock of ``now``; None if there are no calls."""
         for call in self._open.values():
             return call.deadline
         return None

@@ -1,4 +1,4 @@
-"""All deliveries of one service: between the journal and the bots that asked for certain delivery."""
+"""The at-least-once deliveries of one service: one for each such bot and each of its accounts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from lgtwist.hub.interfaces import IDirectoryObserver
 
 @implementer(IDirectoryObserver)
 class Deliveries:
-    """Feeds each delivery with what becomes durable.
+    """Makes the at-least-once deliveries, and hands them the events that the journal has committed.
 
-    :param journal: where events wait.
+    :param journal: keeps the events.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
-    :param window_bytes: bytes that may be unconfirmed.
-    :param patience: seconds without a confirmation that are worth a line in the log.
+    :param window_bytes: bytes of events that one delivery may have unconfirmed.
+    :param patience: seconds without a confirmation after which a connected bot is logged as silent.
     """
 
     _log = Logger()
@@ -47,18 +47,18 @@ class Deliveries:
         self._wall_clock = wall_clock
         self._window_bytes = window_bytes
         self._patience = patience
-        self._begun = False
-        # The lists are replaced, never changed: they may be iterated over at that moment.
-        self._of: dict[int, list[Delivery]] = {}
+        self._started = False
+        # The lists are replaced, not changed: one may be iterated over when a delivery is added or removed.
+        self._by_account: dict[int, list[Delivery]] = {}
 
     def __iter__(self) -> Iterator[Delivery]:
-        for deliveries in tuple(self._of.values()):
+        for deliveries in tuple(self._by_account.values()):
             yield from deliveries
 
     def add(self, bot: Bot, account: Account, policy: ReplayPolicy) -> None:
-        """Deliver the events of an account to a bot at least once, to the sessions that open from now on.
+        """Make the delivery of an account's events to a bot, and replace the one that there is, if any.
 
-        It begins at once if the journal is open. If the pair is there already, its delivery is replaced.
+        It serves the sessions that are opened from now on. It is started if :meth:`start` was called.
         """
         if account.self_id in bot.deliveries:
             self.remove(bot, account)
@@ -76,53 +76,55 @@ class Deliveries:
         )
         self._journal.enlist(bot.name, account.self_id)
         bot.deliveries[account.self_id] = delivery
-        self._of[account.self_id] = [*self._of.get(account.self_id, ()), delivery]
-        account.fan_out.journal_with(self._journal.append)
-        if self._begun:
-            self._safely(delivery, delivery.begin)
+        self._by_account[account.self_id] = [*self._by_account.get(account.self_id, ()), delivery]
+        account.fan_out.set_journal(self._journal.append)
+        if self._started:
+            self._call_logged(delivery, delivery.begin)
 
     def remove(self, bot: Bot, account: Account) -> None:
-        """Deliver no more; nothing happens if the pair is not there.
+        """Stop and remove the delivery of an account's events to a bot; do nothing if there is none.
 
-        The active sink is demoted; the cursor is kept as long as events are. The account's events are still
-        written, so that a bot that is added again in this run misses nothing.
+        Its active sink is demoted; the journal keeps its cursor as long as events. The account's events
+        are still journalled, so that a bot that is added again before the next start misses none.
         """
         delivery = bot.deliveries.pop(account.self_id, None)
         if delivery is None:
             return
-        self._of[account.self_id] = [one for one in self._of[account.self_id] if one is not delivery]
-        self._safely(delivery, delivery.stop)
+        self._by_account[account.self_id] = [
+            one for one in self._by_account[account.self_id] if one is not delivery
+        ]
+        self._call_logged(delivery, delivery.stop)
         self._journal.delist(bot.name, account.self_id)
 
-    def follow(self, directory: Directory) -> None:
-        """Add and remove deliveries as accounts and at-least-once bots come and go in a directory."""
+    def observe_directory(self, directory: Directory) -> None:
+        """Observe a directory: add and remove deliveries as its accounts and at-least-once bots change."""
         self._directory = directory
         directory.observe(self)
 
     def account_added(self, account: Account) -> None:
-        """Deliver the account's events to the at-least-once bots that may use it."""
-        if account.self_id in self._of:  # written before, in this run
-            account.fan_out.journal_with(self._journal.append)
+        """Add the deliveries of the account's events."""
+        if account.self_id in self._by_account:  # its events were journalled before
+            account.fan_out.set_journal(self._journal.append)
         for bot in self._directory.bots.values():
             self._add_pair(bot, account)
 
     def account_removed(self, account: Account) -> None:
-        """Deliver the account's events no more."""
+        """Remove the deliveries of the account's events."""
         for bot in self._directory.bots.values():
             self.remove(bot, account)
 
     def bot_added(self, bot: Bot) -> None:
-        """Deliver to the bot, if it asked for at-least-once."""
+        """Add the bot's deliveries, if its delivery is at-least-once."""
         for account in self._directory.accounts.values():
             self._add_pair(bot, account)
 
     def bot_removed(self, bot: Bot) -> None:
-        """Deliver to the bot no more."""
+        """Remove the bot's deliveries."""
         for account in self._directory.accounts.values():
             self.remove(bot, account)
 
     def configure(self, window_bytes: int, patience: float) -> None:
-        """Take other limits for the deliveries that come, and the window for those that are there."""
+        """Replace the limits of deliveries that are added, and the window of those that are there."""
         self._window_bytes, self._patience = window_bytes, patience
         for bot in self._directory.bots.values():
             self.bot_changed(bot)
@@ -151,47 +153,47 @@ class Deliveries:
             self.add(bot, account, settings.replay)
 
     def stop(self) -> None:
-        """Stop all deliveries; their cursors, and what the journal keeps, stay."""
+        """Stop all deliveries; the journal keeps their cursors and events."""
         for delivery in self:
-            self._safely(delivery, delivery.stop)
+            self._call_logged(delivery, delivery.stop)
 
     def pairs(self) -> list[tuple[str, int]]:
-        """The bots and their accounts."""
+        """Return the bot's name and the account's number of each delivery."""
         return [(delivery.bot, delivery.account) for delivery in self]
 
-    def begin(self) -> None:
-        """The journal is open."""
-        self._begun = True
+    def start(self) -> None:
+        """Start all deliveries. Call this once, when the journal is open."""
+        self._started = True
         for delivery in self:
-            self._safely(delivery, delivery.begin)
+            self._call_logged(delivery, delivery.begin)
         self._journal.observe(self._committed)
 
     def _committed(self, batch: Batch) -> None:
         encoded = EncodedBatch(batch, self._clock.seconds())
-        for delivery in self._of.get(batch.account, ()):
+        for delivery in self._by_account.get(batch.account, ()):
             try:
                 delivery.committed(encoded)
             except Exception:
-                self._failed(delivery)
+                self._log_failure(delivery)
 
     def check(self) -> None:
-        """To be called each second or so."""
+        """Check the time limits of all deliveries. Call this about every second."""
         for delivery in self:
-            self._safely(delivery, delivery.check)
+            self._call_logged(delivery, delivery.check)
 
     def check_retention(self) -> None:
-        """The journal forgot old events."""
+        """Let all deliveries check their positions. Call this when the journal has removed old events."""
         for delivery in self:
-            self._safely(delivery, delivery.check_retention)
+            self._call_logged(delivery, delivery.check_retention)
 
-    def _safely(self, delivery: Delivery, what: Callable[..., None], *arguments: Any) -> None:
-        """One bot's trouble is not another's."""
+    def _call_logged(self, delivery: Delivery, what: Callable[..., None], *arguments: Any) -> None:
+        """Call a method of a delivery; log an exception, so that the other deliveries go on."""
         try:
             what(*arguments)
         except Exception:
-            self._failed(delivery)
+            self._log_failure(delivery)
 
-    def _failed(self, delivery: Delivery) -> None:
+    def _log_failure(self, delivery: Delivery) -> None:
         self._log.failure(
             "{bot}: delivery for account {account} failed", bot=delivery.bot, account=delivery.account
         )

@@ -1,4 +1,4 @@
-"""All accounts and all bots of one service, added and removed while it runs."""
+"""All accounts and all bots of one service; they may be added and removed while it runs."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from lgtwist.onebot.event import BadEvent
 
 @implementer(IDirectoryObserver)
 class DirectoryObserver:
-    """An observer that heeds no change; subclasses heed what concerns them."""
+    """An observer that does nothing; subclasses override the methods that concern them."""
 
     def account_added(self, account: Account) -> None:
-        """Heed nothing."""
+        """Do nothing."""
 
     def account_removed(self, account: Account) -> None:
-        """Heed nothing."""
+        """Do nothing."""
 
     def bot_added(self, bot: Bot) -> None:
-        """Heed nothing."""
+        """Do nothing."""
 
     def bot_removed(self, bot: Bot) -> None:
-        """Heed nothing."""
+        """Do nothing."""
 
 
 class Directory:
-    """Where accounts and bots find each other.
+    """The accounts by their numbers, the bots by their names, and the observers of both.
 
-    :param threads: the reactor, or what stands for it.
+    :param threads: the reactor, or a fake of its ``callFromThread``.
     :ivar accounts: by their number, in the order in which they were added.
     :ivar bots: by their name, in the order in which they were added.
     """
@@ -49,26 +49,26 @@ class Directory:
         self._observers: list[IDirectoryObserver] = []
 
     def observe(self, observer: Any) -> None:
-        """Tell an ``IDirectoryObserver`` of everything that is there, and from now on of every change."""
+        """Call an ``IDirectoryObserver`` for each account and bot that is there, and for every change."""
         self._observers.append(observer)
         for account in self.accounts.values():
-            self._tell(observer.account_added, account)
+            self._notify(observer.account_added, account)
         for bot in self.bots.values():
-            self._tell(observer.bot_added, bot)
+            self._notify(observer.bot_added, bot)
 
     def unobserve(self, observer: Any) -> None:
-        """Tell ``observer`` no more."""
+        """Call ``observer`` no more."""
         self._observers.remove(observer)
 
-    def _tell(self, change: Callable[[Any], object], what: Any) -> None:
-        """Tell one observer; an exception is logged, and the others are told all the same."""
+    def _notify(self, method: Callable[[Any], object], subject: Any) -> None:
+        """Call a method of one observer; log an exception, so that the other observers are called too."""
         try:
-            change(what)
+            method(subject)
         except Exception:
             self._log.failure("an observer of the directory failed")
 
     def add_account(self, account: Account) -> None:
-        """Add an account.
+        """Add an account, and call the observers.
 
         :raises ValueError: if its number is there already.
         """
@@ -76,20 +76,20 @@ class Directory:
             raise ValueError(f"account {account.self_id} is there already")
         self.accounts[account.self_id] = account
         for observer in tuple(self._observers):
-            self._tell(observer.account_added, account)
+            self._notify(observer.account_added, account)
 
     def remove_account(self, self_id: int) -> Account:
-        """Remove an account and return it; its calls must have ended.
+        """Remove an account, call the observers, and return it; call :meth:`Account.stop` before.
 
         :raises KeyError: if it is not there.
         """
         account = self.accounts.pop(self_id)
         for observer in reversed(self._observers):
-            self._tell(observer.account_removed, account)
+            self._notify(observer.account_removed, account)
         return account
 
     def add_bot(self, bot: Bot) -> None:
-        """Add a bot.
+        """Add a bot, and call the observers.
 
         :raises ValueError: if its name is there already.
         """
@@ -97,16 +97,16 @@ class Directory:
             raise ValueError(f'bot "{bot.name}" is there already')
         self.bots[bot.name] = bot
         for observer in tuple(self._observers):
-            self._tell(observer.bot_added, bot)
+            self._notify(observer.bot_added, bot)
 
     def remove_bot(self, name: str) -> Bot:
-        """Remove a bot and return it.
+        """Remove a bot, call the observers, and return it.
 
         :raises KeyError: if it is not there.
         """
         bot = self.bots.pop(name)
         for observer in reversed(self._observers):
-            self._tell(observer.bot_removed, bot)
+            self._notify(observer.bot_removed, bot)
         bot.stop()
         return bot
 
@@ -122,9 +122,11 @@ class Directory:
         return None
 
     def publish_from_thread(self, self_id: int, raw: bytes) -> None:
-        """Publish an event of an account from any thread: the one entrance for other threads.
+        """Publish an event of an account from any thread; no other method may be called from other threads.
 
-        Events of one thread keep their order. What is no event is one log line.
+        Events of one thread keep their order. Raw bytes that are no event are dropped and logged.
+
+        :param raw: one JSON object.
 
         :raises KeyError: if there is no such account.
         """

@@ -1,4 +1,4 @@
-"""The edges of accounts and bots: their ways to the programs outside, and what they are given."""
+"""The interface of the edges of accounts and bots, and the resources that they are made with."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
 
 
 class CannotPrepare(Exception):
-    """What an edge needs cannot be had; the argument is one sentence that names it."""
+    """What an edge needs is missing or unusable; the argument is one sentence that names it."""
 
 
 class IEdge(IService):
-    """An account's or a bot's way to the programs outside, as a service of its own.
+    """The service that connects one account to its implementation, or one bot to its program.
 
-    Starting it connects, polls or posts; stopping it ends what is left, at once.
+    Started, it dials, polls or posts; stopped, it ends what is left at once.
     """
 
     def prepare() -> None:
-        """Read what must be there before the service starts, in a way that can be undone by forgetting it.
+        """Read the files that it needs, before the service starts. No other effect: it may never be started.
 
-        :raises CannotPrepare: if it is not there.
+        :raises CannotPrepare: if one of them is missing or unusable.
         """
 
     def configure(settings: Any) -> None:
-        """Take other settings of the same kind, of those that need no new link. Never raises."""
+        """Replace the settings by others of the same kind that need no new link. Never raises."""
 
     def retire() -> None:
-        """Begin nothing new: dial, poll and post no more. Open connections stay. Never raises."""
+        """Dial, poll and post no more; open connections stay. Never raises."""
 
 
 class IBotEdge(IEdge):
     """A bot's edge; it observes the directory."""
 
     def refresh() -> None:
-        """Take the bot's settings, its deliveries and the limits as they are now. Never raises."""
+        """Use the bot's present settings and deliveries, and the present limits. Never raises."""
 
 
 @define(kw_only=True)
 class EdgeResources:
-    """What an edge may use of the service.
+    """What edges are made with, besides their own settings.
 
     :ivar reactor: network and clock.
     :ivar wall_clock: seconds since the epoch.
-    :ivar uniform: gives a random number between two others, for back-offs.
+    :ivar uniform: returns a random number between its two arguments, as ``random.uniform``; for back-offs.
     :ivar limits: the limits of the configuration; may be replaced as a whole, so they are read at use.
-    :ivar scheduler: knows when what waits is written.
+    :ivar scheduler: the flush scheduler of all connections.
     :ivar server_factory: makes the WebSockets that peers open to us.
     :ivar client_factory: makes the WebSockets that we open to peers.
-    :ivar data_dir: where the service keeps its files.
-    :ivar private_files: files that nothing may be read from for a bot.
-    :ivar http_url: the port's base URL, without a slash at its end.
+    :ivar data_dir: the folder of the service's files.
+    :ivar private_files: files that no bot may read: the configuration, tokens.
+    :ivar http_url: returns the port's base URL, without a slash at its end.
     """
 
     reactor: Any

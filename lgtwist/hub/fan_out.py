@@ -1,4 +1,4 @@
-"""Hand the events of one account to every bot connection that subscribed, encoded once per form."""
+"""Deliver the events of one account to its subscribers, encoded once per form."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from lgtwist.onebot.event import Event
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.runtime.turns import FlushScheduler
 
-#: Whether a bot gets an event.
+#: Tells whether an event is delivered to a bot.
 Passes = Callable[[Event], bool]
-#: Makes of an event (one JSON object) what a bot's connection sends.
+#: Encodes an event (one JSON object) as the bytes that a bot's connection sends.
 Encode = Callable[[bytes], bytes]
 
 
 @frozen(eq=False)
 class Form:
-    """A form in which bots want events; one object for all who want the same.
+    """A form in which events are delivered; subscribers with an equal form share one object.
 
-    :ivar message_format: how messages in it are written.
-    :ivar encode: makes of an event what the bot's connection sends.
+    :ivar message_format: of the messages in events.
+    :ivar encode: encodes an event as the bytes that the connection sends.
     """
 
     message_format: MessageFormat
     encode: Encode
 
 
-#: Who gets events, in which form, and which of them (None for all).
+#: The subscribers: the form in which each gets events, and which of them (None for all).
 Subscribers = dict[IBotConnection, tuple[Form, Passes | None]]
 
 
 class FanOut:
     """The subscribers of one account's events.
 
-    Events that come in one read of a connection are dispatched together at its end; others at once.
+    Events that are published during a read of a connection are dispatched in a batch at its end; others at
+    once.
 
     :param self_id: the account's number.
-    :param scheduler: knows whether a connection is being read.
-    :ivar is_scheduled: whether batched events wait for the end of a read.
-    :ivar events: how many events were published since the start.
+    :param scheduler: tells whether a connection is being read.
+    :ivar is_scheduled: whether a batch waits for the end of a read.
+    :ivar events: number of events published since the start.
     """
 
     _log = Logger()
@@ -59,7 +60,7 @@ class FanOut:
         self._append: Callable[[int, list[bytes]], None] | None = None
 
     def publish(self, event: Event) -> None:
-        """Hand an event to every subscriber, now or at the end of the read that it came in."""
+        """Deliver an event to every subscriber, now or at the end of the read that is under way."""
         self.events += 1
         if event.post_type == "meta_event":
             self.dispatch()
@@ -74,7 +75,7 @@ class FanOut:
                 self.dispatch()
 
     def dispatch(self) -> None:
-        """Hand the batched events to the journal and to every subscriber: one delivery each, in order."""
+        """Append the batch to the journal and deliver it to every subscriber, in order."""
         self.is_scheduled = False
         if self._batch:
             batch, self._batch = self._batch, []
@@ -109,16 +110,16 @@ class FanOut:
     ) -> None:
         """Deliver all events to ``connection`` from now on.
 
-        :param wanted: the form of their messages.
-        :param encode: makes of an event what ``connection`` sends. The same function for all who want the
-            same: it is called once for them.
-        :param passes: which events; None for all.
+        :param wanted: the format of their messages.
+        :param encode: encodes an event as the bytes that ``connection`` sends. Subscribers that give the same
+            function and format share its results.
+        :param passes: tells whether an event is delivered; None for all.
         """
         self._meta_subscribers.pop(connection, None)
         self._subscribers[connection] = (self._form(wanted, encode), passes)
 
     def subscribe_meta(self, connection: IBotConnection, wanted: MessageFormat, encode: Encode) -> None:
-        """Deliver only meta events to ``connection`` from now on; all else reaches it from the journal."""
+        """Deliver only meta events to ``connection`` from now on; other events reach it from the journal."""
         self._subscribers.pop(connection, None)
         self._meta_subscribers[connection] = (self._form(wanted, encode), None)
 
@@ -127,8 +128,11 @@ class FanOut:
         self._subscribers.pop(connection, None)
         self._meta_subscribers.pop(connection, None)
 
-    def journal_with(self, append: Callable[[int, list[bytes]], None] | None) -> None:
-        """Append all events but meta events to a journal too, with the account's number; None to stop."""
+    def set_journal(self, append: Callable[[int, list[bytes]], None] | None) -> None:
+        """Append all events but meta events to a journal from now on.
+
+        :param append: called with the account's number and the events; None to append no more.
+        """
         self._append = append
 
     def _form(self, wanted: MessageFormat, encode: Encode) -> Form:

@@ -1,4 +1,4 @@
-"""What the hub asks of its edges."""
+"""Interfaces between the hub and the rooms above it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from zope.interface import Attribute, Interface
 
 
 class Channel(Flag):
-    """What a link carries: a Universal one both, the links of a split pair one each."""
+    """What a link carries: a Universal one carries both, the API and the Event link of a pair one each."""
 
     ACTIONS = 1
     EVENTS = 2
     BOTH = 3
 
 
-class EncodedEvents:
-    """Some events, encoded once and sent to many.
+#: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
+ACTION_CHANNEL, EVENT_CHANNEL = Channel.ACTIONS, Channel.EVENTS
 
-    :ivar each: the events, as the connections send them (WebSocket frames, or JSON bodies).
-    :ivar joined: all of them, one after the other.
+
+class EncodedEvents:
+    """Events that are encoded once and sent to many connections.
+
+    :ivar each: the events in order, each a WebSocket frame or a JSON body.
+    :ivar joined: the same, concatenated.
     """
 
     __slots__ = ("each", "joined")
@@ -33,76 +37,94 @@ class EncodedEvents:
 
 
 class IAccountLink(Interface):
-    """The way to an account's implementation, while it is open."""
+    """An open connection to an account's implementation."""
 
     def send(call_id: int, action: str, params: bytes) -> Any:
-        """Send an action; its response comes, if it comes, through ``Account.receive(call_id, ...)``.
+        """Send an action. Never raises: a link that cannot send ends.
 
-        It may come before this returns. Never raises: a link that cannot send ends.
+        Its response is handed to ``Account.receive(call_id, ...)``, perhaps before this returns.
 
+        :param call_id: the correlation id.
         :param params: one JSON object.
-        :returns: a flow-control token for :meth:`has_sent` if it waits in our memory, since the
-            implementation takes no more; else None.
+        :returns: a flow-control token for :meth:`has_sent` if the action waits in our memory, since the
+            implementation reads too slowly; else None.
         """
 
     def has_sent(flow_token: Any) -> bool:
-        """Return whether what the token stands for has left our memory, as far as the link can know."""
+        """Return whether the transport has taken the action that a token stands for.
+
+        :param flow_token: what :meth:`send` returned.
+        """
 
     def forget(call_id: int) -> None:
-        """Drop what is held for a call: nobody waits for its response any more. Never raises."""
+        """Free what is held for a call: its response is not wanted any more. Never raises."""
 
     def close(code: int, reason: str) -> None:
-        """End the link; the account wants no more of it. Never raises.
+        """Close the link. Never raises.
 
-        :param code: a close code (RFC 6455, 7.4.1). 1008 says that it led to another account, so that making
-            it anew soon is of no use.
+        :param code: a close code (RFC 6455, 7.4.1). 1008 says that the link led to another account; it is
+            not dialled again soon then.
+        :param reason: for the close frame and the log.
         """
 
 
 class IBacking(Interface):
     """What carries an account's actions and events: this node's links, another node's, or nothing.
 
-    It tells its account of changes by ``account.backing_changed(reason)``, hands it responses by
-    ``account.receive(...)``, and events by ``account.fan_out.publish(event)``.
+    It reports changes by ``account.backing_changed(reason)``, responses by ``account.receive(...)``, and
+    events by ``account.fan_out.publish(event)``.
     """
 
     action_link = Attribute("The IAccountLink that actions are sent on; None while there is none.")
     is_up = Attribute("Whether actions can be sent, and events arrive.")
     online = Attribute("Whether it is up, and the implementation says that it is logged in.")
-    offline_reason = Attribute("Why it is up but not online; a sentence's end.")
-    via = Attribute("How the account is reached, for the log: empty, or a blank and words in brackets.")
+    offline_reason = Attribute("Why it is up but not online, for the log.")
+    description = Attribute("How the account is reached, for the log; empty if unknown.")
 
     def release(reason: str) -> None:
-        """Let go of every link; the account has another backing now, or is gone. Never raises."""
+        """Release every link: the account has another backing now, or is removed. Never raises.
+
+        :param reason: for the log, and for the calls under way.
+        """
 
 
 class IAccount(Interface):
     """An account as bots see it."""
 
     self_id = Attribute("Its number.")
-    was_up = Attribute("Whether it was up once in this run.")
+    was_up = Attribute("Whether it was up once since the start.")
     is_up = Attribute("Whether actions can be sent, and events arrive.")
     online = Attribute("Whether it is up, and its implementation says that it is logged in.")
-    takes_actions = Attribute("Whether actions can be sent.")
+    accepts_actions = Attribute("Whether actions can be sent.")
     reason = Attribute("Why it is not online; empty if it is.")
 
     def when_up(then: Callable[[], None]) -> None:
-        """Call ``then`` once, as soon as the account was up once; at once if it was."""
+        """Call ``then`` once, when the account is up for the first time; at once if it was up before."""
 
     def call(call: Any, params: bytes) -> None:
-        """Send an action (a ``Call``), or answer it ourselves.
+        """Send an action, or answer it ourselves.
 
+        :param call: a ``Call``; its ``receive`` gets the response.
+        :param params: one JSON object.
         :raises NotConnected: if the account is not connected; nothing was sent, and no response comes.
         """
 
     def abandon(call: Any) -> None:
-        """Remove a call that nobody waits for any more."""
+        """Remove a call whose response is not wanted any more."""
 
     def has_sent(link: Any, flow_token: Any) -> bool:
-        """Return whether what was sent on a link has left our memory."""
+        """Return whether the transport of a link has taken an action, or the link is closed.
+
+        :param flow_token: what ``link.send`` returned for the action.
+        """
 
     def subscribe(connection: Any, wanted: Any, encode: Any, passes: Any = None) -> None:
-        """Deliver all events to an ``IBotConnection`` from now on."""
+        """Deliver all events to an ``IBotConnection`` from now on.
+
+        :param wanted: the ``MessageFormat`` of their messages.
+        :param encode: a function from one event to the bytes that the connection sends.
+        :param passes: a function from an ``Event`` to whether it is delivered; None for all.
+        """
 
     def subscribe_meta(connection: Any, wanted: Any, encode: Any) -> None:
         """Deliver only meta events to an ``IBotConnection`` from now on."""
@@ -111,17 +133,20 @@ class IAccount(Interface):
         """Deliver no more to an ``IBotConnection``; harmless if it did not subscribe."""
 
     def lifecycle() -> bytes:
-        """Return the first event of every connection."""
+        """Return the event ``meta_event/lifecycle`` with ``sub_type: connect``, as one JSON object."""
 
     def heartbeat() -> bytes:
-        """Return a heartbeat as of now."""
+        """Return an event ``meta_event/heartbeat`` with the account's present status, as one JSON object."""
 
 
 class IBotConnection(Interface):
-    """One way in which events reach a bot, while it is open."""
+    """What events of an account are delivered to: a bot's WebSocket, or the queue of its posts."""
 
     def deliver(events: EncodedEvents) -> None:
-        """Take events, as the function that it subscribed with encoded them. Never raises, never blocks."""
+        """Send events, now or later. Never raises, never blocks.
+
+        :param events: encoded by the function that was given to ``subscribe``.
+        """
 
 
 class IBotSession(Interface):
@@ -130,32 +155,35 @@ class IBotSession(Interface):
     account = Attribute("The account.")
 
     def refresh(heartbeat_interval: float) -> None:
-        """Take the bot's settings as they are now. Never raises.
+        """Use the bot's present settings. Never raises.
 
         :param heartbeat_interval: seconds; 0 for none.
         """
 
     def end(code: int, reason: str) -> None:
-        """Close the connection in good order with a close code (RFC 6455, 7.4). Never raises."""
+        """Close the connection by a closing handshake. Never raises.
+
+        :param code: a close code (RFC 6455, 7.4).
+        """
 
 
 class IDirectoryObserver(Interface):
-    """What is told of every account and bot that is added or removed.
+    """What is called for every account and bot that is added to the directory or removed from it.
 
-    An observer that registers late is told at once of everything that is there already.
+    When it is registered it is called at once for each that is there already.
     """
 
     def account_added(account: Any) -> None:
-        """``account`` (an ``Account``) is in the directory now."""
+        """Handle an ``Account`` that was added."""
 
     def account_removed(account: Any) -> None:
-        """``account`` is not in the directory any more; its calls have ended."""
+        """Handle an ``Account`` that was removed; its calls have ended."""
 
     def bot_added(bot: Any) -> None:
-        """``bot`` (a ``Bot``) is in the directory now."""
+        """Handle a ``Bot`` that was added."""
 
     def bot_removed(bot: Any) -> None:
-        """``bot`` is not in the directory any more."""
+        """Handle a ``Bot`` that was removed."""
 
 
 class IReverseLink(Interface):
@@ -163,11 +191,11 @@ class IReverseLink(Interface):
 
     access_token = Attribute("The token that the implementation must show; None for none.")
 
-    def accept(request: Any, role: str, ended: Callable[[], None]) -> None:
-        """Make a link of a request that was authenticated and that ``check_upgrade`` accepted.
+    def accept(request: Any, role: str, on_closed: Callable[[], None]) -> None:
+        """Upgrade a request to a link; it was authenticated, and ``check_upgrade`` accepted it.
 
-        :param role: the last part of its path: ``ws``, ``api`` or ``event``.
-        :param ended: called once, when the connection is over.
+        :param role: the last segment of its path: ``ws``, ``api`` or ``event``.
+        :param on_closed: called once, when the connection is closed.
         """
 
 
@@ -175,34 +203,38 @@ class IEventReceiver(Interface):
     """An account whose implementation posts its events to our port."""
 
     def signing_key() -> tuple[str | None, bool]:
-        """The secret that signs its posts, None for none; and whether an unsigned post may be genuine."""
+        """Return the secret that its posts are signed with, and whether unsigned ones are accepted too.
+
+        :returns: the secret, None for none; and whether an unsigned post of this machine may be genuine.
+        """
 
     def receive(body: bytes) -> None:
-        """Take an event that was posted.
+        """Publish an event that was posted.
 
+        :param body: of the request.
         :raises BadEvent: if it is no event of this account.
-        :raises NotConnected: if it cannot be taken now.
+        :raises NotConnected: if the service stops.
         """
 
 
 class IControl(Interface):
-    """An account that people can act in over HTTP (``/sandbox/{self_id}/...``)."""
+    """An account that test scripts and the console control over HTTP (``/sandbox/{self_id}/...``)."""
 
     def handle(request: Any, path: tuple[str, ...]) -> None:
         """Answer a request of the operator.
 
-        :param path: what stands behind ``/sandbox/{self_id}/``.
+        :param path: the segments behind ``/sandbox/{self_id}/``.
         """
 
     def serve_file(request: Any, name: str) -> None:
-        """Answer anybody's request for a stored file; its unguessable name is the key."""
+        """Answer a request for a stored file. No token is needed: the name cannot be guessed."""
 
 
 class IDialler(Interface):
-    """What dials a peer again and again."""
+    """An edge that dials a peer, and dials again when the connection is closed."""
 
     def attempts() -> int:
-        """Return how often it has dialled since the start."""
+        """Return the number of attempts since the start."""
 
     def when_idle() -> Deferred[None]:
-        """Return what fires once it has retired and none of its connections is left."""
+        """Return a Deferred that fires with None when it has retired and its connections are closed."""

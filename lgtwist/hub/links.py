@@ -1,14 +1,14 @@
 """The links of this node to one account's implementation: an :class:`IBacking` of the account.
 
 An implementation is reached by one link that carries both channels (actions and events), or by one for
-each. The newest link that carries a channel takes over: the older one is released by its identity.
+each. A new link replaces the older ones that carry any of its channels; those are closed.
 
-States of the actions' channel, each with what it has::
+States of the channel of actions, with their data::
 
-    None                  no link
-    Asking(link)          get_login_info was sent on it; no action of a bot goes up yet
-    AskingAgain(link, t)  the implementation could not say who it is; it is asked again when t fires
-    Verified(link)        it is this account; actions go up
+    None                              no link
+    VerificationPending(link)         get_login_info was sent on it; bots' actions are not sent yet
+    VerificationDelayed(link, timer)  get_login_info failed; it is sent again when the timer fires
+    Verified(link)                    the implementation is logged in as this account; actions are sent
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.calls import InternalCall
-from lgtwist.hub.interfaces import Channel, IAccountLink, IBacking
+from lgtwist.hub.interfaces import ACTION_CHANNEL, Channel, IAccountLink, IBacking
 from lgtwist.hub.presence import Presence
 from lgtwist.onebot.dialect import Dialect, recognise_dialect
 from lgtwist.onebot.event import Event, read_id
@@ -32,23 +32,21 @@ from lgtwist.runtime.logs import LogThrottles, printable
 if TYPE_CHECKING:
     from lgtwist.hub.account import Account
 
-#: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_ACTIONS = Channel.ACTIONS
-#: How many reasons why it cannot say who it is are logged per minute: the peer may have invented them.
-_LOGGED_REASONS = 8
-#: Seconds until an implementation that could not say who it is is asked again.
-_ASK_AGAIN = 5.0
+#: Different reasons of failed get_login_info that are logged per minute: the peer chooses their words.
+_LOGGED_IDENTITY_FAILURES = 8
+#: Seconds until get_login_info is sent again after it failed.
+_VERIFICATION_RETRY = 5.0
 
 
 @frozen
-class Asking:
+class VerificationPending:
     """``get_login_info`` was sent on the link."""
 
     link: IAccountLink
 
 
 @frozen
-class AskingAgain:
+class VerificationDelayed:
     """``get_login_info`` is sent again when the timer fires."""
 
     link: IAccountLink
@@ -57,17 +55,18 @@ class AskingAgain:
 
 @frozen
 class Verified:
-    """The implementation on the link has said that it is this account."""
+    """The implementation on the link is logged in as this account, by its ``get_login_info``."""
 
     link: IAccountLink
 
 
-ActionState = Asking | AskingAgain | Verified | None
+#: The state of the channel of actions; None while no link carries it.
+ActionState = VerificationPending | VerificationDelayed | Verified | None
 
 
 @frozen
 class Version:
-    """What an implementation says that it is (``get_version_info``)."""
+    """The name and version of an implementation, from ``get_version_info``; empty before it answered."""
 
     app_name: str = ""
     app_version: str = ""
@@ -84,40 +83,40 @@ class _VersionData(msgspec.Struct):
 
 @implementer(IBacking)
 class Links:
-    """The open links of one account, and what its implementation says of itself.
+    """The open links of one account, and what its implementation reports of itself.
 
     :param account: whose links they are.
     :param dialect: the implementation's; AUTO to recognise it by ``get_version_info``.
     :ivar action_link: the verified link for actions; None while there is none.
-    :ivar version: what the implementation says that it is.
-    :ivar dialect_is_guessed: whether the configuration leaves the dialect to be recognised.
-    :ivar via: how the account is reached, for the log.
+    :ivar version: of the implementation, as it says itself.
+    :ivar dialect_is_automatic: whether the dialect is to be recognised, since the configuration names none.
+    :ivar description: how the account is reached, for the log; empty if unknown.
     """
 
     _log = Logger()
 
     def __init__(self, account: Account, dialect: Dialect = Dialect.AUTO) -> None:
         self.dialect = dialect
-        self.dialect_is_guessed = dialect is Dialect.AUTO
+        self.dialect_is_automatic = dialect is Dialect.AUTO
         self.version = Version()
         self.action_link: IAccountLink | None = None
-        self.via = ""
+        self.description = ""
         self._account = account
         self._actions: ActionState = None
         self._event_link: IAccountLink | None = None
         self._presence = Presence()
-        self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
+        self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
         self._logged_refusal = ""
 
     def configure(self, dialect: Dialect) -> None:
-        """Take another dialect; AUTO keeps the one that was recognised."""
-        self.dialect_is_guessed = dialect is Dialect.AUTO
-        if not self.dialect_is_guessed:
+        """Replace the configured dialect; AUTO keeps the one that was recognised."""
+        self.dialect_is_automatic = dialect is Dialect.AUTO
+        if not self.dialect_is_automatic:
             self.dialect = dialect
         elif self.version.app_name:
             self.dialect = recognise_dialect(self.version.app_name)
 
-    # -- what the account reads
+    # -- IBacking
 
     @property
     def is_up(self) -> bool:
@@ -135,12 +134,18 @@ class Links:
         return self._presence.reason
 
     def release(self, reason: str) -> None:
-        """Let go of every link."""
+        """Forget every link without closing it.
+
+        :param reason: for the log and for the calls under way.
+        """
         for link in self._all():
             self._release(link, reason)
 
     def close(self, code: int, reason: str) -> None:
-        """Close every link with a close code (RFC 6455, 7.4.1)."""
+        """Close every link.
+
+        :param code: a close code (RFC 6455, 7.4.1).
+        """
         for link in self._all():
             self._release(link, reason)
             link.close(code, reason)
@@ -153,40 +158,41 @@ class Links:
 
     def is_current(self, link: IAccountLink, channel: Channel) -> bool:
         """Return whether ``link`` is the one that carries this channel."""
-        if channel is _ACTIONS:
+        if channel is ACTION_CHANNEL:
             return self._actions is not None and self._actions.link is link
         return self._event_link is link
 
-    def opened(self, link: IAccountLink, channel: Channel = Channel.BOTH, via: str = "") -> None:
-        """Take in an open link; it takes over from those that carried what it carries.
+    def opened(self, link: IAccountLink, channel: Channel = Channel.BOTH, description: str = "") -> None:
+        """Use a link that was opened; close those that carried any of its channels.
 
-        :param via: how the account is reached, for the log.
+        :param channel: the channels that it carries.
+        :param description: how the account is reached, for the log; empty if unknown.
         """
-        self.via = f" ({via})" if via else ""
+        self.description = description
         counters = self._account.counters
         counters.links += 1
         for older in self._all():
-            carried = (Channel.ACTIONS, Channel.EVENTS)
-            if not any(each in channel and self.is_current(older, each) for each in carried):
+            channels = (Channel.ACTIONS, Channel.EVENTS)
+            if not any(each in channel and self.is_current(older, each) for each in channels):
                 continue
             counters.takeovers += 1
             self._release(older, "a newer link took over")
             older.close(1000, "a newer link took over")
         if Channel.EVENTS in channel:
             self._event_link = link
-        self._presence.sign_of_life()
+        self._presence.mark_online()
         if Channel.ACTIONS in channel:
-            self._ask_identity(link)
+            self._request_login_info(link)
         else:
             self._account.backing_changed()
 
     def closed(self, link: IAccountLink, reason: str) -> None:
-        """Let go of a link that is over: what was sent on it ends as 1502. Ignore one that was replaced."""
+        """Forget a link that was closed; calls sent on it end as 1502. Ignore a link that was replaced."""
         if link in self._all():
             self._release(link, reason)
 
     def refuse(self, link: IAccountLink, other: int) -> None:
-        """Close a link that leads to another account: nothing of it is passed on.
+        """Close, with 1008, a link whose implementation is logged in as another account.
 
         :param other: the number that the implementation is logged in as.
         """
@@ -202,31 +208,32 @@ class Links:
         link.close(1008, reason)
 
     def _release(self, link: IAccountLink, reason: str) -> None:
-        self._account.fan_out.dispatch()  # what came before the end goes before it
-        carried_actions = self.is_current(link, _ACTIONS)
+        """Forget a link without closing it; calls sent on it end as 1502."""
+        self._account.fan_out.dispatch()  # events before the link's end reach bots before its calls end
+        had_actions = self.is_current(link, ACTION_CHANNEL)
         if self._event_link is link:
             self._event_link = None
-        if carried_actions:
-            if isinstance(self._actions, AskingAgain):
+        if had_actions:
+            if isinstance(self._actions, VerificationDelayed):
                 self._actions.timer.cancel()
             self._actions = None
             self.action_link = None
         self._account.backing_changed(reason)
-        if carried_actions:
+        if had_actions:
             self._account.end_calls(reason)
 
-    # -- whose account it is
+    # -- verification
 
-    def _ask_identity(self, link: IAccountLink) -> None:
-        self._actions = Asking(link)
+    def _request_login_info(self, link: IAccountLink) -> None:
+        self._actions = VerificationPending(link)
 
         def receive(response: bytes, last: bool) -> None:
-            if last and self.is_current(link, _ACTIONS):
-                self._identity_came(link, response)
+            if last and self.is_current(link, ACTION_CHANNEL):
+                self._login_info_received(link, response)
 
         self._account.send(link, InternalCall("get_login_info", receive), b"{}")
 
-    def _identity_came(self, link: IAccountLink, response: bytes) -> None:
+    def _login_info_received(self, link: IAccountLink, response: bytes) -> None:
         account = self._account
         outcome = read_response_head(response)
         data = response_data(response)
@@ -235,25 +242,25 @@ class Links:
         except ValueError:
             user_id = None
         if user_id == account.self_id:
-            self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
+            self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
             account.login_info = data
             self._actions = Verified(link)
             self.action_link = link
-            self._presence.sign_of_life()
+            self._presence.mark_online()
             account.backing_changed("its event link is not open")
             if self.action_link is link:
-                self._ask_version(link)
+                self._request_version_info(link)
         elif user_id is None:
             why = printable(f"get_login_info failed: {outcome.reason or f'retcode {outcome.retcode}'}")
             account.reason = why
             if self._identity_log.should_log(why):
                 self._log.warn("account {account}: {why}; asking again", account=account.self_id, why=why)
-            timer = account.clock.callLater(_ASK_AGAIN, self._ask_identity, link)
-            self._actions = AskingAgain(link, timer)
+            timer = account.clock.callLater(_VERIFICATION_RETRY, self._request_login_info, link)
+            self._actions = VerificationDelayed(link, timer)
         else:
             self.refuse(link, user_id)
 
-    def _ask_version(self, link: IAccountLink) -> None:
+    def _request_version_info(self, link: IAccountLink) -> None:
         def receive(response: bytes, last: bool) -> None:
             if not last or read_response_head(response).status != "ok":
                 return
@@ -262,36 +269,39 @@ class Links:
             except ValueError:
                 return
             self.version = Version(printable(read.app_name), printable(read.app_version))
-            if self.dialect_is_guessed:
+            if self.dialect_is_automatic:
                 self.dialect = recognise_dialect(read.app_name)
 
         self._account.send(link, InternalCall("get_version_info", receive), b"{}")
 
     # -- what the implementation sends
 
-    def event_came(self, event: Event) -> None:
-        """Note what an event tells of the account's state and publish it; meta events end here."""
+    def event_received(self, event: Event) -> None:
+        """Update the account's state by an event, and publish it, but for heartbeats and lifecycles."""
         account = self._account
         if self._logged_refusal and self.is_up and event.self_id == account.self_id:
-            self._logged_refusal = ""  # it is this account's again in every respect: log the next refusal
+            self._logged_refusal = ""  # it is the right account again: the next refusal is logged
         if event.post_type == "message":
             if not self._presence.online:
-                self._presence.sign_of_life()
+                self._presence.mark_online()
                 account.backing_changed()
         elif event.post_type == "notice" and event.detail in ("bot_offline", "bot_online"):
             if event.detail == "bot_online":
-                self._presence.sign_of_life()
+                self._presence.mark_online()
             else:
-                self._presence.said_offline()
+                self._presence.mark_offline()
             account.backing_changed()
         elif event.post_type == "meta_event" and event.detail in ("lifecycle", "heartbeat"):
             return
         account.fan_out.publish(event)
 
-    def status_came(self, online: bool | None) -> None:
-        """Note what a heartbeat, or the response to ``get_status``, says; None if it does not say."""
+    def status_received(self, online: bool | None) -> None:
+        """Update the account's state by a heartbeat or a response to ``get_status``.
+
+        :param online: the field ``online``; None if it is missing.
+        """
         if online is not None:
             before = self._presence.online
-            self._presence.status(online)
+            self._presence.update(online)
             if before is not self._presence.online:
                 self._account.backing_changed()

@@ -1,4 +1,4 @@
-"""Figures about accounts, bots and at-least-once deliveries; see docs/metrics.md. And what is down."""
+"""Metrics of accounts, bots and at-least-once deliveries (docs/metrics.md), and why accounts are down."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.runtime.figures import Reading, counter, counters, gauges
 
+# Each table: a metric's name, its help text, and how it is read.
 _ACCOUNT_GAUGES: list[Reading] = [
     ("account_up", "1 while actions can be sent and events arrive", lambda a: a.is_up),
     (
@@ -39,6 +40,7 @@ _ACCOUNT_COUNTERS: list[Reading] = [
         lambda a: a.counters.detached_failures,
     ),
 ]
+#: The label ``outcome`` of calls, and the counter of each.
 _CALL_OUTCOMES: list[tuple[str, Callable[[Account], int]]] = [
     ("answered", lambda a: a.counters.answered),
     ("not_connected", lambda a: a.counters.not_connected),
@@ -64,6 +66,7 @@ _BOT_COUNTERS: list[Reading] = [
     ),
     ("actions", "Actions that the bot asked for", lambda b: b.counters.actions),
 ]
+#: The label ``retcode`` of refused actions, and the counter of each.
 _BOT_REFUSALS: list[tuple[str, Callable[[Bot], int]]] = [
     ("1400", lambda b: b.counters.bad_requests),
     ("1403", lambda b: b.counters.forbidden),
@@ -83,6 +86,7 @@ _DELIVERY_COUNTERS: list[Reading] = [
     ("certain_deliveries", "Events sent, repetitions among them", lambda d: d.counters.sent),
     ("confirmed_events", "Events that the bot confirmed", lambda d: d.counters.confirmed),
 ]
+#: The label ``reason`` of skipped events, and the counter of each.
 _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
     ("max_age", lambda d: d.counters.too_old),
     ("max_events", lambda d: d.counters.too_many),
@@ -93,9 +97,9 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
 
 
 def account_metrics(directory: Directory, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
-    """Read the figures of all accounts.
+    """Return the metrics of all accounts.
 
-    :param edge_of: returns the edge service of an account; those that provide :class:`IDialler` are asked.
+    :param edge_of: returns the edge of an account by its number; diallers are asked for their attempts.
     """
     accounts = [([str(self_id)], account) for self_id, account in directory.accounts.items()]
     yield from gauges(_ACCOUNT_GAUGES, ["account"], accounts)
@@ -109,8 +113,8 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
     info = InfoMetricFamily("lgtwist_account", "What the implementation says it is", labels=["account"])
     for name, account in accounts:
         version = account.links.version
-        said = {"app_name": version.app_name, "app_version": version.app_version}
-        info.add_metric(name, {**said, "dialect": account.dialect.value})
+        names = {"app_name": version.app_name, "app_version": version.app_version}
+        info.add_metric(name, {**names, "dialect": account.dialect.value})
     yield info
     attempts = [
         ([str(self_id)], float(dialler.attempts()))
@@ -121,10 +125,9 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
 
 
 def bot_metrics(directory: Directory, edge_of: Callable[[str], object | None]) -> Iterator[Metric]:
-    """Read the figures of all bots.
+    """Return the metrics of all bots.
 
-    :param edge_of: returns the edge service of a bot by its name; those that provide :class:`IDialler` are
-        asked.
+    :param edge_of: returns the edge of a bot by its name; diallers are asked for their attempts.
     """
     bots = [([bot.name], bot) for bot in directory.bots.values()]
     yield from gauges(_BOT_GAUGES, ["bot"], bots)
@@ -140,7 +143,7 @@ def bot_metrics(directory: Directory, edge_of: Callable[[str], object | None]) -
 
 
 def delivery_metrics(directory: Directory) -> Iterator[Metric]:
-    """Read the figures of all at-least-once deliveries."""
+    """Return the metrics of all at-least-once deliveries."""
     labels = ["bot", "account"]
     deliveries = [
         ([delivery.bot, str(delivery.account)], delivery)

@@ -1,7 +1,8 @@
-"""What one bot may do and see. Pure, compiled once from the configuration.
+"""Which actions a bot may use and which events it gets. Pure, compiled once from the configuration.
 
-An action's name is checked in every form that an implementation might read out of it: some cut suffixes off,
-some ignore case, some take a leading dot away. A bot whose actions are restricted may use plain names only.
+Implementations read an action's name differently: some remove suffixes, some ignore case, some remove a
+leading dot. So every name that one of them might read is checked, and a bot whose actions are restricted may
+use plain names only.
 """
 
 from __future__ import annotations
@@ -15,35 +16,37 @@ from attrs import frozen
 from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.event import Event, read_place
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.]+")
-#: Stands for other actions, which are checked one by one. In another spelling it would go up unchecked.
-_UNCHECKED = "handle_quick_operation"
-#: So many names are remembered; a peer that tries more of them pays for its own.
-_REMEMBERED = 1000
+#: The names that a bot with restricted actions may use.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
+#: Stands for other actions, each of which is checked. Other spellings of it are refused: the implementation
+#: would carry them out unchecked.
+_QUICK_OPERATION = "handle_quick_operation"
+#: Names whose decisions are cached; those of further names are made anew each time.
+_MAX_CACHED = 1000
 
 
 class _Patterns:
-    """Patterns in which ``*`` stands for any characters; in lower case, without leading dots.
+    """Patterns in which ``*`` stands for any characters; case and leading dots do not count.
 
-    Not a regular expression: one with many stars would try for ever.
+    No regular expressions: the time of one with many stars grows exponentially.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = [pattern.lower().lstrip(".").split("*") for pattern in patterns]
 
     def match(self, name: str) -> bool:
-        """Whether one of them fits the whole name."""
-        return any(_fits(parts, name) for parts in self._patterns)
+        """Return whether a pattern matches a whole name, given in lower case without leading dots."""
+        return any(_matches(parts, name) for parts in self._patterns)
 
 
-def _fits(parts: list[str], name: str) -> bool:
+def _matches(parts: list[str], name: str) -> bool:
     first, last = parts[0], parts[-1]
     if len(parts) == 1:
         return name == first
     if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
         return False
     at, end = len(first), len(name) - len(last)
-    for part in parts[1:-1]:  # where each comes first leaves the most for those behind it
+    for part in parts[1:-1]:  # the first occurrence leaves the most characters for the parts behind it
         found = name.find(part, at, end)
         if found < 0:
             return False
@@ -51,51 +54,57 @@ def _fits(parts: list[str], name: str) -> bool:
     return True
 
 
-def _forms(action: str) -> set[str]:
-    """The names that implementations may take an action's name for: in lower case, without leading dots."""
+def _spellings(action: str) -> set[str]:
+    """Return all names that an implementation may read, in lower case without leading dots."""
     name, suffix = action.lower().lstrip("."), "any"
-    forms = set()
+    spellings = set()
     while suffix:
-        forms.add(name)
+        spellings.add(name)
         name, suffix = split_suffix(name)
-    return forms
+    return spellings
 
 
 class ActionPermissions:
-    """Which actions a bot may use.
+    """Tells which actions a bot may use.
 
-    :param allow: patterns, ``*`` for any characters; None for all.
-    :param deny: patterns; what they match is denied, whatever ``allow`` says.
-    :ivar unrestricted: whether it may use all.
+    :param allow: patterns in which ``*`` stands for any characters; None for all actions.
+    :param deny: patterns; an action that one of them matches is denied, whatever ``allow`` says.
+    :ivar unrestricted: whether all actions may be used.
     """
 
     def __init__(self, allow: Collection[str] | None = None, deny: Collection[str] = ()) -> None:
         self.unrestricted = allow is None and not deny
         self._allow = _Patterns(["*"] if allow is None else allow)
         self._deny = _Patterns(deny)
-        self._known: dict[str, bool] = {}
+        self._decisions: dict[str, bool] = {}
 
     def allows(self, action: str) -> bool:
-        """Whether an action may be used; its own suffix is taken off already."""
+        """Return whether an action may be used.
+
+        :param action: its name, without ``_async`` or ``_rate_limited``.
+        """
         if self.unrestricted:
             return True
-        allowed = self._known.get(action)
+        allowed = self._decisions.get(action)
         if allowed is None:
-            allowed = self._judge(action)
-            if len(self._known) < _REMEMBERED:
-                self._known[action] = allowed
+            allowed = self._decide(action)
+            if len(self._decisions) < _MAX_CACHED:
+                self._decisions[action] = allowed
         return allowed
 
-    def _judge(self, action: str) -> bool:
-        forms = _forms(action)
-        if not _PLAIN.fullmatch(action) or _UNCHECKED in forms:
+    def _decide(self, action: str) -> bool:
+        spellings = _spellings(action)
+        if not _PLAIN_NAME.fullmatch(action) or _QUICK_OPERATION in spellings:
             return False
-        return all(self._allow.match(form) and not self._deny.match(form) for form in forms)
+        return all(self._allow.match(spelling) and not self._deny.match(spelling) for spelling in spellings)
 
 
 @frozen
 class EventPermissions:
-    """Which events a bot gets: one that is in each list that is given. Meta events always pass."""
+    """Tells which events a bot gets: those that are in each of the lists; None is no list.
+
+    Meta events are always delivered.
+    """
 
     post_types: frozenset[str] | None = None
     group_ids: frozenset[int] | None = None
@@ -105,7 +114,7 @@ class EventPermissions:
         return not (self.post_types is None and self.group_ids is None and self.user_ids is None)
 
     def passes(self, event: Event) -> bool:
-        """Whether the bot gets an event; one that lacks a field is in no list of it."""
+        """Return whether the bot gets an event; an event without a field is not in the list of that field."""
         if event.post_type == "meta_event":
             return True
         if self.post_types is not None and event.post_type not in self.post_types:
@@ -119,23 +128,26 @@ class EventPermissions:
 
 
 class Rate:
-    """At most so many in any stretch of time.
+    """Limits how often something is done: a sliding window.
 
-    :param most: how many.
-    :param seconds: in which time.
+    :param most: how often at most,
+    :param seconds: in any period of this length.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
-        self._taken: deque[float] = deque()
+        self._done_at: deque[float] = deque()
 
-    def take(self, now: float) -> bool:
-        """Whether one more may be done now; it counts then."""
-        taken = self._taken
-        while taken and now - taken[0] >= self._seconds:
-            taken.popleft()
-        if len(taken) >= self._most:
+    def acquire(self, now: float) -> bool:
+        """Return whether it may be done now; if so, count it.
+
+        :param now: seconds of any clock.
+        """
+        done_at = self._done_at
+        while done_at and now - done_at[0] >= self._seconds:
+            done_at.popleft()
+        if len(done_at) >= self._most:
             return False
-        taken.append(now)
+        done_at.append(now)
         return True

@@ -1,41 +1,44 @@
-"""Whether an account's implementation says that it is logged in. Pure.
+"""Whether an account is online, by what its implementation sends. Pure.
 
-The word that counts is the last one, with one exception: implementations whose heartbeats say ``online``
-whatever happens (Lagrange's) must not talk an account back that said ``bot_offline`` before.
+The newest report counts, with one exception: after ``bot_offline``, heartbeats that say ``online`` are
+ignored, since the heartbeats of some implementations (Lagrange) always say so.
 """
 
 from __future__ import annotations
 
 
 class Presence:
-    """What an implementation says of its account.
+    """Whether an account is online.
 
-    :ivar online: the last word.
-    :ivar reason: why it is not online.
+    :ivar online: whether it is, as the newest report says.
+    :ivar reason: why it is not online; empty if it is.
     """
 
     def __init__(self) -> None:
         self.online = True
         self.reason = ""
-        self._distrusts_heartbeats = False
+        self._ignores_online_heartbeats = False
 
-    def sign_of_life(self) -> None:
-        """A new link, ``bot_online``, or a message: what only an account that is online has."""
+    def mark_online(self) -> None:
+        """Set online, because of a new link, ``bot_online``, or a message."""
         self.online = True
         self.reason = ""
-        self._distrusts_heartbeats = False
+        self._ignores_online_heartbeats = False
 
-    def said_offline(self) -> None:
-        """``bot_offline`` came."""
+    def mark_offline(self) -> None:
+        """Set offline, because of ``bot_offline``."""
         self.online = False
         self.reason = "its implementation says bot_offline"
-        self._distrusts_heartbeats = True
+        self._ignores_online_heartbeats = True
 
-    def status(self, online: bool) -> None:
-        """A heartbeat, or the answer to ``get_status``."""
+    def update(self, online: bool) -> None:
+        """Set online or offline, because of a heartbeat or a response to ``get_status``.
+
+        :param online: the field ``online``.
+        """
         if not online:
             self.online = False
             self.reason = "its implementation says that it is offline"
-            self._distrusts_heartbeats = False  # they tell the two apart
-        elif not self._distrusts_heartbeats:
-            self.sign_of_life()
+            self._ignores_online_heartbeats = False  # they report both
+        elif not self._ignores_online_heartbeats:
+            self.mark_online()

@@ -1,7 +1,6 @@
-"""What lgtwist does itself for every kind of account, since implementations differ.
+"""Quick operations (OneBot 11, ``event/README.md`` and ``api/hidden.md``) as ordinary actions.
 
-``_rate_limited`` (OneBot 11, ``api/README.md``) and quick operations (``event/README.md`` and
-``api/hidden.md``).
+lgtwist carries them out itself, since implementations differ.
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from lgtwist.onebot import responses
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 
+#: The action that carries out a quick operation (OneBot 11, ``api/hidden.md``).
 HANDLE_QUICK_OPERATION = ".handle_quick_operation"
 
 
-Asks = Callable[[str, bytes], "Deferred[bytes]"]
+#: Carries out an action with its ``params``; fires with the response without ``echo``.
+PerformStep = Callable[[str, bytes], "Deferred[bytes]"]
 
 
 class _Context(msgspec.Struct):
@@ -49,41 +50,43 @@ class _Operation(msgspec.Struct):
     reason: str = ""
 
 
-class _Params(msgspec.Struct):
+class _QuickOperationParams(msgspec.Struct):
     context: _Context
     operation: _Operation
 
 
-_decode_params = msgspec.json.Decoder(_Params).decode
+_decode_params = msgspec.json.Decoder(_QuickOperationParams).decode
 
 
 @frozen
 class QuickOperation:
-    """The actions that a quick operation stands for, in order.
+    """The actions that a quick operation stands for.
 
-    :ivar steps: pairs of an action and its ``params``.
+    :ivar steps: pairs of an action's name and its ``params`` (one JSON object), in order.
     """
 
     steps: tuple[tuple[str, bytes], ...]
 
-    async def run(self, ask: Asks) -> bytes:
-        """Do all steps, one after the other, whatever becomes of each.
+    async def run(self, perform_step: PerformStep) -> bytes:
+        """Carry out all steps, one after the other, also after one has failed.
 
-        :returns: one response: ok, or that of the first step that failed, the step named.
+        :returns: one response without ``echo``: ok, or failed with the retcode and the name of the first step
+            that failed.
         """
         first_failure: bytes | None = None
         for action, params in self.steps:
-            outcome = responses.read_response_head(await ask(action, params))
+            outcome = responses.read_response_head(await perform_step(action, params))
             if outcome.status == "failed" and first_failure is None:
                 reason = outcome.reason or f"retcode {outcome.retcode}"
                 first_failure = responses.failed(outcome.retcode, f"{action}: {reason}")
         return first_failure or responses.ok()
 
 
-def quick_operation(params: bytes) -> QuickOperation:
+def read_quick_operation(params: bytes) -> QuickOperation:
     """Read the ``params`` of ``.handle_quick_operation``.
 
-    :raises BadRequest: if they are none; the sentence names the parameter.
+    :param params: one JSON object with ``context`` (the event) and ``operation``.
+    :raises BadRequest: if they are invalid; the sentence names the parameter.
     """
     try:
         read = _decode_params(params)
@@ -103,28 +106,30 @@ def _message_steps(context: _Context, operation: _Operation) -> list[tuple[str, 
     anonymous = context.anonymous is not UNSET and bytes(context.anonymous) != b"null"
     if operation.reply is not UNSET and bytes(operation.reply) not in (b"null", b'""', b"[]"):
         message: Any = operation.reply
-        escape = _truth(operation.auto_escape, "auto_escape")
-        if in_group and not anonymous and _truth(operation.at_sender, "at_sender"):
+        escape = _boolean(operation.auto_escape, "auto_escape")
+        if in_group and not anonymous and _boolean(operation.at_sender, "at_sender"):
             message, escape = _with_at(context, message, escape), False
         target = (
-            {"group_id": _need(context, "group_id")} if in_group else {"user_id": _need(context, "user_id")}
+            {"group_id": _required(context, "group_id")}
+            if in_group
+            else {"user_id": _required(context, "user_id")}
         )
         action = "send_group_msg" if in_group else "send_private_msg"
         steps.append((action, {**target, "message": message, "auto_escape": escape}))
     if in_group:
-        group_id = _need(context, "group_id")
-        if _truth(operation.delete, "delete"):
-            steps.append(("delete_msg", {"message_id": _need(context, "message_id")}))
-        if _truth(operation.kick, "kick") and not anonymous:
-            user_id = _need(context, "user_id")
+        group_id = _required(context, "group_id")
+        if _boolean(operation.delete, "delete"):
+            steps.append(("delete_msg", {"message_id": _required(context, "message_id")}))
+        if _boolean(operation.kick, "kick") and not anonymous:
+            user_id = _required(context, "user_id")
             steps.append(("set_group_kick", {"group_id": group_id, "user_id": user_id}))
-        if _truth(operation.ban, "ban"):
+        if _boolean(operation.ban, "ban"):
             duration = operation.ban_duration
             if anonymous:
                 who = {"anonymous": context.anonymous}
                 steps.append(("set_group_anonymous_ban", {"group_id": group_id, **who, "duration": duration}))
             else:
-                user_id = _need(context, "user_id")
+                user_id = _required(context, "user_id")
                 steps.append(
                     (
                         "set_group_ban",
@@ -137,7 +142,7 @@ def _message_steps(context: _Context, operation: _Operation) -> list[tuple[str, 
 def _request_steps(context: _Context, operation: _Operation) -> list[tuple[str, bytes]]:
     if operation.approve is None:
         return []
-    params: dict[str, Any] = {"flag": _need(context, "flag"), "approve": operation.approve}
+    params: dict[str, Any] = {"flag": _required(context, "flag"), "approve": operation.approve}
     if context.request_type == "group":
         params["sub_type"] = context.sub_type
         if not operation.approve:
@@ -149,8 +154,8 @@ def _request_steps(context: _Context, operation: _Operation) -> list[tuple[str, 
 
 
 def _with_at(context: _Context, reply: Raw, escape: bool) -> Any:
-    """The reply with its addressee in front, in the format in which it was given."""
-    user_id = bytes(_need(context, "user_id")).decode().strip('"')
+    """Return the reply with an at of the event's sender in front, in the format that the reply has."""
+    user_id = bytes(_required(context, "user_id")).decode().strip('"')
     try:
         message = msgspec.json.decode(reply)
     except DECODE_ERRORS as error:
@@ -164,7 +169,7 @@ def _with_at(context: _Context, reply: Raw, escape: bool) -> Any:
     return [at, space, *(message if isinstance(message, list) else [message])]
 
 
-def _need(context: _Context, name: str) -> Raw:
+def _required(context: _Context, name: str) -> Raw:
     value = getattr(context, name)
     if value is UNSET:
         raise BadRequest(f"context.{name} is missing")
@@ -172,8 +177,11 @@ def _need(context: _Context, name: str) -> Raw:
     return value
 
 
-def _truth(value: Any, name: str) -> bool:
-    """A boolean as frameworks send it."""
+def _boolean(value: Any, name: str) -> bool:
+    """Read a boolean, in one of the forms that frameworks send.
+
+    :raises BadRequest: if it is none.
+    """
     if value in (True, 1, "true", "True", "1", "yes"):
         return True
     if value in (False, 0, None, "", "false", "False", "0", "no"):

@@ -17,16 +17,19 @@ from lgtwist.onebot.errors import TooManyCalls
 RATE_INTERVAL = 0.5
 
 
-#: How many rate-limited calls of one bot may wait for one account.
+#: Rate-limited calls of one bot that may wait for one account.
 RATE_QUEUE = 100
 
 
-#: And how many bytes of parameters they may hold together; one call alone may be larger.
+#: Bytes of parameters of all of them together; one call alone may be larger.
 RATE_QUEUE_BYTES = 16 << 20
 
 
-class RateLimited:
-    """The queue of one account's rate-limited calls: one each half second, bots served in turn."""
+class RateLimiter:
+    """The queue of one account's rate-limited calls: one call each half second, bots in turn.
+
+    :param clock: the reactor, or a clock in its place.
+    """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -38,19 +41,23 @@ class RateLimited:
     def put(self, bot: str, call: Callable[[], None], size: int) -> None:
         """Queue a call.
 
-        :param size: of its parameters, in bytes.
-        :raises TooManyCalls: if too many of this bot wait already, or too large ones.
+        :param bot: its name.
+        :param call: makes the call, later.
+        :param size: bytes of its parameters.
+        :raises TooManyCalls: if too many calls or too many bytes of this bot wait.
         """
         queue = self._queues.setdefault(bot, deque())
         if len(queue) >= RATE_QUEUE:
             raise TooManyCalls(f"{RATE_QUEUE} rate-limited calls of this bot wait already")
-        if queue and size + sum(held for _call, held in queue) > RATE_QUEUE_BYTES:
+        if queue and size + sum(waiting for _call, waiting in queue) > RATE_QUEUE_BYTES:
             raise TooManyCalls(f"rate-limited calls of this bot with {RATE_QUEUE_BYTES} bytes wait already")
         queue.append((call, size))
         if self._timer is None:
-            self._timer = self._clock.callLater(max(0.0, self._next_at - self._clock.seconds()), self._serve)
+            self._timer = self._clock.callLater(
+                max(0.0, self._next_at - self._clock.seconds()), self._call_next
+            )
 
-    def _serve(self) -> None:
+    def _call_next(self) -> None:
         self._timer = None
         bot, queue = next(iter(self._queues.items()))
         del self._queues[bot]
@@ -59,11 +66,11 @@ class RateLimited:
             self._queues[bot] = queue  # behind the others
         self._next_at = self._clock.seconds() + RATE_INTERVAL
         if self._queues:
-            self._timer = self._clock.callLater(RATE_INTERVAL, self._serve)
+            self._timer = self._clock.callLater(RATE_INTERVAL, self._call_next)
         call()
 
     def stop(self) -> None:
-        """Forget what waits."""
+        """Drop the calls that wait."""
         self._queues.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -72,31 +79,31 @@ class RateLimited:
 
 @implementer(IDirectoryObserver)
 class RateLimiters:
-    """The queues of all accounts."""
+    """The rate limiters of all accounts."""
 
     def __init__(self) -> None:
-        self._queues: dict[int, RateLimited] = {}
+        self._queues: dict[int, RateLimiter] = {}
 
-    def of(self, account: Account) -> RateLimited:
-        """Return the queue of an account."""
+    def get(self, account: Account) -> RateLimiter:
+        """Return the rate limiter of an account."""
         return self._queues[account.self_id]
 
     def account_added(self, account: Account) -> None:
-        """Make a queue for the account."""
-        self._queues[account.self_id] = RateLimited(account.clock)
+        """Make a rate limiter for the account."""
+        self._queues[account.self_id] = RateLimiter(account.clock)
 
     def account_removed(self, account: Account) -> None:
-        """Drop what waits for the account."""
+        """Drop the calls that wait for the account."""
         self._queues.pop(account.self_id).stop()
 
     def bot_added(self, bot: Any) -> None:
-        """Let the bot use the queues."""
-        bot.use_rate_limiters(self)
+        """Give the bot the rate limiters."""
+        bot.set_rate_limiters(self)
 
     def bot_removed(self, bot: Any) -> None:
-        """Nothing is kept of a bot but what waits, which is still served."""
+        """Do nothing: calls of the bot that wait are still made."""
 
     def stop(self) -> None:
-        """Drop everything that waits."""
+        """Drop the calls that wait for any account."""
         for queue in self._queues.values():
             queue.stop()

@@ -1,4 +1,4 @@
-"""What every bot is configured with, however it is served: the keys of ``[[bots]]`` that all kinds share."""
+"""The keys of ``[[bots]]`` that all kinds of bots share."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.values import (
     action_pattern,
-    boolean_free_integer,
+    boolean,
     choice,
-    count,
     duration,
-    flag,
-    pace,
+    events_per_second,
     text,
     token,
+    whole_number,
 )
 from lgtwist.config.values import rate as read_rate
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.onebot.message import MessageFormat
 
-#: Reads the number of an account, a group or a person.
-read_number = boolean_free_integer(1, 2**63 - 1)
+#: Reads the number of an account, a group or a user.
+read_number = whole_number(1, 2**63 - 1)
 
 
 @frozen
 class ActionSettings:
-    """``actions = {allow, deny, rate}``; None where nothing is said.
+    """``actions = {allow, deny, rate}``; None where a key is missing.
 
-    :ivar rate: how many actions, in how many seconds.
+    :ivar rate: how many actions, and in how many seconds.
     """
 
     allow: tuple[str, ...] | None = None
@@ -42,7 +41,7 @@ class ActionSettings:
 
 @frozen
 class EventSettings:
-    """``events = {post_type, group_id, user_id}``; None where nothing is said."""
+    """``events = {post_type, group_id, user_id}``; None where a key is missing."""
 
     post_type: tuple[str, ...] | None = None
     group_id: tuple[int, ...] | None = None
@@ -51,13 +50,13 @@ class EventSettings:
 
 @frozen
 class BotSettings:
-    """One of ``[[bots]]``, without what belongs to the way in which it is served.
+    """One of ``[[bots]]``, without the keys of its kind.
 
     :ivar name: unique; names its cursor, its metrics and its log lines.
-    :ivar access_token: opens the port for it; None for none.
+    :ivar access_token: the token that it shows on the port, or that is sent to it; None for none.
     :ivar accounts: the numbers of the accounts that it may use; None for all.
-    :ivar dials_in: whether the bot connects to our port; else we dial it, or post to it.
-    :ivar at_least_once: whether events are kept for it until it has confirmed them.
+    :ivar dials_in: whether the bot connects to our port; if not, we dial it, or post to it.
+    :ivar at_least_once: whether ``delivery`` is ``"at-least-once"``: events are kept until it confirmed them.
     """
 
     name: str
@@ -91,16 +90,16 @@ def port_owners(bots: Iterable[BotSettings]) -> dict[str | None, str]:
 
 def read_bot(section: Section) -> BotSettings:
     """Read the keys that all kinds of bots share; mistakes are collected in the section."""
-    name = section.take("name", text)
-    at_least_once = section.take("delivery", choice(("live", "at-least-once")), "live") == "at-least-once"
-    message_format = section.take("message_format", choice(("as-is", "array", "string")), "as-is")
-    access_token = section.take_secret("access_token", token)
+    name = section.read("name", text)
+    at_least_once = section.read("delivery", choice(("live", "at-least-once")), "live") == "at-least-once"
+    message_format = section.read("message_format", choice(("as-is", "array", "string")), "as-is")
+    access_token = section.read_secret("access_token", token)
     accounts = None
     if section.has("accounts"):
-        accounts = section.take_list("accounts", read_number, (), at_least=1)
+        accounts = section.read_list("accounts", read_number, (), at_least=1)
         for number, self_id in enumerate(accounts):
             if self_id in accounts[:number]:
-                section.wrong(f"accounts[{number}]", f"{self_id} stands there twice")
+                section.add_problem(f"accounts[{number}]", f"{self_id} stands there twice")
     return BotSettings(
         name or "",
         access_token,
@@ -114,15 +113,15 @@ def read_bot(section: Section) -> BotSettings:
 
 
 def _list_or_none(section: Section, key: str, reader: Callable[[Any], Any]) -> Any:
-    """Read a list; None where the key is missing: an empty list and none are two things."""
-    return section.take_list(key, reader, ()) if section.has(key) else None
+    """Read a list; return None where the key is missing, since an empty list means something else."""
+    return section.read_list(key, reader, ()) if section.has(key) else None
 
 
 def _read_actions(bot: Section) -> ActionSettings:
     section = bot.section("actions")
     allow = _list_or_none(section, "allow", action_pattern)
-    deny = section.take_list("deny", action_pattern, ())
-    bound = section.take("rate", read_rate) if section.has("rate") else None
+    deny = section.read_list("deny", action_pattern, ())
+    bound = section.read("rate", read_rate) if section.has("rate") else None
     section.finish()
     return ActionSettings(allow, deny, bound)
 
@@ -141,13 +140,13 @@ def _read_events(bot: Section) -> EventSettings:
 def _read_replay(bot: Section, at_least_once: bool) -> ReplayPolicy:
     section = bot.section("replay")
     if not at_least_once and bot.has("replay"):
-        bot.wrong("replay", 'is for delivery = "at-least-once"; a live bot gets nothing late')
+        bot.add_problem("replay", 'is for delivery = "at-least-once"; a live bot gets nothing late')
     read = ReplayPolicy(
-        section.take("max_age", duration(0.001, 366 * 86400)) if section.has("max_age") else None,
-        section.take("max_events", count(0, 1_000_000)) if section.has("max_events") else None,
-        section.take("rate", pace) if section.has("rate") else None,
-        bool(section.take("mark", flag, False)),
-        section.take("grace", duration(0.001, 3600, zero=True), "0s") or 0.0,
+        section.read("max_age", duration(0.001, 366 * 86400)) if section.has("max_age") else None,
+        section.read("max_events", whole_number(0, 1_000_000)) if section.has("max_events") else None,
+        section.read("rate", events_per_second) if section.has("rate") else None,
+        bool(section.read("mark", boolean, False)),
+        section.read("grace", duration(0.001, 3600, zero=True), "0s") or 0.0,
     )
     section.finish()
     return read

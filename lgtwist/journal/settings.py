@@ -27,10 +27,10 @@ class JournalSettings:
 def read_journal(section: Section) -> JournalSettings:
     """Read ``[journal]``; mistakes are collected in the section."""
     read = JournalSettings(
-        section.take("retention", duration(1, 366 * 86400), "7d"),
-        section.take("max_size", size(1 << 20, 1 << 40), "1GiB"),
-        section.take("sync", choice(("full", "normal")), "full") != "normal",
-        section.take("on_damage", choice(("stop", "set-aside")), "stop") == "set-aside",
+        section.read("retention", duration(1, 366 * 86400), "7d"),
+        section.read("max_size", size(1 << 20, 1 << 40), "1GiB"),
+        section.read("sync", choice(("full", "normal")), "full") != "normal",
+        section.read("on_damage", choice(("stop", "set-aside")), "stop") == "set-aside",
     )
     section.finish()
     return read

@@ -63,9 +63,9 @@ class ReconnectSettings:
 def read_reconnect(section: Section) -> ReconnectSettings:
     """Read ``reconnect``; mistakes are collected in the section."""
     gaps = section.section("reconnect")
-    shortest = gaps.take("min", duration(0.05, 86400), "1s")
-    longest = gaps.take("max", duration(0.05, 86400), "60s")
+    shortest = gaps.read("min", duration(0.05, 86400), "1s")
+    longest = gaps.read("max", duration(0.05, 86400), "60s")
     gaps.finish()
     if shortest is not None and longest is not None and shortest > longest:
-        gaps.wrong("max", "expected a time that is not shorter than min")
+        gaps.add_problem("max", "expected a time that is not shorter than min")
     return ReconnectSettings(shortest or 1.0, longest or 60.0)

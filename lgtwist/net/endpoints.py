@@ -27,7 +27,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lgtwist.config.values import Unreadable, text
+from lgtwist.config.values import InvalidValue, text
 from lgtwist.net.certificates import BadCertificate, CertificateFiles, LoadedCertificate, ServerCertificate
 from lgtwist.net.endpoint_strings import (
     Address,
@@ -564,10 +564,10 @@ def endpoint(value: Any, base: Path | None = None) -> str:
     """Read a Twisted server endpoint string of the configuration.
 
     :param base: the folder of relative paths; the working directory by default.
-    :raises Unreadable: if it is none.
+    :raises InvalidValue: if it is none.
     """
     described = text(value)
     wrong = check_endpoint(described, base)
     if wrong is not None:
-        raise Unreadable(wrong)
+        raise InvalidValue(wrong)
     return described

@@ -60,8 +60,8 @@ class Settings:
 def read(section: Section) -> Settings:
     """Read the keys of a sandbox account; mistakes are collected in the section."""
     return Settings(
-        section.take("world", text) if section.has("world") else None,
-        section.take_list("media_hosts", host, ()),
+        section.read("world", text) if section.has("world") else None,
+        section.read_list("media_hosts", host, ()),
     )
 
 

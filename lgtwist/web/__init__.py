@@ -1,1 +1,1 @@
-"""The listening port: who sends a request, whether there is room for it, and which room answers it."""
+"""The listening ports: limits, authentication, and the mounts that answer requests."""

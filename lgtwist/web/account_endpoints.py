@@ -1,5 +1,6 @@
-"""The mount ``onebot``: WebSockets and posts of implementations (OneBot 11, ``communication/ws-reverse.md``,
-``http-post.md``).
+"""The mount ``onebot``: WebSockets and posts of implementations.
+
+OneBot 11, ``communication/ws-reverse.md`` and ``http-post.md``.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, read_id
 from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, answer_not_found, start_upgrade
 from lgtwist.web.routes import without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
+#: The segments of paths below the mount.
 _VERSION = "v11"
 _WEBSOCKETS = ("ws", "api", "event")
 _POST = "post"
-#: Accounts that are not there for which a warning is logged in a minute, one for each.
+#: Unknown account numbers that are logged per minute, one line for each.
 _UNKNOWN_ACCOUNTS = 20
-#: Accounts for which malformed posts are logged in a minute, one line for each.
+#: Accounts whose malformed posts are logged per minute, one line for each.
 _MALFORMED_ACCOUNTS = 10_000
 
 
 class AccountEndpoints:
-    """Finds the account of an implementation by its ``X-Self-ID``, authenticates it, and hands it on.
+    """Authenticates implementations, and passes their requests to the account that ``X-Self-ID`` names.
 
-    :param edge_of: returns the edge service of an account, None if there is no such account. Those that
-        provide :class:`IReverseLink` may connect, those that provide :class:`IEventReceiver` may post.
-    :param wrong_path: shared with :class:`BotEndpoints`: peers at the other's paths are logged once.
+    :param edge_of: returns the edge of an account, None if there is no such account. If it provides
+        :class:`IReverseLink`, its implementation may dial us; if :class:`IEventReceiver`, it may post.
+    :param wrong_path: limits log lines about peers at wrong paths; shared with :class:`BotEndpoints`.
     """
 
     has_root = False
@@ -57,10 +59,13 @@ class AccountEndpoints:
         self._unknown = LogThrottles(clock, _UNKNOWN_ACCOUNTS)
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a post may be an account's: a signature can be checked with the body only."""
+        """Return whether a post may come from an implementation, or another request from a bot.
+
+        A post's signature is checked later, with the body.
+        """
         if segments != (_VERSION, _POST):
             return self._authentication.may_be_bot(request, query)
-        receiver = self._receiver_of(_self_id(request))
+        receiver = self._receiver_of(_self_id_of(request))
         if receiver is None:
             return False
         secret, _unsigned_too = receiver.signing_key()
@@ -68,7 +73,7 @@ class AccountEndpoints:
         return secret is None or not public or "x-signature" in headers_of(request)
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
-        """Answer a request of an implementation, or make it a WebSocket."""
+        """Answer a request of an implementation, or upgrade it to a WebSocket."""
         last = segments[1] if len(segments) == 2 and segments[0] == _VERSION else ""
         if last in _WEBSOCKETS:
             self._websocket(request, last)
@@ -78,9 +83,9 @@ class AccountEndpoints:
             answer_not_found(request)
 
     def _websocket(self, request: Request, role: str) -> None:
-        self_id = _self_id(request)
+        self_id = _self_id_of(request)
         if self_id is None:
-            self._bot_is_here(request)
+            self._answer_bot(request)
             return
         link = IReverseLink(self._edge_of(self_id), None)
         if link is None:
@@ -91,12 +96,12 @@ class AccountEndpoints:
         if not asks_for_upgrade(request):
             say(request, 426, "this is a WebSocket", UPGRADE)
             return
-        ended = begin_upgrade(request)
-        if ended is not None:
-            link.accept(request, role, ended)
+        on_closed = start_upgrade(request)
+        if on_closed is not None:
+            link.accept(request, role, on_closed)
 
-    def _bot_is_here(self, request: Request) -> None:
-        """Answer a bot, or another peer without ``X-Self-ID``, that dialled where implementations do."""
+    def _answer_bot(self, request: Request) -> None:
+        """Answer 404 to a bot, or another peer without ``X-Self-ID``, at a path for implementations."""
         if self._wrong_path.should_log():
             self._log.warn(
                 "{address} dialled {path}, where OneBot implementations connect; a bot connects to /",
@@ -110,7 +115,7 @@ class AccountEndpoints:
         if request.method != b"POST":
             say(request, 405, "only POST", (("Allow", "POST"),))
             return
-        self_id = _self_id(request)
+        self_id = _self_id_of(request)
         if self_id is None:
             say(request, 400, "the header X-Self-ID must name the account")
             return
@@ -127,13 +132,13 @@ class AccountEndpoints:
         except BadEvent as error:
             if self._malformed.should_log(str(self_id)):
                 self._log.warn(
-                    "account {account}: what was posted is thrown away: {why}",
+                    "account {account}: a malformed post was dropped: {why}",
                     account=self_id,
                     why=printable(str(error)),
                 )
             say(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
         except NotConnected as error:
-            say(request, 503, error.sentence, RETRY_SOON)
+            say(request, 503, error.sentence, RETRY_AFTER)
         else:
             say_raw(request, 204, "text/plain", b"")
 
@@ -141,7 +146,7 @@ class AccountEndpoints:
         return None if self_id is None else IEventReceiver(self._edge_of(self_id), None)
 
     def _authenticate_post(self, request: Request, self_id: int, receiver: Any, body: bytes) -> bool:
-        """Return whether a post is signed as it should be, or may come unsigned; if not, it was answered."""
+        """Return whether a post is signed, or need not be; if not, answer it with 401 or 403."""
         secret, unsigned_too = receiver.signing_key()
         signature = headers_of(request).get("x-signature")
         if secret is not None and signature is not None:
@@ -153,7 +158,7 @@ class AccountEndpoints:
             self._authentication.refuse(request, 401, "X-Signature is missing")
             return False
         hint = f"account {self_id} has no secret; set it in [[accounts]] and in the implementation"
-        return self._authentication.comes_from_this_machine(request, hint)
+        return self._authentication.authenticate_local(request, hint)
 
     def _refuse_unknown(self, request: Request, self_id: int, kind: str) -> None:
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
@@ -162,5 +167,5 @@ class AccountEndpoints:
         self._authentication.refuse(request, 403, sentence, logged=True)
 
 
-def _self_id(request: Request) -> int | None:
+def _self_id_of(request: Request) -> int | None:
     return read_id(headers_of(request).get("x-self-id", "").strip().encode())

@@ -1,4 +1,4 @@
-"""Who sends a request: its token is checked here, and what a refused one is answered stands here."""
+"""Authentication of requests by their tokens, and the answers to those that are refused."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
 from lgtwist.web.settings import ServerSettings
 
-_Owner = TypeVar("_Owner")
+_KeyOwner = TypeVar("_KeyOwner")
 
-#: The address of those who come by a Unix socket.
+#: Stands for the address of a peer on a Unix socket.
 _UNIX = "unix socket"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
-#: Hosts for which a refusal is logged, one line for each, in a period; and its seconds.
+#: ``Host`` headers whose refusals are logged in a period, one line for each; and the period in seconds.
 _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
 
 
 class BotTokens(DirectoryObserver):
-    """The tokens of the bots that are in the directory now; see :func:`port_owners`.
+    """The tokens of the bots in the directory, as its observer; see :func:`port_owners`.
 
     :ivar keyring: finds a bot by its token.
     """
@@ -47,13 +47,13 @@ class BotTokens(DirectoryObserver):
         self._update()
 
     def bot_removed(self, bot: Bot) -> None:
-        """Accept the bot's token no more."""
+        """Stop accepting the bot's token."""
         del self._bots[bot.name]
         self.keyring.remove(bot)
         self._update()
 
     def refresh(self, bot: Bot) -> None:
-        """Accept the bot's present token instead of the one that it had before."""
+        """Accept the bot's present token from now on, and no more the one before."""
         self._update()
 
     def _update(self) -> None:
@@ -66,8 +66,10 @@ class BotTokens(DirectoryObserver):
 
 
 class Authentication:
-    """Tells who sends a request, and answers 401, 403 or 503 to those who show nothing that is right.
+    """Authenticates bots, implementations and the operator; answers 401, 403 or 503 to others.
 
+    :param limits: counts failures by address.
+    :param settings: has the admin token and the allowed origins.
     :param bots: the tokens of the bots.
     """
 
@@ -82,7 +84,7 @@ class Authentication:
 
     @property
     def settings(self) -> ServerSettings:
-        """What it goes by; may be replaced as a whole, and counts from the next request on."""
+        """The server's settings; may be replaced as a whole, from the next request on."""
         return self._settings
 
     @settings.setter
@@ -90,10 +92,10 @@ class Authentication:
         self._settings = settings
         self._admin.add("admin", settings.admin_token)
 
-    # -- checks that answer the request when they fail
+    # -- checks that answer a request that fails them
 
     def authenticate_bot(self, request: Request) -> Bot | None:
-        """Return the bot that sends the request; None if the request was answered with a refusal."""
+        """Return the bot that sends a request; None if it was refused, and answered."""
         return self.authenticate(
             request,
             self._bots,
@@ -101,15 +103,15 @@ class Authentication:
         )
 
     def authenticate_admin(self, request: Request) -> bool:
-        """Return whether the operator sends the request; if not, it was answered with a refusal."""
-        if self._admin_is_off():
+        """Return whether the operator sends a request; if not, answer it."""
+        if self._admin_is_disabled():
             say(request, 403, "set admin_token in [server] to use this from a public address")
             return False
         hint = "there is no admin_token; set it in [server] and send it along"
         return self.authenticate(request, self._admin, lambda _admin: hint) is not None
 
     def authenticate_account(self, request: Request, self_id: int, token: str | None) -> bool:
-        """Return whether an account's implementation sends the request; if not, it was answered.
+        """Return whether an account's implementation sends a request; if not, answer it.
 
         :param token: the account's; None for none.
         """
@@ -117,12 +119,14 @@ class Authentication:
         return self.authenticate(request, Keyring([(self_id, token)]), lambda _self_id: hint) is not None
 
     def authenticate(
-        self, request: Request, owners: Keyring[_Owner], hint: Callable[[_Owner], str]
-    ) -> _Owner | None:
-        """Return whose token the request shows; None if it was answered with a refusal.
+        self, request: Request, owners: Keyring[_KeyOwner], hint: Callable[[_KeyOwner], str]
+    ) -> _KeyOwner | None:
+        """Return the owner of the token in a request; None if it was refused, and answered.
 
-        :param owners: of these, one without a token is a program on this machine.
-        :param hint: returns what to tell others than such a program, of an owner without a token.
+        A request without a token is that of an owner without one, if it comes from this machine.
+
+        :param owners: the owners and their tokens.
+        :param hint: returns what to do about an owner without a token, for the answer to other machines.
         """
         headers = headers_of(request)
         shown = presented_tokens(
@@ -134,12 +138,12 @@ class Authentication:
             self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
         elif isinstance(owner, AuthenticationFailure):
             self.refuse(request, 403, "the token is wrong")
-        elif shown or self.comes_from_this_machine(request, hint(owner)):
+        elif shown or self.authenticate_local(request, hint(owner)):
             return owner
         return None
 
-    def comes_from_this_machine(self, request: Request, hint: str) -> bool:
-        """Return whether a program on this machine sends the request; if not, it was answered with 403.
+    def authenticate_local(self, request: Request, hint: str) -> bool:
+        """Return whether a program on this machine sends a request; if not, answer it with 403.
 
         :param hint: what to do about it, for the answer and the log.
         """
@@ -157,16 +161,18 @@ class Authentication:
     def refuse(
         self, request: Request, status: int, sentence: str, headers: Headers = (), logged: bool = False
     ) -> None:
-        """Answer a request with a missing or wrong secret; 503 to an address that fails too often.
+        """Count a failure and answer the request; 503 to an address that fails too often.
 
-        :param logged: whether the log has it already.
+        :param status: 401 or 403, for other addresses.
+        :param sentence: why, for the answer and the log.
+        :param logged: whether it was logged already.
         """
         if self._limits.authentication_failed(address_of(request), sentence, logged):
             say(request, 503, "too many failures from this address", (("Retry-After", "60"),))
         else:
             say(request, status, sentence, headers)
 
-    # -- checks that answer nothing
+    # -- checks without an answer
 
     def may_be_bot(self, request: Request, query: bytes) -> bool:
         """Return whether :meth:`authenticate_bot` would find a bot; count nothing.
@@ -180,12 +186,12 @@ class Authentication:
 
         :param query: of the request's target; its arguments are not read yet.
         """
-        return not self._admin_is_off() and self._may_be(request, query, self._admin)
+        return not self._admin_is_disabled() and self._may_be(request, query, self._admin)
 
     def is_local_or_admin(self, request: Request) -> bool:
-        """Return whether the request comes from this machine or with the admin token.
+        """Return whether a request comes from this machine or has the admin token.
 
-        A wrong token is counted as a failure, and is not from this machine either.
+        A wrong token is counted as a failure; then it does not matter where it comes from.
         """
         headers = headers_of(request)
         if self._settings.admin_token is not None:
@@ -200,13 +206,14 @@ class Authentication:
     def _may_be(self, request: Request, query: bytes, owners: Keyring[Any]) -> bool:
         headers = headers_of(request)
         shown = presented_tokens(
-            headers.get("authorization"), [value for name, value in _pairs(query) if name == "access_token"]
+            headers.get("authorization"),
+            [value for name, value in _query_pairs(query) if name == "access_token"],
         )
         if isinstance(owners.owner_of(shown), AuthenticationFailure):
             return False
         return bool(shown) or self._why_not_local(request, headers) is None
 
-    def _admin_is_off(self) -> bool:
+    def _admin_is_disabled(self) -> bool:
         return self._settings.admin_token is None and self._settings.public
 
     def _why_not_local(self, request: Request, headers: dict[str, str]) -> str | None:
@@ -217,7 +224,7 @@ class Authentication:
         return why_not_local(headers, self._settings.allowed_origins, secure)
 
 
-def _pairs(query: bytes) -> list[tuple[str, str]]:
+def _query_pairs(query: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=1000)
     except ValueError:
@@ -233,6 +240,6 @@ def headers_of(request: Request) -> dict[str, str]:
 
 
 def address_of(request: Request) -> str:
-    """Return the peer's host, or ``unix socket``."""
+    """Return the peer's IP address, or ``unix socket``."""
     peer: Any = request.getClientAddress()
     return str(getattr(peer, "host", None) or _UNIX)

@@ -15,17 +15,17 @@ from lgtwist.hub.directory import Directory
 from lgtwist.net.http_responses import say
 from lgtwist.runtime.logs import LogThrottle
 from lgtwist.web.authentication import Authentication, address_of
-from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, answer_not_found, start_upgrade
 from lgtwist.web.routes import account_number, without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
-#: What the last segment of a WebSocket's path may be.
-_ROLES = ("", "api", "event")
+#: The last segment of a WebSocket's path; empty for Universal.
+_BOT_ROLES = ("", "api", "event")
 
 
 @frozen
 class BotPath:
-    """A bot's WebSocket.
+    """The path of a bot's WebSocket.
 
     :ivar self_id: the account; None for the bot's default.
     :ivar role: ``""`` (universal), ``"api"`` or ``"event"``.
@@ -37,7 +37,7 @@ class BotPath:
 
 @frozen
 class ActionPath:
-    """An action over HTTP.
+    """The path of an action over HTTP.
 
     :ivar self_id: the account; None for the bot's default.
     """
@@ -47,26 +47,30 @@ class ActionPath:
 
 
 def read_bot_path(segments: tuple[str, ...]) -> BotPath | ActionPath | None:
-    """Read ``[self_id]`` and a role or an action, each of which may be left out; None for anything else."""
+    """Read a path with an account's number and a role or an action, each of which may be left out.
+
+    :param segments: of the path.
+    :returns: None for any other path.
+    """
     self_id = account_number(segments[0]) if segments else None
     rest = segments if self_id is None else segments[1:]
     if len(rest) > 1 or "" in rest:
         return None
     last = rest[0] if rest else ""
-    return BotPath(self_id, last) if last in _ROLES else ActionPath(self_id, last)
+    return BotPath(self_id, last) if last in _BOT_ROLES else ActionPath(self_id, last)
 
 
 class AcceptBot(Protocol):
-    """Makes a bot's connection of a request."""
+    """Upgrades a bot's request to a WebSocket."""
 
     def __call__(
-        self, request: Request, bot: Bot, account: Account, role: str, ended: Callable[[], None]
+        self, request: Request, bot: Bot, account: Account, role: str, on_closed: Callable[[], None]
     ) -> None:
-        """Take over the request's transport.
+        """Upgrade a request.
 
         :param request: one that was authenticated and that ``check_upgrade`` accepted.
         :param role: ``""`` (universal), ``"api"`` or ``"event"``.
-        :param ended: called once, when the connection is over.
+        :param on_closed: called once, when the connection is closed.
         """
 
 
@@ -74,16 +78,18 @@ class HttpActions(Protocol):
     """Answers actions over HTTP."""
 
     def preflight(self, request: Request) -> None:
-        """Answer an OPTIONS request."""
+        """Answer a preflight request (CORS)."""
 
     def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
-        """Perform an action for a bot, and answer."""
+        """Carry out an action of a bot, and answer with its response."""
 
 
 class BotEndpoints:
-    """Authenticates bots, finds their account, and hands them on.
+    """Authenticates bots, finds the account that they ask for, and passes their requests on.
 
-    :param wrong_path: shared with :class:`AccountEndpoints`: peers at the other's paths are logged once.
+    :param accept: upgrades requests to WebSockets.
+    :param actions: answers actions over HTTP.
+    :param wrong_path: limits log lines about peers at wrong paths; shared with :class:`AccountEndpoints`.
     """
 
     has_root = True
@@ -105,11 +111,11 @@ class BotEndpoints:
         self._wrong_path = wrong_path
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a bot sends the request."""
+        """Return whether a bot sends the request, by its token."""
         return self._authentication.may_be_bot(request, query)
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
-        """Answer a request of a bot, or make it a WebSocket."""
+        """Answer a request of a bot, or upgrade it to a WebSocket."""
         path = read_bot_path(segments)
         if isinstance(path, BotPath):
             if asks_for_upgrade(request):
@@ -123,29 +129,29 @@ class BotEndpoints:
 
     def _websocket(self, request: Request, path: BotPath) -> None:
         if request.requestHeaders.hasHeader("x-client-role"):
-            self._implementation_is_here(request)
+            self._answer_implementation(request)
             return
         bot = self._authentication.authenticate_bot(request)
         if bot is None:
             return
-        account = self._account(request, bot, path.self_id)
+        account = self._find_account(request, bot, path.self_id)
         if account is None:
             return
         if not account.was_up:
-            say(request, 503, f"account {account.self_id} is not up yet", RETRY_SOON)
+            say(request, 503, f"account {account.self_id} is not up yet", RETRY_AFTER)
             return
-        ended = begin_upgrade(request)
-        if ended is not None:
-            self._accept(request, bot, account, path.role, ended)
+        on_closed = start_upgrade(request)
+        if on_closed is not None:
+            self._accept(request, bot, account, path.role, on_closed)
 
     def _action(self, request: Request, path: ActionPath) -> None:
-        if request.method == b"OPTIONS":  # a browser asks beforehand, and shows no token
+        if request.method == b"OPTIONS":  # a preflight request has no token
             self._actions.preflight(request)
             return
         bot = self._authentication.authenticate_bot(request)
         if bot is None:
             return
-        account = self._account(request, bot, path.self_id)
+        account = self._find_account(request, bot, path.self_id)
         if account is not None:
             self._actions.perform(request, bot, account, path.action)
 
@@ -158,7 +164,8 @@ class BotEndpoints:
         else:
             say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
 
-    def _account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
+    def _find_account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
+        """Return the account that a path asks for; None if it was answered with 403 or 404."""
         directory = self._directory
         account = directory.default_account(bot) if self_id is None else directory.accounts.get(self_id)
         if account is None and self_id is not None:
@@ -169,8 +176,8 @@ class BotEndpoints:
             return account
         return None
 
-    def _implementation_is_here(self, request: Request) -> None:
-        """Answer an OneBot implementation that dialled where bots do."""
+    def _answer_implementation(self, request: Request) -> None:
+        """Answer 404 to a OneBot implementation at a path for bots."""
         if self._wrong_path.should_log():
             self._log.warn(
                 "{address} dialled {path} as an OneBot implementation does; those connect to /onebot/v11/ws",

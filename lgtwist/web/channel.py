@@ -1,6 +1,6 @@
-"""One HTTP connection of a listening port: Twisted's, with absolute deadlines and bounded bodies.
+"""The HTTP connections of a listening port: Twisted's, with absolute deadlines and bounded bodies.
 
-Twisted's own time limit begins anew with each line, so a peer that sends one now and then stays for ever.
+Twisted's own time limit begins anew with each header line, so a slow peer could stay connected for ever.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ class PortRequest(Request):
     content: Any
 
     def gotLength(self, length: int | None) -> None:
-        """The head is there; ``length`` is that of the body, None if chunked."""
+        """Begin the body; answer 413 if it is too long. Twisted calls this after the head.
+
+        :param length: bytes of the body; None if it is chunked.
+        """
         self.too_large = length is not None and length > self.channel.max_body
-        # Twisted opens a temporary file for a long body; ours is answered 413 and not kept.
+        # Twisted would open a temporary file for a long body.
         super().gotLength(0 if self.too_large else length)
 
     def handleContentChunk(self, data: bytes) -> None:
-        """A part of the body."""
+        """Keep a part of the body; answer 413 if the body becomes too long."""
         if self.channel is None:
             return
         if not self.too_large and self.content.tell() + len(data) > self.channel.max_body:
@@ -51,7 +54,7 @@ class PortRequest(Request):
 class PortChannel(HTTPChannel):
     """An HTTP connection that is counted and bounded by the connection limits.
 
-    :param closed: called when the connection is over, whether it was upgraded or not.
+    :param on_closed: called when the connection is closed, unless it was upgraded.
     """
 
     requestFactory = PortRequest
@@ -63,36 +66,36 @@ class PortChannel(HTTPChannel):
     #: Bytes of a request's head.
     totalHeadersSize = 65_536
 
-    def __init__(self, limits: ConnectionLimits, closed: Callable[[], None]) -> None:
+    def __init__(self, limits: ConnectionLimits, on_closed: Callable[[], None]) -> None:
         super().__init__()
         self._limits = limits
-        self._closed = closed
+        self._on_closed = on_closed
         self._between_requests = False
         self._body_refused = False
         self._body_unwanted = False
-        self._body: IDelayedCall | None = None
+        self._body_timer: IDelayedCall | None = None
 
     @property
     def max_body(self) -> int:
-        """Bytes that a request's body may have."""
+        """Bytes that the body of a request may have."""
         return self._limits.limits.max_message
 
-    def hand_over(self) -> Callable[[], None]:
-        """Leave the connection to a protocol that takes its transport over.
+    def detach(self) -> Callable[[], None]:
+        """Leave the connection to the protocol that takes its transport over.
 
-        :returns: to be called when the connection is over.
+        :returns: a function; call it when the connection is closed.
         """
         self.site.channels.discard(self)
-        return self._closed
+        return self._on_closed
 
     def connectionMade(self) -> None:
-        """TCP is there."""
+        """Note that the first handshake has begun."""
         super().connectionMade()
         self.site.channels.add(self)
         self._limits.handshake_begun(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Read bytes; what is to be written because of them is written together, when all were read."""
+        """Read bytes, as one read of the flush scheduler; drop those of a body that was refused."""
         if self._body_refused or self._body_unwanted:
             return
         if self._between_requests:
@@ -107,7 +110,7 @@ class PortChannel(HTTPChannel):
                 scheduler.read_ended()
 
     def allHeadersReceived(self) -> None:
-        """The head is there."""
+        """Decide about the body of a request, by its head: read, refuse or ignore it."""
         self._limits.handshake_ended(self)
         super().allHeadersReceived()
         if self.requests and self.requests[-1].too_large:
@@ -115,26 +118,26 @@ class PortChannel(HTTPChannel):
         elif self.length == 0:
             return
         elif self.requests and not self.site.accepts_body(request_target(self), self.requests[-1]):
-            # It is answered as if it had no body: a body that is refused in any case is not kept.
+            # The request is refused whatever its body is: answer it now, without the body.
             expect_no_body(self)
             self._body_unwanted = True
         else:
-            self._body = self.callLater(self._limits.limits.body_timeout, self._body_timed_out)
+            self._body_timer = self.callLater(self._limits.limits.body_timeout, self._body_timed_out)
 
     def allContentReceived(self) -> None:
-        """The body is there."""
+        """Answer the request: its body is complete."""
         if self._body_refused:
-            return  # it was answered 413: what is left of it is not done as well
-        self._end_body()
+            return  # answered 413 already
+        self._stop_body_timer()
         super().allContentReceived()
 
     def requestDone(self, request: Any) -> None:
-        """The answer is written."""
+        """Wait for the next request: the answer is written."""
         self._between_requests = True
         super().requestDone(request)
 
     def loseConnection(self) -> None:
-        """The last answer is written; what still comes of an unwanted body is thrown away."""
+        """Close the connection when what was answered is written; linger if a body was not read."""
         if self.transport is None:
             return
         if self._body_unwanted:
@@ -146,14 +149,15 @@ class PortChannel(HTTPChannel):
             end(transport)
 
     def _linger(self) -> None:
-        # An outright close with bytes unread would be a reset, which takes the answer from the client.
-        self._end_body()
+        # Closing a socket with unread bytes sends a reset, and the client may lose the answer: end our side
+        # only, and discard what is received until the peer closes or the time limit.
+        self._stop_body_timer()
         self.transport.unregisterProducer()
         sockets.close_writing(self.transport)
-        self._body = self.callLater(self._limits.limits.handshake_timeout, self._body_timed_out)
+        self._body_timer = self.callLater(self._limits.limits.handshake_timeout, self._body_timed_out)
 
     def refuse_body(self) -> None:
-        """The body is too large: say so, end our side, and throw the rest of it away for a while."""
+        """Answer 413 (Content Too Large), then linger: discard the rest of the body."""
         if self._body_refused or self.transport is None:
             return
         self._body_refused = True
@@ -163,42 +167,43 @@ class PortChannel(HTTPChannel):
         self._linger()
 
     def timeoutConnection(self) -> None:
-        """Nothing came for long."""
-        self.give_up()
+        """Abort an idle connection. Twisted calls this after ``idle_timeout``."""
+        self.abort()
 
-    def give_up(self) -> None:
-        """End it at once."""
+    def abort(self) -> None:
+        """Abort the connection, with a reset."""
         if self.transport is not None:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """TCP is over."""
+        """Forget the connection, and call ``on_closed``."""
         self._limits.handshake_ended(self)
         self.site.channels.discard(self)
-        self._end_body()
-        self._closed()
+        self._stop_body_timer()
+        self._on_closed()
         super().connectionLost(reason)
 
-    def _end_body(self) -> None:
-        if self._body is not None:
-            self._body.cancel()
-            self._body = None
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
 
     def _body_timed_out(self) -> None:
-        self._body = None
-        self.give_up()
+        self._body_timer = None
+        self.abort()
 
 
-#: Tells whether a request may send a body, by the target in its first line and its head.
+#: Tells whether a request may send a body, by its target and its head.
 AcceptsBody = Callable[[bytes, Request], bool]
 
 
 class PortSite(Site):
-    """Makes the connections of a listening port. Writes no access log: URLs may hold tokens.
+    """Makes the HTTP connections of the listening ports. It writes no access log: URLs may hold tokens.
 
     :param resource: answers the requests.
     :param accepts_body: tells whether a request may send its body.
-    :param scheduler: is told when bytes are read, and when they were.
+    :param scheduler: the flush scheduler; connections mark their reads.
+    :ivar channels: the open HTTP connections; upgraded ones are not among them.
     """
 
     noisy = False
@@ -219,26 +224,26 @@ class PortSite(Site):
         self.channels: set[PortChannel] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """A connection was accepted."""
-        closed = self._limits.connection_opened()
-        if closed is None:
+        """Return the protocol of an accepted connection; None to drop it, if there are far too many."""
+        on_closed = self._limits.connection_opened()
+        if on_closed is None:
             return None
-        channel = PortChannel(self._limits, closed)
+        channel = PortChannel(self._limits, on_closed)
         channel.factory = channel.site = self
         channel.callLater = self.reactor.callLater
         channel.timeOut = self._limits.limits.idle_timeout
         return channel
 
     def close_all(self) -> None:
-        """End every HTTP connection; what is already answered is still written."""
+        """Close every HTTP connection; answers under way are still written."""
         for channel in tuple(self.channels):
             channel.loseConnection()
 
     def startFactory(self) -> None:
-        """No access log, no clock for one."""
+        """Do nothing: Twisted would open its access log."""
 
     def stopFactory(self) -> None:
-        """Nothing was started."""
+        """Do nothing: no access log was opened."""
 
     def log(self, request: Any) -> None:
-        """No access log."""
+        """Do nothing: there is no access log."""

@@ -1,4 +1,4 @@
-"""How many connections there may be, how long a request's head may take, how many tokens may be wrong."""
+"""Limits of the listening ports: connections, time for a request's head, failed authentications."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ class PortCounters:
     """What happened at the listening ports since the start."""
 
     accepted: int = 0
-    turned_away: int = 0  # over `connections`
-    displaced: int = 0  # the oldest of too many unfinished handshakes
+    turned_away: int = 0  # over `connections` by so many that they were dropped
+    displaced: int = 0  # aborted, the oldest of more handshakes than `handshakes`
     handshake_timeouts: int = 0
     refused: int = 0  # 401 and 403
-    limited: int = 0  # 503 for too many failures
+    limited: int = 0  # of these, 503 because of too many failures
 
 
 class Handshaking(Protocol):
-    """A connection that has not sent the whole head of its request yet."""
+    """A connection that has not sent the whole head of a request yet."""
 
-    def give_up(self) -> None:
-        """End it at once."""
+    def abort(self) -> None:
+        """Abort the connection."""
 
 
-#: Connections over `limits.connections` that are answered 503; the next ones are dropped without an answer.
+#: Connections over `limits.connections` that are still answered, with 503; further ones are dropped.
 _ANSWERED_SURPLUS = 64
-#: Seconds for which failures of an address are remembered, and addresses of which they are.
+#: Seconds for which failures of an address are counted; and how many addresses are.
 _FAILURE_PERIOD = 60.0
 _FAILURE_ADDRESSES = 10_000
 
 
 class ConnectionLimits:
-    """Counts the connections of all listening ports, ends slow handshakes, counts failed authentications.
+    """Counts the connections of all ports, aborts slow handshakes, counts failed authentications.
 
-    :ivar limits: may be replaced as a whole; read whenever one of them is needed.
-    :ivar open_connections: those that were accepted and are not over, upgraded ones among them.
+    A handshake lasts from accept, or the first byte of a further request, to the end of the request's head.
+
+    :ivar limits: may be replaced as a whole.
+    :ivar open_connections: the number of open connections, upgraded ones among them.
     """
 
     _log = Logger()
@@ -53,17 +55,21 @@ class ConnectionLimits:
         self.counters = PortCounters()
         self.open_connections = 0
         self.clock = clock
-        self._handshakes: dict[Handshaking, float] = {}  # oldest first: since when
+        self._handshakes: dict[
+            Handshaking, float
+        ] = {}  # when each began, in seconds of the clock; the oldest first
         self._timer: IDelayedCall | None = None
-        self._failures: dict[str, tuple[float, int]] = {}  # by address: since when, how many
+        self._failures: dict[
+            str, tuple[float, int]
+        ] = {}  # by address: when the first was, and how many there were
 
     # -- connections
 
     def connection_opened(self) -> Callable[[], None] | None:
         """Count a connection that was accepted.
 
-        :returns: to be called when it is over (more often makes no difference); None if there are so many
-            that it must be dropped without an answer.
+        :returns: a function; call it when the connection is closed, once or more often. None if there are
+            so many connections that this one must be dropped.
         """
         if self.open_connections >= self.limits.connections + _ANSWERED_SURPLUS:
             self.counters.turned_away += 1
@@ -81,15 +87,15 @@ class ConnectionLimits:
 
     @property
     def exceeded(self) -> bool:
-        """Whether there are more connections than there may be: a request is answered 503."""
+        """Whether there are more connections than `connections`, so that requests are answered 503."""
         return self.open_connections > self.limits.connections
 
     # -- handshakes under way
 
     def handshake_begun(self, connection: Handshaking) -> None:
-        """Note that a request has begun; it has ``handshake_timeout`` for its head.
+        """Abort ``connection`` in ``handshake_timeout``, unless its handshake has ended.
 
-        When too many are under way the oldest one is ended, so that slow ones keep no quick one out.
+        If there are more handshakes than ``handshakes``, abort the oldest one now.
         """
         now = self.clock.seconds()
         self._handshakes[connection] = now
@@ -97,15 +103,15 @@ class ConnectionLimits:
             oldest = next(iter(self._handshakes))
             del self._handshakes[oldest]
             self.counters.displaced += 1
-            oldest.give_up()
+            oldest.abort()
         timeout = self.limits.handshake_timeout
         if self._timer is None:
             self._timer = self.clock.callLater(timeout, self._expire)
-        elif self._timer.getTime() > now + timeout:  # the limit is a shorter one now
+        elif self._timer.getTime() > now + timeout:  # the limit was made shorter
             self._timer.reset(timeout)
 
     def handshake_ended(self, connection: Handshaking) -> None:
-        """Note that the request's head is there, or that the connection is over."""
+        """Note that the request's head is complete, or that the connection is closed."""
         self._handshakes.pop(connection, None)
 
     def _expire(self) -> None:
@@ -120,7 +126,7 @@ class ConnectionLimits:
         for connection in late:
             del self._handshakes[connection]
             self.counters.handshake_timeouts += 1
-            connection.give_up()
+            connection.abort()
         for begun in self._handshakes.values():
             self._timer = self.clock.callLater(begun + timeout - now, self._expire)
             break
@@ -130,8 +136,10 @@ class ConnectionLimits:
     def authentication_failed(self, address: str, why: str, logged: bool = False) -> bool:
         """Count a request that was refused for its token or signature; log the first one of an address.
 
-        :param logged: whether the log has it already.
-        :returns: whether this address fails too often and must be told to wait. Never for loopback.
+        :param address: of the peer.
+        :param why: for the log.
+        :param logged: whether it was logged already.
+        :returns: whether this address fails too often; never so for loopback.
         """
         self.counters.refused += 1
         now = self.clock.seconds()
@@ -151,10 +159,10 @@ class ConnectionLimits:
         return True
 
     def stop(self) -> None:
-        """End every connection that has not sent the head of a request yet."""
+        """Abort every connection with a handshake under way."""
         self._handshakes, handshakes = {}, self._handshakes
         for connection in handshakes:
-            connection.give_up()
+            connection.abort()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -11,20 +11,20 @@ from lgtwist.web.authentication import Authentication
 from lgtwist.web.mounts import answer_not_found
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
-#: Returns why something is not ready, one sentence for each reason; nothing if it is.
+#: Returns why something is not ready, one sentence for each reason; nothing if it is ready.
 Reasons = Callable[[], Iterable[str]]
 
 
 class Readiness:
-    """Why the service is not ready, gathered from all who have a reason."""
+    """Collects the reasons why the service is not ready from the functions that are registered."""
 
     def __init__(self) -> None:
         self._sources: list[Reasons] = []
 
     def add(self, reasons: Reasons) -> Callable[[], None]:
-        """Ask ``reasons`` from now on, after those that are there.
+        """Register a function that is called for its reasons, after those that are registered already.
 
-        :returns: to be called once when it is not to be asked any more.
+        :returns: a function that removes it; call it once.
         """
         self._sources.append(reasons)
         return lambda: self._sources.remove(reasons)
@@ -35,7 +35,7 @@ class Readiness:
 
 
 class SystemEndpoint:
-    """A mount with one path, that answers GET and HEAD about the service itself. Base class."""
+    """Base class of the mounts that have one path and answer GET and HEAD about the service itself."""
 
     has_root = True
 
@@ -43,11 +43,11 @@ class SystemEndpoint:
         self._authentication = authentication
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a bot sends the request: the body is not used, but nobody else may send one."""
+        """Return whether a bot sends the request; other bodies are not read, and no body is used."""
         return self._authentication.may_be_bot(request, query)
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
-        """Answer a request."""
+        """Answer GET and HEAD by :meth:`answer`, other methods with 405, deeper paths with 404."""
         if segments or asks_for_upgrade(request):
             answer_not_found(request)
         elif request.method not in (b"GET", b"HEAD"):
@@ -61,22 +61,22 @@ class SystemEndpoint:
 
 
 class Healthz(SystemEndpoint):
-    """Answers anybody that the service is alive."""
+    """Answers every request that the service is alive."""
 
     def answer(self, request: Request) -> None:
-        """Answer 200: whoever can be answered is alive."""
+        """Answer 200."""
         say(request, 200, "alive")
 
 
 class Readyz(SystemEndpoint):
-    """Answers anybody whether the service is ready, and this machine and the operator why it is not."""
+    """Answers whether the service is ready; to this machine and to the operator also why it is not."""
 
     def __init__(self, authentication: Authentication, readiness: Readiness) -> None:
         super().__init__(authentication)
         self._readiness = readiness
 
     def answer(self, request: Request) -> None:
-        """Answer 200 or 503."""
+        """Answer 200 if the service is ready, else 503."""
         reasons = self._readiness.reasons()
         status = 503 if reasons else 200
         if self._authentication.is_local_or_admin(request):

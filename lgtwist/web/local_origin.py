@@ -1,6 +1,6 @@
 """The local-origin check: a request without a token must come from a program on this machine. Pure.
 
-So no web page that a user visits, and nobody behind a proxy, can use a bot through the local port.
+It refuses web pages in a browser on this machine, and requests that a proxy forwards from elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from lgtwist.net.loopback import is_loopback_name, split_host
 
-#: Headers that proxies add, by how their names begin.
+#: Headers that proxies add, by the beginnings of their names.
 _FORWARDED = (
     "forwarded",
     "x-forwarded-",
@@ -21,6 +21,7 @@ _FORWARDED = (
     "cf-connecting-ip",
     "via",
 )
+#: The port of a URL without one, by scheme.
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 

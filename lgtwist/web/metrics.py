@@ -1,6 +1,6 @@
-"""The mount ``metrics``: Prometheus' text format, gathered from all who have a figure.
+"""The mount ``metrics``: the metrics of all rooms in Prometheus' text format.
 
-Names follow Prometheus' conventions; every series is there from zero. See docs/metrics.md.
+Names follow Prometheus' conventions; counters exist from zero on. See docs/metrics.md.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lgtwist.web.authentication import Authentication
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.health import SystemEndpoint
 
+#: The content type of Prometheus' text format.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _PORT_GAUGES: list[Reading] = [
@@ -35,7 +36,7 @@ _PORT_COUNTERS: list[Reading] = [
 
 
 class MetricsRegistry(Collector):
-    """All metrics, as they are when they are asked for, and those of the process."""
+    """Collects the metrics of the functions that are registered, and those of the process."""
 
     _log = Logger()
 
@@ -46,9 +47,9 @@ class MetricsRegistry(Collector):
         ProcessCollector(registry=self._registry)
 
     def add(self, collect: Collect) -> Callable[[], None]:
-        """Call ``collect`` each time when metrics are asked for, after those that are there.
+        """Register a function that is called whenever metrics are read, after those that are registered.
 
-        :returns: to be called once when it is not to be called any more.
+        :returns: a function that removes it; call it once.
         """
         self._collectors.append(collect)
         return lambda: self._collectors.remove(collect)
@@ -58,11 +59,11 @@ class MetricsRegistry(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: what there is shows when it is read."""
+        """Return nothing: what metrics there are is known only when they are read."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything; a collector that fails is logged, and costs the others nothing."""
+        """Return the metrics of every registered function; log an exception of one, and go on."""
         for collect in tuple(self._collectors):
             try:
                 families = list(collect())
@@ -78,7 +79,7 @@ def build_info(version: str) -> Iterator[Metric]:
 
 
 def port_metrics(limits: ConnectionLimits) -> Iterator[Metric]:
-    """Read the figures of the listening ports."""
+    """Return the metrics of the listening ports."""
     yield from gauges(_PORT_GAUGES, [], [([], limits)])
     yield from counters(_PORT_COUNTERS, [], [([], limits)])
 
@@ -91,6 +92,6 @@ class MetricsEndpoint(SystemEndpoint):
         self._registry = registry
 
     def answer(self, request: Request) -> None:
-        """Answer 200 to the operator."""
+        """Answer the operator with all metrics."""
         if self._authentication.authenticate_admin(request):
             say_raw(request, 200, CONTENT_TYPE, self._registry.text())

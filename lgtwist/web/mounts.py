@@ -1,4 +1,4 @@
-"""What a mount is, and what several of them do alike."""
+"""The interface of mounts, and what several of them share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twisted.web.server import Request
 from lgtwist.net.http_responses import say
 from lgtwist.websocket.upgrade import check_upgrade
 
-#: The answer's header where a plain request comes to the path of a WebSocket (RFC 9110, 15.5.22).
+#: The headers of 426, the answer to a plain request at the path of a WebSocket (RFC 9110, 15.5.22).
 UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-#: The answer's header where an account or a connection will be there soon, in seconds.
-RETRY_SOON = (("Retry-After", "3"),)
+#: The header of 503 where trying again soon may succeed; in seconds.
+RETRY_AFTER = (("Retry-After", "3"),)
 
 
 class Mount(Protocol):
@@ -21,38 +21,38 @@ class Mount(Protocol):
 
     @property
     def has_root(self) -> bool:
-        """Whether the name alone is the mount's too, as in ``/metrics``; if not, it is an action's."""
+        """Whether ``/{name}`` itself is the mount's, not only ``/{name}/...``; if not, it is an action."""
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
         """Answer a request, now or later.
 
-        :param segments: of its path, behind the mount's name; empty ones may be among them.
+        :param segments: of its path, behind the mount's name; some may be empty.
         """
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a request may send its body: not if it is refused whatever the body is.
+        """Return whether the body of a request is to be read: not if it will be refused whatever the body is.
 
-        Only the request's head is there yet. Nothing is answered, counted or logged.
+        Called when only the head was received. It does not answer, count or log.
 
         :param query: of the request's target; its arguments are not read yet.
         """
 
 
 def answer_not_found(request: Request) -> None:
-    """Answer a request whose path leads nowhere."""
+    """Answer 404 to a request whose path is nobody's."""
     say(request, 404, "there is nothing here; a bot's WebSocket is at / or /{self_id}")
 
 
-def begin_upgrade(request: Request) -> Callable[[], None] | None:
-    """Check the opening handshake, and release the connection from HTTP.
+def start_upgrade(request: Request) -> Callable[[], None] | None:
+    """Check the opening handshake (RFC 6455, 4.2.1), and detach the connection from HTTP.
 
-    :returns: to be called once when the connection is over; None if the handshake is a bad one, which
-        was answered.
+    :returns: a function; call it once when the connection is closed. None if the handshake is invalid,
+        which was answered.
     """
     problem = check_upgrade(request)
     if problem is not None:
         say(request, problem.status, problem.sentence, problem.headers)
         return None
     channel: Any = request.channel
-    ended: Callable[[], None] = channel.hand_over()
-    return ended
+    on_closed: Callable[[], None] = channel.detach()
+    return on_closed

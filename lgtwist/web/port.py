@@ -1,4 +1,4 @@
-"""The listening port as a whole: everything that answers there, made of what is handed in."""
+"""The composition of the listening ports: limits, authentication, mounts and router."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ from lgtwist.web.site import Router
 
 
 class Port:
-    """Everything behind the listening endpoints.
+    """Answers the requests of all listening ports. It does not listen itself.
 
     :param directory: the accounts and bots.
-    :param edge_of: returns the edge service of an account, None if there is no such account; it is asked for
-        :class:`IReverseLink`, :class:`IEventReceiver` and :class:`IControl`.
-    :param accept_bot: makes a bot's connection of a request.
+    :param edge_of: returns the edge of an account, None if there is no such account. Which requests it gets
+        depends on the interfaces that it provides: :class:`IReverseLink`, :class:`IEventReceiver`,
+        :class:`IControl`.
+    :param accept_bot: upgrades a bot's request to a WebSocket.
     :param http_actions: answers actions over HTTP.
-    :param scheduler: is told when HTTP bytes are read, so that what follows from them is written together.
-    :param metrics: what ``/metrics`` shows.
-    :param readiness: what ``/readyz`` shows.
-    :param settings: what the mounts authenticate by; the endpoints are for others to listen at.
-    :ivar site: makes the connections.
+    :param settings: has the admin token and the allowed origins.
+    :param limits: has those of connections, handshakes and bodies.
+    :param clock: the reactor, or a clock in its place.
+    :param scheduler: the flush scheduler; connections mark their reads.
+    :param metrics: of ``/metrics``.
+    :param readiness: of ``/readyz``.
+    :ivar site: makes the protocols of accepted connections.
     :ivar authentication: its ``settings`` may be replaced.
     :ivar connection_limits: its ``limits`` may be replaced.
     :ivar bot_tokens: an observer of the directory, to be registered there.
@@ -88,10 +91,10 @@ class Port:
         )
 
     def mount(self, name: str, mount: Mount) -> None:
-        """Let ``mount`` answer the requests whose path begins with ``name``, from now on."""
+        """Let ``mount`` answer the requests whose path begins with the segment ``name``, from now on."""
         self._router.add(name, mount)
 
     def stop(self) -> None:
-        """End handshakes under way, then every HTTP connection; what is already answered is still written."""
+        """Abort handshakes under way, and close HTTP connections; answers under way are still written."""
         self.connection_limits.stop()
         self.site.close_all()

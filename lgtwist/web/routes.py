@@ -1,4 +1,4 @@
-"""Split a request's path. Pure: what the segments mean is the business of the mount that they belong to."""
+"""Split a request's path into the mount and its segments. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from attrs import frozen
 
 @frozen
 class Route:
-    """Where a request's path leads.
+    """A request's path, split.
 
-    :ivar mount: the name of a mount; None for the bots' paths, which have no name in front.
-    :ivar segments: what stands behind the name, of the bots' paths all of it; ``()`` if nothing does.
+    :ivar mount: the name of the mount; None for the paths of bots, which begin with no name.
+    :ivar segments: those behind the mount's name; all segments of a bot's path.
     """
 
     mount: str | None
@@ -23,12 +23,11 @@ class Route:
 def route(path: bytes, mounts: Mapping[str, bool]) -> Route | None:
     """Split a request's path, without its query, at its slashes. A trailing slash makes no difference.
 
-    Percent-encoding is decoded first. The absolute form, with scheme and host in front, is taken too
+    Percent-encoding is decoded first. The path may be in absolute form, with scheme and host in front
     (RFC 9112, 3.2.2). Empty segments stay, as in ``/10001//x``.
 
-    :param mounts: by name, whether the name alone (``/metrics``) belongs to the mount too; if not, only
-        what stands below it does.
-    :returns: None for what is no path: not UTF-8, without a slash in front, or with two.
+    :param mounts: by name, whether ``/{name}`` itself belongs to the mount, not only ``/{name}/...``.
+    :returns: None if it is no path: not UTF-8, or without exactly one slash in front.
     """
     try:
         text = unquote_to_bytes(without_authority(path)).decode()
@@ -45,12 +44,12 @@ def route(path: bytes, mounts: Mapping[str, bool]) -> Route | None:
 
 
 def without_authority(path: bytes) -> bytes:
-    """Return a request's path without the scheme and host of the absolute form, which may hold a password."""
+    """Return a request's path without scheme and host of the absolute form, where a password may stand."""
     if path[:7].lower() in (b"http://", b"https:/"):
         return b"/" + path.partition(b"//")[2].partition(b"/")[2]
     return path
 
 
 def account_number(segment: str) -> int | None:
-    """Return the account that a segment names: up to 19 ASCII digits; None for anything else."""
+    """Return the account's number in a segment of up to 19 ASCII digits; None for any other segment."""
     return int(segment) if segment.isascii() and segment.isdigit() and len(segment) < 20 else None

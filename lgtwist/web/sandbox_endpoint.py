@@ -14,10 +14,10 @@ from lgtwist.web.routes import account_number
 
 
 class SandboxEndpoint:
-    """Authenticates the operator, finds the account of ``/sandbox/{self_id}/...``, and hands the request on.
+    """Authenticates the operator, and passes requests for ``/sandbox/{self_id}/...`` to the account.
 
-    :param edge_of: returns the edge service of an account, None if there is no such account. Those that
-        provide :class:`IControl` answer here.
+    :param edge_of: returns the edge of an account, None if there is no such account. It answers if it
+        provides :class:`IControl`.
     """
 
     has_root = False
@@ -27,17 +27,17 @@ class SandboxEndpoint:
         self._edge_of = edge_of
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether the operator sends the request."""
+        """Return whether the operator sends the request, by its token."""
         if account_number(segments[0]) is None:
             return self._authentication.may_be_bot(request, query)
         return self._authentication.may_be_admin(request, query)
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
-        """Answer a request of the operator, or anybody's for a stored file."""
+        """Answer a request of the operator, or a request for a stored file, which needs no token."""
         self_id, path = account_number(segments[0]), segments[1:]
         if self_id is None:
             answer_not_found(request)
-        elif len(path) == 2 and path[0] == "media":  # its unguessable name is the key
+        elif len(path) == 2 and path[0] == "media":  # a stored file; its name cannot be guessed
             control = IControl(self._edge_of(self_id), None)
             if control is None:
                 say(request, 404, "there is no such file")

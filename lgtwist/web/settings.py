@@ -1,4 +1,4 @@
-"""``[server]``: where the service listens, and who may do what there besides bots and accounts."""
+"""The table ``[server]``: endpoints, admin token, allowed origins."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lgtwist.net.endpoints import endpoint, is_public
 
 @frozen
 class ServerSettings:
-    """``[server]``.
+    """The keys of ``[server]``.
 
-    :ivar endpoints: where to listen, as Twisted's endpoint strings.
+    :ivar endpoints: where to listen, as endpoint strings of Twisted.
     :ivar admin_token: the operator's; None for none.
-    :ivar allowed_origins: web pages of these origins may do what a program on this machine may.
+    :ivar allowed_origins: web pages of these origins may do what a program on this machine may do.
     :ivar public: whether one of the endpoints can be reached from other machines.
     """
 
@@ -35,9 +35,9 @@ _DEFAULT = ServerSettings()
 def read_server(section: Section) -> ServerSettings:
     """Read ``[server]``; mistakes are collected in the section."""
     read = ServerSettings(
-        endpoints=section.take_list("endpoints", endpoint, _DEFAULT.endpoints, at_least=1),
-        admin_token=section.take_secret("admin_token", token),
-        allowed_origins=section.take_list("allowed_origins", origin, _DEFAULT.allowed_origins),
+        endpoints=section.read_list("endpoints", endpoint, _DEFAULT.endpoints, at_least=1),
+        admin_token=section.read_secret("admin_token", token),
+        allowed_origins=section.read_list("allowed_origins", origin, _DEFAULT.allowed_origins),
     )
     section.finish()
     return read

@@ -1,4 +1,4 @@
-"""Where a request goes: to a mount by the first segment of its path, or else to the bots' endpoints."""
+"""Routing of requests to mounts, by the first segment of the path."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from lgtwist.net.http_responses import say
 from lgtwist.web.connection_limits import ConnectionLimits
-from lgtwist.web.mounts import RETRY_SOON, Mount, answer_not_found
+from lgtwist.web.mounts import RETRY_AFTER, Mount, answer_not_found
 from lgtwist.web.routes import route
 
 
 class Router(Resource):
-    """Hands each request to its mount. 401, 403, 404 and 503 are ordinary HTTP, before any upgrade.
+    """The root resource: passes each request to its mount, and answers what belongs to none.
 
-    :param bots: has all paths that are no mount's.
+    :param bots: gets the requests whose path begins with no mount's name.
     """
 
     isLeaf = True
@@ -29,14 +29,14 @@ class Router(Resource):
         self._names: dict[str, bool] = {}  # for route()
 
     def add(self, name: str, mount: Mount) -> None:
-        """Let ``mount`` have the paths whose first segment is ``name``."""
+        """Pass requests whose path begins with the segment ``name`` to ``mount``, from now on."""
         self._mounts[name] = mount
         self._names[name] = mount.has_root
 
     def accepts_body(self, target: bytes, request: Request) -> bool:
-        """Return whether a request may send its body: not if it is refused whatever the body is.
+        """Return whether the body of a request is to be read: not if it will be refused whatever the body is.
 
-        :param target: as it stands in the request's first line.
+        :param target: of the request's first line.
         """
         path, _mark, query = target.partition(b"?")
         mount, segments = self._find(path)
@@ -45,7 +45,7 @@ class Router(Resource):
         return mount.accepts_body(request, segments, query)
 
     def render(self, request: Request) -> int:
-        """Answer, or hand on; an exception is answered 500."""
+        """Pass a request to its mount; answer 503 over the limit of connections, and 500 to an exception."""
         request.responseHeaders.setRawHeaders("Server", ["lgtwist"])
         try:
             self._render(request)
@@ -57,7 +57,7 @@ class Router(Resource):
 
     def _render(self, request: Request) -> None:
         if self._limits.exceeded:
-            say(request, 503, "too many connections; try again soon", RETRY_SOON)
+            say(request, 503, "too many connections; try again soon", RETRY_AFTER)
             return
         mount, segments = self._find(request.path)
         if mount is None:

@@ -157,7 +157,7 @@ class Connection(AutobahnConnection):
         limits = self.factory.limits
         self.liveness = Liveness(now, limits.ping_interval, limits.ping_timeout)
 
-    def take_limits(self, limits: Limits) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Take other limits, from the next frame on."""
         self.outbox.limit = limits.send_buffer
         self.assembly.limit = limits.max_message

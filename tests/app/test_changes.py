@@ -174,8 +174,8 @@ class BotTests(ChangeTestCase):
         return Deferred.fromCoroutine(self.come_and_go())
 
     async def cursor(self) -> None:
-        kept = bot_of('name = "kept"\naccess_token = "kept"\ndelivery = "at-least-once"')
-        self.service.add_bot(kept)
+        journalled = bot_of('name = "kept"\naccess_token = "kept"\ndelivery = "at-least-once"')
+        self.service.add_bot(journalled)
         opened: Deferred[None] = Deferred()
         assert self.service.journal is not None
         self.service.journal.when_open(lambda: opened.callback(None))
@@ -188,7 +188,7 @@ class BotTests(ChangeTestCase):
         self.assertEqual((await self.blocking(bot.close_frame))[0], 1001)
         await self.blocking(bot.send_close)
         await removed
-        self.service.add_bot(kept)
+        self.service.add_bot(journalled)
         bot = await self.dial("kept")
         event = await self.blocking(lambda: bot.event(post_type="notice"))
         self.assertEqual(event["n"], 1, "it was not confirmed, so it comes again")

@@ -157,7 +157,7 @@ class ConfigTests(SynchronousTestCase):
         )
         self.assertIn("not available yet", found["accounts[0].type"])
 
-    def test_certain_delivery(self) -> None:
+    def test_at_least_once_delivery(self) -> None:
         """The journal's keys and each bot's replay policy."""
         read = parse(
             """
@@ -183,7 +183,7 @@ class ConfigTests(SynchronousTestCase):
         self.assertFalse(read.bots[1].bot.at_least_once)
         self.assertEqual(parse("").journal, JournalSettings(7 * 86400.0, 1 << 30, True, False))  # type: ignore[union-attr]
 
-    def test_mistakes_in_certain_delivery(self) -> None:
+    def test_mistakes_in_at_least_once_delivery(self) -> None:
         """Each is named by its path."""
         found = self.problems(
             """

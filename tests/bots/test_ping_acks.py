@@ -1,4 +1,4 @@
-"""A WebSocket that takes events which must not be lost, in memory: pings name positions, pongs confirm."""
+"""At-least-once delivery over a WebSocket, in memory: pings carry positions, their pongs confirm them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.journal.memory_store import InlineWorker, MemoryStore
 from tests.pair import Pair, Peer
 
 WINDOW = WebSocketSink.window
-PAUSE = sink._PAUSE
+PING_INTERVAL = sink._PING_INTERVAL
 
 
 class SinkTestCase(SynchronousTestCase):
-    """One account, one bot that asked for certain delivery."""
+    """One account, one bot that is served at least once."""
 
     def setUp(self) -> None:
         self.pair = Pair(send_buffer=200_000)
@@ -45,7 +45,7 @@ class SinkTestCase(SynchronousTestCase):
         self.deliveries = Deliveries(self.journal, clock, clock.seconds, window_bytes=200_000, patience=60.0)
         self.deliveries.add(self.bot, self.account, ReplayPolicy())
         self.journal.open(self.deliveries.pairs())
-        self.deliveries.begin()
+        self.deliveries.start()
         self.delivery = self.bot.deliveries[10001]
         self.number = 0
 
@@ -70,7 +70,7 @@ class SinkTestCase(SynchronousTestCase):
         for _ in range(3):
             self.pair.turn()
 
-    def what_came(self, peer: Peer) -> list[Any]:
+    def received(self, peer: Peer) -> list[Any]:
         """Events by number, and the payloads of pings; meta events left out."""
         self.turn()
         found: list[Any] = []
@@ -84,18 +84,18 @@ class SinkTestCase(SynchronousTestCase):
         return found
 
     def numbers(self, peer: Peer) -> list[int]:
-        return [one for one in self.what_came(peer) if isinstance(one, int)]
+        return [one for one in self.received(peer) if isinstance(one, int)]
 
     def answer(self, peer: Peer) -> list[Any]:
         """The same, and every ping is answered."""
-        came = self.what_came(peer)
-        for one in came:
+        frames = self.received(peer)
+        for one in frames:
             if isinstance(one, bytes):
                 peer.send(one, PONG)
-        return came
+        return frames
 
     def pings(self, peer: Peer) -> list[bytes]:
-        return [one for one in self.what_came(peer) if isinstance(one, bytes)]
+        return [one for one in self.received(peer) if isinstance(one, bytes)]
 
 
 class PingTests(SinkTestCase):
@@ -103,7 +103,7 @@ class PingTests(SinkTestCase):
         """It names the position of the last of them; its pong confirms them, and nothing later."""
         peer = self.dial()
         self.publish(0)
-        self.assertEqual(self.what_came(peer), [1, b"1.1"])
+        self.assertEqual(self.received(peer), [1, b"1.1"])
         self.publish(0, 0)
         self.assertEqual(self.delivery.unconfirmed, 3)
         peer.send(b"1.1", PONG)
@@ -117,7 +117,7 @@ class PingTests(SinkTestCase):
             self.number += 1
             self.account.publish(b'{"post_type":"notice","n":%d}' % self.number)
         self.account.fan_out.dispatch()
-        self.assertEqual(self.what_came(peer), [1, 2, 3, 4, 5, b"1.5"])
+        self.assertEqual(self.received(peer), [1, 2, 3, 4, 5, b"1.5"])
         self.assertEqual(self.journal.counters.commits, 1)
 
     def test_one_at_a_time(self) -> None:
@@ -126,34 +126,34 @@ class PingTests(SinkTestCase):
         self.publish(0)
         self.answer(peer)
         self.publish(0, 0)
-        self.pair.advance(PAUSE - 0.01)
-        self.assertEqual(self.what_came(peer), [2, 3])
+        self.pair.advance(PING_INTERVAL - 0.01)
+        self.assertEqual(self.received(peer), [2, 3])
         self.pair.advance(0.02)
-        self.assertEqual(self.what_came(peer), [b"2.3"])
+        self.assertEqual(self.received(peer), [b"2.3"])
         self.publish(0, 0)
         self.pair.advance(5)
-        self.assertEqual(self.what_came(peer), [4, 5])
+        self.assertEqual(self.received(peer), [4, 5])
         peer.send(b"2.3", PONG)
-        self.assertEqual(self.what_came(peer), [b"3.5"])
+        self.assertEqual(self.received(peer), [b"3.5"])
         peer.send(b"3.5", PONG)
         self.assertEqual((self.delivery.cursor, self.delivery.unconfirmed), (5, 0))
         self.pair.advance(5)
-        self.assertEqual(self.what_came(peer), [])
+        self.assertEqual(self.received(peer), [])
 
     def test_the_ping_that_is_due(self) -> None:
         """It names the newest position, whatever was not answered, and its pong confirms all before."""
         peer = self.dial()
         self.publish(0)
-        self.assertEqual(self.what_came(peer), [1, b"1.1"])
+        self.assertEqual(self.received(peer), [1, b"1.1"])
         self.publish(0, 0)
         self.pair.advance(16)
-        self.assertEqual(self.what_came(peer), [2, 3, b"2.3"])
+        self.assertEqual(self.received(peer), [2, 3, b"2.3"])
         self.publish(0)
         self.pair.advance(10)
-        self.assertEqual(self.what_came(peer), [4])
+        self.assertEqual(self.received(peer), [4])
         peer.send(b"2.3", PONG)
         self.assertEqual(self.delivery.cursor, 3)
-        self.assertEqual(self.what_came(peer), [b"3.4"])
+        self.assertEqual(self.received(peer), [b"3.4"])
 
     def test_a_library_that_answers_the_newest_only(self) -> None:
         """RFC 6455, 5.5.3 allows that."""
@@ -172,21 +172,21 @@ class PingTests(SinkTestCase):
         pings = events = 0
         for _ in range(200):
             self.publish(0)
-            came = self.answer(peer)
-            pings += sum(isinstance(one, bytes) for one in came)
-            events += sum(isinstance(one, int) for one in came)
+            frames = self.answer(peer)
+            pings += sum(isinstance(one, bytes) for one in frames)
+            events += sum(isinstance(one, int) for one in frames)
             self.pair.advance(0.005, 0.005)
         self.assertEqual(events, 200)
-        self.assertTrue(0.7 / PAUSE <= pings <= 1 + 1 / PAUSE, pings)
+        self.assertTrue(0.7 / PING_INTERVAL <= pings <= 1 + 1 / PING_INTERVAL, pings)
         self.publish(*[0] * 600)  # in no time at all
         self.assertEqual(sum(isinstance(one, bytes) for one in self.answer(peer)), 1)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         self.answer(peer)
         self.assertEqual(self.delivery.unconfirmed, 0)
 
     def test_many_events_at_once(self) -> None:
         """So many, and there is a ping, but not one for each."""
-        self.patch(sink, "_EVENTS", 50)
+        self.patch(sink, "_PING_AFTER", 50)
         peer = self.dial()
         pings = 0
         for _ in range(200):
@@ -202,7 +202,7 @@ class PingTests(SinkTestCase):
         self.publish(0)
         self.answer(peer)
         self.publish(0)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         self.answer(peer)
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 2))
 
@@ -219,18 +219,18 @@ class PingTests(SinkTestCase):
         for payload in (b"", b"1", b"1.1", b"0.0", b"99.99", b"-1.5", b"x", b"9" * 100):
             peer.send(payload, PONG)
         self.publish(0)
-        self.assertEqual(self.what_came(peer), [1, b"1.1"])
+        self.assertEqual(self.received(peer), [1, b"1.1"])
         for payload in (b"", b"0", b"2", b"2.1", b"99", b"99.99", b".1", b"x.1", b"\xff"):
             peer.send(payload, PONG)
             self.assertEqual(self.delivery.cursor, 0, payload)
         peer.send(b"1.1", PONG)
         self.assertEqual(self.delivery.cursor, 1)
         self.publish(0)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         for payload in (b"1.1", b"1.2", b"1"):
             peer.send(payload, PONG)
         self.assertEqual(self.delivery.cursor, 1)
-        self.assertEqual(self.what_came(peer), [2, b"2.2"])
+        self.assertEqual(self.received(peer), [2, b"2.2"])
 
     def test_a_bot_that_never_answers(self) -> None:
         """It gets the window once, stays connected for as long as it likes, and costs no more."""
@@ -255,8 +255,8 @@ class PingTests(SinkTestCase):
         """Then it gets what comes behind the window."""
         peer = self.dial()
         self.publish(*[0] * (WINDOW + 10))
-        came = self.what_came(peer)
-        self.assertEqual(len([one for one in came if isinstance(one, int)]), WINDOW)
+        frames = self.received(peer)
+        self.assertEqual(len([one for one in frames if isinstance(one, int)]), WINDOW)
         self.pair.advance(120, 5)
         peer.send(b"1.1", PONG)
         self.answer(peer)
@@ -304,7 +304,7 @@ class FlowTests(SinkTestCase):
         got: list[int] = []
         for _ in range(100):
             got += [one for one in self.answer(peer) if isinstance(one, int)]
-            self.pair.advance(2 * PAUSE)
+            self.pair.advance(2 * PING_INTERVAL)
         self.assertEqual(got, list(range(1, 301)))
 
     def test_a_pause(self) -> None:
@@ -334,7 +334,7 @@ class FlowTests(SinkTestCase):
         peer = self.dial(Role.API)
         self.publish(0)
         self.pair.advance(16)
-        self.assertEqual(self.what_came(peer), [b"1"])
+        self.assertEqual(self.received(peer), [b"1"])
         self.assertEqual((self.delivery.unconfirmed, self.delivery.cursor), (0, 0))
 
 
@@ -343,24 +343,24 @@ class TakeoverTests(SinkTestCase):
         """It gets what happens, but confirms nothing; when the newer ends it takes the cursor back."""
         older = self.dial()
         self.publish(0)
-        [_event, ping] = self.what_came(older)
+        [_event, ping] = self.received(older)
         newer = self.dial()
-        self.assertEqual(self.what_came(newer), [1, b"1.1"])
+        self.assertEqual(self.received(newer), [1, b"1.1"])
         self.publish(0)
         self.assertEqual(self.numbers(older), [2])
         older.send(ping, PONG)
         self.assertEqual(self.delivery.cursor, 0)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         newer.send(b"1.1", PONG)
         self.answer(newer)
-        self.pair.advance(2 * PAUSE)
+        self.pair.advance(2 * PING_INTERVAL)
         self.answer(newer)
         self.assertEqual(self.delivery.cursor, 2)
         self.publish(0)
         newer.lose()
         self.turn()
-        came = self.answer(older)
-        self.assertEqual([one for one in came if isinstance(one, int)], [3, 3])
+        frames = self.answer(older)
+        self.assertEqual([one for one in frames if isinstance(one, int)], [3, 3])
         self.publish(0)
         self.pair.advance(0.2)
         self.assertEqual([one for one in self.answer(older) if isinstance(one, int)], [4])
@@ -372,7 +372,7 @@ class TakeoverTests(SinkTestCase):
         """Its pong, after the connection lost the delivery and got it back, confirms nothing new."""
         older = self.dial()
         self.publish(0, 0)
-        [*_events, ping] = [one for one in self.what_came(older) if isinstance(one, bytes)] or [None]
+        [*_events, ping] = [one for one in self.received(older) if isinstance(one, bytes)] or [None]
         newer = self.dial()
         self.turn()
         newer.lose()
@@ -460,8 +460,8 @@ class RefusalTests(SinkTestCase):
             peer = self.dial(Role.UNIVERSAL)
             peer.call("get_login_info")
             for _ in range(10):
-                came = self.what_came(peer)
-                for one in came:
+                frames = self.received(peer)
+                for one in frames:
                     if one == 2:
                         peer.close(1009)
                         break
@@ -469,6 +469,6 @@ class RefusalTests(SinkTestCase):
                         peer.send(one, PONG)
                     elif isinstance(one, int):
                         got.append(one)
-                self.pair.advance(2 * PAUSE)
+                self.pair.advance(2 * PING_INTERVAL)
             peer.lose()
         self.assertEqual((sorted(set(got)), self.delivery.counters.refused), ([1, 3, 4], 1))

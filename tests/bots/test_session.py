@@ -98,8 +98,8 @@ class SessionTests(SessionTestCase):
         self.assertEqual([b["time"] for b in beats], [3, 6, 9, 12, 15, 18, 21, 24, 27, 30])
         self.assertEqual(beats[0]["status"], {"online": True, "good": True})
 
-    def test_L21_each_connection_has_its_own_beat(self) -> None:
-        """A second client in the middle of an interval does not move the first one's beat."""
+    def test_L21_each_connection_has_its_own_heartbeat(self) -> None:
+        """A second client in the middle of an interval does not move the first one's heartbeat."""
         first = self.dial()
         self.pair.advance(3)
         second = self.dial()
@@ -122,7 +122,7 @@ class SessionTests(SessionTestCase):
         self.pair.advance(100)
         self.assertEqual(len(peer.messages()), 1)
 
-    def test_L71_garbage_is_answered_and_the_connection_stays(self) -> None:
+    def test_L71_a_malformed_frame_is_answered_and_the_connection_stays(self) -> None:
         """1400 for each, its echo where readable, in text and binary frames."""
         peer = self.dial(Role.API)
         for opcode in (1, BINARY):
@@ -152,7 +152,7 @@ class SessionTests(SessionTestCase):
         self.assertEqual(len(other.messages()), 1)
         self.assertEqual((self.account.counters.late_responses, self.bot.quota(self.account).calls), (1, 0))
 
-    def test_the_drop_is_counted_and_logged_once_per_episode(self) -> None:
+    def test_dropped_events_are_counted_and_logged_once_until_it_caught_up(self) -> None:
         """A slow reader's oldest events are dropped; one line at the beginning, one at the end."""
         lines = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         slow, good = self.dial(), self.dial()

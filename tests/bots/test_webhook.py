@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.bots.javascript_json import compact
+from lgtwist.bots.javascript_json import json_stringify
 from lgtwist.bots.webhook import Settings, WebhookBot
 from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
@@ -201,7 +201,7 @@ class PostTests(PostTestCase):
         self.assertEqual((self.bot.counters.detached_failures, self.bot.counters.posts_failed), (2, 0))
 
 
-class CompactTests(SynchronousTestCase):
+class JsonStringifyTests(SynchronousTestCase):
     def test_as_javascript_writes_it(self) -> None:
         """L-65: the bytes are those of JSON.stringify, for receivers that sign what they have parsed."""
         for event, expected in (
@@ -215,11 +215,11 @@ class CompactTests(SynchronousTestCase):
             ),
             (b'{"a":1e3,"b":-0.5,"c":true,"d":null}', b'{"a":1000,"b":-0.5,"c":true,"d":null}'),
         ):
-            self.assertEqual(compact(event), expected)
+            self.assertEqual(json_stringify(event), expected)
 
     def test_what_no_json_can_say(self) -> None:
         """A number that JavaScript cannot hold passes as it came."""
-        self.assertEqual(compact(b'{"a": 1e999}'), b'{"a": 1e999}')
+        self.assertEqual(json_stringify(b'{"a": 1e999}'), b'{"a": 1e999}')
 
     @given(
         st.recursive(
@@ -230,4 +230,4 @@ class CompactTests(SynchronousTestCase):
     @quick
     def test_nothing_is_changed(self, value: Any) -> None:
         """It is the same JSON, whatever it is."""
-        self.assertEqual(json.loads(compact(json.dumps({"v": value}).encode())), {"v": value})
+        self.assertEqual(json.loads(json_stringify(json.dumps({"v": value}).encode())), {"v": value})

@@ -58,7 +58,7 @@ class AccountTestCase(SynchronousTestCase):
         return [answer["retcode"] for answer in self.answers]
 
     def hear(self, **event: Any) -> None:
-        self.account.links.event_came(read_event(json.dumps({"self_id": 10001, **event}).encode()))
+        self.account.links.event_received(read_event(json.dumps({"self_id": 10001, **event}).encode()))
 
 
 class LineTests(AccountTestCase):
@@ -67,7 +67,7 @@ class LineTests(AccountTestCase):
         seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         self.link()
         for number in range(2001):
-            self.account.links.status_came(number % 2 == 1)
+            self.account.links.status_received(number % 2 == 1)
         self.clock.advance(30)
         lines = [text for text in map(formatEvent, seen) if text.startswith("account 10001 ")]
         self.assertEqual((len(lines), lines[1][:27]), (1001, "account 10001 is offline: i"))
@@ -80,14 +80,14 @@ class LineTests(AccountTestCase):
 class IdentityTests(AccountTestCase):
     def test_up_once_it_has_said_who_it_is(self) -> None:
         """Before the implementation has said whose account it is nothing is sent; afterwards it is up."""
-        told: list[bool] = []
-        self.account.when_up(lambda: told.append(self.account.is_up))
+        calls: list[bool] = []
+        self.account.when_up(lambda: calls.append(self.account.is_up))
         link = self.link(get_login_info=None)
-        self.assertEqual((self.account.is_up, self.account.takes_actions), (False, False))
+        self.assertEqual((self.account.is_up, self.account.accepts_actions), (False, False))
         self.perform("send_msg")
         self.assertEqual(self.codes(), [1501])
         link.answer(0, b'{"status":"ok","retcode":0,"data":{"user_id":"10001"}}')
-        self.assertEqual((self.account.is_up, self.account.online, told), (True, True, [True]))
+        self.assertEqual((self.account.is_up, self.account.online, calls), (True, True, [True]))
 
     def test_another_account(self) -> None:
         """A link to another account is refused, and ended; nothing was sent on it."""
@@ -123,11 +123,11 @@ class IdentityTests(AccountTestCase):
 
     def test_who_waits_for_it(self) -> None:
         """One of those who wait that fails does not take the others with it."""
-        told: list[int] = []
+        calls: list[int] = []
         self.account.when_up(lambda: 1 // 0)
-        self.account.when_up(lambda: told.append(1))
+        self.account.when_up(lambda: calls.append(1))
         self.link()
-        self.assertEqual((told, len(self.flushLoggedErrors(ZeroDivisionError))), ([1], 1))
+        self.assertEqual((calls, len(self.flushLoggedErrors(ZeroDivisionError))), ([1], 1))
 
     def test_it_never_says(self) -> None:
         """A question without an answer is asked again after its time limit."""
@@ -175,7 +175,7 @@ class DownTests(AccountTestCase):
 
 class HalvesTests(AccountTestCase):
     def test_without_events(self) -> None:
-        """With the actions' half alone actions work, and the account is not up."""
+        """With the actions' channel alone actions work, and the account is not up."""
         link = self.link(Channel.ACTIONS)
         self.perform("send_msg")
         self.assertEqual(
@@ -185,7 +185,7 @@ class HalvesTests(AccountTestCase):
         self.assertEqual((self.account.is_up, self.account.online), (True, True))
 
     def test_without_actions(self) -> None:
-        """With the events' half alone events arrive, and actions are 1501."""
+        """With the events' channel alone events arrive, and actions are 1501."""
         self.link(Channel.EVENTS)
         bot = FakeConnection()
         self.account.subscribe(bot, MessageFormat.AS_IS, server_frame)
@@ -204,7 +204,7 @@ class HalvesTests(AccountTestCase):
             ([Channel.ACTIONS, Channel.EVENTS], Channel.ACTIONS, [True, False]),
         ):
             self.account = Account(10001, self.clock, self.clock.seconds)
-            links = [self.link(half) for half in first]
+            links = [self.link(channel) for channel in first]
             self.link(second)
             self.assertEqual([link.closed is not None for link in links], ended, (first, second))
 
@@ -252,20 +252,20 @@ class PresenceTests(AccountTestCase):
     def test_L36_heartbeats(self) -> None:
         """What heartbeats say is what bots are told."""
         self.link()
-        self.account.links.status_came(False)
+        self.account.links.status_received(False)
         self.assertIs(self.account.online, False)
         self.assertIn(b'"online":false', self.account.heartbeat())
-        self.account.links.status_came(True)
+        self.account.links.status_received(True)
         self.assertIs(self.account.online, True)
 
     def test_heartbeats_that_always_say_yes(self) -> None:
         """After bot_offline a heartbeat says nothing, unless heartbeats turned false since."""
         self.link()
         self.hear(post_type="notice", notice_type="bot_offline")
-        self.account.links.status_came(True)
+        self.account.links.status_received(True)
         self.assertIs(self.account.online, False)
-        self.account.links.status_came(False)
-        self.account.links.status_came(True)
+        self.account.links.status_received(False)
+        self.account.links.status_received(True)
         self.assertIs(self.account.online, True)
 
     def test_what_brings_it_back(self) -> None:
@@ -352,10 +352,10 @@ class CallTests(AccountTestCase):
         self.assertEqual(link.forgotten, [call_id for call_id, _action, _params in link.sent])
 
     def test_no_timer_is_left(self) -> None:
-        """Whichever half goes last, nothing is left to wait for."""
+        """Whichever channel goes last, nothing is left to wait for."""
         for first in (Channel.ACTIONS, Channel.EVENTS):
             self.setUp()
-            links = {half: self.link(half) for half in (Channel.ACTIONS, Channel.EVENTS)}
+            links = {channel: self.link(channel) for channel in (Channel.ACTIONS, Channel.EVENTS)}
             self.perform("send_msg")
             self.account.links.closed(links.pop(first), "gone")
             self.account.links.closed(next(iter(links.values())), "gone")

@@ -32,7 +32,7 @@ class FakeBacking:
         self.is_up = True
         self.online = online
         self.offline_reason = "" if online else "it says that it is offline"
-        self.via = " (elsewhere)"
+        self.description = "elsewhere"
         self.released: list[str] = []
 
     def release(self, reason: str) -> None:
@@ -73,10 +73,10 @@ class BackingTests(SynchronousTestCase):
         first, second = FakeBacking(self.account), FakeBacking(self.account)
         connection = FakeConnection()
         self.account.subscribe(connection, MessageFormat.AS_IS, bytes)
-        self.account.take(first)
+        self.account.set_backing(first)
         first.event(1)
         self.perform("send_msg")
-        self.account.take(second)
+        self.account.set_backing(second)
         second.event(2)
         self.perform("send_like")
         self.assertEqual([json.loads(frame)["n"] for frame in connection.frames], [1, 2])
@@ -88,9 +88,9 @@ class BackingTests(SynchronousTestCase):
     def test_calls_under_way_end_once(self) -> None:
         """They end as 1502; a response that the old backing still gives is counted as late."""
         first, second = FakeBacking(self.account), FakeBacking(self.account)
-        self.account.take(first)
+        self.account.set_backing(first)
         self.perform("send_msg")
-        self.account.take(second)
+        self.account.set_backing(second)
         self.assertEqual([answer["retcode"] for answer in self.answers], [1502])
         first.link.answer(0, ok())
         self.assertEqual(len(self.answers), 1)
@@ -99,13 +99,13 @@ class BackingTests(SynchronousTestCase):
 
     def test_what_bots_see_of_it(self) -> None:
         """Up, then up but offline, then down: as the backing of the moment says."""
-        self.account.take(FakeBacking(self.account))
+        self.account.set_backing(FakeBacking(self.account))
         self.assertTrue(self.account.online)
-        self.account.take(FakeBacking(self.account, online=False))
+        self.account.set_backing(FakeBacking(self.account, online=False))
         self.assertTrue(self.account.is_up)
         self.assertFalse(self.account.online)
         self.assertEqual(self.account.reason, "it says that it is offline")
-        self.account.take(self.account.links)
+        self.account.set_backing(self.account.links)
         self.assertFalse(self.account.is_up)
         self.perform("send_msg")
         self.assertEqual(self.answers[-1]["retcode"], 1501)
@@ -113,8 +113,8 @@ class BackingTests(SynchronousTestCase):
     def test_back_to_this_node(self) -> None:
         """The links of this node carry it again after another backing had it."""
         backing = FakeBacking(self.account)
-        self.account.take(backing)
-        self.account.take(self.account.links)
+        self.account.set_backing(backing)
+        self.account.set_backing(self.account.links)
         link = checked_link(self.account)
         self.account.links.opened(link)
         self.assertTrue(self.account.online)

@@ -51,7 +51,7 @@ class DeliveriesTests(SynchronousTestCase):
 
     def open(self) -> None:
         self.journal.open(self.deliveries.pairs())
-        self.deliveries.begin()
+        self.deliveries.start()
 
     def attach(self, bot: str, account: int = 1, sink: Any = FakeSink) -> Any:
         delivery = self.bots[bot].deliveries[account]

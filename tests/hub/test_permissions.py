@@ -121,11 +121,11 @@ class RateTests(SynchronousTestCase):
         rate, now, passed = Rate(most, 10.0), 0.0, []
         for gap in gaps:
             now += gap
-            if rate.take(now):
+            if rate.acquire(now):
                 passed.append(now)
         for at in passed:
             self.assertLessEqual(sum(at <= other < at + 10.0 for other in passed), most)
-        self.assertTrue(rate.take(now + 10.001))
+        self.assertTrue(rate.acquire(now + 10.001))
 
 
 class BotTests(SynchronousTestCase):
@@ -182,7 +182,7 @@ class BotTests(SynchronousTestCase):
         code = self.perform(bot, ".handle_quick_operation", {"context": event, "operation": operation})
         self.assertEqual((code, self.link.actions()), (1403, ["send_group_msg"]))
         self.assertIn("set_group_kick", self.answers[0]["message"])
-        bot.perform_answer(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
+        bot.perform_quick_operation(self.account, json.dumps(event).encode(), json.dumps(operation).encode())
         self.assertEqual(self.link.actions(), ["send_group_msg", "send_group_msg"])
         self.assertEqual(bot.counters.detached_failures, 1)
 

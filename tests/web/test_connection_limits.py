@@ -15,7 +15,7 @@ class Handshake:
     def __init__(self) -> None:
         self.ended = 0
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         self.ended += 1
 
 

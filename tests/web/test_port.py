@@ -58,9 +58,9 @@ class ReverseLink:
     def __init__(self) -> None:
         self.roles: list[str] = []
 
-    def accept(self, request: Request, role: str, ended: Callable[[], None]) -> None:
+    def accept(self, request: Request, role: str, on_closed: Callable[[], None]) -> None:
         self.roles.append(role)
-        ended()
+        on_closed()
         request.channel.transport.loseConnection()
 
 
@@ -133,7 +133,7 @@ class PortTests(SynchronousTestCase):
         self.port = Port(
             directory=StandInDirectory(),
             edge_of=self.edges.get,
-            accept_bot=lambda _request, _bot, _account, _role, ended: ended(),
+            accept_bot=lambda _request, _bot, _account, _role, on_closed: on_closed(),
             http_actions=Actions(),
             settings=ServerSettings(admin_token="admin"),
             limits=Limits(),
