@@ -152,7 +152,7 @@ class MisbehaviourTests(WorldTestCase):
                     self.control(self_id, "send_binary", base64=base64.b64encode(junk).decode())
                 self._works(self_id, bot)
             self.assertEqual(self._links(self_id), before)
-            told = self.world.lines(str(self_id), "thrown away")
+            told = self.world.lines(str(self_id), "malformed frame was dropped")
             links = self.implementation.state(self_id)["connections"]
             self.assertTrue(1 <= len(told) <= before * len(links), told)
             self.assertTrue(all(len(line) < 2048 for line in told))
