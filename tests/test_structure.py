@@ -35,6 +35,7 @@ PURE = [
     "lgtwist.onebot.event",
     "lgtwist.onebot.message",
     "lgtwist.onebot.rawjson",
+    "lgtwist.onebot.responses",
     "lgtwist.config.section",
     "lgtwist.config.values",
     "lgtwist.runtime.logs",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -20,14 +19,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IAccountLink, IEventReceiver
 from lgtwist.net.http_client import Answer, TooLarge, WebClient, why_failed
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import STREAM_ACTIONS, read_outcome, response_data
+from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import signs_with_token
 from lgtwist.onebot.errors import (
     AccountFailed,
@@ -38,6 +37,7 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
+from lgtwist.onebot.responses import STREAM_ACTIONS, read_response_head, response_data
 from lgtwist.runtime.logs import LogThrottles
 from lgtwist.runtime.tasks import spawn
 
@@ -56,9 +56,9 @@ class Settings(RemoteSettings):
     :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
     """
 
-    url: str = field(default="", repr=False)
-    trust_root: Any = field(default=None, repr=False)
-    secret: str | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
+    secret: str | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
 
 
 def read(section: Section) -> Settings:
@@ -94,14 +94,11 @@ class HttpAccount(Service):
     _log = Logger()
 
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
-        limits = resources.limits
         self.account = account
+        self._resources = resources
         self._settings = settings
-        self._client = WebClient(resources.reactor, settings.trust_root)
+        self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root))
         self._url = settings.url.rstrip("/")
-        self._max_message = limits.max_message
-        self._action_timeout = limits.action_timeout
-        self._interval = limits.heartbeat_interval or _POLL_INTERVAL
         self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
         if settings.access_token is not None:
             self._headers["Authorization"] = f"Bearer {settings.access_token}"
@@ -114,6 +111,10 @@ class HttpAccount(Service):
         self._failure_log = LogThrottles(account.clock, _LOGGED_REASONS)
 
     # -- its life
+
+    def _interval(self) -> float:
+        """Return the seconds between two polls."""
+        return self._resources.limits.heartbeat_interval or _POLL_INTERVAL
 
     def startService(self) -> None:
         """Poll ``get_status``, now and again and again."""
@@ -128,6 +129,11 @@ class HttpAccount(Service):
             self._next_poll = None
         if self._polling is not None:
             self._polling.cancel()
+
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect."""
+        self._settings = settings
+        self.account.links.configure(settings.dialect)
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""
@@ -146,13 +152,15 @@ class HttpAccount(Service):
     def _polled(self, _result: object) -> None:
         self._polling = None
         if self.running:
-            self._next_poll = self.account.clock.callLater(self._interval, self._poll)
+            self._next_poll = self.account.clock.callLater(self._interval(), self._poll)
 
     async def _poll_once(self) -> None:
         """Take an implementation that answers ``get_status`` for connected, and note what it says."""
         try:
             answer = await self._post(
-                "get_status", b"{}", min(self._action_timeout, max(5.0, 3 * self._interval))
+                "get_status",
+                b"{}",
+                min(self._resources.limits.action_timeout, max(5.0, 3 * self._interval())),
             )
         except CancelledError:
             return
@@ -163,10 +171,10 @@ class HttpAccount(Service):
         if answer.status in (401, 403):
             self._down(f"it refuses our token (HTTP {answer.status})")
             return
-        if responses.as_response(answer.body) is None:
+        if responses.response_from_body(answer.body) is None:
             self._down(f"its answer to get_status is no action response (HTTP {answer.status})")
             return
-        outcome = read_outcome(answer.body)
+        outcome = read_response_head(answer.body)
         if not self._linked:
             self._linked = True
             self._failure_log = LogThrottles(self.account.clock, _LOGGED_REASONS)
@@ -231,26 +239,26 @@ class HttpAccount(Service):
     async def _send(self, call_id: int, action: str, params: bytes) -> None:
         try:
             answer = await self._post(
-                action, params, self._action_timeout, lambda: self._unsent.discard(call_id)
+                action, params, self._resources.limits.action_timeout, lambda: self._unsent.discard(call_id)
             )
             parts = _responses(answer, action)
         except CancelledError:
             return
         except OneBotError as error:
-            parts = [responses.failure(error)]
+            parts = [responses.from_error(error)]
         except TimeoutError:
             return  # the hub's own time limit is over too
         except (ConnectError, DNSLookupError) as error:
             sentence = (
                 f"account {self.account.self_id} cannot be reached: {why_failed(error)}; nothing was sent"
             )
-            parts = [responses.failure(NotConnected(sentence))]
+            parts = [responses.from_error(NotConnected(sentence))]
         except TooLarge:
-            too_large = AccountFailed(f"the answer is larger than {self._max_message} bytes")
-            parts = [responses.failure(too_large)]
+            too_large = AccountFailed(f"the answer is larger than {self._resources.limits.max_message} bytes")
+            parts = [responses.from_error(too_large)]
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
-            parts = [responses.failure(LinkBroken(sentence))]
+            parts = [responses.from_error(LinkBroken(sentence))]
         for part in parts:
             if call_id in self._unanswered:
                 self.account.receive(call_id, part)
@@ -260,7 +268,7 @@ class HttpAccount(Service):
     ) -> Answer:
         path = quote(action, safe="._~-", errors="replace")
         return await self._client.post(
-            f"{self._url}/{path}", params, self._headers, self._max_message, timeout, written
+            f"{self._url}/{path}", params, self._headers, self._resources.limits.max_message, timeout, written
         )
 
     # -- its events
@@ -305,7 +313,7 @@ def _responses(answer: Answer, action: str) -> list[bytes]:
     bodies = [answer.body]
     if action in STREAM_ACTIONS:
         bodies = [part for part in answer.body.split(_BETWEEN_PARTS) if part.strip()] or bodies
-    read = [responses.as_response(body) for body in bodies]
+    read = [responses.response_from_body(body) for body in bodies]
     whole = [response for response in read if response is not None]
     if len(whole) == len(bodies):
         return whole

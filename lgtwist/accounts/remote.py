@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.values import choice, token
 from lgtwist.onebot.dialect import Dialect
@@ -14,11 +15,11 @@ class RemoteSettings:
     """What every kind of remote account is configured with.
 
     :ivar dialect: the implementation's; AUTO to recognise it.
-    :ivar access_token: what is shown to the implementation, or what it must show; None for none.
+    :ivar access_token: what is shown to the implementation; None for none.
     """
 
     dialect: Dialect = Dialect.AUTO
-    access_token: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
 
 
 def read_remote(section: Section) -> RemoteSettings:

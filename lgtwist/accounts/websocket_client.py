@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import Factory, asdict, field, frozen
@@ -12,7 +11,8 @@ from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
 from lgtwist.accounts.websocket_link import WebSocketLink
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -31,8 +31,8 @@ class Settings(RemoteSettings):
     :ivar trust_root: who may sign the implementation's certificate; None for the system's authorities.
     """
 
-    url: str = field(default="", repr=False)
-    trust_root: Any = field(default=None, repr=False)
+    url: str = field(default="", repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     reconnect: ReconnectSettings = Factory(ReconnectSettings)
 
 
@@ -75,10 +75,13 @@ class WebSocketClientAccount(MultiService):
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
         super().__init__()
         self.account = account
+        self._uniform = resources.uniform
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
-            self._dialler(channel, target(each, headers, settings.trust_root), settings, resources)
+            self._dialler(
+                channel, target(each, headers, trust_root_of(settings.trust_root)), settings, resources
+            )
             for channel, each in urls(settings.url).items()
         ]
 
@@ -103,6 +106,12 @@ class WebSocketClientAccount(MultiService):
         return gatherResults([dialler.when_idle() for dialler in self.diallers]).addCallback(
             lambda _all: None
         )
+
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect and other gaps."""
+        self.account.links.configure(settings.dialect)
+        for dialler in self.diallers:
+            dialler.use_backoff(settings.reconnect.backoff(self._uniform))
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""

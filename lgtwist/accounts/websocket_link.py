@@ -9,8 +9,9 @@ from zope.interface import implementer
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Channel, IAccountLink
-from lgtwist.onebot.action import encode_action, read_outcome
-from lgtwist.onebot.event import BadEvent, Event, number_of, read_frame, read_heartbeat
+from lgtwist.onebot.action import encode_action
+from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
+from lgtwist.onebot.responses import read_response_head
 from lgtwist.runtime.logs import LogThrottle, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
@@ -75,7 +76,7 @@ class WebSocketLink:
             return
         account = self._account
         if echo is not None and account.links.is_current(self, _ACTIONS):
-            call_id = number_of(echo)
+            call_id = read_id(echo)
             if call_id is not None:
                 if account.fan_out.is_scheduled:
                     account.fan_out.dispatch()  # events that came before the response go before it
@@ -133,7 +134,7 @@ class WebSocketLink:
     def _look_for_refusal(self, payload: bytes) -> None:
         if self._refusal_watch.decided:
             return
-        outcome = read_outcome(payload)
+        outcome = read_response_head(payload)
         if outcome.retcode == _REFUSED:
             self._refusal_watch.refused(f"refused with retcode {_REFUSED}: {printable(outcome.reason)}")
 

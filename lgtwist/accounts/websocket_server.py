@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import asdict, field, frozen
 from twisted.application.service import Service
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote
 from lgtwist.accounts.websocket_link import WebSocketLink
+from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -23,12 +25,20 @@ from lgtwist.websocket.upgrade import take_over
 _ROLES = {"universal": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
 _PATHS = {"ws": Channel.BOTH, "api": Channel.ACTIONS, "event": Channel.EVENTS}
 
-Settings = RemoteSettings
+
+@frozen
+class Settings(RemoteSettings):
+    """What such an account is configured with.
+
+    :ivar access_token: what the implementation must show; None for none.
+    """
+
+    access_token: str | None = field(default=None, repr=False, metadata=asks_for(Change.SESSIONS))
 
 
 def read(section: Section) -> Settings:
     """Read the keys of such an account; mistakes are collected in the section."""
-    return read_remote(section)
+    return Settings(**asdict(read_remote(section), recurse=False))
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
@@ -74,6 +84,13 @@ class WebSocketServerAccount(Service):
         agent = printable((headers.getRawHeaders("user-agent") or ["it"])[-1])
         link = WebSocketLink(self.account, channel, f"{agent} dialled /onebot/v11/{role}", gone=ended)
         take_over(request, self._factory.make(link))
+
+    def configure(self, settings: Settings) -> None:
+        """Take another dialect and token; a link that the old token let in ends with 1008."""
+        self.account.links.configure(settings.dialect)
+        if settings.access_token != self.access_token:
+            self.access_token = settings.access_token
+            self.account.links.close(1008, "its access_token was changed")
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""

@@ -168,6 +168,8 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
     for section in root.sections("bots"):
         connection = section.take("connection", choice(tuple(BOT_KINDS)), _BOT_CONNECTION)
         bot = read_bot(section)
+        if connection is not None:
+            bot = evolve(bot, dials_in=BOT_KINDS[connection].DIALS_IN)
         for number, self_id in enumerate(bot.accounts or ()):
             if self_id not in known:
                 section.wrong(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
@@ -179,7 +181,7 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
             if bot.name in names:
                 section.wrong("name", f'"{bot.name}" is already the name of {names[bot.name]}')
             names.setdefault(bot.name, section.path)
-        if bot.access_token in tokens:
+        if bot.dials_in and bot.access_token in tokens:
             first = tokens[bot.access_token]
             same = (
                 f"neither this bot nor {first} has a token"
@@ -187,7 +189,8 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
                 else f"the same token as {first}"
             )
             section.wrong("access_token", f"{same}; the token is what tells bots apart on the port")
-        tokens.setdefault(bot.access_token, section.path)
+        if bot.dials_in:
+            tokens.setdefault(bot.access_token, section.path)
         if settings is not None:
             bots.append(BotConfig(bot, connection, settings))
     if not bots and not problems:
@@ -207,7 +210,7 @@ def _check_public(config: Config, problems: list[Problem]) -> None:
         if bot.access_token is None and config.bots == DEFAULT_BOTS:
             sentence = f"{reachable}: add [[bots]] with name and access_token; {instead}"
             problems.append(Problem("bots", sentence))
-        elif bot.access_token is None:
+        elif bot.access_token is None and bot.dials_in:
             sentence = f'bot "{bot.name}" needs a token, for {reachable}; {instead}'
             problems.append(Problem(f"bots[{number}].access_token", sentence))
     for number, account in enumerate(config.accounts):

@@ -39,7 +39,14 @@ class AccountKind(Protocol):
 
 
 class BotKind(Protocol):
-    """What a module that serves a kind of bots has."""
+    """What a module that serves a kind of bots has.
+
+    :ivar DIALS_IN: whether the bot connects to our port.
+    :ivar SENDS_TOKEN: whether the bot is shown its ``access_token`` when a link to it is made.
+    """
+
+    DIALS_IN: bool
+    SENDS_TOKEN: bool
 
     @property
     def make(self) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+from attrs import evolve
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
@@ -25,10 +26,12 @@ from twisted.logger import Logger
 from lgtwist import __version__
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.reloader import Reloader
 from lgtwist.app.stages import Stage, stop_stages
 from lgtwist.app.summary import summary
 from lgtwist.bots.http_api import HttpApi
 from lgtwist.bots.websocket_server import ForwardWebSocket
+from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
@@ -37,8 +40,10 @@ from lgtwist.hub.edges import CannotPrepare, EdgeResources, IEdge
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.hub.metrics import account_metrics, accounts_down, bot_metrics, delivery_metrics
 from lgtwist.hub.rate_limit import RateLimiters
+from lgtwist.hub.settings import BotSettings
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.metrics import journal_metrics
+from lgtwist.journal.settings import JournalSettings
 from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
@@ -49,6 +54,7 @@ from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.health import Readiness
 from lgtwist.web.metrics import MetricsRegistry, build_info, port_metrics
 from lgtwist.web.port import Port
+from lgtwist.web.settings import ServerSettings
 from lgtwist.websocket.client import ClientFactory
 from lgtwist.websocket.metrics import websocket_metrics
 from lgtwist.websocket.server import ServerFactory
@@ -97,11 +103,12 @@ class LgtwistService(MultiService):
         self.client_factory = ClientFactory(limits, reactor, agent, self._scheduler)
         self.metrics = MetricsRegistry()
         self.readiness = Readiness()
+        self._http_api = HttpApi(config.server.allowed_origins)
         self.port = Port(
             directory=self.directory,
             edge_of=self.account_edge,
             accept_bot=ForwardWebSocket(self.factory, lambda: self.config.limits.heartbeat_interval).accept,
-            http_actions=HttpApi(config.server.allowed_origins),
+            http_actions=self._http_api,
             settings=config.server,
             limits=limits,
             clock=reactor,
@@ -134,6 +141,7 @@ class LgtwistService(MultiService):
             self._make_bot(bot)
         self._make_timers()
         self._register_metrics()
+        self._reloader = Reloader(self)
 
     def _add_child(self, name: str, service: MultiService) -> None:
         service.setName(name)
@@ -144,17 +152,20 @@ class LgtwistService(MultiService):
         return urls[0].replace("ws", "http", 1)
 
     def _make_timers(self) -> None:
-        sweep = self.config.limits.sweep_interval
         lag = ReactorLag(self._reactor)
-        self._add_timer(sweep, "liveness", self.factory.sweep)
-        self._add_timer(sweep, "liveness", self.client_factory.sweep)
+        self._make_sweeps(self.config.limits.sweep_interval)
         self._add_timer(lag.interval, "lag", lag.tick)
         self._lag = lag
 
-    def _add_timer(self, interval: float, name: str, tick: Callable[[], object]) -> None:
+    def _make_sweeps(self, interval: float) -> None:
+        factories = (self.factory, self.client_factory)
+        self._sweeps = [self._add_timer(interval, "liveness", factory.sweep) for factory in factories]
+
+    def _add_timer(self, interval: float, name: str, tick: Callable[[], object]) -> TimerService:
         timer = TimerService(interval, log_failures(name, tick))
         timer.clock = self._reactor
         timer.setServiceParent(self._timers)
+        return timer
 
     def _register_metrics(self) -> None:
         add, directory = self.metrics.add, self.directory
@@ -184,9 +195,10 @@ class LgtwistService(MultiService):
         """Return the edge of a bot; None if there is none."""
         return self.bots.namedServices.get(name)
 
-    def _make_account(self, wanted: AccountConfig) -> None:
+    def new_account(self, wanted: AccountConfig) -> Account:
+        """Return an account that is not in the directory yet."""
         limits = self.config.limits
-        account = Account(
+        return Account(
             wanted.self_id,
             self._reactor,
             self._wall_clock,
@@ -196,12 +208,27 @@ class LgtwistService(MultiService):
             first_call=self._first_call,
             scheduler=self._scheduler,
         )
-        edge = wanted.kind.make(account, wanted.settings, self._resources)
+
+    def account_edge_for(self, wanted: AccountConfig, account: Account) -> IEdge:
+        """Return an edge that is not prepared yet."""
+        edge: IEdge = wanted.kind.make(account, wanted.settings, self._resources)
+        return edge
+
+    def _attach(self, edge: IEdge, name: str, parent: MultiService) -> None:
+        edge.setName(name)
+        edge.setServiceParent(parent)
+
+    def _make_account(self, wanted: AccountConfig) -> None:
+        account = self.new_account(wanted)
+        edge = self.account_edge_for(wanted, account)
         if self.running:
             edge.prepare()
+        self.put_account(account, edge)
+
+    def put_account(self, account: Account, edge: IEdge) -> None:
+        """Put an account with its prepared edge into the directory; it starts if the service runs."""
         self.directory.add_account(account)
-        edge.setName(str(wanted.self_id))
-        edge.setServiceParent(self.accounts)
+        self._attach(edge, str(account.self_id), self.accounts)
 
     def add_account(self, wanted: AccountConfig) -> None:
         """Add an account, and start it if the service runs.
@@ -227,19 +254,43 @@ class LgtwistService(MultiService):
         account.links.close(1001, reason)
         account.stop(reason)
         for bot in self.directory.bots.values():
-            bot.end_sessions(account, 1001, reason)
+            bot.end_sessions(1001, reason, account)
         self.directory.remove_account(self_id)
         return self._disown(edge)
 
+    async def replace_account_edge(self, self_id: int, edge: IEdge) -> None:
+        """Make the link of an account anew: the old one ends with 1001, calls under way as 1502.
+
+        The account stays, and with it bots' connections, subscriptions and cursors.
+
+        :param edge: prepared; it starts when the old one's connections are gone.
+        """
+        account, old = self.directory.accounts[self_id], self.account_edge(self_id)
+        reason = f"the settings of account {self_id} were changed"
+        old.retire()
+        account.links.close(1001, reason)
+        account.end_calls(reason)
+        await self._disown(old)
+        if self.running and self.directory.accounts.get(self_id) is account:
+            self._attach(edge, str(self_id), self.accounts)
+
+    def new_bot_edge(self, wanted: BotConfig, bot: Bot) -> IEdge:
+        """Return the edge of a bot, which follows the directory from :meth:`put_bot` on."""
+        edge: IEdge = wanted.kind.make(bot, wanted.settings, self._resources)
+        return edge
+
     def _make_bot(self, wanted: BotConfig) -> None:
         bot = Bot(wanted.bot, self.config.limits)
-        edge = wanted.kind.make(bot, wanted.settings, self._resources)
+        edge = self.new_bot_edge(wanted, bot)
         if wanted.bot.at_least_once:
-            self._need_journal()
+            self.need_journal()
         self.directory.add_bot(bot)
+        self.put_bot_edge(bot, edge)
+
+    def put_bot_edge(self, bot: Bot, edge: IEdge) -> None:
+        """Let an edge serve a bot that is in the directory."""
         self.directory.observe(edge)
-        edge.setName(bot.name)
-        edge.setServiceParent(self.bots)
+        self._attach(edge, bot.name, self.bots)
 
     def add_bot(self, wanted: BotConfig) -> None:
         """Add a bot, and serve it from now on.
@@ -260,11 +311,96 @@ class LgtwistService(MultiService):
         """
         bot, edge = self.directory.bots[name], self.bot_edge(name)
         edge.retire()
-        for account in self.directory.accounts.values():
-            bot.end_sessions(account, 1001, f'bot "{name}" is removed')
+        bot.end_sessions(1001, f'bot "{name}" is removed')
         self.directory.unobserve(edge)
         self.directory.remove_bot(name)
         return self._disown(edge)
+
+    async def replace_bot_edge(self, wanted: BotConfig) -> None:
+        """Serve a bot in another way, or make its links anew: its connections end with 1012; cursors stay."""
+        bot = self.directory.bots[wanted.bot.name]
+        old = self.bot_edge(bot.name)
+        old.retire()
+        bot.end_sessions(1012, f'the settings of bot "{bot.name}" were changed')
+        self.directory.unobserve(old)
+        await self._disown(old)
+        if self.running and self.directory.bots.get(bot.name) is bot:
+            self.put_bot_edge(bot, self.new_bot_edge(wanted, bot))
+
+    def change_bot(self, settings: BotSettings, *, anew: bool) -> None:
+        """Take other settings of a bot in place, from the next event and action on.
+
+        Connections that the old token let in, and those to an account that it may not use any more, end
+        with 1008.
+
+        :param anew: whether all its links are about to be made anew.
+        """
+        bot = self.directory.bots[settings.name]
+        before = bot.settings
+        bot.configure(settings)
+        self.port.bot_tokens.refresh(bot)
+        if self.deliveries is not None:
+            self.deliveries.bot_changed(bot)
+        if anew:
+            return
+        edge = self.bot_edge(bot.name)
+        for account in self.directory.accounts.values():
+            could = before.accounts is None or account.self_id in before.accounts
+            if could and not bot.may_use(account.self_id):
+                edge.account_removed(account)
+                bot.end_sessions(1008, f"account {account.self_id} was taken away from this bot", account)
+            elif bot.may_use(account.self_id) and not could:
+                edge.account_added(account)
+        if settings.access_token != before.access_token:
+            bot.end_sessions(1008, "the access_token of this bot was changed")
+        self._refresh(bot)
+
+    def _refresh(self, bot: Bot) -> None:
+        """Let a bot's connections and edge take its settings and the limits as they are now."""
+        for session in tuple(bot.sessions):
+            session.refresh(self.config.limits.heartbeat_interval)
+        self.bot_edge(bot.name).refresh()
+
+    # -- other settings
+
+    def take_limits(self, limits: Limits) -> None:
+        """Take other limits, from the next message, action or attempt on."""
+        before = self.config.limits
+        self.config = evolve(self.config, limits=limits)
+        self._resources.limits = limits
+        for factory in (self.factory, self.client_factory):
+            factory.take_limits(limits)
+        self.port.connection_limits.limits = limits
+        for account in self.directory.accounts.values():
+            account.take_limits(limits.action_timeout, limits.heartbeat_interval)
+        if self.deliveries is not None:
+            self.deliveries.configure(limits.send_buffer, limits.ping_timeout)
+        for bot in self.directory.bots.values():
+            bot.limits = limits
+            self._refresh(bot)
+        if limits.sweep_interval != before.sweep_interval:
+            for timer in tuple(self._sweeps):
+                timer.disownServiceParent()
+            self._make_sweeps(limits.sweep_interval)
+
+    def take_server_settings(self, settings: ServerSettings) -> None:
+        """Take another ``admin_token`` and other ``allowed_origins``; the endpoints are changed elsewhere."""
+        self.port.authentication.settings = settings
+        self._http_api.allowed_origins = settings.allowed_origins
+        self.config = evolve(self.config, server=settings)
+
+    def take_journal_settings(self, settings: JournalSettings) -> None:
+        """Take another ``retention`` and ``max_size``."""
+        if self.journal is not None:
+            self.journal.configure(settings.retention, settings.max_size)
+        self.config = evolve(self.config, journal=settings)
+
+    def reload(self, read: Callable[[], Config]) -> Deferred[None]:
+        """Read the configuration again and take it; see :class:`Reloader`.
+
+        :param read: returns the configuration, or raises ``ConfigurationError``.
+        """
+        return self._reloader.reload(read)
 
     def _disown(self, edge: IEdge) -> Deferred[None]:
         """Stop an edge once its connections have had their time to close; its name is free at once."""
@@ -284,7 +420,7 @@ class LgtwistService(MultiService):
 
     # -- the journal
 
-    def _need_journal(self) -> None:
+    def need_journal(self) -> None:
         """Make the journal, unless it is there; open it if the service runs.
 
         :raises CannotPrepare: if the service runs and it cannot be used.
@@ -294,7 +430,7 @@ class LgtwistService(MultiService):
         settings, limits = self.config.journal, self.config.limits
         if self.running:
             try:
-                self._check_journal()
+                self.check_journal()
             except JournalError as error:
                 raise CannotPrepare(str(error)) from None
         journal = self.journal = Journal(
@@ -324,7 +460,7 @@ class LgtwistService(MultiService):
             sys.setswitchinterval(_SWITCH_INTERVAL)
             self.journal.start(self.deliveries.pairs())
 
-    def _check_journal(self) -> None:
+    def check_journal(self) -> None:
         """Open the journal's file and close it again: neither a thread nor SQLite outlives becoming a daemon.
 
         :raises JournalError: if it cannot be used.
@@ -356,7 +492,7 @@ class LgtwistService(MultiService):
         self._data_dir.lock()
         try:
             if self.journal is not None:
-                self._check_journal()
+                self.check_journal()
             for edge in (*self.accounts, *self.bots):
                 edge.prepare()
             self.ports.listen(self.port.site)
@@ -421,6 +557,10 @@ class LgtwistService(MultiService):
             log_failures("stopping an account", partial(account.stop, _STOPPING))()
 
     def _close_connections(self) -> Deferred[Any]:
+        # Clients of the `websockets` kind take 1000 and 1001 for a normal end, and some then never come back;
+        # .NET, in which implementations are written, knows no 1012.
+        for bot in self.directory.bots.values():
+            log_failures("closing a bot's connections", partial(bot.end_sessions, 1012, _STOPPING))()
         closed = [factory.close_all(1001, _STOPPING) for factory in (self.factory, self.client_factory)]
         return gatherResults(closed)
 

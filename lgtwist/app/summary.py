@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lgtwist import __version__
 from lgtwist.app.configuration import Config
+from lgtwist.hub.settings import port_owners
 from lgtwist.net.endpoints import url
 
 
@@ -21,12 +22,15 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
         where = ", ".join(f"{one}/{account.self_id}" for one in urls)
         how = account.kind.describe(account.settings, account.self_id, base)
         lines.append(f"account {account.self_id} ({account.type}): {where}{how}")
+    owners = port_owners(wanted.bot for wanted in config.bots)
     for wanted in config.bots:
         bot = wanted.bot
         mine = bot.accounts or tuple(account.self_id for account in config.accounts)
         how = wanted.kind.describe(wanted.settings, bot, urls)
-        at_least_once = "; at least once" if bot.at_least_once else ""
-        lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{at_least_once}')
+        more = "; at least once" if bot.at_least_once else ""
+        if bot.access_token is not None and owners.get(bot.access_token) != bot.name:
+            more += "; its token does not open the port, for another bot has the same"
+        lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{more}')
     return [*lines, *_how_to_attach(config, base), *_how_to_talk(config, base)]
 
 

@@ -12,11 +12,11 @@ from twisted.web.server import Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.net.http_responses import say, say_raw
-from lgtwist.onebot import action as responses
-from lgtwist.onebot import rawjson
-from lgtwist.onebot.action import ActionRequest, read_outcome
+from lgtwist.onebot import rawjson, responses
+from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.responses import read_response_head
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -69,7 +69,7 @@ class HttpApi:
             return
         except BadRequest as error:
             bot.counters.bad_requests += 1
-            say_raw(request, 400, _JSON, responses.failure(error))
+            say_raw(request, 400, _JSON, responses.from_error(error))
             return
         in_flight: set[PendingAction] = set()
 
@@ -82,7 +82,7 @@ class HttpApi:
         def reply(response: bytes, last: bool) -> None:
             if last:  # of several frames, the ending one is the answer
                 unknown = b"failed" in response and means_unknown_action(
-                    account.dialect, read_outcome(response)
+                    account.dialect, read_response_head(response)
                 )
                 say_raw(request, 404 if unknown else 200, _JSON, response)
 
@@ -133,11 +133,11 @@ def _json_object(body: bytes) -> bytes:
         raise BadRequest("the body is not UTF-8") from None
     try:
         msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except rawjson.UNREADABLE:
+    except rawjson.DECODE_ERRORS:
         try:
-            rawjson.members(text)
+            rawjson.read_members(text)
         except RecursionError:
             raise BadRequest("the body is nested too deeply") from None
-        except rawjson.UNREADABLE as error:
+        except rawjson.DECODE_ERRORS as error:
             raise BadRequest(f"the body must be a JSON object: {error}") from None
     return body.strip()

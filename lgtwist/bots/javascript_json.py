@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -41,10 +41,10 @@ def compact(event: bytes) -> bytes:
     """
     try:
         return msgspec.json.encode(_decode(event))
-    except (*UNREADABLE, OverflowError):
+    except (*DECODE_ERRORS, OverflowError):
         pass
     try:  # a lone surrogate, perhaps; JavaScript escapes it
         text = json.dumps(json.loads(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
-    except UNREADABLE:
+    except DECODE_ERRORS:
         return event

@@ -52,10 +52,10 @@ class WebSocketSink:
         self.encode = connection.encode
         self._factory = factory
         self._connection = connection
-        self._delivery = delivery
+        self.delivery = delivery
         self._clock = clock
         self._become = become
-        self._is_active = True
+        self.is_active = True
         self._newest: Position = 0  # given to us
         self._named: Position = 0  # by a ping
         self._pings: deque[tuple[int, Position]] = deque()  # not yet answered
@@ -71,7 +71,7 @@ class WebSocketSink:
 
     def begin(self) -> None:
         """The first frame is out: take events."""
-        self._delivery.attach(self)
+        self.delivery.attach(self)
 
     # -- called by the delivery
 
@@ -87,18 +87,18 @@ class WebSocketSink:
         self._events += events
         if len(frames) > self._largest_event:
             self._largest_event = len(frames)
-        if not self._awaited and (self._delivery.is_one_at_a_time or self._is_time()):
+        if not self._awaited and (self.delivery.is_one_at_a_time or self._is_time()):
             frames += self._factory.ping_frame(self._connection)
         self._factory.put_now(self._connection, frames)
 
     def demote(self) -> None:
         """A newer connection takes over."""
-        self._is_active = False
+        self.is_active = False
         self._become(False)
 
     def promote(self) -> None:
         """The newer one is gone."""
-        self._is_active = True
+        self.is_active = True
         self._newest = self._named = self._awaited = 0
         self._pings.clear()
         self._become(True)
@@ -153,9 +153,9 @@ class WebSocketSink:
             self._awaited = 0
         if number > self._responded_at:
             self._largest_response = 0
-        if upto and self._is_active:
+        if upto and self.is_active:
             self._largest_event = 0
-            self._delivery.confirmed(self, upto)
+            self.delivery.confirmed(self, upto)
         if not self._awaited:
             self._ask()
 
@@ -171,15 +171,15 @@ class WebSocketSink:
 
     def pump(self) -> None:
         """The transport takes more."""
-        if self._is_active:
-            self._delivery.pump()
+        if self.is_active:
+            self.delivery.pump()
 
     def end(self, code: int | None) -> None:
         """The connection is over."""
         self._stop_timer()
         self._connection.ping_acks = None  # no cycle
         refused = code in _REFUSALS and not self._connection.closedByMe and not self._may_be_a_response(code)
-        self._delivery.detach(self, f"close code {code}" if refused else None)
+        self.delivery.detach(self, f"close code {code}" if refused else None)
 
     def _may_be_a_response(self, code: int | None) -> bool:
         """Whether what was refused may have been a response that was sent since the last confirmation.

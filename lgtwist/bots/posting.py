@@ -43,6 +43,13 @@ class Queue(Protocol):
 
     while_failing: str
 
+    @property
+    def delivery(self) -> Delivery | None:
+        """The delivery that gives the events; None if they are live."""
+
+    def subscribe(self) -> None:
+        """Subscribe to the account, by the bot's settings as they are now."""
+
     def start(self, posting: Posting) -> None:
         """Get events from now on, and call ``posting.wake()`` when there are some."""
 
@@ -119,6 +126,29 @@ class Posting:
         self._pause: IDelayedCall | None = None
         self._heartbeat: IDelayedCall | None = None
         self._failures = 0
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """Where the events come from; None if they are live."""
+        return self._queue.delivery
+
+    def use_backoff(self, backoff: Backoff) -> None:
+        """Take other gaps, from the next failure on."""
+        self._backoff = backoff
+
+    def refresh(self, heartbeat_interval: float) -> None:
+        """Take the bot's settings as they are now, from the next event on.
+
+        :param heartbeat_interval: seconds; 0 for none.
+        """
+        self._heartbeat_interval = heartbeat_interval
+        if not self.running:
+            return
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+        self._schedule_heartbeat()
+        self._queue.subscribe()
 
     @property
     def is_paused(self) -> bool:
@@ -287,6 +317,15 @@ class LiveQueue:
     def start(self, posting: Posting) -> None:
         """Subscribe to the account's events."""
         self._posting = posting
+        self.subscribe()
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """None: the events are live."""
+        return None
+
+    def subscribe(self) -> None:
+        """Subscribe to the account's events, by the bot's settings as they are now."""
         self._account.subscribe(self, self._bot.message_format, compact, self._bot.passes)
 
     def stop(self) -> None:
@@ -365,7 +404,7 @@ class JournalQueue:
     def __init__(self, bot: Bot, account: Account, delivery: Delivery, send_buffer: int) -> None:
         self._bot = bot
         self._account = account
-        self._delivery = delivery
+        self.delivery = delivery
         self._heartbeats = _Bodies(send_buffer)
         self._posting: Posting | None = None
         self._event: tuple[bytes, Position] | None = None
@@ -374,8 +413,12 @@ class JournalQueue:
     def start(self, posting: Posting) -> None:
         """Take events from the journal, and other meta events from the account."""
         self._posting = posting
+        self.subscribe()
+        self.delivery.attach(self)
+
+    def subscribe(self) -> None:
+        """Subscribe to the account's meta events; all else comes from the journal."""
         self._account.subscribe_meta(self, self._bot.message_format, compact)
-        self._delivery.attach(self)
 
     def stop(self) -> None:
         """Take no more events."""
@@ -383,7 +426,7 @@ class JournalQueue:
         self._account.unsubscribe(self)
         self._heartbeats.clear()
         self._event = None
-        self._delivery.detach(self, None)
+        self.delivery.detach(self, None)
 
     # -- called by the delivery
 
@@ -432,7 +475,7 @@ class JournalQueue:
         if not self._event_is_out or self._event is None:
             return False
         if failures:
-            self._delivery.came_back(self)
+            self.delivery.came_back(self)
         return True
 
     def recovered(self) -> str:
@@ -444,7 +487,7 @@ class JournalQueue:
         assert self._event is not None
         upto = self._event[1]
         self._event = None
-        self._delivery.confirmed(self, upto)
+        self.delivery.confirmed(self, upto)
 
     def failed(self, failures: int, status: int) -> bool:
         """Return whether it was the event, which comes again."""
@@ -459,8 +502,8 @@ class JournalQueue:
 
     def paused(self, status: int) -> None:
         """Tell the delivery that the event did not arrive, or was refused."""
-        self._delivery.failed(self, f"HTTP {status}" if status in _REFUSALS else None)
+        self.delivery.failed(self, f"HTTP {status}" if status in _REFUSALS else None)
 
     def start_again(self) -> None:
         """Ask the delivery for the event again."""
-        self._delivery.pump()
+        self.delivery.pump()

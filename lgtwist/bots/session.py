@@ -13,9 +13,10 @@ from lgtwist.bots.ping_acks import WebSocketSink
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection, IBotSession
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import is_of_an_implementation, read_action, with_echo
+from lgtwist.onebot import responses
+from lgtwist.onebot.action import is_from_implementation, read_action
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
@@ -92,14 +93,43 @@ class BotSession:
         if self._heartbeat_interval:
             self._beat_at = self.account.clock.seconds()
             self._schedule_beat()
+        self._choose_source()
+
+    def _choose_source(self) -> None:
+        """Subscribe to the account's events, or take them from the journal where the bot asked for that."""
+        assert self._connection is not None
         delivery = self._bot.deliveries.get(self.account.self_id)
         self._subscribe(delivery is not None)
         if delivery is not None:
             clock = self.account.clock
             self._sink = WebSocketSink(
-                self._factory, connection, delivery, clock=clock, become=self._subscribe
+                self._factory, self._connection, delivery, clock=clock, become=self._subscribe
             )
             self._sink.begin()
+
+    def refresh(self, heartbeat_interval: float) -> None:
+        """Take the bot's settings and deliveries as they are now, from the next event on.
+
+        :param heartbeat_interval: seconds; 0 for none.
+        """
+        if self._connection is None or self._role is Role.API:
+            return
+        if heartbeat_interval != self._heartbeat_interval:
+            self._heartbeat_interval = heartbeat_interval
+            if self._beat is not None:
+                self._beat.cancel()
+                self._beat = None
+            if heartbeat_interval:
+                self._beat_at = self.account.clock.seconds()
+                self._schedule_beat()
+        sink = self._sink
+        if sink is not None and sink.delivery is self._bot.deliveries.get(self.account.self_id):
+            self._subscribe(sink.is_active)
+            return
+        if sink is not None:
+            sink.end(None)
+            self._sink = None
+        self._choose_source()
 
     def _subscribe(self, certain: bool) -> None:
         """Get what happens from now on; where delivery is certain, only what is not kept for it."""
@@ -126,10 +156,10 @@ class BotSession:
             request = read_action(payload, checked=not binary)
         except BadRequest as error:
             self._bot.counters.bad_requests += 1
-            if is_of_an_implementation(payload):
+            if is_from_implementation(payload):
                 self._wrong_peer(connection)
                 return  # an answer to an answer would be answered too, without end
-            self._reply(with_echo(responses.failure(error), error.echo), True)
+            self._reply(with_echo(responses.from_error(error), error.echo), True)
             return
         self._bot.perform(self.account, request, self._reply, self._in_flight)
 

@@ -15,16 +15,22 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lgtwist.bots.posting import JournalQueue, LiveQueue, Posting, Queue
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import duration, token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings
 from lgtwist.net.http_client import Answer, WebClient
 from lgtwist.onebot.auth import sign
+
+#: Whether the bot connects to our port.
+DIALS_IN = False
+#: Whether the bot is shown its ``access_token`` when a link to it is made.
+SENDS_TOKEN = False
 
 
 @frozen
@@ -38,10 +44,10 @@ class Settings:
     :ivar reconnect: the gaps between posts while they fail.
     """
 
-    url: str = field(repr=False)
-    secret: str | None = field(default=None, repr=False)
+    url: str = field(repr=False, metadata=asks_for(Change.ANEW))
+    secret: str | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     timeout: float = 5.0
-    trust_root: Any = field(default=None, repr=False)
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     reconnect: ReconnectSettings = Factory(ReconnectSettings)
 
 
@@ -61,7 +67,7 @@ def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
     return f"gets its events posted to {settings.url.partition('?')[0]}, {signed}"
 
 
-@implementer(IEdge)
+@implementer(IBotEdge)
 class WebhookBot(DirectoryObserver, Service):
     """A bot that takes events by HTTP POST: one :class:`Posting` for each of its accounts.
 
@@ -76,11 +82,27 @@ class WebhookBot(DirectoryObserver, Service):
         self.bot = bot
         self._settings = settings
         self._resources = resources
-        self._client = client or WebClient(resources.reactor, settings.trust_root)
+        self._client = client or WebClient(resources.reactor, trust_root_of(settings.trust_root))
         self._postings: dict[int, Posting] = {}
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take other gaps and another time limit, and the bot's own settings as they are now."""
+        self._settings = settings
+        for posting in self._postings.values():
+            posting.use_backoff(settings.reconnect.backoff(self._resources.uniform))
+
+    def refresh(self) -> None:
+        """Take the bot's settings and deliveries as they are now, from the next event on."""
+        for posting in tuple(self._postings.values()):
+            account = posting.account
+            if posting.delivery is self.bot.deliveries.get(account.self_id):
+                posting.refresh(self._resources.limits.heartbeat_interval)
+            else:
+                self.account_removed(account)
+                self.account_added(account)
 
     def account_added(self, account: Account) -> None:
         """Post the account's events, if they are for this bot."""
@@ -118,9 +140,9 @@ class WebhookBot(DirectoryObserver, Service):
             "Content-Type": "application/json",
             "User-Agent": "lgtwist",
         }
-        settings, max_answer = self._settings, self._resources.limits.max_message
 
         def post(event: bytes) -> Deferred[Answer]:
+            settings, max_answer = self._settings, self._resources.limits.max_message
             signed = headers
             if settings.secret is not None:
                 signed = {**headers, "X-Signature": sign(settings.secret, event)}

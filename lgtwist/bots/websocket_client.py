@@ -6,7 +6,6 @@ OneBot 11, ``communication/ws-reverse.md``.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from attrs import Factory, field, frozen
 from twisted.application.service import MultiService
@@ -14,12 +13,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from lgtwist.bots.session import BotSession, Role
-from lgtwist.config.section import Section
+from lgtwist.config.change import Change, asks_for
+from lgtwist.config.section import Authorities, Section, trust_root_of
 from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.interfaces import IDialler
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
@@ -33,6 +33,12 @@ _HINTS = {
 }
 
 
+#: Whether the bot connects to our port.
+DIALS_IN = False
+#: Whether the bot is shown its ``access_token`` when a link to it is made.
+SENDS_TOKEN = True
+
+
 @frozen
 class Settings:
     """What such a bot is configured with.
@@ -41,8 +47,8 @@ class Settings:
     :ivar trust_root: who may sign the bot's certificate; None for the system's authorities.
     """
 
-    urls: dict[Role, str] = field(repr=False)
-    trust_root: Any = field(default=None, repr=False)
+    urls: dict[Role, str] = field(repr=False, metadata=asks_for(Change.ANEW))
+    trust_root: Authorities | None = field(default=None, repr=False, metadata=asks_for(Change.ANEW))
     reconnect: ReconnectSettings = Factory(ReconnectSettings)
 
 
@@ -71,7 +77,7 @@ def _disown(dialler: Dialler, _idle: None) -> None:
     dialler.disownServiceParent()
 
 
-@implementer(IEdge, IDialler)
+@implementer(IBotEdge, IDialler)
 class WebSocketClientBot(DirectoryObserver, MultiService):
     """One link to a bot that listens for each of its accounts, or a pair of them.
 
@@ -91,6 +97,13 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
     def prepare(self) -> None:
         """Nothing is needed beforehand."""
 
+    def configure(self, settings: Settings) -> None:
+        """Take other gaps."""
+        self._settings = settings
+        for diallers in self.diallers.values():
+            for dialler in diallers:
+                dialler.use_backoff(settings.reconnect.backoff(self._resources.uniform))
+
     def account_added(self, account: Account) -> None:
         """Dial for the account as soon as it is up, if it is one of the bot's."""
         if not self.bot.may_use(account.self_id):
@@ -98,7 +111,9 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         settings = self._settings
         self._accounts[account.self_id] = account
         self.diallers[account.self_id] = [
-            self._dialler(account, role, target(url, self._headers(account, role), settings.trust_root))
+            self._dialler(
+                account, role, target(url, self._headers(account, role), trust_root_of(settings.trust_root))
+            )
             for role, url in settings.urls.items()
         ]
         if self.running:
@@ -165,6 +180,9 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         """Return what fires once it has retired and no connection of it is left."""
         idle = [dialler.when_idle() for diallers in self.diallers.values() for dialler in diallers]
         return gatherResults(idle).addCallback(lambda _all: None)
+
+    def refresh(self) -> None:
+        """Nothing is kept of the settings here: sessions take them themselves."""
 
     def retire(self) -> None:
         """Dial no more; open connections stay."""

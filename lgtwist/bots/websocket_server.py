@@ -14,12 +14,18 @@ from lgtwist.config.section import Section
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
-from lgtwist.hub.edges import EdgeResources, IEdge
+from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.settings import BotSettings
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
 
 _ROLES = {"": Role.UNIVERSAL, "api": Role.API, "event": Role.EVENT}
+
+
+#: Whether the bot connects to our port.
+DIALS_IN = True
+#: Whether the bot is shown its ``access_token`` when a link to it is made.
+SENDS_TOKEN = False
 
 
 @frozen
@@ -38,7 +44,7 @@ def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
     return f"connects to {', '.join(f'{one}/' for one in urls)} {token}"
 
 
-@implementer(IEdge)
+@implementer(IBotEdge)
 class WebSocketServerBot(DirectoryObserver, Service):
     """A bot that connects to our port, which makes its sessions: any bot with a token may connect."""
 
@@ -47,6 +53,12 @@ class WebSocketServerBot(DirectoryObserver, Service):
 
     def prepare(self) -> None:
         """Nothing is needed beforehand."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take nothing: there are no settings."""
+
+    def refresh(self) -> None:
+        """Nothing is kept of the settings here: sessions take them themselves."""
 
     def retire(self) -> None:
         """Nothing is begun from our side."""

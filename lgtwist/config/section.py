@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
 from lgtwist.config.values import Unreadable, text
@@ -34,6 +34,23 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.sentence}" if self.path else self.sentence
+
+
+@frozen
+class Authorities:
+    """Certificates of authorities from one file; two are equal if their certificates are.
+
+    :ivar pem: the certificates.
+    :ivar trust_root: the same, as Twisted takes them.
+    """
+
+    pem: tuple[str, ...]
+    trust_root: Any = field(eq=False, repr=False)
+
+
+def trust_root_of(authorities: Authorities | None) -> Any:
+    """Return the authorities as Twisted takes them; None for the system's."""
+    return None if authorities is None else authorities.trust_root
 
 
 class Section:
@@ -136,8 +153,8 @@ class Section:
             self._wrong(where, str(error))
             return None
 
-    def take_certificates(self, key: str) -> Any:
-        """Read a file of authorities' certificates in PEM, as a trust root; None for the system's."""
+    def take_certificates(self, key: str) -> Authorities | None:
+        """Read a file of authorities' certificates in PEM; None for the system's."""
         self._known.append(key)
         if key not in self._values:
             return None
@@ -145,7 +162,8 @@ class Section:
             found = _PEM.findall(self._read_file(text(self._values[key])))
             if not found:
                 raise Unreadable("expected a file of certificates in PEM")
-            return trustRootFromCertificates([Certificate.loadPEM(one.encode()) for one in found])
+            root = trustRootFromCertificates([Certificate.loadPEM(one.encode()) for one in found])
+            return Authorities(tuple(found), root)
         except Unreadable as error:
             self._wrong(key, str(error))
         except OSError as error:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from lgtwist.delivery.batch import Watermark
 
-#: So many confirmations that are younger than the grace are told apart; then the newest takes the place of
-#: the one before it.
+#: Confirmations that are younger than the grace and told apart; then the newest takes the place of the one
+#: before it.
 _MOST_YOUNG = 1000
 
 
@@ -18,16 +18,17 @@ class Cursor:
     :param grace: seconds until a confirmation settles; 0 for at once.
     :param seconds: returns the time, in seconds.
     :param save: is called with each watermark that settles, the newest only where several do together.
+    :ivar grace: may be replaced.
     :ivar settled: from where on events are sent again after a break, and after a restart.
     """
 
-    __slots__ = ("_grace", "_save", "_seconds", "_young", "settled")
+    __slots__ = ("_save", "_seconds", "_young", "grace", "settled")
 
     def __init__(
         self, grace: float, seconds: Callable[[], float], save: Callable[[Watermark], object]
     ) -> None:
         self.settled = Watermark()
-        self._grace = grace
+        self.grace = grace
         self._seconds = seconds
         self._save = save
         self._young: deque[tuple[float, Watermark]] = deque()  # when each was confirmed, oldest first
@@ -48,7 +49,7 @@ class Cursor:
 
     def advance(self, watermark: Watermark) -> None:
         """Note that the bot has confirmed everything up to a watermark."""
-        if self._grace:
+        if self.grace:
             if len(self._young) >= _MOST_YOUNG:
                 self._young.pop()  # the newest takes its place, and settles later than it would have
             self._young.append((self._seconds(), watermark))
@@ -61,7 +62,7 @@ class Cursor:
         """Settle what was confirmed at least the grace ago, as of now."""
         if not self._young:
             return
-        until = self._seconds() - self._grace
+        until = self._seconds() - self.grace
         settled = None
         while self._young and self._young[0][0] <= until:
             settled = self._young.popleft()[1]

@@ -29,14 +29,14 @@ from lgtwist.delivery.log import DeliveryLog
 from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
-from lgtwist.onebot.event import BadEvent, Event, marked_replayed, read_event
+from lgtwist.onebot.event import BadEvent, Event, mark_replayed, read_event
 from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
 #: For a bot that wants all of the past.
 _EVERYTHING = ReplayPolicy()
-#: What cannot be read from the disk is tried again after so many seconds.
+#: Seconds until what cannot be read from the disk is tried again.
 _READ_AGAIN = 1.0
 
 
@@ -131,6 +131,22 @@ class Delivery:
         self._replayed: Position = 0  # what is up to it is marked as late
         self._refusals = Refusals()
         self._gaps = Gaps()
+
+    def configure(
+        self,
+        *,
+        policy: ReplayPolicy,
+        passes: Callable[[Event], bool] | None,
+        message_format: MessageFormat,
+        window_bytes: int,
+    ) -> None:
+        """Take other settings, from the next event on; what is under way stays."""
+        self._policy = self._backlog.policy = policy
+        self._passes = passes
+        self._format = message_format
+        self._window.limit = window_bytes
+        self._cursor.grace = policy.grace
+        self._cursor.settle()
 
     def begin(self) -> None:
         """Begin where the journal says that the bot is. The journal is open."""
@@ -489,7 +505,7 @@ class Delivery:
                 continue
             encoded = convert_event(payload, self._format)
             if position <= mark_upto:
-                encoded = marked_replayed(encoded)
+                encoded = mark_replayed(encoded)
             frames.append(sink.encode(encoded))
             size += len(payload)
             taken += 1

@@ -37,13 +37,14 @@ class Backlog:
     """What there was when delivery resumed, and what the policy lets through of it.
 
     :param counters: what is skipped is counted here.
+    :ivar policy: may be replaced; it counts when delivery resumes next.
     :ivar skip_upto: what is up to this position is beyond ``max_events``.
     """
 
     def __init__(self, policy: ReplayPolicy, counters: Skipped) -> None:
         self.skip_upto: Position = 0
         self._counters = counters
-        self._policy = policy
+        self.policy = policy
         self._end: Position = 0
         self._not_before = 0  # milliseconds since the epoch
         self._counted: Position = 0  # what was skipped is counted up to here
@@ -58,8 +59,8 @@ class Backlog:
         """
         self._end = end
         self.skip_upto = 0
-        if self._policy.max_age is not None:
-            self._not_before = int((wall_clock - self._policy.max_age) * 1000)
+        if self.policy.max_age is not None:
+            self._not_before = int((wall_clock - self.policy.max_age) * 1000)
         self._tokens, self._tokens_at = 1.0, now
 
     def holds(self, position: Position) -> bool:
@@ -96,7 +97,7 @@ class Backlog:
 
     def allowed(self, now: float) -> tuple[int, float]:
         """How many events of it may go now; if none, in how many seconds one may."""
-        rate = self._policy.rate
+        rate = self.policy.rate
         if rate is None:
             return 1 << 62, 0.0
         most = 1.0 + rate / 10  # a late timer takes nothing away
@@ -107,5 +108,5 @@ class Backlog:
         return int(self._tokens + 1e-6), 0.0
 
     def sent(self, events: int) -> None:
-        """So many went."""
+        """Note that a number of events was sent."""
         self._tokens -= events

@@ -13,13 +13,13 @@ from lgtwist.hub.calls import Call, Calls
 from lgtwist.hub.fan_out import Encode, FanOut, Passes
 from lgtwist.hub.interfaces import IAccount, IAccountLink, IBacking, IBotConnection
 from lgtwist.hub.links import Links
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import STREAM_ACTIONS, is_stream_part, without_echo
+from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotConnected
-from lgtwist.onebot.event import heartbeat, lifecycle, read_event, status
+from lgtwist.onebot.event import encode_heartbeat, encode_lifecycle, encode_status, read_event
 from lgtwist.onebot.message import MessageFormat
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
+from lgtwist.onebot.responses import STREAM_ACTIONS, is_stream_part, without_echo
 from lgtwist.runtime.logs import FlapLog
 from lgtwist.runtime.turns import FlushScheduler
 
@@ -99,6 +99,15 @@ class Account:
         self._action_link: IAccountLink | None = None
 
     # -- its backing
+
+    def take_limits(self, action_timeout: float, heartbeat_interval: float) -> None:
+        """Take other limits, in seconds, from the next call and heartbeat on."""
+        self._calls.change_limit(action_timeout, self.clock.seconds())
+        self._heartbeat_ms = round(heartbeat_interval * 1000)
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+            self._schedule_expiry()
 
     def take(self, backing: IBacking) -> None:
         """Put ``backing`` in the place of the present one. Calls under way end as 1502, once."""
@@ -203,7 +212,7 @@ class Account:
         """
         action = call.action
         if action == "get_status" and not self.online:
-            call.receive(responses.ok(status(False)), True)
+            call.receive(responses.ok(encode_status(False)), True)
             return
         link = self._action_link
         if link is None:
@@ -250,8 +259,8 @@ class Account:
             return False
         try:
             response = without_echo(payload, echo)
-        except UNREADABLE:  # nested almost too deeply
-            response = responses.failure(AccountFailed("the implementation's answer cannot be read"))
+        except DECODE_ERRORS:  # nested almost too deeply
+            response = responses.from_error(AccountFailed("the implementation's answer cannot be read"))
         self._receive(call, response)
         return True
 
@@ -281,7 +290,7 @@ class Account:
         """End every call under way as 1502: the link that they were sent on is gone."""
         calls = self._calls.pop_all()
         if calls:
-            response = responses.failure(
+            response = responses.from_error(
                 LinkBroken(
                     f"the link to account {self.self_id} broke: {reason}; it may have been carried out"
                 )
@@ -311,7 +320,7 @@ class Account:
             )
             if call.link is not None:
                 call.link.forget(call.call_id)
-            self._hand_over(call, responses.failure(error))
+            self._hand_over(call, responses.from_error(error))
         self._schedule_expiry()
 
     # -- events
@@ -344,8 +353,8 @@ class Account:
 
     def lifecycle(self) -> bytes:
         """Return the first event of every connection."""
-        return lifecycle(self.self_id, int(self._wall_clock()))
+        return encode_lifecycle(self.self_id, int(self._wall_clock()))
 
     def heartbeat(self) -> bytes:
         """Return a heartbeat as of now."""
-        return heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)
+        return encode_heartbeat(self.self_id, int(self._wall_clock()), self._heartbeat_ms, self.online)

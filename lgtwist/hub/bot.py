@@ -22,11 +22,12 @@ from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
 from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, QuickOperation, quick_operation
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.hub.settings import BotSettings
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import LONGEST_ACTION, ActionRequest, split_suffix, with_echo
+from lgtwist.onebot import responses
+from lgtwist.onebot.action import MAX_ACTION_LENGTH, ActionRequest, split_suffix
 from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
+from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
 
 #: Takes a whole response, with its ``echo``, and whether it is the last one of its action.
@@ -195,10 +196,10 @@ class Bot:
         """Set the queues for ``_rate_limited``, shared by all bots."""
         self._rate_limiters = limiters
 
-    def end_sessions(self, account: Account, code: int, reason: str) -> None:
-        """Close its connections to one account with a close code."""
+    def end_sessions(self, code: int, reason: str, account: Account | None = None) -> None:
+        """Close its connections, or those to one account, with a close code (RFC 6455, 7.4)."""
         for session in tuple(self.sessions):
-            if session.account is account:
+            if account is None or session.account is account:
                 session.end(code, reason)
 
     # -- actions
@@ -216,7 +217,7 @@ class Bot:
         if action[-1:] in "cd":  # of "_async" and "_rate_limited"
             action, suffix = split_suffix(action)
         try:
-            if len(action) > LONGEST_ACTION:
+            if len(action) > MAX_ACTION_LENGTH:
                 raise UnknownAction("no action has so long a name")
             if quota.calls >= self.limits.calls:
                 self.counters.refused += 1
@@ -230,9 +231,9 @@ class Bot:
             try:
                 self._call(account, pending, request.params, quota)
             except OneBotError as error:
-                pending.receive(responses.failure(error), True)
+                pending.receive(responses.from_error(error), True)
         except OneBotError as error:
-            reply(with_echo(responses.failure(error), request.echo), True)
+            reply(with_echo(responses.from_error(error), request.echo), True)
 
     def _make_pending(
         self,
@@ -314,7 +315,7 @@ class Bot:
         try:
             self._call(account, call, params, self.quota(account))
         except OneBotError as error:
-            came.callback(responses.failure(error))
+            came.callback(responses.from_error(error))
         return came
 
     def _step(self, account: Account, action: str, params: bytes) -> Deferred[bytes]:
@@ -322,7 +323,7 @@ class Bot:
         try:
             self._check_permission(account, action)
         except OneBotError as error:
-            return succeed(responses.failure(error))
+            return succeed(responses.from_error(error))
         return self._response_to(account, action, params)
 
     # -- what lgtwist does itself, once, for every kind of account
@@ -387,7 +388,7 @@ class Bot:
         quota.calls += 1
 
         def ended(response: bytes) -> None:
-            outcome = responses.read_outcome(response)
+            outcome = responses.read_response_head(response)
             if outcome.status == "failed":
                 self._log_detached_failure(account, action, outcome.retcode, outcome.reason)
 
@@ -408,7 +409,7 @@ class Bot:
         try:
             answer.decode()  # msgspec does not check what it skips
             msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
-        except UNREADABLE:
+        except DECODE_ERRORS:
             return
         quota = self.quota(account)
         try:

@@ -72,6 +72,12 @@ class Calls:
         self._open[call_id] = call
         return call_id
 
+    def change_limit(self, limit: float, now: float) -> None:
+        """Take another limit; calls that have more time left than that have that much from now on."""
+        self.limit = limit
+        for call in self._open.values():
+            call.deadline = min(call.deadline, now + limit)
+
     def pop(self, call_id: int) -> Call | None:
         """Remove and return a call; None if it is not there (its response came late, twice, or unasked)."""
         return self._open.pop(call_id, None)

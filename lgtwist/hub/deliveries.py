@@ -84,18 +84,13 @@ class Deliveries:
     def remove(self, bot: Bot, account: Account) -> None:
         """Deliver no more; nothing happens if the pair is not there.
 
-        The active sink is demoted; the cursor is kept as long as events are. Events of an account that no
-        such bot is left for are not written any more.
+        The active sink is demoted; the cursor is kept as long as events are. The account's events are still
+        written, so that a bot that is added again in this run misses nothing.
         """
         delivery = bot.deliveries.pop(account.self_id, None)
         if delivery is None:
             return
-        left = [one for one in self._of[account.self_id] if one is not delivery]
-        if left:
-            self._of[account.self_id] = left
-        else:
-            del self._of[account.self_id]
-            account.fan_out.journal_with(None)
+        self._of[account.self_id] = [one for one in self._of[account.self_id] if one is not delivery]
         self._safely(delivery, delivery.stop)
         self._journal.delist(bot.name, account.self_id)
 
@@ -106,6 +101,8 @@ class Deliveries:
 
     def account_added(self, account: Account) -> None:
         """Deliver the account's events to the at-least-once bots that may use it."""
+        if account.self_id in self._of:  # written before, in this run
+            account.fan_out.journal_with(self._journal.append)
         for bot in self._directory.bots.values():
             self._add_pair(bot, account)
 
@@ -123,6 +120,30 @@ class Deliveries:
         """Deliver to the bot no more."""
         for account in self._directory.accounts.values():
             self.remove(bot, account)
+
+    def configure(self, window_bytes: int, patience: float) -> None:
+        """Take other limits for the deliveries that come, and the window for those that are there."""
+        self._window_bytes, self._patience = window_bytes, patience
+        for bot in self._directory.bots.values():
+            self.bot_changed(bot)
+
+    def bot_changed(self, bot: Bot) -> None:
+        """Add, remove and configure the deliveries of a bot whose settings changed."""
+        settings = bot.settings
+        for account in self._directory.accounts.values():
+            delivery = bot.deliveries.get(account.self_id)
+            wanted = settings.at_least_once and bot.may_use(account.self_id)
+            if delivery is None and wanted:
+                self.add(bot, account, settings.replay)
+            elif delivery is not None and not wanted:
+                self.remove(bot, account)
+            elif delivery is not None:
+                delivery.configure(
+                    policy=settings.replay,
+                    passes=bot.passes,
+                    message_format=bot.message_format,
+                    window_bytes=self._window_bytes,
+                )
 
     def _add_pair(self, bot: Bot, account: Account) -> None:
         settings = bot.settings

@@ -48,15 +48,15 @@ class Directory:
         self._threads = threads
         self._observers: list[IDirectoryObserver] = []
 
-    def observe(self, observer: IDirectoryObserver) -> None:
-        """Tell ``observer`` of everything that is there, and from now on of every change."""
+    def observe(self, observer: Any) -> None:
+        """Tell an ``IDirectoryObserver`` of everything that is there, and from now on of every change."""
         self._observers.append(observer)
         for account in self.accounts.values():
             self._tell(observer.account_added, account)
         for bot in self.bots.values():
             self._tell(observer.bot_added, bot)
 
-    def unobserve(self, observer: IDirectoryObserver) -> None:
+    def unobserve(self, observer: Any) -> None:
         """Tell ``observer`` no more."""
         self._observers.remove(observer)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import define
 from twisted.application.service import IService
 
 from lgtwist.config.limits import Limits
@@ -33,18 +33,28 @@ class IEdge(IService):
         :raises CannotPrepare: if it is not there.
         """
 
+    def configure(settings: Any) -> None:
+        """Take other settings of the same kind, of those that need no new link. Never raises."""
+
     def retire() -> None:
         """Begin nothing new: dial, poll and post no more. Open connections stay. Never raises."""
 
 
-@frozen(kw_only=True)
+class IBotEdge(IEdge):
+    """A bot's edge; it observes the directory."""
+
+    def refresh() -> None:
+        """Take the bot's settings, its deliveries and the limits as they are now. Never raises."""
+
+
+@define(kw_only=True)
 class EdgeResources:
     """What an edge may use of the service.
 
     :ivar reactor: network and clock.
     :ivar wall_clock: seconds since the epoch.
     :ivar uniform: gives a random number between two others, for back-offs.
-    :ivar limits: the limits of the configuration.
+    :ivar limits: the limits of the configuration; may be replaced as a whole, so they are read at use.
     :ivar scheduler: knows when what waits is written.
     :ivar server_factory: makes the WebSockets that peers open to us.
     :ivar client_factory: makes the WebSockets that we open to peers.

@@ -129,6 +129,12 @@ class IBotSession(Interface):
 
     account = Attribute("The account.")
 
+    def refresh(heartbeat_interval: float) -> None:
+        """Take the bot's settings as they are now. Never raises.
+
+        :param heartbeat_interval: seconds; 0 for none.
+        """
+
     def end(code: int, reason: str) -> None:
         """Close the connection in good order with a close code (RFC 6455, 7.4). Never raises."""
 

@@ -24,9 +24,9 @@ from zope.interface import implementer
 from lgtwist.hub.calls import InternalCall
 from lgtwist.hub.interfaces import Channel, IAccountLink, IBacking
 from lgtwist.hub.presence import Presence
-from lgtwist.onebot.action import read_outcome, response_data
-from lgtwist.onebot.dialect import Dialect, recognise
-from lgtwist.onebot.event import Event, number_of
+from lgtwist.onebot.dialect import Dialect, recognise_dialect
+from lgtwist.onebot.event import Event, read_id
+from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.runtime.logs import LogThrottles, printable
 
 if TYPE_CHECKING:
@@ -108,6 +108,14 @@ class Links:
         self._presence = Presence()
         self._identity_log = LogThrottles(account.clock, _LOGGED_REASONS)
         self._logged_refusal = ""
+
+    def configure(self, dialect: Dialect) -> None:
+        """Take another dialect; AUTO keeps the one that was recognised."""
+        self.dialect_is_guessed = dialect is Dialect.AUTO
+        if not self.dialect_is_guessed:
+            self.dialect = dialect
+        elif self.version.app_name:
+            self.dialect = recognise_dialect(self.version.app_name)
 
     # -- what the account reads
 
@@ -220,10 +228,10 @@ class Links:
 
     def _identity_came(self, link: IAccountLink, response: bytes) -> None:
         account = self._account
-        outcome = read_outcome(response)
+        outcome = read_response_head(response)
         data = response_data(response)
         try:
-            user_id = number_of(bytes(msgspec.json.decode(data, type=_Identity).user_id))
+            user_id = read_id(bytes(msgspec.json.decode(data, type=_Identity).user_id))
         except ValueError:
             user_id = None
         if user_id == account.self_id:
@@ -247,7 +255,7 @@ class Links:
 
     def _ask_version(self, link: IAccountLink) -> None:
         def receive(response: bytes, last: bool) -> None:
-            if not last or read_outcome(response).status != "ok":
+            if not last or read_response_head(response).status != "ok":
                 return
             try:
                 read = msgspec.json.decode(response_data(response), type=_VersionData)
@@ -255,7 +263,7 @@ class Links:
                 return
             self.version = Version(printable(read.app_name), printable(read.app_version))
             if self.dialect_is_guessed:
-                self.dialect = recognise(read.app_name)
+                self.dialect = recognise_dialect(read.app_name)
 
         self._account.send(link, InternalCall("get_version_info", receive), b"{}")
 

@@ -14,9 +14,9 @@ from attrs import frozen
 from msgspec import UNSET, Raw, UnsetType
 from twisted.internet.defer import Deferred
 
-from lgtwist.onebot import action as responses
+from lgtwist.onebot import responses
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
 
 HANDLE_QUICK_OPERATION = ".handle_quick_operation"
 
@@ -73,7 +73,7 @@ class QuickOperation:
         """
         first_failure: bytes | None = None
         for action, params in self.steps:
-            outcome = responses.read_outcome(await ask(action, params))
+            outcome = responses.read_response_head(await ask(action, params))
             if outcome.status == "failed" and first_failure is None:
                 reason = outcome.reason or f"retcode {outcome.retcode}"
                 first_failure = responses.failed(outcome.retcode, f"{action}: {reason}")
@@ -87,7 +87,7 @@ def quick_operation(params: bytes) -> QuickOperation:
     """
     try:
         read = _decode_params(params)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise BadRequest(f"params: {error}") from None
     context, operation = read.context, read.operation
     if context.post_type == "message":
@@ -153,7 +153,7 @@ def _with_at(context: _Context, reply: Raw, escape: bool) -> Any:
     user_id = bytes(_need(context, "user_id")).decode().strip('"')
     try:
         message = msgspec.json.decode(reply)
-    except UNREADABLE as error:
+    except DECODE_ERRORS as error:
         raise BadRequest(f"operation.reply: {error}") from None
     at = {"type": "at", "data": {"qq": user_id}}
     space = {"type": "text", "data": {"text": " "}}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import Factory, field, frozen
 
+from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.values import (
     action_pattern,
@@ -55,17 +56,37 @@ class BotSettings:
     :ivar name: unique; names its cursor, its metrics and its log lines.
     :ivar access_token: opens the port for it; None for none.
     :ivar accounts: the numbers of the accounts that it may use; None for all.
+    :ivar dials_in: whether the bot connects to our port; else we dial it, or post to it.
     :ivar at_least_once: whether events are kept for it until it has confirmed them.
     """
 
     name: str
-    access_token: str | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False, metadata=asks_for(Change.SESSIONS))
     accounts: tuple[int, ...] | None = None
     message_format: MessageFormat = MessageFormat.AS_IS
     actions: ActionSettings = ActionSettings()
     events: EventSettings = EventSettings()
     at_least_once: bool = False
     replay: ReplayPolicy = Factory(ReplayPolicy)
+    dials_in: bool = True
+
+
+def port_owners(bots: Iterable[BotSettings]) -> dict[str | None, str]:
+    """Return for each token that opens the port the name of the bot that it opens it for.
+
+    The token is what tells apart the bots that dial in; without one (None) a program on this machine is the
+    bot that has none. The token of a bot that we dial or post to opens the port only if it is nobody else's.
+    """
+    bots = tuple(bots)
+    owners: dict[str | None, str] = {bot.access_token: bot.name for bot in bots if bot.dials_in}
+    others: dict[str, list[str]] = {}
+    for bot in bots:
+        if not bot.dials_in and bot.access_token is not None:
+            others.setdefault(bot.access_token, []).append(bot.name)
+    for word, names in others.items():
+        if word not in owners and len(names) == 1:
+            owners[word] = names[0]
+    return owners
 
 
 def read_bot(section: Section) -> BotSettings:

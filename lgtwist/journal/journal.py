@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import TypeVar
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -26,22 +26,23 @@ from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal,
 from lgtwist.journal.tail import Tail
 from lgtwist.journal.worker import Worker, Workers
 
-#: Marks are written so many seconds after they moved, at the latest.
+#: Seconds until a cursor that moved is written, at the latest.
 _SAVE_AFTER = 1.0
-#: What failed is tried again after so many seconds.
+#: Seconds until what failed is tried again.
 _RETRY_AFTER = 1.0
-#: After a commit of so many events the next one waits as long as half of it took, at most so many seconds:
-#: what the bots' progress brings goes into it. Half as many commits for the same events.
+#: Events in a commit after which the next one waits for half of the time that this one took, so that what the
+#: bots' progress brings goes into it: half as many commits for the same events.
 _MANY = 16
+#: Seconds that it waits then, at most.
 _PAUSE = 0.0005
-#: After a commit of fewer, what waits already lingers for so many seconds: each commit costs the
-#: reactor, and with it the bots that are live, some tenths of a millisecond.
+#: Seconds that events linger which wait already when a smaller commit ends: each commit costs the reactor,
+#: and with it the bots that are live, some tenths of a millisecond.
 _LINGER = 0.001
-#: A timer that goes off so many seconds too early, for want of digits, is right on time.
+#: Seconds that a timer may be early and is right on time, for want of digits.
 _NO_TIME = 1e-6
 #: Seconds between two looks at age and size.
 _TRIM_INTERVAL = 5.0
-#: And between two notes that the configuration still names its bots.
+#: Seconds between two notes that the configuration still names its bots.
 _TOUCH_INTERVAL = 3600.0
 #: Of an event that a bot refused so many bytes are kept.
 _REFUSED_BYTES = 65_536
@@ -146,7 +147,7 @@ class _Alarm:
         self._at = 0.0
 
     def within(self, delay: float) -> None:
-        """Go off after so many seconds, at the latest."""
+        """Go off within a delay in seconds, or earlier if that was asked for."""
         at = self._clock.seconds() + delay
         if self._timer is not None:
             if self._at <= at:
@@ -224,6 +225,14 @@ class Journal:
         self._alarm = _Alarm(clock, self._go_on)
 
     # -- life
+
+    def configure(self, retention: float, max_size: int) -> None:
+        """Take other limits, from the next step of retention on.
+
+        :param retention: seconds.
+        :param max_size: bytes on the disk.
+        """
+        self._limits = evolve(self._limits, retention=retention, max_size=max_size)
 
     def start(self, pairs: Iterable[Pair] = ()) -> None:
         """Open the store; while that fails, try it again each second until :meth:`close` is called.

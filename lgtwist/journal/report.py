@@ -94,15 +94,15 @@ def _read(path: Path, connection: sqlite3.Connection) -> Report:
         ever[account] = total
     for begin, runs, all_times in execute("SELECT first, runs, times FROM chunk ORDER BY first"):
         first = begin
-        with suppress(Damaged):  # whoever reads its events is told
+        with suppress(Damaged):  # whoever reads its events finds it missing
             times = from_little("q", all_times)
             for account, events, before in read_runs(runs):
-                told = accounts.setdefault(account, AccountReport(account))
-                if told.first is None:
-                    told.first, told.first_time = first, times[first - begin] / 1000
+                found = accounts.setdefault(account, AccountReport(account))
+                if found.first is None:
+                    found.first, found.first_time = first, times[first - begin] / 1000
                 first += events
-                told.last, told.last_time = first - 1, times[first - begin - 1] / 1000
-                told.count += events
+                found.last, found.last_time = first - 1, times[first - begin - 1] / 1000
+                found.count += events
                 ever[account] = before + events
     cursors = [
         CursorReport(bot, account, position, max(0, ever.get(account, 0) - ordinal), at / 1000 or None)

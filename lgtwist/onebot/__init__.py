@@ -1,1 +1,1 @@
-"""The language: OneBot 11 events, actions, responses and tokens. Pure, without a reactor."""
+"""OneBot 11: events, actions, responses, messages, tokens and signatures. Pure, without a reactor."""

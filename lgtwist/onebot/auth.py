@@ -1,4 +1,4 @@
-"""Tokens (OneBot 11, ``communication/authorization.md``) and signatures (``communication/http-post.md``)."""
+"""Access tokens and signatures (OneBot 11, ``communication/authorization.md``, ``.../http-post.md``)."""
 
 from __future__ import annotations
 
@@ -11,100 +11,108 @@ from typing import Generic, TypeVar
 
 _Owner = TypeVar("_Owner")
 
+#: The schemes of ``Authorization``, in lower case.
 _SCHEMES = ("bearer ", "token ")
 
 
-class Refusal(Enum):
-    """Why a request was not let in, with the HTTP status that says so."""
+class AuthenticationFailure(Enum):
+    """Why a request was rejected; the value is the HTTP status of the answer."""
 
     MISSING = 401
     WRONG = 403
 
 
 def presented_tokens(header: str | None, query: Iterable[str]) -> list[str]:
-    """The tokens that a request shows: ``Bearer T``, ``Token T`` or a bare ``T``, or a query's ``T``.
+    """Return the tokens that a request presents, without empty ones; the header's comes first.
 
-    Schemes are not case-sensitive (RFC 9110, 11.1). An empty token is none.
+    The header may be ``Bearer TOKEN``, ``Token TOKEN`` or ``TOKEN``; schemes ignore case (RFC 9110, 11.1).
 
-    :param header: the value of ``Authorization``.
+    :param header: the value of ``Authorization``; None where it is missing.
     :param query: the values of ``access_token`` in the query.
     """
-    shown = []
+    presented = []
     if header is not None:
         value = header.strip()
         for scheme in _SCHEMES:
             if (value.lower() + " ").startswith(scheme):
                 value = value[len(scheme) :].strip()
                 break
-        shown.append(value)
-    shown.extend(query)
-    return [token for token in shown if token]
+        presented.append(value)
+    presented.extend(query)
+    return [token for token in presented if token]
 
 
-def same_token(one: str, other: str) -> bool:
-    """Whether two tokens are equal, in time that does not tell where they differ."""
-    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+def tokens_equal(first: str, second: str) -> bool:
+    """Return whether two tokens are equal, in a time that does not depend on where they differ."""
+    return hmac.compare_digest(first.encode("utf-8", "replace"), second.encode("utf-8", "replace"))
 
 
 class Keyring(Generic[_Owner]):
-    """Whose token is whose; finding it takes as long for the last owner as for the first.
+    """Access tokens and who owns them; a lookup takes the same time for every owner.
 
-    :param owners: owners (hashable) with their tokens, None for one that has none.
+    :param owners: owners (hashable) with their tokens; None for an owner without a token.
     """
 
     def __init__(self, owners: Iterable[tuple[_Owner, str | None]] = ()) -> None:
-        # Found by a keyed hash: how long that takes tells nothing of the tokens themselves.
+        # Tokens are looked up by a keyed hash, so that the time of a lookup reveals nothing of them.
         self._key = os.urandom(32)
-        self._owners: dict[bytes, _Owner] = {}
-        self._digests: dict[_Owner, bytes] = {}
-        self._without: list[_Owner] = []
+        self._owner_by_digest: dict[bytes, _Owner] = {}
+        self._digest_by_owner: dict[_Owner, bytes] = {}
+        self._owners_without_token: list[_Owner] = []
         for owner, token in owners:
             self.add(owner, token)
 
     def add(self, owner: _Owner, token: str | None) -> None:
-        """Add an owner, or give one that is there another token.
+        """Add an owner, or replace the token of one that is present.
 
-        Of several owners with the same token, and of several without one, the last one added counts.
+        Where several owners have the same token, or none, the one that was added last is found.
         """
         self.remove(owner)
         if token is None:
-            self._without.append(owner)
+            self._owners_without_token.append(owner)
         else:
             digest = self._digest(token)
-            self._owners[digest] = owner
-            self._digests[owner] = digest
+            self._owner_by_digest[digest] = owner
+            self._digest_by_owner[owner] = digest
 
     def remove(self, owner: _Owner) -> None:
-        """Remove an owner and its token; one that is not there makes no difference."""
-        digest = self._digests.pop(owner, None)
+        """Remove an owner and its token; do nothing if it is not present."""
+        digest = self._digest_by_owner.pop(owner, None)
         if digest is not None:
-            if self._owners.get(digest) == owner:  # else another owner was given this token since
-                del self._owners[digest]
-        elif owner in self._without:
-            self._without.remove(owner)
+            # Another owner may have been given the same token since.
+            if self._owner_by_digest.get(digest) == owner:
+                del self._owner_by_digest[digest]
+        elif owner in self._owners_without_token:
+            self._owners_without_token.remove(owner)
 
     def _digest(self, token: str) -> bytes:
         return blake2b(token.encode("utf-8", "replace"), key=self._key, digest_size=32).digest()
 
-    def owner_of(self, shown: list[str]) -> _Owner | Refusal:
-        """Return whose token the first of those shown is that belongs to anybody.
+    def owner_of(self, presented: list[str]) -> _Owner | AuthenticationFailure:
+        """Return the owner of the first presented token that belongs to anybody, or why there is none.
 
-        If none is shown at all, it is the owner without a token.
+        Without any token it returns the owner that has none (``MISSING`` if there is no such owner).
+
+        :param presented: see :func:`presented_tokens`.
         """
-        if not shown:
-            return self._without[-1] if self._without else Refusal.MISSING
-        for candidate in shown:
+        if not presented:
+            without_token = self._owners_without_token
+            return without_token[-1] if without_token else AuthenticationFailure.MISSING
+        for candidate in presented:
             digest = self._digest(candidate)
-            if digest in self._owners:
-                return self._owners[digest]
-        return Refusal.WRONG
+            if digest in self._owner_by_digest:
+                return self._owner_by_digest[digest]
+        return AuthenticationFailure.WRONG
 
 
 def sign(secret: str, body: bytes) -> str:
-    """The value of ``X-Signature`` for a body: ``sha1=`` and its HMAC in lower-case hexadecimal."""
+    """Return the ``X-Signature`` of a body: ``sha1=`` and its HMAC-SHA1 in lower-case hexadecimal."""
     return "sha1=" + hmac.new(secret.encode("utf-8", "replace"), body, "sha1").hexdigest()
 
 
 def is_signed(secret: str, body: bytes, signature: str) -> bool:
-    """Whether ``X-Signature`` fits a body, in time that does not tell where it does not."""
-    return same_token(sign(secret, body), signature.strip().lower())
+    """Return whether a body has that ``X-Signature``; its hexadecimal digits may be upper-case.
+
+    The time does not depend on where the signatures differ.
+    """
+    return tokens_equal(sign(secret, body), signature.strip().lower())

@@ -1,17 +1,17 @@
-"""What lgtwist must know of the implementations' dialects. It changes no answer.
+"""Where implementations differ from OneBot 11 in ways that lgtwist must know. Responses are not changed.
 
-An account's ``dialect`` is configured, or recognised from ``get_version_info``.
+An account's ``dialect`` is configured, or recognised from the response of ``get_version_info``.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from lgtwist.onebot.action import Outcome
+from lgtwist.onebot.responses import ResponseHead
 
 
 class Dialect(Enum):
-    """Whose way of speaking OneBot 11 it is."""
+    """Which implementation's variant of OneBot 11 an account speaks; AUTO until it is recognised."""
 
     AUTO = "auto"
     ONEBOT11 = "onebot11"
@@ -21,8 +21,8 @@ class Dialect(Enum):
     GO_CQHTTP = "go-cqhttp"
 
 
-#: What the names of the implementations begin with, in lower case.
-_NAMES = (
+#: Prefixes of ``app_name``, in lower case, and the dialects that they mean.
+_NAME_PREFIXES = (
     ("napcat", Dialect.NAPCAT),
     ("lagrange", Dialect.LAGRANGE),
     ("llonebot", Dialect.LLBOT),
@@ -31,35 +31,38 @@ _NAMES = (
     ("go-cqhttp", Dialect.GO_CQHTTP),
 )
 
-#: The retcodes that mean "no such action", beside the standard's 1404.
-_UNKNOWN_ACTION = {
+#: The retcode that means "no such action", beside OneBot 11's 1404.
+_UNKNOWN_ACTION_RETCODES = {
     Dialect.LAGRANGE: 404,
     Dialect.GO_CQHTTP: 404,
     Dialect.LLBOT: 404,  # over HTTP
 }
 
 
-def recognise(app_name: str) -> Dialect:
-    """The dialect of an implementation by the ``app_name`` of its ``get_version_info``."""
+def recognise_dialect(app_name: str) -> Dialect:
+    """Return the dialect of an implementation from the ``app_name`` of its ``get_version_info``.
+
+    An unknown name gives ``ONEBOT11``.
+    """
     name = app_name.lower()
-    for beginning, dialect in _NAMES:
-        if name.startswith(beginning):
+    for prefix, dialect in _NAME_PREFIXES:
+        if name.startswith(prefix):
             return dialect
     return Dialect.ONEBOT11
 
 
-def means_unknown_action(dialect: Dialect, outcome: Outcome) -> bool:
-    """Whether a response means that there is no such action.
+def means_unknown_action(dialect: Dialect, head: ResponseHead) -> bool:
+    """Return whether a response says that the implementation has no such action.
 
-    NapCat's HTTP says it with retcode 200, as it says much else: only its words tell.
+    NapCat over HTTP uses retcode 200 for this and for other failures, so its message is compared too.
     """
-    if outcome.status != "failed":
+    if head.status != "failed":
         return False
-    if outcome.retcode == 1404 or outcome.retcode == _UNKNOWN_ACTION.get(dialect):
+    if head.retcode == 1404 or head.retcode == _UNKNOWN_ACTION_RETCODES.get(dialect):
         return True
-    return dialect is Dialect.NAPCAT and outcome.retcode == 200 and outcome.reason.startswith("不支持的A")
+    return dialect is Dialect.NAPCAT and head.retcode == 200 and head.reason.startswith("不支持的A")
 
 
 def signs_with_token(dialect: Dialect) -> bool:
-    """Whether ``X-Signature`` is made with the access token, where no secret is set."""
+    """Return whether ``X-Signature`` is made with the access token where no ``secret`` is configured."""
     return dialect in (Dialect.NAPCAT, Dialect.LLBOT)

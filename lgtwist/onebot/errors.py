@@ -1,19 +1,19 @@
-"""What a call can end with, other than an answer of the implementation.
+"""Errors with which lgtwist itself ends a call, and their retcodes.
 
 ::
 
     OneBotError
      ├── BadRequest       1400  not JSON, not an action, a wrong parameter
-     ├── Forbidden        1403  this bot may not do this
+     ├── Forbidden        1403  this bot may not use the action
      ├── UnknownAction    1404  no such action
-     ├── TooManyCalls     1429  too many calls in flight, or over the rate
+     ├── TooManyCalls     1429  too many calls in flight, or over the rate limit
      ├── AccountFailed    1500  the implementation failed and did not say how
      ├── NotConnected     1501  not sent: the account is not connected
-     ├── LinkBroken       1502  sent, then the link broke: may have been carried out
-     └── CallTimeout      1504  sent, no answer in time: may have been carried out
+     ├── LinkBroken       1502  sent, then the connection was lost: may have been carried out
+     └── CallTimeout      1504  sent, no response in time: may have been carried out
 
-The numbers are those of the OneBot 11 standard (``communication/ws.md``, 14xx as over HTTP) and, from
-1429 on, lgtwist's own.
+1400 to 1404 are those of OneBot 11 (``communication/ws.md``, 14xx for the HTTP status 4xx); from 1429 on
+they are lgtwist's own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class OneBotError(Exception):
 
 
 class BadRequest(OneBotError):
-    """The text is not JSON, not an action, or a parameter is missing or of the wrong type."""
+    """The payload is not JSON, not an action, or a parameter is missing or of the wrong type.
+
+    :param echo: the ``echo`` of the payload, where it could be read.
+    """
 
     retcode = 1400
 
@@ -49,19 +52,19 @@ class Forbidden(OneBotError):
 
 
 class UnknownAction(OneBotError):
-    """The account knows no such action."""
+    """The account has no such action."""
 
     retcode = 1404
 
 
 class TooManyCalls(OneBotError):
-    """The bot has too many calls in flight, or is over its rate."""
+    """The bot has too many calls in flight, or exceeds its rate limit."""
 
     retcode = 1429
 
 
 class AccountFailed(OneBotError):
-    """The implementation failed in a way it did not explain."""
+    """The implementation failed without saying why."""
 
     retcode = 1500
 
@@ -73,12 +76,12 @@ class NotConnected(OneBotError):
 
 
 class LinkBroken(OneBotError):
-    """The link to the account broke after the action was sent; it may have been carried out."""
+    """The connection was lost after the action was sent; the action may have been carried out."""
 
     retcode = 1502
 
 
 class CallTimeout(OneBotError):
-    """No answer within the time limit; the action may have been carried out."""
+    """No response came within the time limit; the action may have been carried out."""
 
     retcode = 1504

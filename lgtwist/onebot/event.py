@@ -1,4 +1,4 @@
-"""Events and answers, read once, only as far as routing needs (OneBot 11, ``event/``)."""
+"""Events, and the members of them that routing needs (OneBot 11, ``event/``)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lgtwist.onebot import rawjson
 
 
 class BadEvent(ValueError):
-    """The text is not an event; the argument says why."""
+    """The payload is not an event; the argument says why."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event: the bytes as they came, and what routing asks of them.
+    """One event: its bytes as they came, and the members that routing needs.
 
     :ivar raw: the event, one JSON object without a top-level ``echo``.
     :ivar post_type: ``message``, ``notice``, ``request``, ``meta_event`` or an extension's own.
     :ivar detail: its ``notice_type`` or ``meta_event_type``; empty where it has none.
-    :ivar self_id: whose event it says it is; None if it does not say, 0 if that is no account's number.
+    :ivar self_id: its ``self_id``; None if it has none, 0 if the value is not an account's number.
     """
 
     raw: bytes
@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     self_id: int | None = None
 
 
-class _Head(msgspec.Struct, gc=False):
+class _EventHead(msgspec.Struct, gc=False):
     post_type: str | UnsetType = UNSET
     notice_type: str = ""
     meta_event_type: str = ""
@@ -39,107 +39,113 @@ class _Head(msgspec.Struct, gc=False):
     echo: Raw | UnsetType = UNSET
 
 
-_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_event_head = msgspec.json.Decoder(_EventHead).decode
 
 
-def _read_head(raw: bytes) -> _Head:
-    """The head of a JSON object.
+def _read_event_head(raw: bytes) -> _EventHead:
+    """Return those members of a JSON object that tell whether it is an event, and of which type.
 
-    :raises BadEvent: if it is none.
+    :raises BadEvent: if it is not a JSON object.
     """
     try:
-        return _decode_head(raw)
-    except rawjson.UNREADABLE:
-        return _read_forgivingly(raw)
+        return _decode_event_head(raw)
+    except rawjson.DECODE_ERRORS:
+        return _read_event_head_leniently(raw)
 
 
-def _read_forgivingly(raw: bytes) -> _Head:
-    """The head of what msgspec does not take: not what the standard says, perhaps an object all the same."""
+def _read_event_head_leniently(raw: bytes) -> _EventHead:
+    """Return the head of an object that msgspec refuses; members of a wrong type are left out.
+
+    :raises BadEvent: if it is not a JSON object.
+    """
     try:
-        found = rawjson.members(raw.decode())
+        members = rawjson.read_members(raw.decode())
     except RecursionError:
         raise BadEvent("nested too deeply") from None
-    except rawjson.UNREADABLE as error:
+    except rawjson.DECODE_ERRORS as error:
         raise BadEvent(f"not a JSON object: {error}") from None
-    head = _Head()
+    head = _EventHead()
     for name in ("self_id", "retcode", "echo"):
-        if name in found:
-            setattr(head, name, Raw(found[name].encode()))
+        if name in members:
+            setattr(head, name, Raw(members[name].encode()))
     for name in ("post_type", "notice_type", "meta_event_type"):
-        if found.get(name, "")[:1] == '"':
-            setattr(head, name, rawjson.string(found[name]))
+        if members.get(name, "")[:1] == '"':
+            setattr(head, name, rawjson.read_string(members[name]))
     return head
 
 
 def read_frame(raw: bytes) -> tuple[bytes | None, Event | None]:
-    """What an implementation sent: it may be an answer, an event, neither, or look like both.
+    """Read a message of an implementation, which may be a response, an event, both or neither.
 
-    A frame is an answer if it has a ``retcode`` and its ``echo`` is one that somebody waits for; else it
+    It is a response if it has a ``retcode`` and the caller knows a pending call with its ``echo``; else it
     is an event if it has a ``post_type``.
 
     :param raw: valid UTF-8.
-    :returns: the ``echo`` of what may be an answer, and the event.
-    :raises BadEvent: if it is no JSON object.
+    :returns: the ``echo`` if it may be a response, else None; and the event, or None.
+    :raises BadEvent: if it is not a JSON object.
     """
     try:
-        head = _decode_head(raw)
-    except rawjson.UNREADABLE:
-        head = _read_forgivingly(raw)
+        head = _decode_event_head(raw)
+    except rawjson.DECODE_ERRORS:
+        head = _read_event_head_leniently(raw)
     echo = None if head.echo is UNSET or head.retcode is UNSET else bytes(head.echo)
-    return echo, None if head.post_type is UNSET else _event(raw, head, head.post_type)
+    return echo, None if head.post_type is UNSET else _make_event(raw, head, head.post_type)
 
 
 def read_event(raw: bytes) -> Event:
-    """The event in ``raw``. It keeps the very bytes, but for a top-level ``echo``, which is cut out.
+    """Read one event. Its bytes are kept unchanged, but a top-level ``echo`` is removed.
 
-    ZeroBot and others take any frame with an ``echo`` for a response.
+    ZeroBot and others take every frame with an ``echo`` for a response.
 
-    :raises BadEvent: if it is no JSON object with a ``post_type``, or not UTF-8.
+    :raises BadEvent: if it is not a JSON object in UTF-8 that has a ``post_type``.
     """
     try:
         raw.decode()
     except UnicodeDecodeError:
         raise BadEvent("not UTF-8") from None
-    head = _read_head(raw)
+    head = _read_event_head(raw)
     if head.post_type is UNSET:
         raise BadEvent("it has no post_type")
-    return _event(raw, head, head.post_type)
+    return _make_event(raw, head, head.post_type)
 
 
-def _event(raw: bytes, head: _Head, post_type: str) -> Event:
-    """The event of that head.
+def _make_event(raw: bytes, head: _EventHead, post_type: str) -> Event:
+    """Return the event with that head; its ``echo`` is removed.
 
-    :raises BadEvent: if its echo cannot be cut out.
+    :raises BadEvent: if the ``echo`` cannot be removed.
     """
     if head.echo is not UNSET:
         try:
-            raw = rawjson.cut(raw.decode(), "echo").encode()
-        except rawjson.UNREADABLE:
+            raw = rawjson.remove_key(raw.decode(), "echo").encode()
+        except rawjson.DECODE_ERRORS:
             raise BadEvent("nested too deeply") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
     if head.self_id is UNSET:
         return Event(raw, post_type, detail)
     value = bytes(head.self_id)
-    return Event(raw, post_type, detail, _self_id(value) if len(value) < _LONGEST_ID else 0)
+    return Event(raw, post_type, detail, _decode_self_id(value) if len(value) < _MAX_ID_BYTES else 0)
 
 
-#: No number of an account, quoted or not, is so long (bytes).
-_LONGEST_ID = 24
+#: Bytes from which on a ``self_id``, quoted or not, cannot be an account's number.
+_MAX_ID_BYTES = 24
 
 
 @lru_cache(1024)
-def _self_id(value: bytes) -> int | None:
-    return None if value == b"null" else number_of(value) or 0
+def _decode_self_id(value: bytes) -> int | None:
+    return None if value == b"null" else read_id(value) or 0
 
 
-def number_of(value: bytes) -> int | None:
-    """The whole number in a JSON value, which may be a string of digits; None if it is none."""
+def read_id(value: bytes) -> int | None:
+    """Return the number in a JSON value, a number or a string of digits; None if it is neither.
+
+    Only whole numbers from 0 on with fewer than 20 digits are accepted.
+    """
     digits = value.strip(b'"')
     return int(digits) if digits.isdigit() and len(digits) < 20 else None
 
 
 class Place(NamedTuple):
-    """Where an event happened, and by whom; None where it does not say."""
+    """The ``group_id`` and the ``user_id`` of an event; None where it has none."""
 
     group_id: int | None
     user_id: int | None
@@ -154,65 +160,70 @@ _decode_place = msgspec.json.Decoder(_PlaceHead).decode
 
 
 def read_place(raw: bytes) -> Place:
-    """Where an event happened. An event that only the forgiving reader takes says nothing."""
+    """Return the ``group_id`` and the ``user_id`` of an event; both None if msgspec cannot read it."""
     try:
         head = _decode_place(raw)
-    except rawjson.UNREADABLE:
+    except rawjson.DECODE_ERRORS:
         return Place(None, None)
-    group_id = None if head.group_id is UNSET else number_of(bytes(head.group_id))
-    return Place(group_id, None if head.user_id is UNSET else number_of(bytes(head.user_id)))
+    group_id = None if head.group_id is UNSET else read_id(bytes(head.group_id))
+    return Place(group_id, None if head.user_id is UNSET else read_id(bytes(head.user_id)))
 
 
-def marked_replayed(raw: bytes) -> bytes:
-    """An event with ``"replayed": true``: it comes late.
+def mark_replayed(raw: bytes) -> bytes:
+    """Return an event with ``"replayed": true`` as its first member, since it is delivered late.
+
+    A member ``replayed`` that it has is replaced; where that is nested too deeply, the event is unchanged.
 
     :param raw: a JSON object with members.
     """
     if b'"replayed"' in raw:
         try:
-            raw = rawjson.cut(raw.decode(), "replayed").encode()
-        except rawjson.UNREADABLE:
+            raw = rawjson.remove_key(raw.decode(), "replayed").encode()
+        except rawjson.DECODE_ERRORS:
             return raw
     return b'{"replayed":true,' + raw.lstrip()[1:]
 
 
 class Heartbeat(NamedTuple):
-    """What a heartbeat or the data of ``get_status`` says.
+    """The content of a heartbeat, or of the data of ``get_status``.
 
-    :ivar online: whether the account is logged in; None if it does not say.
-    :ivar interval: seconds until the next heartbeat; 0 if it does not say.
+    :ivar online: whether the account is logged in; None where it is not said.
+    :ivar interval: seconds until the next heartbeat; 0 where it is not said, or not between 0 and a day.
     """
 
     online: bool | None
     interval: float
 
 
-#: Milliseconds; a longer interval is no promise of a sign of life.
-_LONGEST_INTERVAL = 86_400_000
+#: The longest heartbeat interval that is used to detect a dead connection (milliseconds): one day.
+_MAX_INTERVAL_MS = 86_400_000
 
 
 def read_heartbeat(raw: bytes) -> Heartbeat:
-    """What a heartbeat says (``event/meta.md``), as far as it speaks as the standard does."""
+    """Read a heartbeat (``event/meta.md``); members of a wrong type count as missing.
+
+    :param raw: one JSON object.
+    """
     try:
-        beat: Any = msgspec.json.decode(raw)
-    except rawjson.UNREADABLE:
+        heartbeat: Any = msgspec.json.decode(raw)
+    except rawjson.DECODE_ERRORS:
         return Heartbeat(None, 0.0)
-    status = beat.get("status")
-    interval = beat.get("interval")
+    status = heartbeat.get("status")
+    interval = heartbeat.get("interval")
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
         interval = 0
-    promised = 0 < interval <= _LONGEST_INTERVAL
-    return Heartbeat(read_online(status), interval / 1000 if promised else 0.0)
+    known = 0 < interval <= _MAX_INTERVAL_MS
+    return Heartbeat(read_online(status), interval / 1000 if known else 0.0)
 
 
 def read_online(status: Any) -> bool | None:
-    """What a status says of being online; None if it does not say."""
+    """Return the ``online`` of a decoded ``status`` object; None if there is no boolean."""
     online = status.get("online") if isinstance(status, dict) else None
     return online if isinstance(online, bool) else None
 
 
-def lifecycle(self_id: int, time: int) -> bytes:
-    """``meta_event/lifecycle`` with ``sub_type: connect``: the first frame of a link.
+def encode_lifecycle(self_id: int, time: int) -> bytes:
+    """Return ``meta_event/lifecycle`` with ``sub_type: connect``, the first event of a connection.
 
     :param time: seconds since the epoch.
     """
@@ -222,19 +233,20 @@ def lifecycle(self_id: int, time: int) -> bytes:
     )
 
 
-def status(online: bool) -> bytes:
-    """The data of ``get_status``, as far as lgtwist itself knows it."""
+def encode_status(online: bool) -> bytes:
+    """Return the data of ``get_status`` with ``online`` and ``good`` set to ``online``."""
     state = b"true" if online else b"false"
     return b'{"online":%b,"good":%b}' % (state, state)
 
 
-def heartbeat(self_id: int, time: int, interval_ms: int, online: bool) -> bytes:
-    """``meta_event/heartbeat``; ``online`` tells whether the account is really up.
+def encode_heartbeat(self_id: int, time: int, interval_ms: int, online: bool) -> bytes:
+    """Return ``meta_event/heartbeat`` (``event/meta.md``).
 
     :param time: seconds since the epoch.
-    :param interval_ms: the interval in milliseconds.
+    :param interval_ms: milliseconds until the next one.
+    :param online: whether the account is up and logged in.
     """
     return (
         b'{"time":%d,"self_id":%d,"post_type":"meta_event","meta_event_type":"heartbeat",'
-        b'"status":%b,"interval":%d}' % (time, self_id, status(online), interval_ms)
+        b'"status":%b,"interval":%d}' % (time, self_id, encode_status(online), interval_ms)
     )

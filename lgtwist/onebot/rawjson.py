@@ -1,8 +1,8 @@
-"""Reading the top level of a JSON object without decoding what is inside it.
+"""Reading the members of a JSON object without decoding their values.
 
-Values stay the bytes that came. :func:`members` is the slow, forgiving reader behind the fast
-``msgspec`` structs of this package: it takes what ``msgspec`` refuses but RFC 8259 allows (lone
-surrogate escapes), and from text that is broken it still brings out the ``echo``.
+Values stay the bytes that came. :func:`read_members` is slow and lenient: it is used after ``msgspec``
+has refused a text, since it accepts what RFC 8259 allows beside (lone surrogate escapes).
+:func:`find_echo` finds the ``echo`` even in a text that is not JSON.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any, NoReturn
 
 import msgspec
 
-#: What a decoder may raise for a text a peer has made; nothing else is theirs.
-UNREADABLE = (ValueError, RecursionError, MemoryError)
+#: What decoding a peer's text may raise; any other exception is a mistake of ours.
+DECODE_ERRORS = (ValueError, RecursionError, MemoryError)
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _ECHO = re.compile(r'"echo"[ \t\n\r]*:[ \t\n\r]*')
-#: An echo that is looked for in broken text is only looked for this far from either end (characters).
-_SEARCHED = 65_536
+#: Characters at each end of a malformed text that are searched for an ``echo``.
+_ECHO_SEARCH_LENGTH = 65_536
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Numbers are only checked: int() of 5,000 digits raises, and nobody wants the value.
+# Numbers are checked but not converted: int() of 5,000 digits raises, and the value is not needed.
 _checker: Any = json.JSONDecoder(
-    parse_int=lambda _digits: 0, parse_float=lambda _digits: 0.0, parse_constant=_refuse_constant
+    parse_int=lambda _digits: 0, parse_float=lambda _digits: 0.0, parse_constant=_reject_constant
 )
 
 
 def _value_end(text: str, start: int) -> int:
-    """The index behind the JSON value at ``start``.
+    """Return the index behind the JSON value at ``start``.
 
     :raises ValueError: if there is no value; ``RecursionError`` if it is nested too deeply.
     """
@@ -45,87 +45,88 @@ def _value_end(text: str, start: int) -> int:
         raise ValueError(f"expected a value at character {start}") from stop
 
 
-def _skip_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+def _skip_space(text: str, index: int) -> int:
+    match = _SPACE.match(text, index)
+    return match.end() if match else index
 
 
 def _spans(text: str) -> Iterator[tuple[str, int, int, int]]:
-    """The members of the JSON object ``text``: the key, where it begins, and its value's two ends.
+    """Yield the members of a JSON object: key, index of the key, index of the value, index behind the value.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
-    at = _skip_space(text, 0)
-    if text[at : at + 1] != "{":
+    index = _skip_space(text, 0)
+    if text[index : index + 1] != "{":
         raise ValueError("not an object")
-    at = _skip_space(text, at + 1)
-    if text[at : at + 1] == "}":
-        at += 1
+    index = _skip_space(text, index + 1)
+    if text[index : index + 1] == "}":
+        index += 1
     else:
         while True:
-            if text[at : at + 1] != '"':
-                raise ValueError(f"expected a key at character {at}")
-            begin = at
-            key, at = scanstring(text, at + 1, True)
-            at = _skip_space(text, at)
-            if text[at : at + 1] != ":":
-                raise ValueError(f"expected ':' at character {at}")
-            at = _skip_space(text, at + 1)
-            end = _value_end(text, at)
-            yield key, begin, at, end
-            at = _skip_space(text, end)
-            mark = text[at : at + 1]
-            at += 1
-            if mark == "}":
+            if text[index : index + 1] != '"':
+                raise ValueError(f"expected a key at character {index}")
+            key_start = index
+            key, index = scanstring(text, index + 1, True)
+            index = _skip_space(text, index)
+            if text[index : index + 1] != ":":
+                raise ValueError(f"expected ':' at character {index}")
+            index = _skip_space(text, index + 1)
+            end = _value_end(text, index)
+            yield key, key_start, index, end
+            index = _skip_space(text, end)
+            separator = text[index : index + 1]
+            index += 1
+            if separator == "}":
                 break
-            if mark != ",":
-                raise ValueError(f"expected ',' or '}}' at character {at - 1}")
-            at = _skip_space(text, at)
-    if _skip_space(text, at) != len(text):
+            if separator != ",":
+                raise ValueError(f"expected ',' or '}}' at character {index - 1}")
+            index = _skip_space(text, index)
+    if _skip_space(text, index) != len(text):
         raise ValueError("characters behind the object")
 
 
-def members(text: str) -> dict[str, str]:
-    """The members of the JSON object ``text``, values as their own text; of equal keys the last counts.
+def read_members(text: str) -> dict[str, str]:
+    """Return the members of a JSON object, each value as its JSON text; the last of equal keys counts.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
-    return {key: text[start:end] for key, _begin, start, end in _spans(text)}
+    return {key: text[start:end] for key, _key_start, start, end in _spans(text)}
 
 
-def cut(text: str, name: str) -> str:
-    """The JSON object ``text`` without its members called ``name``; all else stays as it is.
+def remove_key(text: str, name: str) -> str:
+    """Return a JSON object without its top-level members called ``name``, and otherwise unchanged.
 
     :raises ValueError: if ``text`` is not one JSON object; ``RecursionError`` if nested too deeply.
     """
-    kept: list[str] = []
+    remaining: list[str] = []
     spans = list(_spans(text))
-    for number, (key, begin, _start, end) in enumerate(spans):
+    for number, (key, key_start, _start, end) in enumerate(spans):
         if key != name:
-            # A member keeps the white space behind it and what separates it from the next one.
-            until = spans[number + 1][1] if number + 1 < len(spans) else end
-            kept.append(text[begin:until])
-    if len(kept) == len(spans):
+            # A member's text includes the white space and the comma behind it.
+            next_start = spans[number + 1][1] if number + 1 < len(spans) else end
+            remaining.append(text[key_start:next_start])
+    if len(remaining) == len(spans):
         return text
     first, last = spans[0][1], spans[-1][3]
-    if spans[-1][0] == name and kept:
-        kept[-1] = kept[-1].rstrip(" \t\n\r").removesuffix(",")
-    return text[:first] + "".join(kept) + text[last:]
+    if spans[-1][0] == name and remaining:
+        remaining[-1] = remaining[-1].rstrip(" \t\n\r").removesuffix(",")
+    return text[:first] + "".join(remaining) + text[last:]
 
 
 def find_echo(payload: bytes) -> bytes | None:
-    """The value of ``echo`` in a text that could not be read as a whole, or None.
+    """Return the JSON value of ``echo`` in a text that is not JSON as a whole, or None.
 
-    The last ``"echo":`` with a whole JSON value behind it counts; only the two ends of a long text are
-    searched. The answer is valid UTF-8 and valid JSON.
+    The last ``"echo":`` with a whole JSON value behind it counts. Of a long text only both ends are
+    searched. The value is valid JSON in UTF-8.
     """
     text = payload.decode("utf-8", "replace")
-    parts = [text] if len(text) <= 2 * _SEARCHED else [text[-_SEARCHED:], text[:_SEARCHED]]
+    length = _ECHO_SEARCH_LENGTH
+    parts = [text] if len(text) <= 2 * length else [text[-length:], text[:length]]
     for part in parts:
         for match in reversed(list(_ECHO.finditer(part))[-16:]):
             try:
                 end = _value_end(part, match.end())
-            except UNREADABLE:
+            except DECODE_ERRORS:
                 continue
             value = part[match.end() : end]
             if "\ufffd" not in value:
@@ -133,24 +134,24 @@ def find_echo(payload: bytes) -> bytes | None:
     return None
 
 
-def raw(value: msgspec.Raw | str) -> bytes:
-    """The bytes of a raw value, however it was read."""
+def to_bytes(value: msgspec.Raw | str) -> bytes:
+    """Return the bytes of a raw value, which is ``Raw`` from msgspec and text from :func:`read_members`."""
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
-def quote(text: str) -> bytes:
-    """``text`` as a JSON string."""
+def encode_string(text: str) -> bytes:
+    """Return ``text`` as a JSON string."""
     try:
         return msgspec.json.encode(text)
-    except UnicodeEncodeError:  # a lone surrogate: only ASCII can say it
+    except UnicodeEncodeError:  # a lone surrogate, which only an ASCII escape can represent
         return json.dumps(text).encode()
 
 
-def string(value: bytes | str) -> str:
-    """The JSON string in ``value``; empty if it is something else."""
+def read_string(value: bytes | str) -> str:
+    """Return the text of a JSON string; empty if ``value`` is another JSON value."""
     if value[:1] not in (b'"', '"'):
         return ""
     try:
         return msgspec.json.decode(value, type=str)
-    except UNREADABLE:  # a lone surrogate
+    except DECODE_ERRORS:  # a lone surrogate
         return str(json.loads(value))

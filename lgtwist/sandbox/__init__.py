@@ -1,1 +1,1 @@
-"""The built-in account: a small world of people and groups, for bots without a chat account."""
+"""The built-in account: a simulated platform with people and groups, for bots without a chat account."""

@@ -1,4 +1,4 @@
-"""The sandbox account as the hub sees it: a link that answers from a world of its own."""
+"""The sandbox account: the account link and the edge behind which a simulated platform runs."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IAccountLink, IControl
-from lgtwist.onebot import action as responses
+from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import Segment
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
-from lgtwist.sandbox.actions.table import known
+from lgtwist.sandbox.actions.table import find_action
 from lgtwist.sandbox.control.control import Control
-from lgtwist.sandbox.files import attachments as intake
+from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
-from lgtwist.sandbox.files.media import Media
+from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.store import Store, StoreError
-from lgtwist.sandbox.world.model import Record, WorldFile, key_of
+from lgtwist.sandbox.store import StoreError, WorldStore
+from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
 
-#: So many actions may be taking in files at once; the next ones wait, others do not.
-_INTAKES = 8
-#: And for so long (seconds), the waiting included.
-_INTAKE_TIME = 60.0
+#: Actions with files that run at once; the next ones wait for a slot. Actions without files never wait.
+_MAX_ATTACHMENT_ACTIONS = 8
+#: Seconds that an action with files may take, with the wait for a slot.
+_ATTACHMENT_TIME_LIMIT = 60.0
 
 
 @frozen
 class Settings:
-    """What a sandbox account is configured with.
+    """The configuration of a sandbox account.
 
-    :ivar world: the file of the world to begin from, where there is none yet; None for the built-in one.
+    :ivar world: the JSON file from which the world is made where ``data_dir`` has none yet; None for the
+        example world.
     :ivar media_hosts: hosts that media may be fetched from, beside public addresses.
     """
 
@@ -65,27 +66,28 @@ def read(section: Section) -> Settings:
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
-    """Return how the implementation is reached, for people: there is none."""
+    """Return how the implementation is reached, for the summary: empty, for there is none."""
     return ""
 
 
 def key_needed_in_public(settings: Settings) -> str | None:
-    """Return the key without which strangers could pose as the implementation: there is none."""
+    """Return the key without which anybody could pose as the implementation: None, for there is none."""
     return None
 
 
 def make(account: Account, settings: Settings, resources: EdgeResources) -> SandboxAccount:
-    """Make the edge of a sandbox account. Its world is read by :meth:`SandboxAccount.prepare`."""
+    """Return the edge of a sandbox account. :meth:`SandboxAccount.prepare` reads its world."""
     name = f"sandbox-{account.self_id}"
     limit = resources.limits.max_message
-    media = Media(
+    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit)
+    media = MediaStore(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
         limit=limit,
-        fetch=Fetcher(resources.reactor, settings.media_hosts, limit).fetch,
+        fetch=fetcher.fetch,
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
-        in_thread=deferToThread,
-        private=resources.private_files,
+        run_in_thread=deferToThread,
+        private_files=resources.private_files,
     )
     return SandboxAccount(
         account,
@@ -94,19 +96,22 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         resources.wall_clock,
         world_file=None if settings.world is None else Path(settings.world),
         before_writing=resources.scheduler.before_writing,
+        fetcher=fetcher,
     )
 
 
 @implementer(IAccountLink, IEdge, IControl)
 class SandboxAccount(Service):
-    """A world, kept in a file, behind an account.
+    """The implementation of an account, with a world of its own that is saved in a SQLite file.
 
-    :param account: the hub's.
-    :param path: the world's file.
-    :param media: keeps what messages carry.
-    :param wall_clock: seconds since the epoch.
-    :param world_file: the world to begin from, where the store has none.
-    :param before_writing: calls what it is given once, before anything is written to a peer.
+    :param account: the hub's account.
+    :param path: the world's SQLite file.
+    :param media: stores the files that messages refer to.
+    :param wall_clock: returns seconds since the epoch.
+    :param world_file: a JSON file to make the world from where the store is empty; None for the example.
+    :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
+        default the function is called in the next reactor turn.
+    :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
     """
 
     _log = Logger()
@@ -115,245 +120,282 @@ class SandboxAccount(Service):
         self,
         account: Account,
         path: Path | str,
-        media: Media,
+        media: MediaStore,
         wall_clock: Callable[[], float],
         *,
         world_file: Path | None = None,
         before_writing: Callable[[Callable[[], None]], None] | None = None,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.account = account
+        self._fetcher = fetcher
         self.media = media
         self.world = World(account.self_id)
         self._control = Control(self)
         self._path = path
         self._wall_clock = wall_clock
         self._world_file = world_file
-        self._before_writing = before_writing or (lambda then: account.clock.callLater(0, then) and None)
-        self._store: Store | None = None
-        self._unwritten: dict[tuple[str, str], Record | None] = {}
-        self._will_write = False
-        self._failing = False
-        self._last_message_id = 0  # that listeners were told of
-        self._listeners: list[Deferred[None]] = []
-        self._intakes = DeferredSemaphore(_INTAKES)
-        self._waiting: set[Deferred[None]] = set()
+        self._before_writing = before_writing or (
+            lambda function: account.clock.callLater(0, function) and None
+        )
+        self._store: WorldStore | None = None
+        self._unsaved_changes: dict[tuple[str, str], Record | None] = {}
+        self._write_scheduled = False
+        self._write_failing = False
+        self._notified_message_id = 0  # the last one that waiters were called back for
+        self._message_waiters: list[Deferred[None]] = []
+        self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
+        self._running_actions: set[Deferred[None]] = set()
 
-    # -- its life
+    # -- start and stop
 
     def prepare(self) -> None:
-        """Read the world. Before the start, for its file is closed again: SQLite does not survive a fork.
+        """Read the world from its file, or make one.
 
-        :raises CannotPrepare: if its file, or the file to begin from, cannot be used.
+        This is done before daemonising; the file is closed again, for SQLite does not survive a fork.
+
+        :raises CannotPrepare: if the SQLite file or the world's JSON file cannot be used.
         """
-        store = Store(self._path)
+        store = WorldStore(self._path)
         try:
-            self.world.restore(store.records())
+            self.world.load_records(store.records())
         finally:
             store.close()
         if self.world.is_empty:
-            self.world = self._first_world()
+            self.world = self._initial_world()
 
-    def _first_world(self) -> World:
+    def _initial_world(self) -> World:
+        """Return the world of the configured JSON file, or the example world.
+
+        :raises StoreError: if the JSON file cannot be used.
+        """
         if self._world_file is None:
-            return World.first(self.account.self_id, self.now())
+            return World.with_example_people(self.account.self_id, self.now())
         try:
-            return World.from_file(self.account.self_id, read_world(self._world_file.read_bytes()))
+            return World.from_file(self.account.self_id, decode_world_file(self._world_file.read_bytes()))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
 
     def startService(self) -> None:
-        """The account is up."""
+        """Open the file and announce the account as up."""
         super().startService()
-        self._open()
+        self._open_store()
         self.account.links.opened(self)
-        self.settle()
+        self.publish_and_save()
 
     def stopService(self) -> None:
-        """The account is down; what is not written yet is written."""
-        self._write()  # once more, if the file could not be opened
+        """Announce the account as down, cancel running actions, save the world and close its file."""
+        self._save_changes()  # opens the file again, if it could not be opened before
         super().stopService()
         self.account.links.closed(self, "lgtwist stops")
-        for waiting in tuple(self._waiting):
-            waiting.cancel()
-        self._wake()
-        self._write()
+        for running_action in tuple(self._running_actions):
+            running_action.cancel()
+        self._notify_message_waiters()
+        self._save_changes()
         if self._store is not None:
             self._store.close()
             self._store = None
 
     def now(self) -> int:
-        """Seconds since the epoch."""
+        """Return whole seconds since the epoch."""
         return int(self._wall_clock())
 
-    # -- the link
+    # -- IAccountLink
 
     def send(self, call_id: int, action: str, params: bytes) -> None:
-        """Do an action. Its answer comes first, then the events that follow from it.
+        """Perform an action: hand its response to the account, then publish the events that it caused.
 
-        Only what carries files waits; nothing else waits for it.
+        Actions that store or look up files end later; all others end before this returns.
         """
         try:
-            known(action)
+            find_action(action)
             read = Params(params)
-            message = intake.reads_message(action, read)
-            if intake.waits(action, message):
-                self._later(self._take_in(call_id, action, read, message))
+            message = attachments.read_message_params(action, read)
+            if attachments.uses_files(action, message):
+                self._start_with_time_limit(self._perform_with_files(call_id, action, read, message))
                 return
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
-            response = responses.failure(error)
+            response = responses.from_error(error)
         except Exception:
-            response = self._failed(action)
-        self._answer(call_id, response)
+            response = self._internal_error(action)
+        self._respond(call_id, response)
 
-    async def _take_in(self, call_id: int, action: str, params: Params, message: list[Segment]) -> None:
+    async def _perform_with_files(
+        self, call_id: int, action: str, params: Params, message: list[Segment]
+    ) -> None:
+        """Perform an action that stores or looks up files, a limited number at a time."""
         try:
-            await self._intakes.acquire()
+            await self._attachment_slots.acquire()
             try:
-                await intake.take_in(self.media, self.world, action, params, message)
+                await attachments.resolve_files(self.media, self.world, action, params, message)
             finally:
-                self._intakes.release()
+                self._attachment_slots.release()
             response = perform(self.world, action, params, self.now())
         except OneBotError as error:
-            response = responses.failure(error)
+            response = responses.from_error(error)
         except CancelledError:
             if not self.running:
                 return
-            response = responses.failed(100, "the files could not be taken in in time")
+            response = responses.failed(100, "the files could not be stored in time")
         except Exception:
-            response = self._failed(action)
-        self._answer(call_id, response)
+            response = self._internal_error(action)
+        self._respond(call_id, response)
 
     def has_sent(self, flow_token: object) -> bool:
-        """Return whether what was sent has left our memory: a world has no wire that could be shut."""
+        """Return whether what was sent has left our memory: always, for nothing is sent over a network."""
         return True
 
     def forget(self, call_id: int) -> None:
-        """Nobody waits for this answer any more; what takes in files ends by its own time limit."""
+        """Do nothing: an action whose response is not needed ends by itself or by its time limit."""
 
     def close(self, code: int, reason: str) -> None:
-        """Nothing is to be closed."""
+        """Do nothing: there is no connection."""
 
-    def _failed(self, action: str) -> bytes:
+    def _internal_error(self, action: str) -> bytes:
+        """Log the current exception and return a response with retcode 1500."""
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
         return responses.failed(1500, "the sandbox failed; the log says why")
 
-    def _answer(self, call_id: int, response: bytes) -> None:
-        self._remember(self.world.take_changes())
+    def _respond(self, call_id: int, response: bytes) -> None:
+        self._save_and_notify(self.world.pop_changes())
         self.account.receive(call_id, response)
-        self.settle()
+        self.publish_and_save()
 
-    def _later(self, coroutine: Any) -> None:
-        waiting = spawn("sandbox intake", coroutine)
-        self._waiting.add(waiting)
-        limit = self.account.clock.callLater(_INTAKE_TIME, waiting.cancel)
+    def _start_with_time_limit(self, coroutine: Any) -> None:
+        """Run a coroutine; cancel it after ``_ATTACHMENT_TIME_LIMIT`` seconds or when the service stops."""
+        running_action = spawn("sandbox attachments", coroutine)
+        self._running_actions.add(running_action)
+        limit = self.account.clock.callLater(_ATTACHMENT_TIME_LIMIT, running_action.cancel)
 
         def ended(_result: object) -> None:
-            self._waiting.discard(waiting)
+            self._running_actions.discard(running_action)
             if limit.active():
                 limit.cancel()
 
-        waiting.addBoth(ended)
+        running_action.addBoth(ended)
 
-    # -- for people
+    # -- IControl, and what the control calls
 
     def handle(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer a request of the operator below ``/sandbox/{self_id}/``."""
+        """Answer a request to the control, below ``/sandbox/{self_id}/``.
+
+        :param path: the segments behind ``/sandbox/{self_id}/``.
+        """
         self._control.handle(request, path)
 
     def serve_file(self, request: Request, name: str) -> None:
-        """Answer anybody's request for a stored file."""
+        """Answer a request for a stored file; whoever knows its unguessable name may have it."""
         self._control.serve_file(request, name)
 
-    def retire(self) -> None:
-        """Nothing is begun from our side."""
+    def configure(self, settings: Settings) -> None:
+        """Apply new ``media_hosts``; a new ``world`` has no effect, since the world is there already."""
+        if self._fetcher is not None:
+            self._fetcher.set_allowed_hosts(settings.media_hosts)
 
-    def settle(self) -> None:
-        """Something was done to the world: tell the bots, remember to write, wake who listens."""
-        self._remember(self.world.take_changes())
-        for event in self.world.take_events():
+    def retire(self) -> None:
+        """Do nothing: the sandbox starts nothing by itself."""
+
+    def publish_and_save(self) -> None:
+        """Publish the world's new events to the bots, and schedule its changes to be saved.
+
+        Call it after each change of :attr:`world`.
+        """
+        self._save_and_notify(self.world.pop_changes())
+        for event in self.world.pop_events():
             self.account.publish(msgspec.json.encode(event))
 
-    def _remember(self, changes: dict[tuple[str, str], Record | None]) -> None:
+    def _save_and_notify(self, changes: dict[tuple[str, str], Record | None]) -> None:
+        """Schedule changes to be saved, once per reactor turn; notify the waiters of a new message."""
         if not changes:
             return
-        self._unwritten |= changes
-        if not self._will_write:
-            self._will_write = True
-            self._before_writing(self._write)
-        if self.world.last_message_id != self._last_message_id:
-            self._last_message_id = self.world.last_message_id
-            self._wake()
+        self._unsaved_changes |= changes
+        if not self._write_scheduled:
+            self._write_scheduled = True
+            self._before_writing(self._save_changes)
+        if self.world.last_message_id != self._notified_message_id:
+            self._notified_message_id = self.world.last_message_id
+            self._notify_message_waiters()
 
-    def inject(self, raw: bytes) -> None:
-        """Publish any event as if it came from the account.
+    def publish_raw_event(self, raw: bytes) -> None:
+        """Publish one event as if the account had sent it.
 
-        :raises BadEvent: if it is none.
+        :param raw: one JSON object with a ``post_type``.
+        :raises BadEvent: if it is not an event.
         """
         self.account.publish(raw)
 
     def replace_world(self, raw: bytes) -> None:
-        """Begin from another world, in the place of this one.
+        """Replace the world by another one, in memory and in the file.
 
-        :raises ValueError: if it is none, with a sentence that says where.
+        :param raw: a world's JSON file.
+        :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
         """
-        world = World.from_file(self.account.self_id, read_world(raw))
-        old = self.world
-        for shelf in (old.people, old.groups, old.requests, old.messages, old.forwards, old.files):
-            self._unwritten |= dict.fromkeys((key_of(record) for record in shelf.values()), None)
+        world = World.from_file(self.account.self_id, decode_world_file(raw))
+        replaced = self.world
+        for table in (
+            replaced.people,
+            replaced.groups,
+            replaced.requests,
+            replaced.messages,
+            replaced.forwards,
+            replaced.files,
+        ):
+            self._unsaved_changes |= dict.fromkeys((record_key(record) for record in table.values()), None)
         self.world = world
-        self.settle()
+        self.publish_and_save()
 
-    def next_message(self) -> Deferred[None]:
-        """Fires when something was said; may be cancelled."""
-        heard: Deferred[None] = Deferred(lambda d: self._listeners.remove(d))
-        self._listeners.append(heard)
-        return heard
+    def when_message_added(self) -> Deferred[None]:
+        """Return a Deferred that fires when a message is added, or the service stops; it may be cancelled."""
+        waiter: Deferred[None] = Deferred(lambda d: self._message_waiters.remove(d))
+        self._message_waiters.append(waiter)
+        return waiter
 
-    def _wake(self) -> None:
-        self._listeners, listeners = [], self._listeners
-        for heard in listeners:
-            heard.callback(None)
+    def _notify_message_waiters(self) -> None:
+        self._message_waiters, waiters = [], self._message_waiters
+        for waiter in waiters:
+            waiter.callback(None)
 
     # -- the file
 
-    def _open(self) -> None:
-        """Open the file again. What was there a moment ago may not be now: a full disk is one reason."""
+    def _open_store(self) -> None:
+        """Open the world's file; if that fails, log it and keep the world in memory."""
         try:
-            self._store = Store(self._path)
+            self._store = WorldStore(self._path)
         except StoreError as error:
-            self._fails(error)
+            self._log_write_error(error)
 
-    def _fails(self, error: Exception) -> None:
-        """The world goes on in memory; the next change tries to write this one too."""
-        if not self._failing:
-            self._failing = True
+    def _log_write_error(self, error: Exception) -> None:
+        """Log that the file cannot be written, once until it can be again."""
+        if not self._write_failing:
+            self._write_failing = True
             self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
 
-    def _write(self) -> None:
-        self._will_write = False
-        if not self._unwritten:
+    def _save_changes(self) -> None:
+        """Write the unsaved changes to the file; keep them if that fails."""
+        self._write_scheduled = False
+        if not self._unsaved_changes:
             return
         if self._store is None and self.running:
-            self._open()
+            self._open_store()
         if self._store is None:
             return
         try:
-            self._store.write(self._unwritten)
+            self._store.write(self._unsaved_changes)
         except sqlite3.Error as error:
-            self._fails(error)
+            self._log_write_error(error)
             return
-        if self._failing:
-            self._failing = False
+        if self._write_failing:
+            self._write_failing = False
             self._log.info("sandbox {path} is written again", path=self._path)
-        self._unwritten = {}
+        self._unsaved_changes = {}
 
 
-def read_world(raw: bytes) -> WorldFile:
-    """A world's file.
+def decode_world_file(raw: bytes) -> WorldFile:
+    """Decode a world's JSON file.
 
-    :raises ValueError: if it is none, with a sentence that says where.
+    :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
     """
     try:
         return msgspec.json.decode(raw, type=WorldFile)

@@ -1,6 +1,6 @@
-"""Parameters of actions, read as frameworks really send them: numbers as strings, booleans as 0 and 1.
+"""Parameters of actions, converted as implementations do (OneBot 11, ``communication/http.md``).
 
-(OneBot 11, ``communication/http.md``: implementations convert strings.)
+Frameworks send numbers as strings, and booleans as 0 and 1.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import msgspec
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment, read_message
-from lgtwist.onebot.rawjson import UNREADABLE
+from lgtwist.onebot.rawjson import DECODE_ERRORS
 
+#: The default of parameters that have none.
 _REQUIRED = object()
+#: Strings that are booleans, in lower case.
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off", "")
 
@@ -21,30 +23,36 @@ _FALSE = ("false", "0", "no", "off", "")
 class Params:
     """The ``params`` of one action.
 
+    All methods that return a value raise :class:`BadRequest`, which names the parameter, if it is missing
+    and there is no default, or if it cannot be converted.
+
     :param raw: one JSON object.
-    :raises BadRequest: if it cannot be read; so do all methods, naming the parameter.
+    :raises BadRequest: if it is not a JSON object.
     """
 
     def __init__(self, raw: bytes) -> None:
         self._path = "params"
         try:
             self._values = msgspec.json.decode(raw, type=dict[str, Any])
-        except UNREADABLE as error:
+        except DECODE_ERRORS as error:
             raise BadRequest(f"params cannot be read: {error}") from None
 
     @classmethod
-    def of(cls, values: dict[str, Any], path: str) -> Params:
-        """An object that stands somewhere below, read the same way."""
+    def from_values(cls, values: dict[str, Any], path: str) -> Params:
+        """Return parameters from a decoded object that is nested in others.
+
+        :param path: where the object is, for errors, such as ``params.members[0]``.
+        """
         params = cls(b"{}")
         params._values, params._path = values, path
         return params
 
     def has(self, name: str) -> bool:
-        """Whether a parameter is given, and not null."""
+        """Return whether a parameter is given and not null."""
         return self._values.get(name) is not None
 
-    def put(self, name: str, value: Any) -> None:
-        """Put a parameter in the place of what was given."""
+    def set(self, name: str, value: Any) -> None:
+        """Set a parameter, given or not."""
         self._values[name] = value
 
     def _get(self, name: str, default: Any) -> Any:
@@ -56,10 +64,10 @@ class Params:
         return value
 
     def integer(self, name: str, default: Any = _REQUIRED) -> int:
-        """A number without fraction, of 64 bits."""
+        """Return a whole number of 64 bits; strings of digits and floats without fraction are converted."""
         value = self._get(name, default)
         if isinstance(value, str):
-            value = int(value) if len(value) <= 20 and _is_number(value.strip()) else None
+            value = int(value) if len(value) <= 20 and _is_integer(value.strip()) else None
         elif isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
@@ -67,11 +75,11 @@ class Params:
         return value
 
     def optional_integer(self, name: str) -> int | None:
-        """The same, or None where it is not given."""
+        """Return a whole number as :meth:`integer` does, or None where it is not given."""
         return self.integer(name) if self.has(name) else None
 
     def boolean(self, name: str, default: Any = _REQUIRED) -> bool:
-        """True or false."""
+        """Return a boolean; 0, 1 and the strings in ``_TRUE`` and ``_FALSE`` are converted."""
         value = self._get(name, default)
         if isinstance(value, bool):
             return value
@@ -83,7 +91,7 @@ class Params:
         raise BadRequest(f"{self._path}.{name}: expected a boolean")
 
     def text(self, name: str, default: Any = _REQUIRED) -> str:
-        """A string; numbers are taken as their digits."""
+        """Return a string; numbers are converted to decimal digits."""
         value = self._get(name, default)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return str(value)
@@ -92,33 +100,36 @@ class Params:
         return value
 
     def choice(self, name: str, words: tuple[str, ...], default: Any = _REQUIRED) -> str:
-        """One of some words."""
+        """Return a string that is one of ``words``."""
         value = self.text(name, default)
         if value not in words:
             raise BadRequest(f"{self._path}.{name}: expected {' or '.join(words)}")
         return value
 
     def object(self, name: str) -> dict[str, Any]:
-        """An object."""
+        """Return a JSON object, decoded."""
         value = self._get(name, _REQUIRED)
         if not isinstance(value, dict):
             raise BadRequest(f"{self._path}.{name}: expected an object")
         return value
 
-    def objects(self, name: str) -> list[Params]:
-        """A list of objects, each read like parameters; empty where it is not given."""
+    def object_list(self, name: str) -> list[Params]:
+        """Return the parameters of each object in a list; empty where the list is not given."""
         value = self._get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise BadRequest(f"{self._path}.{name}: expected a list of objects")
-        return [Params.of(item, f"{self._path}.{name}[{n}]") for n, item in enumerate(value)]
+        return [Params.from_values(item, f"{self._path}.{name}[{n}]") for n, item in enumerate(value)]
 
     def message(self, name: str = "message") -> list[Segment]:
-        """A message, in whichever form; ``auto_escape`` says whether a string is plain text."""
+        """Return a message as segments; with the parameter ``auto_escape`` a string is plain text."""
         escape = self.boolean("auto_escape", False)
         return read_message(self._get(name, _REQUIRED), f"{self._path}.{name}", escape)
 
     def nodes(self, name: str = "messages") -> list[Segment]:
-        """The nodes of a forwarded message; their contents are messages, in whichever form."""
+        """Return the nodes of a forwarded message, at least one; the content of each is an array of segments.
+
+        A node that names a message by its ``id`` has no content.
+        """
         nodes = read_message(self._get(name, _REQUIRED), f"{self._path}.{name}")
         for number, node in enumerate(nodes):
             path = f"{self._path}.{name}[{number}]"
@@ -133,6 +144,6 @@ class Params:
         return nodes
 
 
-def _is_number(text: str) -> bool:
+def _is_integer(text: str) -> bool:
     digits = text[1:] if text[:1] == "-" else text
     return digits.isascii() and digits.isdigit()

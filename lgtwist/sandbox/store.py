@@ -1,4 +1,4 @@
-"""A world on disk: one SQLite file, one table, one commit per reactor turn at most."""
+"""The file of a world: SQLite, with one table that has one row per record."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from pathlib import Path
 import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
-from lgtwist.sandbox.world.model import KINDS, Message, Record
+from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
-_SCHEMA = 1
+#: SQLite's ``user_version`` of the files that this version reads and writes.
+_SCHEMA_VERSION = 1
 
 
 class StoreError(CannotPrepare):
     """The file cannot be used; the argument is a sentence that names it."""
 
 
-class Store:
-    """The file of one world.
+class WorldStore:
+    """The SQLite file of one world.
 
-    ``synchronous=NORMAL``: what was committed survives the process; a power cut may take the last moments.
+    It is opened with ``synchronous=NORMAL``: commits survive the end of the process, but a power cut may
+    undo the last ones.
 
-    :param path: made if it is not there; ``":memory:"`` for none.
-    :raises StoreError: if it is not ours, of a newer version, or cannot be opened.
+    :param path: the file, created where it is missing; ``":memory:"`` for none.
+    :raises StoreError: if it cannot be opened, is another program's, or of another version of lgtwist.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -33,16 +35,16 @@ class Store:
             self._file = sqlite3.connect(path, isolation_level=None)
             version = self._file.execute("PRAGMA user_version").fetchone()[0]
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if version not in (0, _SCHEMA) or (version == 0 and tables):
+            if version not in (0, _SCHEMA_VERSION) or (version == 0 and tables):
                 raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
-            # Only now, for it changes the file, which may be somebody else's.
+            # After the check, for this changes the file, which may be another program's.
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=NORMAL")
             self._file.execute(
                 "CREATE TABLE IF NOT EXISTS record "
                 "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
             )
-            self._file.execute(f"PRAGMA user_version={_SCHEMA}")
+            self._file.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
         except sqlite3.Error as error:
             self._file.close()
             raise StoreError(f"{path} cannot be used: {error}") from None
@@ -52,14 +54,14 @@ class Store:
         self._path = path
 
     def records(self) -> Iterator[Record]:
-        """Everything that was kept, messages last and in the order in which they were said.
+        """Yield all records; messages come last, in the order of their numbers.
 
         :raises StoreError: if a record cannot be read.
         """
         messages: list[Message] = []
         try:
             for kind, body in self._file.execute("SELECT kind, body FROM record"):
-                record = msgspec.json.decode(body, type=KINDS[kind])
+                record = msgspec.json.decode(body, type=RECORD_TYPES[kind])
                 if isinstance(record, Message):
                     messages.append(record)
                 else:
@@ -69,16 +71,19 @@ class Store:
         yield from sorted(messages, key=lambda message: message.message_id)
 
     def write(self, changes: Mapping[tuple[str, str], Record | None]) -> None:
-        """Write changes in one commit; None is the end of a record.
+        """Write changes in one transaction.
 
-        :raises sqlite3.Error: if the disk does not take them; nothing was written then.
+        :param changes: records by type and key; None deletes a record.
+        :raises sqlite3.Error: if they cannot be written; the file is unchanged then.
         """
-        gone = [key for key, record in changes.items() if record is None]
-        kept = [(*key, msgspec.json.encode(record)) for key, record in changes.items() if record is not None]
+        removed = [key for key, record in changes.items() if record is None]
+        changed = [
+            (*key, msgspec.json.encode(record)) for key, record in changes.items() if record is not None
+        ]
         self._file.execute("BEGIN IMMEDIATE")
         try:
-            self._file.executemany("DELETE FROM record WHERE kind=? AND key=?", gone)
-            self._file.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", kept)
+            self._file.executemany("DELETE FROM record WHERE kind=? AND key=?", removed)
+            self._file.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", changed)
             self._file.execute("COMMIT")
         except sqlite3.Error:
             if self._file.in_transaction:

@@ -15,7 +15,7 @@ from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
 from lgtwist.net.http_responses import say, say_raw
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
-from lgtwist.onebot.event import BadEvent, number_of
+from lgtwist.onebot.event import BadEvent, read_id
 from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of
 from lgtwist.web.mounts import RETRY_SOON, UPGRADE, answer_not_found, begin_upgrade
@@ -163,4 +163,4 @@ class AccountEndpoints:
 
 
 def _self_id(request: Request) -> int | None:
-    return number_of(headers_of(request).get("x-self-id", "").strip().encode())
+    return read_id(headers_of(request).get("x-self-id", "").strip().encode())

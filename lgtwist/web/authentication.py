@@ -12,9 +12,10 @@ from twisted.web.server import Request
 
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
+from lgtwist.hub.settings import port_owners
 from lgtwist.net.http_responses import Headers, say
 from lgtwist.net.loopback import is_loopback_name
-from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
+from lgtwist.onebot.auth import AuthenticationFailure, Keyring, presented_tokens
 from lgtwist.runtime.logs import LogThrottles, printable
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.local_origin import why_not_local
@@ -31,25 +32,37 @@ _LOGGED_PERIOD = 3600.0
 
 
 class BotTokens(DirectoryObserver):
-    """The tokens of the bots that are in the directory now.
+    """The tokens of the bots that are in the directory now; see :func:`port_owners`.
 
     :ivar keyring: finds a bot by its token.
     """
 
     def __init__(self) -> None:
         self.keyring: Keyring[Bot] = Keyring()
+        self._bots: dict[str, Bot] = {}
 
     def bot_added(self, bot: Bot) -> None:
-        """Accept the bot's token from now on."""
-        self.keyring.add(bot, bot.access_token)
+        """Accept the bot's token from now on, if it opens the port."""
+        self._bots[bot.name] = bot
+        self._update()
 
     def bot_removed(self, bot: Bot) -> None:
         """Accept the bot's token no more."""
+        del self._bots[bot.name]
         self.keyring.remove(bot)
+        self._update()
 
     def refresh(self, bot: Bot) -> None:
         """Accept the bot's present token instead of the one that it had before."""
-        self.keyring.add(bot, bot.access_token)
+        self._update()
+
+    def _update(self) -> None:
+        owners = port_owners(bot.settings for bot in self._bots.values())
+        for bot in self._bots.values():
+            if owners.get(bot.access_token) == bot.name:
+                self.keyring.add(bot, bot.access_token)
+            else:
+                self.keyring.remove(bot)
 
 
 class Authentication:
@@ -117,9 +130,9 @@ class Authentication:
             [token.decode("utf-8", "replace") for token in request.args.get(b"access_token", [])],
         )
         owner = owners.owner_of(shown)
-        if owner is Refusal.MISSING:
+        if owner is AuthenticationFailure.MISSING:
             self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE)
-        elif isinstance(owner, Refusal):
+        elif isinstance(owner, AuthenticationFailure):
             self.refuse(request, 403, "the token is wrong")
         elif shown or self.comes_from_this_machine(request, hint(owner)):
             return owner
@@ -189,7 +202,7 @@ class Authentication:
         shown = presented_tokens(
             headers.get("authorization"), [value for name, value in _pairs(query) if name == "access_token"]
         )
-        if isinstance(owners.owner_of(shown), Refusal):
+        if isinstance(owners.owner_of(shown), AuthenticationFailure):
             return False
         return bool(shown) or self._why_not_local(request, headers) is None
 

@@ -13,10 +13,10 @@ class Assembly:
     :param limit: the size in bytes that a message may have.
     """
 
-    __slots__ = ("_announced", "_first", "_limit", "_rest", "binary")
+    __slots__ = ("_announced", "_first", "_rest", "binary", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.begin(False)
 
     def begin(self, binary: bool) -> None:
@@ -29,7 +29,7 @@ class Assembly:
     def announce(self, length: int) -> bool:
         """Begin a frame of ``length`` bytes; return whether the message stays within the limit with it."""
         self._announced += length
-        return self._announced <= self._limit
+        return self._announced <= self.limit
 
     def add(self, piece: bytes) -> None:
         """Add a piece of a frame's payload, unmasked."""

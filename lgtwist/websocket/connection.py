@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from lgtwist.config.limits import Limits
 from lgtwist.websocket.assembly import Assembly
 from lgtwist.websocket.autobahn_private import AutobahnConnection
 from lgtwist.websocket.liveness import Liveness, Verdict
@@ -155,6 +156,13 @@ class Connection(AutobahnConnection):
         """Watch the peer from now on, by the factory's limits."""
         limits = self.factory.limits
         self.liveness = Liveness(now, limits.ping_interval, limits.ping_timeout)
+
+    def take_limits(self, limits: Limits) -> None:
+        """Take other limits, from the next frame on."""
+        self.outbox.limit = limits.send_buffer
+        self.assembly.limit = limits.max_message
+        if self.liveness is not None:
+            self.liveness.configure(limits.ping_interval, limits.ping_timeout)
 
     def check_liveness(self, now: float, not_reading: float) -> Verdict:
         """Judge by what came since the last check what is to be done about the peer.

@@ -261,6 +261,10 @@ class Dialler(Service):
             clock=reactor,
         )
 
+    def use_backoff(self, backoff: Backoff) -> None:
+        """Take other gaps, from the next attempt on."""
+        self._backoff = backoff
+
     def make(self) -> ClientConnection:
         """Return a new connection, not yet on a transport."""
         return self._factory.make(self._make_handler(), self.to.request, self)

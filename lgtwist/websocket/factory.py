@@ -94,6 +94,14 @@ class ConnectionFactory:
         self._all_closed: list[Deferred[None]] = []
         self._shutdown_close: tuple[int, str] | None = None  # code and reason, also for who opens later
 
+    def take_limits(self, limits: Limits) -> None:
+        """Take other limits, for the connections that are there and those that come."""
+        self.limits = limits
+        self._batch_bytes = min(CHUNK, limits.send_buffer)
+        for connection in self.connections:
+            connection.take_limits(limits)
+            sockets.prepare(connection.transport, limits.tcp_user_timeout, limits.ping_interval)
+
     # -- sending
 
     def is_open(self, connection: Connection) -> bool:

@@ -19,16 +19,16 @@ class Outbox:
     __slots__ = (
         "_events",
         "_giants",
-        "_limit",
         "_responses",
         "_taken",
         "_taken_bytes",
         "event_bytes",
+        "limit",
         "response_bytes",
     )
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._events: deque[tuple[int, bytes]] = deque()  # each with the number of responses put in before
         self._responses: deque[bytes] = deque()
         self._taken = 0  # responses, ever
@@ -57,13 +57,13 @@ class Outbox:
         self._events.append((self._taken + len(self._responses), frame))
         self._count(frame, 1)
         dropped = 0
-        while self.event_bytes > self._limit or self._giants > 1:
+        while self.event_bytes > self.limit or self._giants > 1:
             self._count(self._events.popleft()[1], -1)
             dropped += 1
         return dropped
 
     def _count(self, frame: bytes, sign: int) -> None:
-        if len(frame) > self._limit:
+        if len(frame) > self.limit:
             self._giants += sign
         else:
             self.event_bytes += sign * len(frame)

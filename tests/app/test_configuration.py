@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app.configuration import Config, parse
+from lgtwist.app.summary import summary
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.replay import ReplayPolicy
+from lgtwist.hub.settings import port_owners
 from lgtwist.journal.settings import JournalSettings
 from lgtwist.net.endpoints import is_public, url
 from lgtwist.onebot.message import MessageFormat
@@ -417,3 +419,22 @@ class ConfigTests(SynchronousTestCase):
                 "bots[0].events.user_id[0]",
             },
         )  # fmt: skip
+
+    def test_tokens_of_bots_that_are_dialled(self) -> None:
+        """Two webhooks without a token, or five dialled bots with one word, are no mistake."""
+        hooks = "".join(
+            f'[[bots]]\nname = "{name}"\nconnection = "http-post"\nurl = "http://x/"\n' for name in "ab"
+        )
+        dialled = "".join(
+            f'[[bots]]\nname = "{n}"\nconnection = "reverse-websocket"\nurl = "ws://x/"\naccess_token = "w"\n'
+            for n in range(5)
+        )
+        public = '[server]\nendpoints = ["tcp:1"]\n'
+        config = self.read(public + hooks + dialled)
+        self.assertEqual(port_owners(one.bot for one in config.bots), {})
+        self.assertEqual(sum("does not open the port" in line for line in summary(config)), 5)
+        one = self.read(dialled.partition('[[bots]]\nname = "1"')[0])
+        self.assertEqual(port_owners(bot.bot for bot in one.bots), {"w": "0"})
+        both = self.read(dialled + '[[bots]]\nname = "in"\naccess_token = "w"\n')
+        self.assertEqual(port_owners(bot.bot for bot in both.bots), {"w": "in"})
+        self.assertNotIn('"w"', str(summary(both)))

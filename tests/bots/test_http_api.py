@@ -29,7 +29,7 @@ class HttpTestCase(SiteTestCase):
         return answer
 
     def said(self) -> list[str]:
-        return [m.raw_message for m in self.sandboxes()[0].world.transcript(0)]
+        return [m.raw_message for m in self.sandboxes()[0].world.messages_after(0)]
 
 
 class HttpApiTests(HttpTestCase):
@@ -107,7 +107,7 @@ class HttpApiTests(HttpTestCase):
             )
             self.assertEqual(port.status(), 200, body)
         world = self.sandboxes()[0].world
-        self.assertEqual([m.peer_id for m in world.transcript(0)], [20002])
+        self.assertEqual([m.peer_id for m in world.messages_after(0)], [20002])
 
     def test_L55_nothing_is_pasted(self) -> None:
         """Neither path nor body can break out of their place."""
@@ -251,8 +251,8 @@ class TokenTests(HttpTestCase):
         """Each bot gets messages in its own form, in events and in responses."""
         a, b = self.dial("/2?access_token=ta"), self.dial("/2?access_token=tb")
         world = self.sandboxes()[1]
-        said = world.world.say(20001, [{"type": "face", "data": {"id": "1"}}], 0)
-        world.settle()
+        said = world.world.send_as_person(20001, [{"type": "face", "data": {"id": "1"}}], 0)
+        world.publish_and_save()
         self.assertIn('"message":"[CQ:face,id=1]"', a.body())
         self.assertIn('"message":[{"type":"face","data":{"id":"1"}}]', b.body())
         for token, expected in (("ta", "[CQ:face,id=1]"), ("tb", [{"type": "face", "data": {"id": "1"}}])):

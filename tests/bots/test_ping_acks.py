@@ -18,7 +18,7 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
 from lgtwist.hub.settings import BotSettings
 from lgtwist.journal.journal import Journal
-from lgtwist.onebot.action import ok
+from lgtwist.onebot.responses import ok
 from tests.hub.fakes import checked_link, directory_of
 from tests.integration.rawclient import PING, PONG, TEXT
 from tests.journal.memory_store import InlineWorker, MemoryStore

@@ -17,7 +17,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import IBotConnection
 from lgtwist.hub.settings import BotSettings
-from lgtwist.onebot.action import ok
+from lgtwist.onebot.responses import ok
 from tests.hub.fakes import checked_link, directory_of
 from tests.integration.rawclient import BINARY, CLOSE, handshake
 from tests.pair import Pair, Peer

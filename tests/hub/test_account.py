@@ -17,10 +17,11 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import Channel
 from lgtwist.hub.settings import BotSettings
-from lgtwist.onebot.action import ActionRequest, ok
+from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.event import read_event
 from lgtwist.onebot.message import MessageFormat
+from lgtwist.onebot.responses import ok
 from lgtwist.websocket.framing import server_frame
 from tests.hub.fakes import FakeConnection, FakeLink, checked_link
 from tests.rounds import quick

@@ -14,9 +14,10 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import IAccount, IAccountLink, IBacking
 from lgtwist.hub.settings import BotSettings
-from lgtwist.onebot.action import ActionRequest, ok
+from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.event import read_event
 from lgtwist.onebot.message import MessageFormat
+from lgtwist.onebot.responses import ok
 from tests.hub.fakes import FakeConnection, checked_link
 
 

@@ -13,9 +13,10 @@ from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.settings import BotSettings
-from lgtwist.onebot.action import ActionRequest, ok
+from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.event import BadEvent
 from lgtwist.onebot.message import MessageFormat
+from lgtwist.onebot.responses import ok
 from lgtwist.websocket.framing import server_frame
 from tests.hub.fakes import FakeConnection, checked_link, directory_of
 

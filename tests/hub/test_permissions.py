@@ -16,8 +16,9 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
 from lgtwist.hub.settings import ActionSettings, BotSettings
-from lgtwist.onebot.action import ActionRequest, ok, read_action
+from lgtwist.onebot.action import ActionRequest, read_action
 from lgtwist.onebot.event import read_event
+from lgtwist.onebot.responses import ok
 from tests.hub.fakes import FakeLink, checked_link
 from tests.rounds import quick
 

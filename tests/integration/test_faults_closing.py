@@ -38,7 +38,7 @@ from tests.integration.rawclient import (
 from tests.integration.running import PATIENCE, ServiceTestCase, wait_until
 from tests.rounds import SOCKET_ROUNDS
 
-GOING_AWAY = 1001
+SERVICE_RESTART = 1012
 
 
 def close_payload(code: int | None, reason: str = "") -> bytes:
@@ -171,10 +171,10 @@ class Stopping(ServiceTestCase):
         return found
 
     def assert_goodbye(self, bots: list[RawClient]) -> None:
-        """Each gets one close frame with 1001, then the end of TCP in good order."""
+        """Each gets one close frame with 1012, then the end of TCP in good order."""
         for bot in bots:
-            self.assertEqual(bot.close_frame()[0], GOING_AWAY)
-            bot.send_close(GOING_AWAY)
+            self.assertEqual(bot.close_frame()[0], SERVICE_RESTART)
+            bot.send_close(SERVICE_RESTART)
         for bot in bots:
             self.assertEqual(bot.socket.recv(1), b"", "TCP did not end in good order")
 
@@ -188,7 +188,7 @@ class Stopping(ServiceTestCase):
         return process.wait(within)
 
     def test_L09_every_peer_gets_a_close_frame(self) -> None:
-        """SIGTERM amid events and actions: every bot, on every path, gets 1001; the exit status is 0."""
+        """SIGTERM amid events and actions: every bot, on every path, gets 1012; the exit status is 0."""
         bots = [bot for path in ("/", "/api", "/event") for bot in self.bots(10, path)]
         http = self.service.connect()
         self.addCleanup(http.close)
@@ -214,10 +214,10 @@ class Stopping(ServiceTestCase):
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
         self.assertLess(time.monotonic() - began, 2.0)
-        self.assertEqual(stuck[0].close_frame()[0], GOING_AWAY)
+        self.assertEqual(stuck[0].close_frame()[0], SERVICE_RESTART)
 
     def test_L10_two_hundred_peers_that_never_answer(self) -> None:
-        """Two hundred such, some with full buffers, are waited for all at once; the others get their 1001."""
+        """Two hundred such, some with full buffers, are waited for all at once; the others get their 1012."""
         large = self.service.say(20001, "m" * 300_000)
         good = self.bots(20)
         stuck = self.bots(190) + self.bots(10, receive_buffer=4096)
@@ -233,7 +233,7 @@ class Stopping(ServiceTestCase):
         self.assertEqual(self.ended(PATIENCE), 0)
         self.assertLess(time.monotonic() - began, 2.0)
         for bot in stuck[:190]:
-            self.assertEqual(bot.close_frame()[0], GOING_AWAY)
+            self.assertEqual(bot.close_frame()[0], SERVICE_RESTART)
 
     def test_L14_sigint_too(self) -> None:
         """SIGINT (Ctrl+C) ends everything in the same good order."""
@@ -249,7 +249,7 @@ class Stopping(ServiceTestCase):
         self.service = service
         (stuck,) = self.bots(1)
         self.tell(signal.SIGTERM)
-        self.assertEqual(stuck.close_frame()[0], GOING_AWAY)
+        self.assertEqual(stuck.close_frame()[0], SERVICE_RESTART)
         self.assertTrue(service.alive())
         began = time.monotonic()
         self.tell(signal.SIGTERM)
@@ -260,7 +260,7 @@ class Stopping(ServiceTestCase):
         """While the service waits for its last peers nobody else gets in, and it can start again after."""
         (stuck,) = self.bots(1)
         self.tell(signal.SIGTERM)
-        self.assertEqual(stuck.close_frame()[0], GOING_AWAY)
+        self.assertEqual(stuck.close_frame()[0], SERVICE_RESTART)
         with self.assertRaises(OSError):
             self.service.connect()
         self.assertEqual(self.ended(PATIENCE), 0)

@@ -424,7 +424,7 @@ class AloneTestCase(ServiceTestCase):
 
 class Alone(AloneTestCase):
     def test_l41_then_end(self) -> None:
-        """L-41: whoever ends is dialled again after ``min``, not at the next heartbeat. On SIGTERM: 1001."""
+        """L-41: whoever ends is dialled again after ``min``, not at the next heartbeat. On SIGTERM: 1012."""
         for _n in range(2):
             peer = self.listener.next()
             self.assertEqual(peer.message()["sub_type"], "connect")
@@ -439,8 +439,8 @@ class Alone(AloneTestCase):
         self.assertEqual(peer.message()["sub_type"], "connect")
         assert self.service.process is not None
         self.service.send_signal(signal.SIGTERM)
-        self.assertEqual(peer.close_frame()[0], 1001)
-        peer.send_close(1001)
+        self.assertEqual(peer.close_frame()[0], 1012)
+        peer.send_close(1012)
         peer.read_to_end()
         dialled = self.listener.dialled()
         self.assertEqual(self.service.wait(5), 0)

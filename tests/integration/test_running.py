@@ -159,8 +159,8 @@ class Daemon(RunTestCase):
             self.assertIn("is in use by another lgtwist", line)
             began = time.monotonic()
             os.kill(pid, signal.SIGTERM)
-            self.assertEqual(bot.close_frame()[0], 1001)
-            bot.send_close(1001)
+            self.assertEqual(bot.close_frame()[0], 1012)
+            bot.send_close(1012)
             wait_until("it is gone", lambda: gone(pid), patience=max(0.1, began + 3 - time.monotonic()))
         self.assertFalse(pid_path.exists())
         self.assertNotIn("Traceback", self.log())
@@ -190,9 +190,9 @@ class Stopping(ServiceTestCase):
                 bot.message()
                 self.service.send_signal(number)
                 code, reason = bot.close_frame()
-                self.assertEqual(code, 1001)
+                self.assertEqual(code, 1012)
                 self.assertEqual(reason, "lgtwist stops")
-                bot.send_close(1001)
+                bot.send_close(1012)
                 self.assertEqual(self.service.wait(0.4), 0)
             self.service.start()
 
@@ -220,7 +220,7 @@ class Stopping(ServiceTestCase):
         process = self.service.process
         assert process is not None
         process.send_signal(signal.SIGINT)
-        self.assertEqual(bot.close_frame()[0], 1001)  # so the first one has arrived
+        self.assertEqual(bot.close_frame()[0], 1012)  # so the first one has arrived
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         self.assertEqual(process.wait(PATIENCE), 128 + signal.SIGINT)

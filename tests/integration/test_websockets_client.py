@@ -387,7 +387,7 @@ class Stopping(WebSocketsTestCase):
     """The service ends."""
 
     def test_service_stops(self) -> None:
-        """When the service stops every client gets 1001 first, and none that answers delays the end."""
+        """When the service stops every client gets 1012 first, and none that answers delays the end."""
         bots = [self.bot(path) for path in ("/", "/api", "/event")]
         began = time.monotonic()
         self.assertEqual(self.service.stop(signal.SIGTERM), 0)
@@ -397,4 +397,4 @@ class Stopping(WebSocketsTestCase):
                 while True:
                     bot.recv(timeout=PATIENCE)
             closed = caught.exception.rcvd
-            self.assertEqual(closed and closed.code, 1001)
+            self.assertEqual(closed and closed.code, 1012)

@@ -1,4 +1,4 @@
-"""Actions and responses: every JSON trap of the catalogue (K, L-71, L-72)."""
+"""Actions and responses, valid and malformed (catalogue K, L-71, L-72)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot import action as responses
-from lgtwist.onebot.action import ActionRequest, read_action, read_outcome, split_suffix, with_echo
+from lgtwist.onebot import responses
+from lgtwist.onebot.action import ActionRequest, read_action, split_suffix
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.responses import read_response_head, with_echo
 from tests.rounds import quick
 
 JSON = st.recursive(
@@ -33,21 +34,21 @@ class ReadActionTests(SynchronousTestCase):
         return caught.exception
 
     def test_what_is_read(self) -> None:
-        """Name, params and echo; the latter two as the very bytes."""
+        """An action has a name, and params and echo with their bytes unchanged."""
         request = read_action(
             b' {"params": {"a" : [1,  2]}, "x": 1, "echo": {"seq":  7}, "action": "send_msg"} '
         )
         self.assertEqual(request, ActionRequest("send_msg", b'{"a" : [1,  2]}', b'{"seq":  7}'))
 
     def test_params_may_be_missing_or_null(self) -> None:
-        """No params, or null, are no parameters; no echo is none."""
+        """Missing or null params are an empty object; a missing echo is None."""
         self.assertEqual(read_action(b'{"action":"a"}'), ActionRequest("a", b"{}", None))
         self.assertEqual(
             read_action(b'{"action":"a","params":null,"echo":null}'), ActionRequest("a", b"{}", b"null")
         )
 
     def test_what_is_not_an_action(self) -> None:
-        """Every text that is not JSON, not an object or not an action is refused, with its echo."""
+        """Every text that is not JSON, not an object or not an action is rejected, with its echo."""
         for payload, echo in (
             (b"", None),
             (b" ", None),
@@ -109,7 +110,7 @@ class ReadActionTests(SynchronousTestCase):
         self.assertIsNone(read_action(b'{"action":"a","params":{"echo":1},"Echo":2}').echo)
 
     def test_action_with_a_lone_surrogate(self) -> None:
-        """A name with half a character is a name; it can be told back."""
+        """A name with a lone surrogate is accepted, and can be quoted in an error."""
         request = read_action(b'{"action":"\\ud83d"}')
         sentence = responses.failed(1404, f'no such action: "{request.action}"')
         self.assertIn(b"\\ud83d", sentence)
@@ -118,11 +119,11 @@ class ReadActionTests(SynchronousTestCase):
     @quick
     @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\ua1echo ton', max_size=60).map(str.encode))
     def test_any_bytes(self, payload: bytes) -> None:
-        """Whatever the bytes, they are an action or refused with a readable echo or none."""
+        """Any bytes are an action or rejected, with an echo that is valid JSON or none."""
         try:
             request = read_action(payload)
         except BadRequest as error:
-            answer = with_echo(responses.failure(error), error.echo)
+            answer = with_echo(responses.from_error(error), error.echo)
         else:
             answer = with_echo(responses.ok(), request.echo)
         json.loads(answer.decode(), parse_int=str)
@@ -148,13 +149,13 @@ class ResponseTests(SynchronousTestCase):
             self.assertEqual(list(json.loads(with_echo(response, b"1"))), [*keys, "echo"])
 
     def test_outcomes(self) -> None:
-        """Whether a response tells of success; what cannot be read is a failure."""
-        self.assertEqual(read_outcome(responses.ok()).status, "ok")
-        self.assertEqual(read_outcome(responses.failed(1404, "x")).retcode, 1404)
-        self.assertEqual(read_outcome(b'{"retcode":"x"}').retcode, 1500)
+        """A response reports success or failure; one that cannot be read is a failure."""
+        self.assertEqual(read_response_head(responses.ok()).status, "ok")
+        self.assertEqual(read_response_head(responses.failed(1404, "x")).retcode, 1404)
+        self.assertEqual(read_response_head(b'{"retcode":"x"}').retcode, 1500)
 
     def test_suffixes(self) -> None:
-        """One suffix is taken off; what only consists of one is a name."""
+        """One suffix is removed; a name that consists of a suffix only is kept."""
         for action, expected in (
             ("send_msg", ("send_msg", "")),
             ("send_msg_async", ("send_msg", "_async")),

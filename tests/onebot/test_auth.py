@@ -1,15 +1,15 @@
-"""Tokens, in all their forms."""
+"""Access tokens in all their forms, and who owns them."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot.auth import Keyring, Refusal, presented_tokens
+from lgtwist.onebot.auth import AuthenticationFailure, Keyring, presented_tokens
 
 
 class TokenTests(SynchronousTestCase):
     def test_L33_forms(self) -> None:
-        """``Bearer T``, ``Token T``, a bare ``T`` and the query are all taken; schemes in any case."""
+        """``Bearer T``, ``Token T``, a bare ``T`` and the query are accepted; schemes in any case."""
         for header in (
             "Bearer secret",
             "bearer secret",
@@ -22,20 +22,20 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(presented_tokens(None, ["secret"]), ["secret"])
 
     def test_empty_ones_are_none(self) -> None:
-        """An empty token is none, wherever it stands."""
+        """An empty token is ignored, in the header and in the query."""
         for header in ("", " ", "Bearer", "Bearer ", "Token "):
             self.assertEqual(presented_tokens(header, [""]), [], header)
 
     def test_whose(self) -> None:
-        """Either token being right is enough; none is 401, a wrong one 403."""
+        """One right token is enough; no token is 401, wrong tokens are 403."""
         owners = Keyring([("a", "token-a"), ("b", "token-b")])
         self.assertEqual(owners.owner_of(["token-b"]), "b")
         self.assertEqual(owners.owner_of(["wrong", "token-a"]), "a")
         self.assertEqual(owners.owner_of(["token-b", "token-a"]), "b")
-        self.assertIs(owners.owner_of([]), Refusal.MISSING)
-        self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
-        self.assertIs(owners.owner_of(["TOKEN-A"]), Refusal.WRONG)
-        self.assertIs(owners.owner_of(["tökén\ufffd"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of([]), AuthenticationFailure.MISSING)
+        self.assertIs(owners.owner_of(["wrong"]), AuthenticationFailure.WRONG)
+        self.assertIs(owners.owner_of(["TOKEN-A"]), AuthenticationFailure.WRONG)
+        self.assertIs(owners.owner_of(["tökén\ufffd"]), AuthenticationFailure.WRONG)
 
     def test_changing_tokens(self) -> None:
         """An owner may be added, removed, or given another token, even one that another owner had."""
@@ -46,17 +46,17 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(owners.owner_of(["x"]), "b")
         owners.remove("a")
         owners.remove("a")
-        self.assertIs(owners.owner_of(["y"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of(["y"]), AuthenticationFailure.WRONG)
         self.assertEqual(owners.owner_of(["x"]), "b")
         owners.add("open", None)
         self.assertEqual(owners.owner_of([]), "open")
         owners.add("open", "z")
-        self.assertIs(owners.owner_of([]), Refusal.MISSING)
+        self.assertIs(owners.owner_of([]), AuthenticationFailure.MISSING)
         self.assertEqual(owners.owner_of(["z"]), "open")
 
     def test_one_without_a_token(self) -> None:
-        """Who shows no token is the one that has none; who shows a wrong one is not."""
+        """A request without a token is the owner's that has none; one with a wrong token is not."""
         owners = Keyring([("a", "token-a"), ("open", None)])
         self.assertEqual(owners.owner_of([]), "open")
-        self.assertIs(owners.owner_of(["wrong"]), Refusal.WRONG)
+        self.assertIs(owners.owner_of(["wrong"]), AuthenticationFailure.WRONG)
         self.assertEqual(owners.owner_of(["token-a"]), "a")

@@ -1,4 +1,4 @@
-"""Events, and the two that lgtwist makes itself."""
+"""Events, and the meta events that lgtwist makes itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot.event import BadEvent, heartbeat, lifecycle, read_event
+from lgtwist.onebot.event import BadEvent, encode_heartbeat, encode_lifecycle, read_event
 
 
 class EventTests(SynchronousTestCase):
     def test_the_bytes_that_came(self) -> None:
-        """An event keeps its very bytes."""
+        """The bytes of an event are unchanged."""
         raw = b' {"post_type" : "notice", "x": [1,  2.50, "\\u4f60"], "n": 12345678901234567890123}'
         self.assertEqual(read_event(raw).raw, raw)
 
@@ -21,7 +21,7 @@ class EventTests(SynchronousTestCase):
         self.assertEqual(event.raw, b'{"post_type":"message","a":{"echo":2},"n":1.50}')
 
     def test_what_is_no_event(self) -> None:
-        """Each thing that is no event says why, and raises nothing else."""
+        """Everything that is not an event raises BadEvent, with the reason."""
         for raw in (
             b"",
             b"[]",
@@ -35,7 +35,7 @@ class EventTests(SynchronousTestCase):
                 read_event(raw)
 
     def test_whose_event_it_says_it_is(self) -> None:
-        """A number, quoted or not; None where it does not say, and nobody's number for all else."""
+        """A self_id may be a number or a string; None where it is missing, 0 for anything else."""
         for said, self_id in (
             (b"10001", 10001),
             (b'"10001"', 10001),
@@ -57,9 +57,9 @@ class EventTests(SynchronousTestCase):
         self.assertIsNone(read_event(b'{"post_type":"message"}').self_id)
 
     def test_lifecycle_and_heartbeat(self) -> None:
-        """They are as the standard has them; online tells the truth."""
+        """Lifecycle and heartbeat are those of OneBot 11, with the real online state."""
         self.assertEqual(
-            json.loads(lifecycle(10001, 5)),
+            json.loads(encode_lifecycle(10001, 5)),
             {
                 "time": 5,
                 "self_id": 10001,
@@ -69,6 +69,6 @@ class EventTests(SynchronousTestCase):
             },
         )
         for online in (True, False):
-            beat = json.loads(heartbeat(10001, 5, 3000, online))
-            self.assertEqual(beat["status"], {"online": online, "good": online})
-            self.assertEqual((beat["meta_event_type"], beat["interval"]), ("heartbeat", 3000))
+            heartbeat = json.loads(encode_heartbeat(10001, 5, 3000, online))
+            self.assertEqual(heartbeat["status"], {"online": online, "good": online})
+            self.assertEqual((heartbeat["meta_event_type"], heartbeat["interval"]), ("heartbeat", 3000))

@@ -1,4 +1,4 @@
-"""What implementations send: answers and events told apart, echoes taken out, dialects recognised."""
+"""Frames of implementations: responses and events distinguished, echoes removed, dialects recognised."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot import rawjson
-from lgtwist.onebot.action import as_response, is_stream_part, read_outcome, with_echo, without_echo
-from lgtwist.onebot.dialect import Dialect, means_unknown_action, recognise, signs_with_token
+from lgtwist.onebot.dialect import Dialect, means_unknown_action, recognise_dialect, signs_with_token
 from lgtwist.onebot.event import BadEvent, read_event, read_frame, read_heartbeat
+from lgtwist.onebot.responses import (
+    is_stream_part,
+    read_response_head,
+    response_from_body,
+    with_echo,
+    without_echo,
+)
 from tests.rounds import quick
 
 VALUES = st.recursive(
@@ -27,8 +33,8 @@ MEMBERS = st.dictionaries(st.text() | st.sampled_from(["data", "stream", 'x"echo
 class EchoTests(SynchronousTestCase):
     @given(MEMBERS, st.integers(0, 6), st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]))
     @quick
-    def test_taken_out_and_put_in(self, members: dict[str, Any], place: int, separators: Any) -> None:
-        """Wherever the echo stands, however written: all else is unchanged, and only ours comes back."""
+    def test_removed_and_appended(self, members: dict[str, Any], place: int, separators: Any) -> None:
+        """An echo is removed wherever and however it is written; all else is unchanged; ours is appended."""
         members.pop("echo", None)
         items = list(members.items())
         items.insert(place, ("echo", "5"))
@@ -36,15 +42,15 @@ class EchoTests(SynchronousTestCase):
         left = without_echo(raw, b'"5"')
         self.assertEqual(json.loads(left), {**members, "retcode": 0})
         self.assertEqual(json.loads(with_echo(left, b"[1]")), {**members, "retcode": 0, "echo": [1]})
-        self.assertEqual(json.loads(rawjson.cut(raw.decode(), "echo")), {**members, "retcode": 0})
+        self.assertEqual(json.loads(rawjson.remove_key(raw.decode(), "echo")), {**members, "retcode": 0})
 
     def test_twice(self) -> None:
-        """None of two echoes is left."""
+        """Of two echoes both are removed."""
         for raw in (b'{"echo":"x","retcode":0,"echo":"5"}', b'{"retcode":0,"echo":"x","echo":"5"}'):
             self.assertEqual(json.loads(without_echo(raw, b'"5"')), {"retcode": 0})
 
-    def test_what_only_the_forgiving_reader_takes(self) -> None:
-        """Neither a lone surrogate in a key nor deep nesting may cost the link that all bots share."""
+    def test_what_msgspec_refuses(self) -> None:
+        """An echo is also removed where a key has a lone surrogate, and from deeply nested objects."""
         raw = b'{"echo":"5","retcode":0,"\\ud800":1}'
         self.assertNotIn(b"echo", without_echo(raw, b'"5"'))
         for depth in range(900, 1100, 7):
@@ -52,21 +58,21 @@ class EchoTests(SynchronousTestCase):
             with contextlib.suppress(BadEvent):
                 self.assertNotIn(b"echo", read_event(deep).raw)
 
-    def test_cut_leaves_the_bytes(self) -> None:
-        """What is cut out of an event leaves every other byte where it was."""
+    def test_other_members_are_unchanged(self) -> None:
+        """The text of all other members is unchanged."""
         for raw, left in (
             ('{ "a" : 1.50 , "echo":2, "b":"\\u00e9" }', '{ "a" : 1.50 , "b":"\\u00e9" }'),
             ('{"echo":{"echo":1},"a":1}', '{"a":1}'),
             ('{"a":1 , "echo":2 }', '{"a":1  }'),
             ('{"echo":1}', "{}"),
         ):
-            self.assertEqual(json.loads(rawjson.cut(raw, "echo")), json.loads(left))
-            self.assertNotIn('"echo"', rawjson.cut(raw, "echo"))
+            self.assertEqual(json.loads(rawjson.remove_key(raw, "echo")), json.loads(left))
+            self.assertNotIn('"echo"', rawjson.remove_key(raw, "echo"))
 
 
 class FrameTests(SynchronousTestCase):
     def test_answers_and_events(self) -> None:
-        """A retcode with an echo may be an answer, a post_type an event; a frame may look like both."""
+        """A frame with retcode and echo may be a response, one with post_type an event; or both."""
         answer, event = read_frame(b'{"retcode":0,"echo":"5"}')
         self.assertEqual((answer, event), (b'"5"', None))
         answer, event = read_frame(b'{"post_type":"notice","notice_type":"x","self_id":"7","echo":"5"}')
@@ -79,7 +85,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(read_frame(b'{"post_type":5,"retcode":null}'), (None, None))
 
     def test_whose_event(self) -> None:
-        """A self_id that is no account's number is another's; none says nothing."""
+        """A self_id that is not a number is 0; a missing one is None."""
         for value, self_id in (
             (b"7", 7),
             (b'"7"', 7),
@@ -91,7 +97,7 @@ class FrameTests(SynchronousTestCase):
             self.assertEqual(read_event(b'{"post_type":"x","self_id":%b}' % value).self_id, self_id)
 
     def test_odd_ones(self) -> None:
-        """Odd types and lone surrogates do not hide an event; what is no object is refused."""
+        """Events with wrong types and lone surrogates are read; what is not an object is rejected."""
         for raw in (
             b'{"post_type":"notice","notice_type":5,"self_id":null,"x":"\\ud83d"}',
             b'{"post_type":"notice","notice_type":null,"meta_event_type":[]}',
@@ -103,19 +109,19 @@ class FrameTests(SynchronousTestCase):
     @given(st.binary() | st.text().map(str.encode) | MEMBERS.map(lambda m: json.dumps(m).encode()))
     @quick
     def test_anything(self, raw: bytes) -> None:
-        """Whatever comes is an answer, an event, neither, or refused; nothing else is raised."""
+        """Any bytes are a response, an event, neither, or rejected with BadEvent."""
         try:
             raw.decode()
             read_frame(raw)
         except (BadEvent, UnicodeDecodeError):
             pass
-        read_outcome(raw)
-        as_response(raw)
+        read_response_head(raw)
+        response_from_body(raw)
         read_heartbeat(raw) if raw[:1] == b"{" else None
         is_stream_part(raw)
 
     def test_heartbeats(self) -> None:
-        """Interval and online as the standard has them; else they say nothing."""
+        """Interval and online are read where they are those of OneBot 11; else they are unknown."""
         for raw, online, interval in (
             (b'{"status":{"online":true},"interval":5000}', True, 5.0),
             (b'{"status":{"online":false},"interval":0}', False, 0.0),
@@ -129,7 +135,7 @@ class FrameTests(SynchronousTestCase):
 
 class DialectTests(SynchronousTestCase):
     def test_unknown_actions(self) -> None:
-        """What each implementation says of an action that it does not know, and of others that fail."""
+        """Each implementation's response to an unknown action is recognised, and told from other failures."""
         for app_name, response, unknown in (
             ("NapCat.Onebot", {"retcode": 1404, "message": "不支持的API x"}, True),
             ("NapCat.Onebot", {"retcode": 200, "message": "不支持的Api x"}, True),
@@ -141,9 +147,9 @@ class DialectTests(SynchronousTestCase):
             ("another", {"retcode": 404}, False),
             ("another", {"retcode": 1404}, True),
         ):
-            outcome = read_outcome(json.dumps({"status": "failed", **response}).encode())
+            outcome = read_response_head(json.dumps({"status": "failed", **response}).encode())
             self.assertEqual(
-                means_unknown_action(recognise(app_name), outcome), unknown, (app_name, response)
+                means_unknown_action(recognise_dialect(app_name), outcome), unknown, (app_name, response)
             )
         self.assertTrue(signs_with_token(Dialect.NAPCAT))
         self.assertFalse(signs_with_token(Dialect.LAGRANGE))

@@ -1,4 +1,4 @@
-"""Messages as segments and as CQ codes, both ways."""
+"""Messages as segments and as strings with CQ codes, converted both ways."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def no_adjacent_texts(message: list[dict[str, Any]]) -> bool:
 
 class CqTests(SynchronousTestCase):
     def test_every_segment_there_and_back(self) -> None:
-        """Each type of table 4.6 comes back as it was, alone and among others."""
+        """Each type of segment is the same after a conversion there and back, alone and among others."""
         for segment in SEGMENTS:
             self.assertEqual(from_cq(to_cq([segment])), [segment])
         self.assertEqual(from_cq(to_cq(SEGMENTS)), SEGMENTS)
 
     def test_examples_of_the_standard(self) -> None:
-        """Escapes as the standard has them: & [ ] in text, the comma too inside a code."""
+        """Escapes are those of OneBot 11: & [ ] in text, and the comma inside a code."""
         self.assertEqual(escape("- & [ ] ,"), "- &amp; &#91; &#93; ,")
         self.assertEqual(escape("- & [ ] ,", True), "- &amp; &#91; &#93; &#44;")
         self.assertEqual(
@@ -118,7 +118,7 @@ class CqTests(SynchronousTestCase):
         self.assertEqual(from_cq("[CQ:image,file=a==]")[0]["data"], {"file": "a=="})
 
     def test_what_cq_codes_cannot_say(self) -> None:
-        """Numbers and booleans become strings, null goes, texts become one."""
+        """Numbers and booleans become strings, null is dropped, adjacent texts are joined."""
         message = [{"type": "at", "data": {"qq": 1, "a": True, "b": False, "c": None, "d": 1.5}}]
         self.assertEqual(
             from_cq(to_cq(message))[0]["data"], {"qq": "1", "a": "true", "b": "false", "d": "1.5"}
@@ -127,7 +127,7 @@ class CqTests(SynchronousTestCase):
         self.assertEqual(from_cq(to_cq(texts)), [{"type": "text", "data": {"text": "ab"}}])
 
     def test_what_only_looks_like_a_code(self) -> None:
-        """Brackets that are no code, and codes that never end, are text."""
+        """Brackets that are not a code, and codes without an end, are text."""
         for text in (
             "[",
             "]",
@@ -147,26 +147,26 @@ class CqTests(SynchronousTestCase):
     @quick
     @given(st.lists(CODES | TEXTS, max_size=6).filter(no_adjacent_texts))
     def test_any_message_there_and_back(self, message: list[dict[str, Any]]) -> None:
-        """Whatever the texts and values are, nothing is lost."""
+        """Texts and string values of any content are not changed by a conversion."""
         self.assertEqual(from_cq(to_cq(message)), message)
 
     @quick
     @given(WORDS | st.text("[CQ:a,b=]&#", max_size=40))
     def test_any_string(self, text: str) -> None:
-        """Any string is a message; written again and read again it is the same message."""
+        """Any string is a message, and the same after a conversion to a string and back."""
         message = from_cq(text)
         self.assertEqual(from_cq(to_cq(message)), message)
         self.assertEqual(unescape(escape(text, True)), text)
 
     def test_long_strings_take_linear_time(self) -> None:
-        """Strings made to be slow are not."""
+        """Hostile strings are read in linear time."""
         for piece in ("[CQ:", "[CQ:a,", "[CQ:a,b=", "[", "&amp;", "[CQ:a]"):
             started = time.process_time()
             from_cq(piece * (500_000 // len(piece)))
             self.assertLess(time.process_time() - started, 2.0, piece)
 
     def test_deep_nesting_takes_no_longer(self) -> None:
-        """Messages in messages in messages are read a few levels deep; what is below stays a string."""
+        """Nested messages are read down to a limit; below it they stay strings."""
         text = "x" * 200_000
         for _ in range(300):
             text = "[CQ:node,content=" + escape(text, True)[:200_000] + "]"
@@ -177,7 +177,7 @@ class CqTests(SynchronousTestCase):
 
 class ReadTests(SynchronousTestCase):
     def test_as_frameworks_send_them(self) -> None:
-        """A string, with and without auto_escape, an array, one segment, strings in an array, a number."""
+        """A message may be a string, an array, one segment, strings in an array, or a number."""
         face = {"type": "face", "data": {"id": "1"}}
         text = {"type": "text", "data": {"text": "[CQ:face,id=1]"}}
         self.assertEqual(read_message("[CQ:face,id=1]", "m"), [face])
@@ -202,7 +202,7 @@ class ConvertTests(SynchronousTestCase):
         ).encode()
 
     def test_events(self) -> None:
-        """Converted where the format differs, the very bytes where not; raw_message stays."""
+        """An event is converted where its format differs, else unchanged; raw_message is unchanged."""
         for message, wanted, expected in (
             (self.ARRAY, MessageFormat.STRING, self.STRING),
             (self.STRING, MessageFormat.ARRAY, self.ARRAY),
@@ -223,12 +223,12 @@ class ConvertTests(SynchronousTestCase):
         self.assertIs(convert_event(same, MessageFormat.ARRAY), same)
 
     def test_a_lone_surrogate_in_a_message(self) -> None:
-        """Half a character in a message does not stop it."""
+        """A message with a lone surrogate is converted."""
         raw = b'{"post_type":"message","message":[{"type":"text","data":{"text":"\\ud83d"}}]}'
         json.loads(convert_event(raw, MessageFormat.STRING))
 
     def test_responses(self) -> None:
-        """get_msg, forwarded messages, histories and essences, in each format and back."""
+        """Responses of each action with messages are converted to each format and back."""
         shapes: list[Any] = [
             lambda m: {"message_id": 1, "message": m, "raw_message": "x"},
             lambda m: {"messages": [{"message": m}, {"message": m, "sender": {"user_id": 1}}]},
@@ -246,7 +246,7 @@ class ConvertTests(SynchronousTestCase):
 
 class BoundTests(SynchronousTestCase):
     def test_messages_in_messages(self) -> None:
-        """However deep they are nested, a string of them grows with their size only."""
+        """The string of nested messages grows only linearly with their size."""
         message: list[Any] = [{"type": "text", "data": {"text": "&[," * 10_000}}]
         for _ in range(90):
             message = [{"type": "node", "data": {"content": message}}]
@@ -256,7 +256,7 @@ class BoundTests(SynchronousTestCase):
         from_cq(text)
 
     def test_a_code_with_a_million_commas(self) -> None:
-        """It is text, and takes no memory to speak of."""
+        """It is text, and uses little memory."""
         text = "[CQ:a" + "," * 1_000_000 + "]"
         tracemalloc.start()
         try:

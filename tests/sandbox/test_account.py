@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
 from lgtwist.sandbox.account import SandboxAccount
-from lgtwist.sandbox.files.media import Media
-from lgtwist.sandbox.store import Store
+from lgtwist.sandbox.files.media import MediaStore
+from lgtwist.sandbox.store import WorldStore
 
 ALICE = 20001
 
@@ -25,25 +25,25 @@ class FileTests(SynchronousTestCase):
         self.seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
 
     def sandbox(self) -> SandboxAccount:
-        """One that has read its world, as before the start."""
+        """Return a sandbox that has read its world and is not started."""
         account = Account(10001, self.clock, self.clock.seconds)
-        made = SandboxAccount(account, self.path, cast(Media, None), self.clock.seconds)
+        made = SandboxAccount(account, self.path, cast(MediaStore, None), self.clock.seconds)
         made.prepare()
         return made
 
     def block(self) -> None:
-        """The file cannot be opened any more."""
+        """Replace the file by a folder, so that it cannot be opened."""
         self.path.unlink()
         self.path.mkdir()
 
     def say(self, sandbox: SandboxAccount, words: str) -> None:
-        sandbox.world.say(ALICE, [{"type": "text", "data": {"text": words}}], sandbox.now())
-        sandbox.settle()
+        sandbox.world.send_as_person(ALICE, [{"type": "text", "data": {"text": words}}], sandbox.now())
+        sandbox.publish_and_save()
         self.clock.advance(0)
 
-    def kept(self) -> list[str]:
-        """What was said, as the file has it."""
-        store = Store(self.path)
+    def saved_messages(self) -> list[str]:
+        """Return the messages in the file."""
+        store = WorldStore(self.path)
         self.addCleanup(store.close)
         return [record.raw_message for record in store.records() if hasattr(record, "raw_message")]
 
@@ -51,7 +51,7 @@ class FileTests(SynchronousTestCase):
         return [text for text in map(formatEvent, self.seen) if text.startswith("sandbox ")]
 
     def test_unusable_at_the_start(self) -> None:
-        """The account is up all the same, one line says why, and all is written once it can be."""
+        """The account is up, one line is logged, and all messages are written once the file can be opened."""
         sandbox = self.sandbox()
         self.block()
         sandbox.startService()
@@ -61,12 +61,12 @@ class FileTests(SynchronousTestCase):
         self.assertIn("cannot be written", self.lines()[0])
         self.path.rmdir()
         self.say(sandbox, "two")
-        self.assertEqual(self.kept(), ["one", "two"])
+        self.assertEqual(self.saved_messages(), ["one", "two"])
         self.assertEqual(self.lines()[1:], [f"sandbox {self.path} is written again"])
         sandbox.stopService()
 
     def test_unusable_until_the_end(self) -> None:
-        """What can be written only then is written then; what cannot even then ends nothing else."""
+        """A file that can be opened only at the stop is written then; if it cannot, the stop goes on."""
         for usable in (True, False):
             sandbox = self.sandbox()
             self.block()
@@ -78,4 +78,4 @@ class FileTests(SynchronousTestCase):
             self.clock.advance(1)
             self.assertFalse(sandbox.account.is_up)
             if usable:
-                self.assertEqual(self.kept(), ["one"])
+                self.assertEqual(self.saved_messages(), ["one"])

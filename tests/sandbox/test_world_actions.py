@@ -1,4 +1,4 @@
-"""Every action of the standard, with parameters right, wrong and arbitrary."""
+"""Every action of the sandbox, with valid, wrong and arbitrary parameters."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lgtwist.sandbox.actions import ACTIONS, perform
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import World
 from tests.rounds import quick
-from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase
 
-#: Table 4.1 of the dialects: the actions of the standard.
+#: The actions of OneBot 11.
 STANDARD = set(
     """
     send_private_msg send_group_msg send_msg delete_msg get_msg get_forward_msg send_like set_group_kick
@@ -38,8 +38,8 @@ EXTENSIONS = set(
     """.split()
 )
 
-#: Right parameters for every action, in a world as :meth:`WorldTestCase.prepare` leaves it.
-RIGHT: dict[str, dict[str, Any]] = {
+#: Valid parameters of every action, in a world that :meth:`WorldTestCase.prepare` has prepared.
+VALID_PARAMS: dict[str, dict[str, Any]] = {
     "send_private_msg": {"user_id": ALICE, "message": "x"},
     "send_group_msg": {"group_id": GROUP, "message": "x"},
     "send_msg": {"user_id": ALICE, "message": "x"},
@@ -70,8 +70,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "get_cookies": {},
     "get_csrf_token": {},
     "get_credentials": {},
-    "get_record": {"kept": KEPT},
-    "get_image": {"kept": KEPT},
+    "get_record": {"stored_file": STORED_FILE},
+    "get_image": {"stored_file": STORED_FILE},
     "can_send_image": {},
     "can_send_record": {},
     "get_status": {},
@@ -91,10 +91,10 @@ RIGHT: dict[str, dict[str, Any]] = {
     "group_poke": {"group_id": GROUP, "user_id": ALICE},
     "send_poke": {"user_id": ALICE},
     "set_msg_emoji_like": {"message_id": 1, "emoji_id": "76"},
-    "upload_group_file": {"group_id": GROUP, "file": KEPT},
-    "upload_private_file": {"user_id": ALICE, "file": KEPT},
+    "upload_group_file": {"group_id": GROUP, "file": STORED_FILE},
+    "upload_private_file": {"user_id": ALICE, "file": STORED_FILE},
     "get_group_root_files": {"group_id": GROUP},
-    "get_group_file_url": {"group_id": GROUP, "file_id": "file-1", "kept": KEPT},
+    "get_group_file_url": {"group_id": GROUP, "file_id": "file-1", "stored_file": STORED_FILE},
     "delete_friend": {"user_id": ALICE},
     "set_group_portrait": {"group_id": GROUP, "file": "http://x"},
     "_send_group_notice": {"group_id": GROUP, "content": "x"},
@@ -104,15 +104,15 @@ RIGHT: dict[str, dict[str, Any]] = {
 
 class TableTests(WorldTestCase):
     def test_every_action_is_there(self) -> None:
-        """Each action of table 4.1 and each extension that was promised; anything else is 1404."""
+        """Each action of OneBot 11 and each documented extension is there; anything else is 1404."""
         self.assertEqual(set(ACTIONS), STANDARD | EXTENSIONS)
-        self.assertEqual(set(RIGHT), set(ACTIONS))
+        self.assertEqual(set(VALID_PARAMS), set(ACTIONS))
         for action in ("no_such_action", "SEND_MSG", "send_msg ", "__init__", "perform", ""):
             self.assertEqual(self.code(action), 1404)
 
     def test_right_parameters(self) -> None:
-        """Every action does its work, with numbers, and with everything as strings."""
-        for action, right in RIGHT.items():
+        """Every action succeeds, with numbers, and with all numbers as strings."""
+        for action, right in VALID_PARAMS.items():
             for as_strings in (False, True):
                 self.setUp()
                 self.prepare(owner=action in ("set_group_admin", "set_group_special_title"))
@@ -120,11 +120,11 @@ class TableTests(WorldTestCase):
                 self.assertEqual(self.code(action, **params), 0, (action, self.do(action, **params)))
 
     def test_wrong_parameters(self) -> None:
-        """Each missing or wrong parameter is 1400, by its name."""
+        """Each missing or wrong parameter is answered with 1400, and named."""
         optional = {"get_group_honor_info": set(), "set_group_anonymous_ban": {"flag"}}
-        for action, right in RIGHT.items():
+        for action, right in VALID_PARAMS.items():
             for name in right:
-                if name == "kept" or name in optional.get(action, set()):
+                if name == "stored_file" or name in optional.get(action, set()):
                     continue
                 others = {key: value for key, value in right.items() if key != name}
                 wrong: Any = [5] if name in ("message", "messages") else {"a": 1} if name != "file" else True
@@ -136,7 +136,7 @@ class TableTests(WorldTestCase):
                     self.assertIn(name, response["message"])
 
     def test_parameters_as_frameworks_send_them(self) -> None:
-        """Booleans as strings and as 0 and 1; what is no number is none."""
+        """Booleans may be strings, 0 and 1; anything but a number is rejected as an integer."""
         for value, expected in (("true", True), ("0", False), (1, True), (0, False), ("False", False)):
             self.assertIs(Params(json.dumps({"a": value}).encode()).boolean("a"), expected)
         for value in ("1.5", "", "x", 2**63, 1.5, [], {}, True, "9" * 5000, "--1", "1_0", "٣"):
@@ -148,19 +148,29 @@ class TableTests(WorldTestCase):
         st.sampled_from(sorted(STANDARD | EXTENSIONS)),
         st.dictionaries(
             st.sampled_from(
-                ["user_id", "group_id", "message", "messages", "message_id", "file", "flag", "id", "kept"]
+                [
+                    "user_id",
+                    "group_id",
+                    "message",
+                    "messages",
+                    "message_id",
+                    "file",
+                    "flag",
+                    "id",
+                    "stored_file",
+                ]
             ),
             st.integers(-1, 3)
             | st.sampled_from([ALICE, GROUP, "1", [], {}, None, True, [{"type": "node"}], "x" * 50]),
         ),
     )
     def test_any_parameters(self, action: str, params: dict[str, Any]) -> None:
-        """Whatever the parameters are, an action is answered."""
-        world = World.first(SELF, 0)
+        """Every action is answered, whatever its parameters."""
+        world = World.with_example_people(SELF, 0)
         if "file" in params and "upload" in action and isinstance(params["file"], dict):
-            params["file"] = KEPT
-        if isinstance(params.get("kept"), dict):
-            params["kept"] = KEPT
+            params["file"] = STORED_FILE
+        if isinstance(params.get("stored_file"), dict):
+            params["stored_file"] = STORED_FILE
         json.loads(perform(world, action, Params(json.dumps(params).encode()), 0))
         for bad in (b"[]", b"{", b'{"user_id":' + b"9" * 5000 + b"}", b'{"user_id":' + b"[" * 50_000):
             with self.assertRaises(BadRequest):

@@ -1,21 +1,21 @@
-"""Who may do what in the groups of the sandbox, and what becomes of requests."""
+"""Permissions in groups of the sandbox, requests, friends and files."""
 
 from __future__ import annotations
 
-from lgtwist.sandbox.world.world import Failed
-from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase, text
+from lgtwist.sandbox.world.world import PlatformError
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
 
 
-class RuleTests(WorldTestCase):
+class GroupTests(WorldTestCase):
     def test_bans(self) -> None:
-        """A ban has its event, silences, and is lifted by 0; nobody overrules who is above."""
+        """A ban has its event, stops messages, and is lifted by 0; nobody can ban a higher rank."""
         self.data("set_group_ban", group_id=GROUP, user_id=BOB, duration=60)
         event = self.event()
         self.assertEqual(
             (event["notice_type"], event["sub_type"], event["duration"]), ("group_ban", "ban", 60)
         )
-        self.assertRaises(Failed, self.world.say, BOB, text("x"), self.now + 59, GROUP)
-        self.world.say(BOB, text("x"), self.now + 60, GROUP)
+        self.assertRaises(PlatformError, self.world.send_as_person, BOB, text("x"), self.now + 59, GROUP)
+        self.world.send_as_person(BOB, text("x"), self.now + 60, GROUP)
         self.events()
         self.data("set_group_ban", group_id=GROUP, user_id=BOB, duration=0)
         self.assertEqual(self.event()["sub_type"], "lift_ban")
@@ -31,15 +31,15 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.events(), [])
 
     def test_everybody_banned(self) -> None:
-        """A whole ban silences members, not admins; the event has user 0."""
+        """A whole ban stops the messages of members, not of admins; the event has user 0."""
         self.data("set_group_whole_ban", group_id=GROUP)
         event = self.event()
         self.assertEqual((event["user_id"], event["duration"], event["sub_type"]), (0, -1, "ban"))
-        self.assertRaises(Failed, self.world.say, BOB, text("x"), self.now, GROUP)
-        self.world.say(ALICE, text("x"), self.now, GROUP)
+        self.assertRaises(PlatformError, self.world.send_as_person, BOB, text("x"), self.now, GROUP)
+        self.world.send_as_person(ALICE, text("x"), self.now, GROUP)
         self.data("send_group_msg", group_id=GROUP, message="x")
         self.data("set_group_whole_ban", group_id=GROUP, enable=False)
-        self.world.say(BOB, text("x"), self.now, GROUP)
+        self.world.send_as_person(BOB, text("x"), self.now, GROUP)
 
     def test_owners_rights(self) -> None:
         """Only the owner makes admins and gives titles; each has its event."""
@@ -65,7 +65,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.data("get_group_member_info", group_id=GROUP, user_id=BOB)["card"], "B")
 
     def test_kicking_and_leaving(self) -> None:
-        """Who is kicked is gone; leaving is group_decrease; an owner can only dismiss."""
+        """Kicking and leaving remove a member, with an event; an owner can only dismiss the group."""
         self.data("set_group_kick", group_id=GROUP, user_id=BOB)
         event = self.event()
         self.assertEqual((event["sub_type"], event["operator_id"], event["user_id"]), ("kick", SELF, BOB))
@@ -78,7 +78,7 @@ class RuleTests(WorldTestCase):
         self.assertEqual(self.data("get_group_list"), [])
 
     def test_requests(self) -> None:
-        """A request is told, answered once, and has its consequence."""
+        """A request is an event, can be answered once, and takes effect if it is approved."""
         flag = self.verb("ask", user_id=CAROL, comment="please")["flag"]
         event = self.event()
         self.assertEqual((event["request_type"], event["comment"], event["flag"]), ("friend", "please", flag))
@@ -102,7 +102,7 @@ class RuleTests(WorldTestCase):
         )
 
     def test_an_invitation(self) -> None:
-        """Somebody invites the account into a group; approving it brings the account in."""
+        """Approving an invitation adds the account to the group."""
         self.verb("group", group_id=5, members=[{"user_id": ALICE, "role": "owner"}])
         self.verb("kick", group_id=5, user_id=SELF)
         self.assertEqual(self.event()["sub_type"], "kick_me")
@@ -113,7 +113,7 @@ class RuleTests(WorldTestCase):
         self.data("get_group_info", group_id=5)
 
     def test_friends(self) -> None:
-        """Likes and the end of a friendship."""
+        """Friends can be liked up to ten times, and deleted."""
         self.data("send_like", user_id=ALICE, times=10)
         self.assertEqual(self.world.people[ALICE].likes, 10)
         self.assertEqual(self.code("send_like", user_id=CAROL), 103)
@@ -125,7 +125,7 @@ class RuleTests(WorldTestCase):
     def test_files_and_notices(self) -> None:
         """Files are listed with their uploader; announcements are listed, newest first."""
         self.prepare()
-        file_id = self.data("upload_group_file", group_id=GROUP, file=KEPT, name="a.png")["file_id"]
+        file_id = self.data("upload_group_file", group_id=GROUP, file=STORED_FILE, name="a.png")["file_id"]
         self.assertEqual(self.event()["file"], {"id": file_id, "name": "a.png", "size": 3, "busid": 102})
         names = [f["file_name"] for f in self.data("get_group_root_files", group_id=GROUP)["files"]]
         self.assertEqual(names, ["f", "a.png"])
@@ -136,9 +136,9 @@ class RuleTests(WorldTestCase):
         self.assertEqual(told, ["two", "one"])
 
     def test_honours(self) -> None:
-        """Who said most is talkative; other honours have empty lists; one kind can be asked for."""
+        """Who sent most messages is talkative; the other lists are empty; one type can be requested."""
         for _ in range(3):
-            self.world.say(BOB, text("x"), self.now, GROUP)
+            self.world.send_as_person(BOB, text("x"), self.now, GROUP)
         honours = self.data("get_group_honor_info", group_id=GROUP, type="all")
         self.assertEqual((honours["current_talkative"]["user_id"], honours["legend_list"]), (BOB, []))
         self.assertEqual(

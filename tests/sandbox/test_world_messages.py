@@ -1,16 +1,16 @@
-"""What is said in the sandbox: messages, recalls, forwards, histories."""
+"""Messages of the sandbox: recalls, forwarded messages, histories, essences."""
 
 from __future__ import annotations
 
 from lgtwist.sandbox.world import world as world_module
-from lgtwist.sandbox.world.world import HISTORY, Failed, World
+from lgtwist.sandbox.world.world import MAX_CHAT_MESSAGES, PlatformError, World
 from tests.sandbox.worlds import ALICE, BOB, GROUP, SELF, WorldTestCase, text
 
 
-class TalkTests(WorldTestCase):
+class MessageTests(WorldTestCase):
     def test_a_conversation(self) -> None:
-        """A person speaks, the bots are told; the account answers, the transcript has both."""
-        said = self.world.say(ALICE, text("hi"), self.now)
+        """A person's message is an event; the account's is none; the transcript has both."""
+        said = self.world.send_as_person(ALICE, text("hi"), self.now)
         event = self.event()
         self.assertEqual((event["self_id"], event["time"]), (SELF, self.now))
         self.assertEqual(
@@ -20,7 +20,7 @@ class TalkTests(WorldTestCase):
         answer = self.data("send_private_msg", user_id=ALICE, message="hello[CQ:face,id=1]")
         self.assertEqual(self.events(), [])
         self.assertEqual(
-            [m.message_id for m in self.world.transcript(0)], [said.message_id, answer["message_id"]]
+            [m.message_id for m in self.world.messages_after(0)], [said.message_id, answer["message_id"]]
         )
         shown = self.data("get_msg", message_id=answer["message_id"])
         self.assertEqual((shown["raw_message"], shown["sender"]["user_id"]), ("hello[CQ:face,id=1]", SELF))
@@ -34,35 +34,39 @@ class TalkTests(WorldTestCase):
         self.assertEqual(shown["raw_message"], "&#91;CQ:face,id=1&#93;")
 
     def test_in_a_group(self) -> None:
-        """A group message has its sender's role; only members speak and are spoken to."""
-        self.world.say(BOB, [*text("a"), {"type": "face", "data": {"id": "1"}}], self.now, GROUP)
+        """A group message has its sender's role; only members send and receive messages."""
+        self.world.send_as_person(BOB, [*text("a"), {"type": "face", "data": {"id": "1"}}], self.now, GROUP)
         event = self.event()
         self.assertEqual((event["group_id"], event["sender"]["role"]), (GROUP, "member"))
         self.assertEqual((event["raw_message"], event["anonymous"]), ("a[CQ:face,id=1]", None))
         self.assertEqual(self.code("send_group_msg", group_id=1, message="x"), 100)
         self.assertEqual(self.code("send_private_msg", user_id=1, message="x"), 100)
         self.assertEqual(self.code("send_private_msg", user_id=ALICE, message=""), 100)
-        self.assertRaises(Failed, self.world.say, BOB, text("x"), self.now, 99)
-        self.assertRaises(Failed, self.world.say, SELF, text("x"), self.now)
+        self.assertRaises(PlatformError, self.world.send_as_person, BOB, text("x"), self.now, 99)
+        self.assertRaises(PlatformError, self.world.send_as_person, SELF, text("x"), self.now)
 
     def test_anonymous(self) -> None:
-        """Anonymous messages carry a flag by which their author can be banned from it."""
+        """Anonymous messages have a flag, by which their author can be banned from sending more."""
         self.verb("say", user_id=BOB, group_id=GROUP, message="x", anonymous=True)
         event = self.event()
         self.assertEqual(
             (event["sub_type"], event["sender"]["nickname"]), ("anonymous", event["anonymous"]["name"])
         )
         self.data("set_group_anonymous_ban", group_id=GROUP, anonymous=event["anonymous"], duration=60)
-        self.assertRaises(Failed, self.verb, "say", user_id=BOB, group_id=GROUP, message="x", anonymous=1)
+        self.assertRaises(
+            PlatformError, self.verb, "say", user_id=BOB, group_id=GROUP, message="x", anonymous=1
+        )
         self.verb("say", user_id=BOB, group_id=GROUP, message="x")
         self.data("set_group_anonymous", group_id=GROUP, enable=False)
-        self.assertRaises(Failed, self.verb, "say", user_id=ALICE, group_id=GROUP, message="x", anonymous=1)
+        self.assertRaises(
+            PlatformError, self.verb, "say", user_id=ALICE, group_id=GROUP, message="x", anonymous=1
+        )
 
     def test_recalls(self) -> None:
-        """One's own message can be taken back, as an admin also others'; it is gone then."""
+        """Own messages can be recalled, by an admin also those of lower ranks; they cannot be read then."""
         self.prepare()
-        owners = self.world.say(ALICE, text("z"), self.now, GROUP).message_id
-        private = self.world.say(ALICE, text("p"), self.now).message_id
+        owners = self.world.send_as_person(ALICE, text("z"), self.now, GROUP).message_id
+        private = self.world.send_as_person(ALICE, text("p"), self.now).message_id
         own = self.data("send_private_msg", user_id=ALICE, message="x")["message_id"]
         self.events()
         for message_id in (1, 2, own):
@@ -77,7 +81,7 @@ class TalkTests(WorldTestCase):
         self.assertEqual(self.event()["notice_type"], "friend_recall")
 
     def test_forwarded_messages(self) -> None:
-        """Several messages as one: nodes of their own and nodes of what was said."""
+        """A forwarded message has nodes with their own content, and nodes with that of a message."""
         self.prepare()
         inner = [
             {"type": "node", "data": {"user_id": "7", "nickname": "in", "content": "deep[CQ:face,id=2]"}}
@@ -98,10 +102,10 @@ class TalkTests(WorldTestCase):
         self.assertEqual(self.code("send_forward_msg", user_id=ALICE, messages=[]), 1400)
 
     def test_histories(self) -> None:
-        """The newest messages of a chat, recalled ones left out."""
+        """A history has the newest messages of a chat, without recalled ones."""
         for number in range(30):
-            self.world.say(BOB, text(str(number)), self.now, GROUP)
-        self.world.say(BOB, text("private"), self.now)
+            self.world.send_as_person(BOB, text(str(number)), self.now, GROUP)
+        self.world.send_as_person(BOB, text("private"), self.now)
         messages = self.data("get_group_msg_history", group_id=GROUP)["messages"]
         self.assertEqual([m["raw_message"] for m in messages], [str(n) for n in range(10, 30)])
         older = self.data("get_group_msg_history", group_id=GROUP, message_seq=5, count=3)["messages"]
@@ -109,30 +113,30 @@ class TalkTests(WorldTestCase):
         self.assertEqual(len(self.data("get_friend_msg_history", user_id=BOB)["messages"]), 1)
 
     def test_history_is_bounded(self) -> None:
-        """Each chat keeps its newest messages; other chats are not touched."""
-        first = self.data("send_private_msg", user_id=ALICE, message="kept")["message_id"]
-        for number in range(HISTORY + 50):
-            self.world.say(BOB, text(str(number)), self.now, GROUP)
-        self.assertEqual(len(self.world.messages), HISTORY + 1)
+        """Each chat keeps its newest messages, whatever is sent in other chats."""
+        first = self.data("send_private_msg", user_id=ALICE, message="stored_file")["message_id"]
+        for number in range(MAX_CHAT_MESSAGES + 50):
+            self.world.send_as_person(BOB, text(str(number)), self.now, GROUP)
+        self.assertEqual(len(self.world.messages), MAX_CHAT_MESSAGES + 1)
         self.data("get_msg", message_id=first)
-        self.assertEqual(self.world.transcript(0)[-1].raw_message, str(HISTORY + 49))
+        self.assertEqual(self.world.messages_after(0)[-1].raw_message, str(MAX_CHAT_MESSAGES + 49))
 
     def test_a_world_is_bounded_in_bytes(self) -> None:
-        """Messages and bundles together stay within their bytes, also in a world that was read back."""
-        self.patch(world_module, "BYTES", 10_000)
+        """Messages, and forwarded messages, stay within their limit, also in a world that was loaded."""
+        self.patch(world_module, "MAX_TEXT_LENGTH", 10_000)
         for number in range(30):
-            self.world.say(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
-            self.world.bundle([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
+            self.world.send_as_person(BOB, text("x" * 1000), self.now, GROUP if number % 2 else None)
+            self.world.add_forward([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
         self.assertEqual(len(self.world.messages), 10)
         self.assertLess(len(self.world.forwards), 10)
         again = World(SELF)
-        again.restore([*self.world.people.values(), *self.world.forwards.values()])
+        again.load_records([*self.world.people.values(), *self.world.forwards.values()])
         for _ in range(30):
-            again.bundle([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
+            again.add_forward([{"type": "node", "data": {"content": text("y" * 1000)}}], self.now)
         self.assertEqual(len(again.forwards), len(self.world.forwards))
 
     def test_essence_and_reactions(self) -> None:
-        """Best messages are listed; reactions are counted; each has its event."""
+        """Essences are listed; reactions are counted; each has its event."""
         self.prepare()
         self.data("set_essence_msg", message_id=1)
         self.assertEqual(

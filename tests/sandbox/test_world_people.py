@@ -1,4 +1,4 @@
-"""What people do, and how a world is kept."""
+"""The control verbs, and how a world is saved and loaded."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.sandbox.control.verbs import VERBS
-from lgtwist.sandbox.store import Store
+from lgtwist.sandbox.store import WorldStore
 from lgtwist.sandbox.world.model import WorldFile
-from lgtwist.sandbox.world.world import Failed, World
-from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase
+from lgtwist.sandbox.world.world import PlatformError, World
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase
 
 
-class PeopleTests(WorldTestCase):
+class VerbTests(WorldTestCase):
     def test_making_a_world(self) -> None:
         """People and groups are made and changed; there is one owner."""
         self.verb("person", user_id=5, nickname="Eve", friend=True, sex="female", age=30)
@@ -43,7 +43,7 @@ class PeopleTests(WorldTestCase):
         self.assertNotIn(7, self.world.groups)
 
     def test_what_people_do_has_its_event(self) -> None:
-        """Each verb tells the bots what the platform would."""
+        """Each verb has the event that the platform has for it."""
         self.prepare()
         for verb, params, kind in (
             ("recall", {"message_id": 2}, "group_recall"),
@@ -51,8 +51,8 @@ class PeopleTests(WorldTestCase):
             ("poke", {"user_id": ALICE, "group_id": GROUP, "target_id": BOB}, "notify"),
             ("react", {"user_id": ALICE, "message_id": 1, "emoji_id": "1"}, "group_msg_emoji_like"),
             ("essence", {"user_id": ALICE, "message_id": 1}, "essence"),
-            ("upload", {"user_id": ALICE, "group_id": GROUP, "file": KEPT}, "group_upload"),
-            ("upload", {"user_id": ALICE, "file": KEPT}, "offline_file"),
+            ("upload", {"user_id": ALICE, "group_id": GROUP, "file": STORED_FILE}, "group_upload"),
+            ("upload", {"user_id": ALICE, "file": STORED_FILE}, "offline_file"),
             ("befriend", {"user_id": CAROL}, "friend_add"),
             ("join", {"user_id": 20004, "group_id": GROUP}, "group_increase"),
             ("leave", {"user_id": 20004, "group_id": GROUP}, "group_decrease"),
@@ -71,7 +71,7 @@ class PeopleTests(WorldTestCase):
             self.assertEqual(self.event()["notice_type"], kind, verb)
 
     def test_people_have_no_more_rights_than_on_the_platform(self) -> None:
-        """A member cannot kick, ban or take back what others said."""
+        """A member cannot kick, ban, recall messages of others or mark essences."""
         self.prepare()
         for verb, params in (
             ("kick", {"operator_id": BOB, "user_id": CAROL, "group_id": GROUP}),
@@ -79,7 +79,7 @@ class PeopleTests(WorldTestCase):
             ("recall", {"user_id": CAROL, "message_id": 2}),
             ("essence", {"user_id": BOB, "message_id": 1}),
         ):
-            with self.assertRaises(Failed):
+            with self.assertRaises(PlatformError):
                 self.verb(verb, **params)
         self.assertEqual(self.events(), [])
 
@@ -94,38 +94,38 @@ class PeopleTests(WorldTestCase):
 
 class StoreTests(WorldTestCase):
     def test_a_world_survives(self) -> None:
-        """What was written is read back the same: everything there is, messages in order."""
+        """All records are read as they were written, messages in order."""
         path = self.mktemp()
-        store = Store(path)
+        store = WorldStore(path)
         self.prepare()
         for number in range(12):
             self.data("send_group_msg", group_id=GROUP, message=f"m{number}")
         gone = self.data("send_private_msg", user_id=ALICE, message="x")["message_id"]
         for request in self.world.requests.values():
             self.world.put(request)
-        store.write(self.world.take_changes())
+        store.write(self.world.pop_changes())
         self.world.remove(self.world.messages[gone])
         self.data("set_group_kick", group_id=GROUP, user_id=BOB)
-        store.write(self.world.take_changes())
+        store.write(self.world.pop_changes())
         store.close()
         again = World(SELF)
-        store = Store(path)
-        again.restore(store.records())
+        store = WorldStore(path)
+        again.load_records(store.records())
         store.close()
-        for shelf in ("groups", "people", "requests", "forwards", "files"):
-            self.assertEqual(getattr(again, shelf), getattr(self.world, shelf))
+        for table in ("groups", "people", "requests", "forwards", "files"):
+            self.assertEqual(getattr(again, table), getattr(self.world, table))
         self.assertEqual(list(again.messages.items()), list(self.world.messages.items()))
-        self.assertEqual(again.take_changes(), {})
+        self.assertEqual(again.pop_changes(), {})
 
     def test_a_world_as_a_file(self) -> None:
-        """A world saved and loaded is the same; for another account, that one takes its place."""
+        """A world is loaded as it was saved; another account takes the place of the one that saved it."""
         import msgspec
 
         self.prepare()
         raw = msgspec.json.encode(self.world.to_file())
         again = World.from_file(SELF, msgspec.json.decode(raw, type=WorldFile))
-        for shelf in ("groups", "people", "requests", "messages", "forwards", "files"):
-            self.assertEqual(getattr(again, shelf), getattr(self.world, shelf))
+        for table in ("groups", "people", "requests", "messages", "forwards", "files"):
+            self.assertEqual(getattr(again, table), getattr(self.world, table))
         other = World.from_file(777, msgspec.json.decode(raw, type=WorldFile))
         self.assertEqual(other.groups[GROUP].rank(777), 1)
         self.assertIn(777, other.people)
@@ -133,7 +133,7 @@ class StoreTests(WorldTestCase):
         self.assertEqual(other.messages[1].user_id, 777)
 
     def test_files_that_are_no_worlds(self) -> None:
-        """Each says what is wrong, and where."""
+        """Each is rejected, with the place of the mistake."""
         import msgspec
 
         for raw in (

@@ -1,4 +1,4 @@
-"""What the tests of the sandbox share: a small world, and right parameters for every action."""
+"""What the sandbox's tests share: a small world, and functions that act in it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.world import World
 
 SELF, ALICE, BOB, CAROL, GROUP = 10001, 20001, 20002, 20003, 30001
 
-#: A file as it is handed to an action once it was taken in.
-KEPT = {"file": "k.png", "name": "k.png", "path": "/k.png", "url": "http://x/k.png", "size": 3}
+#: A stored file, as actions get it among their parameters.
+STORED_FILE = {"file": "k.png", "name": "k.png", "path": "/k.png", "url": "http://x/k.png", "size": 3}
 
 
 def text(words: str) -> list[dict[str, Any]]:
@@ -27,21 +27,21 @@ class WorldTestCase(SynchronousTestCase):
     now = 1_700_000_000
 
     def setUp(self) -> None:
-        self.world = World.first(SELF, self.now)
+        self.world = World.with_example_people(SELF, self.now)
 
     def prepare(self, owner: bool = False) -> None:
-        """Two group messages (the second an essence), a bundle, a file, two requests."""
+        """Add two group messages (the second an essence), a forwarded message, a file and two requests."""
         self.rank(SELF, "owner" if owner else "admin")
-        self.world.speak(text("mine"), self.now, group_id=GROUP)
-        second = self.world.say(BOB, text("theirs"), self.now, GROUP)
-        deeds.make_essence(self.world, second, SELF, self.now, add=True)
-        self.world.bundle(
+        self.world.send_as_account(text("mine"), self.now, group_id=GROUP)
+        second = self.world.send_as_person(BOB, text("theirs"), self.now, GROUP)
+        operations.set_essence(self.world, second, SELF, self.now, add=True)
+        self.world.add_forward(
             [{"type": "node", "data": {"user_id": "1", "nickname": "n", "content": []}}], self.now
         )
-        deeds.share_file(self.world, self.world.groups[GROUP], BOB, "f", 1, "k.png", self.now)
-        friend = deeds.ask(self.world, CAROL, "please", self.now)
+        operations.add_group_file(self.world, self.world.groups[GROUP], BOB, "f", 1, "k.png", self.now)
+        friend = operations.add_request(self.world, CAROL, "please", self.now)
         self.world.put(self.world.people[CAROL].__class__(20004, "Dave"))
-        group = deeds.ask(self.world, 20004, "please", self.now, GROUP)
+        group = operations.add_request(self.world, 20004, "please", self.now, GROUP)
         for request, flag in ((friend, "F"), (group, "G")):
             self.world.remove(request)
             request.flag = flag
@@ -49,7 +49,7 @@ class WorldTestCase(SynchronousTestCase):
         self.events()
 
     def do(self, action: str, **params: Any) -> Any:
-        """An action's whole response."""
+        """Perform an action and return its whole response."""
         raw = json.dumps(params).encode()
         response = json.loads(perform(self.world, action, Params(raw), self.now))
         self.assertEqual(response["status"], "ok" if response["retcode"] == 0 else "failed")
@@ -67,7 +67,7 @@ class WorldTestCase(SynchronousTestCase):
         return VERBS[name](self.world, Params(json.dumps(params).encode()), self.now)
 
     def events(self) -> list[dict[str, Any]]:
-        return self.world.take_events()
+        return self.world.pop_events()
 
     def event(self) -> dict[str, Any]:
         [event] = self.events()

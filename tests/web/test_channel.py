@@ -96,12 +96,12 @@ class ChannelTests(SiteTestCase):
         self.assertEqual(self.service.factory.connections, set())
 
     def test_stopping(self) -> None:
-        """On stop an action under way and every peer end in order: close frame 1001."""
+        """On stop an action under way and every peer end in order: close frame 1012."""
         port = self.dial()
         self.assertEqual(port.status(), 101)
         before = len(port.read())
         stopped = self.service.stopService()
-        self.assertEqual(port.read()[before:][:4], b"\x88\x0f\x03\xe9")
+        self.assertEqual(port.read()[before:][:4], b"\x88\x0f\x03\xf4")
         [connection] = self.service.factory.connections
         self.assertIs(connection.phase, Phase.CLOSING)
         port.send(masked_frame(b"\x03\xe9", 8))

@@ -19,6 +19,7 @@ from lgtwist.accounts.websocket_server import WebSocketServerAccount
 from lgtwist.bots.websocket_client import WebSocketClientBot
 from lgtwist.config.limits import Limits
 from lgtwist.hub.interfaces import IControl, IDialler, IDirectoryObserver, IEventReceiver, IReverseLink
+from lgtwist.hub.settings import BotSettings
 from lgtwist.net.http_responses import say
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.figures import counter
@@ -76,6 +77,10 @@ class Control:
 class StandInBot:
     name: str
     access_token: str | None
+
+    @property
+    def settings(self) -> BotSettings:
+        return BotSettings(self.name, self.access_token)
 
     def may_use(self, self_id: int) -> bool:
         return True

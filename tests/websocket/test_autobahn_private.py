@@ -101,7 +101,7 @@ class NamesTests(SynchronousTestCase):
                 "configured", "protocol_broken",
                 "encode", "encode_ping", "masks", "onConnecting",
                 "enter", "note_end", "set_deadline", "_deadline_missed", "cancel_deadline", "release",
-                "begin_liveness", "check_liveness", "discard_input",
+                "begin_liveness", "check_liveness", "discard_input", "take_limits",
                 "schedule_flush", "expect_flush", "flush", "write_resumed",
                 "pause_reading", "unpause_reading", "read_buffered", "read", "read_whole",
                 "answer_ping", "pong_received", "message_received",

@@ -1,12 +1,12 @@
-"""What the account can do: each action of OneBot 11 and some extensions, as one function each.
+"""The actions of the sandbox account: those of OneBot 11 and some extensions, one function each.
 
-A function takes the world, the parameters and the time, and returns the response's ``data``. Importing
-this package makes the table ``ACTIONS`` whole.
+A function bears its action's name. It takes the world, the parameters and the time (seconds since the
+epoch), and returns the response's ``data``. Importing this package fills ``ACTIONS``.
 """
 
 from __future__ import annotations
 
-from lgtwist.sandbox.actions import about, files, groups, messages, people
+from lgtwist.sandbox.actions import contacts, files, groups, implementation, messages
 from lgtwist.sandbox.actions.table import ACTIONS, perform
 
-__all__ = ["ACTIONS", "about", "files", "groups", "messages", "people", "perform"]
+__all__ = ["ACTIONS", "contacts", "files", "groups", "implementation", "messages", "perform"]

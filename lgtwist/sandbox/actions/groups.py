@@ -1,4 +1,4 @@
-"""Groups: who is in them, and ruling them."""
+"""Actions about groups: their members, administration and announcements."""
 
 from __future__ import annotations
 
@@ -7,47 +7,57 @@ from typing import Any
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.actions.table import action
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import operations as deeds
-from lgtwist.sandbox.world.model import Group, Member, Notice, Person, free_name
-from lgtwist.sandbox.world.world import World, denied
+from lgtwist.sandbox.world import operations
+from lgtwist.sandbox.world.model import Announcement, Group, Member, Person, unused_name
+from lgtwist.sandbox.world.world import World, permission_denied
 
-_LONGEST_BAN = 30 * 24 * 3600
+#: The longest ban of a member (seconds): 30 days.
+_MAX_BAN_SECONDS = 30 * 24 * 3600
 
 
-def _group(world: World, params: Params) -> Group:
+def _named_group(world: World, params: Params) -> Group:
+    """Return the account's group that ``group_id`` names."""
     return world.group(params.integer("group_id"))
 
 
-def _member(world: World, params: Params) -> tuple[Group, Member]:
-    group = _group(world, params)
+def _group_and_member(world: World, params: Params) -> tuple[Group, Member]:
+    """Return the group that ``group_id`` names, and its member that ``user_id`` names."""
+    group = _named_group(world, params)
     return group, world.member(group, params.integer("user_id"))
 
 
-def _subject(world: World, params: Params) -> tuple[Group, Member]:
-    """The member whom the account rules, which it must outrank."""
-    group, member = _member(world, params)
-    deeds.may_rule(world, group, world.self_id, member.user_id)
+def _group_and_member_below(world: World, params: Params) -> tuple[Group, Member]:
+    """Return group and member as :func:`_group_and_member` does, if the account may administer that member.
+
+    :raises PlatformError: if the account is not an admin of higher rank than the member.
+    """
+    group, member = _group_and_member(world, params)
+    operations.require_admin(world, group, world.self_id, member.user_id)
     return group, member
 
 
-def _ruled(world: World, params: Params) -> Group:
-    """The group that the account rules."""
-    group = _group(world, params)
-    deeds.may_rule(world, group, world.self_id)
+def _group_as_admin(world: World, params: Params) -> Group:
+    """Return the group that ``group_id`` names, if the account is an admin of it.
+
+    :raises PlatformError: if it is not.
+    """
+    group = _named_group(world, params)
+    operations.require_admin(world, group, world.self_id)
     return group
 
 
-def _duration(params: Params) -> int:
+def _read_duration(params: Params) -> int:
+    """Return the ``duration`` of a ban in seconds; 30 minutes where it is not given."""
     duration = params.integer("duration", 30 * 60)
-    if not 0 <= duration <= _LONGEST_BAN:
-        raise BadRequest(f"params.duration: expected 0 to {_LONGEST_BAN} seconds (30 days)")
+    if not 0 <= duration <= _MAX_BAN_SECONDS:
+        raise BadRequest(f"params.duration: expected 0 to {_MAX_BAN_SECONDS} seconds (30 days)")
     return duration
 
 
-# -- who is in them
+# -- groups and members
 
 
-def _group_shown(group: Group) -> dict[str, Any]:
+def _group_fields(group: Group) -> dict[str, Any]:
     return {
         "group_id": group.group_id,
         "group_name": group.group_name,
@@ -59,18 +69,18 @@ def _group_shown(group: Group) -> dict[str, Any]:
 
 @action
 def get_group_info(world: World, params: Params, _now: int) -> Any:
-    """A group."""
+    """Return a group's number, name and size."""
     params.boolean("no_cache", False)
-    return _group_shown(_group(world, params))
+    return _group_fields(_named_group(world, params))
 
 
 @action
 def get_group_list(world: World, _params: Params, _now: int) -> Any:
-    """The groups that the account is in."""
-    return [_group_shown(g) for g in world.groups.values() if g.member(world.self_id) is not None]
+    """Return the groups that the account is a member of."""
+    return [_group_fields(g) for g in world.groups.values() if g.member(world.self_id) is not None]
 
 
-def _member_shown(world: World, group: Group, member: Member) -> dict[str, Any]:
+def _member_fields(world: World, group: Group, member: Member) -> dict[str, Any]:
     person = world.people.get(member.user_id) or Person(member.user_id, str(member.user_id))
     return {
         "group_id": group.group_id,
@@ -94,73 +104,73 @@ def _member_shown(world: World, group: Group, member: Member) -> dict[str, Any]:
 
 @action
 def get_group_member_info(world: World, params: Params, _now: int) -> Any:
-    """Somebody in a group."""
+    """Return a member of a group."""
     params.boolean("no_cache", False)
-    return _member_shown(world, *_member(world, params))
+    return _member_fields(world, *_group_and_member(world, params))
 
 
 @action
 def get_group_member_list(world: World, params: Params, _now: int) -> Any:
-    """Everybody in a group."""
-    group = _group(world, params)
-    return [_member_shown(world, group, member) for member in group.members]
+    """Return all members of a group."""
+    group = _named_group(world, params)
+    return [_member_fields(world, group, member) for member in group.members]
 
 
 @action
 def get_group_honor_info(world: World, params: Params, _now: int) -> Any:
-    """A group's honours. In this world who said most is talkative, and nobody has any other."""
-    group = _group(world, params)
+    """Return the honours of a group: who sent most messages is talkative, the other lists are empty."""
+    group = _named_group(world, params)
     kinds = ("talkative", "performer", "legend", "strong_newbie", "emotion")
     wanted = params.choice("type", (*kinds, "all"))
-    shown: dict[str, Any] = {"group_id": group.group_id}
+    fields: dict[str, Any] = {"group_id": group.group_id}
     if wanted in ("talkative", "all"):
         counts: dict[int, int] = {}
-        for said in world.chat("group", group.group_id):
-            if group.member(said.user_id) is not None and said.user_id != world.self_id:
-                counts[said.user_id] = counts.get(said.user_id, 0) + 1
+        for message in world.chat_messages("group", group.group_id):
+            if group.member(message.user_id) is not None and message.user_id != world.self_id:
+                counts[message.user_id] = counts.get(message.user_id, 0) + 1
         ranked = sorted(counts, key=lambda user_id: -counts[user_id])
         people: list[dict[str, Any]] = [
             {"user_id": u, "nickname": world.person(u).nickname, "avatar": ""} for u in ranked[:10]
         ]
         if people:
-            shown["current_talkative"] = {**people[0], "day_count": 1}
-        shown["talkative_list"] = [{**p, "description": f"{counts[p['user_id']]} messages"} for p in people]
+            fields["current_talkative"] = {**people[0], "day_count": 1}
+        fields["talkative_list"] = [{**p, "description": f"{counts[p['user_id']]} messages"} for p in people]
     for kind in kinds[1:]:
         if wanted in (kind, "all"):
-            shown[f"{kind}_list"] = []
-    return shown
+            fields[f"{kind}_list"] = []
+    return fields
 
 
-# -- ruling them
+# -- administration
 
 
 @action
 def set_group_kick(world: World, params: Params, now: int) -> Any:
-    """Show a member out."""
+    """Remove a member of lower rank from a group; ``reject_add_request`` has no effect."""
     params.boolean("reject_add_request", False)
-    group, member = _subject(world, params)
-    deeds.leave(world, group, member.user_id, world.self_id, now)
+    group, member = _group_and_member_below(world, params)
+    operations.remove_member(world, group, member.user_id, world.self_id, now)
 
 
 @action
 def set_group_ban(world: World, params: Params, now: int) -> Any:
-    """Forbid a member to speak; a duration of 0 lifts that."""
-    duration = _duration(params)
-    group, member = _subject(world, params)
-    deeds.ban(world, group, member, world.self_id, duration, now)
+    """Ban a member from sending messages for ``duration`` seconds; 0 lifts the ban."""
+    duration = _read_duration(params)
+    group, member = _group_and_member_below(world, params)
+    operations.ban_member(world, group, member, world.self_id, duration, now)
 
 
 @action
 def set_group_anonymous_ban(world: World, params: Params, now: int) -> Any:
-    """Forbid somebody to speak anonymously."""
-    group = _ruled(world, params)
+    """Ban the author of an anonymous message, known by its ``flag``, from sending anonymous messages."""
+    group = _group_as_admin(world, params)
     if params.has("anonymous"):
         flag = params.object("anonymous").get("flag")
     else:
         flag = params.text("flag" if params.has("flag") else "anonymous_flag")
     if not isinstance(flag, str) or not flag.startswith(f"anonymous-{group.group_id}-"):
         raise BadRequest("params.anonymous.flag: expected the flag of an anonymous message of this group")
-    duration = _duration(params)
+    duration = _read_duration(params)
     group.anonymous_bans = {k: v for k, v in group.anonymous_bans.items() if v > now}
     if duration:
         group.anonymous_bans[flag] = now + duration
@@ -171,80 +181,80 @@ def set_group_anonymous_ban(world: World, params: Params, now: int) -> Any:
 
 @action
 def set_group_whole_ban(world: World, params: Params, now: int) -> Any:
-    """Forbid everybody but admins to speak, or lift that."""
+    """Ban all members but admins from sending messages, or lift that."""
     enable = params.boolean("enable", True)
-    deeds.ban_all(world, _ruled(world, params), world.self_id, enable, now)
+    operations.set_whole_ban(world, _group_as_admin(world, params), world.self_id, enable, now)
 
 
 @action
 def set_group_admin(world: World, params: Params, now: int) -> Any:
-    """Make a member an admin, or take that away."""
+    """Make a member an admin, or a plain member again; only the owner may."""
     enable = params.boolean("enable", True)
-    group, member = _member(world, params)
-    deeds.may_own(group, world.self_id)
+    group, member = _group_and_member(world, params)
+    operations.require_owner(group, world.self_id)
     if member.role == "owner":
-        raise denied("the owner is no admin")
-    deeds.make_admin(world, group, member, enable, now)
+        raise permission_denied("the owner is no admin")
+    operations.set_admin(world, group, member, enable, now)
 
 
 @action
 def set_group_anonymous(world: World, params: Params, _now: int) -> Any:
-    """Allow anonymous messages in a group, or not."""
+    """Allow or forbid anonymous messages in a group."""
     enable = params.boolean("enable", True)
-    group = _ruled(world, params)
+    group = _group_as_admin(world, params)
     group.anonymous = enable
     world.put(group)
 
 
 @action
 def set_group_card(world: World, params: Params, now: int) -> Any:
-    """Give a member a card: oneself, or as an admin somebody below."""
+    """Set the card of the account itself, or as an admin that of a member of lower rank."""
     card = params.text("card", "")
-    group, member = _member(world, params)
+    group, member = _group_and_member(world, params)
     if member.user_id != world.self_id:
-        deeds.may_rule(world, group, world.self_id, member.user_id)
-    deeds.rename_member(world, group, member, card[:60], now)
+        operations.require_admin(world, group, world.self_id, member.user_id)
+    operations.set_card(world, group, member, card[:60], now)
 
 
 @action
 def set_group_name(world: World, params: Params, now: int) -> Any:
-    """Give a group another name."""
+    """Rename a group."""
     name = params.text("group_name")
     if not name.strip():
         raise BadRequest("params.group_name: expected a name")
-    deeds.rename_group(world, _ruled(world, params), world.self_id, name[:60], now)
+    operations.rename_group(world, _group_as_admin(world, params), world.self_id, name[:60], now)
 
 
 @action
 def set_group_leave(world: World, params: Params, now: int) -> Any:
-    """Leave a group, or as its owner dismiss it."""
+    """Leave a group; the owner can only dismiss it."""
     dismiss = params.boolean("is_dismiss", False)
-    group = _group(world, params)
+    group = _named_group(world, params)
     owner = group.rank(world.self_id) == 2
     if dismiss and not owner:
-        raise denied("only its owner can dismiss a group")
+        raise permission_denied("only its owner can dismiss a group")
     if owner and not dismiss:
-        raise denied("its owner cannot leave a group, only dismiss it")
-    deeds.leave(world, group, world.self_id, world.self_id, now)
+        raise permission_denied("its owner cannot leave a group, only dismiss it")
+    operations.remove_member(world, group, world.self_id, world.self_id, now)
     if dismiss:
         world.remove(group)
 
 
 @action
 def set_group_special_title(world: World, params: Params, now: int) -> Any:
-    """Give a member a title, or take it away."""
+    """Set the title of a member, or remove it with an empty one; only the owner may."""
     title = params.text("special_title", "")
     params.integer("duration", -1)
-    group, member = _member(world, params)
-    deeds.may_own(group, world.self_id)
-    deeds.entitle(world, group, member, title[:18], now)
+    group, member = _group_and_member(world, params)
+    operations.require_owner(group, world.self_id)
+    operations.set_title(world, group, member, title[:18], now)
 
 
 @action
 def set_group_portrait(world: World, params: Params, _now: int) -> Any:
-    """Give a group another picture."""
+    """Set the picture of a group."""
     picture = params.text("file")
-    group = _ruled(world, params)
+    group = _group_as_admin(world, params)
     group.portrait = picture
     world.put(group)
 
@@ -254,19 +264,19 @@ def set_group_portrait(world: World, params: Params, _now: int) -> Any:
 
 @action
 def _send_group_notice(world: World, params: Params, now: int) -> Any:
-    """Announce something in a group."""
+    """Add an announcement to a group; the last 50 are kept."""
     text = params.text("content")
     image = params.text("image", "")
-    group = _ruled(world, params)
-    name = free_name("notice", {notice.notice_id for notice in group.notices})
-    group.notices = [*group.notices, Notice(name, world.self_id, now, text, image)][-50:]
+    group = _group_as_admin(world, params)
+    name = unused_name("notice", {notice.notice_id for notice in group.notices})
+    group.notices = [*group.notices, Announcement(name, world.self_id, now, text, image)][-50:]
     world.put(group)
 
 
 @action
 def _get_group_notice(world: World, params: Params, _now: int) -> Any:
-    """What was announced in a group, newest first."""
-    group = _group(world, params)
+    """Return the announcements of a group, newest first."""
+    group = _named_group(world, params)
     if not group.notices:
         return []
     return [

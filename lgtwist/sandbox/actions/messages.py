@@ -1,4 +1,4 @@
-"""Saying, reading and taking back."""
+"""Actions about messages: sending, reading and recalling them, histories, essences and reactions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment
 from lgtwist.sandbox.actions.table import action
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import Forward
-from lgtwist.sandbox.world.world import Failed, World
+from lgtwist.sandbox.world.world import PlatformError, World
 
 
-def _target(params: Params) -> dict[str, int]:
-    """To whom: where ``message_type`` says, or else where an id is given."""
+def _read_target(params: Params) -> dict[str, int]:
+    """Return the recipient: ``group_id`` or ``user_id``, as ``message_type`` says, else the given one."""
     kind = params.choice("message_type", ("", "private", "group"), "")
     if kind == "group" or (not kind and params.has("group_id")):
         return {"group_id": params.integer("group_id")}
@@ -23,108 +23,112 @@ def _target(params: Params) -> dict[str, int]:
 
 @action
 def send_private_msg(world: World, params: Params, now: int) -> Any:
-    """Say something to a person."""
+    """Send a message to a person."""
     user_id = params.integer("user_id")
-    return {"message_id": world.speak(params.message(), now, user_id=user_id).message_id}
+    return {"message_id": world.send_as_account(params.message(), now, user_id=user_id).message_id}
 
 
 @action
 def send_group_msg(world: World, params: Params, now: int) -> Any:
-    """Say something in a group."""
+    """Send a message to a group."""
     group_id = params.integer("group_id")
-    return {"message_id": world.speak(params.message(), now, group_id=group_id).message_id}
+    return {"message_id": world.send_as_account(params.message(), now, group_id=group_id).message_id}
 
 
 @action
 def send_msg(world: World, params: Params, now: int) -> Any:
-    """Say something to a person or in a group."""
-    target = _target(params)
-    return {"message_id": world.speak(params.message(), now, **target).message_id}
+    """Send a message to a person or to a group."""
+    target = _read_target(params)
+    return {"message_id": world.send_as_account(params.message(), now, **target).message_id}
 
 
 @action
 def get_msg(world: World, params: Params, _now: int) -> Any:
-    """Something that was said."""
-    return world.shown(world.message(params.integer("message_id")))
+    """Return a message that was not recalled."""
+    return world.message_fields(world.message(params.integer("message_id")))
 
 
 @action
 def delete_msg(world: World, params: Params, now: int) -> Any:
-    """Take a message back: one's own, or as an admin that of somebody below."""
-    deeds.recall(world, world.message(params.integer("message_id")), world.self_id, now)
+    """Recall a message of the account, or as an admin that of a member of lower rank."""
+    operations.recall_message(world, world.message(params.integer("message_id")), world.self_id, now)
 
 
 @action
 def mark_msg_as_read(world: World, params: Params, _now: int) -> Any:
-    """Say that a message was read; nobody in this world can tell."""
+    """Check that the message exists; nothing is marked."""
     world.message(params.integer("message_id"))
 
 
-# -- several messages as one
+# -- forwarded messages
 
 
 def _send_forward(world: World, params: Params, now: int, target: dict[str, int]) -> Any:
-    nodes = [_node(world, node) for node in params.nodes()]
+    """Add the nodes to the world as one forwarded message, and send a message that refers to it."""
+    nodes = [_resolve_node(world, node) for node in params.nodes()]
     if "group_id" in target:
         world.group(target["group_id"])
     else:
         world.person(target["user_id"])
-    forward = world.bundle(nodes, now)
-    said = world.speak([{"type": "forward", "data": {"id": forward.forward_id}}], now, **target)
-    return {"message_id": said.message_id, "forward_id": forward.forward_id, "res_id": forward.forward_id}
+    forward = world.add_forward(nodes, now)
+    message = world.send_as_account([{"type": "forward", "data": {"id": forward.forward_id}}], now, **target)
+    return {"message_id": message.message_id, "forward_id": forward.forward_id, "res_id": forward.forward_id}
 
 
-def _node(world: World, node: Segment) -> Segment:
-    """A node with its content: that of the message whose id it gives, or its own."""
+def _resolve_node(world: World, node: Segment) -> Segment:
+    """Return a node with its content: that of the message whose ``id`` it names, or its own."""
     data = node["data"]
     if "content" not in data:
         number = str(data["id"])
         if not (number.isascii() and number.isdigit()) or len(number) > 18:
             raise BadRequest("params.messages: a node's id must be the number of a message")
-        said = world.message(int(number))
-        sender = world.sender(said)
+        message = world.message(int(number))
+        sender = world.sender_fields(message)
         return {
             "type": "node",
             "data": {
-                "user_id": str(said.user_id),
+                "user_id": str(message.user_id),
                 "nickname": sender["nickname"],
-                "content": said.message,
-                "time": said.time,
+                "content": message.message,
+                "time": message.time,
             },
         }
     user_id = str(data.get("user_id") or data.get("uin") or world.self_id)[:20]
     nickname = data.get("nickname") or data.get("name") or str(user_id)
-    kept = {"user_id": str(user_id), "nickname": str(nickname), "content": data["content"]}
-    return {"type": "node", "data": kept}
+    fields = {"user_id": str(user_id), "nickname": str(nickname), "content": data["content"]}
+    return {"type": "node", "data": fields}
 
 
 @action
 def send_forward_msg(world: World, params: Params, now: int) -> Any:
-    """Say several messages as one, to a person or in a group."""
-    return _send_forward(world, params, now, _target(params))
+    """Send several messages as one forwarded message, to a person or to a group."""
+    return _send_forward(world, params, now, _read_target(params))
 
 
 @action
 def send_group_forward_msg(world: World, params: Params, now: int) -> Any:
-    """Say several messages as one, in a group."""
+    """Send several messages as one forwarded message to a group."""
     return _send_forward(world, params, now, {"group_id": params.integer("group_id")})
 
 
 @action
 def send_private_forward_msg(world: World, params: Params, now: int) -> Any:
-    """Say several messages as one, to a person."""
+    """Send several messages as one forwarded message to a person."""
     return _send_forward(world, params, now, {"user_id": params.integer("user_id")})
 
 
 @action
 def get_forward_msg(world: World, params: Params, _now: int) -> Any:
-    """What is in a forwarded message: nodes as the standard has them, and as go-cqhttp has them."""
+    """Return the nodes of a forwarded message, as ``message`` (OneBot 11) and as ``messages`` (go-cqhttp).
+
+    ``id`` or ``message_id`` is the ``id`` of its ``forward`` segment, or the number of the message with it.
+    """
     name = "id" if params.has("id") or not params.has("message_id") else "message_id"
     forward_id = params.text(name)
     forward = world.forwards.get(forward_id) or _forward_of_message(world, forward_id)
     if forward is None:
-        raise Failed(f"there is no forwarded message {forward_id[:100]}")
-    listed = [
+        raise PlatformError(f"there is no forwarded message {forward_id[:100]}")
+    messages = [
         {
             "content": node["data"]["content"],
             "sender": {
@@ -137,84 +141,86 @@ def get_forward_msg(world: World, params: Params, _now: int) -> Any:
         }
         for node in forward.nodes
     ]
-    return {"message": forward.nodes, "messages": listed}
+    return {"message": forward.nodes, "messages": messages}
 
 
 def _forward_of_message(world: World, message_id: str) -> Forward | None:
-    said = world.messages.get(int(message_id)) if message_id.isdecimal() and len(message_id) < 19 else None
-    for segment in said.message if said is not None else ():
+    """Return the forwarded message that a message refers to, or None."""
+    message = world.messages.get(int(message_id)) if message_id.isdecimal() and len(message_id) < 19 else None
+    for segment in message.message if message is not None else ():
         if segment["type"] == "forward":
             return world.forwards.get(str(segment["data"].get("id")))
     return None
 
 
-# -- what was said before
+# -- histories
 
 
 def _history(world: World, params: Params, kind: str, chat_id: int) -> Any:
+    """Return the newest messages of a chat, as ``get_group_msg_history`` does."""
     count = params.integer("count", 20)
     if not 0 < count <= 1000:
         raise BadRequest("params.count: expected 1 to 1000")
-    upto = params.optional_integer("message_seq") or params.optional_integer("message_id") or 0
-    said = [m for m in world.chat(kind, chat_id) if not upto or m.message_id <= upto]
-    return {"messages": [world.shown(m) for m in said[-count:]]}
+    newest = params.optional_integer("message_seq") or params.optional_integer("message_id") or 0
+    message = [m for m in world.chat_messages(kind, chat_id) if not newest or m.message_id <= newest]
+    return {"messages": [world.message_fields(m) for m in message[-count:]]}
 
 
 @action
 def get_group_msg_history(world: World, params: Params, _now: int) -> Any:
-    """The newest messages of a group, up to one of them where ``message_seq`` says so."""
+    """Return the newest ``count`` messages of a group; ``message_seq`` names the newest one to return."""
     return _history(world, params, "group", world.group(params.integer("group_id")).group_id)
 
 
 @action
 def get_friend_msg_history(world: World, params: Params, _now: int) -> Any:
-    """The newest messages of a private chat."""
+    """Return the newest ``count`` messages of a private chat, as :func:`get_group_msg_history` does."""
     return _history(world, params, "private", world.person(params.integer("user_id")).user_id)
 
 
-# -- the best ones, and reactions
+# -- essences and reactions
 
 
 @action
 def set_essence_msg(world: World, params: Params, now: int) -> Any:
-    """Make a message one of its group's best."""
+    """Mark a message as an essence of its group."""
     message = world.message(params.integer("message_id"))
-    deeds.make_essence(world, message, world.self_id, now, add=True)
+    operations.set_essence(world, message, world.self_id, now, add=True)
 
 
 @action
 def delete_essence_msg(world: World, params: Params, now: int) -> Any:
-    """Make a message one among many again."""
+    """Remove the essence mark of a message."""
     message = world.message(params.integer("message_id"))
-    deeds.make_essence(world, message, world.self_id, now, add=False)
+    operations.set_essence(world, message, world.self_id, now, add=False)
 
 
 @action
 def get_essence_msg_list(world: World, params: Params, _now: int) -> Any:
-    """A group's best messages."""
+    """Return the messages that are essences of a group."""
     group = world.group(params.integer("group_id"))
-    best = [m for m in world.chat("group", group.group_id) if m.essence is not None]
+    essences = [m for m in world.chat_messages("group", group.group_id) if m.essence is not None]
     return [
         {
-            "message_id": said.message_id,
-            "sender_id": said.user_id,
-            "sender_nick": world.sender(said)["nickname"],
-            "sender_time": said.time,
+            "message_id": message.message_id,
+            "sender_id": message.user_id,
+            "sender_nick": world.sender_fields(message)["nickname"],
+            "sender_time": message.time,
             "operator_id": essence.operator_id,
             "operator_nick": world.people[essence.operator_id].nickname
             if essence.operator_id in world.people
             else "",
             "operator_time": essence.time,
-            "content": said.message,
+            "content": message.message,
         }
-        for said in best
-        if (essence := said.essence) is not None
+        for message in essences
+        if (essence := message.essence) is not None
     ]
 
 
 @action
 def set_msg_emoji_like(world: World, params: Params, now: int) -> Any:
-    """React to a message with an emoji, or take that back."""
+    """React to a message with an emoji, or with ``set`` false remove the reaction."""
     message = world.message(params.integer("message_id"))
     add = params.boolean("set", True)
-    deeds.react(world, message, world.self_id, params.text("emoji_id"), now, add)
+    operations.set_reaction(world, message, world.self_id, params.text("emoji_id"), now, add)

@@ -1,4 +1,4 @@
-"""The table of actions, and the way through it."""
+"""The table of the actions, and how one is performed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import Any
 
 import msgspec
 
-from lgtwist.onebot import action as responses
+from lgtwist.onebot import responses
 from lgtwist.onebot.errors import OneBotError, UnknownAction
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import World
 
-Action = Callable[[World, Params, int], Any]
+#: Takes the world, the parameters and the time (seconds since the epoch); returns the ``data``.
+ActionFunction = Callable[[World, Params, int], Any]
 
-ACTIONS: dict[str, Action] = {}
+#: The functions of all actions, by name.
+ACTIONS: dict[str, ActionFunction] = {}
 
 
-def action(function: Action) -> Action:
-    """Put a function into the table, under its name."""
+def action(function: ActionFunction) -> ActionFunction:
+    """Register a function in ``ACTIONS`` under its own name."""
     ACTIONS[function.__name__] = function
     return function
 
 
-def known(name: str) -> Action:
-    """The function of an action.
+def find_action(name: str) -> ActionFunction:
+    """Return the function of an action.
 
     :raises UnknownAction: if there is none.
     """
@@ -35,11 +37,14 @@ def known(name: str) -> Action:
 
 
 def perform(world: World, name: str, params: Params, now: int) -> bytes:
-    """Do an action.
+    """Perform an action and return its response, without ``echo``.
 
-    :returns: the response, without echo. Never raises: what fails is told in it.
+    An :class:`OneBotError` of the function becomes a failed response; other exceptions are raised.
+
+    :param name: the action's name.
+    :param now: seconds since the epoch.
     """
     try:
-        return responses.ok(msgspec.json.encode(known(name)(world, params, now)))
+        return responses.ok(msgspec.json.encode(find_action(name)(world, params, now)))
     except OneBotError as error:
-        return responses.failure(error)
+        return responses.from_error(error)

@@ -1,1 +1,1 @@
-"""The HTTP interface through which people in a sandbox act."""
+"""The sandbox's HTTP interface: control verbs, transcript and event stream (docs/sandbox.md)."""

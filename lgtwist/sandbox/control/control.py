@@ -1,4 +1,4 @@
-"""The sandbox's control over HTTP: what people do in it, and what was said. See docs/sandbox.md."""
+"""The routes of the sandbox's HTTP interface, below ``/sandbox/{self_id}/`` (docs/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from lgtwist.net.http_responses import say, say_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.tasks import spawn
-from lgtwist.sandbox.control.event_stream import feed
-from lgtwist.sandbox.control.transcript import shown
+from lgtwist.sandbox.control.event_stream import stream_transcript
+from lgtwist.sandbox.control.transcript import transcript_entry
 from lgtwist.sandbox.control.verbs import VERBS
-from lgtwist.sandbox.files import attachments as intake
-from lgtwist.sandbox.files.media import KINDS
+from lgtwist.sandbox.files import attachments
+from lgtwist.sandbox.files.media import CONTENT_TYPES
 from lgtwist.sandbox.params import Params
 
 if TYPE_CHECKING:
     from lgtwist.sandbox.account import SandboxAccount
 
-#: A long poll waits no longer than this (seconds).
-MAX_WAIT = 60.0
+#: Seconds that a request for the transcript may wait for a new message.
+MAX_WAIT_SECONDS = 60.0
 
 
 @implementer(IControl)
 class Control:
-    """Answers the requests below ``/sandbox/{self_id}/`` of one account."""
+    """Answers the HTTP requests to one sandbox account."""
 
     _log = Logger()
 
@@ -42,23 +42,23 @@ class Control:
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", ""): self._overview,
             ("GET", "transcript"): self._transcript,
-            ("GET", "world"): self._save,
-            ("PUT", "world"): self._load,
-            ("POST", "world"): self._load,
-            ("POST", "event"): self._event,
+            ("GET", "world"): self._get_world,
+            ("PUT", "world"): self._put_world,
+            ("POST", "world"): self._put_world,
+            ("POST", "event"): self._publish_event,
         }
         for verb in VERBS:
-            self._routes["POST", verb] = self._doing(verb)
+            self._routes["POST", verb] = self._verb_handler(verb)
 
     def handle(self, request: Request, path: tuple[str, ...]) -> None:
-        """Answer a request of the operator.
+        """Answer a request to a route or verb.
 
-        :param path: what stands behind ``/sandbox/{self_id}/``; empty segments make no difference.
+        :param path: the segments behind ``/sandbox/{self_id}/``; empty ones are ignored.
         """
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
         if request.method == b"GET" and path == ("transcript", "stream"):
-            spawn("transcript stream", feed(self._sandbox, request, _last_seen(request)))
+            spawn("transcript stream", stream_transcript(self._sandbox, request, _last_seen_id(request)))
             return
         route = self._routes.get((method, "/".join(path)))
         if route is None:
@@ -73,30 +73,31 @@ class Control:
             say_json(request, 400, {"error": str(error)})
             return
         if isinstance(result, Deferred):
-            self._answer_later(request, result)
+            self._respond_later(request, result)
         else:
             say_json(request, 200, result)
 
     def serve_file(self, request: Request, name: str) -> None:
-        """Answer anybody's request for a stored file; its unguessable name is the key."""
-        kept = self._sandbox.media.find(name)
-        if kept is None or request.method not in (b"GET", b"HEAD"):
+        """Answer a request for a stored file; whoever knows its unguessable name may have it."""
+        stored = self._sandbox.media.find(name)
+        if stored is None or request.method not in (b"GET", b"HEAD"):
             say(request, 404, "there is no such file")
             return
         request.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])
         request.responseHeaders.setRawHeaders("Content-Security-Policy", ["sandbox"])
-        file = File(str(kept.path))
-        file.type = KINDS.get(name.rpartition(".")[2], "application/octet-stream")
+        file = File(str(stored.path))
+        file.type = CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         file.encoding = None
-        for conditional in ("range", "if-modified-since"):  # the whole file, always: it is small
+        for conditional in ("range", "if-modified-since"):  # always answer with the whole file
             request.requestHeaders.removeHeader(conditional)
         body = file.render(request)
-        if isinstance(body, bytes):  # HEAD, or the file has just gone
+        if isinstance(body, bytes):  # a HEAD request, or the file was removed just now
             if request.method != b"HEAD":
                 request.write(body)
             request.finish()
 
-    def _answer_later(self, request: Request, waiting: Deferred[Any]) -> None:
+    def _respond_later(self, request: Request, waiting: Deferred[Any]) -> None:
+        """Answer a request when a Deferred fires, and cancel the Deferred if the client disconnects first."""
         request.notifyFinish().addBoth(lambda _ended: waiting.cancel())
 
         def failed(failure: Failure) -> None:
@@ -108,42 +109,47 @@ class Control:
 
         waiting.addCallback(lambda result: say_json(request, 200, result)).addErrback(failed)
 
-    # -- what people do
+    # -- verbs
 
-    def _doing(self, verb: str) -> Callable[[Request], Any]:
-        def do(request: Request) -> Any:
-            params = Params(_body(request))
+    def _verb_handler(self, verb: str) -> Callable[[Request], Any]:
+        """Return the handler of ``POST /sandbox/{self_id}/{verb}``."""
+
+        def handle_verb(request: Request) -> Any:
+            params = Params(_read_body(request))
             if verb == "say" and params.has("message"):
                 message = params.message()
-                params.put("message", message)
-                params.put("auto_escape", False)
-                if intake.carried(message):
+                params.set("message", message)
+                params.set("auto_escape", False)
+                if attachments.attachment_segments(message):
                     return Deferred.fromCoroutine(self._say_with_files(params, message))
             if verb == "upload":
                 return Deferred.fromCoroutine(self._upload(params))
-            return self._do(verb, params)
+            return self._run_verb(verb, params)
 
-        return do
+        return handle_verb
 
-    def _do(self, verb: str, params: Params) -> Any:
+    def _run_verb(self, verb: str, params: Params) -> Any:
+        """Run a control verb, publish what it caused, and return the JSON answer."""
         result = VERBS[verb](self._sandbox.world, params, self._sandbox.now())
-        self._sandbox.settle()
+        self._sandbox.publish_and_save()
         return {} if result is None else result
 
     async def _say_with_files(self, params: Params, message: Any) -> Any:
-        await intake.take_in_message(self._sandbox.media, message, "params.message")
-        return self._do("say", params)
+        """Store the files of a message, then run the verb ``say``."""
+        await attachments.store_attachments(self._sandbox.media, message, "params.message")
+        return self._run_verb("say", params)
 
     async def _upload(self, params: Params) -> Any:
-        kept = await self._sandbox.media.take(params.text("file"), "params.file")
-        params.put("file", kept.shown())
-        return self._do("upload", params)
+        """Store the file, then run the verb ``upload``."""
+        stored = await self._sandbox.media.store(params.text("file"), "params.file")
+        params.set("file", stored.to_params())
+        return self._run_verb("upload", params)
 
-    def _event(self, request: Request) -> Any:
-        self._sandbox.inject(_body(request))
+    def _publish_event(self, request: Request) -> Any:
+        self._sandbox.publish_raw_event(_read_body(request))
         return {}
 
-    # -- what can be read
+    # -- reading
 
     def _overview(self, _request: Request) -> Any:
         world = self._sandbox.world
@@ -156,38 +162,43 @@ class Control:
         }
 
     def _transcript(self, request: Request) -> Any:
-        after = _number(request, "after", 0)
-        wait = min(_number(request, "wait", 0), int(MAX_WAIT))
+        """Return the messages after ``after``; wait up to ``wait`` seconds for one where there is none."""
+        after = _query_integer(request, "after", 0)
+        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
         if wait and self._sandbox.world.last_message_id <= after:
-            heard = self._sandbox.next_message()
-            heard.addTimeout(wait, self._sandbox.account.clock, lambda _result, _timeout: None)
-            return heard.addCallback(lambda _heard: self._said(after))
-        return self._said(after)
+            waiting = self._sandbox.when_message_added()
+            waiting.addTimeout(wait, self._sandbox.account.clock, lambda _result, _timeout: None)
+            return waiting.addCallback(lambda _fired: self._transcript_after(after))
+        return self._transcript_after(after)
 
-    def _said(self, after: int) -> Any:
+    def _transcript_after(self, after: int) -> Any:
         world = self._sandbox.world
         return {
             "last_message_id": world.last_message_id,
-            "messages": [shown(message, world) for message in world.transcript(after)],
+            "messages": [transcript_entry(message, world) for message in world.messages_after(after)],
         }
 
     # -- the world as a file
 
-    def _save(self, _request: Request) -> Any:
+    def _get_world(self, _request: Request) -> Any:
         return self._sandbox.world.to_file()
 
-    def _load(self, request: Request) -> Any:
-        self._sandbox.replace_world(_body(request))
+    def _put_world(self, request: Request) -> Any:
+        self._sandbox.replace_world(_read_body(request))
         return {}
 
 
-def _body(request: Request) -> bytes:
+def _read_body(request: Request) -> bytes:
     body = request.content.read() if request.content is not None else b""
     assert isinstance(body, bytes)
     return body
 
 
-def _number(request: Request, name: str, default: int) -> int:
+def _query_integer(request: Request, name: str, default: int) -> int:
+    """Return a whole number of the query.
+
+    :raises BadRequest: if it is not a number of at most 18 digits.
+    """
     values = request.args.get(name.encode(), [])
     text = values[-1].decode("ascii", "replace") if values else str(default)
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
@@ -195,12 +206,12 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _last_seen(request: Request) -> int:
-    """Where a stream goes on: ``Last-Event-ID`` of a client that comes back, else ``after``."""
+def _last_seen_id(request: Request) -> int:
+    """Return the number of the message after which a stream starts: ``Last-Event-ID``, ``after`` or 0."""
     for value in request.requestHeaders.getRawHeaders("last-event-id", []):
         if value.isascii() and value.isdigit() and len(value) <= 18:
             return int(value)
     try:
-        return _number(request, "after", 0)
+        return _query_integer(request, "after", 0)
     except BadRequest:
         return 0

@@ -1,4 +1,4 @@
-"""The transcript as Server-Sent Events (HTML Living Standard, 9.2): each message as it is said."""
+"""The transcript as Server-Sent Events (HTML Living Standard, 9.2): one event for each message."""
 
 from __future__ import annotations
 
@@ -10,85 +10,95 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from lgtwist.sandbox.control.transcript import shown
+from lgtwist.sandbox.control.transcript import transcript_entry
 
 if TYPE_CHECKING:
     from lgtwist.sandbox.account import SandboxAccount
 
-#: A comment goes out after so many seconds of silence, so that proxies keep the connection.
-KEEP_ALIVE = 15.0
+#: Seconds without a message after which a comment is sent, so that proxies keep the connection.
+KEEP_ALIVE_SECONDS = 15.0
 
 
 @implementer(IPushProducer)
-class _Tap:
-    """Open while the client reads."""
+class _StreamProducer:
+    """The push producer of one stream: it is paused while the client does not read.
+
+    :ivar stopped: whether the client has disconnected.
+    :ivar waiting_for_message: fires when there is a new message; cancelled when the client disconnects.
+    """
 
     def __init__(self) -> None:
-        self.gone = False
-        self.hearing: Deferred[None] | None = None
-        self._shut = False
-        self._waiting: Deferred[None] | None = None
+        self.stopped = False
+        self.waiting_for_message: Deferred[None] | None = None
+        self._paused = False
+        self._resumed: Deferred[None] | None = None
 
     def pauseProducing(self) -> None:
-        self._shut = True
+        self._paused = True
 
     def resumeProducing(self) -> None:
-        self._shut = False
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
+        self._paused = False
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.callback(None)
 
     def stopProducing(self) -> None:
-        self.gone = True
+        self.stopped = True
         self.resumeProducing()
-        if self.hearing is not None:
-            self.hearing.cancel()
+        if self.waiting_for_message is not None:
+            self.waiting_for_message.cancel()
 
-    async def opened(self) -> None:
-        """Wait until the client reads on, or is gone."""
-        while self._shut and not self.gone:
-            self._waiting = Deferred()
-            await self._waiting
+    async def wait_until_resumed(self) -> None:
+        """Wait until the client reads again or has disconnected."""
+        while self._paused and not self.stopped:
+            self._resumed = Deferred()
+            await self._resumed
 
 
-async def feed(sandbox: SandboxAccount, request: Request, after: int) -> None:
-    """Send what was said after message ``after``, and then what is said, until the client goes.
+async def stream_transcript(sandbox: SandboxAccount, request: Request, after: int) -> None:
+    """Send the messages after message number ``after``, then each new one.
 
-    A client that reads slowly gets it later: nothing is written ahead of it.
+    It ends when the client disconnects or the sandbox stops. The next message is written only when the
+    transport accepts more, so a slow client costs no memory.
     """
-    tap = _Tap()
-    request.notifyFinish().addBoth(lambda _ended: tap.stopProducing())
+    producer = _StreamProducer()
+    request.notifyFinish().addBoth(lambda _ended: producer.stopProducing())
     request.responseHeaders.setRawHeaders("Content-Type", ["text/event-stream"])
     request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
-    request.registerProducer(tap, True)
+    request.registerProducer(producer, True)
     try:
         request.write(b": the transcript\n\n")
-        await _send_all(sandbox, request, tap, after)
+        await _send_messages(sandbox, request, producer, after)
     except CancelledError:
         pass
     finally:
-        if not tap.gone:
+        if not producer.stopped:
             request.unregisterProducer()
             request.finish()
 
 
-async def _send_all(sandbox: SandboxAccount, request: Request, tap: _Tap, after: int) -> None:
+async def _send_messages(
+    sandbox: SandboxAccount, request: Request, producer: _StreamProducer, after: int
+) -> None:
+    """Write old and new messages as they come, and comments while there are none."""
     world = sandbox.world
-    while not tap.gone and sandbox.running:
-        if sandbox.world is not world:  # another world was loaded: its numbers begin anew
+    while not producer.stopped and sandbox.running:
+        if sandbox.world is not world:  # replaced by another world, with message numbers of its own
             world, after = sandbox.world, 0
-        for message in world.transcript(after)[:100]:
+        for message in world.messages_after(after)[:100]:
             after = message.message_id
-            line = msgspec.json.encode(shown(message, world))
-            request.write(b"id: %d\ndata: %b\n\n" % (after, line))
-            await tap.opened()
-            if tap.gone:
+            data = msgspec.json.encode(transcript_entry(message, world))
+            request.write(b"id: %d\ndata: %b\n\n" % (after, data))
+            await producer.wait_until_resumed()
+            if producer.stopped:
                 return
         if world.last_message_id > after:
             continue
-        tap.hearing = sandbox.next_message()
-        tap.hearing.addTimeout(KEEP_ALIVE, sandbox.account.clock, lambda _result, _timeout: None)
-        await tap.hearing
-        tap.hearing = None
-        if not tap.gone and world.last_message_id <= after:
+        producer.waiting_for_message = sandbox.when_message_added()
+        producer.waiting_for_message.addTimeout(
+            KEEP_ALIVE_SECONDS, sandbox.account.clock, lambda _result, _timeout: None
+        )
+        await producer.waiting_for_message
+        producer.waiting_for_message = None
+        if not producer.stopped and world.last_message_id <= after:
             request.write(b": still here\n\n")

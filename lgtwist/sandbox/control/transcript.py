@@ -1,4 +1,4 @@
-"""Messages of a sandbox as its transcript shows them. Pure."""
+"""Messages as the transcript shows them. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from lgtwist.sandbox.world.model import Message
 from lgtwist.sandbox.world.world import World
 
 
-def shown(message: Message, world: World) -> dict[str, Any]:
-    """Return a message as the transcript shows it."""
+def transcript_entry(message: Message, world: World) -> dict[str, Any]:
+    """Return a message as the JSON object that the transcript shows."""
     kind, chat_id = message.chat
-    line: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "message_id": message.message_id,
         "time": message.time,
         "message_type": kind,
@@ -21,5 +21,5 @@ def shown(message: Message, world: World) -> dict[str, Any]:
         "raw_message": message.raw_message,
         "recalled": message.recalled,
     }
-    line["group_id" if kind == "group" else "peer_id"] = chat_id
-    return line
+    entry["group_id" if kind == "group" else "peer_id"] = chat_id
+    return entry

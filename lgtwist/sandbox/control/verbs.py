@@ -1,6 +1,7 @@
-"""What people do in a sandbox: one verb each, as the control offers them.
+"""The control verbs: what people do in a sandbox, one function each.
 
-A verb takes the world, the parameters and the time, and returns what is answered.
+A function bears the name of its verb in the URL. It takes the world, the parameters and the time
+(seconds since the epoch), and returns the JSON answer; None for an empty object.
 """
 
 from __future__ import annotations
@@ -10,84 +11,96 @@ from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import operations as deeds
+from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import ROLES, Group, Member, Person
-from lgtwist.sandbox.world.world import Failed, World
+from lgtwist.sandbox.world.world import PlatformError, World
 
+#: Takes the world, the parameters and the time (seconds since the epoch); returns the JSON answer.
 Verb = Callable[[World, Params, int], Any]
 
+#: The functions of all verbs, by name.
 VERBS: dict[str, Verb] = {}
 
 
 def _verb(function: Verb) -> Verb:
+    """Register a function in ``VERBS`` under its own name."""
     VERBS[function.__name__] = function
     return function
 
 
-def _group(world: World, params: Params) -> Group:
+def _find_group(world: World, params: Params) -> Group:
+    """Return the group that ``group_id`` names, whether or not the account is a member.
+
+    :raises PlatformError: if there is none.
+    """
     group_id = params.integer("group_id")
     group = world.groups.get(group_id)
     if group is None:
-        raise Failed(f"there is no group {group_id}")
+        raise PlatformError(f"there is no group {group_id}")
     return group
 
 
-def _member(world: World, params: Params, name: str = "user_id") -> tuple[Group, Member]:
-    group = _group(world, params)
+def _find_group_and_member(world: World, params: Params, name: str = "user_id") -> tuple[Group, Member]:
+    """Return the group that ``group_id`` names, and its member that the parameter ``name`` names."""
+    group = _find_group(world, params)
     return group, world.member(group, params.integer(name))
 
 
-def _operator(world: World, group: Group, params: Params) -> int:
-    """Who does it: ``operator_id``, or the group's owner where none is given."""
+def _read_operator(world: World, group: Group, params: Params) -> int:
+    """Return the number of the member who acts: ``operator_id``, or the owner where it is not given."""
     operator_id = params.optional_integer("operator_id")
     if operator_id is not None:
         return world.member(group, operator_id).user_id
     return next((m.user_id for m in group.members if m.role == "owner"), world.self_id)
 
 
-# -- making people and groups
+# -- people and groups
 
 
 @_verb
 def person(world: World, params: Params, _now: int) -> Any:
-    """Make a person, or change one."""
+    """Add a person, or change the one with that ``user_id``."""
     user_id = params.integer("user_id")
     if user_id <= 0:
         raise BadRequest("params.user_id: expected a number above 0")
-    known = world.people.get(user_id) or Person(user_id, f"Person {user_id}")
-    known.nickname = params.text("nickname", known.nickname)
-    known.sex = params.choice("sex", ("male", "female", "unknown"), known.sex)
-    known.age = params.integer("age", known.age)
-    known.friend = params.boolean("friend", known.friend) and user_id != world.self_id
-    known.remark = params.text("remark", known.remark)
-    world.put(known)
-    return known
+    existing = world.people.get(user_id) or Person(user_id, f"Person {user_id}")
+    existing.nickname = params.text("nickname", existing.nickname)
+    existing.sex = params.choice("sex", ("male", "female", "unknown"), existing.sex)
+    existing.age = params.integer("age", existing.age)
+    existing.friend = params.boolean("friend", existing.friend) and user_id != world.self_id
+    existing.remark = params.text("remark", existing.remark)
+    world.put(existing)
+    return existing
 
 
 @_verb
 def forget_person(world: World, params: Params, _now: int) -> Any:
-    """Take a person out of the world and its groups, without a word to the bots."""
-    gone = world.person(params.integer("user_id"))
-    if gone.user_id == world.self_id:
-        raise Failed("the account itself stays")
+    """Remove a person from the world and its groups, without an event."""
+    person = world.person(params.integer("user_id"))
+    if person.user_id == world.self_id:
+        raise PlatformError("the account itself stays")
     for group in world.groups.values():
-        if group.member(gone.user_id) is not None:
-            group.members = [m for m in group.members if m.user_id != gone.user_id]
+        if group.member(person.user_id) is not None:
+            group.members = [m for m in group.members if m.user_id != person.user_id]
             world.put(group)
-    world.remove(gone)
+    world.remove(person)
 
 
 @_verb
 def group(world: World, params: Params, now: int) -> Any:
-    """Make a group, or change one; ``members`` are put in or changed, the account stays what it is."""
+    """Add a group, or change the one with that ``group_id``.
+
+    ``members`` are added or changed; other members stay. A new group has the account as a member. A new owner
+    makes the old one an admin.
+    """
     group_id = params.integer("group_id")
     if group_id <= 0:
         raise BadRequest("params.group_id: expected a number above 0")
-    known = world.groups.get(group_id) or Group(
+    existing = world.groups.get(group_id) or Group(
         group_id, f"Group {group_id}", [Member(world.self_id, join_time=now)], create_time=now
     )
-    members = {member.user_id: member for member in known.members}
-    for number, given in enumerate(params.objects("members")):
+    members = {member.user_id: member for member in existing.members}
+    for number, given in enumerate(params.object_list("members")):
         path = f"params.members[{number}]"
         user_id = given.integer("user_id")
         world.person(user_id)
@@ -99,88 +112,94 @@ def group(world: World, params: Params, now: int) -> Any:
             for other in members.values():
                 if other is not member and other.role == "owner":
                     other.role = "admin"
-        if len(members) > known.max_member_count:
+        if len(members) > existing.max_member_count:
             raise BadRequest(f"{path}: the group is full")
-    known.group_name = params.text("group_name", known.group_name)
-    known.members = list(members.values())
-    world.put(known)
-    return known
+    existing.group_name = params.text("group_name", existing.group_name)
+    existing.members = list(members.values())
+    world.put(existing)
+    return existing
 
 
 @_verb
 def forget_group(world: World, params: Params, _now: int) -> Any:
-    """Take a group out of the world, without a word to the bots."""
-    world.remove(_group(world, params))
+    """Remove a group from the world, without an event."""
+    world.remove(_find_group(world, params))
 
 
-# -- talk
+# -- messages and files
 
 
 @_verb
 def say(world: World, params: Params, now: int) -> Any:
-    """Say something, to the account or in a group."""
+    """Send a message as a person, to the account or to a group."""
     user_id, group_id = params.integer("user_id"), params.optional_integer("group_id")
     message = params.message()
     if not message:
-        raise BadRequest("params.message: nothing is said")
+        raise BadRequest("params.message: it is empty")
     anonymous = params.boolean("anonymous", False)
     if anonymous and group_id is None:
         raise BadRequest("params.anonymous: only in a group")
-    return {"message_id": world.say(user_id, message, now, group_id, anonymous).message_id}
+    return {"message_id": world.send_as_person(user_id, message, now, group_id, anonymous).message_id}
 
 
 @_verb
 def recall(world: World, params: Params, now: int) -> Any:
-    """Take back one's own message, or as an admin somebody's."""
+    """Recall one's own message, or as an admin (``user_id``) that of a member of lower rank."""
     message = world.message(params.integer("message_id"))
     operator_id = params.integer("user_id", message.user_id)
-    deeds.recall(world, message, operator_id, now)
+    operations.recall_message(world, message, operator_id, now)
 
 
 @_verb
 def react(world: World, params: Params, now: int) -> Any:
-    """React to a message with an emoji, or take that back."""
+    """React to a message with an emoji, or with ``set`` false remove the reaction."""
     message = world.message(params.integer("message_id"))
-    who = world.person(params.integer("user_id")).user_id
-    deeds.react(world, message, who, params.text("emoji_id"), now, params.boolean("set", True))
+    user_id = world.person(params.integer("user_id")).user_id
+    operations.set_reaction(
+        world, message, user_id, params.text("emoji_id"), now, params.boolean("set", True)
+    )
 
 
 @_verb
 def essence(world: World, params: Params, now: int) -> Any:
-    """Make a message one of its group's best, or not."""
+    """Mark a message as an essence of its group, or with ``set`` false remove the mark."""
     message = world.message(params.integer("message_id"))
-    deeds.make_essence(world, message, params.integer("user_id"), now, params.boolean("set", True))
+    operations.set_essence(world, message, params.integer("user_id"), now, params.boolean("set", True))
 
 
 @_verb
 def poke(world: World, params: Params, now: int) -> Any:
-    """Poke somebody; the account where no ``target_id`` is given."""
+    """Poke a person, or the account where no ``target_id`` is given."""
     target_id = params.integer("target_id", world.self_id)
-    deeds.poke(world, params.integer("user_id"), target_id, now, params.optional_integer("group_id"))
+    operations.poke_user(
+        world, params.integer("user_id"), target_id, now, params.optional_integer("group_id")
+    )
 
 
 @_verb
 def upload(world: World, params: Params, now: int) -> Any:
-    """Upload a file into a group, or send it to the account."""
-    kept = params.object("file")
-    name = params.text("name", "") or str(kept["name"])
+    """Upload a file to a group, or send it to the account where no ``group_id`` is given."""
+    stored = params.object("file")
+    name = params.text("name", "") or str(stored["name"])
     user_id = world.person(params.integer("user_id")).user_id
     if not params.has("group_id"):
-        deeds.give_file(world, user_id, name, int(kept["size"]), str(kept["url"]), now)
-        return {"url": kept["url"]}
-    shared_in, _uploader = _member(world, params)
-    shared = deeds.share_file(world, shared_in, user_id, name, int(kept["size"]), str(kept["file"]), now)
-    return {"file_id": shared.file_id, "url": kept["url"]}
+        operations.send_offline_file(world, user_id, name, int(stored["size"]), str(stored["url"]), now)
+        return {"url": stored["url"]}
+    group, _uploader = _find_group_and_member(world, params)
+    group_file = operations.add_group_file(
+        world, group, user_id, name, int(stored["size"]), str(stored["file"]), now
+    )
+    return {"file_id": group_file.file_id, "url": stored["url"]}
 
 
-# -- coming, going, asking
+# -- requests, joining, leaving
 
 
 @_verb
 def ask(world: World, params: Params, now: int) -> Any:
-    """Ask for friendship, or to join a group, or invite the account into one."""
+    """Send a friend request, a request to join a group, or an invitation of the account into a group."""
     sub_type = params.choice("sub_type", ("add", "invite"), "add")
-    asked = deeds.ask(
+    request = operations.add_request(
         world,
         params.integer("user_id"),
         params.text("comment", ""),
@@ -188,97 +207,101 @@ def ask(world: World, params: Params, now: int) -> Any:
         params.optional_integer("group_id"),
         sub_type,
     )
-    return {"flag": asked.flag}
+    return {"flag": request.flag}
 
 
 @_verb
 def befriend(world: World, params: Params, now: int) -> Any:
-    """Become a friend without asking."""
-    deeds.befriend(world, world.person(params.integer("user_id")), params.text("remark", ""), now)
+    """Make a person a friend of the account, without a request."""
+    operations.add_friend(world, world.person(params.integer("user_id")), params.text("remark", ""), now)
 
 
 @_verb
 def join(world: World, params: Params, now: int) -> Any:
-    """Be in a group from now on, let in or invited by ``operator_id``."""
-    joined = _group(world, params)
+    """Add a person to a group, approved or invited by ``operator_id``."""
+    group = _find_group(world, params)
     user_id = world.person(params.integer("user_id")).user_id
     sub_type = params.choice("sub_type", ("approve", "invite"), "approve")
-    deeds.join(world, joined, user_id, _operator(world, joined, params), sub_type, now)
+    operations.add_member(world, group, user_id, _read_operator(world, group, params), sub_type, now)
 
 
 @_verb
 def leave(world: World, params: Params, now: int) -> Any:
-    """Leave a group."""
-    left, member = _member(world, params)
-    deeds.leave(world, left, member.user_id, member.user_id, now)
+    """Make a member leave a group."""
+    group, member = _find_group_and_member(world, params)
+    operations.remove_member(world, group, member.user_id, member.user_id, now)
 
 
-# -- ruling
+# -- administration
 
 
 @_verb
 def kick(world: World, params: Params, now: int) -> Any:
-    """Show somebody out, the account too, as an admin above them."""
-    kicked_from, member = _member(world, params)
-    operator_id = _operator(world, kicked_from, params)
-    deeds.may_rule(world, kicked_from, operator_id, member.user_id)
-    deeds.leave(world, kicked_from, member.user_id, operator_id, now)
+    """Remove a member, or the account, from a group, as an admin of higher rank."""
+    group, member = _find_group_and_member(world, params)
+    operator_id = _read_operator(world, group, params)
+    operations.require_admin(world, group, operator_id, member.user_id)
+    operations.remove_member(world, group, member.user_id, operator_id, now)
 
 
 @_verb
 def ban(world: World, params: Params, now: int) -> Any:
-    """Forbid somebody to speak, or everybody where no ``user_id`` is given; 0 seconds lifts it."""
-    ruled = _group(world, params)
-    operator_id = _operator(world, ruled, params)
+    """Ban a member for ``duration`` seconds, or all where no ``user_id`` is given; 0 lifts the ban."""
+    group = _find_group(world, params)
+    operator_id = _read_operator(world, group, params)
     duration = params.integer("duration", 30 * 60)
     if duration < 0:
         raise BadRequest("params.duration: expected 0 or more seconds")
     if not params.has("user_id"):
-        deeds.may_rule(world, ruled, operator_id)
-        deeds.ban_all(world, ruled, operator_id, duration > 0, now)
+        operations.require_admin(world, group, operator_id)
+        operations.set_whole_ban(world, group, operator_id, duration > 0, now)
         return
-    member = world.member(ruled, params.integer("user_id"))
-    deeds.may_rule(world, ruled, operator_id, member.user_id)
-    deeds.ban(world, ruled, member, operator_id, duration, now)
+    member = world.member(group, params.integer("user_id"))
+    operations.require_admin(world, group, operator_id, member.user_id)
+    operations.ban_member(world, group, member, operator_id, duration, now)
 
 
 @_verb
 def admin(world: World, params: Params, now: int) -> Any:
-    """Make somebody an admin, or not, as the owner."""
-    ruled, member = _member(world, params)
+    """Make a member an admin, or with ``enable`` false a plain member again."""
+    group, member = _find_group_and_member(world, params)
     if member.role == "owner":
-        raise Failed("the owner is no admin")
-    deeds.make_admin(world, ruled, member, params.boolean("enable", True), now)
+        raise PlatformError("the owner is no admin")
+    operations.set_admin(world, group, member, params.boolean("enable", True), now)
 
 
 @_verb
 def card(world: World, params: Params, now: int) -> Any:
-    """Give somebody a card."""
-    deeds.rename_member(world, *_member(world, params), params.text("card", ""), now)
+    """Set the card of a member."""
+    operations.set_card(world, *_find_group_and_member(world, params), params.text("card", ""), now)
 
 
 @_verb
 def title(world: World, params: Params, now: int) -> Any:
-    """Give somebody a title."""
-    deeds.entitle(world, *_member(world, params), params.text("title", ""), now)
+    """Set the title of a member."""
+    operations.set_title(world, *_find_group_and_member(world, params), params.text("title", ""), now)
 
 
 @_verb
 def rename(world: World, params: Params, now: int) -> Any:
-    """Give a group another name."""
-    renamed = _group(world, params)
-    deeds.rename_group(world, renamed, _operator(world, renamed, params), params.text("group_name"), now)
+    """Rename a group."""
+    group = _find_group(world, params)
+    operations.rename_group(
+        world, group, _read_operator(world, group, params), params.text("group_name"), now
+    )
 
 
 @_verb
 def honor(world: World, params: Params, now: int) -> Any:
-    """Be honoured."""
+    """Send the notice that a member got an honour."""
     kind = params.choice("honor_type", ("talkative", "performer", "emotion"))
-    deeds.honour(world, _group(world, params), params.integer("user_id"), kind, now)
+    operations.announce_honor(world, _find_group(world, params), params.integer("user_id"), kind, now)
 
 
 @_verb
 def lucky_king(world: World, params: Params, now: int) -> Any:
-    """Get the most of somebody's red envelope."""
+    """Send the notice that ``target_id`` got the largest share of ``user_id``'s red envelope."""
     target_id = params.integer("target_id")
-    deeds.crown_lucky_king(world, _group(world, params), params.integer("user_id"), target_id, now)
+    operations.announce_lucky_king(
+        world, _find_group(world, params), params.integer("user_id"), target_id, now
+    )

@@ -1,1 +1,1 @@
-"""Files that messages of a sandbox carry: fetched, kept, served."""
+"""Files that messages and actions refer to: fetched, stored and served."""

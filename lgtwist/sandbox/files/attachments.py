@@ -1,4 +1,7 @@
-"""Taking in what messages carry, before the world hears of it: the only part of the sandbox that waits."""
+"""Storing and looking up the files of an action, before the action itself is performed.
+
+Only this part of an action waits: for the disk, and for the web.
+"""
 
 from __future__ import annotations
 
@@ -6,107 +9,120 @@ from collections.abc import Iterable
 from typing import Any
 
 from lgtwist.onebot.message import Segment, is_message
-from lgtwist.sandbox.actions.files import shared_file
-from lgtwist.sandbox.files.media import Media
+from lgtwist.sandbox.actions.files import find_group_file
+from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world.world import Failed, World
+from lgtwist.sandbox.world.world import PlatformError, World
 
-#: Files that one message may carry.
-_CARRIED = 50
-_CARRYING = ("image", "record", "video", "file")
-_MESSAGES = frozenset({"send_msg", "send_private_msg", "send_group_msg"})
-_FORWARDS = frozenset({"send_forward_msg", "send_group_forward_msg", "send_private_forward_msg"})
-_UPLOADS = frozenset({"upload_group_file", "upload_private_file"})
-_LOOKUPS = frozenset({"get_image", "get_record"})
-_PICTURES = {"set_group_portrait": "file", "_send_group_notice": "image"}
+#: Files that one message may have.
+_MAX_ATTACHMENTS = 50
+#: Types of segments that have a file.
+_ATTACHMENT_TYPES = ("image", "record", "video", "file")
+_SEND_ACTIONS = frozenset({"send_msg", "send_private_msg", "send_group_msg"})
+_FORWARD_ACTIONS = frozenset({"send_forward_msg", "send_group_forward_msg", "send_private_forward_msg"})
+_UPLOAD_ACTIONS = frozenset({"upload_group_file", "upload_private_file"})
+_LOOKUP_ACTIONS = frozenset({"get_image", "get_record"})
+#: Actions with a picture, and the parameter that names it.
+_PICTURE_PARAMETERS = {"set_group_portrait": "file", "_send_group_notice": "image"}
 
 
-def carried(message: Iterable[Segment]) -> list[Segment]:
-    """The segments that carry a file, also inside nodes."""
+def attachment_segments(message: Iterable[Segment]) -> list[Segment]:
+    """Return the segments that have a file, also those inside forwarded nodes."""
     found = []
     for segment in message:
-        if segment["type"] in _CARRYING:
+        if segment["type"] in _ATTACHMENT_TYPES:
             found.append(segment)
         elif segment["type"] == "node" and is_message(segment["data"].get("content")):
-            found += carried(segment["data"]["content"])
+            found += attachment_segments(segment["data"]["content"])
     return found
 
 
-async def take_in_message(media: Media, message: list[Segment], path: str) -> None:
-    """Keep what each segment carries, and put its kept name and address in its place.
+async def store_attachments(media: MediaStore, message: list[Segment], path: str) -> None:
+    """Store the file of each segment, and set its ``file``, ``url`` and ``file_size`` to the stored one's.
 
-    :raises Failed: if something cannot be had.
+    :param message: changed in place.
+    :param path: the parameter's name, for errors.
+    :raises PlatformError: if there are too many files, or one cannot be fetched, read or stored.
     """
-    segments = carried(message)
-    if len(segments) > _CARRIED:
-        raise Failed(f"{path}: more than {_CARRIED} files")
+    segments = attachment_segments(message)
+    if len(segments) > _MAX_ATTACHMENTS:
+        raise PlatformError(f"{path}: more than {_MAX_ATTACHMENTS} files")
     for segment in segments:
         data = segment["data"]
         reference = data.get("file") or data.get("url")
         if not isinstance(reference, str):
-            raise Failed(f"{path}: the {segment['type']} has no file")
-        kept = await media.take(reference, f"{path}: {segment['type']}")
-        kept_fields: dict[str, Any] = {"file": kept.file, "url": kept.url, "file_size": str(kept.size)}
+            raise PlatformError(f"{path}: the {segment['type']} has no file")
+        stored = await media.store(reference, f"{path}: {segment['type']}")
+        stored_fields: dict[str, Any] = {
+            "file": stored.file,
+            "url": stored.url,
+            "file_size": str(stored.size),
+        }
         if segment["type"] == "file":
-            kept_fields["name"] = str(data.get("name") or kept.name)
-        segment["data"] = {**data, **kept_fields}
+            stored_fields["name"] = str(data.get("name") or stored.name)
+        segment["data"] = {**data, **stored_fields}
 
 
-def reads_message(action: str, params: Params) -> list[Segment]:
-    """The message among an action's parameters, read once and put back as segments; else nothing.
+def read_message_params(action: str, params: Params) -> list[Segment]:
+    """Return the message among an action's parameters, as segments; empty if the action has none.
 
-    :raises BadRequest: if it is none.
+    The parameter is set to the segments, so that it is parsed once and can be changed in place.
+
+    :raises BadRequest: if it is not a message.
     """
-    if action in _MESSAGES:
+    if action in _SEND_ACTIONS:
         name, message = "message", params.message()
-    elif action in _FORWARDS:
+    elif action in _FORWARD_ACTIONS:
         name, message = "messages", params.nodes()
     else:
         return []
-    params.put(name, message)
-    params.put("auto_escape", False)
+    params.set(name, message)
+    params.set("auto_escape", False)
     return message
 
 
-def waits(action: str, message: list[Segment]) -> bool:
-    """Whether :func:`take_in` has something to do for an action."""
-    special = action in _UPLOADS or action in _LOOKUPS or action in _PICTURES
-    return special or action in ("get_group_file_url", "clean_cache") or bool(carried(message))
+def uses_files(action: str, message: list[Segment]) -> bool:
+    """Return whether :func:`resolve_files` must be called before an action is performed."""
+    handled = action in _UPLOAD_ACTIONS or action in _LOOKUP_ACTIONS or action in _PICTURE_PARAMETERS
+    return handled or action in ("get_group_file_url", "clean_cache") or bool(attachment_segments(message))
 
 
-async def take_in(media: Media, world: World, action: str, params: Params, message: list[Segment]) -> None:
-    """Keep what an action carries, and put what the action's function needs among its parameters.
+async def resolve_files(
+    media: MediaStore, world: World, action: str, params: Params, message: list[Segment]
+) -> None:
+    """Store or look up the files of an action, and set the parameters that its function reads.
 
-    :raises OneBotError: if something cannot be had, or a parameter is wrong.
+    :param message: what :func:`read_message_params` returned.
+    :raises OneBotError: if a file cannot be stored or found, or a parameter is wrong.
     """
     if message:
-        await take_in_message(media, message, "params.message")
-    elif action in _UPLOADS:
-        params.put("file", (await media.take(params.text("file"), "params.file")).shown())
-    elif action in _PICTURES and params.has(_PICTURES[action]):
-        name = _PICTURES[action]
-        params.put(name, (await media.take(params.text(name), f"params.{name}")).url)
-    elif action in _LOOKUPS:
-        kept = media.find(params.text("file"))
-        if kept is None:
-            raise Failed(f"there is no file {params.text('file')[:100]}")
-        params.put("kept", kept.shown())
+        await store_attachments(media, message, "params.message")
+    elif action in _UPLOAD_ACTIONS:
+        params.set("file", (await media.store(params.text("file"), "params.file")).to_params())
+    elif action in _PICTURE_PARAMETERS and params.has(_PICTURE_PARAMETERS[action]):
+        name = _PICTURE_PARAMETERS[action]
+        params.set(name, (await media.store(params.text(name), f"params.{name}")).url)
+    elif action in _LOOKUP_ACTIONS:
+        stored = media.find(params.text("file"))
+        if stored is None:
+            raise PlatformError(f"there is no file {params.text('file')[:100]}")
+        params.set("stored_file", stored.to_params())
     elif action == "get_group_file_url":
-        kept = media.find(shared_file(world, params).media)
-        if kept is None:
-            raise Failed("the file is gone")
-        params.put("kept", kept.shown())
+        stored = media.find(find_group_file(world, params).media)
+        if stored is None:
+            raise PlatformError("the file is gone")
+        params.set("stored_file", stored.to_params())
     elif action == "clean_cache":
-        media.clean(used_files(world).__contains__)
+        media.remove_unused(referenced_files(world).__contains__)
 
 
-def used_files(world: World) -> set[str]:
-    """The names of all kept files that something in the world refers to."""
+def referenced_files(world: World) -> set[str]:
+    """Return the names of all stored files that the world refers to."""
     used = {shared.media for shared in world.files.values()}
-    messages = [said.message for said in world.messages.values() if not said.recalled]
+    messages = [message.message for message in world.messages.values() if not message.recalled]
     messages += [forward.nodes for forward in world.forwards.values()]
     for message in messages:
-        used |= {str(segment["data"].get("file")) for segment in carried(message)}
+        used |= {str(segment["data"].get("file")) for segment in attachment_segments(message)}
     for group in world.groups.values():
         used.add(group.portrait.rpartition("/")[2])
         used |= {notice.image.rpartition("/")[2] for notice in group.notices}

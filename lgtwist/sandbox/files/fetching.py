@@ -1,7 +1,7 @@
-"""Fetching media from the web: from public addresses only, or from hosts that the configuration names.
+"""Fetching media over HTTP, from public addresses or from configured hosts only.
 
-Addresses are checked after resolving, at the moment of connecting, and again for each redirect: a name
-that means another address a moment later cannot be used to reach this machine or its network.
+Addresses are checked after resolving, when connecting, and again for each redirect. So a name that
+resolves to another address a moment later cannot be used to reach this machine or its network.
 """
 
 from __future__ import annotations
@@ -28,19 +28,23 @@ from zope.interface import implementer
 
 from lgtwist.net.client_endpoints import Verifying
 from lgtwist.net.http_client import Body, BoundedPool
-from lgtwist.sandbox.world.world import Failed
+from lgtwist.sandbox.world.world import PlatformError
 
-REDIRECTS = 5
-TIME_LIMIT = 30.0
+#: Redirects that one fetch follows.
+MAX_REDIRECTS = 5
+#: Seconds that a response's headers may take, and then its body.
+TIME_LIMIT_SECONDS = 30.0
 
-#: Special, whatever the Python at hand says of them (RFC 6890, RFC 9637).
-_SPECIAL = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
-_RELAYS = ipaddress.ip_network("192.88.99.0/24")
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address of whatever kind inside
+#: Special-purpose networks that some versions of Python take for public (RFC 6890, RFC 9637).
+_SPECIAL_NETWORKS = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
+#: Relays of 6to4 (RFC 7526).
+_6TO4_RELAYS = ipaddress.ip_network("192.88.99.0/24")
+#: NAT64 (RFC 6052): such an address contains an IPv4 address, which may be private.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public_address(host: str) -> bool:
-    """Whether an IP address belongs to the public Internet."""
+    """Return whether an IP address belongs to the public Internet; False for what is not an IP address."""
     try:
         address: Any = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -48,19 +52,19 @@ def is_public_address(host: str) -> bool:
     if address.version == 6:
         if address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        elif address.sixtofour is not None or address.teredo is not None or address in _TRANSLATED:
+        elif address.sixtofour is not None or address.teredo is not None or address in _NAT64:
             return False
-    if any(address in network for network in _SPECIAL):
+    if any(address in network for network in _SPECIAL_NETWORKS):
         return False
-    if getattr(address, "is_site_local", False) or (address.version == 4 and address in _RELAYS):
+    if getattr(address, "is_site_local", False) or (address.version == 4 and address in _6TO4_RELAYS):
         return False
     return bool(address.is_global and not address.is_multicast and not address.is_reserved)
 
 
 @implementer(IResolutionReceiver)
 @define
-class _PublicOnly:
-    """Passes on the public ones of the addresses that a name has."""
+class _PublicAddressReceiver:
+    """Passes on those of a name's addresses that are public."""
 
     _receiver: IResolutionReceiver
     refused: int = 0
@@ -79,8 +83,8 @@ class _PublicOnly:
 
 
 @implementer(IReactorPluggableNameResolver)
-class _GuardedReactor:
-    """A reactor whose names have public addresses only."""
+class _PublicOnlyReactor:
+    """A reactor that resolves names to public addresses only."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -90,7 +94,7 @@ class _GuardedReactor:
         return self
 
     def resolveHostName(self, receiver: IResolutionReceiver, *args: Any, **kwargs: Any) -> Any:
-        return self._reactor.nameResolver.resolveHostName(_PublicOnly(receiver), *args, **kwargs)
+        return self._reactor.nameResolver.resolveHostName(_PublicAddressReceiver(receiver), *args, **kwargs)
 
     def installNameResolver(self, resolver: Any) -> Any:
         raise NotImplementedError
@@ -101,18 +105,18 @@ class _GuardedReactor:
 
 @implementer(IAgentEndpointFactory)
 @define
-class _GuardedEndpoints:
-    """Endpoints to public addresses, and to allowed hosts wherever they are."""
+class _CheckedEndpointFactory:
+    """Makes endpoints to public addresses, and to allowed hosts at any address."""
 
     _reactor: Any
-    _allowed: frozenset[str]
+    allowed_hosts: frozenset[str]
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii").strip("[]").lower()
-        free = host in self._allowed or f"{host}:{uri.port}" in self._allowed
-        if not free and isIPv6Address(host) and not is_public_address(host):
-            host = "address.invalid"  # a literal is not resolved, so it is refused here (RFC 6761, 6.4)
-        reactor = self._reactor if free else _GuardedReactor(self._reactor)
+        allowed = host in self.allowed_hosts or f"{host}:{uri.port}" in self.allowed_hosts
+        if not allowed and isIPv6Address(host) and not is_public_address(host):
+            host = "address.invalid"  # never resolves (RFC 6761, 6.4): literals are not resolved
+        reactor = self._reactor if allowed else _PublicOnlyReactor(self._reactor)
         endpoint = HostnameEndpoint(reactor, host, uri.port)
         if uri.scheme == b"https":
             wrapped: IStreamClientEndpoint = wrapClientTLS(Verifying(host), endpoint)
@@ -121,78 +125,89 @@ class _GuardedEndpoints:
 
 
 class Fetcher:
-    """Gets web addresses.
+    """Fetches URLs over HTTP and HTTPS.
 
-    :param reactor: network and clock.
-    :param hosts: names, or names with a port, that may be anywhere.
-    :param limit: bytes that an answer may have.
+    :param reactor: the network and the clock.
+    :param hosts: hosts, or hosts with a port, that may have any address.
+    :param limit: bytes that a body may have.
     """
 
     def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
-        endpoints = _GuardedEndpoints(reactor, frozenset(host.lower() for host in hosts))
-        # Nothing is kept between two fetches: no connections, no cookies.
+        endpoints = self._endpoints = _CheckedEndpointFactory(reactor, frozenset())
+        self.set_allowed_hosts(hosts)
+        # Connections and cookies are not reused by the next fetch.
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, BoundedPool(reactor, False))
         self._reactor = reactor
         self._limit = limit
 
-    async def fetch(self, url: str) -> bytes:
-        """The body behind a web address.
+    def set_allowed_hosts(self, hosts: Collection[str]) -> None:
+        """Replace the hosts that may have any address, from the next fetch on."""
+        self._endpoints.allowed_hosts = frozenset(host.lower() for host in hosts)
 
-        :raises Failed: if it cannot be had, is too large or takes too long; without the query of its
-            address, which may hold a secret.
+    async def fetch(self, url: str) -> bytes:
+        """Return the body of a URL; at most ``MAX_REDIRECTS`` redirects are followed.
+
+        :raises PlatformError: if it cannot be fetched, is empty, is too large or takes too long. The sentence
+            has the URL without its query, which may hold a secret.
         """
-        for _hop in range(REDIRECTS + 1):
+        for _hop in range(MAX_REDIRECTS + 1):
             shown = url.partition("?")[0][:200]
-            answer = await self._get(url, shown)
-            location: Sequence[str] = answer.headers.getRawHeaders("location", [])
-            if answer.code == 200:
-                return await self._body(answer, shown)
-            answer.deliverBody(_unread())
-            if answer.code not in (301, 302, 303, 307, 308) or not location:
-                raise Failed(f"{shown} answers {answer.code}")
+            response = await self._request(url, shown)
+            location: Sequence[str] = response.headers.getRawHeaders("location", [])
+            if response.code == 200:
+                return await self._body(response, shown)
+            response.deliverBody(_discarding_body())
+            if response.code not in (301, 302, 303, 307, 308) or not location:
+                raise PlatformError(f"{shown} answers {response.code}")
             try:
                 url = urljoin(url, location[0])
             except ValueError:
-                raise Failed(f"{shown} redirects to what is no web address") from None
-        raise Failed(f"more than {REDIRECTS} redirects")
+                raise PlatformError(f"{shown} redirects to what is no web address") from None
+        raise PlatformError(f"more than {MAX_REDIRECTS} redirects")
 
-    async def _get(self, url: str, shown: str) -> Any:
+    async def _request(self, url: str, shown: str) -> Any:
+        """Send a GET request and return the response, whose body is not yet read.
+
+        :param shown: the URL for errors.
+        """
         try:
             parts = urlsplit(url)
-            fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
-            fits = False
-        if not fits:
-            raise Failed(f"{shown} is not a web address")
+            valid = False
+        if not valid:
+            raise PlatformError(f"{shown} is not a web address")
         try:
             target = quote(url.partition("#")[0], safe=":/?[]@!$&'()*+,;=%-._~").encode("ascii")
-            asked: Any = self._agent.request(b"GET", target, Headers({"User-Agent": ["lgtwist"]}))
-            return await asked.addTimeout(TIME_LIMIT, self._reactor)
+            requested: Any = self._agent.request(b"GET", target, Headers({"User-Agent": ["lgtwist"]}))
+            return await requested.addTimeout(TIME_LIMIT_SECONDS, self._reactor)
         except Exception as error:
-            raise Failed(f"{shown} cannot be fetched: {_reason(error)}") from None
+            raise PlatformError(f"{shown} cannot be fetched: {_error_text(error)}") from None
 
-    async def _body(self, answer: Any, shown: str) -> bytes:
+    async def _body(self, response: Any, shown: str) -> bytes:
+        """Return the body of a response."""
         body = Body(self._limit)
-        answer.deliverBody(body)
+        response.deliverBody(body)
         try:
-            data = await body.whole.addTimeout(TIME_LIMIT, self._reactor)
+            data = await body.whole.addTimeout(TIME_LIMIT_SECONDS, self._reactor)
         except Exception as error:
             if body.too_large:
-                raise Failed(f"{shown} is larger than {self._limit} bytes") from None
-            raise Failed(f"{shown} cannot be fetched: {_reason(error)}") from None
+                raise PlatformError(f"{shown} is larger than {self._limit} bytes") from None
+            raise PlatformError(f"{shown} cannot be fetched: {_error_text(error)}") from None
         if not data:
-            raise Failed(f"{shown} is empty")
+            raise PlatformError(f"{shown} is empty")
         return data
 
 
-def _unread() -> Body:
-    """Takes an answer that nobody wants to read, and ends its connection."""
+def _discarding_body() -> Body:
+    """Return a body protocol that closes the connection instead of reading."""
     body = Body(-1)
     body.whole.addErrback(lambda _ended: b"")
     return body
 
 
-def _reason(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
+    """Return the end of a sentence that says why a URL could not be fetched."""
     name = type(error).__name__
     if name == "DNSLookupError":
         return "the name means no public address; see media_hosts"

@@ -1,4 +1,4 @@
-"""Pictures, voice, videos and files: kept bounded below ``data_dir``, served back by unguessable names."""
+"""Pictures, voice, videos and files: stored below ``data_dir``, served by unguessable names."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from attrs import frozen
 
-from lgtwist.sandbox.world.world import Failed
+from lgtwist.sandbox.world.world import PlatformError
 
-_Value = TypeVar("_Value")
+#: Bytes that the stored files of one account may have together; the oldest are removed.
+MAX_TOTAL_BYTES = 256 << 20
+#: Stored files that one account may have; the oldest are removed.
+MAX_FILES = 5_000
+#: Seconds for which a new file is not removed as unused; its message may not have been sent yet.
+_UNUSED_GRACE_TIME = 300.0
 
-#: All kept files of one account together (bytes) and in number; the oldest go.
-TOTAL = 256 << 20
-FILES = 5_000
-#: A file so young (seconds) may belong to a message that is not said yet.
-_NEW = 300.0
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
-_MAGIC = (
+#: The name of a stored file: 192 random bits in base64url, and the extension.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
+#: First bytes of a file, and the extension that they mean.
+_SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpg"),
     (b"GIF8", "gif"),
@@ -39,8 +40,8 @@ _MAGIC = (
     (b"\x02#!SILK", "silk"),
     (b"%PDF", "pdf"),
 )
-#: What a browser may show; everything else is handed over as plain bytes.
-KINDS = {
+#: Content types by extension; every other file is served as ``application/octet-stream``.
+CONTENT_TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -55,8 +56,15 @@ KINDS = {
 
 
 @frozen
-class Kept:
-    """A kept file: its unguessable name, the name it came with, where it lies, its address and size."""
+class StoredFile:
+    """A stored file.
+
+    :ivar file: its unguessable name.
+    :ivar name: the name that it came with, else the same as ``file``.
+    :ivar path: where it is on the disk.
+    :ivar url: where bots can fetch it.
+    :ivar size: bytes.
+    """
 
     file: str
     name: str
@@ -64,8 +72,8 @@ class Kept:
     url: str
     size: int
 
-    def shown(self) -> dict[str, Any]:
-        """As actions get it."""
+    def to_params(self) -> dict[str, Any]:
+        """Return the file as a parameter of actions."""
         return {
             "file": self.file,
             "name": self.name,
@@ -75,25 +83,26 @@ class Kept:
         }
 
 
-InThread = Callable[..., Awaitable[Any]]
+#: Calls a function with arguments in a thread, such as ``deferToThread``.
+RunInThread = Callable[..., Awaitable[Any]]
 
 
-def _is_ours(path: Path, data_dir: Path) -> bool:
-    """Whether a file belongs to lgtwist: worlds and kept files of other accounts are not for a bot."""
+def _is_internal_file(path: Path, data_dir: Path) -> bool:
+    """Return whether a file below ``data_dir`` is lgtwist's own: a world, a journal, the media folders."""
     first = path.relative_to(data_dir).parts[0].lower()
     return first == "lock" or first.startswith(("sandbox-", "journal"))
 
 
-class Media:
-    """The kept files of one sandbox account.
+class MediaStore:
+    """The stored files of one sandbox account, limited in number and in bytes; the oldest are removed.
 
-    :param folder: where they are; made when the first one comes.
+    :param folder: where they are; created for the first one.
     :param data_dir: ``file://`` may name files below it, and no others.
     :param limit: bytes that one file may have.
-    :param fetch: gets a web address, bounded and checked.
-    :param base_url: where the control of this account is, as an HTTP URL without a slash behind it.
-    :param in_thread: runs what may block.
-    :param private: files that no bot may name: the configuration, and the tokens that it names.
+    :param fetch: returns the body of a URL, limited in size and time.
+    :param base_url: returns the URL of this account's HTTP interface, without a slash at its end.
+    :param run_in_thread: runs a blocking function.
+    :param private_files: files that ``file://`` may not name: the configuration, and its token files.
     """
 
     def __init__(
@@ -104,90 +113,99 @@ class Media:
         limit: int,
         fetch: Callable[[str], Awaitable[bytes]],
         base_url: Callable[[], str],
-        in_thread: InThread,
-        private: Collection[Path] = (),
+        run_in_thread: RunInThread,
+        private_files: Collection[Path] = (),
     ) -> None:
         self._folder = folder
         self._data_dir = data_dir
         self._limit = limit
         self._fetch = fetch
         self._base_url = base_url
-        self._in_thread = in_thread
-        self._private = frozenset(path.resolve() for path in private)
-        self._keeping = threading.Lock()
+        self._run_in_thread = run_in_thread
+        self._private_files = frozenset(path.resolve() for path in private_files)
+        self._write_lock = threading.Lock()
 
-    def find(self, name: str) -> Kept | None:
-        """A kept file by its unguessable name."""
-        if not _NAME.fullmatch(name):
+    def find(self, name: str) -> StoredFile | None:
+        """Return a stored file by its unguessable name, or None."""
+        if not _FILE_NAME.fullmatch(name):
             return None
         path = self._folder / name
         try:
             size = path.stat().st_size
         except OSError:
             return None
-        return Kept(name, name, path, f"{self._base_url()}/media/{name}", size)
+        return StoredFile(name, name, path, f"{self._base_url()}/media/{name}", size)
 
-    async def take(self, reference: str, what: str) -> Kept:
-        """Keep what a reference names: ``base64://``, ``http://``, ``https://``, ``file://``, or a kept name.
+    async def store(self, reference: str, what: str) -> StoredFile:
+        """Store the file that a reference names, and return it; a stored file's name returns that file.
 
-        :param what: where the reference stands, for the sentence.
-        :raises Failed: if it cannot be had, or is too large.
+        :param reference: ``base64://``, ``http://``, ``https://``, ``file://``, or the name of a stored file.
+        :param what: where the reference stands, for errors.
+        :raises PlatformError: if the file cannot be fetched, read or stored, is empty or too large.
         """
-        kept = self.find(reference)
-        if kept is not None:
-            return kept
-        kind, mark, rest = reference.partition("://")
-        kind = kind.lower()
+        stored = self.find(reference)
+        if stored is not None:
+            return stored
+        scheme, separator, rest = reference.partition("://")
+        scheme = scheme.lower()
         name = ""
-        if mark and kind == "base64":
-            data = await self._in_thread(self._decode, rest, what)
-        elif mark and kind == "file":
+        if separator and scheme == "base64":
+            data = await self._run_in_thread(self._decode_base64, rest, what)
+        elif separator and scheme == "file":
             name = os.path.basename(unquote(rest))
-            data = await self._in_thread(self._read, unquote(rest), what)
-        elif mark and kind in ("http", "https"):
+            data = await self._run_in_thread(self._read_local, unquote(rest), what)
+        elif separator and scheme in ("http", "https"):
             name = os.path.basename(unquote(reference.partition("?")[0]))
             try:
                 data = await self._fetch(reference)
-            except Failed as error:
-                raise Failed(f"{what}: {error.sentence}") from None
+            except PlatformError as error:
+                raise PlatformError(f"{what}: {error.sentence}") from None
         else:
-            raise Failed(f"{what}: expected base64://, http://, https://, file:// or a kept file's name")
-        kept = await self._in_thread(self._keep, data, name)
-        assert isinstance(kept, Kept)
-        return kept
+            raise PlatformError(
+                f"{what}: expected base64://, http://, https://, file:// or a stored file's name"
+            )
+        stored = await self._run_in_thread(self._write_file, data, name)
+        assert isinstance(stored, StoredFile)
+        return stored
 
-    def _decode(self, text: str, what: str) -> bytes:
+    def _decode_base64(self, text: str, what: str) -> bytes:
         if len(text) > self._limit * 4 // 3 + 4:
-            raise Failed(f"{what}: larger than {self._limit} bytes")
+            raise PlatformError(f"{what}: larger than {self._limit} bytes")
         try:
             data = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError):
-            raise Failed(f"{what}: not base64") from None
-        return self._sized(data, what)
+            raise PlatformError(f"{what}: not base64") from None
+        return self._check_size(data, what)
 
-    def _read(self, path: str, what: str) -> bytes:
-        inside = self._data_dir.resolve()
+    def _read_local(self, path: str, what: str) -> bytes:
+        data_dir = self._data_dir.resolve()
         try:
-            found = Path(path).resolve(strict=True)
-            below = found.is_file() and found.is_relative_to(inside)
-            if not below or found in self._private or _is_ours(found, inside):
-                raise Failed(f"{what}: file:// may only name files below data_dir that are not lgtwist's own")
-            if found.stat().st_size > self._limit:
-                raise Failed(f"{what}: larger than {self._limit} bytes")
-            data = found.read_bytes()
+            file = Path(path).resolve(strict=True)
+            below = file.is_file() and file.is_relative_to(data_dir)
+            if not below or file in self._private_files or _is_internal_file(file, data_dir):
+                raise PlatformError(
+                    f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
+                )
+            if file.stat().st_size > self._limit:
+                raise PlatformError(f"{what}: larger than {self._limit} bytes")
+            data = file.read_bytes()
         except (OSError, ValueError, RuntimeError):
-            raise Failed(f"{what}: there is no such file below data_dir") from None
-        return self._sized(data, what)
+            raise PlatformError(f"{what}: there is no such file below data_dir") from None
+        return self._check_size(data, what)
 
-    def _sized(self, data: bytes, what: str) -> bytes:
+    def _check_size(self, data: bytes, what: str) -> bytes:
         if not data:
-            raise Failed(f"{what}: it is empty")
+            raise PlatformError(f"{what}: it is empty")
         if len(data) > self._limit:
-            raise Failed(f"{what}: larger than {self._limit} bytes")
+            raise PlatformError(f"{what}: larger than {self._limit} bytes")
         return data
 
-    def _keep(self, data: bytes, name: str) -> Kept:
-        extension = next((e for magic, e in _MAGIC if data.startswith(magic)), "")
+    def _write_file(self, data: bytes, name: str) -> StoredFile:
+        """Write a new file under an unguessable name.
+
+        Its extension is that of the content's type, else that of ``name``.
+        """
+        extension = next((e for signature, e in _SIGNATURES if data.startswith(signature)), "")
         if not extension and data[:4] == b"RIFF":
             extension = {b"WEBP": "webp", b"WAVE": "wav"}.get(data[8:12], "")
         if not extension:
@@ -196,31 +214,32 @@ class Media:
         file = secrets.token_urlsafe(24) + (f".{extension}" if extension else "")
         path = self._folder / file
         try:
-            with self._keeping:  # two threads must not make room for each other
+            with self._write_lock:  # two threads must not make room at the same time
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._make_room(len(data))
                 path.write_bytes(data)
         except OSError as error:
-            raise Failed(f"the file cannot be kept: {error.strerror}") from None
-        return Kept(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
+            raise PlatformError(f"the file cannot be stored: {error.strerror}") from None
+        return StoredFile(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
 
     def _make_room(self, size: int) -> None:
+        """Remove the oldest files until one of ``size`` bytes fits, or none is left."""
         files = [
             (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder)
         ]
         files.sort()
-        total = sum(one for _time, one, _path in files) + size
-        while files and (total > TOTAL or len(files) >= FILES):
-            _time, one, path = files.pop(0)
+        total = sum(file_size for _time, file_size, _path in files) + size
+        while files and (total > MAX_TOTAL_BYTES or len(files) >= MAX_FILES):
+            _time, file_size, path = files.pop(0)
             os.unlink(path)
-            total -= one
+            total -= file_size
 
-    def clean(self, still_used: Callable[[str], bool]) -> None:
-        """Throw away every kept file that is not used any more; new ones may be on their way."""
+    def remove_unused(self, still_used: Callable[[str], bool]) -> None:
+        """Remove the stored files for which ``still_used(name)`` is false, except new ones."""
         if not self._folder.is_dir():
             return
         for entry in list(os.scandir(self._folder)):
             with contextlib.suppress(FileNotFoundError):
-                new = time.time() - entry.stat().st_mtime < _NEW
-                if _NAME.fullmatch(entry.name) and not new and not still_used(entry.name):
+                young = time.time() - entry.stat().st_mtime < _UNUSED_GRACE_TIME
+                if _FILE_NAME.fullmatch(entry.name) and not young and not still_used(entry.name):
                     os.unlink(entry.path)

@@ -1,1 +1,1 @@
-"""Who is in a sandbox, what was said there, and what happens. Pure."""
+"""The simulated platform: people, groups, messages and what happens among them. Pure."""

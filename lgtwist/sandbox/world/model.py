@@ -1,4 +1,4 @@
-"""What a world is made of. Each thing is one JSON object, in the store and in a world's file.
+"""The records of a world. Each is one JSON object, in the store and in a world's file.
 
 Times are seconds since the epoch.
 """
@@ -11,15 +11,17 @@ import msgspec
 
 from lgtwist.onebot.message import Segment
 
-ROLES = ("member", "admin", "owner")  # the higher, the later
+#: The roles of members, in ascending order of rank.
+ROLES = ("member", "admin", "owner")
 
 
 class Person(msgspec.Struct, omit_defaults=True):
-    """Somebody with a number.
+    """Somebody with a number (``user_id``), the account included.
 
-    :ivar friend: whether they are a friend of the bot's account.
-    :ivar remark: what the account calls them.
-    :ivar likes: how often the account liked them.
+    :ivar sex: ``male``, ``female`` or ``unknown``.
+    :ivar friend: whether the person is a friend of the account.
+    :ivar remark: the account's own name for a friend.
+    :ivar likes: how often the account liked the person.
     """
 
     user_id: int
@@ -32,7 +34,11 @@ class Person(msgspec.Struct, omit_defaults=True):
 
 
 class Member(msgspec.Struct, omit_defaults=True):
-    """A person in a group; ``banned_until`` is 0 for not banned."""
+    """A person in a group.
+
+    :ivar role: one of :data:`ROLES`.
+    :ivar banned_until: when the member may send messages again; 0 if not banned.
+    """
 
     user_id: int
     role: str = "member"
@@ -44,8 +50,11 @@ class Member(msgspec.Struct, omit_defaults=True):
     banned_until: int = 0
 
 
-class Notice(msgspec.Struct, omit_defaults=True):
-    """An announcement in a group."""
+class Announcement(msgspec.Struct, omit_defaults=True):
+    """An announcement in a group.
+
+    :ivar image: the URL of its picture; empty for none.
+    """
 
     notice_id: str
     sender_id: int
@@ -55,9 +64,12 @@ class Notice(msgspec.Struct, omit_defaults=True):
 
 
 class Group(msgspec.Struct, omit_defaults=True):
-    """A group and who is in it.
+    """A group and its members.
 
-    :ivar anonymous_bans: until when whom, by the flag of their anonymity.
+    :ivar whole_ban: whether only admins may send messages.
+    :ivar anonymous: whether anonymous messages are allowed.
+    :ivar anonymous_bans: the ends of bans, by the ``flag`` of the anonymous author.
+    :ivar portrait: the URL of its picture; empty for none.
     """
 
     group_id: int
@@ -69,36 +81,36 @@ class Group(msgspec.Struct, omit_defaults=True):
     anonymous: bool = True
     anonymous_bans: dict[str, int] = {}
     portrait: str = ""
-    notices: list[Notice] = []
+    notices: list[Announcement] = []
 
     def member(self, user_id: int) -> Member | None:
-        """Somebody in the group, or None."""
+        """Return the member with that number, or None."""
         for member in self.members:
             if member.user_id == user_id:
                 return member
         return None
 
     def rank(self, user_id: int) -> int:
-        """The rank of a member's role; -1 if not a member."""
+        """Return the index of a member's role in :data:`ROLES`; -1 for somebody who is not a member."""
         member = self.member(user_id)
         return -1 if member is None else ROLES.index(member.role)
 
 
 class Essence(msgspec.Struct):
-    """That a message is one of a group's best, and who said so."""
+    """Who marked a message as an essence of its group, and when."""
 
     operator_id: int
     time: int
 
 
 class Message(msgspec.Struct, omit_defaults=True):
-    """Something that was said, by a person or by the account.
+    """A message that a person or the account has sent.
 
-    :ivar user_id: who said it.
-    :ivar peer_id: in a private chat, the person who is not the account.
+    :ivar user_id: who sent it.
+    :ivar peer_id: in a private chat, the person who is not the account; else None.
     :ivar group_id: the group, or None in a private chat.
-    :ivar anonymous: the name under which it was said anonymously.
-    :ivar likes: who reacted with which emoji.
+    :ivar anonymous: the sender's name in an anonymous message; else empty.
+    :ivar likes: the numbers of who reacted, by emoji.
     """
 
     message_id: int
@@ -115,14 +127,19 @@ class Message(msgspec.Struct, omit_defaults=True):
 
     @property
     def chat(self) -> tuple[str, int]:
-        """Where it was said."""
+        """The chat of the message: ``group`` or ``private``, and the number of the group or of the person."""
         if self.group_id is not None:
             return "group", self.group_id
         return "private", self.peer_id or self.user_id
 
 
-class Request(msgspec.Struct, omit_defaults=True):
-    """Somebody asks for something: to be a friend, to join a group, or that the account joins one."""
+class PendingRequest(msgspec.Struct, omit_defaults=True):
+    """A pending request: for friendship, to join a group, or for the account to join one.
+
+    :ivar flag: the name by which it is answered.
+    :ivar request_type: ``friend`` or ``group``.
+    :ivar sub_type: ``add`` or ``invite`` for a group; else empty.
+    """
 
     flag: str
     request_type: str
@@ -134,17 +151,19 @@ class Request(msgspec.Struct, omit_defaults=True):
 
 
 class Forward(msgspec.Struct, omit_defaults=True):
-    """A bundle of messages that was sent as one; the nodes as in ``message/segment.md``."""
+    """Several messages that were sent as one; the nodes are those of ``message/segment.md``."""
 
     forward_id: str
     time: int
     nodes: list[Segment]
 
 
-class SharedFile(msgspec.Struct, omit_defaults=True):
-    """A file that was uploaded into a group.
+class GroupFile(msgspec.Struct, omit_defaults=True):
+    """A file that was uploaded to a group.
 
-    :ivar media: the kept file.
+    :ivar size: bytes.
+    :ivar media: the name of the stored file.
+    :ivar user_id: who uploaded it.
     """
 
     file_id: str
@@ -156,36 +175,36 @@ class SharedFile(msgspec.Struct, omit_defaults=True):
     time: int
 
 
-Record = Person | Group | Message | Request | Forward | SharedFile
+Record = Person | Group | Message | PendingRequest | Forward | GroupFile
 
-#: The kinds of records, by their names in the store.
-KINDS: dict[str, type[Record]] = {
+#: The types of records, by their names in the store.
+RECORD_TYPES: dict[str, type[Record]] = {
     "person": Person,
     "group": Group,
     "message": Message,
-    "request": Request,
+    "request": PendingRequest,
     "forward": Forward,
-    "file": SharedFile,
+    "file": GroupFile,
 }
 
 
-def free_name(prefix: str, taken: Collection[str]) -> str:
-    """A name that nobody has: the prefix and a number."""
-    number = len(taken) + 1
-    while f"{prefix}-{number}" in taken:
+def unused_name(prefix: str, used: Collection[str]) -> str:
+    """Return ``prefix-N`` with a number that makes it differ from all used names."""
+    number = len(used) + 1
+    while f"{prefix}-{number}" in used:
         number += 1
     return f"{prefix}-{number}"
 
 
-def key_of(record: Record) -> tuple[str, str]:
-    """Kind and key of a record, as the store has them."""
+def record_key(record: Record) -> tuple[str, str]:
+    """Return the type and the key of a record, as the store has them."""
     if isinstance(record, Person):
         return "person", str(record.user_id)
     if isinstance(record, Group):
         return "group", str(record.group_id)
     if isinstance(record, Message):
         return "message", str(record.message_id)
-    if isinstance(record, Request):
+    if isinstance(record, PendingRequest):
         return "request", record.flag
     if isinstance(record, Forward):
         return "forward", record.forward_id
@@ -193,15 +212,15 @@ def key_of(record: Record) -> tuple[str, str]:
 
 
 class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A whole world in one JSON file. The account itself is one of the people.
+    """A world as one JSON file; the account itself is one of the people.
 
-    :ivar self_id: whose world it was; a world may be loaded for another account, which takes its place.
+    :ivar self_id: the account's number. Another account may load the file, and takes its place.
     """
 
     self_id: int
     people: list[Person] = []
     groups: list[Group] = []
-    requests: list[Request] = []
+    requests: list[PendingRequest] = []
     messages: list[Message] = []
     forwards: list[Forward] = []
-    files: list[SharedFile] = []
+    files: list[GroupFile] = []

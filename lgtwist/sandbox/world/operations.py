@@ -1,6 +1,7 @@
-"""What happens in a world beside talk, whoever does it, with the event that the platform has for it.
+"""Changes of a world other than messages: each changes the records and adds the event of the platform.
 
-The right to do it is checked by whoever calls: ``actions`` for the account, ``control`` for people.
+Except where an operation says so, the caller checks whether it is permitted.
+``operator_id`` is who acts, ``now`` is in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -10,79 +11,81 @@ from typing import Any
 from lgtwist.sandbox.world.model import (
     Essence,
     Group,
+    GroupFile,
     Member,
     Message,
+    PendingRequest,
     Person,
-    Request,
-    SharedFile,
-    free_name,
+    unused_name,
 )
-from lgtwist.sandbox.world.world import Failed, World, denied
+from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
 
-#: Different emoji on one message, and files in all groups of a world.
-_EMOJI = 20
-_FILES = 1000
-
-
-def _notice(world: World, now: int, notice_type: str, **fields: Any) -> None:
-    world.tell({"post_type": "notice", "notice_type": notice_type, **fields}, now)
+#: Different emoji that one message may have.
+_MAX_REACTIONS = 20
+#: Files that all groups of a world may have together.
+_MAX_GROUP_FILES = 1000
 
 
-def may_rule(world: World, group: Group, operator_id: int, user_id: int | None = None) -> None:
-    """Check that somebody is an admin of a group, and ranks above whom it is about.
+def _add_notice(world: World, now: int, notice_type: str, **fields: Any) -> None:
+    """Add an event of type ``notice``."""
+    world.add_event({"post_type": "notice", "notice_type": notice_type, **fields}, now)
 
-    :raises Failed: if not.
+
+def require_admin(world: World, group: Group, operator_id: int, user_id: int | None = None) -> None:
+    """Check that somebody is an admin of a group, and of higher rank than ``user_id`` where that is given.
+
+    :raises PlatformError: if not.
     """
     rank = group.rank(operator_id)
     if rank < 1 or (user_id is not None and rank <= group.rank(user_id)):
-        raise denied(f"{operator_id} may not do this in group {group.group_id}")
+        raise permission_denied(f"{operator_id} may not do this in group {group.group_id}")
 
 
-def may_own(group: Group, operator_id: int) -> None:
-    """Check that somebody owns a group.
+def require_owner(group: Group, operator_id: int) -> None:
+    """Check that somebody is the owner of a group.
 
-    :raises Failed: if not.
+    :raises PlatformError: if not.
     """
     if group.rank(operator_id) < 2:
-        raise denied(f"only the owner of group {group.group_id} may do this")
+        raise permission_denied(f"only the owner of group {group.group_id} may do this")
 
 
 # -- messages
 
 
-def recall(world: World, message: Message, operator_id: int, now: int) -> None:
-    """A message is taken back, by who said it or by an admin above them.
+def recall_message(world: World, message: Message, operator_id: int, now: int) -> None:
+    """Recall a message.
 
-    :raises Failed: if the operator has not the right to.
+    :raises PlatformError: if the operator neither sent it nor is an admin of higher rank than the sender.
     """
     if message.user_id != operator_id:
         group = None if message.group_id is None else world.groups.get(message.group_id)
         if group is None:
-            raise denied("it was said by somebody else")
-        may_rule(world, group, operator_id, message.user_id)
+            raise permission_denied("it was sent by somebody else")
+        require_admin(world, group, operator_id, message.user_id)
     message.recalled = True
     message.essence = None
     world.put(message)
     about = {"user_id": message.user_id, "message_id": message.message_id}
     if message.group_id is None:
-        _notice(world, now, "friend_recall", **about)
+        _add_notice(world, now, "friend_recall", **about)
     else:
-        _notice(world, now, "group_recall", group_id=message.group_id, operator_id=operator_id, **about)
+        _add_notice(world, now, "group_recall", group_id=message.group_id, operator_id=operator_id, **about)
 
 
-def make_essence(world: World, message: Message, operator_id: int, now: int, add: bool) -> None:
-    """A group message becomes one of its best, or is it no more.
+def set_essence(world: World, message: Message, operator_id: int, now: int, add: bool) -> None:
+    """Mark a group message as an essence, or remove the mark.
 
-    :raises Failed: if it is no group message, or the operator is no admin.
+    :raises PlatformError: if it is no group message, the operator is no admin, or nothing would change.
     """
     if message.group_id is None:
-        raise Failed("it was not said in a group")
-    may_rule(world, world.group(message.group_id), operator_id)
+        raise PlatformError("it was not sent in a group")
+    require_admin(world, world.group(message.group_id), operator_id)
     if (message.essence is not None) == add:
-        raise Failed("it is already" if add else "it is not one of the best")
+        raise PlatformError("it is already" if add else "it is not one of the best")
     message.essence = Essence(operator_id, now) if add else None
     world.put(message)
-    _notice(
+    _add_notice(
         world,
         now,
         "essence",
@@ -95,10 +98,13 @@ def make_essence(world: World, message: Message, operator_id: int, now: int, add
     )
 
 
-def react(world: World, message: Message, user_id: int, emoji_id: str, now: int, add: bool) -> None:
-    """Somebody reacts to a message with an emoji, or takes that back."""
-    if emoji_id not in message.likes and len(message.likes) >= _EMOJI:
-        raise Failed("there are too many different reactions")
+def set_reaction(world: World, message: Message, user_id: int, emoji_id: str, now: int, add: bool) -> None:
+    """Add or remove somebody's reaction to a message with an emoji.
+
+    :raises PlatformError: if the message has reactions with too many different emoji.
+    """
+    if emoji_id not in message.likes and len(message.likes) >= _MAX_REACTIONS:
+        raise PlatformError("there are too many different reactions")
     who = message.likes.setdefault(emoji_id[:64], [])
     if add and user_id not in who:
         who.append(user_id)
@@ -109,7 +115,7 @@ def react(world: World, message: Message, user_id: int, emoji_id: str, now: int,
         del message.likes[emoji_id[:64]]
     world.put(message)
     if message.group_id is not None:
-        _notice(
+        _add_notice(
             world,
             now,
             "group_msg_emoji_like",
@@ -121,10 +127,10 @@ def react(world: World, message: Message, user_id: int, emoji_id: str, now: int,
         )
 
 
-def poke(world: World, user_id: int, target_id: int, now: int, group_id: int | None = None) -> None:
-    """Somebody pokes somebody.
+def poke_user(world: World, user_id: int, target_id: int, now: int, group_id: int | None = None) -> None:
+    """Poke ``target_id``, in a group where one is given.
 
-    :raises Failed: if they are not in the group.
+    :raises PlatformError: if one of the two does not exist, or is not a member of the group.
     """
     about: dict[str, Any] = {"sub_type": "poke", "user_id": user_id, "target_id": target_id}
     if group_id is not None:
@@ -134,17 +140,17 @@ def poke(world: World, user_id: int, target_id: int, now: int, group_id: int | N
     else:
         world.person(user_id), world.person(target_id)
         about["sender_id"] = user_id
-    _notice(world, now, "notify", **about)
+    _add_notice(world, now, "notify", **about)
 
 
-# -- ruling a group
+# -- groups
 
 
-def ban(world: World, group: Group, member: Member, operator_id: int, duration: int, now: int) -> None:
-    """A member may not speak for ``duration`` seconds; 0 lifts that."""
+def ban_member(world: World, group: Group, member: Member, operator_id: int, duration: int, now: int) -> None:
+    """Ban a member from sending messages for ``duration`` seconds; 0 lifts the ban."""
     member.banned_until = now + duration if duration else 0
     world.put(group)
-    _notice(
+    _add_notice(
         world,
         now,
         "group_ban",
@@ -156,11 +162,11 @@ def ban(world: World, group: Group, member: Member, operator_id: int, duration: 
     )
 
 
-def ban_all(world: World, group: Group, operator_id: int, enable: bool, now: int) -> None:
-    """Nobody but admins may speak, or everybody again. The event has user 0 and duration -1."""
+def set_whole_ban(world: World, group: Group, operator_id: int, enable: bool, now: int) -> None:
+    """Ban all members but admins, or lift that. The event has user 0, and duration -1 for a ban."""
     group.whole_ban = enable
     world.put(group)
-    _notice(
+    _add_notice(
         world,
         now,
         "group_ban",
@@ -172,45 +178,45 @@ def ban_all(world: World, group: Group, operator_id: int, enable: bool, now: int
     )
 
 
-def make_admin(world: World, group: Group, member: Member, enable: bool, now: int) -> None:
-    """A member becomes an admin, or is none any more."""
+def set_admin(world: World, group: Group, member: Member, enable: bool, now: int) -> None:
+    """Make a member an admin, or a plain member again."""
     member.role = "admin" if enable else "member"
     world.put(group)
     sub_type = "set" if enable else "unset"
     about = {"group_id": group.group_id, "user_id": member.user_id}
-    _notice(world, now, "group_admin", sub_type=sub_type, **about)
+    _add_notice(world, now, "group_admin", sub_type=sub_type, **about)
 
 
-def rename_member(world: World, group: Group, member: Member, card: str, now: int) -> None:
-    """A member gets another card."""
+def set_card(world: World, group: Group, member: Member, card: str, now: int) -> None:
+    """Set the card of a member."""
     old, member.card = member.card, card
     world.put(group)
     about = {"group_id": group.group_id, "user_id": member.user_id}
-    _notice(world, now, "group_card", card_new=card, card_old=old, **about)
+    _add_notice(world, now, "group_card", card_new=card, card_old=old, **about)
 
 
-def entitle(world: World, group: Group, member: Member, title: str, now: int) -> None:
-    """A member gets a title."""
+def set_title(world: World, group: Group, member: Member, title: str, now: int) -> None:
+    """Set the title of a member."""
     member.title = title
     world.put(group)
     about = {"group_id": group.group_id, "user_id": member.user_id}
-    _notice(world, now, "notify", sub_type="title", title=title, **about)
+    _add_notice(world, now, "notify", sub_type="title", title=title, **about)
 
 
 def rename_group(world: World, group: Group, operator_id: int, name: str, now: int) -> None:
-    """A group gets another name."""
+    """Rename a group."""
     group.group_name = name
     world.put(group)
     about = {"group_id": group.group_id, "user_id": operator_id}
-    _notice(world, now, "notify", sub_type="group_name", name_new=name, **about)
+    _add_notice(world, now, "notify", sub_type="group_name", name_new=name, **about)
 
 
-def leave(world: World, group: Group, user_id: int, operator_id: int, now: int) -> None:
-    """Somebody is in a group no more: left, or was kicked by ``operator_id``."""
+def remove_member(world: World, group: Group, user_id: int, operator_id: int, now: int) -> None:
+    """Remove a member who leaves (``operator_id`` is the same) or is kicked."""
     group.members = [member for member in group.members if member.user_id != user_id]
     world.put(group)
     kicked = "kick_me" if user_id == world.self_id else "kick"
-    _notice(
+    _add_notice(
         world,
         now,
         "group_decrease",
@@ -221,18 +227,19 @@ def leave(world: World, group: Group, user_id: int, operator_id: int, now: int) 
     )
 
 
-def join(world: World, group: Group, user_id: int, operator_id: int, sub_type: str, now: int) -> None:
-    """Somebody is in a group from now on; ``sub_type`` is ``approve`` or ``invite``.
+def add_member(world: World, group: Group, user_id: int, operator_id: int, sub_type: str, now: int) -> None:
+    """Add a member.
 
-    :raises Failed: if they are in it already, or it is full.
+    :param sub_type: ``approve`` or ``invite``.
+    :raises PlatformError: if they are a member already, or the group is full.
     """
     if group.member(user_id) is not None:
-        raise Failed(f"{user_id} is in group {group.group_id} already")
+        raise PlatformError(f"{user_id} is in group {group.group_id} already")
     if len(group.members) >= group.max_member_count:
-        raise Failed(f"group {group.group_id} is full")
+        raise PlatformError(f"group {group.group_id} is full")
     group.members.append(Member(user_id, join_time=now))
     world.put(group)
-    _notice(
+    _add_notice(
         world,
         now,
         "group_increase",
@@ -243,80 +250,95 @@ def join(world: World, group: Group, user_id: int, operator_id: int, sub_type: s
     )
 
 
-def honour(world: World, group: Group, user_id: int, honor_type: str, now: int) -> None:
-    """A member gets an honour: ``talkative``, ``performer`` or ``emotion``."""
+def announce_honor(world: World, group: Group, user_id: int, honor_type: str, now: int) -> None:
+    """Add the notice of an honour; nothing else changes.
+
+    :param honor_type: ``talkative``, ``performer`` or ``emotion``.
+    :raises PlatformError: if ``user_id`` is not a member.
+    """
     world.member(group, user_id)
     about = {"group_id": group.group_id, "user_id": user_id}
-    _notice(world, now, "notify", sub_type="honor", honor_type=honor_type, **about)
+    _add_notice(world, now, "notify", sub_type="honor", honor_type=honor_type, **about)
 
 
-def crown_lucky_king(world: World, group: Group, user_id: int, target_id: int, now: int) -> None:
-    """Of a red envelope of ``user_id``, ``target_id`` got the most."""
+def announce_lucky_king(world: World, group: Group, user_id: int, target_id: int, now: int) -> None:
+    """Add the notice that ``target_id`` got the largest share of ``user_id``'s red envelope.
+
+    :raises PlatformError: if one of them is not a member.
+    """
     world.member(group, user_id), world.member(group, target_id)
     about = {"group_id": group.group_id, "user_id": user_id, "target_id": target_id}
-    _notice(world, now, "notify", sub_type="lucky_king", **about)
+    _add_notice(world, now, "notify", sub_type="lucky_king", **about)
 
 
 # -- files
 
 
-def share_file(
+def add_group_file(
     world: World, group: Group, user_id: int, name: str, size: int, media: str, now: int
-) -> SharedFile:
-    """A file is uploaded into a group."""
-    file_id = free_name("file", world.files)
-    shared = SharedFile(file_id, group.group_id, name[:200], size, media, user_id, now)
-    world.put(shared)
-    while len(world.files) > _FILES:
+) -> GroupFile:
+    """Add a file to a group; the oldest files of all groups are removed above ``_MAX_GROUP_FILES``.
+
+    :param size: bytes.
+    :param media: the name of the stored file.
+    """
+    file_id = unused_name("file", world.files)
+    group_file = GroupFile(file_id, group.group_id, name[:200], size, media, user_id, now)
+    world.put(group_file)
+    while len(world.files) > _MAX_GROUP_FILES:
         world.remove(next(iter(world.files.values())))
-    file = {"id": shared.file_id, "name": name, "size": size, "busid": 102}
-    _notice(world, now, "group_upload", group_id=group.group_id, user_id=user_id, file=file)
-    return shared
+    file = {"id": group_file.file_id, "name": name, "size": size, "busid": 102}
+    _add_notice(world, now, "group_upload", group_id=group.group_id, user_id=user_id, file=file)
+    return group_file
 
 
-def give_file(world: World, user_id: int, name: str, size: int, url: str, now: int) -> None:
-    """A person sends the account a file."""
-    _notice(world, now, "offline_file", user_id=user_id, file={"name": name, "size": size, "url": url})
+def send_offline_file(world: World, user_id: int, name: str, size: int, url: str, now: int) -> None:
+    """Add the notice that a person sends the account a file.
+
+    :param size: bytes.
+    """
+    _add_notice(world, now, "offline_file", user_id=user_id, file={"name": name, "size": size, "url": url})
 
 
 # -- friends and requests
 
 
-def befriend(world: World, person: Person, remark: str, now: int) -> None:
-    """A person is a friend from now on."""
+def add_friend(world: World, person: Person, remark: str, now: int) -> None:
+    """Make a person a friend."""
     person.friend = True
     person.remark = remark
     world.put(person)
-    _notice(world, now, "friend_add", user_id=person.user_id)
+    _add_notice(world, now, "friend_add", user_id=person.user_id)
 
 
-def ask(
+def add_request(
     world: World,
     user_id: int,
     comment: str,
     now: int,
     group_id: int | None = None,
     sub_type: str = "add",
-) -> Request:
-    """A person asks for friendship, or to join a group, or invites the account into one.
+) -> PendingRequest:
+    """Add a request for friendship, to join a group (``add``), or for the account to join one (``invite``).
 
-    :raises Failed: if the person is not there, or has already what they ask for.
+    :raises PlatformError: if the person or group does not exist, the request is fulfilled already, or who
+        invites is not a member.
     """
     person = world.person(user_id)
     if group_id is None:
         if person.friend:
-            raise Failed(f"{user_id} is a friend already")
+            raise PlatformError(f"{user_id} is a friend already")
     else:
         group = world.groups.get(group_id)
         who = world.self_id if sub_type == "invite" else user_id
         if group is None:
-            raise Failed(f"there is no group {group_id}")
+            raise PlatformError(f"there is no group {group_id}")
         if group.member(who) is not None:
-            raise Failed(f"{who} is in group {group_id} already")
+            raise PlatformError(f"{who} is in group {group_id} already")
         if sub_type == "invite" and group.member(user_id) is None:
-            raise Failed(f"{user_id} is not in group {group_id}")
-    asked = Request(
-        free_name(f"request-{now}", world.requests),
+            raise PlatformError(f"{user_id} is not in group {group_id}")
+    request = PendingRequest(
+        unused_name(f"request-{now}", world.requests),
         "friend" if group_id is None else "group",
         user_id,
         comment,
@@ -324,15 +346,15 @@ def ask(
         "" if group_id is None else sub_type,
         group_id,
     )
-    world.put(asked)
+    world.put(request)
     event: dict[str, Any] = {
         "post_type": "request",
-        "request_type": asked.request_type,
+        "request_type": request.request_type,
         "user_id": user_id,
         "comment": comment,
-        "flag": asked.flag,
+        "flag": request.flag,
     }
     if group_id is not None:
         event |= {"sub_type": sub_type, "group_id": group_id}
-    world.tell(event, now)
-    return asked
+    world.add_event(event, now)
+    return request

@@ -1,8 +1,8 @@
-"""A world: who is there, and what was said in it.
+"""A world: its people, groups and messages. Pure.
 
-Pure. Time is handed in; events and changes are collected and fetched by whoever drives the world:
-:meth:`World.take_events` for the bots, :meth:`World.take_changes` for the store. What else happens in a
-world is in ``deeds``.
+The time is an argument (seconds since the epoch). Events and changes are collected, and fetched by the
+owner of the world: :meth:`World.pop_events` for the bots, :meth:`World.pop_changes` for the store. Changes
+other than messages are in ``operations``.
 """
 
 from __future__ import annotations
@@ -17,62 +17,68 @@ from lgtwist.sandbox.world.model import (
     ROLES,
     Forward,
     Group,
+    GroupFile,
     Member,
     Message,
+    PendingRequest,
     Person,
     Record,
-    Request,
-    SharedFile,
     WorldFile,
-    free_name,
-    key_of,
+    record_key,
+    unused_name,
 )
 
-#: How many messages of one chat are kept, and how many forwarded bundles.
-HISTORY = 1000
-#: How many bytes all messages, and all bundles, of a world may take about; the oldest go.
-BYTES = 64 << 20
+#: Messages that each chat may have; the oldest are removed.
+MAX_CHAT_MESSAGES = 1000
+#: Forwarded messages that a world may have; the oldest are removed.
+MAX_FORWARDS = 1000
+#: Characters that all messages of a world may have together as strings with CQ codes, and likewise all
+#: forwarded messages; the oldest are removed.
+MAX_TEXT_LENGTH = 64 << 20
 
 
-class Failed(OneBotError):
-    """The platform does not do it. 100 and 103 are CoolQ's numbers: not there, no right to."""
+class PlatformError(OneBotError):
+    """The platform refuses an operation.
+
+    Retcode 100 is for what cannot be done, 103 for what is not permitted; both are CoolQ's.
+    """
 
     def __init__(self, sentence: str, retcode: int = 100) -> None:
         super().__init__(sentence)
-        self.retcode = retcode  # type: ignore[misc]  # here each one has its own
+        self.retcode = retcode  # type: ignore[misc]  # an instance attribute here, a class attribute in OneBotError
 
 
-def denied(sentence: str) -> Failed:
-    """The account or the person has not the right to."""
-    return Failed(sentence, 103)
+def permission_denied(sentence: str) -> PlatformError:
+    """Return the error for an operation that somebody is not permitted to do."""
+    return PlatformError(sentence, 103)
 
 
 class World:
-    """One account and everybody around it.
+    """The simulated platform as one account sees it: people, groups, messages, requests and files.
 
     :param self_id: the account's number.
-    :param nickname: its name, where the store knows none.
+    :param nickname: the account's nickname, where the store has none.
     """
 
     def __init__(self, self_id: int, nickname: str = "lgtwist") -> None:
         self.self_id = self_id
         self.people: dict[int, Person] = {self_id: Person(self_id, nickname)}
         self.groups: dict[int, Group] = {}
-        self.requests: dict[str, Request] = {}
-        self.messages: dict[int, Message] = {}  # in the order in which they were said
+        self.requests: dict[str, PendingRequest] = {}
+        self.messages: dict[int, Message] = {}  # in the order of their numbers
         self.forwards: dict[str, Forward] = {}
-        self.files: dict[str, SharedFile] = {}
+        self.files: dict[str, GroupFile] = {}
         self._chats: dict[tuple[str, int], deque[int]] = {}
         self._last_message_id = 0
-        self._message_bytes = self._forward_bytes = 0
+        self._message_length = self._forward_length = 0
         self._events: list[dict[str, Any]] = []
         self._changes: dict[tuple[str, str], Record | None] = {}
 
-    # -- beginning, loading, saving
+    # -- making, loading, saving
 
     @classmethod
-    def first(cls, self_id: int, now: int) -> World:
-        """A world to begin with: three people and a group."""
+    def with_example_people(cls, self_id: int, now: int) -> World:
+        """Return a world with three people and a group, which the account is an admin of."""
         world = cls(self_id)
         alice, bob, carol = (
             Person(20001, "Alice", friend=True),
@@ -92,28 +98,29 @@ class World:
 
     @classmethod
     def from_file(cls, self_id: int, file: WorldFile) -> World:
-        """A world as it was saved; the account takes the place of the one whose world it was.
+        """Return the world of a file; ``self_id`` replaces the number of the account that saved it.
 
-        :raises ValueError: if it does not hold together, with a sentence that says where.
+        :raises ValueError: if it is inconsistent, with a sentence that says what is wrong and where.
         """
         world = cls(self_id)
 
-        def own(number: int | None) -> int | None:
+        def replace_self_id(number: int | None) -> int | None:
             return self_id if number == file.self_id else number
 
         for person in file.people:
-            person.user_id = own(person.user_id) or 0
+            person.user_id = replace_self_id(person.user_id) or 0
         for group in file.groups:
             for member in group.members:
-                member.user_id = own(member.user_id) or 0
-        file.messages.sort(key=lambda said: said.message_id)
-        for number, said in enumerate(file.messages):
+                member.user_id = replace_self_id(member.user_id) or 0
+        file.messages.sort(key=lambda message: message.message_id)
+        for number, message in enumerate(file.messages):
             try:
-                said.message = read_message(said.message, f"messages[{number}].message")
+                message.message = read_message(message.message, f"messages[{number}].message")
             except BadRequest as error:
                 raise ValueError(error.sentence) from None
-            said.user_id, said.peer_id = own(said.user_id) or 0, own(said.peer_id)
-            said.raw_message = to_cq(said.message)
+            message.user_id = replace_self_id(message.user_id) or 0
+            message.peer_id = replace_self_id(message.peer_id)
+            message.raw_message = to_cq(message.message)
         for records in (
             file.people, file.groups, file.requests, file.messages, file.forwards, file.files,
         ):  # fmt: skip
@@ -129,7 +136,7 @@ class World:
         return world
 
     def to_file(self) -> WorldFile:
-        """The world as it is now."""
+        """Return the world as a file's content."""
         return WorldFile(
             self.self_id,
             list(self.people.values()),
@@ -140,119 +147,126 @@ class World:
             list(self.files.values()),
         )
 
-    def restore(self, records: Iterable[Record]) -> None:
-        """Take in what the store has kept; messages in the order in which they were said."""
+    def load_records(self, records: Iterable[Record]) -> None:
+        """Add the records of the store; messages must be in the order of their numbers."""
         for record in records:
-            self._place(record)
+            self._insert(record)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nobody but the account."""
+        """Whether there are no people but the account, and no groups."""
         return len(self.people) == 1 and not self.groups
 
-    # -- fetched by who drives the world
+    # -- events and changes
 
-    def take_events(self) -> list[dict[str, Any]]:
-        """What the bots are to be told, since the last time."""
+    def pop_events(self) -> list[dict[str, Any]]:
+        """Return the events since the last call, and forget them."""
         self._events, events = [], self._events
         return events
 
-    def take_changes(self) -> dict[tuple[str, str], Record | None]:
-        """What the store has to write, since the last time: kind and key, and the record or its end."""
+    def pop_changes(self) -> dict[tuple[str, str], Record | None]:
+        """Return the records that changed since the last call, and forget the changes.
+
+        :returns: records by type and key; None where a record was removed.
+        """
         self._changes, changes = {}, self._changes
         return changes
 
-    def tell(self, event: dict[str, Any], now: int) -> None:
-        """The bots are told of an event; time and account are put in here."""
+    def add_event(self, event: dict[str, Any], now: int) -> None:
+        """Add an event for the bots, with ``time`` and ``self_id``."""
         self._events.append({"time": now, "self_id": self.self_id, **event})
 
     # -- records
 
     def put(self, record: Record) -> None:
-        """Place a record, new or changed."""
-        self._place(record)
-        self._changes[key_of(record)] = record
+        """Add a record, or replace the one with its key, and note the change for the store."""
+        self._insert(record)
+        self._changes[record_key(record)] = record
 
     def remove(self, record: Record) -> None:
-        """Take a record out of the world."""
-        gone = self._shelf(record).pop(_shelf_key(record), None)
-        if isinstance(gone, Message):
-            self._message_bytes -= len(gone.raw_message)
-        elif isinstance(gone, Forward):
-            self._forward_bytes -= len(to_cq(gone.nodes))
-        self._changes[key_of(record)] = None
+        """Remove a record, and note the change for the store."""
+        removed = self._table(record).pop(_table_key(record), None)
+        if isinstance(removed, Message):
+            self._message_length -= len(removed.raw_message)
+        elif isinstance(removed, Forward):
+            self._forward_length -= len(to_cq(removed.nodes))
+        self._changes[record_key(record)] = None
 
-    def _shelf(self, record: Record) -> dict[Any, Any]:
-        shelves: dict[type, dict[Any, Any]] = {
+    def _table(self, record: Record) -> dict[Any, Any]:
+        tables: dict[type, dict[Any, Any]] = {
             Person: self.people,
             Group: self.groups,
             Message: self.messages,
-            Request: self.requests,
+            PendingRequest: self.requests,
             Forward: self.forwards,
-            SharedFile: self.files,
+            GroupFile: self.files,
         }
-        return shelves[type(record)]
+        return tables[type(record)]
 
-    def _place(self, record: Record) -> None:
+    def _insert(self, record: Record) -> None:
         if isinstance(record, Message) and record.message_id not in self.messages:
             self._chats.setdefault(record.chat, deque()).append(record.message_id)
             self._last_message_id = max(self._last_message_id, record.message_id)
-            self._message_bytes += len(record.raw_message)
+            self._message_length += len(record.raw_message)
         elif isinstance(record, Forward) and record.forward_id not in self.forwards:
-            self._forward_bytes += len(to_cq(record.nodes))
-        self._shelf(record)[_shelf_key(record)] = record
+            self._forward_length += len(to_cq(record.nodes))
+        self._table(record)[_table_key(record)] = record
 
-    # -- looking up
+    # -- lookups
 
     def person(self, user_id: int) -> Person:
-        """Somebody.
+        """Return the person with that number.
 
-        :raises Failed: if there is no such person.
+        :raises PlatformError: if there is none.
         """
         found = self.people.get(user_id)
         if found is None:
-            raise Failed(f"there is no person {user_id}")
+            raise PlatformError(f"there is no person {user_id}")
         return found
 
     def group(self, group_id: int) -> Group:
-        """A group that the account is in.
+        """Return the group with that number, of which the account is a member.
 
-        :raises Failed: if there is none.
+        :raises PlatformError: if there is none.
         """
         found = self.groups.get(group_id)
         if found is None or found.member(self.self_id) is None:
-            raise Failed(f"the account is in no group {group_id}")
+            raise PlatformError(f"the account is in no group {group_id}")
         return found
 
     def member(self, group: Group, user_id: int) -> Member:
-        """Somebody in a group.
+        """Return the member of a group with that number.
 
-        :raises Failed: if they are not in it.
+        :raises PlatformError: if there is none.
         """
         found = group.member(user_id)
         if found is None:
-            raise Failed(f"{user_id} is not in group {group.group_id}")
+            raise PlatformError(f"{user_id} is not in group {group.group_id}")
         return found
 
     def message(self, message_id: int) -> Message:
-        """Something that was said, and not recalled since.
+        """Return the message with that number.
 
-        :raises Failed: if there is no such message.
+        :raises PlatformError: if there is none, or it was recalled.
         """
         found = self.messages.get(message_id)
         if found is None or found.recalled:
-            raise Failed(f"there is no message {message_id}")
+            raise PlatformError(f"there is no message {message_id}")
         return found
 
-    def chat(self, kind: str, chat_id: int) -> list[Message]:
-        """What was said in one chat and not recalled, oldest first."""
-        kept = (self.messages[number] for number in self._chats.get((kind, chat_id), ()))
-        return [said for said in kept if not said.recalled]
+    def chat_messages(self, kind: str, chat_id: int) -> list[Message]:
+        """Return the messages of one chat that were not recalled, oldest first.
 
-    def sender(self, message: Message) -> dict[str, Any]:
-        """The ``sender`` of a message, as events and ``get_msg`` show it."""
+        :param kind: ``group`` or ``private``.
+        :param chat_id: the number of the group or of the person.
+        """
+        messages = (self.messages[number] for number in self._chats.get((kind, chat_id), ()))
+        return [message for message in messages if not message.recalled]
+
+    def sender_fields(self, message: Message) -> dict[str, Any]:
+        """Return the ``sender`` of a message, as events and ``get_msg`` have it."""
         person = self.people.get(message.user_id) or Person(message.user_id, str(message.user_id))
-        shown: dict[str, Any] = {
+        message_fields: dict[str, Any] = {
             "user_id": person.user_id,
             "nickname": message.anonymous or person.nickname,
             "sex": person.sex,
@@ -261,35 +275,35 @@ class World:
         if message.group_id is not None:
             group = self.groups.get(message.group_id)
             member = (group.member(person.user_id) if group else None) or Member(person.user_id)
-            shown |= {
+            message_fields |= {
                 "card": member.card,
                 "area": "",
                 "level": member.level,
                 "role": member.role,
                 "title": member.title,
             }
-        return shown
+        return message_fields
 
-    def shown(self, said: Message) -> dict[str, Any]:
-        """A message as ``get_msg`` and the histories show it."""
-        kind, chat_id = said.chat
-        line = {
-            "time": said.time,
+    def message_fields(self, message: Message) -> dict[str, Any]:
+        """Return a message as ``get_msg`` and the histories have it."""
+        kind, chat_id = message.chat
+        fields = {
+            "time": message.time,
             "message_type": kind,
-            "message_id": said.message_id,
-            "message_seq": said.message_id,
-            "real_id": said.message_id,
-            "user_id": said.user_id,
-            "sender": self.sender(said),
-            "message": said.message,
-            "raw_message": said.raw_message,
+            "message_id": message.message_id,
+            "message_seq": message.message_id,
+            "real_id": message.message_id,
+            "user_id": message.user_id,
+            "sender": self.sender_fields(message),
+            "message": message.message,
+            "raw_message": message.raw_message,
         }
-        line["group_id" if kind == "group" else "target_id"] = chat_id
-        return line
+        fields["group_id" if kind == "group" else "target_id"] = chat_id
+        return fields
 
-    # -- saying
+    # -- messages
 
-    def say(
+    def send_as_person(
         self,
         user_id: int,
         message: list[Segment],
@@ -297,50 +311,51 @@ class World:
         group_id: int | None = None,
         anonymous: bool = False,
     ) -> Message:
-        """A person says something, to the account or in a group; the bots are told.
+        """Add a message of a person, to the account or to a group, and its event.
 
-        :raises Failed: if the person is not there, not in the group, or may not speak in it.
+        :raises PlatformError: if the person does not exist, is not a member, is banned, or is the account.
         """
         if user_id == self.self_id:
-            raise Failed("the account itself speaks through its bots")
+            raise PlatformError("the account itself speaks through its bots")
         person = self.person(user_id)
         name, flag = "", f"anonymous-{group_id}-{user_id}"
-        sub_type = "friend" if person.friend else "group" if self._met(user_id) else "other"
+        sub_type = "friend" if person.friend else "group" if self._shares_group(user_id) else "other"
         if group_id is not None:
             group = self.group(group_id)
             member = self.member(group, user_id)
-            self._may_speak(group, member, now)
+            self._check_may_speak(group, member, now)
             if anonymous:
                 if not group.anonymous or group.anonymous_bans.get(flag, 0) > now:
-                    raise denied(f"{user_id} may not be anonymous in group {group_id}")
+                    raise permission_denied(f"{user_id} may not be anonymous in group {group_id}")
                 name = f"Anonymous {user_id % 97}"
             member.last_sent_time = now
             self.put(group)
             sub_type = "anonymous" if anonymous else "normal"
-        said = self._record(user_id, message, now, group_id, user_id, name)
+        sent = self._add_message(user_id, message, now, group_id, user_id, name)
         event: dict[str, Any] = {
             "post_type": "message",
             "message_type": "private" if group_id is None else "group",
             "sub_type": sub_type,
-            "message_id": said.message_id,
+            "message_id": sent.message_id,
             "user_id": user_id,
-            "message": said.message,
-            "raw_message": said.raw_message,
+            "message": sent.message,
+            "raw_message": sent.raw_message,
             "font": 0,
-            "sender": self.sender(said),
+            "sender": self.sender_fields(sent),
         }
         if group_id is not None:
             who = {"id": user_id % 97, "name": name, "flag": flag} if anonymous else None
             event |= {"group_id": group_id, "anonymous": who}
-        self.tell(event, now)
-        return said
+        self.add_event(event, now)
+        return sent
 
-    def _may_speak(self, group: Group, member: Member, now: int) -> None:
+    def _check_may_speak(self, group: Group, member: Member, now: int) -> None:
+        """Raise :class:`PlatformError` if a member is banned, or all members are."""
         silenced = group.whole_ban and member.role == "member"
         if silenced or member.banned_until > now:
-            raise denied(f"{member.user_id} is banned in group {group.group_id}")
+            raise permission_denied(f"{member.user_id} is banned in group {group.group_id}")
 
-    def speak(
+    def send_as_account(
         self,
         message: list[Segment],
         now: int,
@@ -348,31 +363,33 @@ class World:
         user_id: int | None = None,
         group_id: int | None = None,
     ) -> Message:
-        """The account says something, to a person or in a group.
+        """Add a message of the account, to a person or to a group; it has no event.
 
-        :raises Failed: if there is nobody to hear it, nothing to say, or the account may not speak.
+        :raises PlatformError: if the message is empty, the recipient does not exist or is a stranger, or the
+            account is banned.
         """
         if not message:
-            raise Failed("the message is empty")
+            raise PlatformError("the message is empty")
         if group_id is not None:
             group = self.group(group_id)
             member = self.member(group, self.self_id)
-            self._may_speak(group, member, now)
+            self._check_may_speak(group, member, now)
             member.last_sent_time = now
             self.put(group)
         elif user_id is not None:
             person = self.person(user_id)
-            if not person.friend and not self._met(user_id):
-                raise denied(f"{user_id} is no friend and in no common group")
-        return self._record(self.self_id, message, now, group_id, user_id)
+            if not person.friend and not self._shares_group(user_id):
+                raise permission_denied(f"{user_id} is no friend and in no common group")
+        return self._add_message(self.self_id, message, now, group_id, user_id)
 
-    def _met(self, user_id: int) -> bool:
+    def _shares_group(self, user_id: int) -> bool:
+        """Return whether a person is in a group of the account."""
         return any(
             group.member(user_id) is not None and group.member(self.self_id) is not None
             for group in self.groups.values()
         )
 
-    def _record(
+    def _add_message(
         self,
         user_id: int,
         message: list[Segment],
@@ -381,7 +398,8 @@ class World:
         peer_id: int | None,
         anonymous: str = "",
     ) -> Message:
-        said = Message(
+        """Add a message, and remove the oldest ones above ``MAX_CHAT_MESSAGES`` and ``MAX_TEXT_LENGTH``."""
+        added = Message(
             self._last_message_id + 1,
             now,
             user_id,
@@ -391,26 +409,28 @@ class World:
             None if group_id is not None else peer_id,
             anonymous=anonymous,
         )
-        self.put(said)
-        chat = self._chats[said.chat]
-        while len(chat) > HISTORY:
-            self.remove(self.messages[chat.popleft()])
-        while self._message_bytes > BYTES and len(self.messages) > 1:
+        self.put(added)
+        message_ids = self._chats[added.chat]
+        while len(message_ids) > MAX_CHAT_MESSAGES:
+            self.remove(self.messages[message_ids.popleft()])
+        while self._message_length > MAX_TEXT_LENGTH and len(self.messages) > 1:
             oldest = next(iter(self.messages.values()))
             self._chats[oldest.chat].remove(oldest.message_id)
             self.remove(oldest)
-        return said
+        return added
 
-    def bundle(self, nodes: list[Segment], now: int) -> Forward:
-        """Several messages as one; the oldest bundles go when there are too many."""
-        forward = Forward(free_name(f"forward-{now}", self.forwards), now, nodes)
+    def add_forward(self, nodes: list[Segment], now: int) -> Forward:
+        """Add several messages as one forwarded message; remove the oldest above the world's limits."""
+        forward = Forward(unused_name(f"forward-{now}", self.forwards), now, nodes)
         self.put(forward)
-        while len(self.forwards) > 1 and (len(self.forwards) > HISTORY or self._forward_bytes > BYTES):
+        while len(self.forwards) > 1 and (
+            len(self.forwards) > MAX_FORWARDS or self._forward_length > MAX_TEXT_LENGTH
+        ):
             self.remove(next(iter(self.forwards.values())))
         return forward
 
-    def transcript(self, after: int) -> list[Message]:
-        """What was said after message ``after``, recalled or not, oldest first."""
+    def messages_after(self, after: int) -> list[Message]:
+        """Return the messages with a number above ``after``, recalled or not, oldest first."""
         newer = []
         for message_id in reversed(self.messages):
             if message_id <= after:
@@ -420,10 +440,10 @@ class World:
 
     @property
     def last_message_id(self) -> int:
-        """The number of what was said last; 0 if nothing was."""
+        """The number of the newest message ever added; 0 if there was none."""
         return self._last_message_id
 
 
-def _shelf_key(record: Record) -> int | str:
-    key = key_of(record)[1]
+def _table_key(record: Record) -> int | str:
+    key = record_key(record)[1]
     return int(key) if isinstance(record, (Person, Group, Message)) else key

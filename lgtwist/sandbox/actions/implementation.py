@@ -1,4 +1,4 @@
-"""About the implementation itself."""
+"""Actions about the implementation itself."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from lgtwist.sandbox.world.world import World
 
 @action
 def get_status(_world: World, _params: Params, _now: int) -> Any:
-    """Whether the account is online: the sandbox always is."""
+    """Return the status, which is always online."""
     return {"online": True, "good": True}
 
 
 @action
 def get_version_info(_world: World, _params: Params, _now: int) -> Any:
-    """What this implementation is."""
+    """Return the name and version of this implementation."""
     return {"app_name": "lgtwist-sandbox", "app_version": __version__, "protocol_version": "v11"}
 
 
 @action
 def can_send_image(_world: World, _params: Params, _now: int) -> Any:
-    """Whether images can be sent."""
+    """Return that images can be sent."""
     return {"yes": True}
 
 
 @action
 def can_send_record(_world: World, _params: Params, _now: int) -> Any:
-    """Whether voice can be sent."""
+    """Return that voice messages can be sent."""
     return {"yes": True}
 
 
 @action
 def get_cookies(_world: World, params: Params, _now: int) -> Any:
-    """The account's cookies: it has none."""
+    """Return the account's cookies, which are empty."""
     params.text("domain", "")
     return {"cookies": ""}
 
 
 @action
 def get_csrf_token(_world: World, _params: Params, _now: int) -> Any:
-    """The account's token against forged requests: it needs none."""
+    """Return the account's CSRF token, which is 0."""
     return {"token": 0}
 
 
 @action
 def get_credentials(_world: World, params: Params, _now: int) -> Any:
-    """Both of them."""
+    """Return the cookies and the CSRF token, both empty."""
     params.text("domain", "")
     return {"cookies": "", "csrf_token": 0}
 
 
 @action
 def set_restart(_world: World, params: Params, _now: int) -> Any:
-    """Restart the implementation: there is nothing to restart."""
+    """Accept a restart, and do nothing."""
     params.integer("delay", 0)

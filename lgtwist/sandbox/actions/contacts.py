@@ -1,4 +1,4 @@
-"""Who is there, friends, requests and pokes."""
+"""Actions about people: the account itself, friends, requests and pokes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.actions.table import action
 from lgtwist.sandbox.params import Params
-from lgtwist.sandbox.world import operations as deeds
-from lgtwist.sandbox.world.model import Request
-from lgtwist.sandbox.world.world import Failed, World, denied
+from lgtwist.sandbox.world import operations
+from lgtwist.sandbox.world.model import PendingRequest
+from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
 
 
 @action
 def get_login_info(world: World, _params: Params, _now: int) -> Any:
-    """Who the account is."""
+    """Return the account's number and nickname."""
     return {"user_id": world.self_id, "nickname": world.people[world.self_id].nickname}
 
 
 @action
 def get_stranger_info(world: World, params: Params, _now: int) -> Any:
-    """Somebody, friend or not."""
+    """Return a person, friend or not."""
     params.boolean("no_cache", False)
     person = world.person(params.integer("user_id"))
     return {
@@ -33,7 +33,7 @@ def get_stranger_info(world: World, params: Params, _now: int) -> Any:
 
 @action
 def get_friend_list(world: World, _params: Params, _now: int) -> Any:
-    """The account's friends."""
+    """Return the account's friends."""
     return [
         {"user_id": p.user_id, "nickname": p.nickname, "remark": p.remark or p.nickname}
         for p in world.people.values()
@@ -43,24 +43,24 @@ def get_friend_list(world: World, _params: Params, _now: int) -> Any:
 
 @action
 def delete_friend(world: World, params: Params, _now: int) -> Any:
-    """Be friends no more."""
+    """End the friendship with a person; their messages remain."""
     name = "user_id" if params.has("user_id") or not params.has("friend_id") else "friend_id"
     person = world.person(params.integer(name))
     if not person.friend:
-        raise Failed(f"{person.user_id} is no friend")
+        raise PlatformError(f"{person.user_id} is no friend")
     person.friend, person.remark = False, ""
     world.put(person)
 
 
 @action
 def send_like(world: World, params: Params, _now: int) -> Any:
-    """Like a friend, up to ten times."""
+    """Like a friend ``times`` times, at most ten."""
     person = world.person(params.integer("user_id"))
     times = params.integer("times", 1)
     if not 1 <= times <= 10:
         raise BadRequest("params.times: expected 1 to 10")
     if not person.friend:
-        raise denied(f"{person.user_id} is no friend")
+        raise permission_denied(f"{person.user_id} is no friend")
     person.likes += times
     world.put(person)
 
@@ -68,27 +68,32 @@ def send_like(world: World, params: Params, _now: int) -> Any:
 # -- requests
 
 
-def _request(world: World, params: Params, kind: str) -> Request:
+def _read_request(world: World, params: Params, kind: str) -> PendingRequest:
+    """Return the pending request that ``flag`` names.
+
+    :param kind: its ``request_type``: ``friend`` or ``group``.
+    :raises PlatformError: if there is none.
+    """
     request = world.requests.get(params.text("flag"))
     if request is None or request.request_type != kind:
-        raise Failed(f"there is no request {params.text('flag')[:100]}")
+        raise PlatformError(f"there is no request {params.text('flag')[:100]}")
     return request
 
 
 @action
 def set_friend_add_request(world: World, params: Params, now: int) -> Any:
-    """Answer somebody who wants to be a friend."""
-    request = _request(world, params, "friend")
+    """Approve or reject a friend request."""
+    request = _read_request(world, params, "friend")
     approve, remark = params.boolean("approve", True), params.text("remark", "")
     world.remove(request)
     if approve:
-        deeds.befriend(world, world.person(request.user_id), remark, now)
+        operations.add_friend(world, world.person(request.user_id), remark, now)
 
 
 @action
 def set_group_add_request(world: World, params: Params, now: int) -> Any:
-    """Answer somebody who wants to join a group, or who invites the account into one."""
-    request = _request(world, params, "group")
+    """Approve or reject a request to join a group, or an invitation of the account into one."""
+    request = _read_request(world, params, "group")
     sub_type = params.text("sub_type" if params.has("sub_type") else "type", request.sub_type)
     if sub_type != request.sub_type:
         raise BadRequest(f'params.sub_type: the request is of type "{request.sub_type}"')
@@ -96,15 +101,15 @@ def set_group_add_request(world: World, params: Params, now: int) -> Any:
     params.text("reason", "")
     group = world.groups.get(request.group_id or 0)
     if group is None:
-        raise Failed(f"there is no group {request.group_id}")
+        raise PlatformError(f"there is no group {request.group_id}")
     if approve and request.sub_type == "add":
-        deeds.may_rule(world, group, world.self_id)
+        operations.require_admin(world, group, world.self_id)
         world.remove(request)
-        deeds.join(world, group, request.user_id, world.self_id, "approve", now)
+        operations.add_member(world, group, request.user_id, world.self_id, "approve", now)
         return
     world.remove(request)
     if approve:
-        deeds.join(world, group, world.self_id, request.user_id, "invite", now)
+        operations.add_member(world, group, world.self_id, request.user_id, "invite", now)
 
 
 # -- pokes
@@ -113,16 +118,18 @@ def set_group_add_request(world: World, params: Params, now: int) -> Any:
 @action
 def friend_poke(world: World, params: Params, now: int) -> Any:
     """Poke a person."""
-    deeds.poke(world, world.self_id, params.integer("user_id"), now)
+    operations.poke_user(world, world.self_id, params.integer("user_id"), now)
 
 
 @action
 def group_poke(world: World, params: Params, now: int) -> Any:
-    """Poke somebody in a group."""
-    deeds.poke(world, world.self_id, params.integer("user_id"), now, params.integer("group_id"))
+    """Poke a member of a group."""
+    operations.poke_user(world, world.self_id, params.integer("user_id"), now, params.integer("group_id"))
 
 
 @action
 def send_poke(world: World, params: Params, now: int) -> Any:
-    """Poke somebody, in a group where one is given."""
-    deeds.poke(world, world.self_id, params.integer("user_id"), now, params.optional_integer("group_id"))
+    """Poke a person; where ``group_id`` is given, a member of that group."""
+    operations.poke_user(
+        world, world.self_id, params.integer("user_id"), now, params.optional_integer("group_id")
+    )

@@ -1,4 +1,4 @@
-"""The real parsers as judges: what the sandbox emits is what frameworks understand."""
+"""The sandbox's events, parsed by the real NoneBot2 and aiocqhttp."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ import aiocqhttp
 from nonebot.adapters.onebot.v11 import Adapter, event
 
 from lgtwist.onebot.message import MessageFormat, convert_event
-from lgtwist.sandbox.world import operations as deeds
-from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, KEPT, SELF, WorldTestCase, text
+from lgtwist.sandbox.world import operations
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
 
 
-class JudgeTests(WorldTestCase):
-    """Every event of table 4.5 that this world can emit, parsed into its specific class."""
+class FrameworkParserTests(WorldTestCase):
+    """Each event that the sandbox can send is parsed into the class that the framework has for it."""
 
-    def emitted(self) -> list[tuple[type, dict[str, Any]]]:
-        """Everything that can happen, with the class that NoneBot2 has for it."""
+    def all_events(self) -> list[tuple[type, dict[str, Any]]]:
+        """Return one event of each kind, with the class that NoneBot2 has for it."""
         self.prepare(owner=True)
         picture = {"type": "image", "data": {"file": "k.png", "url": "http://x/k.png", "file_size": "3"}}
         reply = {"type": "reply", "data": {"id": "2"}}
         at = {"type": "at", "data": {"qq": str(SELF)}}
-        happenings: list[tuple[type, Any]] = [
-            (event.PrivateMessageEvent, lambda: self.world.say(ALICE, text("hi"), self.now)),
-            (event.PrivateMessageEvent, lambda: self.world.say(CAROL, [picture], self.now)),
-            (event.GroupMessageEvent, lambda: self.world.say(BOB, [at, *text(" [x], y")], self.now, GROUP)),
+        causes: list[tuple[type, Any]] = [
+            (event.PrivateMessageEvent, lambda: self.world.send_as_person(ALICE, text("hi"), self.now)),
+            (event.PrivateMessageEvent, lambda: self.world.send_as_person(CAROL, [picture], self.now)),
+            (
+                event.GroupMessageEvent,
+                lambda: self.world.send_as_person(BOB, [at, *text(" [x], y")], self.now, GROUP),
+            ),
             (
                 event.GroupMessageEvent,
                 lambda: self.verb("say", user_id=BOB, group_id=GROUP, message="x", anonymous=1),
             ),
             (
                 event.GroupUploadNoticeEvent,
-                lambda: self.verb("upload", user_id=BOB, group_id=GROUP, file=KEPT),
+                lambda: self.verb("upload", user_id=BOB, group_id=GROUP, file=STORED_FILE),
             ),
             (event.GroupAdminNoticeEvent, lambda: self.data("set_group_admin", group_id=GROUP, user_id=BOB)),
             (
@@ -68,10 +71,16 @@ class JudgeTests(WorldTestCase):
                 event.HonorNotifyEvent,
                 lambda: self.verb("honor", group_id=GROUP, user_id=BOB, honor_type="performer"),
             ),
-            (event.GroupRequestEvent, lambda: deeds.ask(self.world, 20004, "c", self.now, GROUP)),
-            (event.GroupRequestEvent, lambda: self.invitation()),
-            (event.FriendRequestEvent, lambda: deeds.ask(self.world, 20004, "c", self.now)),
-            (event.PrivateMessageEvent, lambda: self.world.say(ALICE, [reply, *text("x")], self.now)),
+            (
+                event.GroupRequestEvent,
+                lambda: operations.add_request(self.world, 20004, "c", self.now, GROUP),
+            ),
+            (event.GroupRequestEvent, lambda: self.request_invitation()),
+            (event.FriendRequestEvent, lambda: operations.add_request(self.world, 20004, "c", self.now)),
+            (
+                event.PrivateMessageEvent,
+                lambda: self.world.send_as_person(ALICE, [reply, *text("x")], self.now),
+            ),
             (
                 event.GroupDecreaseNoticeEvent,
                 lambda: self.verb("kick", group_id=GROUP, user_id=SELF, operator_id=ALICE),
@@ -82,36 +91,36 @@ class JudgeTests(WorldTestCase):
             (event.NoticeEvent, lambda: self.verb("title", group_id=GROUP, user_id=BOB, title="x")),
             (event.NoticeEvent, lambda: self.verb("rename", group_id=GROUP, group_name="x")),
             (event.NoticeEvent, lambda: self.verb("react", message_id=2, user_id=BOB, emoji_id="1")),
-            (event.NoticeEvent, lambda: self.verb("upload", user_id=BOB, file=KEPT)),
+            (event.NoticeEvent, lambda: self.verb("upload", user_id=BOB, file=STORED_FILE)),
         ]
         found = []
-        for expected, happen in happenings:
-            if expected is event.GroupDecreaseNoticeEvent and "kick" in str(happen.__code__.co_consts):
+        for expected, cause in causes:
+            if expected is event.GroupDecreaseNoticeEvent and "kick" in str(cause.__code__.co_consts):
                 self.make_alice_owner()
             if expected is event.NoticeEvent:
-                self.bring_back()
+                self.add_account_again()
             self.events()
-            happen()
+            cause()
             found.append((expected, self.event()))
         return found
 
-    def invitation(self) -> None:
+    def request_invitation(self) -> None:
         self.verb("group", group_id=5, members=[{"user_id": ALICE, "role": "owner"}])
         self.world.groups[5].members = [m for m in self.world.groups[5].members if m.user_id != SELF]
-        deeds.ask(self.world, ALICE, "c", self.now, 5, "invite")
+        operations.add_request(self.world, ALICE, "c", self.now, 5, "invite")
 
     def make_alice_owner(self) -> None:
         self.rank(ALICE, "owner")
         if self.world.groups[GROUP].member(SELF) is not None:
             self.rank(SELF, "admin")
 
-    def bring_back(self) -> None:
+    def add_account_again(self) -> None:
         if self.world.groups[GROUP].member(SELF) is None:
-            deeds.join(self.world, self.world.groups[GROUP], SELF, ALICE, "invite", self.now)
+            operations.add_member(self.world, self.world.groups[GROUP], SELF, ALICE, "invite", self.now)
 
     def test_nonebot(self) -> None:
         """NoneBot2 parses each event into its own class, in both message formats."""
-        for expected, emitted in self.emitted():
+        for expected, emitted in self.all_events():
             raw = json.dumps(emitted).encode()
             for wanted in MessageFormat:
                 parsed = Adapter.json_to_event(json.loads(convert_event(raw, wanted)))
@@ -121,8 +130,8 @@ class JudgeTests(WorldTestCase):
                     self.assertEqual(parsed.message_id, emitted["message_id"])
 
     def test_aiocqhttp(self) -> None:
-        """Aiocqhttp names each event by its type and detail."""
-        for _expected, emitted in self.emitted():
+        """Aiocqhttp reads the type and the detail type of each event."""
+        for _expected, emitted in self.all_events():
             raw = json.dumps(emitted).encode()
             for wanted in MessageFormat:
                 parsed = aiocqhttp.Event.from_payload(json.loads(convert_event(raw, wanted)))

@@ -1,0 +1,184 @@
+"""What two configurations differ in, and what that asks for. Pure.
+
+The table is the contract's "Changed while it runs": which key counts at once, which ends connections, which
+makes a link anew, and which waits for a restart. Most of it stands as metadata beside the fields of the
+settings (:mod:`lgtwist.config.change`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Generic, TypeVar
+
+from attrs import evolve, fields, frozen
+
+from lgtwist.app.configuration import AccountConfig, BotConfig, Config
+from lgtwist.config.change import Change, compare
+
+_Item = TypeVar("_Item")
+
+
+@frozen
+class Changed(Generic[_Item]):
+    """One account or bot that is there before and after.
+
+    :ivar change: the most that its differences ask for.
+    """
+
+    old: _Item
+    new: _Item
+    change: Change
+
+
+@frozen
+class Differences(Generic[_Item]):
+    """What came, went and changed among accounts, or among bots; each in the order of its configuration."""
+
+    removed: tuple[_Item, ...]
+    added: tuple[_Item, ...]
+    changed: tuple[Changed[_Item], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added or self.changed)
+
+
+@frozen
+class Changes:
+    """Everything that two configurations differ in.
+
+    :ivar running: the new configuration as far as it counts at once: what waits for a restart is as before.
+    :ivar closed: endpoints that are given up.
+    :ivar opened: endpoints that are new.
+    :ivar server: whether ``admin_token`` or ``allowed_origins`` changed.
+    :ivar limits: the names of the limits that changed.
+    :ivar journal: the names of the journal's keys that changed and count at once.
+    :ivar waiting: the keys whose change waits for a restart.
+    """
+
+    running: Config
+    accounts: Differences[AccountConfig]
+    bots: Differences[BotConfig]
+    closed: tuple[str, ...]
+    opened: tuple[str, ...]
+    server: bool
+    limits: tuple[str, ...]
+    journal: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing changed that counts at once."""
+        lists = (self.closed, self.opened, self.limits, self.journal)
+        return not (self.accounts or self.bots or self.server or any(lists))
+
+    def describe(self) -> str:
+        """Return what changed, by name, as one line for the log; no secrets."""
+        parts = [*_describe(self.accounts, _account_name), *_describe(self.bots, _bot_name)]
+        parts += [f"endpoint {one} closed" for one in self.closed]
+        parts += [f"endpoint {one} opened" for one in self.opened]
+        parts += [f"limits.{name}" for name in self.limits] + [f"journal.{name}" for name in self.journal]
+        if self.server:
+            parts.append("admin_token or allowed_origins")
+        line = ", ".join(parts) or "nothing changed"
+        if self.waiting:
+            line += f"; waits for a restart: {', '.join(self.waiting)}"
+        return line
+
+
+def _describe(differences: Differences[_Item], name: Callable[[_Item], str]) -> list[str]:
+    return [
+        *(f"{name(one)} removed" for one in differences.removed),
+        *(f"{name(one)} added" for one in differences.added),
+        *(
+            f"{name(one.new)} {'made anew' if one.change is Change.ANEW else 'changed'}"
+            for one in differences.changed
+        ),
+    ]
+
+
+def _account_name(account: AccountConfig) -> str:
+    return f"account {account.self_id}"
+
+
+def _bot_name(bot: BotConfig) -> str:
+    return f'bot "{bot.bot.name}"'
+
+
+def changes(old: Config, new: Config) -> Changes:
+    """Compare the configuration that runs with another one.
+
+    :param old: what runs.
+    :param new: what is wanted.
+    """
+    waiting: list[str] = []
+    running = new
+    if new.data_dir != old.data_dir:
+        waiting.append("data_dir")
+        running = evolve(running, data_dir=old.data_dir)
+    kept = {}
+    for name in ("sync", "set_aside"):
+        if getattr(new.journal, name) != getattr(old.journal, name):
+            waiting.append(f"journal.{'on_damage' if name == 'set_aside' else name}")
+            kept[name] = getattr(old.journal, name)
+    if kept:
+        running = evolve(running, journal=evolve(new.journal, **kept))
+    adopted = [
+        endpoint
+        for endpoint in {*new.server.endpoints} ^ {*old.server.endpoints}
+        if endpoint.startswith("systemd:")
+    ]
+    if adopted:
+        # Parsing such an endpoint closes the number that it adopts, or adopts another file.
+        waiting.append("server.endpoints (systemd)")
+        endpoints = [one for one in new.server.endpoints if one not in adopted]
+        endpoints += [one for one in old.server.endpoints if one in adopted]
+        running = evolve(running, server=evolve(new.server, endpoints=tuple(endpoints)))
+    before, after = old.server.endpoints, running.server.endpoints
+    return Changes(
+        running=running,
+        accounts=_differences(old.accounts, new.accounts, lambda one: one.self_id, _compare_accounts),
+        bots=_differences(old.bots, new.bots, lambda one: one.bot.name, _compare_bots),
+        closed=tuple(one for one in before if one not in after),
+        opened=tuple(one for one in after if one not in before),
+        server=(old.server.admin_token, old.server.allowed_origins)
+        != (new.server.admin_token, new.server.allowed_origins),
+        limits=_names(old.limits, running.limits),
+        journal=_names(old.journal, running.journal),
+        waiting=tuple(waiting),
+    )
+
+
+def _differences(
+    old: Iterable[_Item],
+    new: Iterable[_Item],
+    key: Callable[[_Item], Hashable],
+    compare_items: Callable[[_Item, _Item], Change],
+) -> Differences[_Item]:
+    before, after = {key(one): one for one in old}, {key(one): one for one in new}
+    both = [(before[name], after[name]) for name in after if name in before]
+    changed = [Changed(one, other, compare_items(one, other)) for one, other in both]
+    return Differences(
+        tuple(one for name, one in before.items() if name not in after),
+        tuple(one for name, one in after.items() if name not in before),
+        tuple(one for one in changed if one.change is not Change.NOTHING),
+    )
+
+
+def _names(old: Any, new: Any) -> tuple[str, ...]:
+    """Return the names of the fields that two structs of one class differ in."""
+    return tuple(one.name for one in fields(type(old)) if getattr(old, one.name) != getattr(new, one.name))
+
+
+def _compare_accounts(old: AccountConfig, new: AccountConfig) -> Change:
+    if old.type != new.type:
+        return Change.ANEW
+    return compare(old.settings, new.settings)
+
+
+def _compare_bots(old: BotConfig, new: BotConfig) -> Change:
+    if old.connection != new.connection:
+        return Change.ANEW
+    change = max(compare(old.bot, new.bot), compare(old.settings, new.settings))
+    if old.bot.access_token != new.bot.access_token and new.kind.SENDS_TOKEN:
+        return Change.ANEW  # it was shown when the link was made
+    return change

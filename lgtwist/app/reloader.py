@@ -1,0 +1,179 @@
+"""Take another configuration while the service runs: prepare, then commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+
+from lgtwist.app.configuration import AccountConfig, Config
+from lgtwist.app.configuration_file import ConfigurationError
+from lgtwist.app.reload import Changes, changes
+from lgtwist.config.change import Change
+from lgtwist.hub.account import Account
+from lgtwist.hub.edges import CannotPrepare, IEdge
+from lgtwist.journal.store import JournalError
+from lgtwist.net.endpoints import CannotListen
+from lgtwist.runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from lgtwist.app.service import LgtwistService
+
+
+@define
+class _Prepared:
+    """What was got before anything is changed.
+
+    :ivar accounts: accounts that are new or get a new edge, each with the edge, which is prepared.
+    :ivar ports: the change of the listening ports: ``commit()`` or ``undo()``.
+    """
+
+    accounts: dict[int, tuple[Account, IEdge]] = field(factory=dict)
+    ports: Any = None
+
+
+class Reloader:
+    """Reads the configuration again and makes the running service what it says.
+
+    Three steps: *read* (every mistake is logged, nothing changes), *prepare* (everything that may be refused,
+    files in a thread; a refusal is one line, and nothing has changed), *commit* (which cannot be refused; one
+    line names what changed).
+
+    :param service: what runs.
+    :param in_thread: calls a function, which may block, in a thread.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, service: LgtwistService, in_thread: Callable[..., Deferred[Any]] = deferToThread
+    ) -> None:
+        self._service = service
+        self._in_thread = in_thread
+        self._waiting: list[Deferred[None]] | None = None  # None while no reload is under way
+        self._again: Callable[[], Config] | None = None
+
+    def reload(self, read: Callable[[], Config]) -> Deferred[None]:
+        """Reload; if that is under way, once more afterwards, however often it is asked for meanwhile.
+
+        :param read: returns the configuration, or raises :class:`ConfigurationError`; called in a thread.
+        :returns: fires when everything that was asked for is done. Never fails.
+        """
+        done: Deferred[None] = Deferred()
+        if self._waiting is not None:
+            self._again = read
+            self._waiting.append(done)
+            return done
+        self._waiting = [done]
+        spawn("reload", self._reload_all(read)).addCallback(self._ended)
+        return done
+
+    def _ended(self, _none: None) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for done in waiting:
+            done.callback(None)
+
+    async def _reload_all(self, read: Callable[[], Config]) -> None:
+        wanted: Callable[[], Config] | None = read
+        while wanted is not None:
+            await self._reload_once(wanted)
+            self._again, wanted = None, self._again
+
+    async def _reload_once(self, read: Callable[[], Config]) -> None:
+        try:
+            wanted = await self._in_thread(read)
+        except ConfigurationError as error:
+            for line in error.lines:
+                self._log.error("reload: {line}", line=line)
+            self._log.error("reload: the configuration has mistakes; nothing was changed")
+            return
+        await self.change_to(wanted)
+
+    async def change_to(self, wanted: Config) -> bool:
+        """Make ``wanted`` what is served; return whether it was. A refusal is one log line."""
+        service = self._service
+        found = changes(service.config, wanted)
+        try:
+            prepared = await self._prepare(found)
+        except (CannotPrepare, CannotListen, JournalError) as error:
+            self._log.error("reload: {reason}; nothing was changed", reason=error)
+            return False
+        if not service.running:
+            await prepared.ports.undo()
+            return False
+        tails = self._commit(found, prepared)
+        renewed = "".join(f", certificate of {one} read again" for one in prepared.ports.certificates)
+        self._log.info("reload: {what}{renewed}", what=found.describe(), renewed=renewed)
+        await prepared.ports.commit()
+        await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
+        return True
+
+    async def _prepare(self, found: Changes) -> _Prepared:
+        """Get everything that may be refused.
+
+        :raises CannotPrepare: if what an edge needs is not there.
+        :raises JournalError: if there is a first at-least-once bot, and the journal cannot be used.
+        :raises CannotListen: if an endpoint cannot be had; the old ones are as they were.
+        """
+        service, prepared = self._service, _Prepared()
+        for wanted in (*found.accounts.added, *_made_anew(found.accounts.changed)):
+            account = service.directory.accounts.get(wanted.self_id) or service.new_account(wanted)
+            edge = service.account_edge_for(wanted, account)
+            await self._in_thread(edge.prepare)
+            prepared.accounts[wanted.self_id] = (account, edge)
+        if service.journal is None and any(one.bot.at_least_once for one in found.running.bots):
+            await self._in_thread(service.check_journal)
+        prepared.ports = await service.ports.change(found.running.server.endpoints)
+        return prepared
+
+    def _commit(self, found: Changes, prepared: _Prepared) -> list[Any]:
+        """Change what runs.
+
+        :returns: coroutines that make links anew once the old ones are gone; they must be awaited.
+        """
+        service, running = self._service, found.running
+        before = service.config
+        service.config = evolve(running, limits=before.limits, server=before.server, journal=before.journal)
+        if found.limits:
+            service.take_limits(running.limits)
+        if found.server or found.closed or found.opened:
+            service.take_server_settings(running.server)
+        if found.journal:
+            service.take_journal_settings(running.journal)
+        tails: list[Any] = []
+        for removed in found.bots.removed:
+            tails.append(_awaited(service.remove_bot(removed.bot.name)))
+        for gone in found.accounts.removed:
+            tails.append(_awaited(service.remove_account(gone.self_id)))
+        for changed in found.accounts.changed:
+            self_id = changed.new.self_id
+            if changed.change is Change.ANEW:
+                tails.append(service.replace_account_edge(self_id, prepared.accounts[self_id][1]))
+            else:
+                service.account_edge(self_id).configure(changed.new.settings)
+        for added in found.accounts.added:
+            service.put_account(*prepared.accounts[added.self_id])
+        for one in found.bots.changed:
+            if one.new.bot.at_least_once:
+                service.need_journal()
+            anew = one.change is Change.ANEW
+            service.change_bot(one.new.bot, anew=anew)
+            if anew:
+                tails.append(service.replace_bot_edge(one.new))
+            else:
+                service.bot_edge(one.new.bot.name).configure(one.new.settings)
+        for new in found.bots.added:
+            service.add_bot(new)
+        return tails
+
+
+def _made_anew(changed: Any) -> list[AccountConfig]:
+    return [one.new for one in changed if one.change is Change.ANEW]
+
+
+async def _awaited(done: Deferred[None]) -> None:
+    await done

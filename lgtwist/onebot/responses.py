@@ -1,0 +1,180 @@
+"""Responses of actions, as JSON bytes (OneBot 11, ``communication/ws.md``).
+
+``data`` and ``echo`` are not decoded and encoded again; their bytes are passed on unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from lgtwist.onebot import rawjson
+from lgtwist.onebot.errors import OneBotError
+
+
+def ok(data: bytes = b"null") -> bytes:
+    """Return the response of an action that succeeded, without ``echo``.
+
+    :param data: one JSON value.
+    """
+    return b'{"status":"ok","retcode":0,"data":' + data + b',"message":"","wording":""}'
+
+
+#: The response of an action that was accepted and runs without another response (``_async``,
+#: ``_rate_limited``).
+ACCEPTED = b'{"status":"async","retcode":1,"data":null,"message":"","wording":""}'
+
+
+def failed(retcode: int, sentence: str) -> bytes:
+    """Return the response of an action that failed, without ``echo``.
+
+    :param sentence: what the bot reads as ``message`` and ``wording``.
+    """
+    message = rawjson.encode_string(sentence)
+    return b'{"status":"failed","retcode":%d,"data":null,"message":%b,"wording":%b}' % (
+        retcode,
+        message,
+        message,
+    )
+
+
+def from_error(error: OneBotError) -> bytes:
+    """Return the failed response with an error's retcode and sentence, without ``echo``."""
+    return failed(error.retcode, error.sentence)
+
+
+def with_echo(response: bytes, echo: bytes | None) -> bytes:
+    """Return a response with the bot's own ``echo`` appended.
+
+    :param response: a JSON object that has members and no ``echo``, and ends with its brace.
+    :param echo: one JSON value; None to return the response unchanged.
+    """
+    return response if echo is None else response[:-1] + b',"echo":' + echo + b"}"
+
+
+#: How implementations write the key of ``echo``, and what they write behind its value (NapCat: ``stream``).
+_ECHO_FORMS = (
+    (b',"echo":', b',"stream":"normal-action"}'),
+    (b', "echo": ', b"}"),
+)
+
+
+def without_echo(response: bytes, echo: bytes) -> bytes:
+    """Return an implementation's response without its ``echo``, ready for :func:`with_echo`.
+
+    :param response: one JSON object.
+    :param echo: the value of its ``echo``, as the bytes that stand in the response.
+    """
+    tail = b',"echo":%b}' % echo
+    # If "echo" occurs only there, the ending is the member and not the end of a string.
+    if response.endswith(tail) and response.count(b'"echo"') == 1:
+        return response[: -len(tail)] + b"}"
+    response = response.strip(b" \t\n\r")
+    for key, ending in _ECHO_FORMS:
+        tail = key + echo + ending
+        # If "echo" does not occur before, the ending is the member and not the end of a string.
+        if response.endswith(tail) and response.find(b'"echo"') == len(response) - len(tail) + key.index(
+            b'"'
+        ):
+            return response[: -len(tail)] + ending
+    try:
+        remaining = msgspec.json.decode(response, type=dict[str, Raw])
+    except rawjson.DECODE_ERRORS:  # an object that only the lenient reader accepts
+        return rawjson.remove_key(response.decode(), "echo").encode()
+    remaining.pop("echo", None)
+    return msgspec.json.encode(remaining)
+
+
+class _BodyHead(msgspec.Struct):
+    retcode: Raw
+    echo: Raw | UnsetType = UNSET
+
+
+def response_from_body(body: bytes) -> bytes | None:
+    """Return the response in an HTTP body, without ``echo``; None if the body is not a response.
+
+    A response is a JSON object in UTF-8 that has a ``retcode``.
+    """
+    try:
+        body.decode()
+        head = msgspec.json.decode(body, type=_BodyHead)
+        return body.strip(b" \t\n\r") if head.echo is UNSET else without_echo(body, bytes(head.echo))
+    except rawjson.DECODE_ERRORS:
+        return None
+
+
+#: The actions of NapCat whose response consists of several frames with the same ``echo``.
+STREAM_ACTIONS = frozenset(
+    {
+        "download_file_stream",
+        "download_file_record_stream",
+        "download_file_image_stream",
+        "test_download_stream",
+    }
+)
+
+
+class _StreamData(msgspec.Struct):
+    type: Any = None
+
+
+class _DataHead(msgspec.Struct):
+    data: Raw | UnsetType = UNSET
+
+
+def is_stream_part(response: bytes) -> bool:
+    """Return whether more frames follow this response to one of :data:`STREAM_ACTIONS`."""
+    try:
+        return bool(msgspec.json.decode(response_data(response), type=_StreamData).type == "stream")
+    except rawjson.DECODE_ERRORS:
+        return False
+
+
+def response_data(response: bytes) -> bytes:
+    """Return the raw JSON value of a response's ``data``; ``null`` if it has none or cannot be read."""
+    try:
+        data = msgspec.json.decode(response, type=_DataHead).data
+    except rawjson.DECODE_ERRORS:
+        return b"null"
+    return b"null" if data is UNSET else bytes(data)
+
+
+class ResponseHead(NamedTuple):
+    """The members of a response that tell whether the action succeeded.
+
+    :ivar status: ``ok``, ``async`` or ``failed``; empty where the response has none.
+    :ivar retcode: 0 for success; 1500 where it cannot be read.
+    :ivar reason: the first of ``message``, ``wording`` and ``msg`` that is not empty; empty if all are.
+    """
+
+    status: str
+    retcode: int
+    reason: str
+
+
+class _RawResponseHead(msgspec.Struct):
+    status: Any = ""
+    retcode: Any = 0
+    message: Any = ""
+    wording: Any = ""
+    msg: Any = ""
+
+
+_decode_response_head = msgspec.json.Decoder(_RawResponseHead).decode
+
+
+def read_response_head(response: bytes) -> ResponseHead:
+    """Read whether a response reports success; its ``data`` is not decoded.
+
+    A response that cannot be read gives ``failed`` with retcode 1500.
+    """
+    try:
+        head = _decode_response_head(response)
+    except rawjson.DECODE_ERRORS:
+        return ResponseHead("failed", 1500, "an answer that could not be read")
+    reasons = [word for word in (head.message, head.wording, head.msg) if isinstance(word, str) and word]
+    retcode = head.retcode if isinstance(head.retcode, int) else 1500
+    status = head.status if isinstance(head.status, str) else ""
+    return ResponseHead(status, retcode, reasons[0] if reasons else "")
