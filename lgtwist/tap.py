@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
 from twisted.application.service import Application, IService
 from twisted.python import usage
 
-from lgtwist.app.configuration import Config, parse
-from lgtwist.app.data_dir import JOURNAL_FILE, CannotStart
+from lgtwist.app.configuration import Config
+from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationError, ConfigurationFile
+from lgtwist.app.data_dir import DataDir
+from lgtwist.app.pid_file import is_stale
+from lgtwist.app.printing import print_journal, print_summary
 from lgtwist.app.service import LgtwistService
-from lgtwist.app.signals import Signals
-from lgtwist.app.summary import summary
-from lgtwist.config.section import Problem
-from lgtwist.journal import report
-from lgtwist.journal.store import JournalError
-
-#: The configuration file that is taken where none is named, if it is there.
-DEFAULT_FILE = "lgtwist.toml"
+from lgtwist.app.start import CannotStart, prepare_service
 
 
 class Options(usage.Options):
@@ -51,63 +44,49 @@ class Options(usage.Options):
         """Read the configuration; a mistake in it ends here, with a line for each."""
         self["read"] = load(self["config"])
         if self["check"]:
-            _print("".join(f"{line}\n" for line in summary(self["read"])))
+            print_summary(self["read"])
             raise SystemExit(0)
         if self["journal"]:
-            _print_journal(self["read"], self["json"])
+            print_journal(self["read"], self["json"])
             raise SystemExit(0)
         if self["json"]:
             raise usage.UsageError("--json goes with --journal")
+        if self.parent is not None and self.parent.get("pidfile"):
+            self._look_at_pid_file(self.parent)
 
+    def _look_at_pid_file(self, twistd: usage.Options) -> None:
+        """See to it that an old pid file is no reason for twistd not to start.
 
-def _print_journal(config: Config, as_json_wanted: bool) -> None:
-    try:
-        read = report.report(Path(config.data_dir).absolute() / JOURNAL_FILE)
-    except JournalError as error:
-        raise SystemExit(f"lgtwist: {error}") from None
-    _print(report.as_json(read) if as_json_wanted else report.as_text(read))
+        Where the lock on ``data_dir`` is free, the service that wrote the file is not there any more. A
+        running twistd that it names serves something else: in the foreground we do without the file, in
+        the background twistd's own refusal stands.
 
-
-def _print(text: str) -> None:
-    """Write for people, whatever their terminal can show."""
-    try:
-        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
-        sys.stdout.buffer.flush()
-    except (OSError, AttributeError):  # closed, full, or not there
-        raise SystemExit("the output cannot be written") from None
+        :param twistd: its own options.
+        """
+        path = Path(twistd["pidfile"])
+        if not path.exists() or not DataDir(self["read"].data_dir).is_free():
+            return
+        if is_stale(path):
+            with contextlib.suppress(OSError):  # then twistd says that it cannot
+                path.unlink()
+        elif twistd.get("nodaemon"):
+            twistd["pidfile"] = ""
 
 
 def load(named: str | None = None) -> Config:
-    """The configuration that counts.
+    """Return the configuration that counts.
 
     :param named: the file that was named on the command line.
     :raises SystemExit: with a line for each mistake, as an exit with status 1.
     """
-    path = os.environ.get("LGTWIST_CONFIG") if named is None else named
-    if path == "":
-        raise SystemExit("--config and LGTWIST_CONFIG: expected a file's name, not nothing")
-    if path is None:
-        if not Path(DEFAULT_FILE).exists():
-            return Config()
-        path = DEFAULT_FILE
     try:
-        source = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise SystemExit(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SystemExit(f"{path}: not UTF-8") from None
-    read = parse(source)
-    if isinstance(read, Config):
-        return evolve(read, private_files=(*read.private_files, path))
-    raise SystemExit("\n".join(_line(path, problem) for problem in read))
-
-
-def _line(path: str, problem: Problem) -> str:
-    return f"{path}: {problem}"
+        return ConfigurationFile.find(named).read()
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
 
 
 def makeService(options: Options) -> LgtwistService:
-    """The service, its ports already got.
+    """Return the service, its ports already open.
 
     :raises SystemExit: with one line, if it cannot start.
     """
@@ -115,7 +94,7 @@ def makeService(options: Options) -> LgtwistService:
 
 
 def make_application() -> Any:
-    """The application of ``lgtwist.tac``."""
+    """Return the application of ``lgtwist.tac``."""
     application = Application("lgtwist")
     _prepared(load()).setServiceParent(IService(application))
     return application
@@ -124,14 +103,7 @@ def make_application() -> Any:
 def _prepared(config: Config) -> LgtwistService:
     from twisted.internet import reactor
 
-    service = LgtwistService(config, reactor)
     try:
-        service.prepare()
+        return prepare_service(config, reactor)
     except CannotStart as error:
         raise SystemExit(f"lgtwist: {error}") from None
-    Signals(reactor).setServiceParent(service)
-    # Hardly anything here is in cycles, and what was imported stays: to look for them after each 700
-    # new objects makes handshakes dearer.
-    gc.freeze()
-    gc.set_threshold(10_000)
-    return service
