@@ -43,7 +43,8 @@ def _run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     if options.init:
         _write_if_missing(options)
-    config = _read(options)
+    file = ConfigurationFile.find(options.config)
+    config = file.read()
 
     from twisted.internet import reactor as installed
     from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
 
     reactor: Any = installed
     try:
-        service = prepare_service(config, reactor)
+        service = prepare_service(file, config, reactor)
     except CannotStart as error:
         sys.exit(f"lgtwist: {error}")
     service.getServiceNamed("signals").install()

@@ -42,7 +42,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration; a mistake in it ends here, with a line for each."""
-        self["read"] = load(self["config"])
+        self["file"], self["read"] = _load(self["config"])
         if self["check"]:
             print_summary(self["read"])
             raise SystemExit(0)
@@ -79,8 +79,13 @@ def load(named: str | None = None) -> Config:
     :param named: the file that was named on the command line.
     :raises SystemExit: with a line for each mistake, as an exit with status 1.
     """
+    return _load(named)[1]
+
+
+def _load(named: str | None = None) -> tuple[ConfigurationFile, Config]:
     try:
-        return ConfigurationFile.find(named).read()
+        file = ConfigurationFile.find(named)
+        return file, file.read()
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
 
@@ -90,20 +95,20 @@ def makeService(options: Options) -> LgtwistService:
 
     :raises SystemExit: with one line, if it cannot start.
     """
-    return _prepared(options["read"])
+    return _prepared(options["file"], options["read"])
 
 
 def make_application() -> Any:
     """Return the application of ``lgtwist.tac``."""
     application = Application("lgtwist")
-    _prepared(load()).setServiceParent(IService(application))
+    _prepared(*_load()).setServiceParent(IService(application))
     return application
 
 
-def _prepared(config: Config) -> LgtwistService:
+def _prepared(file: ConfigurationFile, config: Config) -> LgtwistService:
     from twisted.internet import reactor
 
     try:
-        return prepare_service(config, reactor)
+        return prepare_service(file, config, reactor)
     except CannotStart as error:
         raise SystemExit(f"lgtwist: {error}") from None

@@ -6,19 +6,22 @@ import gc
 from typing import Any
 
 from lgtwist.app.configuration import Config
+from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.signals import Signals
 
 
-def prepare_service(config: Config, reactor: Any) -> LgtwistService:
+def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> LgtwistService:
     """Return a service, its ports already open. Its child ``signals`` answers SIGHUP from now on.
 
+    :param file: what SIGHUP reads again.
+    :param config: what was read from it.
     :raises CannotStart: if it cannot start.
     """
-    signals = Signals(reactor)
-    signals.prepare()
     service = LgtwistService(config, reactor)
+    signals = Signals(reactor, lambda: service.reload(file.read))
+    signals.prepare()
     service.prepare()
     signals.setServiceParent(service)
     # Hardly anything here is in cycles, and what was imported stays: to look for them after each 700
