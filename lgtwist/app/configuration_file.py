@@ -7,7 +7,6 @@ needs to know where the file is.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,18 +32,6 @@ class ConfigurationError(Exception):
         self.lines = lines
 
 
-def name_of_file(named: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the name of the configuration file, as it was given; None if none was.
-
-    :param named: the file that was named on the command line.
-    :raises ConfigurationError: if the name is empty.
-    """
-    name = environment.get(VARIABLE) if named is None else named
-    if name == "":
-        raise ConfigurationError([f"--config and {VARIABLE}: expected a file's name, not nothing"])
-    return name
-
-
 @frozen
 class ConfigurationFile:
     """A file that a configuration is read from, perhaps again and again.
@@ -66,7 +53,9 @@ class ConfigurationFile:
         :param named: the file that was named on the command line.
         :raises ConfigurationError: if the name is empty, or the working directory is gone.
         """
-        name = name_of_file(named)
+        name = os.environ.get(VARIABLE) if named is None else named
+        if name == "":
+            raise ConfigurationError([f"--config and {VARIABLE}: expected a file's name, not nothing"])
         try:
             return cls(name, Path.cwd())
         except OSError as error:

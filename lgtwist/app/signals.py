@@ -66,9 +66,10 @@ class Signals(Service):
         self._had_terminal, self._terminals = _has_terminal(), _terminals()
 
     def startService(self) -> None:
-        """Replace the reactor's handlers, once it has set them."""
+        """Answer the signals from now on, and replace the reactor's handlers once it has set them."""
         super().startService()
         self._look_for_terminal()  # twistd may have become a daemon since
+        self.install()
         self._reactor.callWhenRunning(self.install)
 
     def install(self) -> None:
