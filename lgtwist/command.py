@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -56,12 +57,13 @@ def _run(options: argparse.Namespace) -> int:
         service = prepare_service(file, config, reactor)
     except CannotStart as error:
         sys.exit(f"lgtwist: {error}")
-    service.getServiceNamed("signals").install()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a line that the terminal cannot show is shown in part
+        sys.stdout.reconfigure(errors="backslashreplace")
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)])
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-    # Twisted's own handlers would be in the place of ours for a moment; it has no processes to wait for.
+    # Twisted's own handlers would take the place of ours for a moment; there are no processes to wait for.
     reactor.run(installSignalHandlers=False)
     return 0
 

@@ -42,7 +42,6 @@ class Signals(Service):
     :param reload: reads the configuration again. Signals that come before it is called are one.
     """
 
-    name = "signals"
     _log = Logger()
 
     def __init__(self, reactor: Any, reload: Callable[[], object] | None = None) -> None:
@@ -57,8 +56,12 @@ class Signals(Service):
         self._log.info("SIGHUP: this service cannot read its configuration again")
 
     def prepare(self) -> None:
-        """Answer SIGHUP from now on: unanswered, it ends a process that has hardly begun."""
+        """Answer the signals from now on: a process that has hardly begun would be ended by them.
+
+        What they ask for is done when the reactor runs.
+        """
         self._look_for_terminal()
+        self._install()
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._hung_up)
 
@@ -66,14 +69,12 @@ class Signals(Service):
         self._had_terminal, self._terminals = _has_terminal(), _terminals()
 
     def startService(self) -> None:
-        """Answer the signals from now on, and replace the reactor's handlers once it has set them."""
+        """Replace the reactor's handlers, once it has set them."""
         super().startService()
         self._look_for_terminal()  # twistd may have become a daemon since
-        self.install()
-        self._reactor.callWhenRunning(self.install)
+        self._reactor.callWhenRunning(self._install)
 
-    def install(self) -> None:
-        """Answer SIGTERM and SIGINT from now on."""
+    def _install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 

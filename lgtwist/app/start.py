@@ -13,7 +13,7 @@ from lgtwist.app.signals import Signals
 
 
 def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> LgtwistService:
-    """Return a service, its ports already open. Its child ``signals`` answers SIGHUP from now on.
+    """Return a service, its ports already open. It answers signals from now on.
 
     :param file: what SIGHUP reads again.
     :param config: what was read from it.

@@ -110,8 +110,7 @@ class Reloading(SignalsTestCase):
 
     def test_while_it_stops(self) -> None:
         """A service that stops reads nothing any more, whichever signal came first."""
-        made = self.make()
-        made.install()
+        self.make()
         self.hang_up()
         os.kill(os.getpid(), signal.SIGTERM)
         self.hang_up()

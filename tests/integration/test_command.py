@@ -571,6 +571,7 @@ class PidFiles(RunTestCase):
         pid_file.write_text(str(other.pid))
         process = self.run_on("-n", "lgtwist", "--config", self.write())
         self.assertEqual(pid_file.read_text(), str(process.pid))
+        lifecycle_from(f"ws://127.0.0.1:{self.port}/")
         self.assertEqual(process.stop(), 0)
         self.assertFalse(pid_file.exists())
 
