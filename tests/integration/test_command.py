@@ -559,6 +559,62 @@ class HangingUp(CommandTestCase):
         self.assertEqual(os.waitstatus_to_exitcode(status), 0)
 
 
+class Reloading(RunTestCase):
+    """SIGHUP reads the configuration again, from where it was."""
+
+    def relative(self, more: str = "") -> None:
+        """A configuration whose every path is relative."""
+        (self.folder / "token").write_text("t0ken\n")
+        (self.folder / "a.toml").write_text(
+            f'data_dir = "data"\n[server]\nendpoints = ["tcp:{self.port}:interface=127.0.0.1"]\n'
+            f'admin_token_file = "token"\n[[accounts]]\nself_id = 11\n{more}'
+        )
+
+    def check_added(self, pid: int) -> None:
+        """An account added to the file is there after SIGHUP; a mistake after that changes nothing."""
+        self.relative("[[accounts]]\nself_id = 12\n")
+        os.kill(pid, signal.SIGHUP)
+        wait_until("the account is there", lambda: "account 12 added" in self.log())
+        self.assertEqual(lifecycle_from(f"ws://127.0.0.1:{self.port}/12")["self_id"], 12)
+        self.relative("colour = 1\n")
+        os.kill(pid, signal.SIGHUP)
+        wait_until("the mistake is told", lambda: "a.toml: accounts[0].colour: " in self.log())
+        self.assertEqual(lifecycle_from(f"ws://127.0.0.1:{self.port}/12")["self_id"], 12)
+
+    def test_daemon_elsewhere(self) -> None:
+        """A daemon with ``--rundir`` finds its files where they were when it was started."""
+        self.relative()
+        (self.folder / "elsewhere").mkdir()
+        pid_file = self.folder / "pid"
+        started = self.run_to_end(
+            *("--rundir", "elsewhere", "--pidfile", "pid", "--logfile", self.log_path),
+            *("lgtwist", "--config", "a.toml"),
+        )
+        self.assertEqual((started.returncode, started.stderr), (0, ""))
+        wait_until("it says what it serves", lambda: "To attach a NoneBot2" in self.log())
+        pid = int(pid_file.read_text())
+
+        def end() -> None:
+            if not gone(pid):
+                os.kill(pid, signal.SIGKILL)
+
+        self.addCleanup(end)
+        self.check_added(pid)
+        self.assertTrue((self.folder / "data" / "sandbox-12.sqlite").exists())
+        self.assertEqual(list((self.folder / "elsewhere").iterdir()), [])
+        os.kill(pid, signal.SIGTERM)
+        wait_until("it is gone", lambda: gone(pid))
+        self.assertNotIn("Traceback", self.log())
+
+    def test_command(self) -> None:
+        """So does ``lgtwist run``."""
+        self.program = LGTWIST
+        self.relative()
+        process = self.run_on("run", "--config", "a.toml")
+        self.check_added(process.pid)
+        self.assertEqual(process.stop(), 0)
+
+
 class PidFiles(RunTestCase):
     """twistd's pid files, when the service that wrote them was killed."""
 
