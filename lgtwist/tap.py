@@ -1,28 +1,21 @@
-"""The twistd plugin (``twistd lgtwist``) and the application of ``lgtwist.tac``."""
+"""``twistd lgtwist`` and ``lgtwist.tac``."""
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
 from twisted.application.service import Application, IService
 from twisted.python import usage
 
-from lgtwist.app.configuration import Config, parse
-from lgtwist.app.data_dir import JOURNAL_FILE, CannotStart
+from lgtwist.app.configuration import Config
+from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationError, ConfigurationFile
+from lgtwist.app.data_dir import DataDir
+from lgtwist.app.pid_file import is_stale
+from lgtwist.app.printing import print_journal, print_summary
 from lgtwist.app.service import LgtwistService
-from lgtwist.app.signals import Signals
-from lgtwist.app.summary import summary
-from lgtwist.config.section import Problem
-from lgtwist.journal import report
-from lgtwist.journal.store import JournalError
-
-#: The configuration file that is read, if it exists, where none is named.
-DEFAULT_FILE = "lgtwist.toml"
+from lgtwist.app.start import CannotStart, prepare_service
 
 
 class Options(usage.Options):
@@ -48,97 +41,74 @@ class Options(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        """Read the configuration; carry out ``--check`` and ``--journal``.
-
-        :raises SystemExit: after these two, and for mistakes in the configuration, with a line for each.
-        """
-        self["read"] = load(self["config"])
+        """Read the configuration; a mistake in it ends here, with a line for each."""
+        self["file"], self["read"] = _load(self["config"])
         if self["check"]:
-            _print("".join(f"{line}\n" for line in summary(self["read"])))
+            print_summary(self["read"])
             raise SystemExit(0)
         if self["journal"]:
-            _print_journal(self["read"], self["json"])
+            print_journal(self["read"], self["json"])
             raise SystemExit(0)
         if self["json"]:
             raise usage.UsageError("--json goes with --journal")
+        if self.parent is not None and self.parent.get("pidfile"):
+            self._look_at_pid_file(self.parent)
 
+    def _look_at_pid_file(self, twistd: usage.Options) -> None:
+        """See to it that an old pid file is no reason for twistd not to start.
 
-def _print_journal(config: Config, as_json_wanted: bool) -> None:
-    try:
-        read = report.report(Path(config.data_dir).absolute() / JOURNAL_FILE)
-    except JournalError as error:
-        raise SystemExit(f"lgtwist: {error}") from None
-    _print(report.as_json(read) if as_json_wanted else report.as_text(read))
+        Where the lock on ``data_dir`` is free, the service that wrote the file is not there any more. A
+        running twistd that it names serves something else: in the foreground we do without the file, in
+        the background twistd's own refusal stands.
 
-
-def _print(text: str) -> None:
-    """Write text to stdout; characters that its encoding lacks are escaped."""
-    try:
-        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
-        sys.stdout.buffer.flush()
-    except (OSError, AttributeError):  # closed, full, or not there
-        raise SystemExit("the output cannot be written") from None
+        :param twistd: its own options.
+        """
+        path = Path(twistd["pidfile"])
+        if not path.exists() or not DataDir(self["read"].data_dir).is_free():
+            return
+        if is_stale(path):
+            with contextlib.suppress(OSError):  # then twistd says that it cannot
+                path.unlink()
+        elif twistd.get("nodaemon"):
+            twistd["pidfile"] = ""
 
 
 def load(named: str | None = None) -> Config:
-    """Return the configuration of the file that is named, or of the default one, or of an empty file.
+    """Return the configuration that counts.
 
-    :param named: the file that ``--config`` names; None if it is not given.
-    :raises SystemExit: for mistakes, with a line for each; the exit status is 1.
+    :param named: the file that was named on the command line.
+    :raises SystemExit: with a line for each mistake, as an exit with status 1.
     """
-    path = os.environ.get("LGTWIST_CONFIG") if named is None else named
-    if path == "":
-        raise SystemExit("--config and LGTWIST_CONFIG: expected a file's name, not nothing")
-    if path is None:
-        if not Path(DEFAULT_FILE).exists():
-            return Config()
-        path = DEFAULT_FILE
+    return _load(named)[1]
+
+
+def _load(named: str | None = None) -> tuple[ConfigurationFile, Config]:
     try:
-        source = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise SystemExit(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SystemExit(f"{path}: not UTF-8") from None
-    read = parse(source)
-    if isinstance(read, Config):
-        return evolve(read, private_files=(*read.private_files, path))
-    raise SystemExit("\n".join(_line(path, problem) for problem in read))
-
-
-def _line(path: str, problem: Problem) -> str:
-    return f"{path}: {problem}"
+        file = ConfigurationFile.find(named)
+        return file, file.read()
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
 
 
 def makeService(options: Options) -> LgtwistService:
-    """Return the service, prepared: its ports listen. Twisted calls this.
+    """Return the service, its ports already open.
 
-    :raises SystemExit: with one line, if it cannot be prepared; the exit status is 1.
+    :raises SystemExit: with one line, if it cannot start.
     """
-    return _make_prepared_service(options["read"])
+    return _prepared(options["file"], options["read"])
 
 
 def make_application() -> Any:
-    """Return the application of ``lgtwist.tac``.
-
-    :raises SystemExit: as :func:`load` and :func:`makeService`.
-    """
+    """Return the application of ``lgtwist.tac``."""
     application = Application("lgtwist")
-    _make_prepared_service(load()).setServiceParent(IService(application))
+    _prepared(*_load()).setServiceParent(IService(application))
     return application
 
 
-def _make_prepared_service(config: Config) -> LgtwistService:
-    """Return a prepared service with its signal handlers; tune the garbage collector for it."""
+def _prepared(file: ConfigurationFile, config: Config) -> LgtwistService:
     from twisted.internet import reactor
 
-    service = LgtwistService(config, reactor)
     try:
-        service.prepare()
+        return prepare_service(file, config, reactor)
     except CannotStart as error:
         raise SystemExit(f"lgtwist: {error}") from None
-    Signals(reactor).setServiceParent(service)
-    # There are few reference cycles here, and modules are never freed: the default collection after each
-    # 700 new objects makes handshakes slower.
-    gc.freeze()
-    gc.set_threshold(10_000)
-    return service

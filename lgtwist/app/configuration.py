@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from attrs import Factory, evolve, frozen
 
+from lgtwist.app.absolute_paths import with_absolute_paths
 from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS, LATER_ACCOUNT_KINDS, AccountKind, BotKind
 from lgtwist.config.limits import Limits, read_limits
 from lgtwist.config.section import Problem, Section
@@ -98,17 +99,21 @@ class Config:
         return any(is_public(endpoint) for endpoint in self.server.endpoints)
 
 
-def parse(source: str, read_file: ReadFile = _read_file) -> Config | list[Problem]:
+def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = None) -> Config | list[Problem]:
     """Read a configuration.
 
     :param source: TOML.
     :param read_file: returns the text of a file that a ``..._file`` key names.
+    :param base: what the paths of worlds and endpoints are relative to; None for the working directory of
+        the moment when they are used.
     :returns: the configuration, or all its mistakes.
     """
     try:
         values = msgspec.toml.decode(source)
     except (msgspec.DecodeError, RecursionError) as error:
         return [Problem("", f"not TOML: {error}")]
+    if base is not None:
+        values = with_absolute_paths(values, base)
     problems: list[Problem] = []
     read: list[str] = []
 

@@ -1,11 +1,112 @@
-"""Placeholder until the branch `cmd` brings the real one."""
+"""Where the configuration comes from: found once, and read again at each reload.
+
+What is heavy is imported when a configuration is read, not when one is looked for: ``lgtwist health`` only
+needs to know where the file is.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from lgtwist.app.configuration import Config
+
+#: The configuration file that is taken where none is named, if it is there.
+DEFAULT_FILE = "lgtwist.toml"
+#: The variable of the environment that names it.
+VARIABLE = "LGTWIST_CONFIG"
+
 
 class ConfigurationError(Exception):
-    """The configuration cannot be read; ``lines`` says why."""
+    """There is no configuration to run with.
+
+    :ivar lines: what is wrong, one line for each mistake.
+    """
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+@frozen
+class ConfigurationFile:
+    """A file that a configuration is read from, perhaps again and again.
+
+    twistd may change the working directory later (``--rundir``, or as a daemon), so that whatever the
+    configuration names is resolved with the one of the first moment.
+
+    :ivar name: as it was given, which is what mistakes are told by; None if no file was named.
+    :ivar base: the working directory when it was looked for.
+    """
+
+    name: str | None
+    base: Path
+
+    @classmethod
+    def find(cls, named: str | None = None) -> ConfigurationFile:
+        """Find the file: ``--config``, else ``$LGTWIST_CONFIG``, else ``./lgtwist.toml`` if it is there.
+
+        :param named: the file that was named on the command line.
+        :raises ConfigurationError: if the name is empty, or the working directory is gone.
+        """
+        name = os.environ.get(VARIABLE) if named is None else named
+        if name == "":
+            raise ConfigurationError([f"--config and {VARIABLE}: expected a file's name, not nothing"])
+        try:
+            return cls(name, Path.cwd())
+        except OSError as error:
+            raise ConfigurationError([f"the working directory cannot be used: {error.strerror}"]) from None
+
+    @property
+    def path(self) -> Path | None:
+        """The absolute path; None where the built-in configuration is taken, for there is no file."""
+        if self.name is not None:
+            return self.base / self.name
+        default = self.base / DEFAULT_FILE
+        return default if default.exists() else None
+
+    @property
+    def described(self) -> str:
+        """What to call it in a sentence."""
+        return "the built-in configuration" if self.path is None else self.name or DEFAULT_FILE
+
+    def source(self) -> str:
+        """Read the file; empty where there is none.
+
+        :raises ConfigurationError: if it cannot be read, or is not UTF-8.
+        """
+        path = self.path
+        if path is None:
+            return ""
+        try:
+            return path.read_text("utf-8")
+        except OSError as error:
+            raise ConfigurationError([f"{self.described}: cannot be read: {error.strerror}"]) from None
+        except ValueError:  # also a name with a null character
+            raise ConfigurationError([f"{self.described}: not UTF-8"]) from None
+
+    def read(self) -> Config:
+        """Read the configuration. Every path in it is absolute.
+
+        :raises ConfigurationError: with a line for each mistake, by the key's path.
+        """
+        from lgtwist.app.configuration import Config, parse
+
+        path = self.path
+        read = parse(self.source(), self._read_named, self.base)
+        if not isinstance(read, Config):
+            raise ConfigurationError([f"{self.described}: {problem}" for problem in read])
+        private = [self.base / named for named in read.private_files] + ([] if path is None else [path])
+        return evolve(
+            read,
+            data_dir=str(self.base / read.data_dir),
+            private_files=tuple(str(one) for one in private),
+        )
+
+    def _read_named(self, name: str) -> str:
+        """Read a file that a key of the configuration names."""
+        return (self.base / name).read_text("utf-8")

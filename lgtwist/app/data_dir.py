@@ -47,6 +47,22 @@ class DataDir:
             raise CannotStart(f"data_dir {self.path} is in use by another lgtwist") from None
         self._lock = lock
 
+    def is_free(self) -> bool:
+        """Return whether no process has the lock, without taking it or making anything."""
+        try:
+            lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        except OSError:  # it cannot be known
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
     def unlock(self) -> None:
         """Release the lock; do nothing if it is not held."""
         if self._lock is not None:

@@ -43,7 +43,7 @@ class Batch:
         return self.first + len(self.payloads) - 1
 
     def position(self, index: int) -> Position:
-        """The position of one of them."""
+        """Return the position of the event at an index."""
         return self.first + index
 
     def after(self, position: Position) -> Batch:
@@ -93,7 +93,7 @@ class Watermark(msgspec.Struct, frozen=True):
 
 
 def search(batches: list[Batch], position: Position, begin: int = 0) -> int:
-    """The index of the first batch that has events behind a position; ``len(batches)`` if none has."""
+    """Return the index of the first batch with events behind a position; ``len(batches)`` if none has."""
     key: Callable[[Batch], Any] = _first
     at = bisect_right(batches, position, begin, key=key)
     if at > begin and batches[at - 1].last > position:

@@ -72,7 +72,7 @@ class _ReadAhead:
 
 
 def _read(payload: bytes) -> Event | None:
-    """What routing asks of an event; None if it cannot be read, which nothing in a journal is."""
+    """Return what routing asks of an event; None if it cannot be read, which nothing in a journal is."""
     try:
         return read_event(payload)
     except BadEvent:
@@ -433,7 +433,7 @@ class Delivery:
         return int(sink.window) - window.events
 
     def _next_batch(self) -> Batch | None:
-        """The next events; None if there are none, or they must be read first."""
+        """Return the next events; None if there are none, or they must be read first."""
         while True:
             position = self._sent.position
             batches = self._read_ahead.batches
@@ -562,7 +562,7 @@ class Delivery:
     # -- what a bot will not have
 
     def _note_refusal(self, reason: str | None) -> None:
-        """What was under way was refused, or (None) just did not arrive."""
+        """Judge an event that was under way and was refused; ``reason`` is None if it just did not arrive."""
         window = self._window
         if reason is None or not window.sent:
             return

@@ -44,20 +44,20 @@ class Refusals:
         self.one_at_a_time = self._one_at_a_time_upto > 0
 
     def reached(self, position: Position) -> None:
-        """The bot has everything up to a position."""
+        """Note that the bot has everything up to a position."""
         if position >= self._one_at_a_time_upto:
             self._one_at_a_time_upto = 0
             self.one_at_a_time = False
 
     def confirmed(self, upto: Position) -> None:
-        """The bot confirmed something."""
+        """Note that the bot confirmed everything up to a position."""
         self._may_skip = True
         self._too_large = 0
         if self._suspect <= upto:
             self._times = self._suspect = 0
 
     def judge(self, position: Position, size: int, reason: str) -> Verdict:
-        """An event that went alone was refused.
+        """Return what is to be done with an event that went alone and was refused.
 
         :param size: bytes.
         """

@@ -91,7 +91,7 @@ class Backlog:
         return True
 
     def unlogged(self) -> Skipped:
-        """What was skipped since this was asked last."""
+        """Return what was skipped since the last call."""
         self._unlogged, unlogged = Skipped(), self._unlogged
         return unlogged
 

@@ -42,7 +42,7 @@ class Group:
         self.size += sum(map(len, payloads)) + OVERHEAD * len(payloads)
 
     def batches(self, first: Position, totals: dict[int, int]) -> list[Batch]:
-        """These events from a position on.
+        """Return these events as batches, whose positions begin at ``first``.
 
         :param totals: how many events of each account were written before.
         """
@@ -67,7 +67,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def pack(batches: list[Batch]) -> Chunk:
-    """A row of some batches that follow each other."""
+    """Return the row of some batches that follow each other."""
     runs, times, lengths = array("q"), array("q"), array("I")
     payloads: list[bytes] = []
     for batch in batches:
@@ -88,7 +88,7 @@ def little(numbers: array[int]) -> bytes:
 
 
 def from_little(kind: str, data: bytes) -> array[int]:
-    """The numbers again.
+    """Return the numbers that :func:`little` encoded.
 
     :raises Damaged: if that is not a whole number of them.
     """
@@ -118,7 +118,7 @@ def read_runs(runs: bytes) -> list[tuple[int, int, int]]:
 
 
 def unpack(chunk: Chunk) -> list[Batch]:
-    """The batches in a row.
+    """Return the batches in a row.
 
     :raises Damaged: if it is not what was written.
     """

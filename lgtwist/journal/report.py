@@ -134,7 +134,7 @@ def _when(seconds: float | None) -> str:
 
 
 def as_text(read: Report) -> str:
-    """A report for people."""
+    """Return a report for people."""
     lines = [f"{read.file}, {read.bytes / (1 << 20):.1f} MiB"]
     for one in read.accounts:
         if one.count:
@@ -158,6 +158,6 @@ def as_text(read: Report) -> str:
 
 
 def as_json(read: Report) -> str:
-    """A report for programs."""
+    """Return a report for programs, as JSON."""
     encoded: Any = msgspec.json.format(msgspec.json.encode(read), indent=2)
     return f"{encoded.decode()}\n"

@@ -45,13 +45,13 @@ _CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
 
 
 def _sentence(error: Exception) -> str:
-    """What SQLite says, with words of ours for what happens most."""
+    """Return what SQLite says, with words of ours for what happens most."""
     said = str(error)
     return "the disk is full" if "disk is full" in said else said
 
 
 def open_for_reading(path: Path, options: str = "mode=ro") -> sqlite3.Connection:
-    """A connection that cannot write.
+    """Return a connection that cannot write.
 
     :param options: of a SQLite URI.
     :raises JournalError: if there is nothing that can be read.
@@ -156,7 +156,7 @@ class SqliteStore:
             raise JournalError(f"{self._path} cannot be used: {why}") from None
 
     def _open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
-        """The same, once.
+        """Open the file for writing; the caller tries a second time.
 
         :raises sqlite3.OperationalError: if it cannot be had now.
         :raises JournalDamaged: if what must be read cannot be.
@@ -175,7 +175,7 @@ class SqliteStore:
         return contents
 
     def _create(self) -> None:
-        """A file with tables and no rows appears at once or not at all."""
+        """Make a file with tables and no rows; it appears at once or not at all."""
         new = self._path.with_name(f"{self._path.name}.new")
         try:
             new.unlink(missing_ok=True)
@@ -205,7 +205,7 @@ class SqliteStore:
         return connection
 
     def _contents(self) -> Contents:
-        """What is in the file; read so that a damaged one stays as it is, its write-ahead log too.
+        """Read what is in the file, in a way that leaves a damaged one, and its write-ahead log, as it is.
 
         :raises sqlite3.OperationalError: if it cannot be read now.
         :raises JournalDamaged: if it cannot be read at all.
@@ -297,7 +297,7 @@ class SqliteStore:
         return result
 
     def pack(self, batches: list[Batch]) -> tuple[Any, ...]:
-        """The row of a chunk."""
+        """Return the row of a chunk."""
         return msgspec.structs.astuple(pack(batches))
 
     def append(self, row: tuple[Any, ...]) -> None:
@@ -402,7 +402,7 @@ class SqliteStore:
         return Trimmed(trimmed_to, going, more, self._used(), tuple(unseen))
 
     def _oldest(self) -> list[Any]:
-        """The oldest chunks that can be read, without their events."""
+        """Return the oldest chunks that can be read, without their events."""
         connection = self._connected()
 
         def rows() -> list[Any]:
@@ -462,7 +462,7 @@ class SqliteStore:
             self._reading = None
 
     def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
-        """The next events of an account. What is damaged is passed over."""
+        """Return the next events of an account. What is damaged is passed over."""
         reading = self._reading
         if reading is None:
             raise JournalError("it is closed")
@@ -488,7 +488,7 @@ class SqliteStore:
         upto: Position,
         max_bytes: int,
     ) -> Page:
-        """The same from a position on.
+        """Return the next events of an account, looked for from the position ``begin`` on.
 
         :raises sqlite3.DatabaseError: if the table is damaged at the first chunk that is looked at.
         """
@@ -509,7 +509,7 @@ class SqliteStore:
         return Page(batches, reached, trimmed_to)
 
     def _batches(self, reading: sqlite3.Connection, first: Position) -> list[Batch]:
-        """What is in a chunk; nothing if it is damaged. The last few are remembered.
+        """Return what is in a chunk, nothing if it is damaged. The last few are remembered.
 
         :raises sqlite3.OperationalError: if it cannot be read now.
         """
@@ -562,7 +562,7 @@ def _size(batches: list[Batch]) -> int:
 
 
 def _plausible_runs(chunk: Chunk, contents: Contents) -> list[tuple[int, int, int]]:
-    """What a damaged chunk says is in it, if that goes on where the one before ended; else nothing."""
+    """Return what a damaged chunk says is in it, if that continues the chunk before; else nothing."""
     try:
         runs = read_runs(chunk.runs)
     except (Damaged, TypeError):
@@ -582,7 +582,7 @@ def _may_hold(runs: bytes, account: int) -> bool:
 
 
 def _next_readable(connection: sqlite3.Connection, bad: Position) -> Position | None:
-    """The first position behind a damaged part of the table; None if nothing is readable behind it.
+    """Return the first position behind a damaged part of the table; None if nothing there is readable.
 
     :param bad: it cannot be read from here.
     """

@@ -132,7 +132,7 @@ class IStore(Interface):
         """
 
     def read(account: int, after: Position, upto: Position, max_bytes: int) -> Page:
-        """The next events of an account, at least one if there is any.
+        """Return the next events of an account, at least one if there is any.
 
         :param upto: it is known that events up to here were written; where none is found, none is left.
         :raises JournalError: if it cannot be read.

@@ -50,7 +50,7 @@ class Tail:
         self._order: deque[tuple[int, int]] = deque()  # account and size, oldest first
 
     def add(self, batch: Batch) -> None:
-        """A batch became durable."""
+        """Keep a batch that became durable."""
         run = self._runs.get(batch.account)
         if run is None:
             run = self._runs[batch.account] = _Run(self._begin)
@@ -64,7 +64,7 @@ class Tail:
             self._runs[account].forget_oldest()
 
     def after(self, account: int, position: Position) -> Batch | None:
-        """The next batch of an account behind a position; an empty one if there is none.
+        """Return the next batch of an account behind a position; an empty one if there is none.
 
         :returns: None if it may be gone from here.
         """

@@ -64,7 +64,7 @@ def send_now(transport: Any, data: bytes) -> int:
 
 
 def _encrypt_now(transport: Any, data: bytes) -> int:
-    """The same over TLS, where Twisted takes a turn of the reactor to encrypt and another one to send.
+    """Encrypt and send now what Twisted would encrypt in one turn of the reactor and send in another.
 
     Only for small writes: larger ones are cheaper with one wake-up of the peer for all their records.
     """

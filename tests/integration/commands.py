@@ -41,7 +41,9 @@ def lifecycle_from(url: str) -> dict[str, object]:
 
 
 class RunTestCase(SynchronousTestCase):
-    """Runs twistd in an empty folder."""
+    """Runs a program in an empty folder: twistd, unless a subclass names another."""
+
+    program: tuple[str, ...] = TWISTD
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -66,7 +68,7 @@ class RunTestCase(SynchronousTestCase):
     def run_to_end(self, *args: object, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run it until it ends by itself."""
         return subprocess.run(
-            [*TWISTD, *map(str, args)],
+            [*self.program, *map(str, args)],
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
@@ -79,7 +81,7 @@ class RunTestCase(SynchronousTestCase):
     def run_on(self, *args: object, port: int | None = None, **environment: str) -> ChildProcess:
         """Run it in the foreground until the test ends it; it listens when this returns."""
         service = ChildProcess(self.folder)
-        service.spawn([*TWISTD, *map(str, args)], self.environment(**environment))
+        service.spawn([*self.program, *map(str, args)], self.environment(**environment))
 
         def end() -> None:
             service.end()

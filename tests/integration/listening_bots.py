@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from attrs import field, frozen
 
@@ -25,6 +26,15 @@ from tests.processes import free_port
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: States of TCP (``net/tcp_states.h``) in which our end has not heard yet that the other has ended.
 _NOT_ENDED_BY_PEER = {1, 4, 5}
+
+
+def _held_by_peer(sock: socket.socket) -> bool:
+    """Return whether TCP lives on at the other end, as far as ours can know."""
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except OSError:
+        return False  # we have closed it
+    return info[0] in _NOT_ENDED_BY_PEER
 
 
 def reset(sock: socket.socket) -> None:
@@ -133,11 +143,7 @@ class Peer(RawClient):
 
     def held_by_lgtwist(self) -> bool:
         """Whether TCP lives on at the other end, as far as ours can know."""
-        try:
-            info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        except OSError:
-            return False  # we have closed it
-        return info[0] in _NOT_ENDED_BY_PEER
+        return _held_by_peer(self.socket)
 
 
 def let_in(peer: Peer) -> None:
@@ -286,12 +292,17 @@ class Post:
 Behaviour = Callable[[socket.socket], bool]
 
 
+#: Connections whose post is answered in full: the next one may be on its way before our thread knows.
+_answered: WeakSet[socket.socket] = WeakSet()
+
+
 def respond(status: int, body: bytes = b"", *lines: str) -> Behaviour:
     """A proper HTTP answer."""
     more = "".join(f"{line}\r\n" for line in lines)
     head = f"HTTP/1.1 {status} Whatever\r\n{more}Content-Length: {len(body)}\r\n\r\n"
 
     def behave(sock: socket.socket) -> bool:
+        _answered.add(sock)
         sock.sendall((head if status != 204 else f"HTTP/1.1 204 No Content\r\n{more}\r\n").encode() + body)
         return True
 
@@ -371,7 +382,7 @@ class Receiver(Acceptor):
         self.quick: Callable[[dict[str, Any]], Any] = lambda _event: None
         self.posts: list[Post] = []
         self.most_at_once = 0
-        self._under_way: dict[str, int] = {}
+        self._under_way: dict[str, set[socket.socket]] = {}
         self._lock = threading.Lock()
         self._connections = itertools.count()
         self._open: set[socket.socket] = set()
@@ -404,8 +415,11 @@ class Receiver(Acceptor):
     def _take(self, post: Post, sock: socket.socket) -> bool:
         account = post.headers["x-self-id"]
         with self._lock:
-            count = self._under_way[account] = self._under_way.get(account, 0) + 1
-            self.most_at_once = max(self.most_at_once, count)
+            under_way = self._under_way.setdefault(account, set())
+            others = sum(1 for other in under_way if other not in _answered and _held_by_peer(other))
+            self.most_at_once = max(self.most_at_once, 1 + others)
+            _answered.discard(sock)
+            under_way.add(sock)
             self.posts.append(post)
             operation = self.quick(post.event)
             behave = self.usual if operation is None else json_of(operation)
@@ -417,7 +431,7 @@ class Receiver(Acceptor):
             return behave(sock)
         finally:
             with self._lock:
-                self._under_way[account] -= 1
+                under_way.discard(sock)
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.port}{path}"

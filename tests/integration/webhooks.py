@@ -20,7 +20,7 @@ ALICE, BOB, CAROL, GROUP = 20001, 20002, 20003, 30001
 SECRET = "a secret, ein Geheimnis"
 
 #: What a post may take here (seconds).
-TIMEOUT = 0.4
+TIMEOUT = 1.0
 
 TOML = """
 [[accounts]]

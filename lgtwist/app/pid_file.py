@@ -1,0 +1,39 @@
+"""twistd's pid files, which may outlive their processes. The truth is the lock on ``data_dir``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def is_stale(path: Path) -> bool:
+    """Return whether a pid file names no running twistd, as far as this machine can say.
+
+    A number that no process has, our own (as in a container, where each first process is 1), and one that
+    another kind of program has by now name none.
+
+    :param path: a file that is there.
+    """
+    try:
+        number = int(path.read_bytes())
+    except OSError:
+        return False
+    except ValueError:  # cut off by a crash, or not written by twistd
+        return path.stat().st_size == 0
+    if number == os.getpid():
+        return True
+    try:
+        command = Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return not _exists(number)
+    return b"twistd" not in command and b"lgtwist" not in command
+
+
+def _exists(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

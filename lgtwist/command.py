@@ -1,0 +1,293 @@
+"""``lgtwist``: what ``twistd lgtwist`` does, and more, for those who do not know twistd.
+
+Exit statuses: 0, 1 where something could not be done (one line on stderr says what), 2 for a mistake on the
+command line. Most imports are inside the functions: ``health`` and ``--help`` need little of the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from attrs import frozen
+
+from lgtwist import __version__
+from lgtwist.app.configuration_file import DEFAULT_FILE, VARIABLE, ConfigurationError, ConfigurationFile
+from lgtwist.app.printing import print_journal, print_summary, print_text
+
+if TYPE_CHECKING:
+    from lgtwist.app.configuration import Config
+
+#: In ``data_dir``: an administrator's token that was made, where none is configured.
+_MADE_TOKEN = "admin_token"  # noqa: S105  # a file's name
+_CONFIG_HELP = f"the configuration file (else ${VARIABLE}, else ./{DEFAULT_FILE} if it is there)"
+
+
+# -- the commands
+
+
+def _read(options: argparse.Namespace) -> Config:
+    """Return the configuration that counts.
+
+    :raises ConfigurationError: with a line for each mistake.
+    """
+    return ConfigurationFile.find(options.config).read()
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    if options.init:
+        _write_if_missing(options)
+    file = ConfigurationFile.find(options.config)
+    config = file.read()
+
+    from twisted.internet import reactor as installed
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    from lgtwist.app.start import CannotStart, prepare_service
+
+    reactor: Any = installed
+    try:
+        service = prepare_service(file, config, reactor)
+    except CannotStart as error:
+        sys.exit(f"lgtwist: {error}")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a line that the terminal cannot show is shown in part
+        sys.stdout.reconfigure(errors="backslashreplace")
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)])
+    service.privilegedStartService()
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    # Twisted's own handlers would take the place of ours for a moment; there are no processes to wait for.
+    reactor.run(installSignalHandlers=False)
+    return 0
+
+
+def _target(options: argparse.Namespace) -> ConfigurationFile:
+    """Return the file that a first configuration is written to."""
+    file = ConfigurationFile.find(options.config)
+    return file if file.name is not None else ConfigurationFile(DEFAULT_FILE, file.base)
+
+
+def _write_if_missing(options: argparse.Namespace) -> None:
+    from lgtwist.app.first_configuration import ANYWHERE, LOOPBACK, in_container
+
+    file = _target(options)
+    if not os.path.lexists(file.base / str(file.name)):
+        _write(file, ANYWHERE if in_container(os.environ) else LOOPBACK)
+
+
+def _init(options: argparse.Namespace) -> int:
+    """Write a commented configuration."""
+    from lgtwist.app.first_configuration import LOOPBACK
+
+    file = _target(options)
+    _write(file, LOOPBACK)
+    print_text(f"To start it: lgtwist run --config {file.name}\n")
+    return 0
+
+
+def _write(file: ConfigurationFile, endpoint: str) -> None:
+    """Write a first configuration, and say where.
+
+    :raises SystemExit: with one line, if it cannot be written or is there already.
+    """
+    from lgtwist.app.first_configuration import first_configuration, wants_chinese, write_first_configuration
+
+    path = file.base / str(file.name)
+    try:
+        write_first_configuration(path, first_configuration(wants_chinese(os.environ), endpoint))
+    except FileExistsError:
+        sys.exit(f"{file.name}: is there already, and stays as it is")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = f" by user {os.getuid()}" if isinstance(error, PermissionError) else ""
+        sys.exit(f"{file.name}: cannot be written{hint}: {reason}")
+    print_text(f"Wrote {path}, with tokens made for it; only its owner can read it.\n")
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print what would be served."""
+    print_summary(_read(options))
+    return 0
+
+
+def _journal(options: argparse.Namespace) -> int:
+    """Print what the journal holds."""
+    print_journal(_read(options), options.json)
+    return 0
+
+
+def _health(options: argparse.Namespace) -> int:
+    """Ask the running service whether it is alive."""
+    from lgtwist.app.health_check import check_health
+
+    found = check_health(ConfigurationFile.find(options.config))
+    if not found.alive:
+        sys.exit(found.sentence)
+    print_text(f"{found.sentence}\n")
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    """Print the administrator's token, on stdout alone, and on stderr where it comes from."""
+    file = ConfigurationFile.find(options.config)
+    config = file.read()
+    token, where = config.server.admin_token, f"[server] of {file.described}"
+    if token is None:
+        made = Path(config.data_dir) / _MADE_TOKEN
+        where = str(made)
+        try:
+            token = made.read_text("utf-8").strip() or None
+        except FileNotFoundError:
+            token = None
+        except (OSError, ValueError) as error:
+            sys.exit(f"{made}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+    if token is None:
+        sys.exit(f"There is no admin_token: {file.described} names none, and {where} holds none.")
+    print_text(f"{token}\n")
+    sys.stderr.write(f"from {where}\n")
+    return 0
+
+
+# -- the command line
+
+
+@frozen
+class Command:
+    """One command.
+
+    :ivar run: does it; returns the exit status.
+    :ivar summary: one line for the overview.
+    :ivar description: what ``--help`` says beside it.
+    :ivar flags: its options without a value, with what they mean.
+    """
+
+    run: Callable[[argparse.Namespace], int]
+    summary: str
+    description: str = ""
+    flags: tuple[tuple[str, str], ...] = ()
+
+
+COMMANDS = {
+    "run": Command(
+        _run,
+        "serve, in the foreground, until Ctrl-C or SIGTERM",
+        "The log goes to stdout. Without a configuration file it serves one sandbox account, 10001, on "
+        "127.0.0.1:8081. SIGHUP reads the configuration again.",
+        (("--init", "where the configuration file is missing, write one first, as lgtwist init does"),),
+    ),
+    "init": Command(
+        _init,
+        "write a commented configuration with new tokens",
+        f"It goes to the named file, else ./{DEFAULT_FILE}; a file that is there stays as it is. Its "
+        "comments are Chinese where LANG is, else English.",
+    ),
+    "check": Command(
+        _check,
+        "validate the configuration and print what would be served; start nothing",
+        "Every mistake is one line. The exit status is 1 where there is one.",
+    ),
+    "journal": Command(
+        _journal,
+        "print what the journal holds, also beside a running service",
+        "Accounts, bots' cursors and what each of them has still to get.",
+        (("--json", "as JSON"),),
+    ),
+    "health": Command(
+        _health,
+        "ask the running service whether it is alive; exit status 0 or 1",
+        "It asks /healthz of the first endpoint of the configuration and waits 5 seconds at most. Made for "
+        "HEALTHCHECK in a container.",
+    ),
+    "token": Command(
+        _token,
+        "print the administrator's token",
+        "It is admin_token of [server], else what the service made in data_dir. Where it comes from is "
+        "said on stderr.",
+    ),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells of a mistake in one line, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser_of(name: str, command: Command) -> _Parser:
+    parser = _Parser(
+        prog=f"lgtwist {name}",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}. {command.description}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help=_CONFIG_HELP)
+    for flag, meaning in command.flags:
+        parser.add_argument(flag, action="store_true", help=meaning)
+    return parser
+
+
+def overview() -> str:
+    """Return what ``lgtwist --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: lgtwist COMMAND [--config FILE]",
+            "",
+            "A OneBot 11 connection layer: stands between accounts and bots.",
+            "",
+            *lines,
+            "",
+            f"  -c, --config FILE  {_CONFIG_HELP}",
+            "  --version          print the version",
+            "",
+            "lgtwist COMMAND --help says more. To run it as a daemon: twistd lgtwist --help",
+            "",
+        ]
+    )
+
+
+def _unknown(name: str) -> str:
+    if name.startswith("-"):
+        return f"unknown option {name}; the command comes first, see lgtwist --help"
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f'is "{near[0]}" meant?' if near else "see lgtwist --help"
+    return f'unknown command "{name}"; {hint}'
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command, and exit.
+
+    :param arguments: what stands behind the program's name; None for the process's own.
+    :raises SystemExit: always.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if name in ("-h", "--help", "help"):
+        print_text(overview())
+        sys.exit(0)
+    if name in ("-V", "--version"):
+        print_text(f"lgtwist {__version__}\n")
+        sys.exit(0)
+    if name not in COMMANDS:
+        sys.stderr.write(f"lgtwist: {_unknown(name)}\n" if name else overview())
+        sys.exit(2)
+    options = _parser_of(name, COMMANDS[name]).parse_args(rest)
+    try:
+        status = COMMANDS[name].run(options)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
