@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
-from lgtwist.net.http_responses import say, say_raw
+from lgtwist.net.http_responses import respond, respond_with_bytes
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent, read_id
@@ -94,7 +94,7 @@ class AccountEndpoints:
         if not self._authentication.authenticate_account(request, self_id, link.access_token):
             return
         if not asks_for_upgrade(request):
-            say(request, 426, "this is a WebSocket", UPGRADE)
+            respond(request, 426, "this is a WebSocket", UPGRADE)
             return
         on_closed = start_upgrade(request)
         if on_closed is not None:
@@ -109,15 +109,15 @@ class AccountEndpoints:
                 path=without_authority(request.path).decode("ascii", "replace"),
             )
         sentence = "this path is for OneBot implementations, which send X-Self-ID; a bot connects to /"
-        say(request, 404, sentence)
+        respond(request, 404, sentence)
 
     def _post(self, request: Request) -> None:
         if request.method != b"POST":
-            say(request, 405, "only POST", (("Allow", "POST"),))
+            respond(request, 405, "only POST", (("Allow", "POST"),))
             return
         self_id = _self_id_of(request)
         if self_id is None:
-            say(request, 400, "the header X-Self-ID must name the account")
+            respond(request, 400, "the header X-Self-ID must name the account")
             return
         receiver = self._receiver_of(self_id)
         if receiver is None:
@@ -136,11 +136,11 @@ class AccountEndpoints:
                     account=self_id,
                     why=printable(str(error)),
                 )
-            say(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
+            respond(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
         except NotConnected as error:
-            say(request, 503, error.sentence, RETRY_AFTER)
+            respond(request, 503, error.sentence, RETRY_AFTER)
         else:
-            say_raw(request, 204, "text/plain", b"")
+            respond_with_bytes(request, 204, "text/plain", b"")
 
     def _receiver_of(self, self_id: int | None) -> Any:
         return None if self_id is None else IEventReceiver(self._edge_of(self_id), None)

@@ -12,7 +12,7 @@ from twisted.web.server import Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.runtime.logs import LogThrottle
 from lgtwist.web.authentication import Authentication, address_of
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, answer_not_found, start_upgrade
@@ -138,7 +138,7 @@ class BotEndpoints:
         if account is None:
             return
         if not account.was_up:
-            say(request, 503, f"account {account.self_id} is not up yet", RETRY_AFTER)
+            respond(request, 503, f"account {account.self_id} is not up yet", RETRY_AFTER)
             return
         on_closed = start_upgrade(request)
         if on_closed is not None:
@@ -158,20 +158,20 @@ class BotEndpoints:
     def _plain_request(self, request: Request, path: BotPath) -> None:
         """Answer a request that does not ask for a WebSocket, at the path of one."""
         if path.role:
-            say(request, 426, f"/{path.role} is a WebSocket", UPGRADE)
+            respond(request, 426, f"/{path.role} is a WebSocket", UPGRADE)
         elif request.method in (b"GET", b"HEAD"):
-            say(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
+            respond(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
         else:
-            say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
+            respond(request, 405, "only GET", (("Allow", "GET, HEAD"),))
 
     def _find_account(self, request: Request, bot: Bot, self_id: int | None) -> Account | None:
         """Return the account that a path asks for; None if it was answered with 403 or 404."""
         directory = self._directory
         account = directory.default_account(bot) if self_id is None else directory.accounts.get(self_id)
         if account is None and self_id is not None:
-            say(request, 404, f"there is no account {self_id}")
+            respond(request, 404, f"there is no account {self_id}")
         elif account is None or not bot.may_use(account.self_id):
-            say(request, 403, f'bot "{bot.name}" may not use this account')
+            respond(request, 403, f'bot "{bot.name}" may not use this account')
         else:
             return account
         return None
@@ -184,4 +184,4 @@ class BotEndpoints:
                 address=address_of(request),
                 path=without_authority(request.path).decode("ascii", "replace"),
             )
-        say(request, 404, "bots connect here; an OneBot implementation connects to /onebot/v11/ws")
+        respond(request, 404, "bots connect here; an OneBot implementation connects to /onebot/v11/ws")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from twisted.web.server import Request
 
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.websocket.upgrade import check_upgrade
 
 #: The headers of 426, the answer to a plain request at the path of a WebSocket (RFC 9110, 15.5.22).
@@ -40,7 +40,7 @@ class Mount(Protocol):
 
 def answer_not_found(request: Request) -> None:
     """Answer 404 to a request whose path is nobody's."""
-    say(request, 404, "there is nothing here; a bot's WebSocket is at / or /{self_id}")
+    respond(request, 404, "there is nothing here; a bot's WebSocket is at / or /{self_id}")
 
 
 def start_upgrade(request: Request) -> Callable[[], None] | None:
@@ -51,7 +51,7 @@ def start_upgrade(request: Request) -> Callable[[], None] | None:
     """
     problem = check_upgrade(request)
     if problem is not None:
-        say(request, problem.status, problem.sentence, problem.headers)
+        respond(request, problem.status, problem.sentence, problem.headers)
         return None
     channel: Any = request.channel
     on_closed: Callable[[], None] = channel.detach()

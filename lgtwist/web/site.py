@@ -6,7 +6,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.mounts import RETRY_AFTER, Mount, answer_not_found
 from lgtwist.web.routes import route
@@ -52,12 +52,12 @@ class Router(Resource):
         except Exception:
             self._log.failure("a request failed")
             if not request.startedWriting and request.channel is not None:
-                say(request, 500, "lgtwist failed; its log says why")
+                respond(request, 500, "lgtwist failed; its log says why")
         return NOT_DONE_YET
 
     def _render(self, request: Request) -> None:
         if self._limits.exceeded:
-            say(request, 503, "too many connections; try again soon", RETRY_AFTER)
+            respond(request, 503, "too many connections; try again soon", RETRY_AFTER)
             return
         mount, segments = self._find(request.path)
         if mount is None:
