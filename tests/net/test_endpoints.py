@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from lgtwist.net.endpoints import CannotListen, PortChange, Ports
+from tests.processes import free_port
 
 try:
     import trustme
