@@ -32,7 +32,7 @@ _CONFIG_HELP = f"the configuration file (else ${VARIABLE}, else ./{DEFAULT_FILE}
 # -- the commands
 
 
-def _read(options: argparse.Namespace) -> Config:
+def _read_configuration(options: argparse.Namespace) -> Config:
     """Return the configuration that counts.
 
     :raises ConfigurationError: with a line for each mistake.
@@ -113,13 +113,13 @@ def _write(file: ConfigurationFile, endpoint: str) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     """Print what would be served."""
-    print_summary(_read(options))
+    print_summary(_read_configuration(options))
     return 0
 
 
 def _journal(options: argparse.Namespace) -> int:
     """Print what the journal holds."""
-    print_journal(_read(options), options.json)
+    print_journal(_read_configuration(options), options.json)
     return 0
 
 

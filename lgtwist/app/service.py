@@ -46,7 +46,7 @@ from lgtwist.journal.settings import JournalSettings
 from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
-from lgtwist.net.endpoints import CannotListen, Ports, url
+from lgtwist.net.endpoints import CannotListen, Ports, websocket_url
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn
 from lgtwist.runtime.turns import FlushScheduler
@@ -65,6 +65,8 @@ _SWITCH_INTERVAL = 0.0005
 _DELIVERY_TICK = 0.5
 #: The reason in close frames and failed calls when the service stops.
 _STOPPING = "lgtwist stops"
+#: Seconds between two looks at the files of the certificates.
+_CERTIFICATE_CHECK = 30.0
 
 
 class LgtwistService(MultiService):
@@ -148,14 +150,27 @@ class LgtwistService(MultiService):
         service.setServiceParent(self)
 
     def _http_url(self) -> str:
-        urls = self.ports.urls() or [url(endpoint) for endpoint in self.config.server.endpoints]
+        urls = self.ports.urls() or [websocket_url(endpoint) for endpoint in self.config.server.endpoints]
         return urls[0].replace("ws", "http", 1)
 
     def _make_timers(self) -> None:
         lag = ReactorLag(self._reactor)
         self._make_sweeps(self.config.limits.sweep_interval)
         self._add_timer(lag.interval, "lag", lag.tick)
+        self._add_timer(_CERTIFICATE_CHECK, "certificates", self._check_certificates)
         self._lag = lag
+
+    def _check_certificates(self) -> None:
+        """Show new connections the certificates that were renewed on the disk."""
+        if self.ports.certificates_changed():
+            spawn("renewing certificates", self._renew_certificates())
+
+    async def _renew_certificates(self) -> None:
+        renewal = await self.ports.renew_certificates()
+        for endpoint in renewal.renewed:
+            self._log.info("{endpoint}: its renewed certificate is used from now on", endpoint=endpoint)
+        for sentence in renewal.refused:
+            self._log.error("{sentence}; the certificate before it is still used", sentence=sentence)
 
     def _make_sweeps(self, interval: float) -> None:
         factories = (self.factory, self.client_factory)
@@ -530,6 +545,8 @@ class LgtwistService(MultiService):
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
+        for line in self.ports.warnings():
+            self._log.warn("{line}", line=line)
         super().startService()
 
     def _stages(self) -> list[Stage]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lgtwist import __version__
 from lgtwist.app.configuration import Config
 from lgtwist.hub.settings import port_owners
-from lgtwist.net.endpoints import url
+from lgtwist.net.endpoints import websocket_url
 
 
 def summary(config: Config, urls: list[str] | None = None) -> list[str]:
@@ -15,7 +15,7 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
 
     :param urls: base URLs of the listening ports; without them, those of the configured endpoints.
     """
-    urls = [url(endpoint) for endpoint in config.server.endpoints] if urls is None else urls
+    urls = [websocket_url(endpoint) for endpoint in config.server.endpoints] if urls is None else urls
     base = urls[0]
     lines = [f"lgtwist {__version__}, data in {Path(config.data_dir).absolute()}"]
     for account in config.accounts:

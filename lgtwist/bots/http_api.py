@@ -11,7 +11,7 @@ from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
-from lgtwist.net.http_responses import say, say_raw
+from lgtwist.net.http_responses import respond, respond_with_bytes
 from lgtwist.onebot import rawjson, responses
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.dialect import means_unknown_action
@@ -41,14 +41,14 @@ class HttpApi:
     def preflight(self, request: Request) -> None:
         """Answer a preflight request (CORS): 204 to allowed origins, 405 to others."""
         if not self._allow_origin(request):
-            say(request, 405, "only GET and POST", _ALLOWED)
+            respond(request, 405, "only GET and POST", _ALLOWED)
             return
         headers = (
             ("Access-Control-Allow-Methods", "GET, POST"),
             ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
             ("Access-Control-Max-Age", "600"),
         )
-        say_raw(request, 204, "text/plain", b"", headers)
+        respond_with_bytes(request, 204, "text/plain", b"", headers)
 
     def _allow_origin(self, request: Request) -> bool:
         """Return whether a request's origin is an allowed one; if so, add the headers that say so (CORS)."""
@@ -62,17 +62,17 @@ class HttpApi:
     def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
         """Carry out an action of a bot, and answer with its response; cancel it if the client disconnects."""
         if request.method not in (b"GET", b"POST"):
-            say(request, 405, "only GET and POST", _ALLOWED)
+            respond(request, 405, "only GET and POST", _ALLOWED)
             return
         self._allow_origin(request)
         try:
             params = _query_params(request) if request.method == b"GET" else _body_params(request)
         except UnsupportedType as error:
-            say(request, 406, str(error))
+            respond(request, 406, str(error))
             return
         except BadRequest as error:
             bot.counters.bad_requests += 1
-            say_raw(request, 400, _JSON, responses.from_error(error))
+            respond_with_bytes(request, 400, _JSON, responses.from_error(error))
             return
         in_flight: set[PendingAction] = set()
 
@@ -87,7 +87,7 @@ class HttpApi:
                 unknown = b"failed" in response and means_unknown_action(
                     account.dialect, read_response_head(response)
                 )
-                say_raw(request, 404 if unknown else 200, _JSON, response)
+                respond_with_bytes(request, 404 if unknown else 200, _JSON, response)
 
         bot.perform(account, ActionRequest(action, params, None), reply, in_flight)
 

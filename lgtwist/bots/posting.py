@@ -508,7 +508,7 @@ class JournalQueue:
         if not self._event_posted or self._event is None:
             return False
         if failures:
-            self.delivery.came_back(self)
+            self.delivery.recovered_sink(self)
         return True
 
     def recovery_note(self) -> str:

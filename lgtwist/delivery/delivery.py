@@ -71,7 +71,7 @@ class _ReadAhead:
         self.upto = max(page.upto, page.batches[-1].last if page.batches else 0)
 
 
-def _read(payload: bytes) -> Event | None:
+def _read_for_routing(payload: bytes) -> Event | None:
     """Return what routing asks of an event; None if it cannot be read, which nothing in a journal is."""
     try:
         return read_event(payload)
@@ -160,7 +160,7 @@ class Delivery:
             self._resume()
 
     def stop(self) -> None:
-        """Send nothing any more: stop timers and reads, let go of all sinks, and demote the active one."""
+        """Send nothing any more: stop timers and reads, forget all sinks, and demote the active one."""
         self._stopped = True
         active, self._active = self._active, None
         self._sinks.clear()
@@ -219,7 +219,7 @@ class Delivery:
         self._resume()
 
     def detach(self, sink: IEventSink, refused: str | None) -> None:
-        """Let go of a sink; the newest that is left is promoted. Nothing happens if it is not there.
+        """Release a sink; the newest that is left is promoted. Nothing happens if it is not there.
 
         :param refused: why the bot refused what it was sent, if its end says that.
         """
@@ -245,7 +245,7 @@ class Delivery:
             self._replayed = max(self._replayed, self._sent.position)  # it comes a second time
             self._resume()
 
-    def came_back(self, sink: IEventSink) -> None:
+    def recovered_sink(self, sink: IEventSink) -> None:
         """Note that a sink works again after failures: what was committed before is late."""
         if sink is self._active:
             self._replayed = self._journal.end(self.account)
@@ -269,7 +269,7 @@ class Delivery:
         self.pump()
 
     def check(self) -> None:
-        """Do what time brings; to be called each second or so."""
+        """Do what time brings; call this each second or so."""
         self._cursor.settle()
         if self.silent:
             self._log.silent()
@@ -447,7 +447,7 @@ class Delivery:
                 continue
             tail = self._journal.tail(self.account, position)
             if tail is None:
-                self._begin_reading(self._journal.read(self.account, position), self._page_came)
+                self._begin_reading(self._journal.read(self.account, position), self._page_read)
                 if self._reading is None and self._timer is None:
                     continue  # it was there at once
                 return None
@@ -457,7 +457,7 @@ class Delivery:
                 return None
             return tail
 
-    def _page_came(self, page: Page | Failure) -> None:
+    def _page_read(self, page: Page | Failure) -> None:
         if isinstance(page, Failure):
             self._log.unreadable(page)
             self._later(_READ_AGAIN, self.pump)
@@ -482,7 +482,7 @@ class Delivery:
         if batch.before > self._sent.ordinal:
             self._missing(batch)
         backlog = self._backlog
-        late = backlog.holds(batch.first)
+        late = backlog.includes(batch.first)
         payloads, times = batch.payloads, batch.times
         if late:
             allowed, wait = backlog.allowed(self._clock.seconds())
@@ -497,7 +497,7 @@ class Delivery:
         mark_upto = self._replayed if self._policy.mark else -1
         for index, payload in enumerate(payloads):
             position = batch.first + index
-            if late and not backlog.holds(position):
+            if late and not backlog.includes(position):
                 break  # what follows happened since: it is looked at anew
             if taken >= room or (taken and size + len(payload) > most):
                 break
@@ -549,12 +549,12 @@ class Delivery:
         """Whether the bot may see an event."""
         if self._passes is None:
             return True
-        event = _read(payload)
+        event = _read_for_routing(payload)
         return event is not None and self._passes(event)
 
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        event = _read(payload)
+        event = _read_for_routing(payload)
         if event is None or (self._passes is not None and not self._passes(event)):
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))
@@ -579,7 +579,7 @@ class Delivery:
 
     def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
-        kind = _read(event.payloads[0])
+        kind = _read_for_routing(event.payloads[0])
         self._log.refused(event, "unreadable" if kind is None else kind.post_type, reason)
         self._journal.refused(self.bot, event, reason)
         self._cursor.jump(watermark)

@@ -11,7 +11,7 @@ from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 
 
 class IEventSink(Interface):
-    """One way in which events reach a bot that asked for certain delivery, while it is open.
+    """One way in which events reach an at-least-once bot, while it is open.
 
     It tells its delivery when events are confirmed, when it can take more, and when it is over.
     """
@@ -34,7 +34,7 @@ class IEventSink(Interface):
 
 
 class IJournal(Interface):
-    """Where events wait until every bot that asked for certain delivery has them.
+    """Where events wait until every at-least-once bot has them.
 
     Each account has positions of its own: integers of at least 1 that grow, are never used twice, and follow
     each other without a gap within one :class:`Batch`. Between two batches of an account there may be a gap;

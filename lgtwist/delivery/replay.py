@@ -63,7 +63,7 @@ class Backlog:
             self._not_before = int((wall_clock - self.policy.max_age) * 1000)
         self._tokens, self._tokens_at = 1.0, now
 
-    def holds(self, position: Position) -> bool:
+    def includes(self, position: Position) -> bool:
         """Whether it was there when delivery resumed."""
         return position <= self._end
 

@@ -10,7 +10,7 @@ import msgspec
 
 from lgtwist.delivery.batch import Batch, Position
 
-#: Events of so many bytes are one chunk, or one event that is larger.
+#: Bytes of events that make one chunk; one event that is larger is a chunk of its own.
 CHUNK_BYTES = 1 << 20
 #: What an event takes in memory beside its payload (bytes, roughly).
 OVERHEAD = 64
@@ -20,7 +20,7 @@ class Damaged(Exception):
     """A chunk is not what was written."""
 
 
-class Group:
+class CommitGroup:
     """Events that are to be committed together: for each account those that came, in order.
 
     :ivar size: bytes that they take in memory.

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from lgtwist.delivery.batch import Batch, Position
-from lgtwist.journal.chunk import CHUNK_BYTES, Group
+from lgtwist.journal.chunk import CHUNK_BYTES, CommitGroup
 
 
 class CommitQueue:
@@ -17,8 +17,8 @@ class CommitQueue:
 
     def __init__(self) -> None:
         self.size = 0
-        self._groups: deque[Group] = deque()
-        self._committing: tuple[Group, list[Batch]] | None = None
+        self._groups: deque[CommitGroup] = deque()
+        self._committing: tuple[CommitGroup, list[Batch]] | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit, for the first time or again."""
@@ -41,7 +41,7 @@ class CommitQueue:
         """
         groups = self._groups
         if not groups or groups[-1].size >= CHUNK_BYTES:
-            groups.append(Group())
+            groups.append(CommitGroup())
         group = groups[-1]
         before = group.size
         group.add(account, time, payloads)
@@ -70,7 +70,7 @@ class CommitQueue:
         self.size -= group.size
         return batches
 
-    def give_up(self) -> Iterator[tuple[int, list[int]]]:
+    def drop_all(self) -> Iterator[tuple[int, list[int]]]:
         """Empty it, the commit under way too.
 
         :returns: of each account in each group, when its events were taken in: milliseconds since the epoch.

@@ -32,7 +32,7 @@ _SAVE_AFTER = 1.0
 _RETRY_AFTER = 1.0
 #: Events in a commit after which the next one waits for half of the time that this one took, so that what the
 #: bots' progress brings goes into it: half as many commits for the same events.
-_MANY = 16
+_MANY_EVENTS = 16
 #: Seconds that it waits then, at most.
 _PAUSE = 0.0005
 #: Seconds that events linger which wait already when a smaller commit ends: each commit costs the reactor,
@@ -44,10 +44,10 @@ _NO_TIME = 1e-6
 _TRIM_INTERVAL = 5.0
 #: Seconds between two notes that the configuration still names its bots.
 _TOUCH_INTERVAL = 3600.0
-#: Of an event that a bot refused so many bytes are kept.
+#: Bytes that are kept of an event that a bot refused.
 _REFUSED_BYTES = 65_536
 #: Of those that could not be written yet so many are kept.
-_REFUSED = 1000
+_MAX_UNSAVED_REFUSED = 1000
 
 
 _Result = TypeVar("_Result")
@@ -65,7 +65,7 @@ class _Phase(Enum):
 
 
 #: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_OPEN = _Phase.OPEN
+_IS_OPEN = _Phase.OPEN
 
 
 @frozen
@@ -291,7 +291,7 @@ class Journal:
         """
         if self._phase is not _Phase.OPENING:
             return  # given up meanwhile
-        self._phase = _OPEN
+        self._phase = _IS_OPEN
         for pair in self._pairs - named:
             self._begin_at_end(pair)
         self._due.touch_first = self._contents.untouched or self._pairs != named
@@ -305,7 +305,7 @@ class Journal:
 
     def when_open(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once it is open; at once if it is."""
-        if self._phase is _OPEN:
+        if self._phase is _IS_OPEN:
             self._call(callback)
         else:
             self._when_open.append(callback)
@@ -328,16 +328,16 @@ class Journal:
         closed: Deferred[None] = succeed(None) if self._opening is None else self._opening
         closed.addCallback(lambda _none: self._close())
         if within is not None:
-            closed.addTimeout(within, self._clock, self._give_up)
+            closed.addTimeout(within, self._clock, self._abort)
         return closed
 
     def _close(self) -> Deferred[None]:
-        if self._phase is not _OPEN:
+        if self._phase is not _IS_OPEN:
             self._lose_waiting()
             return self._workers.stop()
         return self.flush().addCallback(lambda _none: self._end())
 
-    def _give_up(self, _cancelled: object, seconds: float) -> None:
+    def _abort(self, _cancelled: object, seconds: float) -> None:
         self._log.error("journal: the disk has not answered for {seconds:g} s", seconds=seconds)
         self._phase = _Phase.CLOSED
         self._alarm.stop()
@@ -409,7 +409,7 @@ class Journal:
         pair = (bot, account)
         if pair not in self._pairs:
             self._pairs.add(pair)
-            if self._phase is _OPEN:
+            if self._phase is _IS_OPEN:
                 self._begin_at_end(pair)
                 self._schedule_touch()
 
@@ -418,7 +418,7 @@ class Journal:
         pair = (bot, account)
         if pair in self._pairs:
             self._pairs.remove(pair)
-            if self._phase is _OPEN:
+            if self._phase is _IS_OPEN:
                 self._schedule_touch()
 
     def _begin_at_end(self, pair: Pair) -> None:
@@ -457,7 +457,7 @@ class Journal:
                 payload[:_REFUSED_BYTES],
             )
         )
-        del refused[:-_REFUSED]
+        del refused[:-_MAX_UNSAVED_REFUSED]
         self._schedule_save()
 
     def _schedule_save(self) -> None:
@@ -477,7 +477,7 @@ class Journal:
             self._when_turn_ends(self._turn_ends)
 
     def _turn_ends(self) -> None:
-        """Commit together what came in one turn of the reactor."""
+        """Commit together what was appended in one turn of the reactor."""
         self._turn_scheduled = False
         self._go_on()
 
@@ -503,7 +503,7 @@ class Journal:
 
     def _lose_waiting(self) -> None:
         """Count what waits as lost, for nothing more will be written."""
-        for account, times in self._queue.give_up():
+        for account, times in self._queue.drop_all():
             self._losses.add(account, len(times), min(times), max(times))
         self._losses.log()
 
@@ -514,7 +514,7 @@ class Journal:
 
     def _go_on(self) -> None:
         """Do the next thing that is to be done, if nothing is under way."""
-        if self._busy or self._phase is not _OPEN:
+        if self._busy or self._phase is not _IS_OPEN:
             return
         now = self._clock.seconds()
         wait = max(self._due.retry_at, self._due.pause_until) - now
@@ -645,7 +645,7 @@ class Journal:
                 except Exception:
                     self._log.failure("journal: an observer failed")
         if not full:
-            many = batches[-1].last - batches[0].first + 1 >= _MANY
+            many = batches[-1].last - batches[0].first + 1 >= _MANY_EVENTS
             pause = min(_PAUSE, took / 2) if many else _LINGER if self._queue.has_waiting else 0.0
             self._due.pause_until = self._clock.seconds() + pause
 
@@ -657,9 +657,9 @@ class Journal:
         totals, end = dict(contents.totals), contents.end
 
         def failed() -> None:
-            came = self._unsaved
-            watermarks = {**saving.watermarks, **came.watermarks}
-            self._unsaved = _Unsaved(watermarks, [*saving.refused, *came.refused], self._clock.seconds())
+            newer = self._unsaved
+            watermarks = {**saving.watermarks, **newer.watermarks}
+            self._unsaved = _Unsaved(watermarks, [*saving.refused, *newer.refused], self._clock.seconds())
             self._due.make_room = True
 
         self._do(
@@ -685,9 +685,9 @@ class Journal:
         if trimmed.more:
             self._due.next_trim = self._clock.seconds()
         if trimmed.upto > self._contents.trimmed_to:
-            for account, gone in trimmed.expired.items():
-                self.counters.expired += gone - self.expired(account)
-                self._contents.expired[account] = gone
+            for account, expired in trimmed.expired.items():
+                self.counters.expired += expired - self.expired(account)
+                self._contents.expired[account] = expired
             self._contents.trimmed_to = trimmed.upto
             for observer in self._retention_observers:
                 try:

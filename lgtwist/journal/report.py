@@ -78,14 +78,14 @@ def report(path: Path) -> Report:
     connection = open_for_reading(path, "mode=ro" if running else "immutable=1")
     try:
         connection.execute("BEGIN")  # all of it as of one moment
-        return _read(path, connection)
+        return _read_report(path, connection)
     except (sqlite3.Error, Damaged) as error:
         raise JournalError(f"{path} cannot be read: {error}") from None
     finally:
         connection.close()
 
 
-def _read(path: Path, connection: sqlite3.Connection) -> Report:
+def _read_report(path: Path, connection: sqlite3.Connection) -> Report:
     execute = connection.execute
     accounts: dict[int, AccountReport] = {}
     ever: dict[int, int] = {}

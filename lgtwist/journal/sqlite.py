@@ -1,6 +1,6 @@
 """The journal's store on disk: SQLite with a write-ahead log, one row for each group commit.
 
-A row for each event would let go of Python's lock, and wait for it again, at each of them, which is
+A row for each event would release Python's lock, and wait for it again, at each of them, which is
 slowest when the reactor is busiest. One connection writes and checkpoints, in one thread; another only
 reads, in another thread. (SQLite before 3.51.3 can damage a file that two connections write or checkpoint
 at once, and Debian's is older.) That no second process does is seen to by the lock on ``data_dir``.
@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 #: The version of the tables that this code reads and writes.
 VERSION = 1
 _APPLICATION = 0x6C677477  # "lgtw"
-_MAGIC = b"SQLite format 3\0"
+_SQLITE_HEAD = b"SQLite format 3\0"
 #: Kept free on the disk, so that old events can be forgotten when it is full: SQLite writes to do that.
 _BALLAST = 8 << 20
 #: One step of retention forgets so many chunks, or chunks of so many bytes.
@@ -39,7 +39,7 @@ _DECODED = 8 << 20
 _PAGE = 8192
 _STEP_BYTES = 16 << 20
 #: So many refused events are kept.
-_REFUSED = 1000
+_MAX_REFUSED = 1000
 
 _CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
 
@@ -78,7 +78,7 @@ def check(path: Path) -> None:
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}") from None
-    if not head.startswith(_MAGIC) or len(head) < 100:
+    if not head.startswith(_SQLITE_HEAD) or len(head) < 100:
         raise JournalDamaged(f"{path} is damaged, or no journal: it does not begin as a SQLite file does")
     page_size = int.from_bytes(head[16:18], "big")
     page_size = 65_536 if page_size == 1 else page_size
@@ -335,7 +335,7 @@ class SqliteStore:
                     "INSERT INTO refused VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [tuple(getattr(one, name) for name in one.__struct_fields__) for one in refused],
                 )
-                execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (_REFUSED,))
+                execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (_MAX_REFUSED,))
 
         try:
             self._transaction(work)

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-_PEM = re.compile(rb"-----BEGIN (X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
+_PEM_BLOCK = re.compile(rb"-----BEGIN (X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
 #: The only protocol that is agreed on by ALPN (RFC 7301). Twisted would offer HTTP/2 where the package h2 is
 #: installed, and a WebSocket over HTTP/2 (RFC 8441) is not spoken here.
 _ALPN = b"http/1.1"
@@ -88,7 +88,7 @@ class CertificateFiles:
     def _context(self, key: crypto.PKey, certificate: crypto.X509, chain: list[crypto.X509]) -> SSL.Context:
         more: dict[str, Any] = {}
         if self.dh_parameters is not None:
-            _read(self.dh_parameters, "the Diffie-Hellman parameters")
+            _read_certificate_file(self.dh_parameters, "the Diffie-Hellman parameters")
             more["dhParameters"] = ssl.DiffieHellmanParameters.fromFile(FilePath(str(self.dh_parameters)))
         if self.method is not None:
             more["method"] = getattr(SSL, self.method, None)
@@ -185,7 +185,7 @@ def _stamp(path: Path) -> Stamp:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-def _read(path: Path, what: str) -> bytes:
+def _read_certificate_file(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -193,7 +193,7 @@ def _read(path: Path, what: str) -> bytes:
 
 
 def _private_key(path: Path) -> crypto.PKey:
-    pem = _read(path, "the private key")
+    pem = _read_certificate_file(path, "the private key")
     asked = []
 
     def no_passphrase(*_arguments: object) -> bytes:
@@ -214,8 +214,8 @@ def _private_key(path: Path) -> crypto.PKey:
 
 def _certificates(path: Path) -> list[crypto.X509]:
     """Return the certificates of a file, at least one."""
-    pem = _read(path, "the certificate")
-    blocks = [match.group() for match in _PEM.finditer(pem)]
+    pem = _read_certificate_file(path, "the certificate")
+    blocks = [match.group() for match in _PEM_BLOCK.finditer(pem)]
     if not blocks:
         what = "holds no certificate" if b"-----BEGIN" in pem else "is no PEM file"
         raise BadCertificate(f"the certificate {path} {what}")
@@ -260,9 +260,9 @@ def _doubts(path: Path, own: x509.Certificate, chain: list[x509.Certificate], no
         *((c, _intermediate(c, path)) for c in chain),
     ):
         if certificate.not_valid_after_utc < now:
-            yield f"{name} has expired, on {_day(certificate.not_valid_after_utc)}: clients will refuse it"
+            yield f"{name} has expired, on {_day_of(certificate.not_valid_after_utc)}: clients will refuse it"
         if certificate.not_valid_before_utc > now:
-            since = _day(certificate.not_valid_before_utc)
+            since = _day_of(certificate.not_valid_before_utc)
             yield f"{name} is not valid before {since}: clients will refuse it until then"
     if own.issuer != own.subject and own.issuer not in [certificate.subject for certificate in chain]:
         yield (
@@ -275,7 +275,7 @@ def _intermediate(certificate: x509.Certificate, path: Path) -> str:
     return f"the certificate of {certificate.subject.rfc4514_string()}, sent with {path},"
 
 
-def _day(moment: datetime) -> str:
+def _day_of(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -76,7 +76,7 @@ def is_public(description: str) -> bool:
     return True
 
 
-def url(description: str, port: IListeningPort | None = None) -> str:
+def websocket_url(description: str, port: IListeningPort | None = None) -> str:
     """Return the WebSocket URL, without a path, by which a bot on this machine dials an endpoint.
 
     :param port: the port that listens there, if it does; it knows a port number that was 0.
@@ -112,7 +112,7 @@ class _Listening:
 
 
 @define(eq=False)
-class Change:
+class PortChange:
     """A change of the listening ports that was made, until it is committed or undone; one of the two is due.
 
     :ivar opened: the endpoint strings that are listened on since.
@@ -143,7 +143,7 @@ class Change:
 
 @frozen
 class Renewal:
-    """What came of reading certificates again.
+    """The result of reading certificates again.
 
     :ivar renewed: the endpoint strings whose new connections are shown another certificate now.
     :ivar refused: a sentence for each certificate that cannot be used; the one before is shown.
@@ -205,11 +205,11 @@ class Ports:
 
     def urls(self) -> list[str]:
         """Return the WebSocket URLs of the ports."""
-        return [url(listening.said.description, listening.port) for listening in self._current]
+        return [websocket_url(listening.said.description, listening.port) for listening in self._current]
 
     # -- changing them
 
-    async def change(self, descriptions: tuple[str, ...]) -> Change:
+    async def change(self, descriptions: tuple[str, ...]) -> PortChange:
         """Listen where other descriptions say. Connections that were accepted stay.
 
         A port whose string is the same stays open; its certificate is read again. What collides with no port
@@ -228,7 +228,7 @@ class Ports:
             self._changing = False
             raise
 
-    async def _change(self, descriptions: tuple[str, ...]) -> Change:
+    async def _change(self, descriptions: tuple[str, ...]) -> PortChange:
         before, said_before = list(self._current), self._descriptions
         given_up = list(before)
         places: list[_Listening | str] = []  # a port that stays, or the string of one to be opened
@@ -237,14 +237,14 @@ class Ports:
             if same is not None:
                 given_up.remove(same)
             places.append(description if same is None else same)
-        kept = [place for place in places if isinstance(place, _Listening)]
+        staying = [place for place in places if isinstance(place, _Listening)]
         new = [self._wanted(place) for place in places if isinstance(place, str)]
         for said in (*new, *(listening.said for listening in given_up)):
             if said.kind == "systemd":
                 raise CannotListen(
                     f"{said.description} waits for a restart: systemd hands its socket over once"
                 )
-        certificates = await self._load_certificates(kept, new)
+        certificates = await self._load_certificates(staying, new)
         await self._settled()  # the ports that the change before this one gave up
 
         opened: dict[str, list[_Listening]] = {}
@@ -266,11 +266,11 @@ class Ports:
         taken = {description: list(listening) for description, listening in opened.items()}
         self._current = [taken[place].pop(0) if isinstance(place, str) else place for place in places]
         self._descriptions = descriptions
-        return Change(
+        return PortChange(
             opened=tuple(said.description for said in new),
             closed=tuple(old.said.description for old in given_up),
-            certificates=tuple(one.said.description for one in kept if one.certificate is not None),
-            commit=lambda: self._commit(given_up, kept, certificates),
+            certificates=tuple(one.said.description for one in staying if one.certificate is not None),
+            commit=lambda: self._commit(given_up, staying, certificates),
             undo=lambda: Deferred.fromCoroutine(self._undo(before, said_before, opened, closed)),
         )
 
@@ -287,11 +287,11 @@ class Ports:
     def _commit(
         self,
         given_up: list[_Listening],
-        kept: list[_Listening],
+        staying: list[_Listening],
         certificates: dict[str, LoadedCertificate],
     ) -> Deferred[None]:
         self._changing = False
-        for listening in kept:
+        for listening in staying:
             if listening.certificate is not None:
                 listening.certificate.use(certificates[listening.said.description])
         return self._close(given_up)
@@ -386,11 +386,11 @@ class Ports:
         return list(dict.fromkeys(sentences))  # ports may share a certificate
 
     async def _load_certificates(
-        self, kept: list[_Listening], new: list[EndpointString]
+        self, staying: list[_Listening], new: list[EndpointString]
     ) -> dict[str, LoadedCertificate]:
         """Read the certificates that are to be shown, by the endpoint strings that say so."""
         reading: dict[str, Callable[[], LoadedCertificate]] = {
-            one.said.description: one.certificate.read_again for one in kept if one.certificate is not None
+            one.said.description: one.certificate.read_again for one in staying if one.certificate is not None
         }
         for said in new:
             if said.kind == "ssl":

@@ -28,11 +28,11 @@ from lgtwist.runtime.logs import printable
 
 #: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
 #: that meets a closing connection may or may not have been carried out.
-_KEPT = 3
+_IDLE_SECONDS = 3
 #: A longer head of an answer than that ends its connection (bytes, as they come).
-_LONGEST_HEAD = 262_144
+_MAX_RESPONSE_HEAD = 262_144
 #: How many idle connections are kept.
-_KEPT_CONNECTIONS = 16
+_MAX_IDLE_CONNECTIONS = 16
 
 
 class Body(Protocol):
@@ -122,7 +122,7 @@ class _BoundedHead(HeadAwareClientProtocol):
         """Read bytes."""
         if self.reading_head:
             self._head_bytes += len(data)
-            if self._head_bytes > _LONGEST_HEAD:
+            if self._head_bytes > _MAX_RESPONSE_HEAD:
                 transport: Any = self.transport
                 transport.abortConnection()
                 return
@@ -247,8 +247,8 @@ class WebClient:
     def __init__(self, reactor: Any, trust_root: Any = None) -> None:
         self._reactor = reactor
         self._pool = BoundedPool(reactor, True)
-        self._pool.maxPersistentPerHost = _KEPT_CONNECTIONS
-        self._pool.cachedConnectionTimeout = _KEPT
+        self._pool.maxPersistentPerHost = _MAX_IDLE_CONNECTIONS
+        self._pool.cachedConnectionTimeout = _IDLE_SECONDS
         self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust_root), self._pool)
 
     async def post(

@@ -13,19 +13,19 @@ _PHRASES = {426: b"Upgrade Required"}
 Headers = tuple[tuple[str, str], ...]
 
 
-def say(request: Request, status: int, sentence: str, headers: Headers = ()) -> None:
+def respond(request: Request, status: int, sentence: str, headers: Headers = ()) -> None:
     """Answer with a line of plain text, and end the request."""
-    say_raw(
+    respond_with_bytes(
         request, status, "text/plain; charset=utf-8", sentence.encode("utf-8", "replace") + b"\n", headers
     )
 
 
-def say_json(request: Request, status: int, value: Any) -> None:
+def respond_with_json(request: Request, status: int, value: Any) -> None:
     """Answer with JSON, and end the request."""
-    say_raw(request, status, "application/json", msgspec.json.encode(value) + b"\n")
+    respond_with_bytes(request, status, "application/json", msgspec.json.encode(value) + b"\n")
 
 
-def say_raw(request: Request, status: int, kind: str, body: bytes, headers: Headers = ()) -> None:
+def respond_with_bytes(request: Request, status: int, kind: str, body: bytes, headers: Headers = ()) -> None:
     """Answer, and end the request; do nothing if its client is gone.
 
     After a refusal the connection closes too: bytes behind the request must not be read as another one.

@@ -38,7 +38,7 @@ from zope.interface import provider
 #: Twisted's transports whose buffers are known here.
 _PLAIN = (tcp.Server, tcp.Client)
 #: So much is encrypted at once, in one record of TLS (bytes; a record has at most 16 KiB, RFC 8446, 5.1).
-_SMALL = 4096
+_MAX_RECORD = 4096
 
 
 def send_now(transport: Any, data: bytes) -> int:
@@ -68,7 +68,7 @@ def _encrypt_now(transport: Any, data: bytes) -> int:
 
     Only for small writes: larger ones are cheaper with one wake-up of the peer for all their records.
     """
-    if len(data) > _SMALL or transport.disconnecting:
+    if len(data) > _MAX_RECORD or transport.disconnecting:
         return 0
     taken = 0
     try:
@@ -78,7 +78,7 @@ def _encrypt_now(transport: Any, data: bytes) -> int:
             return 0
         below, connection = transport.transport, transport._tlsConnection
         taken = int(connection.send(data))
-        record = connection.bio_read(8 * _SMALL)
+        record = connection.bio_read(8 * _MAX_RECORD)
     except AttributeError:  # another Twisted
         return 0
     except SSL.Error:  # Twisted meets it too, and knows what to do
@@ -111,7 +111,7 @@ class HeadAwareClientProtocol(HTTP11ClientProtocol):
         return parser is not None and parser.state in (STATUS, HEADER)
 
 
-#: Makes an HTTP connection of ours; its argument is to be called when it is idle again.
+#: Makes an HTTP connection of ours; call its argument when it is idle again.
 MakeClientProtocol = Callable[[Any], HTTP11ClientProtocol]
 
 

@@ -61,7 +61,9 @@ class LogThrottles:
 
 
 class FlapLog:
-    """Limits the lines about what comes and goes: so many in a period, each new reason, and one for the rest.
+    """Limits the lines about what opens and closes again and again.
+
+    So many in a period, each new reason, and one line for the rest.
 
     :param clock: the reactor, or a clock in its place.
     :param left_out: called at the end of a period in which lines were left out, with their number.

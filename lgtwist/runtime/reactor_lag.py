@@ -24,7 +24,7 @@ class ReactorLag:
         self._ticks = 0
 
     def tick(self) -> None:
-        """Measure; to be called each ``interval``."""
+        """Measure; call this each ``interval``."""
         now = self._clock.seconds()
         self._worst = max(self._worst, now - self._before - self.interval)
         self._before = now

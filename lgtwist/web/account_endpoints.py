@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
-from lgtwist.net.http_responses import say, say_raw
+from lgtwist.net.http_responses import respond, respond_with_bytes
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent
@@ -116,7 +116,7 @@ class AccountEndpoints:
 
     def _post(self, request: Request) -> None:
         if request.method != b"POST":
-            say(request, 405, "only POST", (("Allow", "POST"),))
+            respond(request, 405, "only POST", (("Allow", "POST"),))
             return
         self_id = self_id_of(request)
         if self_id is None:
@@ -142,11 +142,11 @@ class AccountEndpoints:
                     account=self_id,
                     why=printable(str(error)),
                 )
-            say(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
+            respond(request, 400, f"not an event of account {self_id}: {printable(str(error))}")
         except NotConnected as error:
-            say(request, 503, error.sentence, RETRY_AFTER)
+            respond(request, 503, error.sentence, RETRY_AFTER)
         else:
-            say_raw(request, 204, "text/plain", b"")
+            respond_with_bytes(request, 204, "text/plain", b"")
 
     def _receiver_of(self, self_id: int | None) -> Any:
         return None if self_id is None else IEventReceiver(self._edge_of(self_id), None)

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.settings import port_owners
-from lgtwist.net.http_responses import Headers, say
+from lgtwist.net.http_responses import Headers, respond
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import AuthenticationFailure, Keyring, presented_tokens
 from lgtwist.onebot.event import read_id
@@ -119,7 +119,7 @@ class Authentication:
     def authenticate_admin(self, request: Request) -> bool:
         """Return whether the operator sends a request; if not, answer it."""
         if self._admin_is_disabled():
-            say(request, 403, "set admin_token in [server] to use this from a public address")
+            respond(request, 403, "set admin_token in [server] to use this from a public address")
             return False
         hint = "there is no admin_token; set it in [server] and send it along"
         return self.authenticate(request, self._admin, lambda _admin: hint) is not None
@@ -219,7 +219,7 @@ class Authentication:
         """
         if named is not None:
             self.refused_handshakes.add(address_of(request), named, reason, status, sentence)
-        say(request, status, sentence, headers)
+        respond(request, status, sentence, headers)
 
     # -- checks without an answer
 

@@ -12,7 +12,7 @@ from twisted.web.server import Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.runtime.logs import LogThrottle
 from lgtwist.web.authentication import Authentication, address_of, self_id_of
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
@@ -172,9 +172,9 @@ class BotEndpoints:
                 named=Named(path.self_id),
             )
         elif request.method in (b"GET", b"HEAD"):
-            say(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
+            respond(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
         else:
-            say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
+            respond(request, 405, "only GET", (("Allow", "GET, HEAD"),))
 
     def _find_account(
         self, request: Request, bot: Bot, self_id: int | None, named: Named | None = None

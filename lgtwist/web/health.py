@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from twisted.web.server import Request
 
-from lgtwist.net.http_responses import say, say_json
+from lgtwist.net.http_responses import respond, respond_with_json
 from lgtwist.web.authentication import Authentication
 from lgtwist.web.mounts import answer_not_found
 from lgtwist.websocket.upgrade import asks_for_upgrade
@@ -51,7 +51,7 @@ class SystemEndpoint:
         if segments or asks_for_upgrade(request):
             answer_not_found(request)
         elif request.method not in (b"GET", b"HEAD"):
-            say(request, 405, "only GET", (("Allow", "GET, HEAD"),))
+            respond(request, 405, "only GET", (("Allow", "GET, HEAD"),))
         else:
             self.answer(request)
 
@@ -65,7 +65,7 @@ class Healthz(SystemEndpoint):
 
     def answer(self, request: Request) -> None:
         """Answer 200."""
-        say(request, 200, "alive")
+        respond(request, 200, "alive")
 
 
 class Readyz(SystemEndpoint):
@@ -80,6 +80,6 @@ class Readyz(SystemEndpoint):
         reasons = self._readiness.reasons()
         status = 503 if reasons else 200
         if self._authentication.is_local_or_admin(request):
-            say_json(request, status, {"ready": not reasons, "reasons": reasons})
+            respond_with_json(request, status, {"ready": not reasons, "reasons": reasons})
         else:
-            say(request, status, "not ready" if reasons else "ready")
+            respond(request, status, "not ready" if reasons else "ready")

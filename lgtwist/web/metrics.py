@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from twisted.logger import Logger
 from twisted.web.server import Request
 
-from lgtwist.net.http_responses import say_raw
+from lgtwist.net.http_responses import respond_with_bytes
 from lgtwist.runtime.figures import Collect, Reading, counters, gauges
 from lgtwist.web.authentication import Authentication
 from lgtwist.web.connection_limits import ConnectionLimits
@@ -94,4 +94,4 @@ class MetricsEndpoint(SystemEndpoint):
     def answer(self, request: Request) -> None:
         """Answer the operator with all metrics."""
         if self._authentication.authenticate_admin(request):
-            say_raw(request, 200, CONTENT_TYPE, self._registry.text())
+            respond_with_bytes(request, 200, CONTENT_TYPE, self._registry.text())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from twisted.web.server import Request
 
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.web.authentication import Authentication
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
@@ -45,7 +45,7 @@ _NOT_FOUND = "there is nothing here; a bot's WebSocket is at / or /{self_id}"
 
 def answer_not_found(request: Request) -> None:
     """Answer 404 to a request whose path is nobody's."""
-    say(request, 404, _NOT_FOUND)
+    respond(request, 404, _NOT_FOUND)
 
 
 def refuse_path(request: Request, authentication: Authentication) -> None:

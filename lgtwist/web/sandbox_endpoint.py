@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.web.server import Request
 
 from lgtwist.hub.interfaces import IControl
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.web.authentication import Authentication
 from lgtwist.web.mounts import answer_not_found
 from lgtwist.web.routes import account_number
@@ -40,12 +40,12 @@ class SandboxEndpoint:
         elif len(path) == 2 and path[0] == "media":  # a stored file; its name cannot be guessed
             control = IControl(self._edge_of(self_id), None)
             if control is None:
-                say(request, 404, "there is no such file")
+                respond(request, 404, "there is no such file")
             else:
                 control.serve_file(request, path[1])
         elif self._authentication.authenticate_admin(request):
             control = IControl(self._edge_of(self_id), None)
             if control is None:
-                say(request, 404, f"there is no sandbox account {self_id}")
+                respond(request, 404, f"there is no sandbox account {self_id}")
             else:
                 control.handle(request, path)

@@ -6,7 +6,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.web.authentication import address_of
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.mounts import RETRY_AFTER, Mount, answer_not_found
@@ -57,7 +57,7 @@ class Router(Resource):
         except Exception:
             self._log.failure("a request failed")
             if not request.startedWriting and request.channel is not None:
-                say(request, 500, "lgtwist failed; its log says why")
+                respond(request, 500, "lgtwist failed; its log says why")
         return NOT_DONE_YET
 
     def _render(self, request: Request) -> None:
@@ -65,7 +65,7 @@ class Router(Resource):
             sentence = "too many connections; try again soon"
             if asks_for_upgrade(request):
                 self._refused_handshakes.add(address_of(request), Named(), Reason.LIMIT, 503, sentence)
-            say(request, 503, sentence, RETRY_AFTER)
+            respond(request, 503, sentence, RETRY_AFTER)
             return
         mount, segments = self._find(request.path)
         if mount is None:

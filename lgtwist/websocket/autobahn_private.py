@@ -73,7 +73,7 @@ class AutobahnConnection(WebSocketAdapterProtocol, WebSocketProtocol):
     # -- Autobahn's own part of what Twisted calls
 
     def autobahn_read(self, data: bytes) -> None:
-        """Let Autobahn parse what came."""
+        """Let Autobahn parse bytes that were received."""
         self._dataReceived(data)
 
     def autobahn_lost(self, reason: Failure) -> None:

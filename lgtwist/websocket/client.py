@@ -18,7 +18,7 @@ from lgtwist.websocket.framing import client_frame, client_ping
 from lgtwist.websocket.phase import Phase
 
 #: A longer head of an answer to our opening handshake is refused (bytes).
-_LONGEST_HEAD = 65_536
+_MAX_HANDSHAKE_HEAD = 65_536
 
 
 @frozen
@@ -87,7 +87,9 @@ class ClientConnection(Connection, AutobahnClientConnection):
         """Read the peer's answer. Autobahn raises for some malformed ones, and waits for endless ones."""
         head, mark, _rest = self.data.partition(b"\r\n\r\n")
         if not mark:
-            return self.failHandshake("no answer to the handshake") if len(head) > _LONGEST_HEAD else False
+            return (
+                self.failHandshake("no answer to the handshake") if len(head) > _MAX_HANDSHAKE_HEAD else False
+            )
         try:
             return super().processHandshake()
         except Exception:

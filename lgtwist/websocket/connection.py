@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from lgtwist.config.limits import Limits
 from lgtwist.websocket.assembly import Assembly
 from lgtwist.websocket.autobahn_private import AutobahnConnection
-from lgtwist.websocket.liveness import Liveness, Verdict
+from lgtwist.websocket.liveness import Liveness, PeerVerdict
 from lgtwist.websocket.outbox import Outbox
 from lgtwist.websocket.phase import Phase, PhaseError, may_follow
 from lgtwist.websocket.reading import AT_ONCE, PONG, TEXT, begins_frame, is_utf8, whole_frames
@@ -78,8 +78,8 @@ class Connection(AutobahnConnection):
     :ivar ping_acks: keeps account of how far the peer has read; set by a handler that needs it, else None.
     :ivar write_paused: the transport said pause: its buffer is full.
     :ivar read_paused: we do not read, for too many responses wait already.
-    :ivar discarding_input: the peer broke the protocol or was dropped: what still comes is thrown away (RFC
-        6455, 7.1.7).
+    :ivar discarding_input: the peer broke the protocol or was dropped: what is still received is discarded
+        (RFC 6455, 7.1.7).
     :ivar being_read: a read of this connection is under way.
     :ivar partial_frame: the beginning of a frame whose end has not come.
     :ivar flush_pending: something was put into the outbox since it was flushed last.
@@ -164,8 +164,8 @@ class Connection(AutobahnConnection):
         if self.liveness is not None:
             self.liveness.configure(limits.ping_interval, limits.ping_timeout)
 
-    def check_liveness(self, now: float, not_reading: float) -> Verdict:
-        """Judge by what came since the last check what is to be done about the peer.
+    def check_liveness(self, now: float, not_reading: float) -> PeerVerdict:
+        """Return what is to be done about the peer, by what it sent since the last check.
 
         :param not_reading: for how many seconds since then we did not read.
         """
@@ -175,11 +175,11 @@ class Connection(AutobahnConnection):
         return verdict
 
     def discard_input(self) -> None:
-        """Throw away whatever comes from now on."""
+        """Discard whatever is received from now on."""
         self.discarding_input = True
 
     def release(self) -> None:
-        """Let go of all that the connection holds; called once, when it is over."""
+        """Release all that the connection holds; called once, when it is over."""
         self.outbox.clear()
         self.partial_frame = b""
         self.flush_pending = False
@@ -257,7 +257,7 @@ class Connection(AutobahnConnection):
         self.transport.resumeProducing()
 
     def read_buffered(self) -> None:
-        """Read on in what came while reading was paused."""
+        """Read on in what was received while reading was paused."""
         if not self.being_read:  # else the read that is under way goes on by itself
             self.being_read = True
             try:

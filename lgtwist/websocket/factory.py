@@ -24,14 +24,14 @@ from lgtwist.net.tls import tls_trouble
 from lgtwist.net.twisted_private import send_now
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import CHUNK, Connection
-from lgtwist.websocket.liveness import Verdict
+from lgtwist.websocket.liveness import PeerVerdict
 from lgtwist.websocket.phase import Phase
 
 _Params = ParamSpec("_Params")
 _Guarded = TypeVar("_Guarded", bound=Connection)
 
 #: A name of this module: Python 3.11 finds an enumeration's member five times more slowly.
-_OPEN = Phase.OPEN
+_OPEN_PHASE = Phase.OPEN
 
 
 class Outcome(Enum):
@@ -106,7 +106,7 @@ class ConnectionFactory:
 
     def is_open(self, connection: Connection) -> bool:
         """Return whether data frames may be sent on ``connection``."""
-        return connection.phase is _OPEN
+        return connection.phase is _OPEN_PHASE
 
     def send(self, connection: Connection, payload: bytes) -> Deferred[Outcome]:
         """Send one text message that must not be lost. Never raises and never fails.
@@ -131,7 +131,7 @@ class ConnectionFactory:
 
         With more than ``send_buffer`` bytes of responses waiting, no more of the peer is read.
         """
-        if connection.phase is not _OPEN:
+        if connection.phase is not _OPEN_PHASE:
             return
         outbox = connection.outbox
         outbox.put_response(frame)
@@ -145,14 +145,14 @@ class ConnectionFactory:
 
         The caller bounds how many there are: there is no bound here.
         """
-        if connection.phase is _OPEN:
+        if connection.phase is _OPEN_PHASE:
             connection.outbox.put_response(frame)
             if not connection.flush_pending:
                 connection.schedule_flush()
 
     def put_now(self, connection: Connection, frames: bytes) -> None:
         """Write ready frames that must not be lost, at once if nothing waits before them. Never raises."""
-        if connection.phase is not _OPEN:
+        if connection.phase is not _OPEN_PHASE:
             return
         if connection.flush_pending or connection.write_paused:
             self.put(connection, frames)
@@ -178,7 +178,7 @@ class ConnectionFactory:
 
     def offer(self, connection: Connection, frame: bytes) -> None:
         """Put a ready event frame behind those that wait. The oldest events may be dropped. Never raises."""
-        if connection.phase is not _OPEN:
+        if connection.phase is not _OPEN_PHASE:
             return
         outbox = connection.outbox
         if not connection.write_paused and outbox.event_bytes + len(frame) > self._batch_bytes:
@@ -195,7 +195,7 @@ class ConnectionFactory:
         :param each: the frames.
         :param joined: all of them, one after the other.
         """
-        if connection.phase is not _OPEN:
+        if connection.phase is not _OPEN_PHASE:
             return
         if connection.flush_pending or connection.write_paused:
             for frame in each:
@@ -208,7 +208,7 @@ class ConnectionFactory:
 
     def flush_handshake(self, connection: Connection) -> None:
         """Write the answer to the opening handshake, and what was put behind it, when the turn ends."""
-        if connection.write_paused and connection.phase is _OPEN:
+        if connection.write_paused and connection.phase is _OPEN_PHASE:
             # Paused by what an HTTP peer before it did not read. The outbox may be cleared; this must go out.
             self.write(connection, connection.outbox.take(CHUNK))
         self.flush_scheduler.add(connection)
@@ -255,7 +255,7 @@ class ConnectionFactory:
         """
         if connection.phase is Phase.CONNECTING:
             self.abort(connection, reason)
-        elif connection.phase is _OPEN:
+        elif connection.phase is _OPEN_PHASE:
             self.guard(connection, self._close_open, code, reason)
 
     def _close_open(self, connection: Connection, code: int, reason: str) -> None:
@@ -275,7 +275,7 @@ class ConnectionFactory:
         self.counters.protocol_errors += 1
         if connection.phase is Phase.CONNECTING:
             self.abort(connection, reason)
-        elif connection.phase is _OPEN:
+        elif connection.phase is _OPEN_PHASE:
             self.guard(connection, self._fail_open, code, reason)
         else:
             connection.discard_input()
@@ -283,7 +283,7 @@ class ConnectionFactory:
     def _fail_open(self, connection: Connection, code: int, reason: str) -> None:
         connection.discard_input()
         self.flush_responses(connection)  # to what was asked before the breach
-        if connection.phase is not _OPEN:
+        if connection.phase is not _OPEN_PHASE:
             return  # it cannot be written to
         self._enter_closing(connection, f"closed by us with {code} {reason}")
         connection.sendCloseFrame(code, encode_truncate(reason, 123))
@@ -318,9 +318,9 @@ class ConnectionFactory:
             self.close(connection, code, reason)
         if not self.connections:
             return succeed(None)
-        gone: Deferred[None] = Deferred()
-        self._all_closed.append(gone)
-        return gone
+        closed: Deferred[None] = Deferred()
+        self._all_closed.append(closed)
+        return closed
 
     def _enter_closing(self, connection: Connection, because: str) -> None:
         connection.enter(Phase.CLOSING)
@@ -366,7 +366,7 @@ class ConnectionFactory:
 
     def opened(self, connection: Connection) -> None:
         """Enter OPEN: the opening handshake is done."""
-        connection.enter(_OPEN)
+        connection.enter(_OPEN_PHASE)
         self.counters.opened += 1
         self.connections.add(connection)
         connection.cancel_deadline()
@@ -386,7 +386,7 @@ class ConnectionFactory:
 
     def peer_closes(self, connection: Connection) -> None:
         """Enter CLOSING: a close frame came, after which no data frame is sent (RFC 6455, 5.5.1)."""
-        if connection.phase is _OPEN:
+        if connection.phase is _OPEN_PHASE:
             self._enter_closing(connection, "closed by the peer")
 
     def lost(self, connection: Connection, reason: Failure) -> None:
@@ -414,8 +414,8 @@ class ConnectionFactory:
             connection.is_closed.addCallback(_forget)
             if not self.connections:
                 self._all_closed, waiting = [], self._all_closed
-                for gone in waiting:
-                    gone.callback(None)
+                for one in waiting:
+                    one.callback(None)
 
     # -- liveness
 
@@ -427,15 +427,15 @@ class ConnectionFactory:
         # If this call is late, nothing was read meanwhile: what the peers sent still lies in the kernel.
         stalled = max(0.0, elapsed - self.limits.sweep_interval)
         for connection in tuple(self.connections):
-            if connection.phase is _OPEN and connection.liveness is not None:
+            if connection.phase is _OPEN_PHASE and connection.liveness is not None:
                 not_reading = elapsed if connection.read_paused else stalled
                 self.guard(connection, self._check_liveness, now, not_reading)
 
     def _check_liveness(self, connection: Connection, now: float, not_reading: float) -> None:
         assert connection.liveness is not None
         verdict = connection.check_liveness(now, not_reading)
-        if verdict is Verdict.DEAD or verdict is Verdict.MUTE:
+        if verdict is PeerVerdict.DEAD or verdict is PeerVerdict.MUTE:
             self.counters.dead_peers += 1
             self.abort(connection, connection.liveness.reason(verdict))
-        elif verdict is Verdict.PING and not connection.write_paused:
+        elif verdict is PeerVerdict.PING and not connection.write_paused:
             self.ping(connection)

@@ -17,7 +17,7 @@ from enum import Enum
 _HEARTBEATS = 3
 
 
-class Verdict(Enum):
+class PeerVerdict(Enum):
     """What is to be done about a peer: nothing, a ping, or dropping it for either reason."""
 
     WAIT = 0
@@ -63,14 +63,14 @@ class Liveness:
         """Expect heartbeats of the peer's own, ``interval`` seconds apart; 0 for none."""
         self._heartbeat_interval = interval
 
-    def reason(self, verdict: Verdict) -> str:
+    def reason(self, verdict: PeerVerdict) -> str:
         """Return why a peer with such a verdict is dropped."""
-        if verdict is Verdict.MUTE:
+        if verdict is PeerVerdict.MUTE:
             interval = self._heartbeat_interval
             return f"no message for {_HEARTBEATS} of its heartbeat intervals of {interval:g} s"
         return f"silent for {self._timeout:g} s"
 
-    def check(self, now: float, bytes_seen: bool, message_seen: bool, not_reading: float) -> Verdict:
+    def check(self, now: float, bytes_seen: bool, message_seen: bool, not_reading: float) -> PeerVerdict:
         """Judge the peer. Call it regularly: the interval of the calls is the precision of the judgement.
 
         :param bytes_seen: whether any byte came since the last check.
@@ -80,14 +80,14 @@ class Liveness:
         """
         self._last_byte = now if bytes_seen else min(now, self._last_byte + not_reading)
         if self._answered and now - self._last_byte >= self._timeout:
-            return Verdict.DEAD
+            return PeerVerdict.DEAD
         self._last_message = now if message_seen else min(now, self._last_message + not_reading)
         if self._heartbeat_interval and now - self._last_message >= _HEARTBEATS * self._heartbeat_interval:
-            return Verdict.MUTE
+            return PeerVerdict.MUTE
         if self._interval and now >= self._next_ping:
             self._next_ping = max(self._next_ping + self._interval, now)
-            return Verdict.PING
-        return Verdict.WAIT
+            return PeerVerdict.PING
+        return PeerVerdict.WAIT
 
     def next_ping(self) -> int:
         """Return the number of a ping that is sent now. Its pong confirms all before it too."""

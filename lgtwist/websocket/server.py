@@ -18,7 +18,7 @@ from lgtwist.websocket.factory import OPTIONS, ConnectionFactory
 from lgtwist.websocket.framing import server_frame, server_ping
 
 #: What is hashed with the key into ``Sec-WebSocket-Accept`` (RFC 6455, 1.3).
-_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_ACCEPT_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\n"
     b"Server: lgtwist\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
@@ -45,7 +45,7 @@ class ServerConnection(Connection, AutobahnServerConnection):
 
         :param key: ``Sec-WebSocket-Key``.
         """
-        proof = b64encode(sha1(key.encode() + _MAGIC).digest())  # noqa: S324
+        proof = b64encode(sha1(key.encode() + _ACCEPT_MAGIC).digest())  # noqa: S324
         self.autobahn_open()
         self.outbox.put_response(_SWITCHING % proof)
         self.expect_flush()  # what onOpen sends waits behind it, and goes out in the same write

@@ -13,7 +13,7 @@ from lgtwist.config.limits import Limits
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.settings import port_owners
 from lgtwist.journal.settings import JournalSettings
-from lgtwist.net.endpoints import is_public, url
+from lgtwist.net.endpoints import is_public, websocket_url
 from lgtwist.onebot.message import MessageFormat
 from tests.integration.running import ROOT
 from tests.rounds import quick
@@ -253,8 +253,8 @@ class ConfigTests(SynchronousTestCase):
         """Whether an endpoint is public, and how it is dialled."""
         self.assertTrue(is_public("tcp:80"))
         self.assertFalse(is_public("tcp:80:interface=localhost"))
-        self.assertEqual(url("tcp:80"), "ws://127.0.0.1:80")
-        self.assertEqual(url("tcp:8081:interface=\\:\\:1"), "ws://[::1]:8081")
+        self.assertEqual(websocket_url("tcp:80"), "ws://127.0.0.1:80")
+        self.assertEqual(websocket_url("tcp:8081:interface=\\:\\:1"), "ws://[::1]:8081")
 
     def test_limits_are_documented(self) -> None:
         """docs/configuration.md names every limit with its default."""

@@ -180,7 +180,7 @@ class PolicyTests(DeliveryTestCase):
         room.put(1, 2)
         room.delivery.failed(sink, None)
         room.put(3)
-        room.delivery.came_back(sink)
+        room.delivery.recovered_sink(sink)
         sink.confirm()
         room.put(4)
         for _ in range(3):

@@ -301,7 +301,7 @@ class Book:
         if self.failing:
             self.failing = False
             self.replayed = self.room.journal.end(self.account)
-            self.delivery.came_back(self.active)
+            self.delivery.recovered_sink(self.active)
         self.delivery.confirmed(self.active, upto)
 
     def look_past(self) -> None:

@@ -169,7 +169,7 @@ class DeliveriesTests(SynchronousTestCase):
         newer.confirm()
         newer.take_on()
         removed.failed(newer, "HTTP 422")
-        removed.came_back(newer)
+        removed.recovered_sink(newer)
         removed.detach(newer, "close code 1003")
         removed.detach(older, None)
         late = FakeSink(removed)

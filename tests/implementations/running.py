@@ -12,9 +12,6 @@ from typing import Any
 
 from tests.processes import PATIENCE, ROOT, ChildProcess, free_port
 
-#: For tests that were written before there was one function for all.
-quiet_port = free_port
-
 
 class Implementation(ChildProcess):
     """One simulator process with its accounts; the ports stay the same over restarts.

@@ -13,8 +13,8 @@ from lgtwist.delivery.batch import Batch
 from lgtwist.journal.chunk import (
     OVERHEAD,
     Chunk,
+    CommitGroup,
     Damaged,
-    Group,
     from_little,
     little,
     pack,
@@ -32,8 +32,8 @@ BURSTS = st.lists(
 Burst = tuple[int, int, list[bytes]]
 
 
-def group_of(bursts: list[Burst]) -> Group:
-    group = Group()
+def group_of(bursts: list[Burst]) -> CommitGroup:
+    group = CommitGroup()
     for account, time, payloads in bursts:
         group.add(account, time, payloads)
     return group

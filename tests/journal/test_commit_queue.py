@@ -20,7 +20,7 @@ class CommitQueueTests(SynchronousTestCase):
         self.assertFalse(self.queue.has_waiting)
         self.assertEqual(self.queue.size, 0)
         self.assertEqual(self.queue.done(), [])
-        self.assertEqual(list(self.queue.give_up()), [])
+        self.assertEqual(list(self.queue.drop_all()), [])
 
     def test_a_commit(self) -> None:
         """Positions follow the end, account by account; what comes meanwhile is the next commit."""
@@ -62,12 +62,12 @@ class CommitQueueTests(SynchronousTestCase):
         self.assertFalse(self.queue.has_full)
         self.assertTrue(self.queue.has_waiting)
 
-    def test_give_up(self) -> None:
+    def test_drop_all(self) -> None:
         """All of it, the commit under way first; a commit that ends afterwards gives nothing."""
         self.queue.add(1, 5, [event(1), event(2)])
         self.queue.begin(0, {})
         self.queue.add(2, 6, [event(3)])
-        self.assertEqual(list(self.queue.give_up()), [(1, [5, 5]), (2, [6])])
+        self.assertEqual(list(self.queue.drop_all()), [(1, [5, 5]), (2, [6])])
         self.assertFalse(self.queue)
         self.assertEqual(self.queue.size, 0)
         self.assertEqual(self.queue.done(), [])

@@ -19,6 +19,7 @@ from lgtwist.net.endpoint_strings import (
     read_endpoint,
 )
 from lgtwist.net.endpoints import check_endpoint, is_public
+from tests.processes import free_port
 
 
 class ReadingTests(SynchronousTestCase):
@@ -94,7 +95,7 @@ class CollisionTests(SynchronousTestCase):
                 one, other = (opened.enter_context(socket.socket(hosts[h])) for h in (first, second))
                 for handle in (one, other):
                     handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                one.bind((first, 0))
+                one.bind((first, free_port()))
                 one.listen()
                 port = one.getsockname()[1]
                 try:

@@ -21,7 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from lgtwist.net.endpoints import CannotListen, Change, Ports
+from lgtwist.net.endpoints import CannotListen, PortChange, Ports
+from tests.processes import free_port
 
 try:
     import trustme
@@ -65,14 +66,6 @@ def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
     return run
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
 class PortsCase(TestCase):
     timeout = 60
 
@@ -103,7 +96,7 @@ class PortsCase(TestCase):
         self.ports.listen(self.factory)
         return self.ports
 
-    async def changed(self, *descriptions: str) -> Change:
+    async def changed(self, *descriptions: str) -> PortChange:
         """A change that is committed."""
         change = await self.ports.change(descriptions)
         await change.commit()

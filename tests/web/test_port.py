@@ -28,7 +28,7 @@ from lgtwist.hub.interfaces import (
     IReverseLink,
 )
 from lgtwist.hub.settings import BotSettings
-from lgtwist.net.http_responses import say
+from lgtwist.net.http_responses import respond
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.figures import counter
 from lgtwist.runtime.turns import FlushScheduler
@@ -75,10 +75,10 @@ class ReverseLink:
 @implementer(IControl)
 class Control:
     def handle(self, request: Request, path: tuple[str, ...]) -> None:
-        say(request, 200, f"handled {'/'.join(path)}")
+        respond(request, 200, f"handled {'/'.join(path)}")
 
     def serve_file(self, request: Request, name: str) -> None:
-        say(request, 200, f"file {name}")
+        respond(request, 200, f"file {name}")
 
 
 @define(eq=False)
@@ -112,10 +112,10 @@ class Actions:
     """Answers with the bot's name and the action."""
 
     def preflight(self, request: Request) -> None:
-        say(request, 200, "preflight")
+        respond(request, 200, "preflight")
 
     def perform(self, request: Request, bot: Any, account: Any, action: str) -> None:
-        say(request, 200, f"{bot.name} {account.self_id} {action}")
+        respond(request, 200, f"{bot.name} {account.self_id} {action}")
 
 
 @define
@@ -126,7 +126,7 @@ class StandInMount:
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
         body = request.content.read() if request.content is not None else b""
-        say(request, 200, f"{segments} {body!r}")
+        respond(request, 200, f"{segments} {body!r}")
 
     def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
         return segments == ("upload",) and query == b"a=b"

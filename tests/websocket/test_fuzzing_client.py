@@ -31,11 +31,11 @@ from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import check_upgrade, take_over
-from tests.implementations.running import quiet_port
 from tests.integration.running import PATIENCE
 from tests.pair import RecordingCaller, leave_to_autobahn
+from tests.processes import free_port
 from tests.rounds import ROUNDS
-from tests.websocket.wstest import Run, Verdict, until, wstest
+from tests.websocket.wstest import PeerVerdict, Run, until, wstest
 
 reactor: Any = installed
 
@@ -150,7 +150,7 @@ class FuzzingTestCase(TestCase):
         self.addCleanup(run.kill)
         return run
 
-    async def judge(self, verdicts: dict[str, dict[str, Verdict]], number: int) -> None:
+    async def judge(self, verdicts: dict[str, dict[str, PeerVerdict]], number: int) -> None:
         """Each case is passed, or else not by plain Autobahn either; and we never failed ourselves."""
         plain = verdicts[PLAIN]
         self.assertEqual(len(plain), number)
@@ -235,7 +235,7 @@ class ClientTests(FuzzingTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.port = quiet_port()  # it is dialled before anybody listens there
+        self.port = free_port()  # it is dialled before anybody listens there
 
     def endpoint(self) -> TCP4ClientEndpoint:
         return TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)

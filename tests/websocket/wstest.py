@@ -143,7 +143,7 @@ _RANKS = {"OK": 2, "INFORMATIONAL": 2, "NON-STRICT": 1}
 
 
 @frozen
-class Verdict:
+class PeerVerdict:
     """What wstest says of one case.
 
     :ivar behavior: of the messages that came back: OK, NON-STRICT, INFORMATIONAL, FAILED ...
@@ -237,13 +237,13 @@ class Run:
         )
         assert not self.process.returncode, f"wstest failed:\n{self.end_of_log()}"
 
-    def verdicts(self) -> dict[str, dict[str, Verdict]]:
+    def verdicts(self) -> dict[str, dict[str, PeerVerdict]]:
         """What it says of each agent, of each case."""
         index = self.folder / "index.json"
         assert index.exists(), f"wstest wrote no report:\n{self.end_of_log()}"
         return {
             agent: {
-                case: Verdict(
+                case: PeerVerdict(
                     told["behavior"],
                     told["behaviorClose"],
                     told["remoteCloseCode"],

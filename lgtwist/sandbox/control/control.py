@@ -13,7 +13,7 @@ from twisted.web.static import File
 from zope.interface import implementer
 
 from lgtwist.hub.interfaces import IControl
-from lgtwist.net.http_responses import say, say_json
+from lgtwist.net.http_responses import respond, respond_with_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.tasks import spawn
@@ -65,23 +65,23 @@ class Control:
             allowed = [m for m, p in self._routes if p == "/".join(path)]
             if allowed:
                 request.responseHeaders.setRawHeaders("Allow", [", ".join(allowed)])
-            say_json(request, 405 if allowed else 404, {"error": "see docs/sandbox.md"})
+            respond_with_json(request, 405 if allowed else 404, {"error": "see docs/sandbox.md"})
             return
         try:
             result = route(request)
         except (OneBotError, BadEvent, ValueError) as error:
-            say_json(request, 400, {"error": str(error)})
+            respond_with_json(request, 400, {"error": str(error)})
             return
         if isinstance(result, Deferred):
             self._respond_later(request, result)
         else:
-            say_json(request, 200, result)
+            respond_with_json(request, 200, result)
 
     def serve_file(self, request: Request, name: str) -> None:
         """Answer a request for a stored file; whoever knows its unguessable name may have it."""
         stored = self._sandbox.media.find(name)
         if stored is None or request.method not in (b"GET", b"HEAD"):
-            say(request, 404, "there is no such file")
+            respond(request, 404, "there is no such file")
             return
         request.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])
         request.responseHeaders.setRawHeaders("Content-Security-Policy", ["sandbox"])
@@ -102,12 +102,12 @@ class Control:
 
         def failed(failure: Failure) -> None:
             if failure.check(OneBotError):
-                say_json(request, 400, {"error": str(failure.value)})
+                respond_with_json(request, 400, {"error": str(failure.value)})
             elif not failure.check(CancelledError):
                 self._log.failure("a request to the sandbox failed", failure)
-                say_json(request, 500, {"error": "lgtwist failed; its log says why"})
+                respond_with_json(request, 500, {"error": "lgtwist failed; its log says why"})
 
-        waiting.addCallback(lambda result: say_json(request, 200, result)).addErrback(failed)
+        waiting.addCallback(lambda result: respond_with_json(request, 200, result)).addErrback(failed)
 
     # -- verbs
 
