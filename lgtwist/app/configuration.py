@@ -216,7 +216,7 @@ def _check_public(config: Config, problems: list[Problem]) -> None:
         if bot.access_token is None and config.bots == DEFAULT_BOTS:
             sentence = f"{reachable}: add [[bots]] with name and access_token; {instead}"
             problems.append(Problem("bots", sentence))
-        elif bot.access_token is None and bot.dials_in:
+        elif bot.access_token is None:
             sentence = f'bot "{bot.name}" needs a token, for {reachable}; {instead}'
             problems.append(Problem(f"bots[{number}].access_token", sentence))
     for number, account in enumerate(config.accounts):

@@ -73,18 +73,19 @@ class BotSettings:
 def port_owners(bots: Iterable[BotSettings]) -> dict[str | None, str]:
     """Return for each token that opens the port the name of the bot that it opens it for.
 
-    The token is what tells apart the bots that dial in; without one (None) a program on this machine is the
-    bot that has none. The token of a bot that we dial or post to opens the port only if it is nobody else's.
+    The token is what tells apart the bots that dial in. None stands for requests without a token, which are
+    for programs on this machine. What a bot that we dial or post to has (a token, or none) opens the port for
+    it only if it is nobody else's.
     """
     bots = tuple(bots)
     owners: dict[str | None, str] = {bot.access_token: bot.name for bot in bots if bot.dials_in}
-    others: dict[str, list[str]] = {}
+    others: dict[str | None, list[str]] = {}
     for bot in bots:
-        if not bot.dials_in and bot.access_token is not None:
+        if not bot.dials_in:
             others.setdefault(bot.access_token, []).append(bot.name)
-    for word, names in others.items():
-        if word not in owners and len(names) == 1:
-            owners[word] = names[0]
+    for shown, names in others.items():
+        if shown not in owners and len(names) == 1:
+            owners[shown] = names[0]
     return owners
 
 

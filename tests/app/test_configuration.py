@@ -429,12 +429,13 @@ class ConfigTests(SynchronousTestCase):
             f'[[bots]]\nname = "{n}"\nconnection = "reverse-websocket"\nurl = "ws://x/"\naccess_token = "w"\n'
             for n in range(5)
         )
-        public = '[server]\nendpoints = ["tcp:1"]\n'
-        config = self.read(public + hooks + dialled)
+        config = self.read(hooks + dialled)
         self.assertEqual(port_owners(one.bot for one in config.bots), {})
         self.assertEqual(sum("does not open the port" in line for line in summary(config)), 5)
         one = self.read(dialled.partition('[[bots]]\nname = "1"')[0])
         self.assertEqual(port_owners(bot.bot for bot in one.bots), {"w": "0"})
+        hook = self.read(hooks.partition('[[bots]]\nname = "b"')[0])
+        self.assertEqual(port_owners(bot.bot for bot in hook.bots), {None: "a"})
         both = self.read(dialled + '[[bots]]\nname = "in"\naccess_token = "w"\n')
         self.assertEqual(port_owners(bot.bot for bot in both.bots), {"w": "in"})
         self.assertNotIn('"w"', str(summary(both)))
