@@ -88,7 +88,7 @@ class Reloader:
             wanted = await self._in_thread(read)
         except ConfigurationError as error:
             for line in error.lines:
-                self._log.error("reload: {line}", line=line)
+                self._log.error("{line}", line=line)
             self._log.error("reload: the configuration has mistakes; nothing was changed")
             return
         await self.change_to(wanted)
