@@ -336,6 +336,20 @@ class Healthy(CommandTestCase):
         self.run_on("run", "--config", config)
         self.assertTrue(self.succeeded("health", "--config", config).endswith(": alive\n"))
 
+    def test_check_of_a_certificate(self) -> None:
+        """``check`` says why clients may refuse it."""
+        if not certificates.INSTALLED:
+            raise SkipTest("trustme is not installed")
+        authority = certificates.Authority(self.folder / "ca")
+        for expired in (False, True):
+            shown = authority.issue("bot.example.org", expired=expired)
+            config = self.folder / "a.toml"
+            config.write_text(
+                f'data_dir = "{self.data}"\n[server]\nendpoints = ["{shown.endpoint(self.port)}"]\n'
+            )
+            said = self.succeeded("check", "--config", config)
+            self.assertEqual(f"{shown.chain} has expired" in said, expired, said)
+
 
 class Asking(SynchronousTestCase):
     """What ``health`` makes of answers and configurations."""
