@@ -7,6 +7,7 @@ the fields of the settings (:mod:`lgtwist.config.change`); which waits for a res
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, fields, frozen
@@ -103,8 +104,11 @@ def _bot_name(bot: BotConfig) -> str:
     return f'bot "{bot.bot.name}"'
 
 
-def changes(old: Config, new: Config) -> Changes:
-    """Compare the running configuration with a new one."""
+def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
+    """Compare the running configuration with a new one.
+
+    :param open_files: how many files the process may open.
+    """
     waiting: list[str] = []
     running = new
     if new.data_dir != old.data_dir:
@@ -117,6 +121,10 @@ def changes(old: Config, new: Config) -> Changes:
             deferred[name] = getattr(old.journal, name)
     if deferred:
         running = evolve(running, journal=evolve(new.journal, **deferred))
+    before, after = old.limits.connections, new.limits.connections
+    if after != before and after > open_files:
+        waiting.append(f"limits.connections (this process may open {open_files} files)")
+        running = evolve(running, limits=evolve(new.limits, connections=before))
     adopted = [
         endpoint
         for endpoint in {*new.server.endpoints} ^ {*old.server.endpoints}
@@ -128,13 +136,13 @@ def changes(old: Config, new: Config) -> Changes:
         endpoints = [one for one in new.server.endpoints if one not in adopted]
         endpoints += [one for one in old.server.endpoints if one in adopted]
         running = evolve(running, server=evolve(new.server, endpoints=tuple(endpoints)))
-    before, after = old.server.endpoints, running.server.endpoints
+    listening, to_listen = old.server.endpoints, running.server.endpoints
     return Changes(
         running=running,
         accounts=_differences(old.accounts, new.accounts, lambda one: one.self_id, _compare_accounts),
         bots=_differences(old.bots, new.bots, lambda one: one.bot.name, _compare_bots),
-        closed=tuple(one for one in before if one not in after),
-        opened=tuple(one for one in after if one not in before),
+        closed=tuple(one for one in listening if one not in to_listen),
+        opened=tuple(one for one in to_listen if one not in listening),
         server=(old.server.admin_token, old.server.allowed_origins)
         != (new.server.admin_token, new.server.allowed_origins),
         limits=_names(old.limits, running.limits),

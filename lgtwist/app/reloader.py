@@ -18,6 +18,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.edges import CannotPrepare, IEdge
 from lgtwist.journal.store import JournalError
 from lgtwist.net.endpoints import CannotListen
+from lgtwist.runtime.open_files import open_files_limit
 from lgtwist.runtime.tasks import spawn
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Reloader:
     async def change_to(self, wanted: Config) -> bool:
         """Change the service to a configuration; return whether it was changed. A refusal is one log line."""
         service = self._service
-        found = changes(service.config, wanted)
+        found = changes(service.config, wanted, open_files_limit())
         try:
             prepared = await self._prepare(found)
         except (CannotPrepare, CannotListen, JournalError) as error:

@@ -7,7 +7,6 @@ Each account's and each bot's edge is a named child service below ``accounts`` a
 from __future__ import annotations
 
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -47,6 +46,7 @@ from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import CannotListen, Ports, websocket_url
+from lgtwist.runtime.open_files import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn
 from lgtwist.runtime.turns import FlushScheduler
@@ -129,7 +129,7 @@ class LgtwistService(MultiService):
             server_factory=self.factory,
             client_factory=self.client_factory,
             data_dir=self._data_dir.path,
-            private_files=tuple(Path(private) for private in config.private_files),
+            private_files=lambda: [Path(private) for private in self.config.private_files],
             http_url=self._http_url,
         )
 
@@ -524,17 +524,15 @@ class LgtwistService(MultiService):
         except (CannotPrepare, CannotListen, JournalError) as error:
             self._data_dir.unlock()
             raise CannotStart(str(error)) from None
-        self._raise_file_limit()
+        self._raise_open_files_limit()
 
-    def _raise_file_limit(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        if hard != resource.RLIM_INFINITY and hard < self.config.limits.connections:
+    def _raise_open_files_limit(self) -> None:
+        files = raise_open_files_limit()
+        if files < self.config.limits.connections:
             self._log.warn(
-                "this process may open {hard} files, fewer than limits.connections ({connections}); "
+                "this process may open {files} files, fewer than limits.connections ({connections}); "
                 "raise the limit (ulimit -n, or LimitNOFILE= of systemd)",
-                hard=hard,
+                files=files,
                 connections=self.config.limits.connections,
             )
 

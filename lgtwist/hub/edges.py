@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class EdgeResources:
     :ivar server_factory: makes the WebSockets that peers open to us.
     :ivar client_factory: makes the WebSockets that we open to peers.
     :ivar data_dir: the folder of the service's files.
-    :ivar private_files: files that no bot may read: the configuration, tokens.
+    :ivar private_files: returns the files that no bot may read: the configuration, tokens, private keys.
     :ivar http_url: returns the port's base URL, without a slash at its end.
     """
 
@@ -71,5 +71,5 @@ class EdgeResources:
     server_factory: ServerFactory
     client_factory: ClientFactory
     data_dir: Path
-    private_files: tuple[Path, ...]
+    private_files: Callable[[], Collection[Path]]
     http_url: Callable[[], str]

@@ -76,6 +76,15 @@ def is_public(description: str) -> bool:
     return True
 
 
+def private_key_file(description: str) -> str | None:
+    """Return the path of the private key of an ``ssl:`` endpoint; None of any other."""
+    try:
+        read = read_endpoint(description)
+    except ValueError:
+        return None
+    return str(CertificateFiles.of(read.options, Path()).private_key) if read.kind == "ssl" else None
+
+
 def websocket_url(description: str, port: IListeningPort | None = None) -> str:
     """Return the WebSocket URL, without a path, by which a bot on this machine dials an endpoint.
 

@@ -175,6 +175,18 @@ class PureTests(SynchronousTestCase):
         self.assertTrue(found.running.journal.sync)
         self.assertIn("waits for a restart: data_dir, journal.sync", found.describe())
 
+    def test_more_connections_than_files(self) -> None:
+        """More connections than the process may open files wait for a restart; as many do not."""
+        one, other = (configuration(f"[limits]\nconnections = {number}") for number in (100, 2000))
+        found = changes(one, other, open_files=1024)
+        self.assertEqual(
+            found.describe(),
+            "nothing changed; waits for a restart: limits.connections (this process may open 1024 files)",
+        )
+        self.assertEqual(found.running.limits.connections, 100)
+        for fewer in (changes(other, one, open_files=1024), changes(one, other, open_files=2000)):
+            self.assertEqual((fewer.waiting, fewer.limits), ((), ("connections",)))
+
     def test_endpoints(self) -> None:
         """Equal strings stay; a systemd endpoint is neither parsed again nor given up."""
         old = '[server]\nendpoints = ["tcp:1:interface=127.0.0.1", "tcp:2:interface=127.0.0.1"]'

@@ -111,7 +111,7 @@ def resources(clock: Any, limits: Limits | None = None, **others: Any) -> EdgeRe
         "server_factory": None,
         "client_factory": None,
         "data_dir": Path(),
-        "private_files": (),
+        "private_files": tuple,
         "http_url": lambda: "http://127.0.0.1:8081",
     }
     return EdgeResources(**{**given, **others})

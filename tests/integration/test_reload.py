@@ -11,6 +11,7 @@ from typing import Any
 
 import trustme
 
+from tests.integration.certificates import Authority
 from tests.integration.listening_bots import Listener, Receiver
 from tests.integration.rawclient import PING, PONG, Ended, HandshakeRefused, RawClient
 from tests.integration.running import ServiceTestCase, wait_until
@@ -255,6 +256,25 @@ class Rows(ReloadTestCase):
         self.publish(2)
         self.change(SANDBOX + FIRST + kept + LIMITS)
         self.assertEqual(self.dial("kept").event(post_type="notice")["n"], 2)
+
+    def test_files_that_become_private(self) -> None:
+        """A token file and a private key that a reload names cannot be sent from then on."""
+        data = self.service.folder / "data"
+        shown = Authority(data / "authority").issue("localhost")
+        (data / "token").write_text("token-of-filed")
+        number = free_port()
+
+        def send(file: Path) -> Any:
+            message = [{"type": "image", "data": {"file": f"file://{file}"}}]
+            return self.first.ask("send_private_msg", user_id=ALICE, message=message)["retcode"]
+
+        self.assertEqual([send(shown.key), send(data / "token")], [0, 0])
+        self.change(
+            SANDBOX + FIRST + f'[[bots]]\nname = "filed"\naccess_token_file = "{data / "token"}"\n' + LIMITS,
+            endpoints=[f"tcp:{self.service.port}:interface=127.0.0.1", shown.endpoint(number)],
+        )
+        self.assertNotIn(0, [send(shown.key), send(data / "token")])
+        self.assertEqual(send(shown.chain), 0)
 
     def test_the_default_bot(self) -> None:
         """The default bot is replaced by the first [[bots]]."""

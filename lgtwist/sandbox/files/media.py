@@ -102,7 +102,7 @@ class MediaStore:
     :param fetch: returns the body of a URL, limited in size and time.
     :param base_url: returns the URL of this account's HTTP interface, without a slash at its end.
     :param run_in_thread: runs a blocking function.
-    :param private_files: files that ``file://`` may not name: the configuration, and its token files.
+    :param private_files: returns the files that ``file://`` may not name.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class MediaStore:
         fetch: Callable[[str], Awaitable[bytes]],
         base_url: Callable[[], str],
         run_in_thread: RunInThread,
-        private_files: Collection[Path] = (),
+        private_files: Callable[[], Collection[Path]] = tuple,
     ) -> None:
         self._folder = folder
         self._data_dir = data_dir
@@ -122,7 +122,7 @@ class MediaStore:
         self._fetch = fetch
         self._base_url = base_url
         self._run_in_thread = run_in_thread
-        self._private_files = frozenset(path.resolve() for path in private_files)
+        self._private_files = private_files
         self._write_lock = threading.Lock()
 
     def find(self, name: str) -> StoredFile | None:
@@ -182,7 +182,8 @@ class MediaStore:
         try:
             file = Path(path).resolve(strict=True)
             below = file.is_file() and file.is_relative_to(data_dir)
-            if not below or file in self._private_files or _is_internal_file(file, data_dir):
+            private = any(file == one.resolve() for one in self._private_files())
+            if not below or private or _is_internal_file(file, data_dir):
                 raise PlatformError(
                     f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
                 )
