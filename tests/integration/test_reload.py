@@ -24,6 +24,10 @@ SANDBOX = "[[accounts]]\nself_id = 10001\n"
 LIMITS = '[limits]\nclose_timeout = "500ms"\nheartbeat_interval = "0s"\n'
 
 
+REVERSE = '[[accounts]]\ntype = "reverse-websocket"\nself_id = 5\naccess_token = "token-of-impl"\n'
+IMPLEMENTATION = {"Authorization": "Bearer token-of-impl", "X-Self-ID": "5", "X-Client-Role": "Universal"}
+
+
 def bearer(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer token-of-{name}"}
 
@@ -98,10 +102,16 @@ class Conversation(ServiceTestCase):
     if MISSING:
         skip = f"not installed: {', '.join(MISSING)}"
 
+    def answer(self, link: RawClient, action: str, data: Any, asked: Any = None) -> None:
+        """Answer a request that an implementation gets, the next one by default."""
+        asked = link.message() if asked is None else asked
+        self.assertEqual(asked["action"], action)
+        link.send(json.dumps({"status": "ok", "retcode": 0, "data": data, "echo": asked["echo"]}))
+
     def test_twenty_changes(self) -> None:
         """Its connection, its call and its cursor go on, whatever is added, changed and removed."""
         service = self.service
-        kept = bot("nonebot", 'delivery = "at-least-once"')
+        kept = REVERSE + bot("nonebot", 'delivery = "at-least-once"')
         endpoint = f"tcp:{service.port}:interface=127.0.0.1"
         base = f'data_dir = "{service.folder / "data"}"\n[server]\nendpoints = ["{endpoint}"]\n'
         service.config_path.write_text(base + SANDBOX + kept)
@@ -115,6 +125,15 @@ class Conversation(ServiceTestCase):
         program.wait_connected(1)
         listener = Listener()
         self.addCleanup(listener.end)
+        implementation = RawClient(service, "/onebot/v11/ws", IMPLEMENTATION)
+        self.addCleanup(implementation.socket.close)
+        self.answer(implementation, "get_login_info", {"user_id": 5, "nickname": "five"})
+        wait_until("account 5 is up", service.ready)
+        slow = RawClient(service, "/5/api", bearer("nonebot"))
+        self.addCleanup(slow.socket.close)
+        slow.call("get_slow", echo="under way")
+        while (under_way := implementation.message())["action"] != "get_slow":
+            pass  # what lgtwist itself asks
         caller = RawClient(service, "/api", bearer("nonebot"))  # the events are the program's alone
         self.addCleanup(caller.socket.close)
         for number in range(20):
@@ -142,6 +161,8 @@ class Conversation(ServiceTestCase):
                 lambda asked=asked: [m for m in service.transcript(asked, wait=1) if m["from_bot"]],  # type: ignore[misc]
             )
             self.assertEqual([m["raw_message"] for m in answers], [f"word {number}"])
+        self.answer(implementation, "get_slow", 1, under_way)
+        self.assertEqual(slow.message(), {"status": "ok", "retcode": 0, "data": 1, "echo": "under way"})
         self.assertEqual(program.times_connected(), 1)
         wait_until(
             "all is confirmed",
@@ -402,16 +423,14 @@ class Refusals(ReloadTestCase):
 class Storms(ReloadTestCase):
     def test_an_implementation_that_keeps_dialling(self) -> None:
         """A reverse account is removed and added again: refused in between, let in again."""
-        reverse = '[[accounts]]\ntype = "reverse-websocket"\nself_id = 5\naccess_token = "token-of-impl"\n'
-        headers = {**bearer("impl"), "X-Self-ID": "5", "X-Client-Role": "Universal"}
         for _ in range(3):
-            self.change(SANDBOX + reverse + FIRST + LIMITS)
-            link = RawClient(self.service, "/onebot/v11/ws", headers)
+            self.change(SANDBOX + REVERSE + FIRST + LIMITS)
+            link = RawClient(self.service, "/onebot/v11/ws", IMPLEMENTATION)
             self.addCleanup(link.socket.close)
             self.assertEqual(link.message()["action"], "get_login_info")
             self.change(SANDBOX + FIRST + LIMITS)
             self.assertEqual(link.close_frame()[0], 1001)
-            self.assertRaises(HandshakeRefused, RawClient, self.service, "/onebot/v11/ws", headers)
+            self.assertRaises(HandshakeRefused, RawClient, self.service, "/onebot/v11/ws", IMPLEMENTATION)
         self.assert_first_goes_on()
 
     def test_a_hundred_signals_under_load(self) -> None:
