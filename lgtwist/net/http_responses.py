@@ -28,7 +28,8 @@ def respond_with_json(request: Request, status: int, value: Any) -> None:
 def respond_with_bytes(request: Request, status: int, kind: str, body: bytes, headers: Headers = ()) -> None:
     """Answer, and end the request; do nothing if its client is gone.
 
-    After a refusal the connection closes too: bytes behind the request must not be read as another one.
+    After a refusal the connection closes too: bytes behind the request must not be read as another one. So it
+    does where the channel is to close for other reasons.
 
     :param kind: the content type.
     """
@@ -43,8 +44,9 @@ def respond_with_bytes(request: Request, status: int, kind: str, body: bytes, he
         request.responseHeaders.setRawHeaders("Content-Type", [kind])
         request.responseHeaders.setRawHeaders("Content-Length", [str(len(body))])
     if status in (401, 403, 503) or request.requestHeaders.hasHeader("upgrade"):
-        request.responseHeaders.setRawHeaders("Connection", ["close"])
         request.channel.persistent = False
+    if not request.channel.persistent:
+        request.responseHeaders.setRawHeaders("Connection", ["close"])
     if request.method != b"HEAD":
         request.write(body)
     request.finish()

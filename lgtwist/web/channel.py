@@ -118,9 +118,11 @@ class PortChannel(HTTPChannel):
         elif self.length == 0:
             return
         elif self.requests and not self.site.accepts_body(request_target(self), self.requests[-1]):
-            # The request is refused whatever its body is: answer it now, without the body.
+            # The request is refused whatever its body is: answer it now, without the body, then close: what
+            # comes is the body, or another request behind it that would be taken for the body.
             expect_no_body(self)
             self._body_unwanted = True
+            self.persistent = False
         else:
             self._body_timer = self.callLater(self._limits.limits.body_timeout, self._body_timed_out)
 

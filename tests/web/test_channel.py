@@ -69,6 +69,19 @@ class ChannelTests(SiteTestCase):
         for port in (announced, chunked, slow):
             port.lose()
 
+    def test_a_body_that_nobody_wants(self) -> None:
+        """The answer comes at once, and the connection closes, which the answer says."""
+        for method, path, status in (("POST", "/event", 426), ("PUT", "/", 405), ("POST", "/a/b/c", 404)):
+            port = Peer(self).send(
+                f"{method} {path} HTTP/1.1\r\nHost: elsewhere\r\nContent-Length: 5\r\n\r\n".encode()
+            )
+            self.assertEqual(port.status(), status)
+            self.assertIn("connection: close", port.headers())
+            port.send(b"helloGET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(port.read().count(b"HTTP/1.1"), 1)
+            self.assertTrue(port.transport.write_closed)
+            port.lose()
+
     def test_limits(self) -> None:
         """Over `connections` a request is answered 503 with Retry-After."""
         self.patch(
