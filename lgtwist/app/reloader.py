@@ -17,7 +17,7 @@ from lgtwist.config.change import Change
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import CannotPrepare, IEdge
 from lgtwist.journal.store import JournalError
-from lgtwist.net.endpoints import CannotListen
+from lgtwist.net.ports import CannotListen
 from lgtwist.runtime.open_files import open_files_limit
 from lgtwist.runtime.tasks import spawn
 

@@ -45,7 +45,8 @@ from lgtwist.journal.settings import JournalSettings
 from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
-from lgtwist.net.endpoints import CannotListen, Ports, websocket_url
+from lgtwist.net.endpoints import websocket_url
+from lgtwist.net.ports import CannotListen, Ports
 from lgtwist.runtime.open_files import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn

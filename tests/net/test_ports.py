@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from lgtwist.net.endpoints import CannotListen, PortChange, Ports
+from lgtwist.net.ports import CannotListen, PortChange, Ports
 from tests.processes import free_port
 
 try:
@@ -388,7 +388,7 @@ class RefusalTests(PortsCase):
             parsed.append(description)
             return AdoptedStreamServerEndpoint(reactor, os.dup(inherited.fileno()), socket.AF_INET)
 
-        self.patch(__import__("lgtwist.net.endpoints", fromlist=["_"]), "serverFromString", parse)
+        self.patch(__import__("lgtwist.net.ports", fromlist=["_"]), "serverFromString", parse)
         number = inherited.getsockname()[1]
         self.listening(said)
         await self.changed(said, f"tcp:{one}")
