@@ -292,10 +292,10 @@ class Posting:
 class _BodyQueue:
     """A queue of bodies with a limit of bytes; the oldest are dropped. One body alone may be larger.
 
-    :param limit: bytes.
+    :param limit: returns the bytes that may wait.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit
         self._waiting: deque[bytes] = deque()
         self._size = 0
@@ -305,8 +305,8 @@ class _BodyQueue:
         for body in bodies:
             self._waiting.append(body)
             self._size += len(body)
-        dropped = 0
-        while self._size > self._limit and len(self._waiting) > 1:
+        dropped, limit = 0, self._limit()
+        while self._size > limit and len(self._waiting) > 1:
             self._size -= len(self._waiting.popleft())
             dropped += 1
         return dropped
@@ -331,15 +331,15 @@ class _BodyQueue:
 class LiveQueue:
     """The live events of an account; those that are published during a pause are dropped.
 
-    :param send_buffer: bytes of events that may wait.
+    As many wait as ``send_buffer`` of the bot's limits allows.
     """
 
     failure_effect = "its events are dropped"
 
-    def __init__(self, bot: Bot, account: Account, send_buffer: int) -> None:
+    def __init__(self, bot: Bot, account: Account) -> None:
         self._bot = bot
         self._account = account
-        self._bodies = _BodyQueue(send_buffer)
+        self._bodies = _BodyQueue(lambda: bot.limits.send_buffer)
         self._posting: Posting | None = None
         self._dropped = 0  # since the last success
 
@@ -420,21 +420,21 @@ class LiveQueue:
 class JournalQueue:
     """The events of an at-least-once delivery: each is posted again until it is answered with 2xx.
 
-    Heartbeats are posted between the events, and not again if that fails.
+    Heartbeats are posted between the events, and not again if that fails; as many wait as
+    ``send_buffer`` of the bot's limits allows.
 
     :param delivery: gives the events, one at a time.
-    :param send_buffer: bytes of heartbeats that may wait.
     """
 
     failure_effect = "its events wait in the journal"
     window = 1
     encode = staticmethod(json_stringify)
 
-    def __init__(self, bot: Bot, account: Account, delivery: Delivery, send_buffer: int) -> None:
+    def __init__(self, bot: Bot, account: Account, delivery: Delivery) -> None:
         self._bot = bot
         self._account = account
         self.delivery = delivery
-        self._heartbeats = _BodyQueue(send_buffer)
+        self._heartbeats = _BodyQueue(lambda: bot.limits.send_buffer)
         self._posting: Posting | None = None
         self._event: tuple[bytes, Position] | None = None
         self._event_posted = False

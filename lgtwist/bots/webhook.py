@@ -111,12 +111,9 @@ class WebhookBot(DirectoryObserver, Service):
         if not self.bot.may_use(account.self_id):
             return
         settings, resources = self._settings, self._resources
-        limits = resources.limits
         delivery = self.bot.deliveries.get(account.self_id)
         queue: Queue = (
-            LiveQueue(self.bot, account, limits.send_buffer)
-            if delivery is None
-            else JournalQueue(self.bot, account, delivery, limits.send_buffer)
+            LiveQueue(self.bot, account) if delivery is None else JournalQueue(self.bot, account, delivery)
         )
         posting = self._postings[account.self_id] = Posting(
             self.bot,
@@ -124,7 +121,7 @@ class WebhookBot(DirectoryObserver, Service):
             self._make_post(account),
             settings.reconnect.backoff(resources.uniform),
             queue,
-            heartbeat_interval=limits.heartbeat_interval,
+            heartbeat_interval=resources.limits.heartbeat_interval,
             shown_url=settings.url.partition("?")[0],
         )
         if self.running:

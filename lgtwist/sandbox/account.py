@@ -78,7 +78,10 @@ def key_needed_in_public(settings: Settings) -> str | None:
 def make(account: Account, settings: Settings, resources: EdgeResources) -> SandboxAccount:
     """Return the edge of a sandbox account. :meth:`SandboxAccount.prepare` reads its world."""
     name = f"sandbox-{account.self_id}"
-    limit = resources.limits.max_message
+
+    def limit() -> int:
+        return resources.limits.max_message
+
     fetcher = Fetcher(resources.reactor, settings.media_hosts, limit)
     media = MediaStore(
         resources.data_dir / f"{name}-media",

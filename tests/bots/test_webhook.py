@@ -53,12 +53,13 @@ class PostTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.account = Account(10001, self.clock, self.clock.seconds)
-        self.bot = Bot(BotSettings("hook"))
+        limits = Limits(max_message=1000, send_buffer=1000)
+        self.bot = Bot(BotSettings("hook"), limits)
         self.client = FakeClient()
         self.service = WebhookBot(
             self.bot,
             Settings("http://x/", "secret"),
-            resources(self.clock, Limits(max_message=1000, send_buffer=1000)),
+            resources(self.clock, limits),
             self.client,  # type: ignore[arg-type]
         )
         self.service.account_added(self.account)
@@ -108,10 +109,15 @@ class PostTests(PostTestCase):
         service.retire()
 
     def test_what_waits_is_bounded(self) -> None:
-        """Behind a slow receiver the oldest events go, counted."""
+        """Behind a slow receiver the oldest events go, counted; another limit counts from then on."""
         for n in range(100):
             self.publish(n, pad="x" * 100)
         self.assertGreater(self.bot.counters.dropped_events, 85)
+        self.bot.limits = Limits(send_buffer=100_000)
+        dropped = self.bot.counters.dropped_events
+        for n in range(100):
+            self.publish(n, pad="x" * 100)
+        self.assertEqual(self.bot.counters.dropped_events, dropped)
         while self.client.under_way:
             self.client.answer()
         numbers = self.client.numbers()

@@ -7,7 +7,7 @@ resolves to another address a moment later cannot be used to reach this machine 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -129,10 +129,10 @@ class Fetcher:
 
     :param reactor: the network and the clock.
     :param hosts: hosts, or hosts with a port, that may have any address.
-    :param limit: bytes that a body may have.
+    :param limit: returns the bytes that a body may have.
     """
 
-    def __init__(self, reactor: Any, hosts: Collection[str], limit: int) -> None:
+    def __init__(self, reactor: Any, hosts: Collection[str], limit: Callable[[], int]) -> None:
         endpoints = self._endpoints = _CheckedEndpointFactory(reactor, frozenset())
         self.set_allowed_hosts(hosts)
         # Connections and cookies are not reused by the next fetch.
@@ -186,13 +186,14 @@ class Fetcher:
 
     async def _body(self, response: Any, shown: str) -> bytes:
         """Return the body of a response."""
-        body = Body(self._limit)
+        limit = self._limit()
+        body = Body(limit)
         response.deliverBody(body)
         try:
             data = await body.whole.addTimeout(TIME_LIMIT_SECONDS, self._reactor)
         except Exception as error:
             if body.too_large:
-                raise PlatformError(f"{shown} is larger than {self._limit} bytes") from None
+                raise PlatformError(f"{shown} is larger than {limit} bytes") from None
             raise PlatformError(f"{shown} cannot be fetched: {_error_text(error)}") from None
         if not data:
             raise PlatformError(f"{shown} is empty")

@@ -98,7 +98,7 @@ class MediaStore:
 
     :param folder: where they are; created for the first one.
     :param data_dir: ``file://`` may name files below it, and no others.
-    :param limit: bytes that one file may have.
+    :param limit: returns the bytes that one file may have.
     :param fetch: returns the body of a URL, limited in size and time.
     :param base_url: returns the URL of this account's HTTP interface, without a slash at its end.
     :param run_in_thread: runs a blocking function.
@@ -110,7 +110,7 @@ class MediaStore:
         folder: Path,
         data_dir: Path,
         *,
-        limit: int,
+        limit: Callable[[], int],
         fetch: Callable[[str], Awaitable[bytes]],
         base_url: Callable[[], str],
         run_in_thread: RunInThread,
@@ -169,8 +169,9 @@ class MediaStore:
         return stored
 
     def _decode_base64(self, text: str, what: str) -> bytes:
-        if len(text) > self._limit * 4 // 3 + 4:
-            raise PlatformError(f"{what}: larger than {self._limit} bytes")
+        limit = self._limit()
+        if len(text) > limit * 4 // 3 + 4:
+            raise PlatformError(f"{what}: larger than {limit} bytes")
         try:
             data = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError):
@@ -187,8 +188,8 @@ class MediaStore:
                 raise PlatformError(
                     f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
                 )
-            if file.stat().st_size > self._limit:
-                raise PlatformError(f"{what}: larger than {self._limit} bytes")
+            if file.stat().st_size > (limit := self._limit()):
+                raise PlatformError(f"{what}: larger than {limit} bytes")
             data = file.read_bytes()
         except (OSError, ValueError, RuntimeError):
             raise PlatformError(f"{what}: there is no such file below data_dir") from None
@@ -197,8 +198,8 @@ class MediaStore:
     def _check_size(self, data: bytes, what: str) -> bytes:
         if not data:
             raise PlatformError(f"{what}: it is empty")
-        if len(data) > self._limit:
-            raise PlatformError(f"{what}: larger than {self._limit} bytes")
+        if len(data) > (limit := self._limit()):
+            raise PlatformError(f"{what}: larger than {limit} bytes")
         return data
 
     def _write_file(self, data: bytes, name: str) -> StoredFile:
