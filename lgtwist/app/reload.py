@@ -47,6 +47,7 @@ class Changes:
     """Everything that two configurations differ in.
 
     :ivar running: the new configuration, with the old values of the keys that wait for a restart.
+    :ivar reordered: whether the accounts that both have stand in another order.
     :ivar closed: endpoints that are to be closed.
     :ivar opened: endpoints that are to be opened.
     :ivar server: whether ``admin_token`` or ``allowed_origins`` changed.
@@ -58,6 +59,7 @@ class Changes:
     running: Config
     accounts: Differences[AccountConfig]
     bots: Differences[BotConfig]
+    reordered: bool
     closed: tuple[str, ...]
     opened: tuple[str, ...]
     server: bool
@@ -69,11 +71,13 @@ class Changes:
     def nothing(self) -> bool:
         """Whether nothing changed, but for keys that wait for a restart."""
         lists = (self.closed, self.opened, self.limits, self.journal)
-        return not (self.accounts or self.bots or self.server or any(lists))
+        return not (self.accounts or self.bots or self.reordered or self.server or any(lists))
 
     def describe(self) -> str:
         """Return one log line that names what changed, without secrets."""
         parts = [*_describe(self.accounts, _account_name), *_describe(self.bots, _bot_name)]
+        if self.reordered:
+            parts.append("the order of accounts")
         parts += [f"endpoint {one} closed" for one in self.closed]
         parts += [f"endpoint {one} opened" for one in self.opened]
         parts += [f"limits.{name}" for name in self.limits] + [f"journal.{name}" for name in self.journal]
@@ -141,6 +145,7 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
         running=running,
         accounts=_differences(old.accounts, new.accounts, lambda one: one.self_id, _compare_accounts),
         bots=_differences(old.bots, new.bots, lambda one: one.bot.name, _compare_bots),
+        reordered=_numbers_of_both(old, new) != _numbers_of_both(new, old),
         closed=tuple(one for one in listening if one not in to_listen),
         opened=tuple(one for one in to_listen if one not in listening),
         server=(old.server.admin_token, old.server.allowed_origins)
@@ -149,6 +154,12 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
         journal=_names(old.journal, running.journal),
         waiting=tuple(waiting),
     )
+
+
+def _numbers_of_both(config: Config, other: Config) -> list[int]:
+    """Return the numbers of the accounts that two configurations have, in the order of the first."""
+    known = {account.self_id for account in other.accounts}
+    return [account.self_id for account in config.accounts if account.self_id in known]
 
 
 def _differences(

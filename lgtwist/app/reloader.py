@@ -158,6 +158,7 @@ class Reloader:
                 service.account_edge(self_id).configure(changed.new.settings)
         for added in found.accounts.added:
             service.put_account(*prepared.accounts[added.self_id])
+        service.directory.sort_accounts(account.self_id for account in running.accounts)
         for one in found.bots.changed:
             if one.new.bot.at_least_once:
                 service.need_journal()

@@ -41,6 +41,7 @@ class BotSession:
     :param heartbeat_interval: seconds between heartbeats; 0 for none.
     :param address: the peer's ``host:port``, or the URL that we dialled, without secrets.
     :param user_agent: what the peer says that it is, printable; empty where we dialled.
+    :param dialled: whether we opened it; else the bot did, and its token let it in.
     :param on_refused: called when the peer refuses us on the open WebSocket, with the reason and whether it
         is logged.
     :param is_flapping: returns whether its dialler has logged that connections are closed again and again;
@@ -61,6 +62,7 @@ class BotSession:
         heartbeat_interval: float,
         address: str = "",
         user_agent: str = "",
+        dialled: bool = False,
         on_refused: Callable[[str, bool], None] = lambda _reason, _logged: None,
         is_flapping: Callable[[], bool] = lambda: False,
         on_closed: Callable[[], None] = lambda: None,
@@ -71,6 +73,7 @@ class BotSession:
         self._role = role
         self.address = address
         self.user_agent = user_agent
+        self.dialled = dialled
         self.since: float | None = None
         self._opened_at = 0.0
         self._accepts_actions = role is not Role.EVENT

@@ -145,6 +145,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
                 role=role,
                 heartbeat_interval=resources.limits.heartbeat_interval,
                 address=to.shown,
+                dialled=True,
                 on_refused=dialler.refuse,
                 is_flapping=lambda: dialler.flaps,
             )

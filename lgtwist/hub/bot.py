@@ -208,14 +208,17 @@ class Bot:
         """Set the rate limiters of ``_rate_limited`` actions, which all bots share."""
         self._rate_limiters = limiters
 
-    def end_sessions(self, code: int, reason: str, account: Account | None = None) -> None:
+    def end_sessions(
+        self, code: int, reason: str, account: Account | None = None, *, dialled_too: bool = True
+    ) -> None:
         """Close its connections.
 
         :param code: a close code (RFC 6455, 7.4).
         :param account: only those to this account; None for all.
+        :param dialled_too: False for those only that the bot opened.
         """
         for session in tuple(self.sessions):
-            if account is None or session.account is account:
+            if (account is None or session.account is account) and (dialled_too or not session.dialled):
                 session.end(code, reason)
 
     def open_sessions(self) -> list[OpenSession]:

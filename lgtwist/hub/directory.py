@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFromThreads
@@ -36,7 +36,7 @@ class Directory:
     """The accounts by their numbers, the bots by their names, and the observers of both.
 
     :param threads: the reactor, or a fake of its ``callFromThread``.
-    :ivar accounts: by their number, in the order in which they were added.
+    :ivar accounts: by their number, in the order in which they were added or put.
     :ivar bots: by their name, in the order in which they were added.
     """
 
@@ -87,6 +87,13 @@ class Directory:
         for observer in reversed(self._observers):
             self._notify(observer.account_removed, account)
         return account
+
+    def sort_accounts(self, numbers: Iterable[int]) -> None:
+        """Put the accounts in another order; the first that a bot may use is its default account.
+
+        :param numbers: the numbers of all of them.
+        """
+        self.accounts = {number: self.accounts[number] for number in numbers}
 
     def add_bot(self, bot: Bot) -> None:
         """Add a bot, and call the observers.

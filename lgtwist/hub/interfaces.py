@@ -153,6 +153,7 @@ class IBotSession(Interface):
     """One connection of a bot to one account; ``Bot.sessions`` lists them."""
 
     account = Attribute("The account.")
+    dialled = Attribute("Whether we opened it; else the bot did, and its token let it in.")
 
     def snapshot() -> Any:
         """Return what people want to know of it (an ``OpenSession``); None once it is over."""

@@ -36,12 +36,15 @@ _LOGGED_PERIOD = 3600.0
 class BotTokens(DirectoryObserver):
     """The tokens of the bots in the directory, as its observer; see :func:`port_owners`.
 
+    Where a token comes to open the port for another bot, what it let in before is closed with 1008.
+
     :ivar keyring: finds a bot by its token.
     """
 
     def __init__(self) -> None:
         self.keyring: Keyring[Bot] = Keyring()
         self._bots: dict[str, Bot] = {}
+        self._owners: dict[str | None, str] = {}
 
     def bot_added(self, bot: Bot) -> None:
         """Accept the bot's token from now on, if it opens the port."""
@@ -59,12 +62,15 @@ class BotTokens(DirectoryObserver):
         self._update()
 
     def _update(self) -> None:
-        owners = port_owners(bot.settings for bot in self._bots.values())
+        before, owners = self._owners, port_owners(bot.settings for bot in self._bots.values())
+        self._owners = owners
         for bot in self._bots.values():
             if owners.get(bot.access_token) == bot.name:
                 self.keyring.add(bot, bot.access_token)
             else:
                 self.keyring.remove(bot)
+                if before.get(bot.access_token) == bot.name:
+                    bot.end_sessions(1008, "its token opens the port for another bot now", dialled_too=False)
 
 
 class Authentication:

@@ -74,7 +74,7 @@ BOTS = {
 def configurations(draw: st.DrawFn) -> str:
     """A configuration of some of these accounts and bots, always with account 1."""
     lines = []
-    for self_id, variants in ACCOUNTS.items():
+    for self_id, variants in draw(st.permutations(list(ACCOUNTS.items()))):
         if self_id == 1 or draw(st.booleans()):
             lines.append(f"[[accounts]]\nself_id = {self_id}\n{draw(st.sampled_from(variants))}")
     for name, variants in BOTS.items():
@@ -114,6 +114,8 @@ class PureTests(SynchronousTestCase):
             self.assertNotIn(added.self_id, accounts)
             accounts[added.self_id] = added
         self.assertEqual(accounts, {one.self_id: one for one in after.accounts})
+        both = [one.self_id for one in after.accounts if one not in found.accounts.added]
+        self.assertEqual(found.reordered, [one for one in accounts if one in both] != both)
         bots = {one.bot.name: one for one in before.bots}
         for gone in found.bots.removed:
             del bots[gone.bot.name]
@@ -241,6 +243,7 @@ class ServiceTests(SynchronousTestCase):
             clock.pump([1.0] * 6)
             self.successResultOf(done)
             self.assertEqual(service.config, wanted)
+            self.assertEqual(list(service.directory.accounts), [one.self_id for one in wanted.accounts])
             self.assertEqual(
                 {edge.name for edge in service.accounts}, {str(a.self_id) for a in wanted.accounts}
             )

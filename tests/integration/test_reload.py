@@ -278,6 +278,35 @@ class Rows(ReloadTestCase):
         self.change(SANDBOX + FIRST + kept + LIMITS)
         self.assertEqual(self.dial("kept").event(post_type="notice")["n"], 2)
 
+    def test_the_order_of_accounts(self) -> None:
+        """The first one is the default account, also when it is added later; connections stay."""
+        two = "[[accounts]]\nself_id = 2\n"
+        self.assertIn("account 2 added", self.change(two + SANDBOX + FIRST + LIMITS))
+        self.assertEqual(self.dial("first").message()["self_id"], 2)
+        self.assertIn("the order of accounts", self.change(SANDBOX + two + FIRST + LIMITS))
+        self.assertEqual(self.dial("first").message()["self_id"], 10001)
+        self.assert_first_goes_on()
+
+    def test_a_token_that_another_bot_takes(self) -> None:
+        """What it let in for the bot that we dial ends with 1008; what we dialled stays."""
+        listener = Listener()
+        self.addCleanup(listener.end)
+        dialled = (
+            f'[[bots]]\nname = "dialled"\nconnection = "reverse-websocket"\nurl = "{listener.url("/")}"\n'
+            'access_token = "token-of-both"\n'
+        )
+        self.change(SANDBOX + FIRST + dialled + LIMITS)
+        peer = listener.next()
+        self.assertEqual(peer.message()["meta_event_type"], "lifecycle")
+        let_in = self.dial("both")
+        both = '[[bots]]\nname = "both"\naccess_token = "token-of-both"\n'
+        self.assertIn('bot "both" added', self.change(SANDBOX + FIRST + dialled + both + LIMITS))
+        self.assertEqual(let_in.close_frame()[0], 1008)
+        self.assertEqual(self.status("both"), 101)
+        self.publish(7)
+        self.assertEqual(peer.message()["n"], 7)
+        self.assert_first_goes_on()
+
     def test_files_that_become_private(self) -> None:
         """A token file and a private key that a reload names cannot be sent from then on."""
         data = self.service.folder / "data"
