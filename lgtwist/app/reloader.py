@@ -110,6 +110,8 @@ class Reloader:
         renewed = "".join(f", certificate of {one} read again" for one in prepared.ports.certificates)
         self._log.info("reload: {what}{renewed}", what=found.describe(), renewed=renewed)
         await prepared.ports.commit()
+        if found.opened or prepared.ports.certificates:
+            service.warn_of_certificates()
         await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
         return True
 

@@ -172,6 +172,13 @@ class LgtwistService(MultiService):
             self._log.info("{endpoint}: its renewed certificate is used from now on", endpoint=endpoint)
         for sentence in renewal.refused:
             self._log.error("{sentence}; the certificate before it is still used", sentence=sentence)
+        if renewal.renewed:
+            self.warn_of_certificates()
+
+    def warn_of_certificates(self) -> None:
+        """Log why clients may refuse the certificates of the ports, a line each."""
+        for line in self.ports.warnings():
+            self._log.warn("{line}", line=line)
 
     def _make_sweeps(self, interval: float) -> None:
         factories = (self.factory, self.client_factory)
@@ -544,8 +551,7 @@ class LgtwistService(MultiService):
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
-        for line in self.ports.warnings():
-            self._log.warn("{line}", line=line)
+        self.warn_of_certificates()
         super().startService()
 
     def _stages(self) -> list[Stage]:

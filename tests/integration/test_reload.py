@@ -379,6 +379,7 @@ class Endpoints(ReloadTestCase):
             f"ssl:{port}:interface=127.0.0.1:privateKey={folder / 'key.pem'}:certKey={folder / 'cert.pem'}"
         )
         self.change(self.toml, endpoints=[secure])
+        wait_until("it warns", lambda: "will refuse it" in self.service.log())
         context = ssl.create_default_context()
         authority.configure_trust(context)
         with (
