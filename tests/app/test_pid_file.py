@@ -49,7 +49,8 @@ class Stale(Processes):
 
     def test_no_running_twistd(self) -> None:
         """Nobody has the number, another program has it, we have it, or the file is empty."""
-        for content in (self.ended(), self.process(), os.getpid(), f" {self.ended()}\n", ""):
+        others = self.process(), self.process("/srv/lgtwist/bot.py")
+        for content in (self.ended(), *others, os.getpid(), f" {self.ended()}\n", ""):
             self.assertTrue(self.stale(content), content)
 
     def test_running_twistd(self) -> None:
