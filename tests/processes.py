@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import itertools
 import os
 import signal
@@ -73,6 +74,37 @@ def free_port() -> int:
             _reserved.popleft().close()
         return port
     raise AssertionError(f"no port is free from {bottom} to {top}")
+
+
+class Stopwatch:
+    """How long something takes, in seconds that a loaded machine does not make longer.
+
+    What a thread of this process or of one that is watched spent ready to run, without a processor, does not
+    count (``run_delay`` of ``/proc/*/schedstat``; where the kernel does not tell, everything counts). So a
+    limit of time is one for what is tested, and not for what else runs; a process that computes, sleeps or
+    waits for somebody is as slow by this watch as by any. It is for upper limits only.
+
+    :param pids: processes besides this one.
+    """
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+        self._began = time.monotonic()
+        self._before = self._delays()
+
+    def _delays(self) -> dict[str, float]:
+        """Since each thread began, by its path."""
+        found = {}
+        for pid in ("self", *self._pids):
+            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+                with contextlib.suppress(OSError):  # it has ended
+                    found[path] = int(Path(path).read_text("ascii").split()[1]) / 1e9
+        return found
+
+    def seconds(self) -> float:
+        """Since it was made."""
+        passed = time.monotonic() - self._began
+        return passed - sum(delay - self._before.get(path, 0.0) for path, delay in self._delays().items())
 
 
 @contextlib.contextmanager

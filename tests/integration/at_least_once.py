@@ -291,6 +291,20 @@ def _count() -> Iterable[int]:
 _tests: Any = _count()
 
 
+def ask_without_pongs(client: RawClient, pings: list[bytes]) -> dict[str, Any]:
+    """Ask something, and return the answer: what was sent before it has been read.
+
+    Pings on the way go to ``pings``; a client's own ``ask`` would answer them, and so confirm events.
+    """
+    client.call("get_login_info", "without pongs")
+    while True:
+        opcode, payload = client.frame()
+        if opcode == PING:
+            pings.append(payload)
+        elif opcode == TEXT and (message := json.loads(payload)).get("echo") == "without pongs":
+            return dict(message)
+
+
 def read_without_pongs(client: RawClient, until: int) -> tuple[list[int], list[bytes]]:
     """Return the numbers of the events that come, up to ``until``, and the pings; answer none of these."""
     came: list[int] = []

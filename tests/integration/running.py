@@ -19,7 +19,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import PATIENCE, ROOT, TWISTD, ChildProcess, free_port, wait_until
+from tests.processes import PATIENCE, ROOT, TWISTD, ChildProcess, Stopwatch, free_port, wait_until
 
 __all__ = ["PATIENCE", "ROOT", "Service", "ServiceTestCase", "wait_until"]
 
@@ -128,6 +128,10 @@ class Service(ChildProcess):
         """The processor time it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stopwatch(self) -> Stopwatch:
+        """A watch for limits of time on what it does for us, however loaded the machine is."""
+        return Stopwatch(self.pid)
 
     def ready(self) -> bool:
         """Return whether it says that every account is up."""

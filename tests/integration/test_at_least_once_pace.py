@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import threading
-import time
 
 from tests.integration.at_least_once import (
     WINDOW,
@@ -96,12 +95,12 @@ class Slow(ServiceTestCase):
     """A bot that leaves much unread on disk, beside others."""
 
     toml = (
-        quiet(send_buffer="1MiB")
+        quiet(send_buffer="1MiB", tcp_user_timeout="5m")  # however long the slow one reads nothing
         + at_least_once("slow", token=True)
         + at_least_once("quick", token=True)
         + '[[bots]]\nname = "live"\n'
     )
-    SIZE, EVENTS = 12_000, 5000
+    SIZE, EVENTS, BURST = 12_000, 5000, 50
 
     def test_memory_is_bounded_and_others_do_not_notice(self) -> None:
         """60 MB wait for one bot; then it reads them, in order; another gets what happens at once."""
@@ -113,31 +112,38 @@ class Slow(ServiceTestCase):
         wait_until("all are connected", lambda: quick.connected and live.connected)
         injector = Injector(self.service)
         self.addCleanup(injector.close)
-        injector.publish(*(numbered(n, self.SIZE) for n in range(100)))
-        quick.wait_for(99)
-        before = self.service.memory()
-        for first in range(100, self.EVENTS, 100):
-            injector.publish(*(numbered(n, self.SIZE) for n in range(first, first + 100)))
-        quick.wait_for(self.EVENTS - 1)
+        before = 0
+        for first in range(0, self.EVENTS, self.BURST):
+            injector.publish(*(numbered(n, self.SIZE) for n in range(first, first + self.BURST)))
+            # This is about one that is behind. On a loaded machine the disk and the other two fall behind as
+            # well, and what waits for them takes memory too, up to limits of its own; so they are waited for.
+            quick.wait_for(first + self.BURST - 1)
+            live.wait_for(first + self.BURST - 1)
+            before = before or self.service.memory()
         wait_until("the quick one has confirmed all", lambda: has_all(self.service, "quick"))
         self.assertGreater(backlog(self.service, "slow"), self.EVENTS - 1000)
-        read: list[int] = []
-        reading = threading.Thread(
-            target=lambda: read.extend(numbers(slow, lambda n: n == self.EVENTS + 99)), daemon=True
-        )
-        reading.start()
-        latencies = []
-        for n in range(self.EVENTS, self.EVENTS + 100):
-            began = time.monotonic()
+
+        def latency(n: int) -> float:
+            watch = self.service.stopwatch()
             injector.publish(numbered(n))
             quick.wait_for(n)
             live.wait_for(n)
-            latencies.append(max(quick.at[n], live.at[n]) - began)
+            return watch.seconds()
+
+        # The disk's own pace, which others' work on it changes, is in both.
+        usual = [latency(n) for n in range(self.EVENTS, self.EVENTS + 50)]
+        end = self.EVENTS + 150
+        read: list[int] = []
+        reading = threading.Thread(
+            target=lambda: read.extend(numbers(slow, lambda n: n == end - 1)), daemon=True
+        )
+        reading.start()
+        latencies = [latency(n) for n in range(self.EVENTS + 50, end)]
         grown = self.service.memory() - before
         reading.join(60)
-        self.assertEqual(read, list(range(self.EVENTS + 100)))
-        self.assertEqual(quick.seen, list(range(self.EVENTS + 100)))
-        self.assertLess(statistics.median(latencies), 0.1, latencies)
+        self.assertEqual(read, list(range(end)))
+        self.assertEqual(quick.seen, list(range(end)))
+        self.assertLess(statistics.median(latencies) - statistics.median(usual), 0.1, latencies)
         self.assertLess(max(latencies), 1.0, latencies)
         self.assertLess(max(grown, self.service.memory() - before), 45 << 20)
         self.assertEqual(metric(self.service, "dropped_events_total", bot="live"), 0)

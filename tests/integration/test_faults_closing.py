@@ -85,21 +85,21 @@ class Closing(FaultTestCase):
         for path in ("/", "/api", "/event"):
             for code in (1000, 1001, 1011, 3000, 4999, None):
                 bot = self.dial(path) if path == "/api" else self.bot(path)
-                began = time.monotonic()
+                watch = self.service.stopwatch()
                 bot.send_close(code)
                 self.assertEqual(bot.close_frame()[0], code)
                 self.assertEqual(bot.socket.recv(1), b"")
-                self.assertLess(time.monotonic() - began, 1.0)
+                self.assertLess(watch.seconds(), 1.0)
                 bot.socket.close()
 
     def test_L08_end_without_close(self) -> None:
         """A bot that ends TCP without a close frame sees TCP end within a second too."""
         for _ in range(5 * SOCKET_ROUNDS):
             bot = self.bot()
-            began = time.monotonic()
+            watch = self.service.stopwatch()
             bot.socket.shutdown(socket.SHUT_WR)
             bot.read_to_end()
-            self.assertLess(time.monotonic() - began, 1.0)
+            self.assertLess(watch.seconds(), 1.0)
 
     def test_L11_close_that_is_never_answered(self) -> None:
         """Peers that broke the protocol and never answer the close frame hold nothing after close_timeout."""
@@ -112,9 +112,9 @@ class Closing(FaultTestCase):
                 peer.socket.sendall(masked_frame(b"{}", mask=False))
         for number, peer in enumerate(peers):
             self.assertEqual(peer.close_frame()[0], 1007 if number % 2 else 1002)
-        began = time.monotonic()
+        watch = self.service.stopwatch()
         self.assert_files_back(baseline)
-        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertLess(watch.seconds(), 2.0)
         self.assert_unharmed()
 
     def test_L11_flood_after_a_broken_protocol(self) -> None:
@@ -123,10 +123,10 @@ class Closing(FaultTestCase):
         before = self.service.memory()
         peer = self.bot()
         peer.socket.sendall(masked_frame(b"{}", mask=False))
-        began = time.monotonic()
+        watch = self.service.stopwatch()
         rubbish = masked_frame(b'{"action":"send_private_msg","params":{"user_id":20001}}') * 1000
         sent_without_care(peer.socket, (rubbish for _ in range(100_000)))
-        self.assertLess(time.monotonic() - began, 2.0, "the flood was taken for longer than close_timeout")
+        self.assertLess(watch.seconds(), 2.0, "the flood was taken for longer than close_timeout")
         self.assertLess(self.service.memory() - before, 8 << 20)
         self.assert_files_back(baseline)
 
@@ -178,6 +178,11 @@ class Stopping(ServiceTestCase):
         for bot in bots:
             self.assertEqual(bot.socket.recv(1), b"", "TCP did not end in good order")
 
+    def use_patient_service(self) -> None:
+        """A service that waits a minute for its last peers: if it ends sooner it did not wait for them."""
+        self.service.clean_up()
+        self.service = self.start_service(toml=quiet(close_timeout="60s"))
+
     def tell(self, number: int) -> None:
         os.kill(self.service.pid, number)
 
@@ -189,6 +194,7 @@ class Stopping(ServiceTestCase):
 
     def test_L09_every_peer_gets_a_close_frame(self) -> None:
         """SIGTERM amid events and actions: every bot, on every path, gets 1012; the exit status is 0."""
+        self.use_patient_service()
         bots = [bot for path in ("/", "/api", "/event") for bot in self.bots(10, path)]
         http = self.service.connect()
         self.addCleanup(http.close)
@@ -200,11 +206,9 @@ class Stopping(ServiceTestCase):
         for bot in bots[:20]:
             for _ in range(20):
                 bot.call("get_group_member_list", "e", group_id=30001)
-        began = time.monotonic()
         self.tell(signal.SIGTERM)
         self.assert_goodbye(bots)
-        self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 1.0, "all answered, so there was nothing to wait for")
+        self.assertEqual(self.ended(PATIENCE), 0)  # all answered, so there was nothing to wait for
 
     def test_L10_one_peer_that_never_answers(self) -> None:
         """One peer that never answers our close frame delays the end by close_timeout and no more."""
@@ -244,17 +248,13 @@ class Stopping(ServiceTestCase):
 
     def test_L14_second_signal(self) -> None:
         """A second signal ends at once, whatever still waits."""
-        service = self.start_service(toml=quiet(close_timeout="60s"))
-        self.service.clean_up()
-        self.service = service
+        self.use_patient_service()
         (stuck,) = self.bots(1)
         self.tell(signal.SIGTERM)
         self.assertEqual(stuck.close_frame()[0], SERVICE_RESTART)
-        self.assertTrue(service.alive())
-        began = time.monotonic()
+        self.assertTrue(self.service.alive())
         self.tell(signal.SIGTERM)
         self.ended(PATIENCE)
-        self.assertLess(time.monotonic() - began, 1.0)
 
     def test_no_newcomers_while_it_stops(self) -> None:
         """While the service waits for its last peers nobody else gets in, and it can start again after."""

@@ -217,11 +217,12 @@ class Sizes(FaultTestCase):
         other = self.bot()
         beats: list[float] = []
         ending = threading.Event()
+        all_along = self.service.stopwatch()
 
         def listen() -> None:
             while not ending.is_set():
                 other.event(meta_event_type="heartbeat")
-                beats.append(time.monotonic())
+                beats.append(all_along.seconds())
 
         listening = threading.Thread(target=listen)
         listening.start()
@@ -234,12 +235,12 @@ class Sizes(FaultTestCase):
                 "echo": 8,
             }
             frame = masked_frame(json.dumps(action).encode())
-            began = time.monotonic()
+            watch = self.service.stopwatch()
             bot.socket.sendall(frame)
             answer = bot.response()
             self.assertEqual(answer["retcode"], 0)
             self.assertEqual(answer["echo"], 8)
-            self.assertLess(time.monotonic() - began, within, f"{mebibytes} MiB")
+            self.assertLess(watch.seconds(), within, f"{mebibytes} MiB")
         ending.set()
         listening.join(PATIENCE)
         gaps = [later - earlier for earlier, later in pairwise(beats)]
