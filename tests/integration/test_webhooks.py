@@ -138,7 +138,7 @@ class Beats(ServiceTestCase):
 
     def test_heartbeats(self) -> None:
         """Heartbeats are posted, lifecycles are not; no secret, no signature; the end waits for no post."""
-        wait_until("beats come", lambda: len(self.receiver.posts) >= 4)
+        wait_until("beats come as often", lambda: len(self.receiver.posts) >= 10, patience=5)
         first, *more = [post.event for post in self.receiver.posts]
         self.assertEqual((first["meta_event_type"], first["interval"]), ("heartbeat", 150))
         self.assertIs(first["status"]["online"], True)
@@ -146,7 +146,7 @@ class Beats(ServiceTestCase):
         for event in more:
             self.assertEqual(event["meta_event_type"], "heartbeat")
         times = [post.at for post in self.receiver.posts]
-        self.assertLess(abs((times[3] - times[0]) / 3 - 0.15), 0.1)
+        self.assertGreater((times[9] - times[0]) / 9, 0.1, "they come too often")
         self.assertNotIn("x-signature", self.receiver.posts[0].headers)
         self.receiver.usual = never
         self.service.say(ALICE, "stuck")
