@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
@@ -70,8 +72,7 @@ class PortsCase(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir()
+        self.folder = Path(tempfile.mkdtemp())  # its name is short enough for unix sockets
         self.factory = EchoFactory()
         self.clients: list[socket.socket] = []
 
@@ -83,6 +84,7 @@ class PortsCase(TestCase):
             await self.ports.close()
         while self.factory.here:
             await self.moment()
+        shutil.rmtree(self.folder)
 
     async def moment(self) -> None:
         """Some turns of the reactor."""
