@@ -76,7 +76,10 @@ class HttpApi:
             return
         in_flight: set[PendingAction] = set()
 
+        forget = bot.add_http_calls(in_flight)
+
         def cancel_pending(_reason: object) -> None:
+            forget()
             for pending in tuple(in_flight):
                 pending.cancel()
 

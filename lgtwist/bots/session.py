@@ -98,7 +98,7 @@ class BotSession:
         self._refusal_watch.opened()
         self.since, self._opened_at = self.account.wall_clock(), self.account.clock.seconds()
         self._bot.counters.connections += 1
-        self._bot.sessions.add(self)
+        self._bot.sessions[self] = None
         self._log_session("connected to account {account} ({role})", connection, role=self._role.value)
         if self._role is Role.API:
             return
@@ -228,7 +228,7 @@ class BotSession:
         if self._connection is not None:
             self._refusal_watch.closed(code, reason)
             self._bot.counters.connections -= 1
-            self._bot.sessions.discard(self)
+            self._bot.sessions.pop(self, None)
             self._note_end(code, reason)
             why = f"{code} {printable(reason)}"
             self._log_session("disconnected from account {account}: {why}", connection, why=why)
@@ -271,10 +271,12 @@ class BotSession:
             )
 
     def end(self, code: int, reason: str) -> None:
-        """Close the connection by a closing handshake. Never raises.
+        """End its calls as 1502, and close the connection by a closing handshake. Never raises.
 
         :param code: a close code (RFC 6455, 7.4).
         """
+        for pending in tuple(self._in_flight):
+            pending.fail(reason)
         if self._connection is not None:
             self._factory.close(self._connection, code, reason)
 

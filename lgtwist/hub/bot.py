@@ -25,7 +25,14 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.hub.snapshots import EndedSession, OpenSession
 from lgtwist.onebot import responses
 from lgtwist.onebot.action import MAX_ACTION_LENGTH, ActionRequest, split_suffix
-from lgtwist.onebot.errors import Forbidden, NotConnected, OneBotError, TooManyCalls, UnknownAction
+from lgtwist.onebot.errors import (
+    Forbidden,
+    LinkBroken,
+    NotConnected,
+    OneBotError,
+    TooManyCalls,
+    UnknownAction,
+)
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.onebot.responses import with_echo
@@ -130,6 +137,17 @@ class PendingAction(msgspec.Struct, eq=False):
         if work is not None:
             work.cancel()
 
+    def fail(self, reason: str) -> None:
+        """End it as 1502, because the bot may not wait for its response any more.
+
+        :param reason: why, for the response.
+        """
+        work = self.work
+        self.account.abandon(self)
+        self.receive(responses.from_error(LinkBroken(f"{reason}; it may have been carried out")), True)
+        if work is not None:
+            work.cancel()
+
     def _end(self) -> None:
         self.ended = True
         self.work = None
@@ -144,7 +162,7 @@ class Bot:
     :param limits: ``calls`` and ``send_buffer`` bound what it has under way to one account.
     :ivar limits: may be replaced as a whole.
     :ivar passes: tells whether an event is delivered to it; None if all are.
-    :ivar sessions: its open connections.
+    :ivar sessions: its open connections, the oldest first.
     :ivar last_ended: its connection that ended last, and why; None before the first.
     :ivar deliveries: its at-least-once deliveries, by the account's number.
     """
@@ -155,7 +173,8 @@ class Bot:
         self.name = settings.name
         self.counters = BotCounters()
         self.deliveries: dict[int, Delivery] = {}
-        self.sessions: set[IBotSession] = set()
+        self.sessions: dict[IBotSession, None] = {}
+        self._http_calls: dict[int, set[PendingAction]] = {}  # of requests under way, by the sets' identity
         self.last_ended: EndedSession | None = None
         self.limits = Limits() if limits is None else limits
         self._quotas: dict[int, Quota] = {}
@@ -211,15 +230,31 @@ class Bot:
     def end_sessions(
         self, code: int, reason: str, account: Account | None = None, *, dialled_too: bool = True
     ) -> None:
-        """Close its connections.
+        """Close its connections; calls under way on them and by HTTP end as 1502.
 
         :param code: a close code (RFC 6455, 7.4).
         :param account: only those to this account; None for all.
         :param dialled_too: False for those only that the bot opened.
         """
+        for in_flight in tuple(self._http_calls.values()):
+            for pending in tuple(in_flight):
+                if account is None or pending.account is account:
+                    pending.fail(reason)
         for session in tuple(self.sessions):
             if (account is None or session.account is account) and (dialled_too or not session.dialled):
                 session.end(code, reason)
+
+    def add_http_calls(self, in_flight: set[PendingAction]) -> Callable[[], None]:
+        """Let :meth:`end_sessions` end the calls of an HTTP request too.
+
+        :returns: a function; call it when the request is over.
+        """
+        self._http_calls[id(in_flight)] = in_flight
+
+        def forget() -> None:
+            self._http_calls.pop(id(in_flight), None)
+
+        return forget
 
     def open_sessions(self) -> list[OpenSession]:
         """Return its open connections, the oldest first."""

@@ -165,7 +165,7 @@ class IBotSession(Interface):
         """
 
     def end(code: int, reason: str) -> None:
-        """Close the connection by a closing handshake. Never raises.
+        """End its calls as 1502, and close the connection by a closing handshake. Never raises.
 
         :param code: a close code (RFC 6455, 7.4).
         """
