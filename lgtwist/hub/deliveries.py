@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from lgtwist.delivery.batch import Batch
+from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.interfaces import IJournal
@@ -50,6 +50,7 @@ class Deliveries:
         self._started = False
         # The lists are replaced, not changed: one may be iterated over when a delivery is added or removed.
         self._by_account: dict[int, list[Delivery]] = {}
+        self._live: set[str] = set()  # the names of the bots whose delivery is live
 
     def __iter__(self) -> Iterator[Delivery]:
         for deliveries in tuple(self._by_account.values()):
@@ -115,11 +116,13 @@ class Deliveries:
 
     def bot_added(self, bot: Bot) -> None:
         """Add the bot's deliveries, if its delivery is at-least-once."""
+        self._note_live(bot)
         for account in self._directory.accounts.values():
             self._add_pair(bot, account)
 
     def bot_removed(self, bot: Bot) -> None:
         """Remove the bot's deliveries."""
+        self._live.discard(bot.name)
         for account in self._directory.accounts.values():
             self.remove(bot, account)
 
@@ -132,10 +135,14 @@ class Deliveries:
     def bot_changed(self, bot: Bot) -> None:
         """Add, remove and configure the deliveries of a bot whose settings changed."""
         settings = bot.settings
+        was_live = bot.name in self._live
+        self._note_live(bot)
         for account in self._directory.accounts.values():
             delivery = bot.deliveries.get(account.self_id)
             wanted = settings.at_least_once and bot.may_use(account.self_id)
             if delivery is None and wanted:
+                if was_live:
+                    self._skip_to_end(bot, account)
                 self.add(bot, account, settings.replay)
             elif delivery is not None and not wanted:
                 self.remove(bot, account)
@@ -146,6 +153,22 @@ class Deliveries:
                     message_format=bot.message_format,
                     window_bytes=self._window_bytes,
                 )
+
+    def _note_live(self, bot: Bot) -> None:
+        if bot.settings.at_least_once:
+            self._live.discard(bot.name)
+        else:
+            self._live.add(bot.name)
+
+    def _skip_to_end(self, bot: Bot, account: Account) -> None:
+        """Move the cursor of a bot behind the events of the time when its delivery was live.
+
+        Those were sent to it as they came. A pair that the journal does not know begins at its end anyway.
+        """
+        journal, self_id = self._journal, account.self_id
+        if journal.watermark(bot.name, self_id).position < journal.end(self_id):
+            end = Watermark(journal.end(self_id), journal.total(self_id), int(self._wall_clock() * 1000))
+            journal.confirm(bot.name, self_id, end)
 
     def _add_pair(self, bot: Bot, account: Account) -> None:
         settings = bot.settings
