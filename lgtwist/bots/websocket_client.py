@@ -74,10 +74,6 @@ def describe(settings: Settings, bot: BotSettings, urls: list[str]) -> str:
     return f"is dialled at {' and '.join(one.partition('?')[0] for one in settings.urls.values())}"
 
 
-def _disown_idle(dialler: Dialler, _idle: None) -> None:
-    dialler.disownServiceParent()
-
-
 @implementer(IBotEdge, IDialler)
 class WebSocketClientBot(DirectoryObserver, MultiService):
     """A bot that we dial: one connection for each of its accounts, or an API and an Event connection.
@@ -92,6 +88,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         self.bot = bot
         self.diallers: dict[int, list[Dialler]] = {}
         self._accounts: dict[int, Account] = {}
+        self._closing: dict[int, int] = {}  # how many connections of retired diallers are left
         self._settings = settings
         self._resources = resources
 
@@ -122,11 +119,23 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
 
     def account_removed(self, account: Account) -> None:
         """Dial no more for the account. Its open connections are closed by whoever removes it."""
-        self._accounts.pop(account.self_id, None)
-        for dialler in self.diallers.pop(account.self_id, ()):
+        self_id = account.self_id
+        self._accounts.pop(self_id, None)
+        for dialler in self.diallers.pop(self_id, ()):
             dialler.retire()
             if dialler.parent is not None:
-                dialler.when_idle().addCallback(partial(_disown_idle, dialler))
+                self._closing[self_id] = self._closing.get(self_id, 0) + 1
+                dialler.when_idle().addCallback(partial(self._retired, self_id, dialler))
+
+    def _retired(self, self_id: int, dialler: Dialler, _idle: None) -> None:
+        """Remove a dialler whose connection is closed; dial if the account was added again meanwhile."""
+        dialler.disownServiceParent()
+        self._closing[self_id] -= 1
+        if not self._closing[self_id]:
+            del self._closing[self_id]
+            account = self._accounts.get(self_id)
+            if account is not None and self.running:
+                account.when_up(partial(self._dial, account))
 
     def _headers(self, account: Account, role: Role) -> dict[str, str]:
         headers = {"X-Self-ID": str(account.self_id), "X-Client-Role": role.value}
@@ -170,7 +179,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
             account.when_up(partial(self._dial, account))
 
     def _dial(self, account: Account) -> None:
-        if self.running:
+        if self.running and account.self_id not in self._closing:
             for dialler in self.diallers.get(account.self_id, ()):
                 if dialler.parent is None:
                     dialler.setServiceParent(self)
