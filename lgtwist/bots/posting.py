@@ -358,9 +358,9 @@ class LiveQueue:
         self._account.subscribe(self, self._bot.message_format, json_stringify, self._bot.passes)
 
     def stop(self) -> None:
-        """Unsubscribe, and drop the events that wait."""
+        """Unsubscribe, and drop the events that wait, counted."""
         self._account.unsubscribe(self)
-        self._bodies.clear()
+        self._count_dropped(self._bodies.clear())
         self._posting = None
 
     def deliver(self, events: EncodedEvents) -> None:
