@@ -157,12 +157,12 @@ class Connection(AutobahnConnection):
         limits = self.factory.limits
         self.liveness = Liveness(now, limits.ping_interval, limits.ping_timeout)
 
-    def set_limits(self, limits: Limits) -> None:
+    def set_limits(self, limits: Limits, now: float) -> None:
         """Take other limits, from the next frame on."""
         self.outbox.limit = limits.send_buffer
         self.assembly.limit = limits.max_message
         if self.liveness is not None:
-            self.liveness.configure(limits.ping_interval, limits.ping_timeout)
+            self.liveness.configure(now, limits.ping_interval, limits.ping_timeout)
 
     def check_liveness(self, now: float, not_reading: float) -> PeerVerdict:
         """Return what is to be done about the peer, by what it sent since the last check.

@@ -99,7 +99,7 @@ class ConnectionFactory:
         self.limits = limits
         self._batch_bytes = min(CHUNK, limits.send_buffer)
         for connection in self.connections:
-            connection.set_limits(limits)
+            connection.set_limits(limits, self.clock.seconds())
             sockets.prepare(connection.transport, limits.tcp_user_timeout, limits.ping_interval)
 
     # -- sending

@@ -55,9 +55,10 @@ class Liveness:
         self._answered = False
         self._sent = self._confirmed = 0
 
-    def configure(self, interval: float, timeout: float) -> None:
+    def configure(self, now: float, interval: float, timeout: float) -> None:
         """Take other limits: seconds between pings (0 for none), and seconds of silence that are death."""
         self._interval, self._timeout = interval, timeout
+        self._next_ping = min(self._next_ping, now + interval)
 
     def expect_heartbeats(self, interval: float) -> None:
         """Expect heartbeats of the peer's own, ``interval`` seconds apart; 0 for none."""
