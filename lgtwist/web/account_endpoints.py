@@ -39,6 +39,7 @@ class AccountEndpoints:
 
     :param edge_of: returns the edge of an account, None if there is no such account. If it provides
         :class:`IReverseLink`, its implementation may dial us; if :class:`IEventReceiver`, it may post.
+    :param is_known: returns whether there is such an account, perhaps without an edge for a moment.
     :param wrong_path: limits log lines about peers at wrong paths; shared with :class:`BotEndpoints`.
     """
 
@@ -50,11 +51,13 @@ class AccountEndpoints:
         *,
         authentication: Authentication,
         edge_of: Callable[[int], object | None],
+        is_known: Callable[[int], bool],
         wrong_path: LogThrottle,
         clock: IReactorTime,
     ) -> None:
         self._authentication = authentication
         self._edge_of = edge_of
+        self._is_known = is_known
         self._wrong_path = wrong_path
         self._malformed = LogThrottles(clock, _MALFORMED_ACCOUNTS)
         self._unknown = LogThrottles(clock, _UNKNOWN_ACCOUNTS)
@@ -167,6 +170,16 @@ class AccountEndpoints:
         return self._authentication.authenticate_local(request, hint, Named(self_id))
 
     def _refuse_unknown(self, request: Request, self_id: int, kind: str) -> None:
+        if self._edge_of(self_id) is None and self._is_known(self_id):  # the link before it is closing
+            self._authentication.refuse_handshake(
+                request,
+                503,
+                f"account {self_id} is made anew",
+                (("Retry-After", "2"),),
+                reason=Reason.ACCOUNT,
+                named=Named(self_id),
+            )
+            return
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"
         if self._unknown.should_log(str(self_id)):
             self._log.warn("refused {address}: {why}", address=address_of(request), why=sentence)

@@ -83,7 +83,11 @@ class Port:
         self._router = router = Router(self.connection_limits, bots, self.refused_handshakes)
         mounts: dict[str, Mount] = {
             "onebot": AccountEndpoints(
-                authentication=authentication, edge_of=edge_of, wrong_path=wrong_path, clock=clock
+                authentication=authentication,
+                edge_of=edge_of,
+                is_known=lambda self_id: self_id in directory.accounts,
+                wrong_path=wrong_path,
+                clock=clock,
             ),
             "sandbox": SandboxEndpoint(authentication=authentication, edge_of=edge_of),
             "healthz": Healthz(authentication),

@@ -177,14 +177,15 @@ class PortTests(SynchronousTestCase):
             self.assertTrue(verifyClass(interface, provider), provider)
 
     def test_accounts_that_post(self) -> None:
-        """An account may post as soon as its edge is there, and no longer than that."""
-        self.assertEqual(self.post(b"{}"), 403)
+        """An account may post as soon as its edge is there, and no longer than that; later it may again."""
+        self.assertEqual(self.post(b"{}"), 503)
+        self.assertEqual(self.post(b"{}", 9), 403)
         self.edges[1] = Receiver(self.scheduler)
         self.assertEqual(self.post(b"{}"), 204)
         self.edges[1] = ReverseLink()
         self.assertEqual(self.post(b"{}"), 403)
         del self.edges[1]
-        self.assertEqual(self.post(b"{}"), 403)
+        self.assertEqual(self.post(b"{}"), 503)
 
     def test_malformed_posts_are_logged_once(self) -> None:
         """One line for each account and minute, also of one that was not there at the start."""
@@ -199,7 +200,9 @@ class PortTests(SynchronousTestCase):
         """A link is made by the account's edge, once its token was checked."""
         link = ReverseLink()
         headers = {"X-Self-ID": "1", "Authorization": "Bearer token"}
-        self.assertEqual(Peer(self).send(handshake("/onebot/v11/api", headers, "localhost")).status(), 403)
+        early = Peer(self).send(handshake("/onebot/v11/api", headers, "localhost"))
+        self.assertEqual(early.status(), 503)
+        self.assertIn("retry-after: 2", early.headers())
         self.edges[1] = link
         wrong = {**headers, "Authorization": "Bearer wrong"}
         self.assertEqual(Peer(self).send(handshake("/onebot/v11/api", wrong, "localhost")).status(), 403)
