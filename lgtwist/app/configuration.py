@@ -111,7 +111,7 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
     """
     try:
         values = msgspec.toml.decode(source)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: a number of 5000 digits
         return [Problem("", f"not TOML: {error}")]
     if base is not None:
         values = with_absolute_paths(values, base)

@@ -6,7 +6,9 @@ needs to know where the file is.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,30 +76,33 @@ class ConfigurationFile:
         """What to call it in a sentence."""
         return "the built-in configuration" if self.path is None else self.name or DEFAULT_FILE
 
-    def source(self) -> str:
+    def source(self, again: bool = False) -> str:
         """Read the file; empty where there is none.
 
+        :param again: whether a service runs already; see :meth:`read`.
         :raises ConfigurationError: if it cannot be read, or is not UTF-8.
         """
         path = self.path
         if path is None:
             return ""
         try:
-            return path.read_text("utf-8")
+            return _read_text(path, again)
         except OSError as error:
             raise ConfigurationError([f"{self.described}: cannot be read: {error.strerror}"]) from None
         except ValueError:  # also a name with a null character
             raise ConfigurationError([f"{self.described}: not UTF-8"]) from None
 
-    def read(self) -> Config:
+    def read(self, again: bool = False) -> Config:
         """Read the configuration. Every path in it is absolute.
 
+        :param again: whether a service runs already. Then only regular files are read: a pipe would keep a
+            thread waiting, and whoever stops the service.
         :raises ConfigurationError: with a line for each mistake, by the key's path.
         """
         from lgtwist.app.configuration import Config, parse
 
         path = self.path
-        read = parse(self.source(), self._read_named, self.base)
+        read = parse(self.source(again), lambda name: _read_text(self.base / name, again), self.base)
         if not isinstance(read, Config):
             raise ConfigurationError([f"{self.described}: {problem}" for problem in read])
         private = [self.base / named for named in read.private_files] + ([] if path is None else [path])
@@ -107,6 +112,15 @@ class ConfigurationFile:
             private_files=tuple(str(one) for one in private),
         )
 
-    def _read_named(self, name: str) -> str:
-        """Read a file that a key of the configuration names."""
-        return (self.base / name).read_text("utf-8")
+
+def _read_text(path: Path, only_regular: bool) -> str:
+    """Read a file as UTF-8.
+
+    :raises OSError: if it cannot be read, or is to be a regular file and is none.
+    :raises ValueError: if it is not UTF-8.
+    """
+    flags = os.O_NONBLOCK if only_regular else 0
+    with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
+        if only_regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read().decode("utf-8")

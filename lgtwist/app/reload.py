@@ -50,7 +50,7 @@ class Changes:
     :ivar reordered: whether the accounts that both have stand in another order.
     :ivar closed: endpoints that are to be closed.
     :ivar opened: endpoints that are to be opened.
-    :ivar server: whether ``admin_token`` or ``allowed_origins`` changed.
+    :ivar server: which of ``admin_token`` and ``allowed_origins`` changed.
     :ivar limits: the names of the limits that changed.
     :ivar journal: the names of the journal's keys that changed, without those that wait for a restart.
     :ivar waiting: the keys whose change waits for a restart.
@@ -62,7 +62,7 @@ class Changes:
     reordered: bool
     closed: tuple[str, ...]
     opened: tuple[str, ...]
-    server: bool
+    server: tuple[str, ...]
     limits: tuple[str, ...]
     journal: tuple[str, ...]
     waiting: tuple[str, ...]
@@ -70,8 +70,8 @@ class Changes:
     @property
     def nothing(self) -> bool:
         """Whether nothing changed, but for keys that wait for a restart."""
-        lists = (self.closed, self.opened, self.limits, self.journal)
-        return not (self.accounts or self.bots or self.reordered or self.server or any(lists))
+        lists = (self.closed, self.opened, self.server, self.limits, self.journal)
+        return not (self.accounts or self.bots or self.reordered or any(lists))
 
     def describe(self) -> str:
         """Return one log line that names what changed, without secrets."""
@@ -81,8 +81,7 @@ class Changes:
         parts += [f"endpoint {one} closed" for one in self.closed]
         parts += [f"endpoint {one} opened" for one in self.opened]
         parts += [f"limits.{name}" for name in self.limits] + [f"journal.{name}" for name in self.journal]
-        if self.server:
-            parts.append("admin_token or allowed_origins")
+        parts += self.server
         line = ", ".join(parts) or "nothing changed"
         if self.waiting:
             line += f"; waits for a restart: {', '.join(self.waiting)}"
@@ -148,8 +147,11 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
         reordered=_numbers_of_both(old, new) != _numbers_of_both(new, old),
         closed=tuple(one for one in listening if one not in to_listen),
         opened=tuple(one for one in to_listen if one not in listening),
-        server=(old.server.admin_token, old.server.allowed_origins)
-        != (new.server.admin_token, new.server.allowed_origins),
+        server=tuple(
+            name
+            for name in ("admin_token", "allowed_origins")
+            if getattr(old.server, name) != getattr(new.server, name)
+        ),
         limits=_names(old.limits, running.limits),
         journal=_names(old.journal, running.journal),
         waiting=tuple(waiting),

@@ -81,7 +81,10 @@ class Reloader:
     async def _reload_all(self, read: Callable[[], Config]) -> None:
         wanted: Callable[[], Config] | None = read
         while wanted is not None:
-            await self._reload_once(wanted)
+            try:
+                await self._reload_once(wanted)
+            except Exception:
+                self._log.failure("reload: failed; some of it may have been changed")
             self._again, wanted = None, self._again
 
     async def _reload_once(self, read: Callable[[], Config]) -> None:
@@ -103,7 +106,7 @@ class Reloader:
         except (CannotPrepare, CannotListen, JournalError) as error:
             self._log.error("reload: {reason}; nothing was changed", reason=error)
             return False
-        if not service.running:
+        if not service.may_change:
             await prepared.ports.undo()
             return False
         tails = self._commit(found, prepared)

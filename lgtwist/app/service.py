@@ -88,6 +88,7 @@ class LgtwistService(MultiService):
         self.config = config
         self._reactor = reactor
         self._wall_clock = wall_clock
+        self._stopping = False
         self._data_dir = DataDir(config.data_dir)
         self._scheduler = FlushScheduler(reactor)
         # Random, so that a late response to an earlier run does not match a call of this one.
@@ -211,6 +212,11 @@ class LgtwistService(MultiService):
 
     # -- accounts and bots
 
+    @property
+    def may_change(self) -> bool:
+        """Whether it runs and is not stopping: what stops takes no other configuration, and dials no more."""
+        return bool(self.running) and not self._stopping
+
     def account_edge(self, self_id: int) -> Any:
         """Return the edge of an account; None if there is none."""
         return self.accounts.namedServices.get(str(self_id))
@@ -295,7 +301,7 @@ class LgtwistService(MultiService):
         account.links.close(1001, reason)
         account.end_calls(reason)
         await self._remove_edge(old)
-        if self.running and self.directory.accounts.get(self_id) is account:
+        if self.may_change and self.directory.accounts.get(self_id) is account:
             self._attach(edge, str(self_id), self.accounts)
 
     def new_bot_edge(self, wanted: BotConfig, bot: Bot) -> IEdge:
@@ -350,7 +356,7 @@ class LgtwistService(MultiService):
         bot.end_sessions(1012, f'the settings of bot "{bot.name}" were changed')
         self.directory.unobserve(old)
         await self._remove_edge(old)
-        if self.running and self.directory.bots.get(bot.name) is bot:
+        if self.may_change and self.directory.bots.get(bot.name) is bot:
             self.put_bot_edge(bot, self.new_bot_edge(wanted, bot))
 
     def change_bot(self, settings: BotSettings, *, anew: bool) -> None:
@@ -548,6 +554,7 @@ class LgtwistService(MultiService):
 
     def startService(self) -> None:
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
+        self._stopping = False
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
@@ -577,6 +584,7 @@ class LgtwistService(MultiService):
 
         :returns: fires when all have stopped, about ``close_timeout`` later at most.
         """
+        self._stopping = True
         return Deferred.fromCoroutine(stop_stages(self._stages()))
 
     def _retire_edges(self) -> None:

@@ -20,7 +20,7 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     :raises CannotStart: if it cannot start.
     """
     service = LgtwistService(config, reactor)
-    signals = Signals(reactor, lambda: service.reload(file.read))
+    signals = Signals(reactor, lambda: service.reload(lambda: file.read(again=True)))
     signals.prepare()
     service.prepare()
     signals.setServiceParent(service)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
@@ -53,7 +54,7 @@ class Settings:
     """
 
     dialect: ClassVar[Dialect] = Dialect.AUTO
-    world: str | None = None
+    world: str | None = field(default=None, metadata=asks_for(Change.NOTHING))
     media_hosts: tuple[str, ...] = ()
 
 

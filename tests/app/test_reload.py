@@ -207,7 +207,7 @@ class PureTests(SynchronousTestCase):
             '[[bots]]\nname = "a"\naccess_token = "old-secret"',
             '[server]\nadmin_token = "admin-secret"\n[[bots]]\nname = "a"\naccess_token = "new-secret"',
         )
-        self.assertEqual(found.describe(), 'bot "a" changed, admin_token or allowed_origins')
+        self.assertEqual(found.describe(), 'bot "a" changed, admin_token')
 
 
 class ServiceTests(SynchronousTestCase):

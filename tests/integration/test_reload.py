@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +337,109 @@ class Rows(ReloadTestCase):
         self.assertEqual(default.close_frame()[0], 1001)
         self.assertEqual(self.status("first"), 101)
 
+    def implementation(self) -> RawClient:
+        """The implementation of account 5, which is in the configuration; it is up."""
+        link = RawClient(self.service, "/onebot/v11/ws", IMPLEMENTATION)
+        self.addCleanup(link.socket.close)
+        self.assertEqual((asked := link.message())["action"], "get_login_info")
+        data = {"user_id": 5, "nickname": "five"}
+        link.send(json.dumps({"status": "ok", "retcode": 0, "data": data, "echo": asked["echo"]}))
+        wait_until("account 5 is up", self.service.ready)
+        return link
+
+    def test_calls_under_way_of_a_bot(self) -> None:
+        """Each has its one answer, 1502, before the connection closes; by HTTP too."""
+        called = bot("called")
+        for change, code in (
+            ("", 1001),
+            (bot("called", 'connection = "http-post"', 'url = "http://127.0.0.1:1/"'), 1012),
+            (called.replace("token-of-called", "token-of-other"), 1008),
+            (called + "accounts = [10001]\n", 1008),
+        ):
+            self.change(SANDBOX + REVERSE + FIRST + called + LIMITS)
+            link = self.implementation()
+            client = self.dial("called", "/5")
+            client.call("get_slow", echo=1)
+            answers: list[tuple[int, Any]] = []
+            headers = {**bearer("called"), "Content-Type": "application/json"}
+            by_http = threading.Thread(
+                target=lambda: answers.append(self.service.http("/5/get_slower", {}, headers))  # noqa: B023
+            )
+            by_http.start()
+            names: set[str] = set()
+            while not {"get_slow", "get_slower"} <= names:
+                names.add(link.message()["action"])
+            self.change(SANDBOX + REVERSE + FIRST + change + LIMITS)
+            answer = client.response()
+            self.assertEqual((answer["retcode"], answer["echo"]), (1502, 1), change)
+            self.assertEqual(client.close_frame()[0], code, change)
+            by_http.join(15)
+            self.assertEqual([(status, got["retcode"]) for status, got in answers], [(200, 1502)], change)
+            link.socket.close()
+            client.socket.close()
+
+    def test_stopped_while_a_link_is_made_anew(self) -> None:
+        """What waits for the old link to be gone is dialled no more."""
+        listener = Listener()
+        self.addCleanup(listener.end)
+        dialled = bot("dialled", 'connection = "reverse-websocket"', f'url = "{listener.url("/one")}"')
+        toml = SANDBOX + FIRST + dialled + LIMITS.replace("500ms", "2s")
+        self.change(toml)
+        peer = listener.next()
+        self.assertEqual(peer.message()["meta_event_type"], "lifecycle")
+        self.change(toml.replace("/one", "/two"))
+        self.assertEqual(peer.close_frame()[0], 1012)  # and is not answered
+        self.assertEqual(self.service.stop(signal.SIGTERM), 0)
+        self.assertEqual([dial.path for dial in listener.dials], ["/one"])
+
+    def test_an_account_taken_away_and_given_back(self) -> None:
+        """A bot that does not answer the close is not dialled again before its connection is gone."""
+        listener = Listener()
+        self.addCleanup(listener.end)
+        lines = 'connection = "reverse-websocket"', f'url = "{listener.url("/")}"'
+        two = SANDBOX + "[[accounts]]\nself_id = 2\n" + FIRST
+        self.change(two + bot("dialled", *lines, "accounts = [2]") + LIMITS)
+        peer = listener.next()
+        self.assertEqual(peer.message()["self_id"], 2)
+        self.change(two + bot("dialled", *lines, "accounts = [10001]") + LIMITS)
+        self.assertEqual(peer.close_frame()[0], 1008)
+        self.change(two + bot("dialled", *lines, "accounts = [2]") + LIMITS)
+        wait_until(
+            "it is dialled again", lambda: [d.header("X-Self-ID") for d in listener.dials].count("2") == 2
+        )
+        self.assertEqual(listener.overlaps, [])
+
+    def test_while_an_account_is_made_anew(self) -> None:
+        """Its implementation is told to come again, not that there is no such account."""
+        slow = LIMITS.replace("500ms", "5s")
+        listener = Listener()  # it answers no close frame: the link closes as late as can be
+        self.addCleanup(listener.end)
+        forward = f'[[accounts]]\ntype = "forward-websocket"\nself_id = 5\nurl = "{listener.url("/")}"\n'
+        self.change(SANDBOX + forward + FIRST + slow)
+        listener.next()
+        self.change(SANDBOX + REVERSE + FIRST + slow)
+        with self.assertRaises(HandshakeRefused) as refused:
+            RawClient(self.service, "/onebot/v11/ws", IMPLEMENTATION)
+        self.assertEqual(refused.exception.status, 503)
+
+    def test_live_for_a_while(self) -> None:
+        """What came live does not come again; the newest connection takes the cursor over."""
+        kept = bot("kept", 'delivery = "at-least-once"')
+        self.change(SANDBOX + FIRST + kept + LIMITS)
+        older, client = self.dial("kept"), self.dial("kept")
+        self.publish(1)
+        self.assertEqual(client.event(post_type="notice")["n"], 1)
+        self.change(SANDBOX + FIRST + bot("kept") + LIMITS)
+        self.publish(2)
+        self.assertEqual(client.event(post_type="notice")["n"], 2)
+        self.change(SANDBOX + FIRST + kept + LIMITS)
+        self.publish(3)
+        self.assertEqual(client.event(post_type="notice")["n"], 3)
+        while (frame := client.frame())[0] != PING:
+            pass
+        client.send(frame[1], PONG)
+        self.assertEqual(older.event(post_type="notice", n=3)["n"], 3)
+
     def test_limits_and_admin_token(self) -> None:
         """Heartbeats begin on a connection that is open; the operator's token is another one."""
         self.change(
@@ -407,6 +512,22 @@ class Refusals(ReloadTestCase):
         """Every mistake is a line, and the old one goes on."""
         self.assert_refused("not TOML", FIRST + "[")
         self.assert_refused("bots[0].message_format", FIRST + 'message_format = "xml"\n')
+        self.assert_refused("not TOML", FIRST + f"[limits]\ncalls = {'9' * 5000}\n")
+
+    def test_a_pipe(self) -> None:
+        """It keeps nobody waiting, neither the next reload nor the end."""
+        pipe = self.service.folder / "pipe"
+        os.mkfifo(pipe)
+        self.assert_refused(
+            "not a regular file", f'{FIRST}[[bots]]\nname = "b"\naccess_token_file = "{pipe}"\n'
+        )
+        (self.service.folder / "kept").write_bytes(self.service.config_path.read_bytes())
+        self.service.config_path.unlink()
+        os.mkfifo(self.service.config_path)
+        self.assertIn("nothing was changed", self.sighup())
+        (self.service.folder / "kept").replace(self.service.config_path)
+        self.change(SANDBOX + FIRST + LIMITS)
+        self.assert_first_goes_on()
 
     def test_a_file_that_is_gone(self) -> None:
         """One line."""
