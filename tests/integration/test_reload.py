@@ -434,7 +434,10 @@ class Rows(ReloadTestCase):
         self.assertEqual(client.event(post_type="notice")["n"], 2)
         self.change(SANDBOX + FIRST + kept + LIMITS)
         self.publish(3)
-        self.assertEqual(client.event(post_type="notice")["n"], 3)
+        again = [client.event(post_type="notice")["n"]]
+        while again[-1] != 3:
+            again.append(client.event(post_type="notice")["n"])
+        self.assertIn(again, ([3], [2, 3]))  # the last may not have been durable when it began
         while (frame := client.frame())[0] != PING:
             pass
         client.send(frame[1], PONG)

@@ -82,7 +82,7 @@ class DialledTestCase(SharedTestCase):
     def _look_whether_good(self) -> None:
         self.assertTrue(self.service.alive())
         self.assertEqual(self.service.pid, self._pid)
-        for bad in ("Traceback", "Unhandled", "400 "):
+        for bad in ("Traceback", "Unhandled", " 400 ", " 1400 "):  # and no port that ends with 400
             self.assertNotIn(bad, self.new_log())
         for listener in (self.one, self.pair, self.two):
             listener.answer = let_in
