@@ -136,6 +136,7 @@ class Full(DiskTestCase):
         late = self.publish(10)
         bot.wait_for(late[-1])
         self.assertEqual(bot.seen, [*kept, *late])
+        live.wait_for(late[-1])
         self.assertEqual(live.seen, list(range(self._next)))
 
     def test_killed_while_it_is_full(self) -> None:
