@@ -110,6 +110,7 @@ class Full(DiskTestCase):
         late = self.publish(10)
         bot.wait_for(late[-1])
         self.assertEqual(bot.seen, list(range(self._next)))
+        live.wait_for(late[-1])
         self.assertEqual(live.seen, list(range(self._next)))
         wait_until("it has confirmed all", lambda: has_all(self.service))
         self.assertEqual(journalled_numbers(self.service), list(range(self._next)))
