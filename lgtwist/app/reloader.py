@@ -109,10 +109,13 @@ class Reloader:
         if not service.may_change:
             await prepared.ports.undo()
             return False
-        tails = self._commit(found, prepared)
+        try:
+            tails = self._commit(found, prepared)
+        finally:  # one of the two is due, or no later reload could change the ports
+            closed = prepared.ports.commit()
         renewed = "".join(f", certificate of {one} read again" for one in prepared.ports.certificates)
         self._log.info("reload: {what}{renewed}", what=found.describe(), renewed=renewed)
-        await prepared.ports.commit()
+        await closed
         if found.opened or prepared.ports.certificates:
             service.warn_of_certificates()
         await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
