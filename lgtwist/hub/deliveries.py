@@ -163,9 +163,10 @@ class Deliveries:
     def _skip_to_end(self, bot: Bot, account: Account) -> None:
         """Move the cursor of a bot behind the events of the time when its delivery was live.
 
-        Those were sent to it as they came. A pair that the journal does not know begins at its end anyway.
+        Those were sent to it as they came.
         """
         journal, self_id = self._journal, account.self_id
+        journal.enlist(bot.name, self_id)
         if journal.watermark(bot.name, self_id).position < journal.end(self_id):
             end = Watermark(journal.end(self_id), journal.total(self_id), int(self._wall_clock() * 1000))
             journal.confirm(bot.name, self_id, end)
