@@ -142,6 +142,8 @@ class PendingAction(msgspec.Struct, eq=False):
 
         :param reason: why, for the response.
         """
+        if self.ended:
+            return
         work = self.work
         self.account.abandon(self)
         self.receive(responses.from_error(LinkBroken(f"{reason}; it may have been carried out")), True)
