@@ -38,6 +38,7 @@ PURE = [
     "lgtwist.onebot.responses",
     "lgtwist.config.section",
     "lgtwist.config.values",
+    "lgtwist.runtime.budget",
     "lgtwist.runtime.logs",
     "lgtwist.net.backoff",
     "lgtwist.net.loopback",

@@ -234,6 +234,7 @@ class LgtwistService(MultiService):
             self._wall_clock,
             action_timeout=limits.action_timeout,
             heartbeat_interval=limits.heartbeat_interval,
+            peer_memory=limits.peer_memory,
             dialect=wanted.settings.dialect,
             first_call=self._first_call,
             scheduler=self._scheduler,
@@ -405,10 +406,12 @@ class LgtwistService(MultiService):
         self.port.connection_limits.limits = limits
         for account in self.directory.accounts.values():
             account.set_limits(limits.action_timeout, limits.heartbeat_interval)
+            account.budget.limit = limits.peer_memory
         if self.deliveries is not None:
             self.deliveries.configure(limits.send_buffer, limits.ping_timeout)
         for bot in self.directory.bots.values():
             bot.limits = limits
+            bot.budget.limit = limits.peer_memory
             self._refresh(bot)
         if limits.sweep_interval != before.sweep_interval:
             for timer in tuple(self._sweeps):

@@ -57,6 +57,11 @@ class Limits:
     failed_handshakes: int = _limit(
         whole_number(1, 1_000_000), 30, "refused tokens per address and minute (503); not for loopback"
     )
+    peer_memory: int = _limit(
+        size(1 << 20, 1 << 40),
+        "64MiB",
+        "held because of one bot, or of one account's implementation; one message may come on top",
+    )
     calls: int = _limit(whole_number(1, 1_000_000), 1_000, "calls in flight per bot and account (1429)")
 
     @property

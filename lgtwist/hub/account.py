@@ -21,6 +21,7 @@ from lgtwist.onebot.event import encode_heartbeat, encode_lifecycle, encode_stat
 from lgtwist.onebot.message import MessageFormat
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.onebot.responses import STREAM_ACTIONS, is_stream_part, without_echo
+from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import FlapLog, printable
 from lgtwist.runtime.turns import FlushScheduler
 
@@ -55,10 +56,12 @@ class Account:
     :param wall_clock: seconds since the epoch, for the events that lgtwist makes itself.
     :param action_timeout: seconds that a response may take.
     :param heartbeat_interval: seconds between heartbeats, for the field ``interval`` of heartbeats.
+    :param peer_memory: bytes that may be held because of its implementation.
     :param dialect: its implementation's; AUTO to recognise it.
     :param first_call: correlation ids begin after this number.
     :param scheduler: tells whether a connection is being read.
     :ivar wall_clock: as given.
+    :ivar budget: what is held in memory because of its implementation.
     :ivar links: the links of this node.
     :ivar fan_out: the subscribers of its events.
     :ivar was_up: whether it was up once since the start.
@@ -77,12 +80,14 @@ class Account:
         *,
         action_timeout: float = 60.0,
         heartbeat_interval: float = 5.0,
+        peer_memory: int = 64 << 20,
         dialect: Dialect = Dialect.AUTO,
         first_call: int = 0,
         scheduler: FlushScheduler | None = None,
     ) -> None:
         self.self_id = self_id
         self.clock = clock
+        self.budget = Budget(peer_memory)
         self.counters = AccountCounters()
         self.fan_out = FanOut(self_id, FlushScheduler(clock) if scheduler is None else scheduler, wall_clock)
         self.was_up = False

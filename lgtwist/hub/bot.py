@@ -36,6 +36,7 @@ from lgtwist.onebot.errors import (
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.onebot.responses import with_echo
+from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
 
 #: Sends a response, with its ``echo``; its second argument tells whether it is the action's last one.
@@ -163,6 +164,7 @@ class Bot:
     :param settings: the keys of its ``[[bots]]`` that all kinds share.
     :param limits: ``calls`` and ``send_buffer`` bound what it has under way to one account.
     :ivar limits: may be replaced as a whole.
+    :ivar budget: what is held in memory because of it.
     :ivar passes: tells whether an event is delivered to it; None if all are.
     :ivar sessions: its open connections, the oldest first.
     :ivar last_ended: its connection that ended last, and why; None before the first.
@@ -179,6 +181,7 @@ class Bot:
         self._http_calls: dict[int, set[PendingAction]] = {}  # of requests under way, by the sets' identity
         self.last_ended: EndedSession | None = None
         self.limits = Limits() if limits is None else limits
+        self.budget = Budget(self.limits.peer_memory)
         self._quotas: dict[int, Quota] = {}
         self._rate_limiters: RateLimiters | None = None
         self._refusal_log: LogThrottles | None = None

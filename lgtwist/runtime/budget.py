@@ -1,0 +1,108 @@
+"""The bytes that are held in memory because of one peer, over all its connections. Pure."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Reader(Protocol):
+    """A connection that can be told to read no more of its peer."""
+
+    def budget_freed(self) -> None:
+        """Read on: the budget has room again, or it is this reader's turn. May raise nothing."""
+
+
+#: Readers of one budget that may wait for room; who comes then is to be refused.
+MAX_WAITING = 64
+
+
+class Budget:
+    """Counts what is held because of one bot, or of one account's implementation.
+
+    It is a count only: whoever holds something for a peer calls :meth:`charge`, and :meth:`release` with the
+    same number when it is let go. What can be refused is refused before it is held, where :meth:`fits` is
+    false. A connection that is in the middle of a message waits where :attr:`exceeded` is true; one of those
+    that wait may read on to the end of its message (it has the *turn*), so that a message of ``max_message``
+    comes on top of the limit at most, and there is always somebody who gets on.
+
+    :ivar limit: bytes; may be replaced.
+    :ivar used: bytes that are counted now; never negative.
+    """
+
+    __slots__ = ("_turn", "_waiting", "used", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._waiting: dict[Reader, None] = {}  # the one that waits longest first
+        self._turn: Reader | None = None
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more is held than the limit."""
+        return self.used > self.limit
+
+    def fits(self, size: int) -> bool:
+        """Return whether ``size`` bytes more stay within the limit."""
+        return self.used + size <= self.limit
+
+    def charge(self, size: int) -> None:
+        """Count ``size`` bytes that are held from now on, whether they fit or not."""
+        self.used += size
+
+    def release(self, size: int) -> None:
+        """Stop counting ``size`` bytes; let readers read on that wait for room, if there is room now."""
+        self.used -= size
+        if self._waiting:
+            self._free()
+
+    # -- readers
+
+    def may_read(self, reader: Reader) -> bool:
+        """Return whether a reader in the middle of a message may read on.
+
+        It may where there is room. Else it gets the turn if nobody has it.
+        """
+        if self.used <= self.limit or self._turn is reader:
+            return True
+        if self._turn is None:
+            self._turn = reader
+            self._waiting.pop(reader, None)
+            return True
+        return False
+
+    def wait(self, reader: Reader) -> bool:
+        """Call ``reader.budget_freed`` once, when it may read on; return False if too many wait already."""
+        if len(self._waiting) >= MAX_WAITING and reader not in self._waiting:
+            return False
+        self._waiting[reader] = None
+        return True
+
+    def message_ended(self, reader: Reader) -> None:
+        """Take the turn from a reader, if it has it: its message is complete, or it is closed."""
+        if self._turn is reader:
+            self._turn = None
+            if self._waiting:
+                self._free()
+
+    def forget(self, reader: Reader) -> None:
+        """Forget a reader: it is closed."""
+        self._waiting.pop(reader, None)
+        self.message_ended(reader)
+
+    def _free(self) -> None:
+        while self._waiting:
+            if self.used > self.limit:
+                if self._turn is None:
+                    self._turn = next(iter(self._waiting))
+                    del self._waiting[self._turn]
+                    self._turn.budget_freed()
+                return
+            reader = next(iter(self._waiting))
+            del self._waiting[reader]
+            reader.budget_freed()
+
+
+def unlimited() -> Budget:
+    """Return a budget without a limit, for what no peer has to answer for."""
+    return Budget(1 << 62)
