@@ -29,7 +29,7 @@ class Budget:
     :ivar used: bytes that are counted now; never negative.
     """
 
-    __slots__ = ("_turn", "_waiting", "used", "limit")
+    __slots__ = ("_turn", "_waiting", "limit", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
