@@ -83,7 +83,7 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     def limit() -> int:
         return resources.limits.max_message
 
-    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit)
+    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit, resources.is_own_port)
     media = MediaStore(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
