@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 from attrs import field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -37,7 +37,11 @@ from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.store import StoreError, WorldStore
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
+from lgtwist.sandbox.writer import WorldWriter
 
+#: Seconds that a reactor turn waits at most for the thread that writes the world's file. Mostly that takes
+#: less than one ms, and then what was answered is in the file.
+_WRITE_PATIENCE = 0.02
 #: Actions with files that run at once; the next ones wait for a slot. Actions without files never wait.
 _MAX_ATTACHMENT_ACTIONS = 8
 #: Seconds that an action with files may take, with the wait for a slot.
@@ -101,6 +105,9 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         world_file=None if settings.world is None else Path(settings.world),
         before_writing=resources.scheduler.before_writing,
         fetcher=fetcher,
+        make_writer=partial(
+            WorldWriter, call_from_thread=resources.reactor.callFromThread, patience=_WRITE_PATIENCE
+        ),
     )
 
 
@@ -116,6 +123,7 @@ class SandboxAccount(Service):
     :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
         default the function is called in the next reactor turn.
     :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
+    :param make_writer: makes what writes the file from its path and the records in it.
     """
 
     _log = Logger()
@@ -130,6 +138,7 @@ class SandboxAccount(Service):
         world_file: Path | None = None,
         before_writing: Callable[[Callable[[], None]], None] | None = None,
         fetcher: Fetcher | None = None,
+        make_writer: Callable[..., WorldWriter] = WorldWriter,
     ) -> None:
         self.account = account
         self._fetcher = fetcher
@@ -142,10 +151,11 @@ class SandboxAccount(Service):
         self._before_writing = before_writing or (
             lambda function: account.clock.callLater(0, function) and None
         )
-        self._store: WorldStore | None = None
+        self._make_writer = make_writer
+        self._writer: WorldWriter | None = None
+        self._stored: list[tuple[str, str]] = []  # the types and keys of the records in the file
         self._unsaved_changes: dict[tuple[str, str], Record | None] = {}
         self._write_scheduled = False
-        self._write_failing = False
         self._notified_message_id = 0  # the last one that waiters were called back for
         self._message_waiters: list[Deferred[None]] = []
         self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
@@ -162,9 +172,11 @@ class SandboxAccount(Service):
         """
         store = WorldStore(self._path)
         try:
-            self.world.load_records(store.records())
+            records = list(store.records())
         finally:
             store.close()
+        self._stored = [record_key(record) for record in records]
+        self.world.load_records(records)
         if self.world.is_empty:
             self.world = self._initial_world()
 
@@ -182,24 +194,25 @@ class SandboxAccount(Service):
             raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
 
     def startService(self) -> None:
-        """Open the file and announce the account as up."""
+        """Begin to write the file, and announce the account as up."""
         super().startService()
-        self._open_store()
+        self._writer, self._stored = self._make_writer(self._path, self._stored), []
         self.account.links.opened(self)
         self.publish_and_save()
 
-    def stopService(self) -> None:
-        """Announce the account as down, cancel running actions, save the world and close its file."""
-        self._save_changes()  # opens the file again, if it could not be opened before
+    def stopService(self) -> Deferred[None]:
+        """Announce the account as down, cancel running actions, save the world and close its file.
+
+        :returns: fires when the file is closed, a few seconds later at most.
+        """
         super().stopService()
         self.account.links.closed(self, "lgtwist stops")
         for running_action in tuple(self._running_actions):
             running_action.cancel()
         self._notify_message_waiters()
         self._save_changes()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        writer, self._writer = self._writer, None
+        return succeed(None) if writer is None else writer.close()
 
     def now(self) -> int:
         """Return whole seconds since the epoch."""
@@ -363,37 +376,12 @@ class SandboxAccount(Service):
 
     # -- the file
 
-    def _open_store(self) -> None:
-        """Open the world's file; if that fails, log it and keep the world in memory."""
-        try:
-            self._store = WorldStore(self._path)
-        except StoreError as error:
-            self._log_write_error(error)
-
-    def _log_write_error(self, error: Exception) -> None:
-        """Log that the file cannot be written, once until it can be again."""
-        if not self._write_failing:
-            self._write_failing = True
-            self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
-
     def _save_changes(self) -> None:
-        """Write the unsaved changes to the file; keep them if that fails."""
+        """Let the unsaved changes be written to the file."""
         self._write_scheduled = False
-        if not self._unsaved_changes:
-            return
-        if self._store is None and self.running:
-            self._open_store()
-        if self._store is None:
-            return
-        try:
-            self._store.write(self._unsaved_changes)
-        except sqlite3.Error as error:
-            self._log_write_error(error)
-            return
-        if self._write_failing:
-            self._write_failing = False
-            self._log.info("sandbox {path} is written again", path=self._path)
-        self._unsaved_changes = {}
+        if self._unsaved_changes and self._writer is not None:
+            changes, self._unsaved_changes = self._unsaved_changes, {}
+            self._writer.write(changes)
 
 
 def decode_world_file(raw: bytes) -> WorldFile:
