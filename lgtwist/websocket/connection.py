@@ -32,6 +32,11 @@ _OPEN = Phase.OPEN
 #: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
 CHUNK = 262_144
 
+#: Why a connection is not read, as bits: too many responses wait for the peer; the peer's budget is used up;
+#: the journal takes no more of its events.
+PAUSE_RESPONSES, PAUSE_BUDGET, PAUSE_JOURNAL = 1, 2, 4
+_ALL_PAUSES = PAUSE_RESPONSES | PAUSE_BUDGET | PAUSE_JOURNAL
+
 
 class Handler(Protocol):
     """Uses a connection. Called through the factory's guard: what it raises costs the connection only."""
@@ -77,7 +82,7 @@ class Connection(AutobahnConnection):
     :ivar liveness: what pings and heartbeats say of the peer; None before the connection is open.
     :ivar ping_acks: keeps account of how far the peer has read; set by a handler that needs it, else None.
     :ivar write_paused: the transport said pause: its buffer is full.
-    :ivar read_paused: we do not read, for too many responses wait already.
+    :ivar read_paused: we do not read, for one or more reasons (:data:`PAUSE_RESPONSES` and its like).
     :ivar discarding_input: the peer broke the protocol or was dropped: what is still received is discarded
         (RFC 6455, 7.1.7).
     :ivar being_read: a read of this connection is under way.
@@ -109,6 +114,7 @@ class Connection(AutobahnConnection):
         self.pending_pong: bytes | None = None
         self.end_reason = ""
         self.flushed_at = -1e9
+        self._pauses = 0
         self.partial_frame = b""
         self.write_paused = self.read_paused = self.discarding_input = False
         self.bytes_seen = self.message_seen = self.flush_pending = self.being_read = False
@@ -209,10 +215,10 @@ class Connection(AutobahnConnection):
                 if data:
                     self.flushed_at = factory.clock.seconds()
                     factory.write(self, data)
-            if self.read_paused and outbox.response_bytes <= factory.limits.send_buffer // 2:
+            if self._pauses & PAUSE_RESPONSES and outbox.response_bytes <= factory.limits.send_buffer // 2:
                 more = True
-                self.unpause_reading()
-                self.read_buffered()
+                if self.unpause_reading(PAUSE_RESPONSES):
+                    self.read_buffered()
         except Exception:
             factory.send_failed(Failure(), self)
         if more and outbox:
@@ -246,15 +252,26 @@ class Connection(AutobahnConnection):
 
     # -- reading
 
-    def pause_reading(self) -> None:
-        """Read no more, until what waits for the peer is written."""
-        self.read_paused = True
-        self.transport.pauseProducing()
+    def pause_reading(self, reason: int) -> None:
+        """Read no more, until each reason is gone.
 
-    def unpause_reading(self) -> None:
-        """Let the transport read again; :meth:`read_buffered` reads what it gave before."""
-        self.read_paused = False
-        self.transport.resumeProducing()
+        :param reason: one of :data:`PAUSE_RESPONSES`, :data:`PAUSE_BUDGET`, :data:`PAUSE_JOURNAL`.
+        """
+        self._pauses |= reason
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pauseProducing()
+
+    def unpause_reading(self, reason: int = _ALL_PAUSES) -> bool:
+        """Let the transport read again, if no other reason is left.
+
+        :returns: whether it reads; then call :meth:`read_buffered`, which reads what the transport gave before.
+        """
+        self._pauses &= ~reason
+        if self.read_paused and not self._pauses:
+            self.read_paused = False
+            self.transport.resumeProducing()
+        return not self.read_paused
 
     def read_buffered(self) -> None:
         """Read on in what was received while reading was paused."""

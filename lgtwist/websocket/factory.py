@@ -23,7 +23,7 @@ from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
 from lgtwist.net.twisted_private import send_now
 from lgtwist.runtime.turns import FlushScheduler
-from lgtwist.websocket.connection import CHUNK, Connection
+from lgtwist.websocket.connection import CHUNK, PAUSE_RESPONSES, Connection
 from lgtwist.websocket.liveness import PeerVerdict
 from lgtwist.websocket.phase import Phase
 
@@ -138,7 +138,7 @@ class ConnectionFactory:
         if not connection.flush_pending:
             connection.schedule_flush()
         if outbox.response_bytes > self.limits.send_buffer and not connection.read_paused:
-            connection.pause_reading()
+            connection.pause_reading(PAUSE_RESPONSES)
 
     def put(self, connection: Connection, frame: bytes) -> None:
         """Put a ready frame that must not be lost behind those that wait. Never raises.

@@ -82,7 +82,7 @@ class NamesTests(SynchronousTestCase):
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "_deadline", "pending_pong", "end_reason",
             "write_paused", "read_paused", "discarding_input", "bytes_seen", "message_seen", "flush_pending",
-            "being_read", "ping_acks", "flushed_at", "partial_frame",
+            "being_read", "ping_acks", "flushed_at", "partial_frame", "_pauses",
         }  # fmt: skip
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
