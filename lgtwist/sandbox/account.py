@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 from attrs import field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.server import Request
@@ -21,18 +21,20 @@ from lgtwist.config.section import Section
 from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
-from lgtwist.hub.interfaces import IAccountLink, IControl
+from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl
 from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
-from lgtwist.onebot.message import Segment
+from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
-from lgtwist.sandbox.actions.table import find_action
+from lgtwist.sandbox.actions.table import encode_large, find_action
+from lgtwist.sandbox.bounds import LARGE
 from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
-from lgtwist.sandbox.files.media import MediaStore
+from lgtwist.sandbox.files.media import MediaStore, RunInThread
+from lgtwist.sandbox.files.slots import CallerSlots
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.store import StoreError, WorldStore
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
@@ -42,8 +44,9 @@ from lgtwist.sandbox.writer import WorldWriter
 #: Seconds that a reactor turn waits at most for the thread that writes the world's file. Mostly that takes
 #: less than one ms, and then what was answered is in the file.
 _WRITE_PATIENCE = 0.02
-#: Actions with files that run at once; the next ones wait for a slot. Actions without files never wait.
-_MAX_ATTACHMENT_ACTIONS = 8
+#: Actions of one caller with files, or of more than a megabyte, that run at once; the next ones of that
+#: caller wait for a slot. All other actions never wait.
+SLOTS_PER_CALLER = 3
 #: Seconds that an action with files may take, with the wait for a slot.
 _ATTACHMENT_TIME_LIMIT = 60.0
 
@@ -123,6 +126,7 @@ class SandboxAccount(Service):
     :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
         default the function is called in the next reactor turn.
     :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
+    :param run_in_thread: runs a blocking function.
     :param make_writer: makes what writes the file from its path and the records in it.
     """
 
@@ -139,6 +143,7 @@ class SandboxAccount(Service):
         before_writing: Callable[[Callable[[], None]], None] | None = None,
         fetcher: Fetcher | None = None,
         make_writer: Callable[..., WorldWriter] = WorldWriter,
+        run_in_thread: RunInThread = deferToThread,
     ) -> None:
         self.account = account
         self._fetcher = fetcher
@@ -158,8 +163,10 @@ class SandboxAccount(Service):
         self._write_scheduled = False
         self._notified_message_id = 0  # the last one that waiters were called back for
         self._message_waiters: list[Deferred[None]] = []
-        self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
+        self.slots = CallerSlots(SLOTS_PER_CALLER)
+        self.run_in_thread: RunInThread = run_in_thread
         self._running_actions: set[Deferred[None]] = set()
+        self._waiting_actions: dict[int, Deferred[None]] = {}  # those that have no slot yet, by call id
 
     # -- start and stop
 
@@ -220,40 +227,93 @@ class SandboxAccount(Service):
 
     # -- IAccountLink
 
-    def send(self, call_id: int, action: str, params: bytes) -> None:
+    def send(self, call_id: int, action: str, params: bytes) -> object:
         """Perform an action: hand its response to the account, then publish the events that it caused.
 
-        Actions that store or look up files end later; all others end before this returns.
+        Actions that store or look up files, and those with large parameters or answers, end later; all
+        others end before this returns.
+
+        :returns: :data:`UNTIL_ANSWERED` for an action that ends later; else None.
         """
         try:
             find_action(action)
+            if len(params) >= LARGE:
+                self._start(call_id, self._perform_large(call_id, action, params))
+                return UNTIL_ANSWERED
             read = Params(params)
             message = attachments.read_message_params(action, read)
             if attachments.uses_files(action, message):
-                self._start_with_time_limit(self._perform_with_files(call_id, action, read, message))
-                return
+                self._start(call_id, self._perform_with_files(call_id, action, read, message))
+                return UNTIL_ANSWERED
+            if self.world.has_large_messages and action in MESSAGE_ACTIONS:
+                self._start(call_id, self._answer_large(call_id, action, read))
+                return UNTIL_ANSWERED
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
             response = responses.from_error(error)
         except Exception:
             response = self._internal_error(action)
         self._respond(call_id, response)
+        return None
+
+    async def _perform_large(self, call_id: int, action: str, raw: bytes) -> None:
+        """Perform an action with large parameters, which are read in a thread."""
+
+        async def steps() -> bytes:
+            params, message = await self.run_in_thread(_read_large, action, raw)
+            await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
+            await self.run_in_thread(attachments.finish_large_message, action, params, message)
+            return perform(self.world, action, params, self.now())
+
+        await self._perform_later(call_id, action, steps)
 
     async def _perform_with_files(
         self, call_id: int, action: str, params: Params, message: list[Segment]
     ) -> None:
-        """Perform an action that stores or looks up files, a limited number at a time."""
+        """Perform an action that stores or looks up files."""
+
+        async def steps() -> bytes:
+            await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
+            return perform(self.world, action, params, self.now())
+
+        await self._perform_later(call_id, action, steps)
+
+    async def _answer_large(self, call_id: int, action: str, params: Params) -> None:
+        """Perform an action that returns messages, some of them large; encode its answer in a thread."""
+
+        async def steps() -> bytes:
+            data = find_action(action)(self.world, params, self.now())
+            response: bytes = await self.run_in_thread(encode_large, data)
+            return response
+
+        await self._perform_later(call_id, action, steps)
+
+    def pause(self) -> Deferred[None]:
+        """Return a Deferred that fires in the next reactor turn."""
+        turn: Deferred[None] = Deferred()
+        self.account.clock.callLater(0, turn.callback, None)
+        return turn
+
+    async def _perform_later(
+        self, call_id: int, action: str, steps: Callable[[], Coroutine[Any, Any, bytes]]
+    ) -> None:
+        """Perform an action that takes long, a limited number of each caller's at a time.
+
+        :param steps: performs it, and returns its response.
+        """
+        caller, has_slot = self.account.caller_of(call_id), False
         try:
-            await self._attachment_slots.acquire()
+            await self.slots.acquire(caller)
+            has_slot = True
+            self._waiting_actions.pop(call_id, None)
             try:
-                await attachments.resolve_files(self.media, self.world, action, params, message)
+                response = await steps()
             finally:
-                self._attachment_slots.release()
-            response = perform(self.world, action, params, self.now())
+                self.slots.release(caller)
         except OneBotError as error:
             response = responses.from_error(error)
         except CancelledError:
-            if not self.running:
+            if not self.running or not (has_slot or call_id in self._waiting_actions):
                 return
             response = responses.failed(100, "the files could not be stored in time")
         except Exception:
@@ -265,7 +325,10 @@ class SandboxAccount(Service):
         return True
 
     def forget(self, call_id: int) -> None:
-        """Do nothing: an action whose response is not needed ends by itself or by its time limit."""
+        """Cancel an action that still waits for a slot; others end by themselves or by their time limit."""
+        waiting = self._waiting_actions.pop(call_id, None)
+        if waiting is not None:
+            waiting.cancel()
 
     def close(self, code: int, reason: str) -> None:
         """Do nothing: there is no connection."""
@@ -280,14 +343,18 @@ class SandboxAccount(Service):
         self.account.receive(call_id, response)
         self.publish_and_save()
 
-    def _start_with_time_limit(self, coroutine: Any) -> None:
+    def _start(self, call_id: int, coroutine: Any) -> None:
         """Run a coroutine; cancel it after ``_ATTACHMENT_TIME_LIMIT`` seconds or when the service stops."""
+        self._waiting_actions[call_id] = Deferred()  # until it has a slot, which it may have at once
         running_action = spawn("sandbox attachments", coroutine)
+        if call_id in self._waiting_actions:
+            self._waiting_actions[call_id] = running_action
         self._running_actions.add(running_action)
         limit = self.account.clock.callLater(_ATTACHMENT_TIME_LIMIT, running_action.cancel)
 
         def ended(_result: object) -> None:
             self._running_actions.discard(running_action)
+            self._waiting_actions.pop(call_id, None)
             if limit.active():
                 limit.cancel()
 
@@ -382,6 +449,15 @@ class SandboxAccount(Service):
         if self._unsaved_changes and self._writer is not None:
             changes, self._unsaved_changes = self._unsaved_changes, {}
             self._writer.write(changes)
+
+
+def _read_large(action: str, raw: bytes) -> tuple[Params, list[Segment]]:
+    """Return the parameters of an action, and the message among them; called in a thread.
+
+    :raises OneBotError: if they cannot be read.
+    """
+    params = Params(raw)
+    return params, attachments.read_message_params(action, params)
 
 
 def decode_world_file(raw: bytes) -> WorldFile:

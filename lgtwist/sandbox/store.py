@@ -11,6 +11,7 @@ import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.runtime.private_files import close_to_others, create_private
+from lgtwist.sandbox.bounds import LARGE, json_parts
 from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
 #: SQLite's ``user_version`` of the files that this version reads and writes.
@@ -63,14 +64,17 @@ class WorldStore:
         self._path = path
 
     def records(self) -> Iterator[Record]:
-        """Yield all records; messages come last, in the order of their numbers.
+        """Yield all records but those that are nested too deeply; messages come last, in their order.
 
         :raises StoreError: if a record cannot be read.
         """
         messages: list[Message] = []
         try:
             for kind, body in self._file.execute("SELECT kind, body FROM record"):
-                record = msgspec.json.decode(body, type=RECORD_TYPES[kind])
+                try:
+                    record = msgspec.json.decode(body, type=RECORD_TYPES[kind])
+                except RecursionError:  # of an earlier version, which kept what nobody could read again
+                    continue
                 if isinstance(record, Message):
                     messages.append(record)
                 else:
@@ -116,6 +120,19 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         for ending in ("", "-wal", "-shm"):
             close_to_others(path.with_name(path.name + ending))
+
+
+def encode_record(record: Record) -> bytes:
+    """Return the JSON of a record. A large message is encoded in several steps, each below 50 ms."""
+    if isinstance(record, Message) and len(record.raw_message) >= LARGE:
+        parts = {"raw_message": record.raw_message, "message": record.message}
+        encoded = {name: msgspec.Raw(b"".join(json_parts(value))) for name, value in parts.items()}
+        return msgspec.json.encode({**msgspec.to_builtins(_without_texts(record)), **encoded})
+    return msgspec.json.encode(record)
+
+
+def _without_texts(record: Message) -> Message:
+    return msgspec.structs.replace(record, raw_message="", message=[])
 
 
 def is_locked(error: Exception) -> bool:

@@ -11,13 +11,13 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from lgtwist.sandbox.store import WorldStore, is_locked
-from lgtwist.sandbox.world.model import Message, Record
+from lgtwist.sandbox.store import WorldStore, encode_record, is_locked
+from lgtwist.sandbox.world.model import Forward, Message, Record
 
 #: A record's type and key.
 Key = tuple[str, str]
 #: What is written of a record: its JSON, a copy to be encoded in the thread, or None to delete it.
-Body = bytes | Message | None
+RecordBody = bytes | Message | Forward | None
 
 #: Seconds between two attempts while the file cannot be written.
 _RETRY_SECONDS = 0.1
@@ -27,12 +27,14 @@ _QUIET_SECONDS = 5.0
 _STOP_SECONDS = 3.0
 
 
-def _body(record: Record | None) -> Body:
+def _body(record: Record | None) -> RecordBody:
     """Return what is written of a record as it is now."""
     if isinstance(record, Message):  # it may be large; what can change of it is copied
         likes = {emoji: list(who) for emoji, who in record.likes.items()}
         return msgspec.structs.replace(record, likes=likes)
-    return None if record is None else msgspec.json.encode(record)
+    if record is None or isinstance(record, Forward):
+        return record
+    return msgspec.json.encode(record)
 
 
 class WorldWriter:
@@ -62,8 +64,8 @@ class WorldWriter:
         self._patience = patience
         self._changed = threading.Condition()  # guards what follows, down to the thread's own
         self._stored = set(stored)
-        self._waiting: dict[Key, Body] = {}
-        self._batch: dict[Key, Body] = {}  # what the thread writes now
+        self._waiting: dict[Key, RecordBody] = {}
+        self._batch: dict[Key, RecordBody] = {}  # what the thread writes now
         self._given = self._attempted = 0  # how many writes were given, and how many were attempted
         self._stopping = False
         self._closed: Deferred[None] = Deferred()
@@ -105,11 +107,11 @@ class WorldWriter:
     # -- in the thread
 
     def _run(self) -> None:
-        give_up_at: float | None = None
+        deadline: float | None = None
         while True:
             stopping, given = self._take_batch()
-            if stopping and give_up_at is None:
-                give_up_at = time.monotonic() + _STOP_SECONDS
+            if stopping and deadline is None:
+                deadline = time.monotonic() + _STOP_SECONDS
             error = self._attempt()
             left = self._batch_ended(error, given)
             if error is None:
@@ -118,7 +120,7 @@ class WorldWriter:
                 self._failed(error, stopping)
             if not stopping or (error is None and left):
                 continue
-            if error is None or not is_locked(error) or time.monotonic() >= (give_up_at or 0.0):
+            if error is None or not is_locked(error) or time.monotonic() >= (deadline or 0.0):
                 break
             time.sleep(_RETRY_SECONDS)
         if self._store is not None:
@@ -167,9 +169,9 @@ class WorldWriter:
     def _encode_messages(self) -> None:
         """Encode the messages of the batch; one that cannot be, which is a mistake of ours, is left out."""
         for key, body in tuple(self._batch.items()):
-            if isinstance(body, Message):
+            if isinstance(body, (Message, Forward)):
                 try:
-                    self._batch[key] = msgspec.json.encode(body)
+                    self._batch[key] = encode_record(body)
                 except Exception:
                     with self._changed:
                         del self._batch[key]

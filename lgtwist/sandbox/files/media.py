@@ -317,12 +317,15 @@ class MediaStore:
             os.unlink(path)
             total -= file_size
 
-    def remove_unused(self, still_used: Callable[[str], bool]) -> None:
-        """Remove the stored files for which ``still_used(name)`` is false, except new ones."""
+    async def remove_unused(self, used: Collection[str]) -> None:
+        """Remove the stored files that are not among ``used``, except new ones."""
+        await self._run_in_thread(self._remove_unused, used)
+
+    def _remove_unused(self, used: Collection[str]) -> None:
         if not self._folder.is_dir():
             return
         for entry in list(os.scandir(self._folder)):
             with contextlib.suppress(FileNotFoundError):
                 young = time.time() - entry.stat().st_mtime < _UNUSED_GRACE_TIME
-                if _FILE_NAME.fullmatch(entry.name) and not young and not still_used(entry.name):
+                if _FILE_NAME.fullmatch(entry.name) and not young and entry.name not in used:
                     os.unlink(entry.path)
