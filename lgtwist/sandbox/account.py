@@ -195,7 +195,7 @@ class SandboxAccount(Service):
         if self._world_file is None:
             return World.with_example_people(self.account.self_id, self.now())
         try:
-            return World.from_file(self.account.self_id, decode_world_file(self._world_file.read_bytes()))
+            return self.read_world(self._world_file.read_bytes())
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
@@ -410,13 +410,15 @@ class SandboxAccount(Service):
         """
         self.account.publish(raw)
 
-    def replace_world(self, raw: bytes) -> None:
-        """Replace the world by another one, in memory and in the file.
+    def read_world(self, raw: bytes) -> World:
+        """Return the world of a world's JSON file; it may be called in a thread.
 
-        :param raw: a world's JSON file.
         :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
         """
-        world = World.from_file(self.account.self_id, decode_world_file(raw))
+        return World.from_file(self.account.self_id, decode_world_file(raw))
+
+    def replace_world(self, world: World) -> None:
+        """Replace the world by another one, in memory and in the file."""
         replaced = self.world
         for table in (
             replaced.people,

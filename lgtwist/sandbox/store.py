@@ -11,7 +11,6 @@ import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.runtime.private_files import close_to_others, create_private
-from lgtwist.sandbox.bounds import LARGE, json_parts
 from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
 #: SQLite's ``user_version`` of the files that this version reads and writes.
@@ -120,19 +119,6 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         for ending in ("", "-wal", "-shm"):
             close_to_others(path.with_name(path.name + ending))
-
-
-def encode_record(record: Record) -> bytes:
-    """Return the JSON of a record. A large message is encoded in several steps, each below 50 ms."""
-    if isinstance(record, Message) and len(record.raw_message) >= LARGE:
-        parts = {"raw_message": record.raw_message, "message": record.message}
-        encoded = {name: msgspec.Raw(b"".join(json_parts(value))) for name, value in parts.items()}
-        return msgspec.json.encode({**msgspec.to_builtins(_without_texts(record)), **encoded})
-    return msgspec.json.encode(record)
-
-
-def _without_texts(record: Message) -> Message:
-    return msgspec.structs.replace(record, raw_message="", message=[])
 
 
 def is_locked(error: Exception) -> bool:

@@ -11,8 +11,8 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from lgtwist.sandbox.store import WorldStore, encode_record, is_locked
-from lgtwist.sandbox.world.model import Forward, Message, Record
+from lgtwist.sandbox.store import WorldStore, is_locked
+from lgtwist.sandbox.world.model import Forward, Message, Record, encode_record
 
 #: A record's type and key.
 Key = tuple[str, str]

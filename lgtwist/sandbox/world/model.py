@@ -10,6 +10,7 @@ from collections.abc import Collection
 import msgspec
 
 from lgtwist.onebot.message import Segment
+from lgtwist.sandbox.bounds import LARGE, json_parts
 
 #: The roles of members, in ascending order of rank.
 ROLES = ("member", "admin", "owner")
@@ -209,6 +210,19 @@ def record_key(record: Record) -> tuple[str, str]:
     if isinstance(record, Forward):
         return "forward", record.forward_id
     return "file", record.file_id
+
+
+def encode_record(record: Record) -> bytes:
+    """Return the JSON of a record. A large message is encoded in several steps, each below 50 ms."""
+    if isinstance(record, Message) and len(record.raw_message) >= LARGE:
+        parts = {"raw_message": record.raw_message, "message": record.message}
+        encoded = {name: msgspec.Raw(b"".join(json_parts(value))) for name, value in parts.items()}
+        return msgspec.json.encode({**msgspec.to_builtins(_without_texts(record)), **encoded})
+    return msgspec.json.encode(record)
+
+
+def _without_texts(record: Message) -> Message:
+    return msgspec.structs.replace(record, raw_message="", message=[])
 
 
 class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

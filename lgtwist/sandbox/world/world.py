@@ -8,7 +8,7 @@ other than messages are in ``operations``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest, OneBotError
@@ -32,6 +32,7 @@ from lgtwist.sandbox.world.model import (
     Person,
     Record,
     WorldFile,
+    encode_record,
     record_key,
     unused_name,
 )
@@ -162,6 +163,22 @@ class World:
             list(self.forwards.values()),
             list(self.files.values()),
         )
+
+    def file_json(self) -> Iterator[bytes]:
+        """Yield the JSON of :meth:`to_file`, record by record; each as it is when it is yielded."""
+        file = self.to_file()
+        yield b'{"self_id":%d' % self.self_id
+        for name in ("people", "groups", "requests", "messages", "forwards", "files"):
+            records: list[Record] = getattr(file, name)
+            if not records:
+                continue
+            yield b',"%b":[' % name.encode()
+            for number, record in enumerate(records):
+                if number:
+                    yield b","
+                yield encode_record(record)
+            yield b"]"
+        yield b"}"
 
     def load_records(self, records: Iterable[Record]) -> None:
         """Add the records of the store, without messages that are nested too deeply.
