@@ -11,7 +11,6 @@ import msgspec
 from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -29,7 +28,7 @@ from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import encode_large, find_action
-from lgtwist.sandbox.bounds import LARGE
+from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
@@ -37,6 +36,7 @@ from lgtwist.sandbox.files.media import MediaStore, RunInThread
 from lgtwist.sandbox.files.slots import CallerSlots
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.store import StoreError, WorldStore
+from lgtwist.sandbox.threads import call_in_thread
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
 from lgtwist.sandbox.writer import WorldWriter
@@ -97,7 +97,7 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         limit=limit,
         fetch=fetcher.fetch,
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
-        run_in_thread=deferToThread,
+        run_in_thread=call_in_thread,
         private_files=resources.private_files,
     )
     return SandboxAccount(
@@ -143,7 +143,7 @@ class SandboxAccount(Service):
         before_writing: Callable[[Callable[[], None]], None] | None = None,
         fetcher: Fetcher | None = None,
         make_writer: Callable[..., WorldWriter] = WorldWriter,
-        run_in_thread: RunInThread = deferToThread,
+        run_in_thread: RunInThread = call_in_thread,
     ) -> None:
         self.account = account
         self._fetcher = fetcher
@@ -237,7 +237,7 @@ class SandboxAccount(Service):
         """
         try:
             find_action(action)
-            if len(params) >= LARGE:
+            if len(params) >= LARGE_PARAMS:
                 self._start(call_id, self._perform_large(call_id, action, params))
                 return UNTIL_ANSWERED
             read = Params(params)
@@ -258,9 +258,11 @@ class SandboxAccount(Service):
 
     async def _perform_large(self, call_id: int, action: str, raw: bytes) -> None:
         """Perform an action with large parameters, which are read in a thread."""
+        unread = [raw]
+        del raw  # not to be kept beside what was read
 
         async def steps() -> bytes:
-            params, message = await self.run_in_thread(_read_large, action, raw)
+            params, message = await self.run_in_thread(_read_large, action, unread.pop())
             await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
             await self.run_in_thread(attachments.finish_large_message, action, params, message)
             return perform(self.world, action, params, self.now())

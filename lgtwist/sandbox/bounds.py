@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.message import Segment, to_cq
+from lgtwist.onebot.message import Segment
 
 #: JSON values that the parameters of one action may have: members, and items of arrays.
 MAX_VALUES = 20_000
@@ -20,15 +20,18 @@ MAX_VALUES = 20_000
 #: has some around it.
 MAX_DEPTH = 32
 #: Characters of a message that are escaped in a string with CQ codes, each time it is nested once more.
-MAX_ESCAPES = 500_000
+MAX_ESCAPES = 200_000
 #: Characters that a forwarded message may have, with those of the messages that it names.
 MAX_FORWARD = 32 << 20
 #: Bytes of messages, as they are in memory, that one answer may have; one message is always in it.
 MAX_ANSWER = 8 << 20
-#: Bytes from which on parameters, messages and answers are large: read and encoded in a thread, or part by
-#: part.
+#: Bytes from which on a message is large: encoded in a thread, or part by part.
 LARGE = 1 << 20
+#: Bytes from which on parameters are read in a thread.
+LARGE_PARAMS = 1 << 17
 
+#: Characters of a string that are encoded at once.
+_ENCODED_AT_ONCE = 1 << 20
 #: Parameters of fewer bytes cannot have too many values to be decoded at once.
 _FEW_BYTES = 1 << 16
 #: Bytes that each value beyond a text segment is counted as, for Python's objects.
@@ -38,7 +41,7 @@ _VALUE_BYTES = 200
 class CheckedMessage(list[Segment]):
     """A message that :func:`check_message` has accepted, with what was made of it.
 
-    :ivar raw_message: the string with CQ codes.
+    :ivar raw_message: the string with CQ codes; empty for the nodes of a forwarded message.
     """
 
     def __init__(self, message: Iterable[Segment], raw_message: str) -> None:
@@ -64,11 +67,12 @@ def check_values(raw: bytes) -> None:
     raise BadRequest(f"params: more than {MAX_VALUES} values")
 
 
-def check_message(message: list[Segment], path: str, longest: int = sys.maxsize) -> None:
+def check_message(message: list[Segment], path: str, longest: int | None = None) -> None:
     """Check that a message can be kept, and read again by everybody.
 
     :param path: the parameter's name, for the error.
-    :param longest: characters that its strings may have together.
+    :param longest: characters that the strings of a forwarded message may have together; None for a message
+        of which a string with CQ codes is made.
     :raises BadRequest: if it is nested too deeply, has too many values or characters, or too many that are
         escaped.
     """
@@ -92,9 +96,10 @@ def check_message(message: list[Segment], path: str, longest: int = sys.maxsize)
             waiting += [(key, depth) for key in value]
             value = value.values()
         waiting += [(item, depth + 1) for item in value]
-    if characters > longest:
-        raise BadRequest(f"{path}: more than {longest} characters")
-    if characters * max((times for _text, times in deep), default=0) > MAX_ESCAPES:
+    if longest is not None:
+        if characters > longest:
+            raise BadRequest(f"{path}: more than {longest} characters")
+    elif characters * max((times for _text, times in deep), default=0) > MAX_ESCAPES:
         escaped = sum(times * sum(map(text.count, "&[],")) for text, times in deep)
         if escaped > MAX_ESCAPES:
             raise BadRequest(f"{path}: more than {MAX_ESCAPES} characters to be escaped")
@@ -113,16 +118,6 @@ def is_too_deep(message: list[Segment]) -> bool:
         if not level:
             return False
     return True
-
-
-def checked(message: list[Segment], path: str) -> CheckedMessage:
-    """Return a message with its string with CQ codes.
-
-    :param path: the parameter's name, for the error.
-    :raises BadRequest: if it cannot be kept; see :func:`check_message`.
-    """
-    check_message(message, path)
-    return CheckedMessage(message, to_cq(message))
 
 
 def memory_of(message: list[Segment], raw_message: str = "") -> int:
@@ -156,25 +151,25 @@ def bounded_text(text: str, path: str, longest: int) -> str:
     return text
 
 
-def json_parts(value: Any, depth: int = 4) -> Iterator[bytes]:
-    """Yield a value's JSON in parts: each string of a message is one of its own.
-
-    To encode one of them takes less than 50 ms, for it is no longer than what a peer may send.
-
-    :param depth: levels that are looked into; what is below is one part.
-    """
-    if depth and isinstance(value, dict) and value:
+def json_parts(value: Any) -> Iterator[bytes]:
+    """Yield a value's JSON in parts; to encode one of them takes a few ms at most."""
+    if isinstance(value, dict) and value:
         yield b"{"
         for number, (key, member) in enumerate(value.items()):
             yield (b"," if number else b"") + msgspec.json.encode(key) + b":"
-            yield from json_parts(member, depth - 1)
+            yield from json_parts(member)
         yield b"}"
-    elif depth and isinstance(value, list) and value:
+    elif isinstance(value, list) and value:
         yield b"["
         for number, item in enumerate(value):
             if number:
                 yield b","
-            yield from json_parts(item, depth - 1)
+            yield from json_parts(item)
         yield b"]"
+    elif isinstance(value, str) and len(value) > _ENCODED_AT_ONCE:
+        yield b'"'
+        for start in range(0, len(value), _ENCODED_AT_ONCE):
+            yield msgspec.json.encode(value[start : start + _ENCODED_AT_ONCE])[1:-1]
+        yield b'"'
     else:
         yield msgspec.json.encode(value)

@@ -12,7 +12,7 @@ import msgspec
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment, read_message
 from lgtwist.onebot.rawjson import DECODE_ERRORS
-from lgtwist.sandbox.bounds import CheckedMessage, bounded_text, check_message, check_values
+from lgtwist.sandbox.bounds import MAX_FORWARD, CheckedMessage, bounded_text, check_message, check_values
 
 #: The default of parameters that have none.
 _REQUIRED = object()
@@ -159,7 +159,7 @@ class Params:
             nodes[number] = {"type": "node", "data": data}
         if not nodes:
             raise BadRequest(f"{self._path}.{name}: there is no node")
-        check_message(nodes, f"{self._path}.{name}")
+        check_message(nodes, f"{self._path}.{name}", MAX_FORWARD)
         return nodes
 
 

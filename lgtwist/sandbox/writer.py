@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from lgtwist.sandbox.store import WorldStore, is_locked
-from lgtwist.sandbox.world.model import Forward, Message, Record, encode_record
+from lgtwist.sandbox.world.model import Forward, Message, Record, encode_for_store
 
 #: A record's type and key.
 Key = tuple[str, str]
@@ -171,7 +171,7 @@ class WorldWriter:
         for key, body in tuple(self._batch.items()):
             if isinstance(body, (Message, Forward)):
                 try:
-                    self._batch[key] = encode_record(body)
+                    self._batch[key] = encode_for_store(body)
                 except Exception:
                     with self._changed:
                         del self._batch[key]

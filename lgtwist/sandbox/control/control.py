@@ -18,7 +18,7 @@ from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
 from lgtwist.onebot.message import Segment
 from lgtwist.runtime.tasks import spawn
-from lgtwist.sandbox.bounds import LARGE
+from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.event_stream import stream_transcript
 from lgtwist.sandbox.control.producer import respond_with_parts
 from lgtwist.sandbox.control.transcript import transcript_json
@@ -126,7 +126,7 @@ class Control:
 
         def handle_verb(request: Request) -> Any:
             body = _read_body(request)
-            if len(body) >= LARGE:
+            if len(body) >= LARGE_PARAMS:
                 return Deferred.fromCoroutine(self._run_large_verb(verb, body))
             params, message = _read_verb(verb, body)
             if verb == "upload" or attachments.attachment_segments(message):
@@ -203,7 +203,7 @@ class Control:
 
     def _put_world(self, request: Request) -> Any:
         body = _read_body(request)
-        if len(body) >= LARGE:
+        if len(body) >= LARGE_PARAMS:
             return Deferred.fromCoroutine(self._put_large_world(body))
         self._sandbox.replace_world(self._sandbox.read_world(body))
         return {}

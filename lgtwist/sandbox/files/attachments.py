@@ -10,9 +10,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from lgtwist.onebot.message import Segment, is_message
+from lgtwist.onebot.message import Segment, is_message, to_cq
 from lgtwist.sandbox.actions.files import find_group_file
-from lgtwist.sandbox.bounds import checked
+from lgtwist.sandbox.bounds import CheckedMessage
 from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import PlatformError, World
@@ -87,13 +87,11 @@ def read_message_params(action: str, params: Params) -> list[Segment]:
 
 
 def finish_large_message(action: str, params: Params, message: list[Segment]) -> None:
-    """Make the string with CQ codes of a message whose files are stored; call it in a thread.
-
-    :raises BadRequest: if the message cannot be kept.
-    """
-    if message:
-        name = "messages" if action in _FORWARD_ACTIONS else "message"
-        params.set(name, checked(message, f"params.{name}"))
+    """Make the string with CQ codes of a message whose files are stored; call it in a thread."""
+    if action in _FORWARD_ACTIONS:
+        params.set("messages", CheckedMessage(message, ""))
+    elif message:
+        params.set("message", CheckedMessage(message, to_cq(message)))
 
 
 def uses_files(action: str, message: list[Segment]) -> bool:

@@ -91,7 +91,7 @@ class StoredFile:
         }
 
 
-#: Calls a function with arguments in a thread, such as ``deferToThread``.
+#: Calls a function with arguments in a thread, such as ``call_in_thread``.
 RunInThread = Callable[..., Awaitable[Any]]
 
 

@@ -32,8 +32,8 @@ from lgtwist.sandbox.world.model import (
     Person,
     Record,
     WorldFile,
-    encode_record,
     record_key,
+    record_parts,
     unused_name,
 )
 
@@ -176,7 +176,7 @@ class World:
             for number, record in enumerate(records):
                 if number:
                     yield b","
-                yield encode_record(record)
+                yield from record_parts(record)
             yield b"]"
         yield b"}"
 
@@ -186,6 +186,8 @@ class World:
         :param records: messages in the order of their numbers.
         """
         for record in records:
+            if isinstance(record, Message) and not record.raw_message:
+                record.raw_message = to_cq(record.message)
             segments = record.message if isinstance(record, Message) else getattr(record, "nodes", [])
             if is_too_deep(segments):  # of an earlier version, and nobody could read it again
                 self._changes[record_key(record)] = None
