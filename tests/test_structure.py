@@ -68,6 +68,7 @@ PURE = [
     "lgtwist.hub.account",
     "lgtwist.hub.directory",
     "lgtwist.hub.snapshots",
+    "lgtwist.journal.backpressure",
     "lgtwist.journal.chunk",
     "lgtwist.journal.commit_queue",
     "lgtwist.journal.journal",
