@@ -77,6 +77,7 @@ PURE = [
     "lgtwist.journal.tail",
     "lgtwist.journal.worker",
     "lgtwist.sandbox.params",
+    "lgtwist.sandbox.pausing",
     "lgtwist.sandbox.world.model",
     "lgtwist.sandbox.world.world",
     "lgtwist.sandbox.world.operations",

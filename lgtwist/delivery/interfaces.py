@@ -85,10 +85,10 @@ class IJournal(Interface):
         """
 
     def observe_pauses(observer: Callable[[int, str], None]) -> None:
-        """Call ``observer`` with an account's number when no more of its events should be given, and when more.
+        """Call ``observer`` with an account's number when an account is paused, and when it is resumed.
 
-        The second argument is the reason, a part of a sentence; empty if more may be given. It may be called
-        before :meth:`append` returns. What was received already should still be given: it is taken in. What
+        The second argument is why no more of its events should be given, a part of a sentence; empty if more
+        may be given. It may be called before :meth:`append` returns. What was received already should still be given: it is taken in. What
         ``observer`` raises is logged.
         """
 

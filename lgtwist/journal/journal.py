@@ -4,10 +4,10 @@ Everything here runs in the reactor thread; what may block is done by two worker
 that reads. Whatever is appended while a commit is under way is the next one.
 
 While commits succeed nothing is lost: an account that sends faster than the disk writes is paused
-(:class:`~lgtwist.journal.backpressure.Backpressure`). While they *fail* (the disk is full or broken, or nothing
-was written for :data:`_STALLED_AFTER` seconds) no account is paused, for that might last for ever: events wait
-up to :attr:`JournalLimits.waiting`, and what is beyond is counted as lost. A file that another program has
-locked is no failure before that time.
+(:class:`~lgtwist.journal.backpressure.Backpressure`). While they *fail* (the disk is full or broken, or
+nothing was written for :data:`_STALLED_AFTER` seconds) no account is paused, for that might last for ever:
+events wait up to :attr:`JournalLimits.waiting`, and what is beyond is counted as lost. A file that another
+program has locked is no failure before that time.
 """
 
 from __future__ import annotations
@@ -365,6 +365,7 @@ class Journal:
     def _bound_closing(self, closed: Deferred[None], within: float) -> None:
         clock = self._clock
         begun = self._progress_at = clock.seconds()
+        timer: IDelayedCall
 
         def check() -> None:
             nonlocal timer
@@ -374,6 +375,8 @@ class Journal:
             else:
                 closed.cancel()
 
+        timer = clock.callLater(within, check)
+
         def ended(result: Failure | None) -> Failure | None:
             if timer.active():
                 timer.cancel()
@@ -382,7 +385,6 @@ class Journal:
                 return None
             return result
 
-        timer = clock.callLater(within, check)
         closed.addBoth(ended)
 
     def _close(self) -> Deferred[None]:
