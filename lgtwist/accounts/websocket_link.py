@@ -31,6 +31,7 @@ class WebSocketLink:
     :param on_refused: called when the peer refuses us on the open WebSocket, with the reason and whether it
         is logged.
     :param on_closed: called once, when the connection is closed.
+    :ivar budget: the account's.
     """
 
     _log = Logger()
@@ -45,6 +46,7 @@ class WebSocketLink:
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
+        self.budget = account.budget
         self._channel = channel
         self._description = description
         self._on_closed = on_closed
