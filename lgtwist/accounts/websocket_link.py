@@ -181,8 +181,7 @@ class WebSocketLink:
         factory = connection.factory
         if factory.is_open(connection):  # who closes it reads on by itself
             factory.guard(connection, Connection.read_buffered)
-            if connection.flush_pending:
-                connection.flush()
+            factory.guard(connection, Connection.read, b"")  # writes and counts what that has left
 
     def close(self, code: int, reason: str) -> None:
         """Close the link.

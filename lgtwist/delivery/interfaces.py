@@ -88,8 +88,8 @@ class IJournal(Interface):
         """Call ``observer`` with an account's number when an account is paused, and when it is resumed.
 
         The second argument is why no more of its events should be given, a part of a sentence; empty if more
-        may be given. It may be called before :meth:`append` returns. What was received already should still be given: it is taken in. What
-        ``observer`` raises is logged.
+        may be given. It may be called before :meth:`append` returns. What was received already should still
+        be given: it is taken in. What ``observer`` raises is logged.
         """
 
     def pause_reason(account: int) -> str:
