@@ -6,15 +6,19 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+#: An account may have such a part of what is free.
+_PART = 8
+
 
 class Backpressure:
     """Pauses each account that has more than its share of the events that wait for the disk.
 
-    One account may have an eighth of ``limit``. Where many have something that waits, half of ``limit``
-    is shared out among these. So an account that sends too fast fills its own share, and is paused; there
-    is room for what the others send. It is resumed when it has less than half of its share.
+    An account's share is an eighth of what is free of ``limit``: about a ninth of ``limit`` where one account
+    sends too fast, less where several do, so that there is always room for what one more sends, and all
+    together stay below ``limit``. (What was received already may come on top.) An account is resumed when it
+    has less than half of its share.
 
-    :param limit: bytes that may wait where commits fail.
+    :param limit: bytes.
     :ivar paused: the accounts that are paused, the longest first, each with the reason: a part of a sentence.
     :ivar check_above: with fewer bytes in the queue no account can have more than its share.
     :ivar pauses: how many times an account was paused.
@@ -23,10 +27,10 @@ class Backpressure:
     _log = Logger()
 
     def __init__(self, limit: int) -> None:
-        self.check_above = limit // 8
+        self.check_above = limit // (_PART + 1)
         self.paused: dict[int, str] = {}
         self.pauses = 0
-        self._together = limit // 2
+        self._limit = limit
         self._observers: list[Callable[[int, str], None]] = []
 
     def observe(self, observer: Callable[[int, str], None]) -> None:
@@ -36,33 +40,31 @@ class Backpressure:
         """
         self._observers.append(observer)
 
-    def _share(self, accounts: int) -> int:
-        return min(self.check_above, self._together // max(1, accounts))
-
-    def added(self, account: int, sizes: dict[int, int]) -> bool:
+    def added(self, account: int, size: int, total: int) -> bool:
         """Pause an account if it has more than its share now; return whether it was paused.
 
-        :param sizes: bytes that wait, by account.
+        :param size: bytes of its events that wait.
+        :param total: bytes of all events that wait.
         """
-        share = self._share(len(sizes))
-        size = sizes.get(account, 0)
+        share = max(0, self._limit - total) // _PART
         if size <= share or account in self.paused:
             return False
         self.pauses += 1
         reason = (
-            f"{size} bytes of events of account {account} wait for the journal's disk, more than {share}; "
-            f"more are taken when less than {share // 2} wait"
+            f"{size} bytes of events of account {account} wait for the journal's disk, more than its share "
+            f"({share}); more are taken when half of that is written"
         )
         self.paused[account] = reason
         self._tell(account, reason)
         return True
 
-    def freed(self, sizes: dict[int, int]) -> None:
+    def freed(self, sizes: dict[int, int], total: int) -> None:
         """Resume each account that has less than half of its share now.
 
         :param sizes: bytes that wait, by account.
+        :param total: their sum.
         """
-        enough = self._share(len(sizes)) // 2
+        enough = max(0, self._limit - total) // _PART // 2
         for account in tuple(self.paused):
             if sizes.get(account, 0) <= enough:
                 self._resume(account)

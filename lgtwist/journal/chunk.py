@@ -84,7 +84,7 @@ class CommitGroup:
             share = (limit - taken.size) // len(self.runs)
             for account in tuple(self.runs):
                 run = self.runs.pop(account)
-                part = run.take(share)
+                part = run.take(min(share, limit - taken.size))
                 if run.payloads:
                     self.runs[account] = run
                 taken._append(account, part)

@@ -91,8 +91,8 @@ class JournalLimits:
 
     :ivar retention: seconds.
     :ivar max_size: bytes on disk.
-    :ivar waiting: bytes that may wait for the disk while commits fail; half of it while they succeed, before
-        accounts are paused.
+    :ivar waiting: bytes that may wait for the disk; beyond, an account that has more than its share is paused
+        while commits succeed, and events are lost while they fail.
     :ivar tail: bytes of the newest events that are kept in memory.
     :ivar page: bytes that are read at once.
     """
@@ -571,7 +571,8 @@ class Journal:
             return
         if not self._backpressure.paused:
             self._progress_at = self._clock.seconds()
-        if self._backpressure.added(account, self._queue.sizes):
+        queue = self._queue
+        if self._backpressure.added(account, queue.sizes[account], queue.size):
             self._stall_alarm.within(_STALLED_AFTER)
             if self._pause_log.should_log(str(account)):
                 self._log.info(
@@ -681,10 +682,10 @@ class Journal:
         other = None
         if due.make_room:
             other = self._trim
-        elif unsaved.since is not None and (self._flushed or now - unsaved.since >= _SAVE_AFTER * 0.99):
+        elif unsaved.since is not None and now - unsaved.since >= _SAVE_AFTER * 0.99:
             other = self._save
         elif self._flushed:
-            pass
+            other = self._save if unsaved.since is not None and not self._queue else None
         elif now >= due.next_trim:
             # What bots have does not expire for them: watermarks first.
             other = self._save if unsaved.watermarks and due.saved_at < due.next_trim else self._trim
@@ -711,7 +712,8 @@ class Journal:
                 failed()
                 self._failed(result, what)
             else:
-                self._progress_at = self._clock.seconds()
+                if what != _RETENTION:  # which writes only where something is too old
+                    self._progress_at = self._clock.seconds()
                 if self._troubles.pop(what, None) is not None:
                     self._log.info("journal: {what} goes on", what=what)
                 done(result)
@@ -795,7 +797,7 @@ class Journal:
             pause = min(_PAUSE, took / 2) if many else _LINGER if self._queue.has_waiting else 0.0
             self._due.pause_until = self._clock.seconds() + pause
         if self._backpressure.paused:
-            self._backpressure.freed(self._queue.sizes)
+            self._backpressure.freed(self._queue.sizes, self._queue.size)
 
     def _save(self) -> None:
         saving, self._unsaved = self._unsaved, _Unsaved()
