@@ -155,14 +155,15 @@ class LinkTests(PausesTestCase):
     def test_its_silence_does_not_count(self) -> None:
         """However long it is not read, it is not dropped: neither for pongs nor for a message's end."""
         link = self.link()
-        link.send(masked_frame(event(1))[:20])
+        frame = masked_frame(event(1))
+        link.send(frame[:20])
         self.links.pause_events(REASON)
         for _ in range(300):
             self.clock.advance(1)
             self.service.factory.sweep()
             link.read()
         self.assertFalse(link.transport.disconnecting)
-        link.send(masked_frame(event(1))[20:])
+        link.send(frame[20:])
         self.links.resume_events()
         for _ in range(300):
             link.send(masked_frame(b"", 10))
