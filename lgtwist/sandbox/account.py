@@ -12,6 +12,7 @@ from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
@@ -35,6 +36,7 @@ from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.media import MediaStore, RunInThread
 from lgtwist.sandbox.files.slots import CallerSlots
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.pausing import PausableWork
 from lgtwist.sandbox.store import StoreError, WorldStore
 from lgtwist.sandbox.threads import call_in_thread
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
@@ -128,6 +130,7 @@ class SandboxAccount(Service):
     :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
     :param run_in_thread: runs a blocking function.
     :param make_writer: makes what writes the file from its path and the records in it.
+    :ivar work: what waits while the journal takes no more events: control verbs, and actions of bots.
     """
 
     _log = Logger()
@@ -166,7 +169,9 @@ class SandboxAccount(Service):
         self.slots = CallerSlots(SLOTS_PER_CALLER)
         self.run_in_thread: RunInThread = run_in_thread
         self._running_actions: set[Deferred[None]] = set()
-        self._waiting_actions: dict[int, Deferred[None]] = {}  # those that have no slot yet, by call id
+        self._without_slot: dict[int, Deferred[None]] = {}  # actions that wait for a slot, by correlation id
+        self.work = PausableWork()
+        self._waiting_actions: dict[int, Deferred[None]] = {}  # by correlation id
 
     # -- start and stop
 
@@ -228,6 +233,26 @@ class SandboxAccount(Service):
     # -- IAccountLink
 
     def send(self, call_id: int, action: str, params: bytes) -> object:
+        """Perform an action, or let it wait while events are paused.
+
+        :returns: :data:`UNTIL_ANSWERED` for an action that ends later; else None.
+        """
+        if not self.work.is_paused:
+            return self._perform(call_id, action, params)
+        waiting = self._waiting_actions[call_id] = self.work.when_resumed()
+
+        def resumed(_none: None) -> None:
+            del self._waiting_actions[call_id]
+            self._perform(call_id, action, params)
+
+        waiting.addCallback(resumed).addErrback(self._log_unless_cancelled)
+        return UNTIL_ANSWERED
+
+    def _log_unless_cancelled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("sandbox {account}: an action failed", failure, account=self.account.self_id)
+
+    def _perform(self, call_id: int, action: str, params: bytes) -> object:
         """Perform an action: hand its response to the account, then publish the events that it caused.
 
         Actions that store or look up files, and those with large parameters or answers, end later; all
@@ -265,6 +290,7 @@ class SandboxAccount(Service):
             params, message = await self.run_in_thread(_read_large, action, unread.pop())
             await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
             await self.run_in_thread(attachments.finish_large_message, action, params, message)
+            await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 
         await self._perform_later(call_id, action, steps)
@@ -276,6 +302,7 @@ class SandboxAccount(Service):
 
         async def steps() -> bytes:
             await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
+            await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 
         await self._perform_later(call_id, action, steps)
@@ -284,6 +311,7 @@ class SandboxAccount(Service):
         """Perform an action that returns messages, some of them large; encode its answer in a thread."""
 
         async def steps() -> bytes:
+            await self.work.when_resumed()
             data = find_action(action)(self.world, params, self.now())
             response: bytes = await self.run_in_thread(encode_large, data)
             return response
@@ -307,15 +335,17 @@ class SandboxAccount(Service):
         try:
             await self.slots.acquire(caller)
             has_slot = True
-            self._waiting_actions.pop(call_id, None)
+            self._without_slot.pop(call_id, None)
             try:
+                response = await steps()
+            finally:
                 response = await steps()
             finally:
                 self.slots.release(caller)
         except OneBotError as error:
             response = responses.from_error(error)
         except CancelledError:
-            if not self.running or not (has_slot or call_id in self._waiting_actions):
+            if not self.running or not (has_slot or call_id in self._without_slot):
                 return
             response = responses.failed(100, "the files could not be stored in time")
         except Exception:
@@ -323,14 +353,23 @@ class SandboxAccount(Service):
         self._respond(call_id, response)
 
     def has_sent(self, flow_token: object) -> bool:
-        """Return whether what was sent has left our memory: always, for nothing is sent over a network."""
-        return True
+        """Return whether an action was begun: it waits only while events are paused."""
+        return flow_token not in self._waiting_actions
 
     def forget(self, call_id: int) -> None:
-        """Cancel an action that still waits for a slot; others end by themselves or by their time limit."""
-        waiting = self._waiting_actions.pop(call_id, None)
-        if waiting is not None:
-            waiting.cancel()
+        """Do not perform an action that waits; one that was begun ends by itself or by its time limit."""
+        for waiting_actions in (self._waiting_actions, self._without_slot):
+            waiting = waiting_actions.pop(call_id, None)
+            if waiting is not None:
+                waiting.cancel()
+
+    def pause_reading(self) -> None:
+        """Perform no more actions and control verbs, for they cause events; they wait."""
+        self.work.pause()
+
+    def resume_reading(self) -> None:
+        """Perform what waits, in the order in which it came."""
+        self.work.resume()
 
     def close(self, code: int, reason: str) -> None:
         """Do nothing: there is no connection."""
@@ -347,16 +386,16 @@ class SandboxAccount(Service):
 
     def _start(self, call_id: int, coroutine: Any) -> None:
         """Run a coroutine; cancel it after ``_ATTACHMENT_TIME_LIMIT`` seconds or when the service stops."""
-        self._waiting_actions[call_id] = Deferred()  # until it has a slot, which it may have at once
+        self._without_slot[call_id] = Deferred()  # until it has a slot, which it may have at once
         running_action = spawn("sandbox attachments", coroutine)
-        if call_id in self._waiting_actions:
-            self._waiting_actions[call_id] = running_action
+        if call_id in self._without_slot:
+            self._without_slot[call_id] = running_action
         self._running_actions.add(running_action)
         limit = self.account.clock.callLater(_ATTACHMENT_TIME_LIMIT, running_action.cancel)
 
         def ended(_result: object) -> None:
             self._running_actions.discard(running_action)
-            self._waiting_actions.pop(call_id, None)
+            self._without_slot.pop(call_id, None)
             if limit.active():
                 limit.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a request for the transcript may wait for a new message.
 MAX_WAIT_SECONDS = 60.0
+#: Requests that may wait while events are paused. Their bodies are counted in the account's budget.
+_MAX_PAUSED = 64
+#: Seconds after which the next one may be tried.
+_RETRY_PAUSED_AFTER = 3
 
 
 @implementer(IControl)
@@ -70,6 +75,9 @@ class Control:
                 request.responseHeaders.setRawHeaders("Allow", [", ".join(allowed)])
             respond_with_json(request, 405 if allowed else 404, {"error": "see docs/sandbox.md"})
             return
+        if method != "GET" and self._sandbox.work.is_paused:
+            self._run_later(request, route)
+            return
         try:
             result = route(request)
         except (OneBotError, BadEvent, ValueError) as error:
@@ -81,6 +89,28 @@ class Control:
             spawn("a response of the sandbox", respond_with_parts(request, result))
         else:
             respond_with_json(request, 200, result)
+
+    def _run_later(self, request: Request, route: Callable[[Request], Any]) -> None:
+        """Answer a request when events are not paused any more; with 503 if too many wait already."""
+        work, account = self._sandbox.work, self._sandbox.account
+        size = _body_size(request)
+        if len(work) >= _MAX_PAUSED or not account.budget.fits(size):
+            request.responseHeaders.setRawHeaders("Retry-After", [str(_RETRY_PAUSED_AFTER)])
+            sentence = (
+                f"{account.links.pause_reason}; {_MAX_PAUSED} requests, of {account.budget.limit} bytes "
+                "in all, may wait for that"
+            )
+            respond_with_json(request, 503, {"error": sentence})
+            return
+        account.budget.charge(size)
+
+        def resumed(result: Any) -> Any:
+            account.budget.release(size)
+            return result
+
+        self._respond_later(
+            request, work.when_resumed().addBoth(resumed).addCallback(lambda _: route(request))
+        )
 
     def serve_file(self, request: Request, name: str) -> None:
         """Answer a request for a stored file; whoever knows its unguessable name may have it."""
@@ -106,7 +136,7 @@ class Control:
         request.notifyFinish().addBoth(lambda _ended: waiting.cancel())
 
         def failed(failure: Failure) -> None:
-            if failure.check(OneBotError, ValueError):
+            if failure.check(OneBotError, BadEvent, ValueError):
                 respond_with_json(request, 400, {"error": str(failure.value)})
             elif not failure.check(CancelledError):
                 self._log.failure("a request to the sandbox failed", failure)
@@ -130,7 +160,7 @@ class Control:
                 return Deferred.fromCoroutine(self._run_large_verb(verb, body))
             params, message = _read_verb(verb, body)
             if verb == "upload" or attachments.attachment_segments(message):
-                return Deferred.fromCoroutine(self._run_later(verb, params, message))
+                return Deferred.fromCoroutine(self._run_with_files(verb, params, message))
             return self._run_verb(verb, params)
 
         return handle_verb
@@ -144,9 +174,11 @@ class Control:
     async def _run_large_verb(self, verb: str, body: bytes) -> Any:
         """Run a verb with a large body, which is read in a thread."""
         params, message = await self._sandbox.run_in_thread(_read_verb, verb, body)
-        return await self._run_later(verb, params, message, large=True)
+        return await self._run_with_files(verb, params, message, large=True)
 
-    async def _run_later(self, verb: str, params: Params, message: list[Segment], large: bool = False) -> Any:
+    async def _run_with_files(
+        self, verb: str, params: Params, message: list[Segment], large: bool = False
+    ) -> Any:
         """Store the files of a verb, then run it; a limited number at a time.
 
         :param message: the message among the parameters; empty for none.
@@ -165,6 +197,7 @@ class Control:
                 )
         finally:
             slots.release(caller)
+        await self._sandbox.work.when_resumed()
         return self._run_verb(verb, params)
 
     def _publish_event(self, request: Request) -> Any:
@@ -232,6 +265,15 @@ def _read_body(request: Request) -> bytes:
     body = request.content.read() if request.content is not None else b""
     assert isinstance(body, bytes)
     return body
+
+
+def _body_size(request: Request) -> int:
+    content: Any = request.content
+    if content is None:
+        return 0
+    size = int(content.seek(0, os.SEEK_END))
+    content.seek(0)
+    return size
 
 
 def _query_integer(request: Request, name: str, default: int) -> int:
