@@ -339,8 +339,6 @@ class SandboxAccount(Service):
             try:
                 response = await steps()
             finally:
-                response = await steps()
-            finally:
                 self.slots.release(caller)
         except OneBotError as error:
             response = responses.from_error(error)
