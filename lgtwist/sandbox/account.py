@@ -111,7 +111,9 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         before_writing=resources.scheduler.before_writing,
         fetcher=fetcher,
         make_writer=partial(
-            WorldWriter, call_from_thread=resources.reactor.callFromThread, patience=_WRITE_PATIENCE
+            WorldWriter,
+            call_from_thread=lambda *call: resources.reactor.callFromThread(*call),
+            patience=_WRITE_PATIENCE,
         ),
     )
 

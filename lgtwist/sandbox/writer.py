@@ -113,11 +113,11 @@ class WorldWriter:
             if stopping and deadline is None:
                 deadline = time.monotonic() + _STOP_SECONDS
             error = self._attempt()
-            left = self._batch_ended(error, given)
             if error is None:
                 self._succeeded()
             else:
                 self._failed(error, stopping)
+            left = self._batch_ended(error, given)
             if not stopping or (error is None and left):
                 continue
             if error is None or not is_locked(error) or time.monotonic() >= (deadline or 0.0):

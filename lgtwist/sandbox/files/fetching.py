@@ -136,7 +136,8 @@ class _CheckedEndpointFactory:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii").strip("[]").lower()
-        allowed = host in self.allowed_hosts or f"{host}:{uri.port}" in self.allowed_hosts
+        named = f"[{host}]" if ":" in host else host
+        allowed = named in self.allowed_hosts or f"{named}:{uri.port}" in self.allowed_hosts
         if not allowed and isIPv6Address(host) and not is_public_address(host):
             host = "address.invalid"  # never resolves (RFC 6761, 6.4): literals are not resolved
         reactor = _CheckingReactor(self._reactor, self._is_own_port, public_only=not allowed)
