@@ -182,12 +182,8 @@ class WebSocketLink:
     def resume_reading(self) -> None:
         """Read the connection again, first what was received before."""
         connection = self._connection
-        if connection is None or not connection.unpause_reading(PAUSE_JOURNAL):
-            return
-        factory = connection.factory
-        if factory.is_open(connection):  # who closes it reads on by itself
-            factory.guard(connection, Connection.read_buffered)
-            factory.guard(connection, Connection.read, b"")  # writes and counts what that has left
+        if connection is not None:
+            connection.factory.guard(connection, Connection.read_on, PAUSE_JOURNAL)
 
     def close(self, code: int, reason: str) -> None:
         """Close the link.
