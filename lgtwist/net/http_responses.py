@@ -11,7 +11,7 @@ from twisted.web.server import Request
 from lgtwist.onebot import responses
 
 #: Reason phrases that Twisted does not know.
-_PHRASES = {426: b"Upgrade Required"}
+_PHRASES = {426: b"Upgrade Required", 431: b"Request Header Fields Too Large"}
 
 #: Bytes of an answer that is given to a client for which too much is held already.
 _SHORT_ANSWER = 4_096
@@ -30,7 +30,7 @@ def refusal(status: int, sentence: str, retcode: int | None = None, headers: Hea
         kind, body = "text/plain; charset=utf-8", sentence.encode("utf-8", "replace") + b"\n"
     else:
         kind, body = "application/json", responses.failed(retcode, sentence) + b"\n"
-    phrase = RESPONSES.get(status, b"Refused").decode()
+    phrase = (_PHRASES.get(status) or RESPONSES.get(status, b"Refused")).decode()
     lines = (
         ("Server", "lgtwist"),
         ("Content-Type", kind),
