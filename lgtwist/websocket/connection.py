@@ -229,9 +229,9 @@ class Connection(AutobahnConnection):
         if self.phase is Phase.CLOSED:
             return
         outbox, budget = self.outbox, self.budget
-        held = outbox.size + unwritten_bytes(self.transport)
-        held += len(self.partial_frame) + self.assembly.size + len(self.data)
-        more, self.charged = held - self.charged, held
+        now = outbox.size + unwritten_bytes(self.transport)
+        now += len(self.partial_frame) + self.assembly.size + len(self.data)
+        more, self.charged = now - self.charged, now
         if more < 0:
             budget.release(-more)
             return

@@ -438,9 +438,9 @@ class ConnectionFactory:
                 not_reading = elapsed if connection.read_paused else stalled
                 self.guard(connection, self._check_liveness, now, not_reading)
                 if connection.charged or connection.unfinished_since is not None:
-                    self.guard(connection, self._check_held, now, not_reading)
+                    self.guard(connection, self._check_progress, now, not_reading)
 
-    def _check_held(self, connection: Connection, now: float, not_reading: float) -> None:
+    def _check_progress(self, connection: Connection, now: float, not_reading: float) -> None:
         """End a connection whose message does not end, or that takes nothing while its peer's budget is full.
 
         :param not_reading: for how many seconds since the last check we did not read.
