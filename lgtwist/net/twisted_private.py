@@ -15,7 +15,8 @@ What is reached into, and why:
   ``_quiescentCallback``: a pool of such connections.
 - ``HTTPChannel._command``, ``_path``, ``_version`` and ``_transferDecoder``: a request's first line before
   its body came, and refusing the body; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
-  without a word; and ``LineReceiver._buffer``: whether lines end as they should.
+  without a word; ``_receivedHeaderSize`` and ``_receivedHeaderCount``: whether it does for the head's size;
+  and ``LineReceiver._buffer``: whether lines end as they should.
 - ``FileDescriptor.bufferSize`` (undocumented): how many bytes wait when a transport pauses its producer.
 - ``ClientService._log``: Twisted writes a line for each attempt.
 
@@ -178,6 +179,12 @@ def request_line(channel: Any) -> tuple[bytes, bytes, bytes]:
         getattr(channel, "_path", b""),
         getattr(channel, "_version", b""),
     )
+
+
+def is_head_too_large(channel: Any) -> bool:
+    """Return whether an ``HTTPChannel`` gives up because the head of a request is too large."""
+    size, lines = channel._receivedHeaderSize, channel._receivedHeaderCount
+    return bool(size > channel.totalHeadersSize or lines > channel.maxHeaders)
 
 
 def unfinished_line(receiver: Any) -> bytes:

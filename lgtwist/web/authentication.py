@@ -199,7 +199,7 @@ class Authentication:
         elif isinstance(owner, AuthenticationFailure):
             self.refuse(request, 403, "the token is wrong", named=named, failures=len(shown))
         elif shown:
-            if isinstance(owners.owner_of(shown[:1]), AuthenticationFailure):  # the second one is right
+            if len(shown) > 1 and isinstance(owners.owner_of(shown[:1]), AuthenticationFailure):
                 self._limits.wrong_token_beside_right_one(address_of(request))
             return owner
         elif self.authenticate_local(request, hint(owner), named, changes=changes):

@@ -22,6 +22,7 @@ from lgtwist.net.tls import end, is_tls
 from lgtwist.net.twisted_private import (
     RefusingHTTPChannel,
     expect_no_body,
+    is_head_too_large,
     request_line,
     set_write_buffer,
     unfinished_line,
@@ -74,7 +75,6 @@ class PortChannel(RefusingHTTPChannel):
         self.refused = False
         self._body_unwanted = False
         self._body_timer: IDelayedCall | None = None
-        self._head_size = self._head_lines = 0
         self._framing: set[bytes] = set()  # headers of the present head that may be there only once
         self._answering = False
         self._read_ahead = 0
@@ -139,21 +139,6 @@ class PortChannel(RefusingHTTPChannel):
         else:
             self.refuse(400, "the request cannot be read")
 
-    def lineReceived(self, line: bytes) -> None:
-        """Read a line of a request's head; refuse a head that is too large."""
-        if self.refused:
-            return
-        if self.requests or line:
-            self._head_size += len(line)
-            self._head_lines += 1
-        if self._head_size > self.totalHeadersSize or self._head_lines > self.maxHeaders:
-            self.refuse(
-                431,
-                f"the request's head has more than {self.totalHeadersSize} bytes or {self.maxHeaders} lines",
-            )
-            return
-        super().lineReceived(line)
-
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
         status, what = (431, "a header") if self.requests else (414, "the first line of the request")
@@ -161,7 +146,10 @@ class PortChannel(RefusingHTTPChannel):
 
     def malformed(self) -> None:
         """Refuse what Twisted's parser cannot read."""
-        if self.line_mode:
+        if is_head_too_large(self):
+            most = f"{self.totalHeadersSize} bytes or {self.maxHeaders} lines"
+            self.refuse(431, f"the request's head has more than {most}")
+        elif self.line_mode:
             self.refuse(400, "the head of the request is malformed, its first line or a header")
         else:
             self.refuse(400, "the chunked body of the request is malformed")
@@ -171,17 +159,15 @@ class PortChannel(RefusingHTTPChannel):
 
         RFC 9112, 3.2 and 6: what a proxy may read in another way must not pass.
         """
-        name, colon, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
-        problem = ""
-        if colon and name in (b"host", b"content-length", b"transfer-encoding"):
-            status, problem = self._check_framing(name, value)
-            if problem:
-                self.refuse(status, problem)
-                return False
-        try:
-            line.decode()
-        except UnicodeDecodeError:  # Twisted raises an exception wherever such a header is looked up as text
+        if line[0] in b"HhCcTt":
+            name, colon, value = line.partition(b":")
+            name = name.lower()
+            if colon and name in (b"host", b"content-length", b"transfer-encoding"):
+                status, problem = self._check_framing(name, value.strip(b" \t"))
+                if problem:
+                    self.refuse(status, problem)
+                    return False
+        if not line.isascii():  # if it is no UTF-8, Twisted raises an exception wherever it is read as text
             line = line.decode("utf-8", "replace").encode()
         return bool(super().headerReceived(line))
 
@@ -249,7 +235,6 @@ class PortChannel(RefusingHTTPChannel):
         if self.refused:
             return
         self._stop_body_timer()
-        self._head_size = self._head_lines = 0
         self._answering = True
         super().allContentReceived()
 
@@ -398,8 +383,11 @@ class PortChannel(RefusingHTTPChannel):
         self._body_timer = self.callLater(self._limits.limits.handshake_timeout, self._body_timed_out)
 
     def timeoutConnection(self) -> None:
-        """Abort an idle connection. Twisted calls this after ``idle_timeout``."""
-        self.abort()
+        """Close an idle connection: its peer may still read of the last answer. Twisted calls this."""
+        if self._write_paused:
+            self.abort()
+        else:
+            self.loseConnection()
 
     def abort(self) -> None:
         """Abort the connection, with a reset."""

@@ -35,11 +35,8 @@ class PortRequest(Request):
     _body_budget: BodyBudget | None = None
     _body_size = 0
     _finishing = False
-
-    def __init__(self, channel: PortChannel, queued: object = False) -> None:
-        super().__init__(channel)
-        self._unsent: deque[bytes] = deque()  # of the answer
-        self._sent = 0  # bytes of the first of them
+    _unsent: deque[bytes] | None = None  # of the answer; None for none
+    _sent = 0  # bytes of the first of them
 
     # -- the body
 
@@ -108,8 +105,11 @@ class PortRequest(Request):
         if not self._unsent and len(data) <= PORTION:
             super().write(data)
         else:
-            self._unsent.append(data)
-            if len(self._unsent) == 1:
+            unsent = self._unsent
+            if unsent is None:
+                unsent = self._unsent = deque()
+            unsent.append(data)
+            if len(unsent) == 1:
                 self.send_portion()
         channel.count_unsent(self.budget, len(data))
 
@@ -137,13 +137,16 @@ class PortRequest(Request):
 
     def send_portion(self) -> None:
         """Give the transport the next portion of the answer; end the answer after the last one."""
-        data, start = self._unsent[0], self._sent
+        unsent = self._unsent
+        if not unsent:
+            return
+        data, start = unsent[0], self._sent
         self._sent += PORTION
         if self._sent >= len(data):
-            self._unsent.popleft()
+            unsent.popleft()
             self._sent = 0
         super().write(data[start : start + PORTION])
-        if self._unsent:
+        if unsent:
             if self.producer is not None:
                 self.producer.pauseProducing()
             self.channel.schedule_sending()
@@ -153,5 +156,5 @@ class PortRequest(Request):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go what is held: the connection is closed, or its request is not read any more."""
         self.release_body()
-        self._unsent.clear()
+        self._unsent = None
         super().connectionLost(reason)

@@ -43,7 +43,7 @@ class ConnectionLimitsTests(SynchronousTestCase):
         return counted
 
     def test_a_share(self) -> None:
-        """One owner has a quarter of the connections and at least 8; another one has its own; they may change."""
+        """One owner has a quarter of the connections and at least 8; another one has its own."""
         for connections, share in ((3, 8), (32, 8), (60, 15), (10_000, 2_500)):
             self.limits.limits = Limits(connections=connections)
             self.assertEqual(self.limits.share, share)

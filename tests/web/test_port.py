@@ -287,9 +287,9 @@ class PortTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertTrue(slow.transport.aborted)
         self.clock.advance(5)
-        self.assertFalse(idle.transport.aborted)
+        self.assertFalse(idle.transport.disconnecting)
         self.clock.advance(1)
-        self.assertTrue(idle.transport.aborted)
+        self.assertTrue(idle.transport.disconnecting)
 
     # -- mounts
 
