@@ -22,8 +22,6 @@ REFUSED: list[tuple[bytes, int, str]] = [
     (_FIRST + _HOST + _HOST + _JSON + _TWO + b"\r\n{}", 400, "Host is there twice"),
     (_FIRST + _HOST + b"Host: evil\r\n" + _TWO + b"\r\n{}", 400, "Host is there twice"),
     (_FIRST + _JSON + _TWO + b"\r\n{}", 400, "Host is missing"),
-    (_FIRST + b"Host: a b\r\n\r\n", 400, "Host is malformed"),
-    (_FIRST + b"Host: \xff\r\n\r\n", 400, "Host is malformed"),
     (_FIRST + _HOST + _CHUNKED + _TWO + b"\r\n2\r\n{}\r\n0\r\n\r\n", 400, "exclude each other"),
     (_FIRST + _HOST + _TWO + _CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\n", 400, "exclude each other"),
     (_FIRST + _HOST + b"Transfer-Encoding: identity\r\n" + _TWO + b"\r\n{}", 400, "chunked"),
