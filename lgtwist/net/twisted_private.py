@@ -17,7 +17,8 @@ What is reached into, and why:
   its body came, and refusing the body; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
   without a word; ``_receivedHeaderSize`` and ``_receivedHeaderCount``: whether it does for the head's size;
   and ``LineReceiver._buffer``: whether lines end as they should.
-- ``FileDescriptor.bufferSize`` (undocumented): how many bytes wait when a transport pauses its producer.
+- ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
+  transport pauses its producer.
 - ``ClientService._log``: Twisted writes a line for each attempt.
 
 Tried with the versions that ``tests/net/test_twisted_private.py`` names.
@@ -193,8 +194,8 @@ def unfinished_line(receiver: Any) -> bytes:
     return line
 
 
-def set_write_buffer(transport: Any, size: int | None) -> None:
-    """Let a transport pause its producer when more than some bytes wait in it.
+def set_buffer_size(transport: Any, size: int | None) -> None:
+    """Let a transport read some bytes at once, and pause its producer when more than so many wait in it.
 
     Does nothing to transports other than sockets, and TLS on them.
 

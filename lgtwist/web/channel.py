@@ -23,7 +23,7 @@ from lgtwist.net.twisted_private import (
     expect_no_body,
     is_head_too_large,
     request_line,
-    set_write_buffer,
+    set_buffer_size,
     unfinished_line,
 )
 from lgtwist.runtime.budget import Budget
@@ -33,9 +33,9 @@ from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.connection_limits import ConnectionLimits, CountedConnection
 from lgtwist.web.request import PortRequest
 
-#: How many bytes wait when the transport says so. Twisted's own 64 KiB, for as many connections as one bot
-#: may have, would be more than its budget.
-_WRITE_BUFFER = 2_048
+#: How many bytes of heads are read at once, and how many of answers wait when the transport says so.
+#: Twisted's own 64 KiB, for as many connections as one bot may have, would be more than its budget.
+_BUFFER = 4_096
 #: Bytes behind a request that are read while it is answered; the next request, mostly.
 _READ_AHEAD = 16_384
 #: Digits of a length that is within any limit. Python refuses to read numbers of thousands of digits.
@@ -91,13 +91,13 @@ class PortChannel(RefusingHTTPChannel):
         :returns: a function; call it when the connection is closed.
         """
         self.site.channels.discard(self)
-        set_write_buffer(self.transport, None)
+        set_buffer_size(self.transport, None)
         self._let_go()
         return self.counted.closed
 
     def connectionMade(self) -> None:
         """Note that the first handshake has begun."""
-        set_write_buffer(self.transport, _WRITE_BUFFER)
+        set_buffer_size(self.transport, _BUFFER)
         super().connectionMade()
         self.site.channels.add(self)
         self._limits.handshake_begun(self)
@@ -170,9 +170,8 @@ class PortChannel(RefusingHTTPChannel):
 
     def _check_framing(self, name: bytes, value: bytes) -> tuple[int, str]:
         """Return the status and the sentence with which a header is refused; an empty one if it is not."""
-        title = name.decode().title()
         if name in self._framing:
-            return 400, f"the header {title} is there twice"
+            return 400, f"the header {name.decode().title()} is there twice"
         self._framing.add(name)
         if name == b"host":
             return 400, ""
@@ -215,6 +214,7 @@ class PortChannel(RefusingHTTPChannel):
             self.persistent = False
         else:
             request.count_body_in(budget)
+            set_buffer_size(self.transport, None)
             self._body_timer = self.callLater(self._limits.limits.body_timeout, self._body_timed_out)
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -231,7 +231,9 @@ class PortChannel(RefusingHTTPChannel):
         """Answer the request: its body is complete."""
         if self.refused:
             return
-        self._stop_body_timer()
+        if self._body_timer is not None:
+            self._stop_body_timer()
+            set_buffer_size(self.transport, _BUFFER)
         self._answering = True
         super().allContentReceived()
 

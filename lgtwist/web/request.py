@@ -80,10 +80,11 @@ class PortRequest(Request):
         budget, self._body_budget = self._body_budget, None
         if budget is not None:
             budget.forget(self, self._body_size)
-        if self._body_size and self.content is not None:
-            self.content.close()
-            self.content = BytesIO()
-        self._body_size = 0
+        if self._body_size:
+            self._body_size = 0
+            if self.content is not None:
+                self.content.close()
+                self.content = BytesIO()
 
     # -- the answer
 

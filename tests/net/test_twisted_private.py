@@ -23,7 +23,7 @@ from lgtwist.net.twisted_private import (
     RefusingHTTPChannel,
     expect_no_body,
     request_line,
-    set_write_buffer,
+    set_buffer_size,
     split_endpoint,
     unfinished_line,
 )
@@ -147,16 +147,16 @@ class TwistedTests(SynchronousTestCase):
         channel.setTimeout(None)
         self.assertEqual(unfinished_line(channel), b"Host: ")
 
-    def test_write_buffer(self) -> None:
-        """From how many bytes on a transport pauses its producer can be said, and taken back."""
+    def test_buffer_size(self) -> None:
+        """How much a transport reads and keeps can be said, and taken back."""
         with socket.socket() as handle:
             connection = tcp.Connection(handle, Protocol(), MemoryReactorClock())
         before = connection.bufferSize
-        set_write_buffer(connection, 100)
+        set_buffer_size(connection, 100)
         self.assertEqual(connection.bufferSize, 100)
-        set_write_buffer(connection, None)
+        set_buffer_size(connection, None)
         self.assertEqual(connection.bufferSize, before)
-        set_write_buffer(StringTransport(), 100)
+        set_buffer_size(StringTransport(), 100)
 
     def test_client_service(self) -> None:
         """Its log can be another one."""
