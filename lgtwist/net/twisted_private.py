@@ -46,6 +46,8 @@ from zope.interface import provider
 _PLAIN = (tcp.Server, tcp.Client)
 #: So much is encrypted at once, in one record of TLS (bytes; a record has at most 16 KiB, RFC 8446, 5.1).
 _MAX_RECORD = 4096
+#: Larger writes are left to the transport (bytes): the kernel takes a part, and the rest would be copied.
+_MOST_AT_ONCE = 1 << 20
 
 
 def send_now(transport: Any, data: bytes) -> int:
@@ -58,7 +60,7 @@ def send_now(transport: Any, data: bytes) -> int:
     """
     if type(transport) not in _PLAIN:
         return _encrypt_now(transport, data) if type(transport) is BufferingTLSTransport else 0
-    if not transport.connected or transport.disconnecting:
+    if not transport.connected or transport.disconnecting or len(data) > _MOST_AT_ONCE:
         return 0
     if transport.dataBuffer or transport._tempDataBuffer or transport._writeDisconnecting:
         return 0
