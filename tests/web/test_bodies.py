@@ -239,6 +239,27 @@ class PortBudgetTests(SiteTestCase):
         port.send(request("/get_status", Authorization="bot"))
         self.assertEqual(port.read().count(b"200 OK"), 4)
 
+    def test_many_small_answers_that_nobody_reads(self) -> None:
+        """Requests behind them wait, too, and nothing more is read until they are taken."""
+        done = self.service.directory.bots["x"].counters
+        port = Peer(self).send(request("/get_status", Authorization="bot") * 500)
+        answered = done.actions
+        self.assertLess(answered, 400)
+        self.assertTrue(port.transport.paused)
+        self.clock.advance(6)
+        self.assertFalse(port.transport.aborted)
+        self.assertEqual(port.read().count(b"200 OK"), 500)
+        self.assertEqual((done.actions, self.budget.used), (500, 0))
+
+    def test_what_comes_behind_an_unread_answer(self) -> None:
+        """It is read up to a bound only, while the answer waits in portions."""
+        port = Peer(self).send(self.large())
+        for _ in range(3):
+            self.assertFalse(port.transport.paused)
+            port.send(request("/get_status", Authorization="bot", X_Pad="x" * 8_000))
+        self.assertTrue(port.transport.paused)
+        self.assertEqual(port.read().count(b"200 OK"), 4)
+
     def test_an_answer_that_nobody_takes(self) -> None:
         """Its connection is aborted after idle_timeout, and nothing is counted any more."""
         port = Peer(self).send(self.large() * 2)
