@@ -161,8 +161,9 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        waits = connection.write_paused or len(params) > _LARGE_CALL
-        return connection.outbox.watermark() if waits else None
+        if connection.write_paused or len(params) > _LARGE_CALL:
+            return connection.outbox.watermark()
+        return None
 
     def has_sent(self, flow_token: int) -> bool:
         """Return whether the transport has taken the action, or the link is closed."""
@@ -182,12 +183,8 @@ class WebSocketLink:
     def resume_reading(self) -> None:
         """Read the connection again, first what was received before."""
         connection = self._connection
-        if connection is None or not connection.unpause_reading(PAUSE_JOURNAL):
-            return
-        factory = connection.factory
-        if factory.is_open(connection):  # who closes it reads on by itself
-            factory.guard(connection, Connection.read_buffered)
-            factory.guard(connection, Connection.read, b"")  # writes and counts what that has left
+        if connection is not None:
+            connection.factory.guard(connection, Connection.read_on, PAUSE_JOURNAL)
 
     def close(self, code: int, reason: str) -> None:
         """Close the link.
