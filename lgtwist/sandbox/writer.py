@@ -37,6 +37,10 @@ def _body(record: Record | None) -> RecordBody:
     return msgspec.json.encode(record)
 
 
+#: Seconds that :meth:`WorldWriter.close` waits for a thread that has had no trouble.
+_CLOSE_PATIENCE = 1.0
+
+
 class WorldWriter:
     """Writes the changes of one world in a thread, in their order, the newest of each record.
 
@@ -46,7 +50,8 @@ class WorldWriter:
     :param path: the world's SQLite file; opened by the thread.
     :param stored: the types and keys of the records that are in the file already.
     :param call_from_thread: the reactor's ``callFromThread``; by default functions are called in the thread.
-    :param patience: seconds that :meth:`write` and :meth:`close` wait for the thread at most.
+    :param patience: seconds that :meth:`write` waits for the thread at most, and :meth:`close` while the file
+        cannot be written.
     """
 
     _log = Logger()
@@ -101,7 +106,8 @@ class WorldWriter:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(self._patience)
+            patience = self._patience if self._failing_since is not None else _CLOSE_PATIENCE
+        self._thread.join(patience)
         return self._closed if self._thread.is_alive() else succeed(None)
 
     # -- in the thread
