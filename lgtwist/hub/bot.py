@@ -50,7 +50,7 @@ _LOGGED_REFUSALS = 100
 #: Bytes that a call takes besides its parameters, approximately: its name and the JSON around it.
 _CALL_OVERHEAD = 300
 #: An ``echo`` or a response up to so many bytes costs too little to be counted: ``calls`` bounds how many.
-_SMALL = 1024
+_UNCOUNTED = 1024
 #: Of a response that is given instead of a larger one.
 _BUDGET_SENTENCE = "too much is held for this bot already (peer_memory)"
 
@@ -144,7 +144,7 @@ class PendingAction(msgspec.Struct, eq=False):
             return
         if last:
             self._end()
-        if len(response) > _SMALL and self.bot.budget.exceeded:
+        if len(response) > _UNCOUNTED and self.bot.budget.exceeded:
             response = self.bot.refused_response()
             if not last:
                 last = True
@@ -356,7 +356,7 @@ class Bot:
     ) -> PendingAction:
         pending = PendingAction(action, self, account, echo, reply, in_flight, quota, 0)
         quota.calls += 1
-        if echo is not None and len(echo) > _SMALL:
+        if echo is not None and len(echo) > _UNCOUNTED:
             pending.charge(len(echo))
         in_flight.add(pending)
         return pending
