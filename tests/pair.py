@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
 from lgtwist.config.limits import Limits
+from lgtwist.runtime.budget import unlimited
 from lgtwist.websocket.client import ClientFactory, Request
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.phase import Phase
@@ -82,6 +83,7 @@ class RecordingHandler:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.budget = unlimited()
 
     def opened(self, connection: Connection) -> None:
         self.calls.append(("opened",))

@@ -5,7 +5,8 @@ OneBot 11, ``communication/http.md`` and ``http-post.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from urllib.parse import quote
 
 from attrs import asdict, field, frozen
@@ -23,7 +24,7 @@ from lgtwist.config.values import token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IAccountLink, IEventReceiver
-from lgtwist.net.http_client import Answer, TooLarge, WebClient, why_failed
+from lgtwist.net.http_client import Answer, NoRoom, TooLarge, WebClient, why_failed
 from lgtwist.onebot import responses
 from lgtwist.onebot.bounds import MAX_PARTS
 from lgtwist.onebot.dialect import signs_with_token
@@ -99,7 +100,7 @@ class HttpAccount(Service):
         self.account = account
         self._resources = resources
         self._settings = settings
-        self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root))
+        self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root), account.budget)
         self._url = settings.url.rstrip("/")
         self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
         if settings.access_token is not None:
@@ -239,9 +240,11 @@ class HttpAccount(Service):
 
     async def _send(self, call_id: int, action: str, params: bytes) -> None:
         try:
-            answer = await self._post(
+            posting = self._post(
                 action, params, self._resources.limits.action_timeout, lambda: self._not_sent.discard(call_id)
             )
+            del params  # they are freed when they are written, not when they are answered
+            answer = await posting
             parts = _read_responses(answer, action)
         except CancelledError:
             return
@@ -257,6 +260,9 @@ class HttpAccount(Service):
         except TooLarge:
             too_large = AccountFailed(f"the answer is larger than {self._resources.limits.max_message} bytes")
             parts = [responses.from_error(too_large)]
+        except NoRoom:
+            sentence = "the answer is dropped: too much is held for this account already (peer_memory)"
+            parts = [responses.from_error(AccountFailed(sentence))]
         except Exception as error:
             sentence = f"the connection broke: {why_failed(error)}; it may have been carried out"
             parts = [responses.from_error(LinkBroken(sentence))]
@@ -264,11 +270,11 @@ class HttpAccount(Service):
             if call_id in self._unanswered:
                 self.account.receive(call_id, part)
 
-    async def _post(
+    def _post(
         self, action: str, params: bytes, timeout: float, written: Callable[[], None] = lambda: None
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         path = quote(action, safe="._~-", errors="replace")
-        return await self._client.post(
+        return self._client.post(
             f"{self._url}/{path}", params, self._headers, self._resources.limits.max_message, timeout, written
         )
 

@@ -20,6 +20,8 @@ from lgtwist.websocket.dial import RefusalWatch
 _LINK_NAMES = {Channel.ACTIONS: "API link: ", Channel.EVENTS: "event link: "}
 #: The retcode with which NapCat refuses a token, in a frame on a WebSocket that it has opened.
 _REFUSED_RETCODE = 1403
+#: Bytes of parameters that a transport may not take at once.
+_LARGE_CALL = 65_536
 
 
 @implementer(IAccountLink)
@@ -31,6 +33,7 @@ class WebSocketLink:
     :param on_refused: called when the peer refuses us on the open WebSocket, with the reason and whether it
         is logged.
     :param on_closed: called once, when the connection is closed.
+    :ivar budget: the account's.
     """
 
     _log = Logger()
@@ -45,6 +48,7 @@ class WebSocketLink:
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._account = account
+        self.budget = account.budget
         self._channel = channel
         self._description = description
         self._on_closed = on_closed
@@ -157,11 +161,15 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        return connection.outbox.watermark() if connection.write_paused else None
+        waits = connection.write_paused or len(params) > _LARGE_CALL
+        return connection.outbox.watermark() if waits else None
 
     def has_sent(self, flow_token: int) -> bool:
         """Return whether the transport has taken the action, or the link is closed."""
-        return self._connection is None or self._connection.outbox.has_taken(flow_token)
+        connection = self._connection
+        if connection is None:
+            return True
+        return connection.outbox.has_taken(flow_token) and not connection.write_paused
 
     def forget(self, call_id: int) -> None:
         """Do nothing: nothing is held, and a response will be counted as late."""

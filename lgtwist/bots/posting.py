@@ -26,6 +26,7 @@ from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
 from lgtwist.hub.snapshots import PostFailure, PostingState
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.http_client import Answer, BodyLost, why_failed
+from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import printable
 from lgtwist.runtime.tasks import spawn
 
@@ -293,10 +294,12 @@ class _BodyQueue:
     """A queue of bodies with a limit of bytes; the oldest are dropped. One body alone may be larger.
 
     :param limit: returns the bytes that may wait.
+    :param budget: the bot's; what waits is counted there, and the oldest are dropped where it is used up too.
     """
 
-    def __init__(self, limit: Callable[[], int]) -> None:
+    def __init__(self, limit: Callable[[], int], budget: Budget) -> None:
         self._limit = limit
+        self._budget = budget
         self._waiting: deque[bytes] = deque()
         self._size = 0
 
@@ -305,9 +308,10 @@ class _BodyQueue:
         for body in bodies:
             self._waiting.append(body)
             self._size += len(body)
+            self._budget.charge(len(body))
         dropped, limit = 0, self._limit()
-        while self._size > limit and len(self._waiting) > 1:
-            self._size -= len(self._waiting.popleft())
+        while (self._size > limit or self._budget.exceeded) and len(self._waiting) > 1:
+            self.pop()
             dropped += 1
         return dropped
 
@@ -317,13 +321,15 @@ class _BodyQueue:
             return None
         body = self._waiting.popleft()
         self._size -= len(body)
+        self._budget.release(len(body))
         return body
 
     def clear(self) -> int:
         """Drop all; return how many."""
         dropped = len(self._waiting)
         self._waiting.clear()
-        self._size = 0
+        size, self._size = self._size, 0
+        self._budget.release(size)
         return dropped
 
 
@@ -339,7 +345,7 @@ class LiveQueue:
     def __init__(self, bot: Bot, account: Account) -> None:
         self._bot = bot
         self._account = account
-        self._bodies = _BodyQueue(lambda: bot.limits.send_buffer)
+        self._bodies = _BodyQueue(lambda: bot.limits.send_buffer, bot.budget)
         self._posting: Posting | None = None
         self._dropped = 0  # since the last success
 
@@ -434,7 +440,7 @@ class JournalQueue:
         self._bot = bot
         self._account = account
         self.delivery = delivery
-        self._heartbeats = _BodyQueue(lambda: bot.limits.send_buffer)
+        self._heartbeats = _BodyQueue(lambda: bot.limits.send_buffer, bot.budget)
         self._posting: Posting | None = None
         self._event: tuple[bytes, Position] | None = None
         self._event_posted = False

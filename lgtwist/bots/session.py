@@ -47,6 +47,7 @@ class BotSession:
     :param is_flapping: returns whether its dialler has logged that connections are closed again and again;
         opening and closing are not logged then.
     :param on_closed: called once, when the connection is closed.
+    :ivar budget: the bot's.
     :ivar since: when it was opened, in seconds since the epoch; None before that.
     """
 
@@ -69,6 +70,7 @@ class BotSession:
     ) -> None:
         self._factory = factory
         self._bot = bot
+        self.budget = bot.budget
         self.account = account
         self._role = role
         self.address = address

@@ -84,7 +84,7 @@ class WebhookBot(DirectoryObserver, Service):
         self.bot = bot
         self._settings = settings
         self._resources = resources
-        self._client = client or WebClient(resources.reactor, trust_root_of(settings.trust_root))
+        self._client = client or WebClient(resources.reactor, trust_root_of(settings.trust_root), bot.budget)
         self._postings: dict[int, Posting] = {}
 
     def prepare(self) -> None:

@@ -254,6 +254,11 @@ class Account:
         if self._expiry is None:
             self._schedule_expiry()
 
+    def caller_of(self, call_id: int) -> str:
+        """Return the name of the bot that a call under way is made for; empty for lgtwist itself."""
+        call = self._calls.get(call_id)
+        return "" if call is None else call.caller
+
     def has_sent(self, link: IAccountLink, flow_token: object) -> bool:
         """Return whether an action does not wait in our memory any more: it was sent, or its link is closed.
 

@@ -17,7 +17,7 @@ from lgtwist.config.limits import Limits
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, InternalCall
-from lgtwist.hub.interfaces import IAccountLink, IBotSession
+from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IBotSession
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
 from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, QuickOperation, read_quick_operation
 from lgtwist.hub.rate_limit import RateLimiters
@@ -47,8 +47,10 @@ Reply = Callable[[bytes, bool], None]
 _AS_IS = MessageFormat.AS_IS
 #: Different refused actions of one bot that are logged per minute.
 _LOGGED_REFUSALS = 100
-#: Bytes that a call takes besides its parameters, approximately: its name and the JSON around it.
-_CALL_OVERHEAD = 300
+#: Bytes that a call takes besides its parameters and its ``echo``, approximately.
+_CALL_OVERHEAD = 600
+#: Of a response that is given instead of a larger one.
+_BUDGET_SENTENCE = "too much is held for this bot already (peer_memory)"
 
 
 @define
@@ -70,27 +72,42 @@ class BotCounters:
 class Quota:
     """What one bot has under way to one account, as far as limits apply to it.
 
+    :ivar account: the account.
+    :ivar budget: the bot's, which :attr:`unsent_bytes` are counted in.
     :ivar calls: its calls in flight.
     :ivar unsent: its calls that the account's link had not sent at the last check: the link, its
         flow-control token and the size in bytes.
     :ivar unsent_bytes: the sum of those sizes.
     """
 
+    account: Account
+    budget: Budget
     calls: int = 0
     unsent: deque[tuple[IAccountLink, Any, int]] = field(factory=deque)
     unsent_bytes: int = 0
 
-    def discard_sent(self, account: Account, everything: bool = False) -> None:
+    def discard_sent(self, everything: bool = False) -> None:
         """Remove the calls that the link has sent from :attr:`unsent`.
 
         :param everything: whether to look at all of them; if not, only up to the first that is unsent.
         """
-        unsent = self.unsent
+        account, unsent, before = self.account, self.unsent, self.unsent_bytes
         while unsent and account.has_sent(*unsent[0][:2]):
             self.unsent_bytes -= unsent.popleft()[2]
         if everything:
             self.unsent = deque(one for one in unsent if not account.has_sent(*one[:2]))
             self.unsent_bytes = sum(size for _link, _token, size in self.unsent)
+        self.budget.release(before - self.unsent_bytes)
+
+    def add_unsent(self, link: IAccountLink, token: Any, size: int) -> None:
+        """Add a call that the link has not sent yet.
+
+        :param token: what ``link.send`` returned.
+        :param size: bytes.
+        """
+        self.unsent.append((link, token, size))
+        self.unsent_bytes += size
+        self.budget.charge(size)
 
 
 class PendingAction(msgspec.Struct, eq=False):
@@ -99,6 +116,7 @@ class PendingAction(msgspec.Struct, eq=False):
     :ivar echo: the bot's own, as it stood in the action; None for none.
     :ivar reply: sends a response on the connection that asked.
     :ivar in_flight: the connection's set of pending actions; this one is removed when it ends.
+    :ivar size: bytes that are counted in the bot's budget until it ends.
     :ivar work: fires with the response, where lgtwist carries the action out in several calls.
     :ivar ended: whether the last response was sent, or it was cancelled.
     """
@@ -110,6 +128,7 @@ class PendingAction(msgspec.Struct, eq=False):
     reply: Reply
     in_flight: set[PendingAction]
     quota: Quota
+    size: int
     call_id: int = 0
     deadline: float = 0.0
     link: IAccountLink | None = None
@@ -123,7 +142,15 @@ class PendingAction(msgspec.Struct, eq=False):
             return
         if last:
             self._end()
-        wanted = self.bot.message_format
+        bot = self.bot
+        budget = bot.budget
+        if budget.used >= budget.limit and len(response) > _CALL_OVERHEAD:
+            response = bot.refused_response()
+            if not last:
+                last = True
+                self.account.abandon(self)
+                self._end()
+        wanted = bot.message_format
         if wanted is not _AS_IS and self.action in MESSAGE_ACTIONS:
             response = convert_response(response, wanted)
         self.reply(with_echo(response, self.echo), last)
@@ -151,11 +178,24 @@ class PendingAction(msgspec.Struct, eq=False):
         if work is not None:
             work.cancel()
 
+    def charge(self, size: int) -> None:
+        """Count ``size`` bytes more in the bot's budget until the action ends."""
+        if not self.ended:
+            self.size += size
+            self.quota.budget.charge(size)
+
+    @property
+    def caller(self) -> str:
+        """The bot's name."""
+        return self.bot.name
+
     def _end(self) -> None:
         self.ended = True
         self.work = None
         self.in_flight.discard(self)
-        self.quota.calls -= 1
+        quota = self.quota
+        quota.calls -= 1
+        quota.budget.release(self.size)
 
 
 class Bot:
@@ -289,6 +329,8 @@ class Bot:
             if quota.calls >= self.limits.calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")
+            if self.budget.used >= self.budget.limit:
+                self._make_room()
             if not self._unrestricted and action != HANDLE_QUICK_OPERATION:  # each of its steps is checked
                 self._check_permission(account, action)
             if suffix or action == HANDLE_QUICK_OPERATION:
@@ -311,8 +353,10 @@ class Bot:
         in_flight: set[PendingAction],
         quota: Quota,
     ) -> PendingAction:
-        pending = PendingAction(action, self, account, echo, reply, in_flight, quota)
+        size = _CALL_OVERHEAD if echo is None else _CALL_OVERHEAD + len(echo)
+        pending = PendingAction(action, self, account, echo, reply, in_flight, quota, size)
         quota.calls += 1
+        self.budget.charge(size)
         in_flight.add(pending)
         return pending
 
@@ -339,7 +383,7 @@ class Bot:
         """Return the :class:`Quota` of this bot for an account."""
         found = self._quotas.get(account.self_id)
         if found is None:
-            found = self._quotas[account.self_id] = Quota()
+            found = self._quotas[account.self_id] = Quota(account, self.budget)
         return found
 
     def _call(self, account: Account, call: Call, params: bytes, quota: Quota) -> None:
@@ -352,15 +396,35 @@ class Bot:
         if quota.unsent:
             self._check_unsent(account, _CALL_OVERHEAD + len(params), quota)
         account.call(call, params)
-        if call.flow_token is not None and call.link is not None:
-            size = _CALL_OVERHEAD + len(params)
-            quota.unsent.append((call.link, call.flow_token, size))
-            quota.unsent_bytes += size
+        token = call.flow_token
+        if token is None or call.link is None:
+            return
+        if token is not UNTIL_ANSWERED:
+            quota.add_unsent(call.link, token, _CALL_OVERHEAD + len(params))
+        elif isinstance(call, PendingAction):  # else they are counted already
+            call.charge(len(params))
+
+    def _make_room(self) -> None:
+        """Let go what is counted in the budget and was sent meanwhile.
+
+        :raises TooManyCalls: if the budget is used up all the same.
+        """
+        for quota in self._quotas.values():
+            quota.discard_sent(everything=True)
+        if self.budget.exceeded:
+            self.counters.refused += 1
+            raise TooManyCalls(_BUDGET_SENTENCE)
+
+    def refused_response(self) -> bytes:
+        """Return what a call is answered with because there is no room for its response; count it."""
+        self.counters.refused += 1
+        error = TooManyCalls(f"its response is dropped: {_BUDGET_SENTENCE}; it may have been carried out")
+        return responses.from_error(error)
 
     def _check_unsent(self, account: Account, size: int, quota: Quota) -> None:
-        quota.discard_sent(account)
+        quota.discard_sent()
         if quota.unsent and quota.unsent_bytes + size > self.limits.send_buffer:
-            quota.discard_sent(account, everything=True)
+            quota.discard_sent(everything=True)
         if quota.unsent and quota.unsent_bytes + size > self.limits.send_buffer:
             self.counters.refused += 1
             raise TooManyCalls(
@@ -378,7 +442,7 @@ class Bot:
             if last and not received.called:
                 received.callback(response)
 
-        call = InternalCall(action, receive)
+        call = InternalCall(action, receive, caller=self.name)
         received: Deferred[bytes] = Deferred(lambda _cancelled: account.abandon(call))
         try:
             self._call(account, call, params, self.quota(account))
@@ -425,19 +489,22 @@ class Bot:
             def run() -> Deferred[bytes]:
                 return self._call_and_wait(account, action, request.params)
 
+        size = len(request.params)
+
+        def run_detached() -> None:
+            self._run_detached(account, action, run, size)
+
         if suffix == "_rate_limited":
             assert self._rate_limiters is not None
-            self._rate_limiters.get(account).put(
-                self.name, lambda: self._run_detached(account, action, run), len(request.params)
-            )
+            self._rate_limiters.get(account).put(self.name, run_detached, size, self.budget)
         elif not suffix:
-            self._run_attached(
-                self._make_pending(account, action, request.echo, reply, in_flight, self.quota(account)), run
-            )
+            pending = self._make_pending(account, action, request.echo, reply, in_flight, self.quota(account))
+            pending.charge(size)
+            self._run_attached(pending, run)
             return
         reply(with_echo(responses.ACCEPTED, request.echo), True)
         if suffix == "_async":
-            self._run_detached(account, action, run)
+            run_detached()
 
     def _run_attached(self, pending: PendingAction, run: Callable[[], Deferred[bytes]]) -> None:
         """Carry out an action in several calls, and reply when it has ended."""
@@ -450,10 +517,17 @@ class Bot:
         pending.work = run()
         pending.work.addCallbacks(lambda response: pending.receive(response, True), failed)
 
-    def _run_detached(self, account: Account, action: str, run: Callable[[], Deferred[bytes]]) -> None:
-        """Carry out an action that was already answered "async". It goes on when its connection is closed."""
+    def _run_detached(
+        self, account: Account, action: str, run: Callable[[], Deferred[bytes]], size: int
+    ) -> None:
+        """Carry out an action that was already answered "async". It goes on when its connection is closed.
+
+        :param size: bytes of its parameters.
+        """
         quota = self.quota(account)
         quota.calls += 1
+        size += _CALL_OVERHEAD
+        self.budget.charge(size)
 
         def ended(response: bytes) -> None:
             outcome = responses.read_response_head(response)
@@ -462,6 +536,7 @@ class Bot:
 
         def count_and_log(result: object) -> None:
             quota.calls -= 1
+            self.budget.release(size)
             if isinstance(result, Failure):
                 self._log.failure("{bot}: {action} failed", result, bot=self.name, action=printable(action))
 
@@ -487,12 +562,15 @@ class Bot:
                 return
             if quota.calls >= self.limits.calls:
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")
+            if self.budget.exceeded:
+                self._make_room()
             if not account.accepts_actions:
                 raise NotConnected(f"account {account.self_id} is not connected")
         except OneBotError as error:
             self._log_detached_failure(account, HANDLE_QUICK_OPERATION, error.retcode, error.sentence)
             return
-        self._run_detached(account, HANDLE_QUICK_OPERATION, self._step_runner(account, operation))
+        size = len(event) + len(answer)
+        self._run_detached(account, HANDLE_QUICK_OPERATION, self._step_runner(account, operation), size)
 
     def _log_detached_failure(self, account: Account, action: str, retcode: int, reason: str) -> None:
         self.counters.detached_failures += 1

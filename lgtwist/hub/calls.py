@@ -33,6 +33,10 @@ class Call(Protocol):
     link: IAccountLink | None
     flow_token: Any
 
+    @property
+    def caller(self) -> str:
+        """The name of the bot that it is made for; empty for lgtwist itself."""
+
     def receive(self, response: bytes, last: bool, /) -> None:
         """Receive a response.
 
@@ -45,6 +49,7 @@ class InternalCall(msgspec.Struct, eq=False):
     """A call that lgtwist makes itself.
 
     :ivar receive: called with each response.
+    :ivar caller: the name of the bot that it is made for; empty for lgtwist itself.
     """
 
     action: str
@@ -53,6 +58,7 @@ class InternalCall(msgspec.Struct, eq=False):
     deadline: float = 0.0
     link: IAccountLink | None = None
     flow_token: Any = None
+    caller: str = ""
 
 
 class Calls:
@@ -84,6 +90,10 @@ class Calls:
         self.limit = limit
         for call in self._open.values():
             call.deadline = min(call.deadline, now + limit)
+
+    def get(self, call_id: int) -> Call | None:
+        """Return a call; None if there is none with this correlation id."""
+        return self._open.get(call_id)
 
     def pop(self, call_id: int) -> Call | None:
         """Remove and return a call; None if there is none with this correlation id."""

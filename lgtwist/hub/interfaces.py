@@ -36,6 +36,10 @@ class EncodedEvents:
         self.joined = each[0] if len(each) == 1 else b"".join(each)
 
 
+#: What :meth:`IAccountLink.send` returns where the parameters stay in memory until the response.
+UNTIL_ANSWERED = object()
+
+
 class IAccountLink(Interface):
     """An open connection to an account's implementation."""
 
@@ -47,7 +51,8 @@ class IAccountLink(Interface):
         :param call_id: the correlation id.
         :param params: one JSON object.
         :returns: a flow-control token for :meth:`has_sent` if the action waits in our memory, since the
-            implementation reads too slowly; else None.
+            implementation reads too slowly; :data:`UNTIL_ANSWERED` if it stays there until its response; else
+            None.
         """
 
     def has_sent(flow_token: Any) -> bool:

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IDirectoryObserver
 from lgtwist.onebot.errors import TooManyCalls
+from lgtwist.runtime.budget import Budget
 
 #: Seconds between two rate-limited calls of one account.
 RATE_INTERVAL = 0.5
@@ -33,25 +34,27 @@ class RateLimiter:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        # In the order in which bots are served; each call with the size of its parameters.
-        self._queues: dict[str, deque[tuple[Callable[[], None], int]]] = {}
+        # In the order in which bots are served; each call with its parameters' size and its bot's budget.
+        self._queues: dict[str, deque[tuple[Callable[[], None], int, Budget]]] = {}
         self._next_at = 0.0
         self._timer: IDelayedCall | None = None
 
-    def put(self, bot: str, call: Callable[[], None], size: int) -> None:
+    def put(self, bot: str, call: Callable[[], None], size: int, budget: Budget) -> None:
         """Queue a call.
 
         :param bot: its name.
         :param call: makes the call, later.
         :param size: bytes of its parameters.
+        :param budget: the bot's; they are counted in it while the call waits.
         :raises TooManyCalls: if too many calls or too many bytes of this bot wait.
         """
         queue = self._queues.setdefault(bot, deque())
         if len(queue) >= RATE_QUEUE:
             raise TooManyCalls(f"{RATE_QUEUE} rate-limited calls of this bot wait already")
-        if queue and size + sum(waiting for _call, waiting in queue) > RATE_QUEUE_BYTES:
+        if queue and size + sum(waiting for _call, waiting, _budget in queue) > RATE_QUEUE_BYTES:
             raise TooManyCalls(f"rate-limited calls of this bot with {RATE_QUEUE_BYTES} bytes wait already")
-        queue.append((call, size))
+        queue.append((call, size, budget))
+        budget.charge(size)
         if self._timer is None:
             self._timer = self._clock.callLater(
                 max(0.0, self._next_at - self._clock.seconds()), self._call_next
@@ -61,16 +64,22 @@ class RateLimiter:
         self._timer = None
         bot, queue = next(iter(self._queues.items()))
         del self._queues[bot]
-        call, _size = queue.popleft()
+        call, size, budget = queue.popleft()
         if queue:
             self._queues[bot] = queue  # behind the others
         self._next_at = self._clock.seconds() + RATE_INTERVAL
         if self._queues:
             self._timer = self._clock.callLater(RATE_INTERVAL, self._call_next)
-        call()
+        try:
+            call()
+        finally:
+            budget.release(size)
 
     def stop(self) -> None:
         """Drop the calls that wait."""
+        for queue in self._queues.values():
+            for _call, size, budget in queue:
+                budget.release(size)
         self._queues.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -7,6 +7,7 @@ of a body, and does not take IPv6 addresses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from attrs import frozen
@@ -24,6 +25,7 @@ from zope.interface import implementer
 from lgtwist.net.client_endpoints import client_endpoint, why_unreachable
 from lgtwist.net.tls import end, tls_trouble
 from lgtwist.net.twisted_private import CustomPool, HeadAwareClientProtocol
+from lgtwist.runtime.budget import Budget, unlimited
 from lgtwist.runtime.logs import printable
 
 #: Seconds that an idle connection is kept: fewer than the five after which Node closes it, for a request
@@ -39,19 +41,23 @@ class Body(Protocol):
     """Reads the body of an answer, up to a limit; then it ends the connection.
 
     :param limit: bytes; below 0 nothing is read at all.
+    :param budget: what was received of it is counted there; where that is used up, it is read on in turn.
     :ivar whole: fires with the body; fails if it is too large or its connection breaks. Cancelling it ends
         the connection.
     :ivar too_large: whether the body is over the limit.
+    :ivar crowded: whether it was ended because too many bodies wait for room in the budget.
     :ivar broken: whether the body did not come to its end.
     """
 
     transport: Any
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, budget: Budget | None = None) -> None:
         self.whole: Deferred[bytes] = Deferred(lambda _cancelled: self._end_connection())
-        self.too_large = self.broken = False
+        self.too_large = self.crowded = self.broken = False
         self._limit = limit
-        self._body = bytearray()
+        self._body = BytesIO()
+        self._size = 0
+        self._budget = unlimited() if budget is None else budget
 
     def connectionMade(self) -> None:
         """Begin: the head of the answer came."""
@@ -60,19 +66,43 @@ class Body(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Keep a part of the body."""
-        if self.too_large or self.whole.called:
+        if self.too_large or self.crowded or self.whole.called:
             return
-        self._body += data
-        if len(self._body) > self._limit:
+        self._size += len(data)
+        if self._size > self._limit:
             self.too_large = True
+            self._size -= len(data)
             self._end_connection()
+            return
+        self._body.write(data)
+        self._budget.charge(len(data))
+        if not self._budget.may_read(self):
+            if self._budget.wait(self):
+                self.transport.pauseProducing()
+            else:
+                self.crowded = True
+                self._end_connection()
+
+    def budget_freed(self) -> None:
+        """Read on: the transport gives what comes in a later turn of the reactor."""
+        if self.transport is not None:
+            self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: the body ended, or its connection did."""
+        size, self._size = self._size, 0
+        body, self._body = self._body, BytesIO()
+        try:
+            self._give(body, reason)
+        finally:
+            self._budget.release(size)
+            self._budget.forget(self)
+
+    def _give(self, body: BytesIO, reason: Failure) -> None:
         if self.whole.called:
             return
-        if not self.too_large and reason.check(ResponseDone, PotentialDataLoss):
-            self.whole.callback(bytes(self._body))
+        if not (self.too_large or self.crowded) and reason.check(ResponseDone, PotentialDataLoss):
+            self.whole.callback(body.getvalue())
         else:
             self.broken = True
             self.whole.errback(reason)
@@ -210,6 +240,10 @@ class TooLarge(Exception):
     """The answer's body is over the limit."""
 
 
+class NoRoom(Exception):
+    """Too many answers wait for room in the budget already."""
+
+
 class BodyLost(Exception):
     """The connection broke in the middle of an answer's body.
 
@@ -242,10 +276,12 @@ class WebClient:
 
     :param reactor: network and clock.
     :param trust_root: who may sign certificates; None for the system's authorities.
+    :param budget: what was received of answers is counted there until they are complete.
     """
 
-    def __init__(self, reactor: Any, trust_root: Any = None) -> None:
+    def __init__(self, reactor: Any, trust_root: Any = None, budget: Budget | None = None) -> None:
         self._reactor = reactor
+        self._budget = budget
         self._pool = BoundedPool(reactor, True)
         self._pool.maxPersistentPerHost = _MAX_IDLE_CONNECTIONS
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
@@ -266,10 +302,12 @@ class WebClient:
         :param timeout: seconds for all of it.
         :param written: called once the body has left for the transport.
         :raises TooLarge: if the body is over the limit.
+        :raises NoRoom: if too many answers wait for room in the budget.
         :raises twisted.internet.error.TimeoutError: if it takes too long.
         :raises Exception: what Twisted finds wrong with the connection.
         """
         upload = _Upload(body, written)
+        del body  # it is freed when it is written, not when it is answered
         exchange = Deferred.fromCoroutine(self._exchange(url, upload, headers, limit))
         timer = self._reactor.callLater(timeout, exchange.cancel)
         try:
@@ -286,13 +324,15 @@ class WebClient:
         sent = Headers({name: [value] for name, value in headers.items()})
         asked: Any = self._agent.request(b"POST", url.encode("ascii"), sent, upload)
         response = await asked
-        reader = Body(limit)
+        reader = Body(limit, self._budget)
         response.deliverBody(reader)
         try:
             return Answer(response.code, await reader.whole)
         except Exception:
             if reader.too_large:
                 raise TooLarge from None
+            if reader.crowded:
+                raise NoRoom from None
             if reader.broken:
                 raise BodyLost(response.code) from None
             raise
@@ -311,6 +351,8 @@ def why_failed(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, TooLarge):
         return "its answer is too large"
+    if isinstance(error, NoRoom):
+        return "too many large answers at once (peer_memory)"
     reasons = getattr(error, "reasons", None)  # Twisted wraps what went wrong on the way
     if reasons:
         inner: Any = reasons[0].value

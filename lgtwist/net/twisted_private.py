@@ -2,9 +2,10 @@
 
 What is reached into, and why:
 
-- ``tcp.Server`` and ``tcp.Client``: ``_tempDataBuffer``, ``_writeDisconnecting``, ``_aborting`` (and, without
-  an underscore but undocumented, ``dataBuffer``, ``TLS``, ``disconnecting``, ``connected``): whether anything
-  waits before bytes that :func:`send_now` hands to the kernel. Twisted itself writes only in the next turn.
+- ``tcp.Server`` and ``tcp.Client``: ``_tempDataBuffer``, ``_tempDataLen``, ``_writeDisconnecting``,
+  ``_aborting`` (and, without an underscore but undocumented, ``dataBuffer``, ``offset``, ``TLS``,
+  ``disconnecting``, ``connected``): whether anything waits before bytes that :func:`send_now` hands to the
+  kernel, and how much. Twisted itself writes only in the next turn.
 - ``BufferingTLSTransport``: ``_lostTLSConnection``, ``_handshakeDone``, ``_appSendBuffer``,
   ``_aggregator._buffer``, ``_tlsConnection``: the same over TLS, where Twisted takes two turns.
 - ``twisted.internet.endpoints._parse``: what an endpoint string says, before it is listened on.
@@ -87,6 +88,21 @@ def _encrypt_now(transport: Any, data: bytes) -> int:
     if sent < len(record):
         below.write(record[sent:])
     return taken
+
+
+def unwritten_bytes(transport: Any) -> int:
+    """Return how many bytes wait in a transport; 0 for kinds that are not known here."""
+    below, waiting = transport, 0
+    try:
+        if type(transport) is BufferingTLSTransport:
+            aggregator: Any = transport._aggregator
+            waiting = sum(len(data) for data in (*aggregator._buffer, *transport._appSendBuffer))
+            below = transport.transport
+        if type(below) in _PLAIN:
+            waiting += len(below.dataBuffer) - below.offset + below._tempDataLen
+    except AttributeError:  # another Twisted
+        pass
+    return waiting
 
 
 def split_endpoint(description: str) -> tuple[str, list[str], dict[str, str]]:

@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Reader(Protocol):
-    """A connection that can be told to read no more of its peer."""
+    """A connection that waits to read on in the middle of a message."""
 
     def budget_freed(self) -> None:
-        """Read on: the budget has room again, or it is this reader's turn. May raise nothing."""
+        """Read on, in a later reactor turn: there is room, or it is this reader's turn. Never raises."""
 
 
 #: Readers of one budget that may wait for room; who comes then is to be refused.
@@ -20,10 +20,10 @@ class Budget:
     """Counts what is held because of one bot, or of one account's implementation.
 
     It is a count only: whoever holds something for a peer calls :meth:`charge`, and :meth:`release` with the
-    same number when it is let go. What can be refused is refused before it is held, where :meth:`fits` is
-    false. A connection that is in the middle of a message waits where :attr:`exceeded` is true; one of those
-    that wait may read on to the end of its message (it has the *turn*), so that a message of ``max_message``
-    comes on top of the limit at most, and there is always somebody who gets on.
+    same number when it is let go. What can be refused is refused before it is held, where :attr:`exceeded` is
+    true: so the last thing that was let in may be larger than what was left, by a message of ``max_message``.
+    A connection in the middle of a message waits where :attr:`exceeded` is true; one of those that wait may
+    read on to the end of its message (it has the *turn*), so that there is always one that gets on.
 
     :ivar limit: bytes; may be replaced.
     :ivar used: bytes that are counted now; never negative.
@@ -39,8 +39,8 @@ class Budget:
 
     @property
     def exceeded(self) -> bool:
-        """Whether more is held than the limit."""
-        return self.used > self.limit
+        """Whether as much is held as the limit allows, or more."""
+        return self.used >= self.limit
 
     def fits(self, size: int) -> bool:
         """Return whether ``size`` bytes more stay within the limit."""
@@ -63,7 +63,7 @@ class Budget:
 
         It may where there is room. Else it gets the turn if nobody has it.
         """
-        if self.used <= self.limit or self._turn is reader:
+        if self.used < self.limit or self._turn is reader:
             return True
         if self._turn is None:
             self._turn = reader
@@ -92,7 +92,7 @@ class Budget:
 
     def _free(self) -> None:
         while self._waiting:
-            if self.used > self.limit:
+            if self.used >= self.limit:
                 if self._turn is None:
                     self._turn = next(iter(self._waiting))
                     del self._waiting[self._turn]

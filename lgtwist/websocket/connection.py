@@ -17,6 +17,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from lgtwist.config.limits import Limits
+from lgtwist.net.twisted_private import unwritten_bytes
+from lgtwist.runtime.budget import Budget
 from lgtwist.websocket.assembly import Assembly
 from lgtwist.websocket.autobahn_private import AutobahnConnection
 from lgtwist.websocket.liveness import Liveness, PeerVerdict
@@ -32,9 +34,21 @@ _OPEN = Phase.OPEN
 #: As much is handed to a transport at once (bytes); it says pause when more than 64 KiB wait in it.
 CHUNK = 262_144
 
+#: Why a connection is not read, as bits: too many responses wait for the peer; the peer's budget is used up;
+#: the journal takes no more of its events.
+PAUSE_RESPONSES, PAUSE_BUDGET, PAUSE_JOURNAL = 1, 2, 4
+#: Seconds without a byte written, though some wait, after which a connection is stuck.
+_STUCK_SECONDS = 5.0
+_ALL_PAUSES = PAUSE_RESPONSES | PAUSE_BUDGET | PAUSE_JOURNAL
+
 
 class Handler(Protocol):
-    """Uses a connection. Called through the factory's guard: what it raises costs the connection only."""
+    """Uses a connection. Called through the factory's guard: what it raises costs the connection only.
+
+    :ivar budget: counts what is held because of the peer.
+    """
+
+    budget: Budget
 
     def opened(self, connection: Connection) -> None:
         """Begin: the opening handshake is done, the first frame may be sent."""
@@ -77,7 +91,7 @@ class Connection(AutobahnConnection):
     :ivar liveness: what pings and heartbeats say of the peer; None before the connection is open.
     :ivar ping_acks: keeps account of how far the peer has read; set by a handler that needs it, else None.
     :ivar write_paused: the transport said pause: its buffer is full.
-    :ivar read_paused: we do not read, for too many responses wait already.
+    :ivar read_paused: we do not read, for one or more reasons (:data:`PAUSE_RESPONSES` and its like).
     :ivar discarding_input: the peer broke the protocol or was dropped: what is still received is discarded
         (RFC 6455, 7.1.7).
     :ivar being_read: a read of this connection is under way.
@@ -85,6 +99,10 @@ class Connection(AutobahnConnection):
     :ivar flush_pending: something was put into the outbox since it was flushed last.
     :ivar flushed_at: when it was flushed last, in seconds of the factory's clock.
     :ivar masks: whether the peer must mask what it sends.
+    :ivar budget: counts what is held because of the peer, over all its connections.
+    :ivar charged: bytes that are counted there for this connection.
+    :ivar unfinished_since: when the beginning of the message under way came, in seconds of the factory's
+        clock, later by the time that we did not read; None between two messages.
     :ivar bytes_seen: some byte came since liveness was checked last.
     :ivar message_seen: some part of a message came since then.
     :ivar pending_pong: the payload of the newest ping that could not be answered yet (RFC 6455, 5.5.3 allows
@@ -109,6 +127,11 @@ class Connection(AutobahnConnection):
         self.pending_pong: bytes | None = None
         self.end_reason = ""
         self.flushed_at = -1e9
+        self._pauses = 0
+        self.budget = handler.budget
+        self.charged = self._unwritten = 0
+        self.unfinished_since: float | None = None
+        self._stuck_since = 0.0
         self.partial_frame = b""
         self.write_paused = self.read_paused = self.discarding_input = False
         self.bytes_seen = self.message_seen = self.flush_pending = self.being_read = False
@@ -175,15 +198,88 @@ class Connection(AutobahnConnection):
         return verdict
 
     def discard_input(self) -> None:
-        """Discard whatever is received from now on."""
+        """Discard whatever is received from now on, and what has come of a message."""
         self.discarding_input = True
+        self.assembly.begin(False)
+        self.partial_frame = b""
 
     def release(self) -> None:
         """Release all that the connection holds; called once, when it is over."""
         self.outbox.clear()
         self.partial_frame = b""
+        self.assembly.begin(False)
         self.flush_pending = False
         self.cancel_deadline()
+        charged, self.charged = self.charged, 0
+        self.budget.release(charged)
+        self.budget.forget(self)
+
+    # -- what is held because of the peer
+
+    @property
+    def _unfinished(self) -> bool:
+        """Whether the beginning of a message has come, and not its end. Call it on open connections only."""
+        return bool(self.partial_frame or self.inside_message or self.data)
+
+    def settle(self) -> None:
+        """Count in the budget what is held now: of a message whose end has not come, and of what waits.
+
+        Where the budget is used up, drop the events that wait, and wait before reading on in a message.
+        """
+        if self.phase is Phase.CLOSED:
+            return
+        outbox, budget = self.outbox, self.budget
+        now = outbox.size + unwritten_bytes(self.transport)
+        now += len(self.partial_frame) + self.assembly.size + len(self.data)
+        more, self.charged = now - self.charged, now
+        if more < 0:
+            budget.release(-more)
+            return
+        budget.charge(more)
+        if budget.exceeded and self.phase is _OPEN:
+            self.factory.guard(self, Connection._over_budget)
+
+    def is_overdue(self, now: float, timeout: float, not_reading: float) -> bool:
+        """Return whether the end of a message has not come within ``timeout`` seconds of its beginning.
+
+        :param not_reading: for how many seconds since the last check we did not read; they do not count.
+        """
+        if self.unfinished_since is None:
+            return False
+        self.unfinished_since += not_reading
+        return now - self.unfinished_since > timeout
+
+    def is_stuck(self, now: float) -> bool:
+        """Return whether something waits, and for some seconds the transport has written nothing of it.
+
+        Call it regularly.
+        """
+        self.settle()
+        unwritten = unwritten_bytes(self.transport)
+        if not unwritten or unwritten != self._unwritten:
+            self._unwritten, self._stuck_since = unwritten, now
+        return now - self._stuck_since > _STUCK_SECONDS
+
+    def _over_budget(self) -> None:
+        outbox, factory = self.outbox, self.factory
+        if outbox.size > outbox.response_bytes:
+            self.handler.dropped(self, outbox.drop_events())
+            self.settle()
+            return
+        if self._unfinished and not self.budget.may_read(self) and not self._pauses & PAUSE_BUDGET:
+            if self.budget.wait(self):
+                self.pause_reading(PAUSE_BUDGET)
+            else:
+                factory.close(self, 1013, "too much is held because of this peer (peer_memory)")
+
+    def budget_freed(self) -> None:
+        """Read on in the next reactor turn: the budget has room again, or it is this connection's turn."""
+        self.factory.clock.callLater(0, self.factory.guard, self, Connection._read_on)
+
+    def _read_on(self) -> None:
+        if self.phase is _OPEN and self.unpause_reading(PAUSE_BUDGET):
+            self.read_buffered()
+            self.settle()
 
     # -- writing
 
@@ -209,12 +305,14 @@ class Connection(AutobahnConnection):
                 if data:
                     self.flushed_at = factory.clock.seconds()
                     factory.write(self, data)
-            if self.read_paused and outbox.response_bytes <= factory.limits.send_buffer // 2:
+            if self._pauses & PAUSE_RESPONSES and outbox.response_bytes <= factory.limits.send_buffer // 2:
                 more = True
-                self.unpause_reading()
-                self.read_buffered()
+                if self.unpause_reading(PAUSE_RESPONSES):
+                    self.read_buffered()
         except Exception:
             factory.send_failed(Failure(), self)
+        if self.charged:
+            self.settle()
         if more and outbox:
             self.flush_pending = True
             if not self.write_paused and self.phase is _OPEN:
@@ -246,15 +344,26 @@ class Connection(AutobahnConnection):
 
     # -- reading
 
-    def pause_reading(self) -> None:
-        """Read no more, until what waits for the peer is written."""
-        self.read_paused = True
-        self.transport.pauseProducing()
+    def pause_reading(self, reason: int) -> None:
+        """Read no more, until each reason is gone.
 
-    def unpause_reading(self) -> None:
-        """Let the transport read again; :meth:`read_buffered` reads what it gave before."""
-        self.read_paused = False
-        self.transport.resumeProducing()
+        :param reason: one of :data:`PAUSE_RESPONSES`, :data:`PAUSE_BUDGET`, :data:`PAUSE_JOURNAL`.
+        """
+        self._pauses |= reason
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pauseProducing()
+
+    def unpause_reading(self, reason: int = _ALL_PAUSES) -> bool:
+        """Let the transport read again, if no other reason is left.
+
+        :returns: whether it reads; then :meth:`read_buffered` reads what the transport gave before.
+        """
+        self._pauses &= ~reason
+        if self.read_paused and not self._pauses:
+            self.read_paused = False
+            self.transport.resumeProducing()
+        return not self.read_paused
 
     def read_buffered(self) -> None:
         """Read on in what was received while reading was paused."""
@@ -300,6 +409,15 @@ class Connection(AutobahnConnection):
                 scheduler.add(self)
             else:
                 self.flush()  # the answers to what was just read go out at once
+        if self.phase is _OPEN:
+            if self.partial_frame or self.inside_message or self.data:
+                if self.unfinished_since is None:
+                    self.unfinished_since = self.factory.clock.seconds()
+                self.settle()
+            else:
+                self.unfinished_since = None
+                if self.charged:
+                    self.settle()
 
     def read_whole(self, data: bytes) -> bytes:
         """Read the whole frames at the beginning of ``data``. Call it only between two frames.
@@ -326,9 +444,12 @@ class Connection(AutobahnConnection):
                 except Exception:
                     factory.callback_failed(self)
                 if self.read_paused or self.discarding_input or self.phase is not _OPEN:
+                    self.unfinished_since = None
                     return data[at:]
             if len(frames) < AT_ONCE:
                 break
+        if at:
+            self.unfinished_since = None
         rest = data[at:]
         if rest and begins_frame(rest, masks, limit):
             self.partial_frame, rest = rest, b""
@@ -355,11 +476,13 @@ class Connection(AutobahnConnection):
         """Hand a message that came in fragments to the handler."""
         if self.phase is not _OPEN:
             return
-        payload, binary = self.assembly.end(), self.assembly.binary
-        if not binary and not is_utf8(payload):
+        self.unfinished_since = None
+        payload = self.assembly.end()
+        if payload is None:
             self.factory.fail(self, 1007, "text that is not UTF-8")
             return
-        self.handler.received(self, payload, binary)
+        self.handler.received(self, payload, self.assembly.binary)
+        self.budget.message_ended(self)
 
     # -- called by Twisted
 
@@ -411,7 +534,7 @@ class Connection(AutobahnConnection):
     def onMessageFrameData(self, payload: bytes) -> None:
         """Add a part of a data frame."""
         self.message_seen = True
-        if not self.discarding_input:
+        if self.phase is _OPEN and not self.discarding_input:
             self.assembly.add(payload)
 
     def onMessageFrameEnd(self) -> None:

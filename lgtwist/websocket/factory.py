@@ -23,7 +23,7 @@ from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
 from lgtwist.net.twisted_private import send_now
 from lgtwist.runtime.turns import FlushScheduler
-from lgtwist.websocket.connection import CHUNK, Connection
+from lgtwist.websocket.connection import CHUNK, PAUSE_RESPONSES, Connection
 from lgtwist.websocket.liveness import PeerVerdict
 from lgtwist.websocket.phase import Phase
 
@@ -138,7 +138,9 @@ class ConnectionFactory:
         if not connection.flush_pending:
             connection.schedule_flush()
         if outbox.response_bytes > self.limits.send_buffer and not connection.read_paused:
-            connection.pause_reading()
+            connection.pause_reading(PAUSE_RESPONSES)
+        if connection.write_paused:
+            connection.settle()
 
     def put(self, connection: Connection, frame: bytes) -> None:
         """Put a ready frame that must not be lost behind those that wait. Never raises.
@@ -149,6 +151,8 @@ class ConnectionFactory:
             connection.outbox.put_response(frame)
             if not connection.flush_pending:
                 connection.schedule_flush()
+            if connection.write_paused:
+                connection.settle()
 
     def put_now(self, connection: Connection, frames: bytes) -> None:
         """Write ready frames that must not be lost, at once if nothing waits before them. Never raises."""
@@ -188,6 +192,8 @@ class ConnectionFactory:
             connection.schedule_flush()
         if dropped:
             self.guard(connection, self._report_dropped, dropped)
+        if connection.write_paused:
+            connection.settle()
 
     def offer_all(self, connection: Connection, each: list[bytes], joined: bytes) -> None:
         """Send several event frames: in one write at once if nothing waits, else as :meth:`offer` does.
@@ -230,6 +236,7 @@ class ConnectionFactory:
         sent = send_now(transport, data)
         if sent < len(data):
             transport.write(data[sent:] if sent else data)
+            connection.settle()
 
     def _report_dropped(self, connection: Connection, events: int) -> None:
         connection.handler.dropped(connection, events)
@@ -430,6 +437,20 @@ class ConnectionFactory:
             if connection.phase is _OPEN_PHASE and connection.liveness is not None:
                 not_reading = elapsed if connection.read_paused else stalled
                 self.guard(connection, self._check_liveness, now, not_reading)
+                if connection.charged or connection.unfinished_since is not None:
+                    self.guard(connection, self._check_progress, now, not_reading)
+
+    def _check_progress(self, connection: Connection, now: float, not_reading: float) -> None:
+        """End a connection whose message does not end, or that takes nothing while its peer's budget is full.
+
+        :param not_reading: for how many seconds since the last check we did not read.
+        """
+        timeout = self.limits.body_timeout
+        if connection.is_overdue(now, timeout, not_reading):
+            self.fail(connection, 1008, f"a message did not end within body_timeout ({timeout:g} s)")
+        elif connection.is_stuck(now) and 2 * connection.budget.used > connection.budget.limit:
+            sentence = "it takes nothing, and too much is held because of this peer (peer_memory)"
+            self.close(connection, 1013, sentence)
 
     def _check_liveness(self, connection: Connection, now: float, not_reading: float) -> None:
         assert connection.liveness is not None

@@ -18,6 +18,7 @@ class Outbox:
 
     __slots__ = (
         "_events",
+        "_giant_bytes",
         "_giants",
         "_responses",
         "_taken",
@@ -32,12 +33,17 @@ class Outbox:
         self._events: deque[tuple[int, bytes]] = deque()  # each with the number of responses put in before
         self._responses: deque[bytes] = deque()
         self._taken = 0  # responses, ever
-        self._giants = 0
+        self._giants = self._giant_bytes = 0
         self.event_bytes = 0
         self.response_bytes = self._taken_bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._events or self._responses)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all frames that wait."""
+        return self.response_bytes + self.event_bytes + self._giant_bytes
 
     def put_response(self, frame: bytes) -> None:
         """Put in a frame that must not be lost."""
@@ -65,6 +71,7 @@ class Outbox:
     def _count(self, frame: bytes, sign: int) -> None:
         if len(frame) > self.limit:
             self._giants += sign
+            self._giant_bytes += sign * len(frame)
         else:
             self.event_bytes += sign * len(frame)
 
@@ -98,10 +105,12 @@ class Outbox:
             size += len(frame)
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
-    def drop_events(self) -> None:
-        """Drop every event that waits."""
+    def drop_events(self) -> int:
+        """Drop every event that waits; return how many."""
+        dropped = len(self._events)
         self._events.clear()
-        self.event_bytes = self._giants = 0
+        self.event_bytes = self._giants = self._giant_bytes = 0
+        return dropped
 
     def clear(self) -> None:
         """Drop everything; responses count as taken."""

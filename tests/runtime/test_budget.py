@@ -119,7 +119,7 @@ class TestReaders(SynchronousTestCase):
     def test_one_gets_on(self) -> None:
         """Of two readers one has the turn; the other gets it when the first one's message has ended."""
         budget, first, second = Budget(LIMIT), FakeReader(), FakeReader()
-        budget.charge(LIMIT + 1)
+        budget.charge(LIMIT)
         self.assertTrue(budget.may_read(first))
         self.assertFalse(budget.may_read(second))
         self.assertTrue(budget.wait(second))
@@ -132,7 +132,7 @@ class TestReaders(SynchronousTestCase):
     def test_room(self) -> None:
         """All who wait are called when there is room again."""
         budget, readers = Budget(LIMIT), [FakeReader() for _ in range(3)]
-        budget.charge(LIMIT + 1)
+        budget.charge(LIMIT)
         self.assertTrue(budget.may_read(FakeReader()))
         for reader in readers:
             budget.wait(reader)

@@ -82,7 +82,8 @@ class NamesTests(SynchronousTestCase):
         expected = {
             "phase", "handler", "outbox", "assembly", "liveness", "_deadline", "pending_pong", "end_reason",
             "write_paused", "read_paused", "discarding_input", "bytes_seen", "message_seen", "flush_pending",
-            "being_read", "ping_acks", "flushed_at", "partial_frame",
+            "being_read", "ping_acks", "flushed_at", "partial_frame", "_pauses",
+            "budget", "charged", "unfinished_since", "_unwritten", "_stuck_since",
         }  # fmt: skip
         self.assertEqual(own, expected)
         taken = set(dir(WebSocketServerProtocol)) | set(vars(base))
@@ -105,6 +106,7 @@ class NamesTests(SynchronousTestCase):
                 "begin_liveness", "check_liveness", "discard_input", "set_limits",
                 "schedule_flush", "expect_flush", "flush", "write_resumed",
                 "pause_reading", "unpause_reading", "read_buffered", "read", "read_whole",
+                "settle", "is_overdue", "is_stuck", "_unfinished", "_over_budget", "budget_freed", "_read_on",
                 "answer_ping", "pong_received", "message_received",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },

@@ -26,6 +26,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from lgtwist.config.limits import Limits
+from lgtwist.runtime.budget import unlimited
 from lgtwist.websocket.client import ClientFactory, Request
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
@@ -64,6 +65,7 @@ class Echo:
     def __init__(self, factory: ConnectionFactory, quickly: bool) -> None:
         self.factory = factory
         self.quickly = quickly
+        self.budget = unlimited()
         self.over: Deferred[None] = Deferred()
 
     def opened(self, connection: Connection) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from attrs import evolve
+
 from lgtwist.config.limits import Limits
 from lgtwist.websocket.framing import server_frame
 from lgtwist.websocket.phase import Phase
@@ -47,6 +49,7 @@ class LivenessTests(ConnectionTestCase):
 
     def test_any_byte_is_a_sign_of_life(self) -> None:
         """A peer in the middle of a large upload is alive, whatever it does with pings."""
+        self.pair.factory.set_limits(evolve(self.pair.factory.limits, body_timeout=600.0))
         self.pair.advance(16)
         self.peer.pong_all()
         self.peer.bytes(bytes([0x81, self.pair.kind.mask_bit | 127]) + struct.pack("!Q", 1_000_000) + b"abcd")
