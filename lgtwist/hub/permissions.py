@@ -144,10 +144,17 @@ class Rate:
 
         :param now: seconds of any clock.
         """
+        if not self.has_room(now):
+            return False
+        self._done_at.append(now)
+        return True
+
+    def has_room(self, now: float) -> bool:
+        """Return whether it may be done now.
+
+        :param now: seconds of any clock.
+        """
         done_at = self._done_at
         while done_at and now - done_at[0] >= self._seconds:
             done_at.popleft()
-        if len(done_at) >= self._most:
-            return False
-        done_at.append(now)
-        return True
+        return len(done_at) < self._most

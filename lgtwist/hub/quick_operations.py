@@ -21,6 +21,18 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS
 HANDLE_QUICK_OPERATION = ".handle_quick_operation"
 
 
+#: The actions that quick operations consist of.
+STEP_ACTIONS = (
+    "send_private_msg",
+    "send_group_msg",
+    "delete_msg",
+    "set_group_kick",
+    "set_group_ban",
+    "set_group_anonymous_ban",
+    "set_friend_add_request",
+    "set_group_add_request",
+)
+
 #: Carries out an action with its ``params``; fires with the response without ``echo``.
 PerformStep = Callable[[str, bytes], "Deferred[bytes]"]
 

@@ -27,7 +27,7 @@ MAX_SURROGATES = 50_000
 MAX_FLOATS = 10_000
 #: Bytes of a form (``application/x-www-form-urlencoded``), its percent escapes, and its fields.
 MAX_FORM = 16 << 20
-MAX_ESCAPES = 1_000_000
+MAX_ESCAPES = 500_000
 MAX_FIELDS = 1_000
 #: Responses in one HTTP answer to an action that streams.
 MAX_PARTS = 10_000
