@@ -12,7 +12,7 @@ from twisted.web.server import Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.net.http_responses import respond, respond_with_bytes
-from lgtwist.onebot import rawjson, responses
+from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.bounds import MAX_ESCAPES, MAX_FIELDS, MAX_FORM
 from lgtwist.onebot.dialect import means_unknown_action
@@ -137,7 +137,7 @@ def _read_urlencoded(text: bytes, besides: str = "") -> bytes:
 
 _NOT_URLENCODED = "the parameters are not urlencoded UTF-8"
 #: A per cent sign that is no escape.
-_STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 #: Bytes of a name or value that may have such signs; they are kept as they are.
 _LENIENT_LENGTH = 262_144
 #: Bytes that are unescaped at once: what is made of them stays in the processor's cache.
@@ -159,7 +159,7 @@ def _unquote(text: bytes) -> str:
         except UnicodeDecodeError:
             if len(text) > _LENIENT_LENGTH:
                 raise
-            octets = _unescape(_STRAY_PERCENT.sub(b"%25", text))
+            octets = _unescape(_BARE_PERCENT.sub(b"%25", text))
         return octets.decode()
     except UnicodeDecodeError:
         raise BadRequest(_NOT_URLENCODED) from None

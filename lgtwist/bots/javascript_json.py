@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from lgtwist.onebot.bounds import COUNTERS, MAX_FLOATS, has_too_many_values
+from lgtwist.onebot.bounds import COUNTERS, MAX_CONVERTED, MAX_FLOATS, has_too_many_values
 from lgtwist.onebot.errors import OverBound
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 
@@ -51,11 +51,12 @@ def json_stringify(event: bytes) -> bytes:
 
     Koishi parses a post and checks the signature over its own ``JSON.stringify`` of the result, so those are
     the bytes to sign and post. An event that cannot be parsed is returned unchanged, and so is one with more
-    than ``MAX_VALUES`` values or ``MAX_FLOATS`` numbers with a fraction or an exponent; that is counted.
+    than ``MAX_CONVERTED`` bytes, ``MAX_VALUES`` values or ``MAX_FLOATS`` numbers with a fraction or an
+    exponent; that is counted.
 
     :param event: one JSON object.
     """
-    if has_too_many_values(event):
+    if len(event) > MAX_CONVERTED or has_too_many_values(event):
         COUNTERS.unconverted += 1
         return event
     try:

@@ -5,6 +5,7 @@ lgtwist carries them out itself, since implementations differ.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -180,8 +181,11 @@ def _with_at(context: _Context, reply: Raw, escape: bool) -> Raw:
     space = b'{"type":"text","data":{"text":" "}}'
     if message[:1] != b"[":
         return Raw(b"[%b,%b,%b]" % (at, space, message))
-    is_empty = message[1:64].strip() == b"]" or message[1:].strip() == b"]"
-    return Raw(b"[%b,%b%b%b" % (at, space, b"" if is_empty else b",", message[1:]))
+    comma = b"" if _EMPTY_ARRAY.fullmatch(message) else b","
+    return Raw(b"[%b,%b%b%b" % (at, space, comma, message[1:]))
+
+
+_EMPTY_ARRAY = re.compile(rb"\[[ \t\n\r]*\]")
 
 
 def _required(context: _Context, name: str) -> Raw:

@@ -19,15 +19,20 @@ MAX_MESSAGE_DEPTH = 8
 #: Characters of a string with CQ codes that is made from segments. Also of the texts of messages inside it,
 #: all together, each counted once for each level that it is nested in: each level reads them once more.
 MAX_TEXT = 32 << 20
+#: Bytes of an event or a response that is converted, or written as JavaScript writes JSON.
+MAX_CONVERTED = 16 << 20
 #: Bytes to which a message may grow by its conversion, if it was smaller; a larger one may not grow.
 MAX_GROWN = 1 << 20
+#: Escapes of a string with CQ codes (``&amp;``), or of a form (``%26``).
+MAX_ESCAPES = 500_000
 #: Surrogate escapes in a text that has one without its other half.
 MAX_SURROGATES = 50_000
+#: Backslashes in such a text: one with an escape for each Chinese character has a sixth of its bytes.
+MAX_BACKSLASHES = 6_000_000
 #: Numbers with a fraction or an exponent that are written as JavaScript writes them, in one event.
 MAX_FLOATS = 10_000
-#: Bytes of a form (``application/x-www-form-urlencoded``), its percent escapes, and its fields.
+#: Bytes of a form (``application/x-www-form-urlencoded``), and its fields.
 MAX_FORM = 16 << 20
-MAX_ESCAPES = 500_000
 MAX_FIELDS = 1_000
 #: Responses in one HTTP answer to an action that streams.
 MAX_PARTS = 10_000

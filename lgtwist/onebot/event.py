@@ -48,7 +48,7 @@ class _EventHead(msgspec.Struct, gc=False):
     echo: Raw | UnsetType = UNSET
 
 
-class _LenientEventHead(msgspec.Struct, gc=False):
+class _RawEventHead(msgspec.Struct, gc=False):
     post_type: Raw | UnsetType = UNSET
     notice_type: Raw | UnsetType = UNSET
     meta_event_type: Raw | UnsetType = UNSET
@@ -58,7 +58,7 @@ class _LenientEventHead(msgspec.Struct, gc=False):
 
 
 _decode_event_head = msgspec.json.Decoder(_EventHead).decode
-_decode_lenient_head = msgspec.json.Decoder(_LenientEventHead).decode
+_decode_raw_head = msgspec.json.Decoder(_RawEventHead).decode
 
 
 def _read_event_head(raw: bytes) -> _EventHead:
@@ -78,7 +78,7 @@ def _read_event_head_leniently(raw: bytes) -> _EventHead:
     :raises BadEvent: if it is not a JSON object.
     """
     try:
-        members = rawjson.decode_leniently(_decode_lenient_head, raw)
+        members = rawjson.decode_leniently(_decode_raw_head, raw)
     except RecursionError:
         raise BadEvent("nested too deeply") from None
     except rawjson.DECODE_ERRORS as error:
@@ -137,7 +137,7 @@ def _make_event(raw: bytes, head: _EventHead, post_type: str) -> Event:
     """
     if head.echo is not UNSET:
         try:
-            raw = rawjson.remove_key(raw, "echo")
+            raw = rawjson.remove_key(raw, "echo", bytes(head.echo))
         except rawjson.DECODE_ERRORS as error:
             raise BadEvent(f"its echo cannot be removed: {error}") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
@@ -202,7 +202,8 @@ def mark_replayed(raw: bytes) -> bytes:
     """
     if b'"replayed"' in raw:
         try:
-            raw = rawjson.remove_key(raw, "replayed")
+            value = rawjson.member(raw, "replayed")
+            raw = rawjson.remove_key(raw, "replayed", value) if value else raw
         except rawjson.DECODE_ERRORS:
             return raw
     return b'{"replayed":true,' + raw.lstrip()[1:]

@@ -15,6 +15,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.onebot.bounds import (
     COUNTERS,
+    MAX_CONVERTED,
+    MAX_ESCAPES,
     MAX_GROWN,
     MAX_MESSAGE_DEPTH,
     MAX_NESTING,
@@ -206,6 +208,8 @@ class MessageReader:
         :param depth: how many messages it is inside of.
         :raises OverBound: see :func:`from_cq`.
         """
+        if len(text) > MAX_ESCAPES and text.count("&") > MAX_ESCAPES:
+            raise OverBound(f"{self._name} has more than {MAX_ESCAPES} escapes (&...;)")
         pieces = text.split("[CQ:", MAX_SEGMENTS + 1)
         if len(pieces) == 1:
             return [text_segment(unescape(text))] if text else []
@@ -356,7 +360,7 @@ def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
         message = bytes(head)
         if not _needs_conversion(message, wanted):
             return raw
-        _check_values(raw)
+        _check_bounds(raw)
         members = msgspec.json.decode(raw, type=dict[str, Raw])
         limit = max(len(message), MAX_GROWN)
         converted = _encode_json(_Conversion(wanted, limit).message(msgspec.json.decode(message)))
@@ -379,7 +383,7 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
-        _check_values(raw)
+        _check_bounds(raw)
         members = msgspec.json.decode(raw, type=dict[str, Raw])
         if "data" not in members:
             return raw
@@ -397,7 +401,9 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
         return raw
 
 
-def _check_values(raw: bytes) -> None:
+def _check_bounds(raw: bytes) -> None:
+    if len(raw) > MAX_CONVERTED:
+        raise OverBound(f"it has more than {MAX_CONVERTED} bytes")
     if has_too_many_values(raw):
         raise OverBound(f"it has more than {MAX_VALUES} values")
 

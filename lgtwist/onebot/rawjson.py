@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Raw
 
-from lgtwist.onebot.bounds import MAX_SURROGATES, MAX_VALUES, has_too_many_values
+from lgtwist.onebot.bounds import MAX_BACKSLASHES, MAX_SURROGATES, MAX_VALUES, has_too_many_values
 
 _Head = TypeVar("_Head")
 
@@ -63,7 +63,7 @@ def check_object(text: bytes) -> None:
     decode_leniently(_decode_nothing, text)
 
 
-def decode_leniently(decode: Callable[[bytes], _Head], text: bytes) -> _Head:
+def decode_leniently(decode: Callable[[bytes | bytearray], _Head], text: bytes) -> _Head:
     """Decode a text, also one with lone surrogate escapes.
 
     :param decode: of a msgspec decoder of a struct, whose values are all ``Raw``. They must be read by
@@ -85,34 +85,57 @@ def decode_leniently(decode: Callable[[bytes], _Head], text: bytes) -> _Head:
         raise ValueError("not an object") from None
 
 
-def mark_lone_surrogates(text: bytes) -> bytes | None:
+def mark_lone_surrogates(text: bytes) -> bytearray | None:
     """Return a text with the byte FF in place of the backslash of each lone surrogate escape.
 
     :param text: valid UTF-8.
     :returns: None if it has none.
-    :raises ValueError: if it has more than ``MAX_SURROGATES`` escapes of surrogates, lone or in pairs.
+    :raises ValueError: if it has more than ``MAX_SURROGATES`` escapes of code units from D000 on, or more
+        than ``MAX_BACKSLASHES`` backslashes.
     """
+    if len(text) > MAX_BACKSLASHES and text.count(b"\\") > MAX_BACKSLASHES:
+        raise ValueError(f"more than {MAX_BACKSLASHES} backslashes, one of them perhaps of a lone surrogate")
     lone: list[int] = []
     at, seen = 0, 0
-    while (found := _SURROGATES.search(text, at)) is not None:
+    lower, upper = text.find(b"\\ud"), text.find(b"\\uD")
+    while lower >= 0 or upper >= 0:
+        start = min(lower, upper) if lower >= 0 and upper >= 0 else max(lower, upper)
         seen += 1
         if seen > MAX_SURROGATES:
             raise ValueError(f"more than {MAX_SURROGATES} surrogate escapes, one of them perhaps alone")
-        start, end = found.span()
-        if start > at and text[start - 1] == 0x5C:
-            before = text[at:start]
-            if (len(before) - len(before.rstrip(b"\\"))) % 2:  # the backslash itself is escaped
-                at = start + 6
-                continue
-        if end - start == 6:
+        found = _SURROGATES.match(text, start)
+        end = start + 3 if found is None else found.end()
+        if start > at and text[start - 1] == 0x5C and _is_escaped(text, at, start):
+            found, end = None, start + 3
+        if found is not None and end - start == 6:
             lone.append(start)
         at = end
+        if 0 <= lower < at:
+            lower = text.find(b"\\ud", at)
+        if 0 <= upper < at:
+            upper = text.find(b"\\uD", at)
     if not lone:
         return None
     marked = bytearray(text)
     for start in lone:
         marked[start] = 0xFF
-    return bytes(marked)
+    return marked
+
+
+#: An even number of backslashes.
+_BACKSLASHES = b"\\" * 4096
+
+
+def _is_escaped(text: bytes, begin: int, at: int) -> bool:
+    """Return whether the backslash at an index is escaped: there is an odd number of them before it.
+
+    :param begin: where counting ends: what stands before is no backslash, or another escape.
+    """
+    length = len(_BACKSLASHES)
+    while at - length >= begin and text[at - length : at] == _BACKSLASHES:
+        at -= length
+    before = text[max(begin, at - length) : at]
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
 
 
 def to_bytes(value: Raw) -> bytes:
@@ -120,60 +143,74 @@ def to_bytes(value: Raw) -> bytes:
     return bytes(value).replace(_MARK, b"\\")
 
 
-def remove_key(text: bytes, name: str) -> bytes:
+def member(text: bytes, name: str) -> bytes:
+    """Return the value of a JSON object's top-level member, as it stands there; empty if it has none.
+
+    :param text: valid UTF-8.
+    :param name: of ASCII letters.
+    :raises ValueError: if it is not one JSON object; ``RecursionError`` if it is nested too deeply.
+    """
+    return to_bytes(getattr(decode_leniently(_member_decoder(name), text), name))
+
+
+def remove_key(text: bytes, name: str, value: bytes) -> bytes:
     """Return a JSON object without its top-level members called ``name``, and otherwise the same values.
 
     :param text: one JSON object, valid UTF-8.
     :param name: of ASCII letters.
-    :raises ValueError: if ``text`` is not one JSON object, or if it has more than ``MAX_VALUES`` values and
-        the member is not easily found; ``RecursionError`` if it is nested too deeply.
+    :param value: the last of their values, as it stands in ``text``: see :func:`member`.
+    :raises ValueError: if it has more than ``MAX_VALUES`` values, and the member is not easily found.
     """
     key = b'"%b"' % name.encode()
-    decode = _member_decoder(name)
-    value = to_bytes(getattr(decode_leniently(decode, text), name))
-    if not value:
-        return text
-    if text.count(key) == 1:
-        remaining = cut_member(text, text.index(key), key, value)
-        # It may have been a member of an inner object, while the key of ours is written with escapes.
-        if remaining is not None and not bytes(getattr(decode_leniently(decode, remaining), name)):
-            return remaining
-    return _remove_from_members(text, name)
+    starts = _find_keys(text, key)
+    if len(starts) == 1 and b"\\u00" not in text:  # no other key is written "\\u0065cho"
+        end = _end_of_member(text, starts[0] + len(key), value)
+        if end:
+            return _cut_member(text, starts[0], end)
+    if not has_too_many_values(text):
+        return _remove_from_members(text, name)
+    for start in (text.find(key), text.rfind(key)):
+        end = _end_of_member(text, start + len(key), value)
+        first = _skip_space(text, _skip_space(text, 0) + 1) == start
+        if end and (first or _skip_space(text, _skip_space(text, end) + 1) == len(text)):
+            return _cut_member(text, start, end)
+    raise ValueError(f"more than {MAX_VALUES} values, and {name} is not the first or the last member")
 
 
-@lru_cache(8)
-def _member_decoder(name: str) -> Callable[[bytes], Any]:
-    """Return a function that decodes a struct whose only member is a ``Raw`` called ``name``."""
-    return msgspec.json.Decoder(msgspec.defstruct("_Member", [(name, Raw, Raw(b""))])).decode
+def _find_keys(text: bytes, key: bytes) -> list[int]:
+    """Return where a string is a key in a JSON text, in any object, at most twice of 1000 occurrences."""
+    starts: list[int] = []
+    at = text.find(key)
+    for _ in range(1_000):
+        if at < 0 or len(starts) == 2:
+            return starts
+        behind = at + len(key)
+        if text[(colon := _skip_space(text, behind)) : colon + 1] == b":":
+            starts.append(at)
+        at = text.find(key, behind)
+    return [*starts, at]  # perhaps no key, but it is not known that there is only one
 
 
-def cut_member(text: bytes, start: int, key: bytes, value: bytes) -> bytes | None:
-    """Return a text without the member that begins at ``start``, with its comma and white space around it.
+def _end_of_member(text: bytes, at: int, value: bytes) -> int:
+    """Return the index behind a member, if it has that value; 0 if not.
 
-    :param text: valid JSON.
-    :param key: the member's key, in quotes.
-    :param value: its value.
-    :returns: None if there is no such member.
+    :param at: the index behind its key.
     """
-    at = _skip_space(text, start + len(key))
-    if text[at : at + 1] != b":":
-        return None
-    at = _skip_space(text, at + 1)
-    end = at + len(value)
-    if not text.startswith(value, at):
-        return None
-    at = _skip_space(text, end)
-    if text[at : at + 1] == b",":
-        if _before(text, start) not in b"{,":
-            return None
-        return text[:start] + text[_skip_space(text, at + 1) :]
-    if text[at : at + 1] != b"}":
-        return None
-    if (before := _before(text, start)) == b",":
-        while text[start - 1 : start] != b",":
-            start -= 1
-        return text[: start - 1] + text[end:]
-    return text[:start] + text[end:] if before == b"{" else None
+    colon = _skip_space(text, at)
+    start = _skip_space(text, colon + 1)
+    end = start + len(value)
+    behind = _skip_space(text, end)
+    found = text[colon : colon + 1] == b":" and text.startswith(value, start)
+    return end if found and text[behind : behind + 1] in (b",", b"}") else 0
+
+
+def _cut_member(text: bytes, start: int, end: int) -> bytes:
+    """Return a text without the member between two indices, its comma, and the white space behind that."""
+    behind = _skip_space(text, end)
+    if text[behind : behind + 1] == b",":
+        return text[:start] + text[_skip_space(text, behind + 1) :]
+    before = text[:start].rstrip(_SPACE)  # it is the last one: the comma before it is cut, if there is one
+    return before.removesuffix(b",") + text[end:]
 
 
 def _skip_space(text: bytes, at: int) -> int:
@@ -184,11 +221,10 @@ def _skip_space(text: bytes, at: int) -> int:
     return match.end() if match else at
 
 
-def _before(text: bytes, at: int) -> bytes:
-    """Return the last byte before ``at`` that is not white space; empty if there is none."""
-    if text[at - 1 : at] not in (b" ", b"\t", b"\n", b"\r"):
-        return text[at - 1 : at]
-    return text[:at].rstrip(_SPACE)[-1:]
+@lru_cache(8)
+def _member_decoder(name: str) -> Callable[[bytes | bytearray], Any]:
+    """Return a function that decodes a struct whose only member is a ``Raw`` called ``name``."""
+    return msgspec.json.Decoder(msgspec.defstruct("_Member", [(name, Raw, Raw(b""))])).decode
 
 
 def _remove_from_members(text: bytes, name: str) -> bytes:

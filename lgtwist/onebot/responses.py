@@ -80,11 +80,7 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
             b'"'
         ):
             return response[: -len(tail)] + ending
-    if response.count(b'"echo"') == 1 and b"\\u" not in response:  # no other key is spelled "\\u0065cho"
-        remaining = rawjson.cut_member(response, response.index(b'"echo"'), b'"echo"', echo)
-        if remaining is not None:
-            return remaining
-    return rawjson.remove_key(response, "echo")
+    return rawjson.remove_key(response, "echo", echo)
 
 
 class _BodyHead(msgspec.Struct):
@@ -105,7 +101,9 @@ def response_from_body(body: bytes) -> bytes | None:
         head = rawjson.decode_leniently(_decode_body_head, body)
         if head.retcode is UNSET:
             return None
-        return body.strip(b" \t\n\r") if head.echo is UNSET else without_echo(body, rawjson.to_bytes(head.echo))
+        return (
+            body.strip(b" \t\n\r") if head.echo is UNSET else without_echo(body, rawjson.to_bytes(head.echo))
+        )
     except rawjson.DECODE_ERRORS:
         return None
 
