@@ -21,7 +21,7 @@ MAX_MESSAGE_DEPTH = 8
 MAX_TEXT = 32 << 20
 #: Bytes of an event or a response that is converted, or written as JavaScript writes JSON.
 MAX_CONVERTED = 16 << 20
-#: Bytes to which a message may grow by its conversion, if it was smaller; a larger one may not grow.
+#: Bytes by which an event or a response may grow by its conversion.
 MAX_GROWN = 1 << 20
 #: Escapes of a string with CQ codes (``&amp;``), or of a form (``%26``).
 MAX_ESCAPES = 500_000

@@ -362,7 +362,7 @@ def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
             return raw
         _check_bounds(raw)
         members = msgspec.json.decode(raw, type=dict[str, Raw])
-        limit = max(len(message), MAX_GROWN)
+        limit = len(message) + MAX_GROWN
         converted = _encode_json(_Conversion(wanted, limit).message(msgspec.json.decode(message)))
         if len(converted) > limit:
             raise OverBound(f"the message would grow to more than {limit} bytes")
@@ -388,7 +388,7 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
         if "data" not in members:
             return raw
         data = bytes(members["data"])
-        limit = max(len(data), MAX_GROWN)
+        limit = len(data) + MAX_GROWN
         converted = _encode_json(_Conversion(wanted, limit).nested(msgspec.json.decode(data)))
         if len(converted) > limit:
             raise OverBound(f"the messages would grow to more than {limit} bytes")

@@ -33,6 +33,8 @@ _ECHO_LENGTH = 4_096
 _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
+#: An escape of an ASCII letter, which nobody needs.
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
 #: Stands for the backslash of a lone surrogate escape: UTF-8 has no such byte, and msgspec skips it.
 _MARK = b"\xff"
 
@@ -163,7 +165,7 @@ def remove_key(text: bytes, name: str, value: bytes) -> bytes:
     """
     key = b'"%b"' % name.encode()
     starts = _find_keys(text, key)
-    if len(starts) == 1 and b"\\u00" not in text:  # no other key is written "\\u0065cho"
+    if len(starts) == 1 and not _ESCAPED_LETTER.search(text):  # no other key is written "\\u0065cho"
         end = _end_of_member(text, starts[0] + len(key), value)
         if end:
             return _cut_member(text, starts[0], end)

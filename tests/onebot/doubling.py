@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 
 #: How much longer a reader may take for twice the bytes.
 RATIO = 2.6
-#: Seconds below which times are not compared: they are of the machine, not of the reader.
-_NOISE = 0.004
+#: Seconds that are of the machine, not of the reader.
+_NOISE = 0.01
 
 
 def best_time(run: Callable[[], object], runs: int = 3, enough: float = 0.0) -> float:
     """Return the shortest of several runs, in seconds of this process; stop early at ``enough``."""
     best = float("inf")
-    gc.collect()
     for _ in range(runs):
         began = time.process_time()
         run()
@@ -44,8 +43,9 @@ def growth(read: Callable[[bytes], object], make: Callable[[int], bytes], sizes:
     before = float("inf")
     for size in sizes:
         text = make(size)
-        allowed = RATIO * max(before, _NOISE)
+        gc.collect()
+        allowed = RATIO * before + _NOISE
         took = best_time(lambda text=text: read(text), runs=6, enough=allowed)  # type: ignore[misc]
         if took > allowed:
             yield f"{size} bytes: {took:.3f} s, half of it {before:.3f} s"
-        before = max(took, _NOISE)
+        before = took

@@ -34,8 +34,8 @@ from tests.onebot.doubling import best_time, growth, peak_memory
 
 MAX_MESSAGE = 32 << 20
 SIZES = [MAX_MESSAGE >> shift for shift in (3, 2, 1, 0)]
-#: Bytes of the inputs that each reader reads all of, and seconds that it may take. What is over a bound takes
-#: some 30 ms on a machine of 2024, whatever its size; all else is below 10 ms.
+#: Bytes of each of the inputs that each reader reads, and seconds that it may take. What is over a bound
+#: takes some 30 ms on a machine of 2024, whatever its size; all else is below 10 ms.
 SMALL = 1 << 20
 LONGEST = 0.25
 
@@ -202,7 +202,7 @@ def quietly(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
 
 class DoublingTests(SynchronousTestCase):
     def test_each_reader_with_each_input(self) -> None:
-        """No reader takes long for a megabyte; its slowest input takes twice as long for twice the bytes."""
+        """None takes long for a megabyte; its slowest input takes twice as long for twice the bytes."""
         too_long: list[str] = []
         slowest: dict[str, tuple[float, str]] = dict.fromkeys(READERS, (0.0, ""))
         makers = inputs()
