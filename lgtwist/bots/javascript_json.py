@@ -46,6 +46,10 @@ class _Numbers:
         return _number_to_string(literal)
 
 
+#: For events that are too short to have more than ``MAX_FLOATS`` of them.
+_decode_short = msgspec.json.Decoder(float_hook=_number_to_string).decode
+
+
 def json_stringify(event: bytes) -> bytes:
     """Return an event as JavaScript's ``JSON.stringify`` writes it (ECMA-262), without spaces.
 
@@ -59,8 +63,11 @@ def json_stringify(event: bytes) -> bytes:
     if len(event) > MAX_CONVERTED or has_too_many_values(event):
         COUNTERS.unconverted += 1
         return event
+    decode = _decode_short
+    if len(event) > MAX_FLOATS:
+        decode = msgspec.json.Decoder(float_hook=_Numbers().write).decode
     try:
-        return msgspec.json.encode(msgspec.json.Decoder(float_hook=_Numbers().write).decode(event))
+        return msgspec.json.encode(decode(event))
     except OverBound:
         COUNTERS.unconverted += 1
         return event

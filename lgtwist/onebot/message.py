@@ -333,6 +333,7 @@ class _MessageHead(msgspec.Struct):
 
 
 _decode_message_head = msgspec.json.Decoder(_MessageHead).decode
+_decode_raw_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 #: The actions whose responses hold messages.
 MESSAGE_ACTIONS = frozenset(
@@ -361,9 +362,9 @@ def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
         if not _needs_conversion(message, wanted):
             return raw
         _check_bounds(raw)
-        members = msgspec.json.decode(raw, type=dict[str, Raw])
+        members = _decode_raw_members(raw)
         limit = len(message) + MAX_GROWN
-        converted = _encode_json(_Conversion(wanted, limit).message(msgspec.json.decode(message)))
+        converted = _encode_json(_convert_message(msgspec.json.decode(message), wanted, limit))
         if len(converted) > limit:
             raise OverBound(f"the message would grow to more than {limit} bytes")
         members["message"] = Raw(converted)
@@ -384,7 +385,7 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
         return raw
     try:
         _check_bounds(raw)
-        members = msgspec.json.decode(raw, type=dict[str, Raw])
+        members = _decode_raw_members(raw)
         if "data" not in members:
             return raw
         data = bytes(members["data"])
@@ -399,6 +400,21 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
         return raw
     except DECODE_ERRORS:
         return raw
+
+
+def _convert_message(message: Any, wanted: MessageFormat, limit: int) -> Any:
+    """Return a decoded message in the wanted format; anything else unchanged.
+
+    :param limit: characters that a string may have.
+    :raises OverBound: if it is over a bound.
+    """
+    if wanted is MessageFormat.ARRAY:
+        return from_cq(message) if isinstance(message, str) else message
+    if not is_message(message):
+        return message
+    if len(message) > MAX_SEGMENTS:
+        raise OverBound(f"the message has more than {MAX_SEGMENTS} segments")
+    return to_cq(message, limit)
 
 
 def _check_bounds(raw: bytes) -> None:

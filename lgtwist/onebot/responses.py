@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.onebot import rawjson
+from lgtwist.onebot.bounds import MAX_VALUES
 from lgtwist.onebot.errors import OneBotError
 
 
@@ -67,6 +68,8 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
 
     :param response: one JSON object.
     :param echo: the value of its ``echo``, as the bytes that stand in the response.
+    :raises ValueError: if it has more than ``MAX_VALUES`` values, and the member is not easily found;
+        ``RecursionError`` if it is nested too deeply.
     """
     tail = b',"echo":%b}' % echo
     # If "echo" occurs only there, the ending is the member and not the end of a string.
@@ -80,6 +83,14 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
             b'"'
         ):
             return response[: -len(tail)] + ending
+    if len(response) <= MAX_VALUES:
+        try:
+            remaining = msgspec.json.decode(response, type=dict[str, Raw])
+        except ValueError:  # it has a lone surrogate
+            pass
+        else:
+            remaining.pop("echo", None)
+            return msgspec.json.encode(remaining)
     return rawjson.remove_key(response, "echo", echo)
 
 
