@@ -233,6 +233,12 @@ class HttpAccount(Service):
         if under_way is not None:
             under_way.cancel()
 
+    def pause_reading(self) -> None:
+        """Do nothing: :meth:`receive` refuses the posts of the implementation, which may post them again."""
+
+    def resume_reading(self) -> None:
+        """Do nothing: see :meth:`pause_reading`."""
+
     def close(self, code: int, reason: str) -> None:
         """Cancel actions under way; the next poll that is answered opens the link again."""
         self._linked = False
@@ -295,13 +301,15 @@ class HttpAccount(Service):
 
         :param body: of the request.
         :raises BadEvent: if it is no event of this account.
-        :raises NotConnected: if the service stops.
+        :raises NotConnected: if the service stops, or events of the account are paused; it may come again.
         """
         event = read_event(body)
         if event.self_id is not None and event.self_id != self.account.self_id:
             raise BadEvent(f"its self_id is {event.self_id}")
         if not self.running:
             raise NotConnected("lgtwist stops")
+        if self.account.links.pause_reason and event.post_type != "meta_event":
+            raise NotConnected(self.account.links.pause_reason)
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             self.account.links.status_received(read_heartbeat(event.raw).online)
         self.account.links.event_received(event)

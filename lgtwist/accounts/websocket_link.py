@@ -13,7 +13,7 @@ from lgtwist.onebot.action import encode_action
 from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
 from lgtwist.onebot.responses import read_response_head
 from lgtwist.runtime.logs import LogThrottle, printable
-from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.connection import PAUSE_JOURNAL, Connection
 from lgtwist.websocket.dial import RefusalWatch
 
 #: What a log line calls the links that carry one channel only.
@@ -161,8 +161,9 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        waits = connection.write_paused or len(params) > _LARGE_CALL
-        return connection.outbox.watermark() if waits else None
+        if connection.write_paused or len(params) > _LARGE_CALL:
+            return connection.outbox.watermark()
+        return None
 
     def has_sent(self, flow_token: int) -> bool:
         """Return whether the transport has taken the action, or the link is closed."""
@@ -173,6 +174,17 @@ class WebSocketLink:
 
     def forget(self, call_id: int) -> None:
         """Do nothing: nothing is held, and a response will be counted as late."""
+
+    def pause_reading(self) -> None:
+        """Do not read the connection: TCP holds the implementation back. Responses wait too."""
+        if self._connection is not None:
+            self._connection.pause_reading(PAUSE_JOURNAL)
+
+    def resume_reading(self) -> None:
+        """Read the connection again, first what was received before."""
+        connection = self._connection
+        if connection is not None:
+            connection.factory.guard(connection, Connection.read_on, PAUSE_JOURNAL)
 
     def close(self, code: int, reason: str) -> None:
         """Close the link.

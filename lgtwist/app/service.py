@@ -43,7 +43,7 @@ from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.journal.metrics import journal_metrics
 from lgtwist.journal.settings import JournalSettings
 from lgtwist.journal.sqlite import SqliteStore, set_aside
-from lgtwist.journal.store import JournalDamaged, JournalError
+from lgtwist.journal.store import JournalBusy, JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.ports import CannotListen, Ports
@@ -501,7 +501,8 @@ class LgtwistService(MultiService):
     def check_journal(self) -> None:
         """Open the journal's file and close it again, to know that it can be used. Set a damaged one aside.
 
-        It does not stay open: threads and SQLite connections do not survive the fork of a daemon.
+        It does not stay open: threads and SQLite connections do not survive the fork of a daemon. One that
+        another program has locked is no reason not to start: it is opened as soon as it can be.
 
         :raises JournalError: if it cannot be used.
         """
@@ -510,6 +511,9 @@ class LgtwistService(MultiService):
         store, now = SqliteStore(file, settings.sync), int(self._wall_clock() * 1000)
         try:
             store.open_writing(pairs, now)
+        except JournalBusy as error:
+            self._log.warn("{error}; until it can be opened, events wait in memory", error=error)
+            return
         except JournalDamaged as error:
             if not settings.set_aside:
                 raise JournalError(

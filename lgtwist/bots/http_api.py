@@ -11,7 +11,7 @@ from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
-from lgtwist.net.http_responses import respond, respond_with_bytes
+from lgtwist.net.http_responses import body_was_read, respond, respond_with_bytes
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.bounds import MAX_ESCAPES, MAX_FIELDS, MAX_FORM
@@ -85,11 +85,13 @@ class HttpApi:
         def read_params() -> bytes:
             nonlocal unreadable
             try:
-                return _query_params(request) if request.method == b"GET" else _body_params(request)
+                params = _query_params(request) if request.method == b"GET" else _body_params(request)
             except BadRequest:
                 bot.counters.bad_requests += 1
                 unreadable = True
                 raise
+            body_was_read(request)  # the bot counts what is held of the call
+            return params
 
         def reply(response: bytes, last: bool) -> None:
             if unreadable:

@@ -75,10 +75,25 @@ class IJournal(Interface):
         """Call ``observer`` each time that retention has deleted events."""
 
     def append(account: int, payloads: list[bytes]) -> None:
-        """Take in events, to be made durable. What cannot be kept is counted and logged as lost.
+        """Take in events, to be made durable.
+
+        While events can be made durable all that is given is taken in; an account that gives more than that
+        is paused, see :meth:`observe_pauses`. While they cannot be, what cannot be kept is counted and logged
+        as lost.
 
         :param payloads: in the order in which they came, each one JSON object.
         """
+
+    def observe_pauses(observer: Callable[[int, str], None]) -> None:
+        """Call ``observer`` with an account's number when an account is paused, and when it is resumed.
+
+        The second argument is why no more of its events should be given, a part of a sentence; empty if more
+        may be given. It may be called before :meth:`append` returns. What was received already should still
+        be given: it is taken in. What ``observer`` raises is logged.
+        """
+
+    def pause_reason(account: int) -> str:
+        """Return why no more events of an account should be given now; empty if more may be given."""
 
     def observe(observer: Callable[[Batch], None]) -> None:
         """Call ``observer`` for everything that is appended, once it is durable.

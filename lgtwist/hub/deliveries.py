@@ -50,7 +50,9 @@ class Deliveries:
         self._started = False
         # The lists are replaced, not changed: one may be iterated over when a delivery is added or removed.
         self._by_account: dict[int, list[Delivery]] = {}
+        self._journalled: dict[int, Account] = {}  # the accounts whose events are appended to the journal
         self._live: set[str] = set()  # the names of the bots whose delivery is live
+        journal.observe_pauses(self._account_paused)
 
     def __iter__(self) -> Iterator[Delivery]:
         for deliveries in tuple(self._by_account.values()):
@@ -78,9 +80,31 @@ class Deliveries:
         self._journal.enlist(bot.name, account.self_id)
         bot.deliveries[account.self_id] = delivery
         self._by_account[account.self_id] = [*self._by_account.get(account.self_id, ()), delivery]
-        account.fan_out.set_journal(self._journal.append)
+        self._journal_events(account)
         if self._started:
             self._call_logged(delivery, delivery.begin)
+
+    def _journal_events(self, account: Account) -> None:
+        """Append an account's events to the journal from now on, as fast as it takes them."""
+        if self._journalled.get(account.self_id) is not account:
+            self._journalled[account.self_id] = account
+            account.fan_out.set_journal(self._journal.append)
+            reason = self._journal.pause_reason(account.self_id)
+            if reason:
+                account.links.pause_events(reason)
+
+    def _account_paused(self, self_id: int, reason: str) -> None:
+        """Pause or resume the events of an account.
+
+        :param reason: why they are paused; empty if they are resumed.
+        """
+        account = self._journalled.get(self_id)
+        if account is None:
+            return
+        if reason:
+            account.links.pause_events(reason)
+        else:
+            account.links.resume_events()
 
     def remove(self, bot: Bot, account: Account) -> None:
         """Stop and remove the delivery of an account's events to a bot; do nothing if there is none.
@@ -105,7 +129,7 @@ class Deliveries:
     def account_added(self, account: Account) -> None:
         """Add the deliveries of the account's events."""
         if account.self_id in self._by_account:  # its events were journalled before
-            account.fan_out.set_journal(self._journal.append)
+            self._journal_events(account)
         for bot in self._directory.bots.values():
             self._add_pair(bot, account)
 
@@ -113,6 +137,7 @@ class Deliveries:
         """Remove the deliveries of the account's events."""
         for bot in self._directory.bots.values():
             self.remove(bot, account)
+        self._journalled.pop(account.self_id, None)
 
     def bot_added(self, bot: Bot) -> None:
         """Add the bot's deliveries, if its delivery is at-least-once."""

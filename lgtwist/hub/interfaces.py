@@ -64,6 +64,16 @@ class IAccountLink(Interface):
     def forget(call_id: int) -> None:
         """Free what is held for a call: its response is not wanted any more. Never raises."""
 
+    def pause_reading() -> None:
+        """Take no more events of the implementation until :meth:`resume_reading` is called. Never raises.
+
+        Called only on a link that carries events. Nothing that was received is dropped; responses may wait
+        behind the events.
+        """
+
+    def resume_reading() -> None:
+        """Take events again, first those that were received already. Never raises."""
+
     def close(code: int, reason: str) -> None:
         """Close the link. Never raises.
 
@@ -222,7 +232,7 @@ class IEventReceiver(Interface):
 
         :param body: of the request.
         :raises BadEvent: if it is no event of this account.
-        :raises NotConnected: if the service stops.
+        :raises NotConnected: if the service stops, or events of the account are paused; it may come again.
         """
 
 

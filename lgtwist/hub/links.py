@@ -112,6 +112,7 @@ class Links:
     :ivar dialect_is_automatic: whether the dialect is to be recognised, since the configuration names none.
     :ivar description: how the account is reached, for the log; empty if unknown.
     :ivar last_ended: the link that ended last, and why; None before the first.
+    :ivar pause_reason: why no events are taken now, a part of a sentence; empty while they are.
     """
 
     _log = Logger()
@@ -122,6 +123,7 @@ class Links:
         self.version = Version()
         self.action_link: IAccountLink | None = None
         self.description = ""
+        self.pause_reason = ""
         self._account = account
         self._actions: ActionState = None
         self._event_link: IAccountLink | None = None
@@ -212,6 +214,8 @@ class Links:
         self._opened[link] = _Opened(description, channel, account.wall_clock(), account.clock.seconds())
         if Channel.EVENTS in channel:
             self._event_link = link
+            if self.pause_reason:
+                link.pause_reading()
         self._presence.mark_online()
         if Channel.ACTIONS in channel:
             self._request_login_info(link)
@@ -250,6 +254,8 @@ class Links:
     ) -> None:
         """Forget a link without closing it; calls sent on it end as 1502."""
         self._note_end(link, code, reason if words is None else words)
+        if self.pause_reason and self._event_link is link:
+            link.resume_reading()  # what was received before its end is taken
         self._account.fan_out.dispatch()  # events before the link's end reach bots before its calls end
         had_actions = self.is_current(link, ACTION_CHANNEL)
         if self._event_link is link:
@@ -276,6 +282,23 @@ class Links:
             time=account.wall_clock(),
             lasted=account.clock.seconds() - opened.clock,
         )
+
+    # -- events that the journal cannot take yet
+
+    def pause_events(self, reason: str) -> None:
+        """Take no more events of the implementation: the link that carries them is not read.
+
+        :param reason: a part of a sentence, for who is refused.
+        """
+        self.pause_reason = reason
+        if self._event_link is not None:
+            self._event_link.pause_reading()
+
+    def resume_events(self) -> None:
+        """Take events again."""
+        self.pause_reason = ""
+        if self._event_link is not None:
+            self._event_link.resume_reading()
 
     # -- verification
 

@@ -20,8 +20,37 @@ class Damaged(Exception):
     """A chunk is not what was written."""
 
 
+class Run:
+    """Events of one account, in order.
+
+    :ivar times: when each was taken in: milliseconds since the epoch.
+    :ivar size: bytes that they take in memory.
+    """
+
+    __slots__ = ("payloads", "size", "times")
+
+    def __init__(self) -> None:
+        self.times = array("q")
+        self.payloads: list[bytes] = []
+        self.size = 0
+
+    def take(self, limit: int) -> Run:
+        """Remove and return the oldest: as many as make ``limit`` bytes, at least one."""
+        taken = Run()
+        events = 0
+        for payload in self.payloads:
+            taken.size += len(payload) + OVERHEAD
+            events += 1
+            if taken.size >= limit:
+                break
+        taken.times, taken.payloads = self.times[:events], self.payloads[:events]
+        del self.times[:events], self.payloads[:events]
+        self.size -= taken.size
+        return taken
+
+
 class CommitGroup:
-    """Events that are to be committed together: for each account those that came, in order.
+    """Events that are to be committed: for each account those that came, in order.
 
     :ivar size: bytes that they take in memory.
     """
@@ -29,17 +58,48 @@ class CommitGroup:
     __slots__ = ("runs", "size")
 
     def __init__(self) -> None:
-        self.runs: dict[int, tuple[array[int], list[bytes]]] = {}
+        self.runs: dict[int, Run] = {}
         self.size = 0
 
-    def add(self, account: int, time: int, payloads: list[bytes]) -> None:
-        """Events more, which came together."""
+    def add(self, account: int, time: int, payloads: list[bytes]) -> int:
+        """Add events, which came together; return how many bytes they take in memory."""
         run = self.runs.get(account)
         if run is None:
-            run = self.runs[account] = (array("q"), [])
-        run[0].extend([time] * len(payloads))
-        run[1].extend(payloads)
-        self.size += sum(map(len, payloads)) + OVERHEAD * len(payloads)
+            run = self.runs[account] = Run()
+        run.times.extend([time] * len(payloads))
+        run.payloads.extend(payloads)
+        size = sum(map(len, payloads)) + OVERHEAD * len(payloads)
+        run.size += size
+        self.size += size
+        return size
+
+    def take(self, limit: int) -> CommitGroup:
+        """Remove and return about ``limit`` bytes: of each account's oldest events an equal part.
+
+        An account of which something is left comes behind the others at the next time, so that no
+        account's events wait for more than one commit because another has sent very many, or very large ones.
+        """
+        taken = CommitGroup()
+        while self.runs and taken.size < limit:
+            share = (limit - taken.size) // len(self.runs)
+            for account in tuple(self.runs):
+                run = self.runs.pop(account)
+                part = run.take(min(share, limit - taken.size))
+                if run.payloads:
+                    self.runs[account] = run
+                taken._append(account, part)
+                if taken.size >= limit:
+                    break
+        self.size -= taken.size
+        return taken
+
+    def _append(self, account: int, run: Run) -> None:
+        self.size += run.size
+        before = self.runs.setdefault(account, run)
+        if before is not run:
+            before.times.extend(run.times)
+            before.payloads.extend(run.payloads)
+            before.size += run.size
 
     def batches(self, first: Position, totals: dict[int, int]) -> list[Batch]:
         """Return these events as batches, whose positions begin at ``first``.
@@ -47,9 +107,9 @@ class CommitGroup:
         :param totals: how many events of each account were written before.
         """
         batches = []
-        for account, (times, payloads) in self.runs.items():
-            batches.append(Batch(account, first, totals.get(account, 0), times, payloads))
-            first += len(payloads)
+        for account, run in self.runs.items():
+            batches.append(Batch(account, first, totals.get(account, 0), run.times, run.payloads))
+            first += len(run.payloads)
         return batches
 
 

@@ -2,6 +2,12 @@
 
 Everything here runs in the reactor thread; what may block is done by two workers, one that writes and one
 that reads. Whatever is appended while a commit is under way is the next one.
+
+While commits succeed nothing is lost: an account that sends faster than the disk writes is paused
+(:class:`~lgtwist.journal.backpressure.Backpressure`). While they *fail* (the disk is full or broken, or
+nothing was written for :data:`_STALLED_AFTER` seconds) no account is paused, for that might last for ever:
+events wait up to :attr:`JournalLimits.waiting`, and what is beyond is counted as lost. A file that another
+program has locked is no failure before that time.
 """
 
 from __future__ import annotations
@@ -9,10 +15,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from math import inf
 from typing import TypeVar
 
 from attrs import Factory, define, evolve, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,16 +27,26 @@ from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.interfaces import IJournal
+from lgtwist.journal.backpressure import Backpressure
 from lgtwist.journal.commit_queue import CommitQueue
 from lgtwist.journal.losses import Losses
-from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
+from lgtwist.journal.store import Contents, IStore, JournalBusy, JournalError, Pair, Refusal, Trimmed
 from lgtwist.journal.tail import Tail
 from lgtwist.journal.worker import Worker, Workers
+from lgtwist.runtime.logs import LogThrottles
 
 #: Seconds until a cursor that moved is written, at the latest.
 _SAVE_AFTER = 1.0
 #: Seconds until what failed is tried again.
 _RETRY_AFTER = 1.0
+#: Seconds until that where another program has locked the file: the store has waited for it already.
+_RETRY_LOCKED_AFTER = 0.1
+#: Seconds without a commit after which accounts are not paused any more, as if the disk had failed.
+_STALLED_AFTER = 60.0
+#: Seconds that closing takes at most, however much is still written.
+_LONGEST_CLOSE = 30.0
+#: Accounts whose pauses are logged per minute, one line for each.
+_LOGGED_PAUSES = 100
 #: Events in a commit after which the next one waits for half of the time that this one took, so that what the
 #: bots' progress brings goes into it: half as many commits for the same events.
 _MANY_EVENTS = 16
@@ -74,7 +91,8 @@ class JournalLimits:
 
     :ivar retention: seconds.
     :ivar max_size: bytes on disk.
-    :ivar waiting: bytes that may wait for the disk.
+    :ivar waiting: bytes that may wait for the disk; beyond, an account that has more than its share is paused
+        while commits succeed, and events are lost while they fail.
     :ivar tail: bytes of the newest events that are kept in memory.
     :ivar page: bytes that are read at once.
     """
@@ -103,6 +121,7 @@ class _Due:
     """What is to be done when, beside committing. Times in seconds of the clock.
 
     :ivar retry_at: after a failure nothing is done before that.
+    :ivar locked_until: nor before that, even where somebody waits for a flush: the file was locked.
     :ivar pause_until: nor after a commit, so that more events go into the next.
     :ivar touch_first: which pairs are named is to be written before anything is committed.
     :ivar make_room: retention is to look at once, for something could not be written.
@@ -113,6 +132,7 @@ class _Due:
     """
 
     retry_at: float = 0.0
+    locked_until: float = 0.0
     pause_until: float = 0.0
     touch_first: bool = False
     make_room: bool = False
@@ -215,6 +235,10 @@ class Journal:
         self._retention_observers: list[Callable[[], None]] = []
         # what is not yet
         self._queue = CommitQueue()
+        self._backpressure = Backpressure(limits.waiting)
+        self._check_above = self._backpressure.check_above
+        self._lose_above: float = inf  # bytes in the queue; finite while commits fail
+        self._pause_log = LogThrottles(clock, _LOGGED_PAUSES)
         self._unsaved = _Unsaved()
         self._losses = Losses()
         self._flushed: list[Deferred[None]] = []
@@ -223,6 +247,8 @@ class Journal:
         self._turn_scheduled = False
         self._due = _Due()
         self._alarm = _Alarm(clock, self._go_on)
+        self._progress_at = clock.seconds()  # when something was written last, or began to be waited for
+        self._stall_alarm = _Alarm(clock, self._check_stalled)
 
     # -- life
 
@@ -278,6 +304,8 @@ class Journal:
         if _OPENING not in self._troubles:
             self._log.error("journal: opening failed: {reason}; it is tried again", reason=failure.value)
         self._troubles[_OPENING] = str(failure.value)
+        if not failure.check(JournalBusy):
+            self._begin_losing()
         return failure
 
     def _has(self, contents: Contents) -> None:
@@ -296,6 +324,7 @@ class Journal:
             self._begin_at_end(pair)
         self._due.touch_first = self._contents.untouched or self._pairs != named
         self._troubles.clear()
+        self._end_losing()
         self._due.next_touch = self._clock.seconds() + _TOUCH_INTERVAL
         self._when_open, waiting = [], self._when_open
         if not self._closing:
@@ -319,7 +348,9 @@ class Journal:
     def close(self, within: float | None = None) -> Deferred[None]:
         """Write what waits, if the disk takes it, and close; open no more.
 
-        :param within: seconds; then a disk that does not even answer is left alone. None for no bound.
+        :param within: seconds without anything being written; then a disk that does not even answer, or a
+            file that another program has locked, is left alone. So it is after :data:`_LONGEST_CLOSE` seconds
+            altogether. None for no bound.
         """
         self._closing = True
         if self._open_again is not None:
@@ -328,25 +359,62 @@ class Journal:
         closed: Deferred[None] = succeed(None) if self._opening is None else self._opening
         closed.addCallback(lambda _none: self._close())
         if within is not None:
-            closed.addTimeout(within, self._clock, self._abort)
+            self._bound_closing(closed, within)
         return closed
+
+    def _bound_closing(self, closed: Deferred[None], within: float) -> None:
+        clock = self._clock
+        begun = self._progress_at = clock.seconds()
+        timer: IDelayedCall
+
+        def check() -> None:
+            nonlocal timer
+            left = min(self._progress_at + within, begun + _LONGEST_CLOSE) - clock.seconds()
+            if left > _NO_TIME:
+                timer = clock.callLater(left, check)
+            else:
+                closed.cancel()
+
+        timer = clock.callLater(within, check)
+
+        def ended(result: Failure | None) -> Failure | None:
+            if timer.active():
+                timer.cancel()
+            if isinstance(result, Failure) and result.check(CancelledError):
+                self._abort(within)
+                return None
+            return result
+
+        closed.addBoth(ended)
 
     def _close(self) -> Deferred[None]:
         if self._phase is not _IS_OPEN:
+            self._stall_alarm.stop()
             self._lose_waiting()
             return self._workers.stop()
         return self.flush().addCallback(lambda _none: self._end())
 
-    def _abort(self, _cancelled: object, seconds: float) -> None:
-        self._log.error("journal: the disk has not answered for {seconds:g} s", seconds=seconds)
+    def _abort(self, within: float) -> None:
+        if self._clock.seconds() - self._progress_at < within - _NO_TIME:
+            self._log.error("journal: closing has taken {seconds:g} s", seconds=_LONGEST_CLOSE)
+        elif self.trouble:
+            self._log.error(
+                "journal: {reason}, for {seconds:g} s while closing", reason=self.trouble, seconds=within
+            )
+        else:
+            self._log.error("journal: the disk has not answered for {seconds:g} s", seconds=within)
         self._phase = _Phase.CLOSED
-        self._alarm.stop()
+        self._stop_alarms()
         self._lose_waiting()
+
+    def _stop_alarms(self) -> None:
+        self._alarm.stop()
+        self._stall_alarm.stop()
 
     def _end(self) -> Deferred[None]:
         self._lose_waiting()
         self._phase = _Phase.CLOSED
-        self._alarm.stop()
+        self._stop_alarms()
         # The last connection that is closed puts the write-ahead log into the file: it must be able to write.
         ended = self._workers.reader.do(self._store.close_reading)
         ended.addCallback(lambda _none: self._workers.writer.do(self._store.close_writing))
@@ -468,13 +536,86 @@ class Journal:
     def append(self, account: int, payloads: list[bytes]) -> None:
         """Take in events, to be made durable with what else comes in this turn of the reactor."""
         now = self._now()
-        if self._queue.size > self._limits.waiting:
+        queue = self._queue
+        if queue.size > self._lose_above:
             self._losses.add(account, len(payloads), now, now)
             return
-        self._queue.add(account, now, payloads)
+        queue.add(account, now, payloads)
+        if queue.size > self._check_above:
+            self._check_share(account)
         if not self._busy and not self._turn_scheduled:
             self._turn_scheduled = True
             self._when_turn_ends(self._turn_ends)
+
+    @property
+    def paused(self) -> dict[int, str]:
+        """The accounts that are paused, each with the reason."""
+        return self._backpressure.paused
+
+    @property
+    def pauses(self) -> int:
+        """How many times an account was paused, since the start."""
+        return self._backpressure.pauses
+
+    def observe_pauses(self, observer: Callable[[int, str], None]) -> None:
+        """Call ``observer`` when an account is paused, with the reason, or resumed."""
+        self._backpressure.observe(observer)
+
+    def pause_reason(self, account: int) -> str:
+        """Return why an account is paused; empty if it is not."""
+        return self._backpressure.paused.get(account, "")
+
+    def _check_share(self, account: int) -> None:
+        """Pause an account that has more than its share of what waits, unless commits fail."""
+        if self._lose_above is not inf:
+            return
+        if not self._backpressure.paused:
+            self._progress_at = self._clock.seconds()
+        queue = self._queue
+        if self._backpressure.added(account, queue.sizes[account], queue.size):
+            self._stall_alarm.within(_STALLED_AFTER)
+            if self._pause_log.should_log(str(account)):
+                self._log.info(
+                    "journal: account {account} sends faster than the disk writes; it is paused again and "
+                    "again: {reason}",
+                    account=account,
+                    reason=self.pause_reason(account),
+                )
+
+    def _check_stalled(self) -> None:
+        """Resume the paused accounts if nothing was written for too long, as if the disk had failed."""
+        if not self._backpressure.paused:
+            return
+        left = self._progress_at + _STALLED_AFTER - self._clock.seconds()
+        if left > _NO_TIME:
+            self._stall_alarm.within(left)
+            return
+        self._log.error(
+            "journal: nothing was written for {seconds:g} s{why}; {waits}",
+            seconds=_STALLED_AFTER,
+            why=f" ({self.trouble})" if self.trouble else "",
+            waits=self._what_waits(),
+        )
+        self._troubles.setdefault(_WRITING, f"nothing was written for {_STALLED_AFTER:g} s")
+        self._begin_losing()
+
+    def _what_waits(self) -> str:
+        return (
+            f"live bots go on; events wait in memory, up to {self._limits.waiting >> 20} MiB, and what "
+            "is beyond is lost for at-least-once bots"
+        )
+
+    def _begin_losing(self) -> None:
+        """Pause no account from now on, for commits fail: a bound takes the place of that."""
+        self._lose_above = self._limits.waiting
+        self._backpressure.resume_all()
+
+    def _end_losing(self) -> None:
+        """Pause accounts again where need be, for something was written."""
+        if self._lose_above is not inf:
+            self._lose_above = inf
+            for account in tuple(self._queue.sizes):
+                self._check_share(account)
 
     def _turn_ends(self) -> None:
         """Commit together what was appended in one turn of the reactor."""
@@ -517,9 +658,10 @@ class Journal:
         if self._busy or self._phase is not _IS_OPEN:
             return
         now = self._clock.seconds()
-        wait = max(self._due.retry_at, self._due.pause_until) - now
-        if wait > _NO_TIME and not self._flushed:
-            self._alarm.within(wait)
+        due = self._due
+        until = due.locked_until if self._flushed else max(due.locked_until, due.retry_at, due.pause_until)
+        if until - now > _NO_TIME:
+            self._alarm.within(until - now)
             return
         job = self._next_job(now)
         if job is not None:
@@ -527,7 +669,7 @@ class Journal:
         elif self._flushed:
             self._answer_flushed()
         else:
-            at = min(self._due.next_trim, self._due.next_touch)
+            at = min(due.next_trim, due.next_touch)
             if self._unsaved.since is not None:
                 at = min(at, self._unsaved.since + _SAVE_AFTER)
             self._alarm.within(max(0.001, at - now))
@@ -540,10 +682,10 @@ class Journal:
         other = None
         if due.make_room:
             other = self._trim
-        elif unsaved.since is not None and (self._flushed or now - unsaved.since >= _SAVE_AFTER * 0.99):
+        elif unsaved.since is not None and now - unsaved.since >= _SAVE_AFTER * 0.99:
             other = self._save
         elif self._flushed:
-            pass
+            other = self._save if unsaved.since is not None and not self._queue else None
         elif now >= due.next_trim:
             # What bots have does not expire for them: watermarks first.
             other = self._save if unsaved.watermarks and due.saved_at < due.next_trim else self._trim
@@ -570,6 +712,8 @@ class Journal:
                 failed()
                 self._failed(result, what)
             else:
+                if what != _RETENTION:  # which writes only where something is too old
+                    self._progress_at = self._clock.seconds()
                 if self._troubles.pop(what, None) is not None:
                     self._log.info("journal: {what} goes on", what=what)
                 done(result)
@@ -583,21 +727,24 @@ class Journal:
     def _failed(self, failure: Failure, what: str) -> None:
         self.counters.failures += 1
         reason = str(failure.value) if failure.check(JournalError) else repr(failure.value)
+        is_locked = failure.check(JournalBusy) is not None
         if what not in self._troubles:
-            waits = (
-                f"; live bots go on; events wait in memory, up to {self._limits.waiting >> 20} MiB, and what "
-                "is beyond is lost for at-least-once bots"
-            )
             self._log.error(
                 "journal: {what} failed: {reason}; it is tried again{waits}",
                 what=what,
                 reason=reason,
-                waits=waits if what == _WRITING else "",
+                waits=f"; {self._what_waits()}" if what == _WRITING and not is_locked else "",
             )
         self._troubles[what] = reason
+        if is_locked:
+            self._due.make_room = False  # that would not help
+            self._due.locked_until = self._clock.seconds() + _RETRY_LOCKED_AFTER
+            return
         if what != _RETENTION:
             self._due.retry_at = self._clock.seconds() + _RETRY_AFTER
         self._answer_flushed()
+        if what != _RETENTION:
+            self._begin_losing()
 
     def _answer_flushed(self) -> None:
         self._flushed, flushed = [], self._flushed
@@ -620,6 +767,7 @@ class Journal:
         batches = self._queue.done()
         if not batches:  # given up, and counted as lost: nobody is left to tell
             return
+        self._end_losing()
         counters, contents = self.counters, self._contents
         counters.commits += 1
         counters.commit_seconds += took
@@ -648,6 +796,8 @@ class Journal:
             many = batches[-1].last - batches[0].first + 1 >= _MANY_EVENTS
             pause = min(_PAUSE, took / 2) if many else _LINGER if self._queue.has_waiting else 0.0
             self._due.pause_until = self._clock.seconds() + pause
+        if self._backpressure.paused:
+            self._backpressure.freed(self._queue.sizes, self._queue.size)
 
     def _save(self) -> None:
         saving, self._unsaved = self._unsaved, _Unsaved()

@@ -14,6 +14,11 @@ _JOURNAL_GAUGES: list[Reading] = [
     ("journal_size_bytes", "What is used of its file", lambda j: j.used),
     ("journal_waiting_bytes", "Events that wait to be written", lambda j: j.waiting),
     (
+        "journal_paused_accounts",
+        "Accounts that send faster than the disk writes, and are not read now",
+        lambda j: len(j.paused),
+    ),
+    (
         "journal_slowest_commit_seconds",
         "The slowest commit since the start",
         lambda j: j.counters.slowest_commit,
@@ -24,6 +29,7 @@ _JOURNAL_COUNTERS: list[Reading] = [
     ("journal_commit_seconds", "Time that they took, together", lambda j: j.counters.commit_seconds),
     ("journal_events", "Events that were written", lambda j: j.counters.events),
     ("journal_failures", "Writes that failed, and were tried again", lambda j: j.counters.failures),
+    ("journal_pauses", "Times that an account was not read for a while", lambda j: j.pauses),
     ("journal_trimmed_events", "Events that retention took", lambda j: j.counters.expired),
 ]
 

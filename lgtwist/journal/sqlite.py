@@ -21,7 +21,16 @@ from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
-from lgtwist.journal.store import Contents, IStore, JournalDamaged, JournalError, Pair, Refusal, Trimmed
+from lgtwist.journal.store import (
+    Contents,
+    IStore,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    Pair,
+    Refusal,
+    Trimmed,
+)
 
 _Result = TypeVar("_Result")
 
@@ -38,6 +47,9 @@ _DECODED = 8 << 20
 #: Of the file, in bytes: a chunk is written in half as many pieces as with SQLite's usual 4096.
 _PAGE = 8192
 _STEP_BYTES = 16 << 20
+#: Seconds that SQLite waits where another program has locked the file; then the journal tries it again. A
+#: thread that waits cannot be stopped.
+_LOCK_PATIENCE = 1.0
 #: So many refused events are kept.
 _MAX_REFUSED = 1000
 
@@ -50,6 +62,22 @@ def _sentence(error: Exception) -> str:
     return "the disk is full" if "disk is full" in said else said
 
 
+def _is_locked(error: Exception) -> bool:
+    """Return whether another program has locked the file (SQLITE_BUSY)."""
+    # Python 3.10 has no sqlite_errorcode.
+    return isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
+
+
+def _failure(error: Exception, path: Path | None = None) -> JournalError:
+    """Return what to raise for what SQLite says.
+
+    :param path: the file, if the sentence is to name it.
+    """
+    if _is_locked(error):
+        return JournalBusy(f"{'the file' if path is None else path} is locked by another program")
+    return JournalError(f"{'' if path is None else f'{path}: '}{_sentence(error)}")
+
+
 def open_for_reading(path: Path, options: str = "mode=ro") -> sqlite3.Connection:
     """Return a connection that cannot write.
 
@@ -58,12 +86,16 @@ def open_for_reading(path: Path, options: str = "mode=ro") -> sqlite3.Connection
     """
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False
+            f"{path.absolute().as_uri()}?{options}",
+            timeout=_LOCK_PATIENCE,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
         )
         connection.execute("PRAGMA query_only=ON")
         connection.execute("SELECT saved_to FROM state").fetchone()
     except sqlite3.Error as error:
-        raise JournalError(f"{path}: {_sentence(error)}") from None
+        raise _failure(error, path) from None
     return connection
 
 
@@ -146,7 +178,10 @@ class SqliteStore:
             self._create()
         try:
             return self._open_writing(pairs, now)
-        except sqlite3.OperationalError:  # perhaps there is no room for what SQLite keeps beside the file
+        except sqlite3.OperationalError as error:
+            if _is_locked(error):
+                raise _failure(error, self._path) from None
+            # Perhaps there is no room for what SQLite keeps beside the file.
             self._ballast.unlink(missing_ok=True)
         try:
             return self._open_writing(pairs, now)
@@ -193,7 +228,9 @@ class SqliteStore:
             raise JournalError(f"{self._path} cannot be made: {_sentence(error)}") from None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self._path, timeout=_LOCK_PATIENCE, isolation_level=None, check_same_thread=False
+        )
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={'FULL' if self._full else 'NORMAL'}",
@@ -212,7 +249,8 @@ class SqliteStore:
         """
         shared = self._path.with_name(f"{self._path.name}-shm")
         was_there = shared.exists()
-        reading = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        reading = sqlite3.connect(uri, timeout=_LOCK_PATIENCE, uri=True, isolation_level=None)
         try:
             return self._read_contents(reading)
         except sqlite3.OperationalError:
@@ -261,7 +299,7 @@ class SqliteStore:
         self._pairs = frozenset(pairs)
         try:
             self._touch({pair: contents.watermarks[pair] for pair in pairs}, now)
-        except sqlite3.OperationalError:  # a full disk is no reason not to start
+        except sqlite3.OperationalError:  # a full disk, or a locked file, is no reason not to start
             contents.untouched = True
 
     def _touch(self, named: dict[Pair, Watermark], now: int) -> None:
@@ -305,7 +343,7 @@ class SqliteStore:
         try:
             self._connected().execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
-            raise JournalError(_sentence(error)) from None
+            raise _failure(error) from None
 
     def save(
         self,
@@ -340,7 +378,7 @@ class SqliteStore:
         try:
             self._transaction(work)
         except sqlite3.Error as error:
-            raise JournalError(_sentence(error)) from None
+            raise _failure(error) from None
 
     def trim(self, older_than: int, max_size: int) -> Trimmed:
         """One step of retention. On a full disk the ballast makes room for it."""
@@ -348,14 +386,16 @@ class SqliteStore:
             trimmed = self._trim(older_than, max_size)
             self._reserve()
             return trimmed
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if _is_locked(error):
+                raise _failure(error) from None
             self._ballast.unlink(missing_ok=True)
         except (sqlite3.Error, Damaged) as error:
-            raise JournalError(_sentence(error)) from None
+            raise _failure(error) from None
         try:
             return self._trim(older_than, max_size)
         except (sqlite3.Error, Damaged) as error:
-            raise JournalError(_sentence(error)) from None
+            raise _failure(error) from None
         finally:
             self._reserve()
 
@@ -428,7 +468,7 @@ class SqliteStore:
         try:
             self._touch(named, now)
         except sqlite3.Error as error:
-            raise JournalError(_sentence(error)) from None
+            raise _failure(error) from None
 
     def _reserve(self) -> None:
         """Keep some of the disk free, if it is not full already."""
@@ -476,7 +516,7 @@ class SqliteStore:
                 except sqlite3.DatabaseError:
                     begin = _next_readable(reading, begin)
         except sqlite3.OperationalError as error:
-            raise JournalError(_sentence(error)) from None
+            raise _failure(error) from None
         return Page([], max(after, upto))
 
     def _read(

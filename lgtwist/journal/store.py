@@ -18,6 +18,10 @@ class JournalError(Exception):
     """The journal cannot be used; the argument is one sentence."""
 
 
+class JournalBusy(JournalError):
+    """Another program has locked the file; it can be used when that program lets others have it."""
+
+
 class JournalDamaged(JournalError):
     """The file is not as it was written. What can be read of it is still there."""
 
@@ -92,6 +96,7 @@ class IStore(Interface):
     def append(packed: Any) -> None:
         """Write a chunk; durable when this returns.
 
+        :raises JournalBusy: if another program has locked it, in this method and in the others.
         :raises JournalError: if it cannot be written; then nothing of it was.
         """
 

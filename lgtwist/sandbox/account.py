@@ -13,6 +13,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
@@ -34,6 +35,7 @@ from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.pausing import PausableWork
 from lgtwist.sandbox.store import StoreError, WorldStore
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
@@ -116,6 +118,7 @@ class SandboxAccount(Service):
     :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
         default the function is called in the next reactor turn.
     :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
+    :ivar work: what waits while the journal takes no more events: control verbs, and actions of bots.
     """
 
     _log = Logger()
@@ -150,6 +153,8 @@ class SandboxAccount(Service):
         self._message_waiters: list[Deferred[None]] = []
         self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
         self._running_actions: set[Deferred[None]] = set()
+        self.work = PausableWork()
+        self._waiting_actions: dict[int, Deferred[None]] = {}  # by correlation id
 
     # -- start and stop
 
@@ -207,7 +212,28 @@ class SandboxAccount(Service):
 
     # -- IAccountLink
 
-    def send(self, call_id: int, action: str, params: bytes) -> None:
+    def send(self, call_id: int, action: str, params: bytes) -> int | None:
+        """Perform an action, or let it wait while events are paused.
+
+        :returns: the flow-control token of an action that waits, else None.
+        """
+        if not self.work.is_paused:
+            self._perform(call_id, action, params)
+            return None
+        waiting = self._waiting_actions[call_id] = self.work.when_resumed()
+
+        def resumed(_none: None) -> None:
+            del self._waiting_actions[call_id]
+            self._perform(call_id, action, params)
+
+        waiting.addCallback(resumed).addErrback(self._log_unless_cancelled)
+        return call_id
+
+    def _log_unless_cancelled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("sandbox {account}: an action failed", failure, account=self.account.self_id)
+
+    def _perform(self, call_id: int, action: str, params: bytes) -> None:
         """Perform an action: hand its response to the account, then publish the events that it caused.
 
         Actions that store or look up files end later; all others end before this returns.
@@ -236,6 +262,7 @@ class SandboxAccount(Service):
                 await attachments.resolve_files(self.media, self.world, action, params, message)
             finally:
                 self._attachment_slots.release()
+            await self.work.when_resumed()
             response = perform(self.world, action, params, self.now())
         except OneBotError as error:
             response = responses.from_error(error)
@@ -248,11 +275,22 @@ class SandboxAccount(Service):
         self._respond(call_id, response)
 
     def has_sent(self, flow_token: object) -> bool:
-        """Return whether what was sent has left our memory: always, for nothing is sent over a network."""
-        return True
+        """Return whether an action was begun: it waits only while events are paused."""
+        return flow_token not in self._waiting_actions
 
     def forget(self, call_id: int) -> None:
-        """Do nothing: an action whose response is not needed ends by itself or by its time limit."""
+        """Do not perform an action that waits; one that was begun ends by itself or by its time limit."""
+        waiting = self._waiting_actions.pop(call_id, None)
+        if waiting is not None:
+            waiting.cancel()
+
+    def pause_reading(self) -> None:
+        """Perform no more actions and control verbs, for they cause events; they wait."""
+        self.work.pause()
+
+    def resume_reading(self) -> None:
+        """Perform what waits, in the order in which it came."""
+        self.work.resume()
 
     def close(self, code: int, reason: str) -> None:
         """Do nothing: there is no connection."""

@@ -274,12 +274,7 @@ class Connection(AutobahnConnection):
 
     def budget_freed(self) -> None:
         """Read on in the next reactor turn: the budget has room again, or it is this connection's turn."""
-        self.factory.clock.callLater(0, self.factory.guard, self, Connection._read_on)
-
-    def _read_on(self) -> None:
-        if self.phase is _OPEN and self.unpause_reading(PAUSE_BUDGET):
-            self.read_buffered()
-            self.settle()
+        self.factory.clock.callLater(0, self.factory.guard, self, Connection.read_on, PAUSE_BUDGET)
 
     # -- writing
 
@@ -373,6 +368,30 @@ class Connection(AutobahnConnection):
                 self.consumeData()
             finally:
                 self.being_read = False
+            self._note_unfinished()
+
+    def read_on(self, reason: int) -> None:
+        """Read on if no other reason to pause is left, first in what was received before.
+
+        :param reason: to pause, which is gone: one of :data:`PAUSE_BUDGET` and its like.
+        """
+        if self.phase is _OPEN and self.unpause_reading(reason):
+            self.read_buffered()
+            if self.flush_pending and not self.write_paused:
+                self.factory.flush_scheduler.add(self)
+
+    def _note_unfinished(self) -> None:
+        """Note whether the connection is in the middle of a message, and count what is held."""
+        if self.phase is not _OPEN:
+            return
+        if self.partial_frame or self.inside_message or self.data:
+            if self.unfinished_since is None:
+                self.unfinished_since = self.factory.clock.seconds()
+            self.settle()
+        else:
+            self.unfinished_since = None
+            if self.charged:
+                self.settle()
 
     def dataReceived(self, data: bytes) -> None:
         """Read bytes. Guarded as all callbacks, without the call that costs."""
@@ -409,15 +428,10 @@ class Connection(AutobahnConnection):
                 scheduler.add(self)
             else:
                 self.flush()  # the answers to what was just read go out at once
-        if self.phase is _OPEN:
-            if self.partial_frame or self.inside_message or self.data:
-                if self.unfinished_since is None:
-                    self.unfinished_since = self.factory.clock.seconds()
-                self.settle()
-            else:
-                self.unfinished_since = None
-                if self.charged:
-                    self.settle()
+        if self.phase is _OPEN and (self.partial_frame or self.inside_message or self.data or self.charged):
+            self._note_unfinished()
+        else:
+            self.unfinished_since = None
 
     def read_whole(self, data: bytes) -> bytes:
         """Read the whole frames at the beginning of ``data``. Call it only between two frames.

@@ -39,6 +39,7 @@ class FakeLink:
         self.closed: tuple[int, str] | None = None
         self.sent: list[tuple[int, str, bytes]] = []
         self.instantly: bytes | None = None
+        self.is_paused = False
 
     def send(self, call_id: int, action: str, params: bytes) -> None:
         introduction = self.introductions.pop(action, None)
@@ -54,6 +55,12 @@ class FakeLink:
 
     def forget(self, call_id: int) -> None:
         self.forgotten.append(call_id)
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)

@@ -283,3 +283,39 @@ class DeliveriesTests(SynchronousTestCase):
         self.clock.pump([1.0] * 20)
         self.assertEqual(self.bots["text"].deliveries[1].counters.expired, 1)
         self.assertEqual(self.bots["text"].deliveries[2].counters.expired, 0)
+
+    def test_pauses(self) -> None:
+        """The links of an account are paused while the journal says so, also those that open meanwhile."""
+        links = [checked_link(account) for account in self.accounts.values()]
+        for account, link in zip(self.accounts.values(), links, strict=True):
+            account.links.opened(link, Channel.BOTH)
+        self.store.full = True  # before it is open, all waits
+        big = event(1, "notice", size=20 << 20)
+        self.accounts[1].publish(big)
+        self.accounts[3].publish(big)  # of no such bot
+        self.assertEqual([link.is_paused for link in links], [True, False, False])
+        newer = checked_link(self.accounts[1])
+        self.accounts[1].links.opened(newer, Channel.BOTH)
+        self.assertTrue(newer.is_paused)
+        self.assertFalse(links[0].is_paused)
+        self.deliveries.add(self.bots["all"], self.accounts[3], ReplayPolicy())
+        self.accounts[3].publish(big)
+        self.assertTrue(links[2].is_paused)
+        self.store.full = False
+        self.open()
+        self.clock.pump([0.1] * 20)
+        self.assertFalse(newer.is_paused or links[2].is_paused)
+        self.assertEqual(self.accounts[1].links.pause_reason, "")
+
+    def test_an_account_that_is_added_again(self) -> None:
+        """It is paused at once, if what it sent before still waits."""
+        self.accounts[1].publish(event(1, "notice", size=20 << 20))
+        again = Account(1, self.clock, self.wall)
+        self.deliveries.remove(self.bots["all"], self.accounts[1])
+        self.deliveries.add(self.bots["all"], again, ReplayPolicy())
+        link = checked_link(again)
+        again.links.opened(link, Channel.BOTH)
+        self.assertTrue(link.is_paused)
+        self.open()
+        self.clock.advance(0)
+        self.assertFalse(link.is_paused)

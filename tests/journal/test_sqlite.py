@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.journal import sqlite as file_store
+from lgtwist.journal.chunk import CommitGroup
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.sqlite import SqliteStore
-from tests.journal.fakes import Lines, Room
+from lgtwist.journal.store import JournalBusy
+from tests.journal.fakes import Lines, Room, event
 
 NO_TAIL = JournalLimits(tail=1)
 
@@ -168,6 +172,73 @@ class TroubleTests(SqliteTestCase):
             [sys.executable, "-c", script, str(copy)], capture_output=True, text=True, timeout=60, check=True
         )
         self.assertIn(run.stdout.strip(), ("JournalError", "open"), run.stdout)
+
+
+class LockedTests(SqliteTestCase):
+    """Another program is in a transaction on the file, or has it for itself."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(file_store, "_LOCK_PATIENCE", 0.05)
+
+    @contextlib.contextmanager
+    def locked(self, how: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+        with contextlib.closing(sqlite3.connect(self.file, timeout=0, isolation_level=None)) as other:
+            other.execute(how)
+            other.execute("UPDATE state SET saved_to = saved_to")
+            yield
+
+    def test_all_that_writes(self) -> None:
+        """It says so, and the ballast, which is for a full disk, stays."""
+        self.fill(1)
+        store = SqliteStore(self.file)
+        store.open_writing([("bot", 1)], 0)
+        self.addCleanup(store.close_writing)
+        group = CommitGroup()
+        group.add(1, 0, [event(2)])
+        packed = store.pack(group.batches(2, {1: 1}))
+        with self.locked():
+            for write in (
+                lambda: store.append(packed),
+                lambda: store.save({1: 1}, 1, {}, []),
+                lambda: store.touch({}, 0),
+                lambda: store.trim(1 << 60, 1),
+            ):
+                error = self.assertRaises(JournalBusy, write)
+                self.assertEqual(str(error), "the file is locked by another program")
+        self.assertTrue(self.file.with_name("journal.sqlite.ballast").exists())
+        store.append(packed)
+
+    def test_opening(self) -> None:
+        """It opens and reads; which bots there are is written later."""
+        self.fill(1)
+        store = SqliteStore(self.file)
+        with self.locked():
+            self.assertTrue(store.open_writing([("new", 1)], 0).untouched)
+        store.close_writing()
+
+    def test_opening_what_somebody_has_for_himself(self) -> None:
+        """It says so, and opens afterwards."""
+        self.fill(1)
+        store = SqliteStore(self.file)
+        with contextlib.closing(sqlite3.connect(self.file, timeout=0, isolation_level=None)) as other:
+            other.execute("PRAGMA locking_mode=EXCLUSIVE")
+            other.execute("UPDATE state SET saved_to = saved_to")
+            error = self.assertRaises(JournalBusy, store.open_writing, [], 0)
+            self.assertIn("journal.sqlite is locked by another program", str(error))
+        self.assertEqual(store.open_writing([], 0).end, 1)
+        store.close_writing()
+
+    def test_a_backup(self) -> None:
+        """One that only reads hinders nothing."""
+        room = self.room()
+        room.put(1)
+        with contextlib.closing(sqlite3.connect(self.file, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM chunk").fetchone()
+            room.put_each(*range(2, 10))
+        self.assertEqual(room.journal.end(1), 9)
+        self.assertEqual(room.journal.trouble, "")
 
 
 class ReadingTests(SqliteTestCase):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.service import LgtwistService
@@ -32,6 +34,7 @@ class Peer:
         self.test = test
         channel = test.site.buildProtocol(None)
         self.transport = Transport(channel)
+        alsoProvides(self.transport, IPushProducer)  # as those of sockets do
         channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> Peer:

@@ -112,6 +112,29 @@ class BudgetTests(ConnectionTestCase):
         second.bytes(end)
         self.assertEqual(len(second.handler.named("received")), 1)
 
+    def test_what_was_read_on_is_answered(self) -> None:
+        """What was received before the pause is answered when it is read; then the connection is idle."""
+
+        class Answering(BudgetedHandler):
+            def received(self, connection: Any, payload: bytes, binary: bool) -> None:
+                super().received(connection, payload, binary)
+                connection.factory.respond(connection, connection.encode(b"answer"))
+
+        other = self.connect()
+        peer = self.pair.connect(Answering(self.budget)).open()
+        self.budget.charge(100 * KIB)
+        begin, end = self.cut(20 * KIB, KIB)
+        other.bytes(begin)
+        peer.bytes(begin)
+        self.assertTrue(peer.transport.paused)
+        peer.bytes(end)  # as TLS does, which has decrypted it already
+        self.assertEqual(peer.handler.named("received"), [])
+        self.budget.release(100 * KIB)
+        self.pair.turn()
+        self.assertEqual(peer.texts(), [b"answer"])
+        self.pair.advance(100)
+        self.assertIs(peer.connection.phase, Phase.OPEN)
+
     def test_events_that_wait_are_counted_and_dropped(self) -> None:
         """Events of connections that do not read count; over the budget they are dropped, and it is told."""
         peers = [self.connect() for _ in range(4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a request for the transcript may wait for a new message.
 MAX_WAIT_SECONDS = 60.0
+#: Requests that may wait while events are paused. Their bodies are counted in the account's budget.
+_MAX_PAUSED = 64
+#: Seconds after which the next one may be tried.
+_RETRY_PAUSED_AFTER = 3
 
 
 @implementer(IControl)
@@ -67,6 +72,9 @@ class Control:
                 request.responseHeaders.setRawHeaders("Allow", [", ".join(allowed)])
             respond_with_json(request, 405 if allowed else 404, {"error": "see docs/sandbox.md"})
             return
+        if method != "GET" and self._sandbox.work.is_paused:
+            self._run_later(request, route)
+            return
         try:
             result = route(request)
         except (OneBotError, BadEvent, ValueError) as error:
@@ -76,6 +84,28 @@ class Control:
             self._respond_later(request, result)
         else:
             respond_with_json(request, 200, result)
+
+    def _run_later(self, request: Request, route: Callable[[Request], Any]) -> None:
+        """Answer a request when events are not paused any more; with 503 if too many wait already."""
+        work, account = self._sandbox.work, self._sandbox.account
+        size = _body_size(request)
+        if len(work) >= _MAX_PAUSED or not account.budget.fits(size):
+            request.responseHeaders.setRawHeaders("Retry-After", [str(_RETRY_PAUSED_AFTER)])
+            sentence = (
+                f"{account.links.pause_reason}; {_MAX_PAUSED} requests, of {account.budget.limit} bytes "
+                "in all, may wait for that"
+            )
+            respond_with_json(request, 503, {"error": sentence})
+            return
+        account.budget.charge(size)
+
+        def resumed(result: Any) -> Any:
+            account.budget.release(size)
+            return result
+
+        self._respond_later(
+            request, work.when_resumed().addBoth(resumed).addCallback(lambda _: route(request))
+        )
 
     def serve_file(self, request: Request, name: str) -> None:
         """Answer a request for a stored file; whoever knows its unguessable name may have it."""
@@ -101,7 +131,7 @@ class Control:
         request.notifyFinish().addBoth(lambda _ended: waiting.cancel())
 
         def failed(failure: Failure) -> None:
-            if failure.check(OneBotError):
+            if failure.check(OneBotError, BadEvent, ValueError):
                 respond_with_json(request, 400, {"error": str(failure.value)})
             elif not failure.check(CancelledError):
                 self._log.failure("a request to the sandbox failed", failure)
@@ -137,12 +167,14 @@ class Control:
     async def _say_with_files(self, params: Params, message: Any) -> Any:
         """Store the files of a message, then run the verb ``say``."""
         await attachments.store_attachments(self._sandbox.media, message, "params.message")
+        await self._sandbox.work.when_resumed()
         return self._run_verb("say", params)
 
     async def _upload(self, params: Params) -> Any:
         """Store the file, then run the verb ``upload``."""
         stored = await self._sandbox.media.store(params.text("file"), "params.file")
         params.set("file", stored.to_params())
+        await self._sandbox.work.when_resumed()
         return self._run_verb("upload", params)
 
     def _publish_event(self, request: Request) -> Any:
@@ -192,6 +224,15 @@ def _read_body(request: Request) -> bytes:
     body = request.content.read() if request.content is not None else b""
     assert isinstance(body, bytes)
     return body
+
+
+def _body_size(request: Request) -> int:
+    content: Any = request.content
+    if content is None:
+        return 0
+    size = int(content.seek(0, os.SEEK_END))
+    content.seek(0)
+    return size
 
 
 def _query_integer(request: Request, name: str, default: int) -> int:
