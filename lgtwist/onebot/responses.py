@@ -53,7 +53,20 @@ def with_echo(response: bytes, echo: bytes | None) -> bytes:
     :param response: a JSON object that has members and no ``echo``, and ends with its brace.
     :param echo: one JSON value; None to return the response unchanged.
     """
-    return response if echo is None else response[:-1] + b',"echo":' + echo + b"}"
+    if echo is None:
+        return response
+    if len(response) > _LARGE:
+        return _join(response, 1, b',"echo":', echo, b"}")
+    return response[:-1] + b',"echo":' + echo + b"}"
+
+
+#: Bytes from which on a response is copied only once.
+_LARGE = 65_536
+
+
+def _join(response: bytes, cut: int, *parts: bytes) -> bytes:
+    """Return a response without its last ``cut`` bytes, and with some parts behind it."""
+    return b"".join((memoryview(response)[:-cut], *parts))
 
 
 #: How implementations write the key of ``echo``, and what they write behind its value (NapCat: ``stream``).
@@ -74,6 +87,8 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
     tail = b',"echo":%b}' % echo
     # If "echo" occurs only there, the ending is the member and not the end of a string.
     if response.endswith(tail) and response.count(b'"echo"') == 1:
+        if len(response) > _LARGE:
+            return _join(response, len(tail), b"}")
         return response[: -len(tail)] + b"}"
     response = response.strip(b" \t\n\r")
     for key, ending in _ECHO_FORMS:
@@ -82,6 +97,8 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
         if response.endswith(tail) and response.find(b'"echo"') == len(response) - len(tail) + key.index(
             b'"'
         ):
+            if len(response) > _LARGE:
+                return _join(response, len(tail), ending)
             return response[: -len(tail)] + ending
     if len(response) <= MAX_VALUES:
         try:
