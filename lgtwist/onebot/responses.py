@@ -55,13 +55,13 @@ def with_echo(response: bytes, echo: bytes | None) -> bytes:
     """
     if echo is None:
         return response
-    if len(response) > _LARGE:
+    if len(response) > _LARGE_RESPONSE:
         return _join(response, 1, b',"echo":', echo, b"}")
     return response[:-1] + b',"echo":' + echo + b"}"
 
 
 #: Bytes from which on a response is copied only once.
-_LARGE = 65_536
+_LARGE_RESPONSE = 65_536
 
 
 def _join(response: bytes, cut: int, *parts: bytes) -> bytes:
@@ -87,7 +87,7 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
     tail = b',"echo":%b}' % echo
     # If "echo" occurs only there, the ending is the member and not the end of a string.
     if response.endswith(tail) and response.count(b'"echo"') == 1:
-        if len(response) > _LARGE:
+        if len(response) > _LARGE_RESPONSE:
             return _join(response, len(tail), b"}")
         return response[: -len(tail)] + b"}"
     response = response.strip(b" \t\n\r")
@@ -97,7 +97,7 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
         if response.endswith(tail) and response.find(b'"echo"') == len(response) - len(tail) + key.index(
             b'"'
         ):
-            if len(response) > _LARGE:
+            if len(response) > _LARGE_RESPONSE:
                 return _join(response, len(tail), ending)
             return response[: -len(tail)] + ending
     if len(response) <= MAX_VALUES:
