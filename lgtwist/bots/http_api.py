@@ -14,7 +14,7 @@ from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.net.http_responses import body_was_read, respond, respond_with_bytes
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest
-from lgtwist.onebot.bounds import MAX_ESCAPES, MAX_FIELDS, MAX_FORM
+from lgtwist.onebot.bounds import MAX_ESCAPE_SEQUENCES, MAX_FIELDS, MAX_FORM
 from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.responses import read_response_head
@@ -121,7 +121,7 @@ def _read_urlencoded(text: bytes, besides: str = "") -> bytes:
     """
     for number, bound, what in (
         (len(text), MAX_FORM, "bytes"),
-        (text.count(b"%") + text.count(b"\\"), MAX_ESCAPES, "percent escapes and backslashes"),
+        (text.count(b"%") + text.count(b"\\"), MAX_ESCAPE_SEQUENCES, "percent escapes and backslashes"),
         (text.count(b"&") + 1, MAX_FIELDS, "fields"),
     ):
         if number > bound:

@@ -55,8 +55,8 @@ def json_stringify(event: bytes) -> bytes:
 
     Koishi parses a post and checks the signature over its own ``JSON.stringify`` of the result, so those are
     the bytes to sign and post. An event that cannot be parsed is returned unchanged, and so is one with more
-    than ``MAX_CONVERTED`` bytes, ``MAX_VALUES`` values or ``MAX_FLOATS`` numbers with a fraction or an
-    exponent; that is counted.
+    than ``MAX_CONVERTED`` bytes, ``MAX_DECODED_VALUES`` values, or ``MAX_FLOATS`` numbers with a fraction or
+    an exponent; that is counted.
 
     :param event: one JSON object.
     """

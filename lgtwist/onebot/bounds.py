@@ -11,7 +11,7 @@ MAX_SEGMENTS = 10_000
 #: Key-value pairs that one CQ code may have; a code with more is text.
 MAX_PAIRS = 1_000
 #: JSON values of a text that is decoded as a whole, and pairs of all CQ codes of one message.
-MAX_VALUES = 100_000
+MAX_DECODED_VALUES = 100_000
 #: Levels of arrays and objects inside the ``data`` of a segment.
 MAX_NESTING = 100
 #: Levels of messages inside messages that are converted.
@@ -24,7 +24,7 @@ MAX_CONVERTED = 16 << 20
 #: Bytes by which an event or a response may grow by its conversion.
 MAX_GROWN = 1 << 20
 #: Escapes of a string with CQ codes (``&amp;``), or of a form (``%26``).
-MAX_ESCAPES = 500_000
+MAX_ESCAPE_SEQUENCES = 500_000
 #: Surrogate escapes in a text that has one without its other half.
 MAX_SURROGATES = 50_000
 #: Backslashes in such a text: one with an escape for each Chinese character has a sixth of its bytes.
@@ -52,12 +52,12 @@ COUNTERS = BoundCounters()
 
 
 def has_too_many_values(text: bytes) -> bool:
-    """Return whether a JSON text may have more than :data:`MAX_VALUES` values.
+    """Return whether a JSON text may have more than :data:`MAX_DECODED_VALUES` values.
 
     Commas and brackets are counted, also those in strings; each value but the first has one.
 
     :param text: any bytes.
     """
-    if len(text) <= MAX_VALUES:
+    if len(text) <= MAX_DECODED_VALUES:
         return False
-    return text.count(b",") + text.count(b"[") + text.count(b"{") >= MAX_VALUES
+    return text.count(b",") + text.count(b"[") + text.count(b"{") >= MAX_DECODED_VALUES

@@ -16,14 +16,14 @@ from msgspec import UNSET, Raw, UnsetType
 from lgtwist.onebot.bounds import (
     COUNTERS,
     MAX_CONVERTED,
-    MAX_ESCAPES,
+    MAX_DECODED_VALUES,
+    MAX_ESCAPE_SEQUENCES,
     MAX_GROWN,
     MAX_MESSAGE_DEPTH,
     MAX_NESTING,
     MAX_PAIRS,
     MAX_SEGMENTS,
     MAX_TEXT,
-    MAX_VALUES,
     has_too_many_values,
 )
 from lgtwist.onebot.errors import BadRequest, OverBound
@@ -165,10 +165,10 @@ def from_cq(text: str) -> list[Segment]:
     Messages inside it are read down to ``MAX_MESSAGE_DEPTH``, and stay strings below, for each level reads
     everything once more.
 
-    :raises OverBound: if it has more than ``MAX_SEGMENTS`` segments or codes, or more than ``MAX_VALUES``
+    :raises OverBound: if it has more than ``MAX_SEGMENTS`` segments or codes, or ``MAX_DECODED_VALUES``
         pairs.
     """
-    return MessageReader("the message").read_cq(text, 0)
+    return MessageReader().read_cq(text, 0)
 
 
 class MessageReader:
@@ -179,7 +179,7 @@ class MessageReader:
 
     __slots__ = ("_codes", "_inner", "_name", "_segments", "_values")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "the message") -> None:
         self._name = name
         self._segments = self._codes = self._values = self._inner = 0
 
@@ -199,8 +199,8 @@ class MessageReader:
 
     def _count_values(self, number: int) -> None:
         self._values += number
-        if self._values > MAX_VALUES:
-            raise OverBound(f"{self._name} has more than {MAX_VALUES} values in its segments")
+        if self._values > MAX_DECODED_VALUES:
+            raise OverBound(f"{self._name} has more than {MAX_DECODED_VALUES} values in its segments")
 
     def read_cq(self, text: str, depth: int) -> list[Segment]:
         """Return a string with CQ codes as segments.
@@ -208,8 +208,8 @@ class MessageReader:
         :param depth: how many messages it is inside of.
         :raises OverBound: see :func:`from_cq`.
         """
-        if len(text) > MAX_ESCAPES and text.count("&") > MAX_ESCAPES:
-            raise OverBound(f"{self._name} has more than {MAX_ESCAPES} escapes (&...;)")
+        if len(text) > MAX_ESCAPE_SEQUENCES and text.count("&") > MAX_ESCAPE_SEQUENCES:
+            raise OverBound(f"{self._name} has more than {MAX_ESCAPE_SEQUENCES} escapes (&...;)")
         pieces = text.split("[CQ:", MAX_SEGMENTS + 1)
         if len(pieces) == 1:
             return [text_segment(unescape(text))] if text else []
@@ -322,7 +322,7 @@ def read_message(value: Any, path: str, auto_escape: bool = False) -> list[Segme
     :raises BadRequest: if it is not a message, or over a bound (:class:`OverBound`); the sentence names
         ``path``.
     """
-    return MessageReader(path).read(value, path, auto_escape)
+    return MessageReader().read(value, path, auto_escape)
 
 
 # -- events and responses, in the format that a bot asked for
@@ -421,7 +421,7 @@ def _check_bounds(raw: bytes) -> None:
     if len(raw) > MAX_CONVERTED:
         raise OverBound(f"it has more than {MAX_CONVERTED} bytes")
     if has_too_many_values(raw):
-        raise OverBound(f"it has more than {MAX_VALUES} values")
+        raise OverBound(f"it has more than {MAX_DECODED_VALUES} values")
 
 
 def _needs_conversion(message: bytes, wanted: MessageFormat) -> bool:
@@ -440,7 +440,7 @@ class _Conversion:
 
     def __init__(self, wanted: MessageFormat, limit: int) -> None:
         self._to_array = wanted is MessageFormat.ARRAY
-        self._reader = MessageReader("the message")
+        self._reader = MessageReader()
         self._left = limit
 
     def message(self, message: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Raw
 
-from lgtwist.onebot.bounds import MAX_BACKSLASHES, MAX_SURROGATES, MAX_VALUES, has_too_many_values
+from lgtwist.onebot.bounds import MAX_BACKSLASHES, MAX_DECODED_VALUES, MAX_SURROGATES, has_too_many_values
 
 _Head = TypeVar("_Head")
 
@@ -161,7 +161,7 @@ def remove_key(text: bytes, name: str, value: bytes) -> bytes:
     :param text: one JSON object, valid UTF-8.
     :param name: of ASCII letters.
     :param value: the last of their values, as it stands in ``text``: see :func:`member`.
-    :raises ValueError: if it has more than ``MAX_VALUES`` values, and the member is not easily found.
+    :raises ValueError: if it has more than ``MAX_DECODED_VALUES`` values, and the member is not easily found.
     """
     key = b'"%b"' % name.encode()
     starts = _find_keys(text, key)
@@ -176,7 +176,7 @@ def remove_key(text: bytes, name: str, value: bytes) -> bytes:
         first = _skip_space(text, _skip_space(text, 0) + 1) == start
         if end and (first or _skip_space(text, _skip_space(text, end) + 1) == len(text)):
             return _cut_member(text, start, end)
-    raise ValueError(f"more than {MAX_VALUES} values, and {name} is not the first or the last member")
+    raise ValueError(f"more than {MAX_DECODED_VALUES} values, and {name} is not the first or the last member")
 
 
 def _find_keys(text: bytes, key: bytes) -> list[int]:
@@ -232,10 +232,10 @@ def _member_decoder(name: str) -> Callable[[bytes | bytearray], Any]:
 def _remove_from_members(text: bytes, name: str) -> bytes:
     """Return a JSON object without its members called ``name``; white space and equal keys are dropped.
 
-    :raises ValueError: if it cannot be read, or has more than ``MAX_VALUES`` values.
+    :raises ValueError: if it cannot be read, or has more than ``MAX_DECODED_VALUES`` values.
     """
     if has_too_many_values(text):
-        raise ValueError(f"more than {MAX_VALUES} values, and a repeated or inner {name}")
+        raise ValueError(f"more than {MAX_DECODED_VALUES} values, and a repeated or inner {name}")
     mark = b""
     try:
         members = _decode_members(text)

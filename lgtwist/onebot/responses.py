@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.onebot import rawjson
-from lgtwist.onebot.bounds import MAX_VALUES
+from lgtwist.onebot.bounds import MAX_DECODED_VALUES
 from lgtwist.onebot.errors import OneBotError
 
 
@@ -81,7 +81,7 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
 
     :param response: one JSON object.
     :param echo: the value of its ``echo``, as the bytes that stand in the response.
-    :raises ValueError: if it has more than ``MAX_VALUES`` values, and the member is not easily found;
+    :raises ValueError: if it has more than ``MAX_DECODED_VALUES`` values, and the member is not easily found;
         ``RecursionError`` if it is nested too deeply.
     """
     tail = b',"echo":%b}' % echo
@@ -100,7 +100,7 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
             if len(response) > _LARGE_RESPONSE:
                 return _join(response, len(tail), ending)
             return response[: -len(tail)] + ending
-    if len(response) <= MAX_VALUES:
+    if len(response) <= MAX_DECODED_VALUES:
         try:
             remaining = msgspec.json.decode(response, type=dict[str, Raw])
         except ValueError:  # it has a lone surrogate

@@ -23,6 +23,7 @@ from lgtwist.onebot.message import (
     to_cq,
 )
 from lgtwist.onebot.responses import read_response_head, response_from_body, without_echo
+from lgtwist.sandbox.params import Params
 
 IMAGE = "base64://" + "iVBORw0KGgoAAAANSUhEUgAA" * ((14 << 20) // 24)
 
@@ -282,3 +283,18 @@ class PlaceTests(SynchronousTestCase):
         event = Event(b'{"group_id":1,"user_id":"2"}', "message")
         self.assertEqual(place_of(event), (1, 2))
         self.assertIs(place_of(event), place_of(event))
+
+
+class NodesTests(SynchronousTestCase):
+    def test_contents_count_together(self) -> None:
+        """The contents of all nodes of a forwarded message have 10000 segments together."""
+        for number, content in ((2, "[CQ:a]" * 1_000), (200, [{"type": "a", "data": {}}] * 20)):
+            node = {"type": "node", "data": {"content": content}}
+            nodes = Params(json.dumps({"messages": [node] * number}).encode()).nodes()
+            self.assertEqual(len(nodes[-1]["data"]["content"]), len(content) // (6 if number == 2 else 1))
+        node["data"]["content"] = "[CQ:a]" * 1_000
+        with self.assertRaises(OverBound) as caught:
+            Params(json.dumps({"messages": [node] * 11}).encode()).nodes()
+        self.assertEqual(
+            caught.exception.sentence, "params.messages[10].data.content has more than 10000 CQ codes"
+        )
