@@ -30,6 +30,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PURE = [
     "lgtwist.onebot.action",
     "lgtwist.onebot.auth",
+    "lgtwist.onebot.bounds",
     "lgtwist.onebot.dialect",
     "lgtwist.onebot.errors",
     "lgtwist.onebot.event",

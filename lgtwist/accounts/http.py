@@ -5,12 +5,10 @@ OneBot 11, ``communication/http.md`` and ``http-post.md``.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from attrs import asdict, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -28,6 +26,7 @@ from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import IAccountLink, IEventReceiver
 from lgtwist.net.http_client import Answer, NoRoom, TooLarge, WebClient, why_failed
 from lgtwist.onebot import responses
+from lgtwist.onebot.bounds import MAX_PARTS
 from lgtwist.onebot.dialect import signs_with_token
 from lgtwist.onebot.errors import (
     AccountFailed,
@@ -184,10 +183,7 @@ class HttpAccount(Service):
             self._failure_log = LogThrottles(self.account.clock, _LOGGED_FAILURES)
             self.account.links.opened(self, description=self._url)
         if outcome.status == "ok":
-            with contextlib.suppress(ValueError):
-                self.account.links.status_received(
-                    read_online(msgspec.json.decode(response_data(answer.body)))
-                )
+            self.account.links.status_received(read_online(response_data(answer.body)))
 
     def _link_lost(self, reason: str) -> None:
         self._cancel_requests()
@@ -333,7 +329,10 @@ def _read_responses(answer: Answer, action: str) -> list[bytes]:
     """
     bodies = [answer.body]
     if action in STREAM_ACTIONS:
-        bodies = [part for part in answer.body.split(_PART_SEPARATOR) if part.strip()] or bodies
+        parts = answer.body.split(_PART_SEPARATOR, MAX_PARTS)
+        if len(parts) > MAX_PARTS:
+            raise AccountFailed(f"the implementation's answer has more than {MAX_PARTS} parts")
+        bodies = [part for part in parts if part.strip()] or bodies
     read = [responses.response_from_body(body) for body in bodies]
     whole = [response for response in read if response is not None]
     if len(whole) == len(bodies):

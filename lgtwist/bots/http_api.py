@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from twisted.web.server import Request
@@ -12,8 +12,9 @@ from twisted.web.server import Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.net.http_responses import body_was_read, respond, respond_with_bytes
-from lgtwist.onebot import rawjson, responses
+from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest
+from lgtwist.onebot.bounds import MAX_ESCAPE_SEQUENCES, MAX_FIELDS, MAX_FORM
 from lgtwist.onebot.dialect import means_unknown_action
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.responses import read_response_head
@@ -60,21 +61,14 @@ class HttpApi:
         return True
 
     def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
-        """Carry out an action of a bot, and answer with its response; cancel it if the client disconnects."""
+        """Carry out an action of a bot, and answer with its response; cancel it if the client disconnects.
+
+        The parameters are read once the bot may use the action now.
+        """
         if request.method not in (b"GET", b"POST"):
             respond(request, 405, "only GET and POST", _ALLOWED)
             return
         self._allow_origin(request)
-        try:
-            params = _query_params(request) if request.method == b"GET" else _body_params(request)
-        except UnsupportedType as error:
-            respond(request, 406, str(error))
-            return
-        except BadRequest as error:
-            bot.counters.bad_requests += 1
-            respond_with_bytes(request, 400, _JSON, responses.from_error(error))
-            return
-        body_was_read(request)  # the bot counts what is held of the call
         in_flight: set[PendingAction] = set()
 
         forget = bot.add_http_calls(in_flight)
@@ -86,14 +80,32 @@ class HttpApi:
 
         request.notifyFinish().addBoth(cancel_pending)
 
+        unreadable = False
+
+        def read_params() -> bytes:
+            nonlocal unreadable
+            try:
+                params = _query_params(request) if request.method == b"GET" else _body_params(request)
+            except BadRequest:
+                bot.counters.bad_requests += 1
+                unreadable = True
+                raise
+            body_was_read(request)  # the bot counts what is held of the call
+            return params
+
         def reply(response: bytes, last: bool) -> None:
-            if last:  # of an action that streams, only the last response is sent
+            if unreadable:
+                respond_with_bytes(request, 400, _JSON, response)
+            elif last:  # of an action that streams, only the last response is sent
                 unknown = b"failed" in response and means_unknown_action(
                     account.dialect, read_response_head(response)
                 )
                 respond_with_bytes(request, 404 if unknown else 200, _JSON, response)
 
-        bot.perform(account, ActionRequest(action, params, None), reply, in_flight)
+        try:
+            bot.perform(account, ActionRequest(action, b"{}", None), reply, in_flight, read_params)
+        except UnsupportedType as error:
+            respond(request, 406, str(error))
 
 
 def _query_params(request: Request) -> bytes:
@@ -105,14 +117,71 @@ def _read_urlencoded(text: bytes, besides: str = "") -> bytes:
     """Return urlencoded parameters as a JSON object of strings; of equal names the last counts.
 
     :param besides: a name that is left out.
-
-    :raises BadRequest: if they are not UTF-8, or too many.
+    :raises BadRequest: if they are not UTF-8, or over a bound; the sentence names it.
     """
+    for number, bound, what in (
+        (len(text), MAX_FORM, "bytes"),
+        (text.count(b"%") + text.count(b"\\"), MAX_ESCAPE_SEQUENCES, "percent escapes and backslashes"),
+        (text.count(b"&") + 1, MAX_FIELDS, "fields"),
+    ):
+        if number > bound:
+            raise BadRequest(f"a form may have {bound} {what}; send large parameters as {_JSON}")
+    if not text.isascii():
+        raise BadRequest(_NOT_URLENCODED)
+    params: dict[str, str] = {}
+    for pair in text.split(b"&"):
+        raw_name, _equals, raw_value = pair.partition(b"=")
+        name, value = _unquote(raw_name), _unquote(raw_value)
+        if name != besides:
+            params[name] = value
+    return msgspec.json.encode(params)
+
+
+_NOT_URLENCODED = "the parameters are not urlencoded UTF-8"
+#: A per cent sign that is no escape.
+_BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+#: Bytes of a name or value that may have such signs; they are kept as they are.
+_LENIENT_LENGTH = 262_144
+#: Bytes that are unescaped at once: what is made of them stays in the processor's cache.
+_CHUNK = 65_536
+_PLUS_TO_SPACE = bytes.maketrans(b"+", b" ")
+
+
+def _unquote(text: bytes) -> str:
+    """Return a urlencoded name or value as text, in a few passes of C over it.
+
+    :param text: of ASCII characters.
+    :raises BadRequest: if it is not UTF-8, or long with per cent signs that are no escapes.
+    """
+    if b"%" not in text:
+        return text.translate(_PLUS_TO_SPACE).decode("ascii")
     try:
-        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
-    except ValueError:
-        raise BadRequest("the parameters are not urlencoded UTF-8, or more than 1000") from None
-    return msgspec.json.encode({name: value for name, value in pairs if name != besides})
+        try:
+            octets = _unescape(text)
+        except UnicodeDecodeError:
+            if len(text) > _LENIENT_LENGTH:
+                raise
+            octets = _unescape(_BARE_PERCENT.sub(b"%25", text))
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(_NOT_URLENCODED) from None
+
+
+def _unescape(text: bytes) -> bytes:
+    """Return the octets that a urlencoded name or value stands for, by way of Python's own escapes.
+
+    :raises UnicodeDecodeError: if a per cent sign is no escape.
+    """
+    chunks: list[bytes] = []
+    at = 0
+    while at < len(text):
+        end = at + _CHUNK
+        while b"%" in text[end - 2 : end]:  # do not cut an escape in two
+            end += 1
+        chunk = text[at:end].translate(_PLUS_TO_SPACE).replace(b"\\", b"\\\\").replace(b"%", b"\\x")
+        chunks.append(chunk.decode("unicode_escape").encode("latin-1"))
+        at = end
+    return b"".join(chunks)
 
 
 def _body_params(request: Request) -> bytes:
@@ -137,16 +206,13 @@ def _body_params(request: Request) -> bytes:
 
 def _json_object(body: bytes) -> bytes:
     try:
-        text = body.decode()
+        body.decode()
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8") from None
     try:
-        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except rawjson.DECODE_ERRORS:
-        try:
-            rawjson.read_members(text)
-        except RecursionError:
-            raise BadRequest("the body is nested too deeply") from None
-        except rawjson.DECODE_ERRORS as error:
-            raise BadRequest(f"the body must be a JSON object: {error}") from None
+        rawjson.check_object(body)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except rawjson.DECODE_ERRORS as error:
+        raise BadRequest(f"the body must be a JSON object: {error}") from None
     return body.strip()

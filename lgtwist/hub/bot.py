@@ -19,7 +19,12 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, InternalCall
 from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IBotSession
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
-from lgtwist.hub.quick_operations import HANDLE_QUICK_OPERATION, QuickOperation, read_quick_operation
+from lgtwist.hub.quick_operations import (
+    HANDLE_QUICK_OPERATION,
+    STEP_ACTIONS,
+    QuickOperation,
+    read_quick_operation,
+)
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.hub.settings import BotSettings
 from lgtwist.hub.snapshots import EndedSession, OpenSession
@@ -34,7 +39,7 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
-from lgtwist.onebot.rawjson import DECODE_ERRORS
+from lgtwist.onebot.rawjson import is_object
 from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
@@ -309,7 +314,12 @@ class Bot:
     # -- actions
 
     def perform(
-        self, account: Account, request: ActionRequest, reply: Reply, in_flight: set[PendingAction]
+        self,
+        account: Account,
+        request: ActionRequest,
+        reply: Reply,
+        in_flight: set[PendingAction],
+        read_params: Callable[[], bytes] | None = None,
     ) -> None:
         """Carry out an action of the bot.
 
@@ -317,6 +327,8 @@ class Bot:
             action is refused; not after its pending action was cancelled.
         :param in_flight: the pending actions of the connection that asks; they are added and removed here.
             When the connection is closed, it cancels those that are left.
+        :param read_params: returns the parameters, if they are not read yet; called if the bot may use the
+            action now. What it raises, but for :class:`OneBotError`, is raised.
         """
         self.counters.actions += 1
         quota = self.quota(account)
@@ -332,8 +344,13 @@ class Bot:
             budget = self.budget
             if budget.used >= budget.limit:
                 self._make_room()
-            if not self._unrestricted and action != HANDLE_QUICK_OPERATION:  # each of its steps is checked
-                self._check_permission(account, action)
+            if not self._unrestricted:
+                if action == HANDLE_QUICK_OPERATION:  # each of its steps is checked later
+                    self._check_any_step(account)
+                else:
+                    self._check_permission(account, action)
+            if read_params is not None:
+                request = ActionRequest(request.action, read_params(), request.echo)
             if suffix or action == HANDLE_QUICK_OPERATION:
                 self._perform_locally(account, action, suffix, request, reply, in_flight)
                 return
@@ -377,6 +394,18 @@ class Bot:
                 )
             raise Forbidden(f'bot "{self.name}" may not use {printable(action)}')
         if self._rate is not None and not self._rate.acquire(account.clock.seconds()):
+            self.counters.refused += 1
+            raise TooManyCalls(f'bot "{self.name}" is over its rate')
+
+    def _check_any_step(self, account: Account) -> None:
+        """Check whether any step of a quick operation may be carried out now, before it is read.
+
+        :raises Forbidden: if the bot may use none of their actions.
+        :raises TooManyCalls: if it has reached its rate; nothing is counted if not.
+        """
+        if not any(map(self._permissions.allows, STEP_ACTIONS)):
+            self._check_permission(account, HANDLE_QUICK_OPERATION)
+        if self._rate is not None and not self._rate.has_room(account.clock.seconds()):
             self.counters.refused += 1
             raise TooManyCalls(f'bot "{self.name}" is over its rate')
 
@@ -553,8 +582,9 @@ class Bot:
         """
         try:
             answer.decode()  # msgspec does not check what it skips
-            msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
-        except DECODE_ERRORS:
+        except UnicodeDecodeError:
+            return
+        if not is_object(answer):
             return
         quota = self.quota(account)
         try:

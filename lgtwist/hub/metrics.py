@@ -11,6 +11,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IDialler
+from lgtwist.onebot.bounds import COUNTERS
 from lgtwist.runtime.figures import Reading, counter, counters, gauges
 
 # Each table: a metric's name, its help text, and how it is read.
@@ -114,6 +115,8 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
         for name, account in accounts
         for outcome, read in _CALL_OUTCOMES
     ]
+    unconverted: list[tuple[list[str], float]] = [([], COUNTERS.unconverted)]
+    yield counter("unconverted", "Events and answers that were too large to convert", [], unconverted)
     yield counter("calls", "Actions to accounts, by how they ended", ["account", "outcome"], calls)
     info = InfoMetricFamily("lgtwist_account", "What the implementation says it is", labels=["account"])
     for name, account in accounts:

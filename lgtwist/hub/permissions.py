@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from attrs import frozen
 
 from lgtwist.onebot.action import split_suffix
-from lgtwist.onebot.event import Event, read_place
+from lgtwist.onebot.event import Event, place_of
 
 #: The names that a bot with restricted actions may use.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
@@ -121,7 +121,7 @@ class EventPermissions:
             return False
         if self.group_ids is None and self.user_ids is None:
             return True
-        place = read_place(event.raw)
+        place = place_of(event)
         return (self.group_ids is None or place.group_id in self.group_ids) and (
             self.user_ids is None or place.user_id in self.user_ids
         )
@@ -144,10 +144,17 @@ class Rate:
 
         :param now: seconds of any clock.
         """
+        if not self.has_room(now):
+            return False
+        self._done_at.append(now)
+        return True
+
+    def has_room(self, now: float) -> bool:
+        """Return whether it may be done now.
+
+        :param now: seconds of any clock.
+        """
         done_at = self._done_at
         while done_at and now - done_at[0] >= self._seconds:
             done_at.popleft()
-        if len(done_at) >= self._most:
-            return False
-        done_at.append(now)
-        return True
+        return len(done_at) < self._most

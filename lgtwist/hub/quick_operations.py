@@ -5,6 +5,7 @@ lgtwist carries them out itself, since implementations differ.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,18 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS
 #: The action that carries out a quick operation (OneBot 11, ``api/hidden.md``).
 HANDLE_QUICK_OPERATION = ".handle_quick_operation"
 
+
+#: The actions that quick operations consist of.
+STEP_ACTIONS = (
+    "send_private_msg",
+    "send_group_msg",
+    "delete_msg",
+    "set_group_kick",
+    "set_group_ban",
+    "set_group_anonymous_ban",
+    "set_friend_add_request",
+    "set_group_add_request",
+)
 
 #: Carries out an action with its ``params``; fires with the response without ``echo``.
 PerformStep = Callable[[str, bytes], "Deferred[bytes]"]
@@ -39,12 +52,12 @@ class _Context(msgspec.Struct):
 
 class _Operation(msgspec.Struct):
     reply: Raw | UnsetType = UNSET
-    auto_escape: Any = False
-    at_sender: Any = True
-    delete: Any = False
-    kick: Any = False
-    ban: Any = False
-    ban_duration: Any = 30 * 60
+    auto_escape: Raw = Raw(b"false")
+    at_sender: Raw = Raw(b"true")
+    delete: Raw = Raw(b"false")
+    kick: Raw = Raw(b"false")
+    ban: Raw = Raw(b"false")
+    ban_duration: Raw = Raw(b"1800")
     approve: bool | None = None
     remark: str = ""
     reason: str = ""
@@ -153,20 +166,26 @@ def _request_steps(context: _Context, operation: _Operation) -> list[tuple[str, 
     return [("set_friend_add_request", msgspec.json.encode(params))]
 
 
-def _with_at(context: _Context, reply: Raw, escape: bool) -> Any:
-    """Return the reply with an at of the event's sender in front, in the format that the reply has."""
+def _with_at(context: _Context, reply: Raw, escape: bool) -> Raw:
+    """Return the reply with an at of the event's sender in front, in the format that the reply has.
+
+    The reply is not decoded.
+    """
     user_id = bytes(_required(context, "user_id")).decode().strip('"')
-    try:
-        message = msgspec.json.decode(reply)
-    except DECODE_ERRORS as error:
-        raise BadRequest(f"operation.reply: {error}") from None
-    at = {"type": "at", "data": {"qq": user_id}}
-    space = {"type": "text", "data": {"text": " "}}
-    if isinstance(message, str):
+    message = bytes(reply)
+    at = msgspec.json.encode({"type": "at", "data": {"qq": user_id}})
+    if message[:1] == b'"':
         if escape:
-            return [at, {"type": "text", "data": {"text": " " + message}}]
-        return f"[CQ:at,qq={user_id}] {message}"
-    return [at, space, *(message if isinstance(message, list) else [message])]
+            return Raw(b'[%b,{"type":"text","data":{"text":" %b}}]' % (at, message[1:]))
+        return Raw(msgspec.json.encode(f"[CQ:at,qq={user_id}] ")[:-1] + message[1:])
+    space = b'{"type":"text","data":{"text":" "}}'
+    if message[:1] != b"[":
+        return Raw(b"[%b,%b,%b]" % (at, space, message))
+    comma = b"" if _EMPTY_ARRAY.fullmatch(message) else b","
+    return Raw(b"[%b,%b%b%b" % (at, space, comma, message[1:]))
+
+
+_EMPTY_ARRAY = re.compile(rb"\[[ \t\n\r]*\]")
 
 
 def _required(context: _Context, name: str) -> Raw:
@@ -177,11 +196,17 @@ def _required(context: _Context, name: str) -> Raw:
     return value
 
 
-def _boolean(value: Any, name: str) -> bool:
+#: Bytes of a boolean, as JSON.
+_MAX_BOOLEAN = 16
+
+
+def _boolean(raw: Raw, name: str) -> bool:
     """Read a boolean, in one of the forms that frameworks send.
 
     :raises BadRequest: if it is none.
     """
+    text = bytes(raw)
+    value: Any = msgspec.json.decode(text) if len(text) <= _MAX_BOOLEAN else text
     if value in (True, 1, "true", "True", "1", "yes"):
         return True
     if value in (False, 0, None, "", "false", "False", "0", "no"):

@@ -69,38 +69,17 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
             return ActionRequest(
                 action_head.action, params_raw, None if action_head.echo is UNSET else bytes(action_head.echo)
             )
-    action: Raw | str | UnsetType
-    params: Raw | str | UnsetType
-    echo: Raw | str | UnsetType
+    return _read_action_leniently(payload)
+
+
+def _read_action_leniently(payload: bytes) -> ActionRequest:
+    """Read an action with lone surrogates or without ``params``; say what is wrong with anything else.
+
+    :param payload: valid UTF-8.
+    :raises BadRequest: see :func:`read_action`.
+    """
     try:
-        head = _decode_lenient_head(payload)
-        action, params, echo = head.action, head.params, head.echo
-    except rawjson.DECODE_ERRORS:
-        action, params, echo = _read_members_leniently(payload)
-    echo_raw = None if echo is UNSET else rawjson.to_bytes(echo)
-    if action is UNSET:
-        raise BadRequest('"action" is missing', echo_raw)
-    name = rawjson.read_string(rawjson.to_bytes(action))
-    if not name:
-        raise BadRequest('"action" must be a string that is not empty', echo_raw)
-    params_raw = b"{}" if params is UNSET else rawjson.to_bytes(params)
-    if params_raw[:1] != b"{":
-        if params_raw != b"null":
-            raise BadRequest('"params" must be an object', echo_raw)
-        params_raw = b"{}"
-    return ActionRequest(name, params_raw, echo_raw)
-
-
-#: Cached, since bots use few different names.
-_encode_name = lru_cache(1024)(rawjson.encode_string)
-
-
-def _read_members_leniently(
-    payload: bytes,
-) -> tuple[str | UnsetType, str | UnsetType, str | UnsetType]:
-    """Return the raw ``action``, ``params`` and ``echo`` of an object that msgspec refuses."""
-    try:
-        members = rawjson.read_members(payload.decode())
+        head = rawjson.decode_leniently(_decode_lenient_head, payload)
     except RecursionError:
         echo = rawjson.find_echo(payload)
         raise BadRequest("the message is nested too deeply", echo) from None
@@ -109,7 +88,22 @@ def _read_members_leniently(
         if str(error) == "not an object":
             sentence = "the message is not a JSON object"
         raise BadRequest(sentence, rawjson.find_echo(payload)) from None
-    return members.get("action", UNSET), members.get("params", UNSET), members.get("echo", UNSET)
+    echo = None if head.echo is UNSET else rawjson.to_bytes(head.echo)
+    if head.action is UNSET:
+        raise BadRequest('"action" is missing', echo)
+    name = rawjson.read_string(rawjson.to_bytes(head.action))
+    if not name:
+        raise BadRequest('"action" must be a string that is not empty', echo)
+    params = b"{}" if head.params is UNSET else rawjson.to_bytes(head.params)
+    if params[:1] != b"{":
+        if params != b"null":
+            raise BadRequest('"params" must be an object', echo)
+        params = b"{}"
+    return ActionRequest(name, params, echo)
+
+
+#: Cached, since bots use few different names.
+_encode_name = lru_cache(1024)(rawjson.encode_string)
 
 
 class _KindHead(msgspec.Struct):
@@ -125,6 +119,8 @@ def is_from_implementation(payload: bytes) -> bool:
 
     :param payload: one whole message, of any content.
     """
+    if b'"retcode"' not in payload and b'"post_type"' not in payload:
+        return False
     try:
         head = msgspec.json.decode(payload, type=_KindHead)
     except rawjson.DECODE_ERRORS:

@@ -45,6 +45,10 @@ class BadRequest(OneBotError):
         self.echo = echo
 
 
+class OverBound(BadRequest):
+    """A message is over one of :mod:`lgtwist.onebot.bounds`; the sentence names it."""
+
+
 class Forbidden(OneBotError):
     """The bot may not use this action."""
 

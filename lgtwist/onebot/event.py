@@ -15,6 +15,13 @@ class BadEvent(ValueError):
     """The payload is not an event; the argument says why."""
 
 
+class Place(NamedTuple):
+    """The ``group_id`` and the ``user_id`` of an event; None where it has none."""
+
+    group_id: int | None
+    user_id: int | None
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One event: its bytes as they came, and the members that routing needs.
 
@@ -22,12 +29,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     :ivar post_type: ``message``, ``notice``, ``request``, ``meta_event`` or an extension's own.
     :ivar detail: its ``notice_type`` or ``meta_event_type``; empty where it has none.
     :ivar self_id: its ``self_id``; None if it has none, 0 if the value is not an account's number.
+    :ivar place: what :func:`place_of` returns; None before it was called.
     """
 
     raw: bytes
     post_type: str
     detail: str = ""
     self_id: int | None = None
+    place: Place | None = None
 
 
 class _EventHead(msgspec.Struct, gc=False):
@@ -39,7 +48,17 @@ class _EventHead(msgspec.Struct, gc=False):
     echo: Raw | UnsetType = UNSET
 
 
+class _RawEventHead(msgspec.Struct, gc=False):
+    post_type: Raw | UnsetType = UNSET
+    notice_type: Raw | UnsetType = UNSET
+    meta_event_type: Raw | UnsetType = UNSET
+    self_id: Raw | UnsetType = UNSET
+    retcode: Raw | UnsetType = UNSET
+    echo: Raw | UnsetType = UNSET
+
+
 _decode_event_head = msgspec.json.Decoder(_EventHead).decode
+_decode_raw_head = msgspec.json.Decoder(_RawEventHead).decode
 
 
 def _read_event_head(raw: bytes) -> _EventHead:
@@ -59,18 +78,20 @@ def _read_event_head_leniently(raw: bytes) -> _EventHead:
     :raises BadEvent: if it is not a JSON object.
     """
     try:
-        members = rawjson.read_members(raw.decode())
+        members = rawjson.decode_leniently(_decode_raw_head, raw)
     except RecursionError:
         raise BadEvent("nested too deeply") from None
     except rawjson.DECODE_ERRORS as error:
         raise BadEvent(f"not a JSON object: {error}") from None
     head = _EventHead()
     for name in ("self_id", "retcode", "echo"):
-        if name in members:
-            setattr(head, name, Raw(members[name].encode()))
+        value = getattr(members, name)
+        if value is not UNSET:
+            setattr(head, name, Raw(rawjson.to_bytes(value)))
     for name in ("post_type", "notice_type", "meta_event_type"):
-        if members.get(name, "")[:1] == '"':
-            setattr(head, name, rawjson.read_string(members[name]))
+        value = getattr(members, name)
+        if value is not UNSET and bytes(value)[:1] == b'"':
+            setattr(head, name, rawjson.read_string(rawjson.to_bytes(value)))
     return head
 
 
@@ -116,9 +137,9 @@ def _make_event(raw: bytes, head: _EventHead, post_type: str) -> Event:
     """
     if head.echo is not UNSET:
         try:
-            raw = rawjson.remove_key(raw.decode(), "echo").encode()
-        except rawjson.DECODE_ERRORS:
-            raise BadEvent("nested too deeply") from None
+            raw = rawjson.remove_key(raw, "echo", bytes(head.echo))
+        except rawjson.DECODE_ERRORS as error:
+            raise BadEvent(f"its echo cannot be removed: {error}") from None
     detail = head.notice_type if post_type == "notice" else head.meta_event_type
     if head.self_id is UNSET:
         return Event(raw, post_type, detail)
@@ -144,13 +165,6 @@ def read_id(value: bytes) -> int | None:
     return int(digits) if digits.isdigit() and len(digits) < 20 else None
 
 
-class Place(NamedTuple):
-    """The ``group_id`` and the ``user_id`` of an event; None where it has none."""
-
-    group_id: int | None
-    user_id: int | None
-
-
 class _PlaceHead(msgspec.Struct):
     group_id: Raw | UnsetType = UNSET
     user_id: Raw | UnsetType = UNSET
@@ -159,8 +173,18 @@ class _PlaceHead(msgspec.Struct):
 _decode_place = msgspec.json.Decoder(_PlaceHead).decode
 
 
-def read_place(raw: bytes) -> Place:
-    """Return the ``group_id`` and the ``user_id`` of an event; both None if msgspec cannot read it."""
+def place_of(event: Event) -> Place:
+    """Return the ``group_id`` and the ``user_id`` of an event; both None if msgspec cannot read it.
+
+    It is read once for each event.
+    """
+    if event.place is None:
+        msgspec.structs.force_setattr(event, "place", _read_place(event.raw))
+    assert event.place is not None
+    return event.place
+
+
+def _read_place(raw: bytes) -> Place:
     try:
         head = _decode_place(raw)
     except rawjson.DECODE_ERRORS:
@@ -172,13 +196,14 @@ def read_place(raw: bytes) -> Place:
 def mark_replayed(raw: bytes) -> bytes:
     """Return an event with ``"replayed": true`` as its first member, since it is delivered late.
 
-    A member ``replayed`` that it has is replaced; where that is nested too deeply, the event is unchanged.
+    A member ``replayed`` that it has is replaced; where it cannot be removed, the event is unchanged.
 
     :param raw: a JSON object with members.
     """
     if b'"replayed"' in raw:
         try:
-            raw = rawjson.remove_key(raw.decode(), "replayed").encode()
+            value = rawjson.member(raw, "replayed")
+            raw = rawjson.remove_key(raw, "replayed", value) if value else raw
         except rawjson.DECODE_ERRORS:
             return raw
     return b'{"replayed":true,' + raw.lstrip()[1:]
@@ -199,27 +224,50 @@ class Heartbeat(NamedTuple):
 _MAX_INTERVAL_MS = 86_400_000
 
 
+#: Bytes that an interval may have, as JSON.
+_MAX_INTERVAL_BYTES = 32
+
+
+class _HeartbeatHead(msgspec.Struct):
+    status: Raw = Raw(b"null")
+    interval: Raw = Raw(b"0")
+
+
+class _Status(msgspec.Struct):
+    online: Raw = Raw(b"null")
+
+
+_decode_heartbeat = msgspec.json.Decoder(_HeartbeatHead).decode
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+
 def read_heartbeat(raw: bytes) -> Heartbeat:
     """Read a heartbeat (``event/meta.md``); members of a wrong type count as missing.
 
     :param raw: one JSON object.
     """
     try:
-        heartbeat: Any = msgspec.json.decode(raw)
+        heartbeat = _decode_heartbeat(raw)
     except rawjson.DECODE_ERRORS:
         return Heartbeat(None, 0.0)
-    status = heartbeat.get("status")
-    interval = heartbeat.get("interval")
+    digits = bytes(heartbeat.interval)
+    interval: Any = msgspec.json.decode(digits) if len(digits) <= _MAX_INTERVAL_BYTES else 0
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):
         interval = 0
     known = 0 < interval <= _MAX_INTERVAL_MS
-    return Heartbeat(read_online(status), interval / 1000 if known else 0.0)
+    return Heartbeat(read_online(bytes(heartbeat.status)), interval / 1000 if known else 0.0)
 
 
-def read_online(status: Any) -> bool | None:
-    """Return the ``online`` of a decoded ``status`` object; None if there is no boolean."""
-    online = status.get("online") if isinstance(status, dict) else None
-    return online if isinstance(online, bool) else None
+def read_online(status: bytes) -> bool | None:
+    """Return the ``online`` of a ``status``; None if there is no boolean.
+
+    :param status: one JSON value.
+    """
+    try:
+        online = bytes(_decode_status(status).online)
+    except rawjson.DECODE_ERRORS:
+        return None
+    return {b"true": True, b"false": False}.get(online)
 
 
 def encode_lifecycle(self_id: int, time: int) -> bytes:

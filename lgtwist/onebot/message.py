@@ -6,7 +6,6 @@ adjacent texts are joined. Everything else is the same after a conversion there 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
@@ -14,7 +13,20 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.bounds import (
+    COUNTERS,
+    MAX_CONVERTED,
+    MAX_DECODED_VALUES,
+    MAX_ESCAPE_SEQUENCES,
+    MAX_GROWN,
+    MAX_MESSAGE_DEPTH,
+    MAX_NESTING,
+    MAX_PAIRS,
+    MAX_SEGMENTS,
+    MAX_TEXT,
+    has_too_many_values,
+)
+from lgtwist.onebot.errors import BadRequest, OverBound
 from lgtwist.onebot.rawjson import DECODE_ERRORS, encode_string
 
 #: One message segment: ``{"type": ..., "data": {...}}`` (``message/array.md``).
@@ -29,14 +41,8 @@ class MessageFormat(Enum):
     STRING = "string"
 
 
-_CQ_CODE = re.compile(r"\[CQ:([^,\[\]]+)((?:,[^\[\]]*)?)\]")
-#: Key-value pairs that a CQ code may have; a code with more is text.
-_MAX_PAIRS = 1000
-
 #: Segment type and key of values that are messages; in a string they are decoded again.
 _MESSAGE_FIELDS = {("node", "content")}
-#: Levels of messages inside messages that are converted.
-_MAX_DEPTH = 8
 #: Segment type and key of values that are JSON objects; in a string they are decoded again.
 _OBJECT_FIELDS = {("keyboard", "content"), ("markdown", "keyboard")}
 
@@ -62,35 +68,87 @@ def text_segment(text: str) -> Segment:
     return {"type": "text", "data": {"text": text}}
 
 
-def to_cq(message: Iterable[Segment], depth: int = 0) -> str:
+def to_cq(message: Iterable[Segment], limit: int = MAX_TEXT) -> str:
     """Return an array of segments as a string with CQ codes.
 
-    :param depth: how many messages it is nested in. Nested messages are codes down to ``_MAX_DEPTH``, and
-        JSON below, for each level escapes everything once more.
+    Messages inside it are codes down to ``MAX_MESSAGE_DEPTH``, and JSON below, for each level escapes
+    everything once more.
+
+    :param limit: characters that it may have.
+    :raises OverBound: if it would have more, or if messages inside it have more than ``MAX_TEXT`` together.
     """
-    return "".join(_encode_segment(segment, depth) for segment in message)
+    return _CqWriter(limit).write(message, 0)
 
 
-def _encode_segment(segment: Segment, depth: int) -> str:
-    kind, data = segment["type"], segment.get("data") or {}
-    if kind == "text":
-        return escape(_encode_value(kind, "text", data.get("text", ""), depth))
-    pairs = [
-        f",{escape(key, True)}={escape(_encode_value(kind, key, value, depth), True)}"
-        for key, value in data.items()
-        if value is not None
-    ]
-    return f"[CQ:{escape(kind, True)}{''.join(pairs)}]"
+class _CqWriter:
+    """Writes one message as a string with CQ codes.
+
+    :param limit: characters that it may have.
+    """
+
+    __slots__ = ("_inner", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._inner = 0  # characters of the messages inside it
+
+    def write(self, message: Iterable[Segment], depth: int) -> str:
+        """Return a message as a string.
+
+        :param depth: how many messages it is inside of.
+        :raises OverBound: see :func:`to_cq`.
+        """
+        codes: list[str] = []
+        length = 0
+        for segment in message:
+            code = self._segment(segment, depth)
+            length += len(code)
+            if length > self._limit:
+                raise self._too_long()
+            codes.append(code)
+        return "".join(codes)
+
+    def _too_long(self) -> OverBound:
+        return OverBound(f"the message has more than {self._limit} characters as a string with CQ codes")
+
+    def _segment(self, segment: Segment, depth: int) -> str:
+        kind, data = segment["type"], segment.get("data") or {}
+        if kind == "text":
+            return self._escape(self._value(kind, "text", data.get("text", ""), depth), False)
+        pairs: list[str] = []
+        length = 0
+        for key, value in data.items():
+            if value is not None:
+                pair = f",{self._escape(key)}={self._escape(self._value(kind, key, value, depth))}"
+                length += len(pair)
+                if length > self._limit:
+                    raise self._too_long()
+                pairs.append(pair)
+        return f"[CQ:{self._escape(kind)}{''.join(pairs)}]"
+
+    def _escape(self, text: str, in_code: bool = True) -> str:
+        if len(text) > _LONG:  # count first: the escaped text may be five times as long
+            escaped = sum(map(text.count, "&[],")) if in_code else sum(map(text.count, "&[]"))
+            if len(text) + 4 * escaped > self._limit:
+                raise self._too_long()
+        return escape(text, in_code)
+
+    def _value(self, kind: str, key: str, value: Any, depth: int) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if (kind, key) in _MESSAGE_FIELDS and depth < MAX_MESSAGE_DEPTH and is_message(value):
+            text = self.write(value, depth + 1)
+            self._inner += len(text)
+            if self._inner > MAX_TEXT:
+                raise OverBound(f"messages inside the message have more than {MAX_TEXT} characters")
+            return text
+        return str(value) if isinstance(value, (int, float)) else msgspec.json.encode(value).decode()
 
 
-def _encode_value(kind: str, key: str, value: Any, depth: int) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if (kind, key) in _MESSAGE_FIELDS and depth < _MAX_DEPTH and is_message(value):
-        return to_cq(value, depth + 1)
-    return str(value) if isinstance(value, (int, float)) else msgspec.json.encode(value).decode()
+#: Characters from which on a text is measured before it is escaped.
+_LONG = 65_536
 
 
 def is_message(value: Any) -> bool:
@@ -101,51 +159,158 @@ def is_message(value: Any) -> bool:
     )
 
 
-def from_cq(text: str, depth: int = 0) -> list[Segment]:
+def from_cq(text: str) -> list[Segment]:
     """Return a string with CQ codes as an array of segments; a malformed code is text.
 
-    :param depth: how many messages it is nested in. Nested messages are read down to ``_MAX_DEPTH``, and
-        stay strings below, for each level reads everything once more.
+    Messages inside it are read down to ``MAX_MESSAGE_DEPTH``, and stay strings below, for each level reads
+    everything once more.
+
+    :raises OverBound: if it has more than ``MAX_SEGMENTS`` segments or codes, or ``MAX_DECODED_VALUES``
+        pairs.
     """
-    message: list[Segment] = []
-    position = 0
-    for code in _CQ_CODE.finditer(text):
-        if code[2].count(",") > _MAX_PAIRS:
-            continue
-        _add_text(message, text[position : code.start()])
-        position = code.end()
-        kind = unescape(code[1])
+    return MessageReader().read_cq(text, 0)
+
+
+class MessageReader:
+    """Reads messages that belong together: the bounds count for all of them.
+
+    :param name: what they are called in errors.
+    """
+
+    __slots__ = ("_codes", "_inner", "_name", "_segments", "_values")
+
+    def __init__(self, name: str = "the message") -> None:
+        self._name = name
+        self._segments = self._codes = self._values = self._inner = 0
+
+    def count_segments(self, number: int) -> None:
+        """Count segments.
+
+        :raises OverBound: if there are more than ``MAX_SEGMENTS``.
+        """
+        self._segments += number
+        if self._segments > MAX_SEGMENTS:
+            raise OverBound(f"{self._name} has more than {MAX_SEGMENTS} segments")
+
+    def _count_codes(self, number: int) -> None:
+        self._codes += number
+        if self._codes > MAX_SEGMENTS:
+            raise OverBound(f"{self._name} has more than {MAX_SEGMENTS} CQ codes")
+
+    def _count_values(self, number: int) -> None:
+        self._values += number
+        if self._values > MAX_DECODED_VALUES:
+            raise OverBound(f"{self._name} has more than {MAX_DECODED_VALUES} values in its segments")
+
+    def read_cq(self, text: str, depth: int) -> list[Segment]:
+        """Return a string with CQ codes as segments.
+
+        :param depth: how many messages it is inside of.
+        :raises OverBound: see :func:`from_cq`.
+        """
+        if len(text) > MAX_ESCAPE_SEQUENCES and text.count("&") > MAX_ESCAPE_SEQUENCES:
+            raise OverBound(f"{self._name} has more than {MAX_ESCAPE_SEQUENCES} escapes (&...;)")
+        pieces = text.split("[CQ:", MAX_SEGMENTS + 1)
+        if len(pieces) == 1:
+            return [text_segment(unescape(text))] if text else []
+        self._count_codes(len(pieces) - 1)
+        message: list[Segment] = []
+        texts: list[str] = []  # parts of the text segment that is being read
+        raw = [pieces[0]]  # parts of the string that are text, still escaped
+        for piece in pieces[1:]:
+            end = piece.find("]")
+            code = piece[:end]
+            if end <= 0 or code[0] == "," or "[" in code or code.count(",") > MAX_PAIRS:
+                raw += ("[CQ:", piece)  # it is no code
+                continue
+            texts.append(unescape("".join(raw)))
+            raw = [piece[end + 1 :]]
+            segment = self._read_code(code, depth)
+            if segment["type"] == "text":
+                texts.append(str(segment["data"].get("text", "")))
+                continue
+            if before := "".join(texts):
+                message.append(text_segment(before))
+            texts.clear()
+            message.append(segment)
+        texts.append(unescape("".join(raw)))
+        if behind := "".join(texts):
+            message.append(text_segment(behind))
+        self.count_segments(len(message))
+        return message
+
+    def _read_code(self, code: str, depth: int) -> Segment:
+        name, *pairs = code.split(",")
+        self._count_values(len(pairs))
+        kind = unescape(name)
         data: dict[str, Any] = {}
-        for pair in code[2].split(",")[1:]:
+        for pair in pairs:
             key, _separator, value = pair.partition("=")
-            data[unescape(key)] = _decode_value(kind, unescape(key), unescape(value), depth)
-        if kind == "text":
-            _add_text(message, escape(str(data.get("text", ""))))
-        else:
+            key = unescape(key)
+            data[key] = self._read_value(kind, key, unescape(value), depth)
+        return {"type": kind, "data": data}
+
+    def _read_value(self, kind: str, key: str, value: str, depth: int) -> Any:
+        if (kind, key) in _MESSAGE_FIELDS:
+            if depth >= MAX_MESSAGE_DEPTH:
+                return value
+            self._inner += len(value)
+            if self._inner > MAX_TEXT:
+                raise OverBound(f"messages inside {self._name} have more than {MAX_TEXT} characters")
+            return self.read_cq(value, depth + 1)
+        if (kind, key) in _OBJECT_FIELDS and value[:1] in ("{", "["):
+            raw = value.encode()
+            self._count_values(raw.count(b",") + raw.count(b"[") + raw.count(b"{"))
+            try:
+                return msgspec.json.decode(raw)
+            except DECODE_ERRORS:
+                return value
+        return value
+
+    def read(self, value: Any, path: str, auto_escape: bool = False) -> list[Segment]:
+        """Return a message as segments; see :func:`read_message`."""
+        self._name = path
+        if isinstance(value, str):
+            if not auto_escape:
+                return self.read_cq(value, 0)
+            self.count_segments(1)
+            return [text_segment(value)] if value else []
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self.count_segments(1)
+            return [text_segment(str(value))]
+        parts = [value] if isinstance(value, dict) else value
+        if not isinstance(parts, list):
+            raise BadRequest(f"{path}: expected a string or an array of segments")
+        self.count_segments(0 if len(parts) <= MAX_SEGMENTS else len(parts))
+        self.count_segments(sum(not isinstance(part, str) for part in parts))
+        message: list[Segment] = []
+        for number, part in enumerate(parts):
+            if isinstance(part, str):
+                message += self.read(part, path, auto_escape)
+                continue
+            kind = part.get("type") if isinstance(part, dict) else None
+            data = (part.get("data") or {}) if isinstance(part, dict) else None
+            if not isinstance(kind, str) or not kind or not isinstance(data, dict):
+                raise BadRequest(f'{path}[{number}]: expected {{"type": ..., "data": {{...}}}}')
+            if _is_nested_too_deeply(data):
+                raise OverBound(f"{path}[{number}].data is nested deeper than {MAX_NESTING} levels")
             message.append({"type": kind, "data": data})
-    _add_text(message, text[position:])
-    return message
+        return message
 
 
-def _decode_value(kind: str, key: str, value: str, depth: int) -> Any:
-    if (kind, key) in _MESSAGE_FIELDS:
-        return from_cq(value, depth + 1) if depth < _MAX_DEPTH else value
-    if (kind, key) in _OBJECT_FIELDS and value[:1] in "{[":
-        try:
-            return msgspec.json.decode(value)
-        except DECODE_ERRORS:
-            return value
-    return value
-
-
-def _add_text(message: list[Segment], escaped: str) -> None:
-    text = unescape(escaped)
-    if not text:
-        return
-    if message and message[-1]["type"] == "text":
-        message[-1]["data"]["text"] += text
-    else:
-        message.append(text_segment(text))
+def _is_nested_too_deeply(data: dict[str, Any]) -> bool:
+    """Return whether decoded data has more than ``MAX_NESTING`` levels of arrays and objects."""
+    level: list[Any] = [data]
+    for _ in range(MAX_NESTING):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def read_message(value: Any, path: str, auto_escape: bool = False) -> list[Segment]:
@@ -154,28 +319,10 @@ def read_message(value: Any, path: str, auto_escape: bool = False) -> list[Segme
     :param value: the decoded JSON value.
     :param path: the parameter's name, for the error.
     :param auto_escape: whether a string is plain text, without CQ codes.
-    :raises BadRequest: if it is not a message; the sentence names ``path``.
+    :raises BadRequest: if it is not a message, or over a bound (:class:`OverBound`); the sentence names
+        ``path``.
     """
-    if isinstance(value, str):
-        if auto_escape:
-            return [text_segment(value)] if value else []
-        return from_cq(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return [text_segment(str(value))]
-    parts = [value] if isinstance(value, dict) else value
-    if not isinstance(parts, list):
-        raise BadRequest(f"{path}: expected a string or an array of segments")
-    message: list[Segment] = []
-    for number, part in enumerate(parts):
-        if isinstance(part, str):
-            message += read_message(part, path, auto_escape)
-            continue
-        kind = part.get("type") if isinstance(part, dict) else None
-        data = (part.get("data") or {}) if isinstance(part, dict) else None
-        if not isinstance(kind, str) or not kind or not isinstance(data, dict):
-            raise BadRequest(f'{path}[{number}]: expected {{"type": ..., "data": {{...}}}}')
-        message.append({"type": kind, "data": data})
-    return message
+    return MessageReader().read(value, path, auto_escape)
 
 
 # -- events and responses, in the format that a bot asked for
@@ -186,6 +333,7 @@ class _MessageHead(msgspec.Struct):
 
 
 _decode_message_head = msgspec.json.Decoder(_MessageHead).decode
+_decode_raw_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 #: The actions whose responses hold messages.
 MESSAGE_ACTIONS = frozenset(
@@ -200,33 +348,80 @@ MESSAGE_ACTIONS = frozenset(
 
 
 def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
-    """Return an event in the wanted format; the same bytes where there is nothing to convert."""
+    """Return an event in the wanted format; the same bytes where there is nothing to convert.
+
+    The same bytes also where it is over a bound, or would grow too much; that is counted.
+    """
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
-        message = _decode_message_head(raw).message
-        if message is UNSET or not _needs_conversion(bytes(message), wanted):
+        head = _decode_message_head(raw).message
+        if head is UNSET:
             return raw
-        members = msgspec.json.decode(raw, type=dict[str, Raw])
-        members["message"] = Raw(_encode_json(_convert_message(msgspec.json.decode(message), wanted)))
+        message = bytes(head)
+        if not _needs_conversion(message, wanted):
+            return raw
+        _check_bounds(raw)
+        members = _decode_raw_members(raw)
+        limit = len(message) + MAX_GROWN
+        converted = _encode_json(_convert_message(msgspec.json.decode(message), wanted, limit))
+        if len(converted) > limit:
+            raise OverBound(f"the message would grow to more than {limit} bytes")
+        members["message"] = Raw(converted)
         return msgspec.json.encode(members)
+    except OverBound:
+        COUNTERS.unconverted += 1
+        return raw
     except DECODE_ERRORS:  # a message that cannot be converted is passed on unchanged
         return raw
 
 
 def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
-    """Return a response of one of :data:`MESSAGE_ACTIONS` with its messages in the wanted format."""
+    """Return a response of one of :data:`MESSAGE_ACTIONS` with its messages in the wanted format.
+
+    The same bytes where it is over a bound, or would grow too much; that is counted.
+    """
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
-        members = msgspec.json.decode(raw, type=dict[str, Raw])
+        _check_bounds(raw)
+        members = _decode_raw_members(raw)
         if "data" not in members:
             return raw
-        data = msgspec.json.decode(members["data"])
-        members["data"] = Raw(_encode_json(_convert_nested(data, wanted)))
+        data = bytes(members["data"])
+        limit = len(data) + MAX_GROWN
+        converted = _encode_json(_Conversion(wanted, limit).nested(msgspec.json.decode(data)))
+        if len(converted) > limit:
+            raise OverBound(f"the messages would grow to more than {limit} bytes")
+        members["data"] = Raw(converted)
         return msgspec.json.encode(members)
+    except OverBound:
+        COUNTERS.unconverted += 1
+        return raw
     except DECODE_ERRORS:
         return raw
+
+
+def _convert_message(message: Any, wanted: MessageFormat, limit: int) -> Any:
+    """Return a decoded message in the wanted format; anything else unchanged.
+
+    :param limit: characters that a string may have.
+    :raises OverBound: if it is over a bound.
+    """
+    if wanted is MessageFormat.ARRAY:
+        return from_cq(message) if isinstance(message, str) else message
+    if not is_message(message):
+        return message
+    if len(message) > MAX_SEGMENTS:
+        raise OverBound(f"the message has more than {MAX_SEGMENTS} segments")
+    return to_cq(message, limit)
+
+
+def _check_bounds(raw: bytes) -> None:
+    if len(raw) > MAX_CONVERTED:
+        raise OverBound(f"it has more than {MAX_CONVERTED} bytes")
+    if has_too_many_values(raw):
+        raise OverBound(f"it has more than {MAX_DECODED_VALUES} values")
 
 
 def _needs_conversion(message: bytes, wanted: MessageFormat) -> bool:
@@ -237,30 +432,55 @@ def _encode_json(value: Any) -> bytes:
     return encode_string(value) if isinstance(value, str) else msgspec.json.encode(value)
 
 
-def _convert_message(message: Any, wanted: MessageFormat) -> Any:
-    if wanted is MessageFormat.ARRAY and isinstance(message, str):
-        return from_cq(message)
-    if wanted is MessageFormat.STRING and is_message(message):
-        return to_cq(message)
-    return message
+class _Conversion:
+    """Converts the messages of one event or response; the bounds count for all of them.
 
-
-def _convert_nested(data: Any, wanted: MessageFormat) -> Any:
-    """Return decoded data with every ``message`` and ``content`` in the wanted format.
-
-    The nodes of a forwarded message are an array in every format; only their contents are converted.
+    :param limit: characters that the strings may have together.
     """
-    if isinstance(data, list):
-        return [_convert_nested(item, wanted) for item in data]
-    if not isinstance(data, dict):
-        return data
-    converted = {}
-    for key, value in data.items():
-        nodes = is_message(value) and bool(value) and all(part["type"] == "node" for part in value)
-        if nodes:
-            converted[key] = [{**n, "data": _convert_nested(n["data"], wanted)} for n in value]
-        elif key in ("message", "content"):
-            converted[key] = _convert_message(value, wanted)
-        else:
-            converted[key] = _convert_nested(value, wanted)
-    return converted
+
+    def __init__(self, wanted: MessageFormat, limit: int) -> None:
+        self._to_array = wanted is MessageFormat.ARRAY
+        self._reader = MessageReader()
+        self._left = limit
+
+    def message(self, message: Any) -> Any:
+        """Return a decoded message in the wanted format; anything else unchanged.
+
+        :raises OverBound: if it is over a bound.
+        """
+        if self._to_array:
+            return self._reader.read_cq(message, 0) if isinstance(message, str) else message
+        if not is_message(message):
+            return message
+        self._reader.count_segments(len(message))
+        text = to_cq(message, self._left)
+        self._left -= len(text)
+        return text
+
+    def nested(self, data: Any) -> Any:
+        """Return decoded data with every ``message`` and ``content`` in the wanted format.
+
+        The nodes of a forwarded message are an array in every format; only their contents are converted.
+
+        :raises OverBound: if they are over a bound.
+        """
+        if isinstance(data, list):
+            return [self.nested(item) for item in data]
+        if not isinstance(data, dict):
+            return data
+        converted = {}
+        for key, value in data.items():
+            if isinstance(value, list) and _are_nodes(value):
+                converted[key] = [{**node, "data": self.nested(node["data"])} for node in value]
+            elif key in ("message", "content"):
+                converted[key] = self.message(value)
+            elif isinstance(value, (list, dict)):
+                converted[key] = self.nested(value)
+            else:
+                converted[key] = value
+        return converted
+
+
+def _are_nodes(value: list[Any]) -> bool:
+    """Return whether an array is one of nodes, at least one."""
+    return bool(value) and is_message(value) and all(part["type"] == "node" for part in value)

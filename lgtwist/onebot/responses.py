@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.onebot import rawjson
+from lgtwist.onebot.bounds import MAX_DECODED_VALUES
 from lgtwist.onebot.errors import OneBotError
 
 
@@ -51,7 +53,20 @@ def with_echo(response: bytes, echo: bytes | None) -> bytes:
     :param response: a JSON object that has members and no ``echo``, and ends with its brace.
     :param echo: one JSON value; None to return the response unchanged.
     """
-    return response if echo is None else response[:-1] + b',"echo":' + echo + b"}"
+    if echo is None:
+        return response
+    if len(response) > _LARGE_RESPONSE:
+        return _join(response, 1, b',"echo":', echo, b"}")
+    return response[:-1] + b',"echo":' + echo + b"}"
+
+
+#: Bytes from which on a response is copied only once.
+_LARGE_RESPONSE = 65_536
+
+
+def _join(response: bytes, cut: int, *parts: bytes) -> bytes:
+    """Return a response without its last ``cut`` bytes, and with some parts behind it."""
+    return b"".join((memoryview(response)[:-cut], *parts))
 
 
 #: How implementations write the key of ``echo``, and what they write behind its value (NapCat: ``stream``).
@@ -66,10 +81,14 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
 
     :param response: one JSON object.
     :param echo: the value of its ``echo``, as the bytes that stand in the response.
+    :raises ValueError: if it has more than ``MAX_DECODED_VALUES`` values, and the member is not easily found;
+        ``RecursionError`` if it is nested too deeply.
     """
     tail = b',"echo":%b}' % echo
     # If "echo" occurs only there, the ending is the member and not the end of a string.
     if response.endswith(tail) and response.count(b'"echo"') == 1:
+        if len(response) > _LARGE_RESPONSE:
+            return _join(response, len(tail), b"}")
         return response[: -len(tail)] + b"}"
     response = response.strip(b" \t\n\r")
     for key, ending in _ECHO_FORMS:
@@ -78,18 +97,26 @@ def without_echo(response: bytes, echo: bytes) -> bytes:
         if response.endswith(tail) and response.find(b'"echo"') == len(response) - len(tail) + key.index(
             b'"'
         ):
+            if len(response) > _LARGE_RESPONSE:
+                return _join(response, len(tail), ending)
             return response[: -len(tail)] + ending
-    try:
-        remaining = msgspec.json.decode(response, type=dict[str, Raw])
-    except rawjson.DECODE_ERRORS:  # an object that only the lenient reader accepts
-        return rawjson.remove_key(response.decode(), "echo").encode()
-    remaining.pop("echo", None)
-    return msgspec.json.encode(remaining)
+    if len(response) <= MAX_DECODED_VALUES:
+        try:
+            remaining = msgspec.json.decode(response, type=dict[str, Raw])
+        except ValueError:  # it has a lone surrogate
+            pass
+        else:
+            remaining.pop("echo", None)
+            return msgspec.json.encode(remaining)
+    return rawjson.remove_key(response, "echo", echo)
 
 
 class _BodyHead(msgspec.Struct):
-    retcode: Raw
+    retcode: Raw | UnsetType = UNSET
     echo: Raw | UnsetType = UNSET
+
+
+_decode_body_head = msgspec.json.Decoder(_BodyHead).decode
 
 
 def response_from_body(body: bytes) -> bytes | None:
@@ -99,8 +126,12 @@ def response_from_body(body: bytes) -> bytes | None:
     """
     try:
         body.decode()
-        head = msgspec.json.decode(body, type=_BodyHead)
-        return body.strip(b" \t\n\r") if head.echo is UNSET else without_echo(body, bytes(head.echo))
+        head = rawjson.decode_leniently(_decode_body_head, body)
+        if head.retcode is UNSET:
+            return None
+        return (
+            body.strip(b" \t\n\r") if head.echo is UNSET else without_echo(body, rawjson.to_bytes(head.echo))
+        )
     except rawjson.DECODE_ERRORS:
         return None
 
@@ -117,7 +148,7 @@ STREAM_ACTIONS = frozenset(
 
 
 class _StreamData(msgspec.Struct):
-    type: Any = None
+    type: Raw = Raw(b"null")
 
 
 class _DataHead(msgspec.Struct):
@@ -127,9 +158,10 @@ class _DataHead(msgspec.Struct):
 def is_stream_part(response: bytes) -> bool:
     """Return whether more frames follow this response to one of :data:`STREAM_ACTIONS`."""
     try:
-        return bool(msgspec.json.decode(response_data(response), type=_StreamData).type == "stream")
+        data = msgspec.json.decode(response_data(response), type=_StreamData)
     except rawjson.DECODE_ERRORS:
         return False
+    return rawjson.read_string(bytes(data.type)) == "stream"
 
 
 def response_data(response: bytes) -> bytes:
@@ -155,14 +187,16 @@ class ResponseHead(NamedTuple):
 
 
 class _RawResponseHead(msgspec.Struct):
-    status: Any = ""
-    retcode: Any = 0
-    message: Any = ""
-    wording: Any = ""
-    msg: Any = ""
+    status: Raw = Raw(b'""')
+    retcode: Raw = Raw(b"0")
+    message: Raw = Raw(b'""')
+    wording: Raw = Raw(b'""')
+    msg: Raw = Raw(b'""')
 
 
 _decode_response_head = msgspec.json.Decoder(_RawResponseHead).decode
+#: A retcode that is a whole number.
+_RETCODE = re.compile(rb"-?[0-9]{1,18}")
 
 
 def read_response_head(response: bytes) -> ResponseHead:
@@ -171,10 +205,13 @@ def read_response_head(response: bytes) -> ResponseHead:
     A response that cannot be read gives ``failed`` with retcode 1500.
     """
     try:
-        head = _decode_response_head(response)
+        head = rawjson.decode_leniently(_decode_response_head, response)
     except rawjson.DECODE_ERRORS:
         return ResponseHead("failed", 1500, "an answer that could not be read")
-    reasons = [word for word in (head.message, head.wording, head.msg) if isinstance(word, str) and word]
-    retcode = head.retcode if isinstance(head.retcode, int) else 1500
-    status = head.status if isinstance(head.status, str) else ""
-    return ResponseHead(status, retcode, reasons[0] if reasons else "")
+    status, message, wording, msg = (
+        rawjson.read_string(rawjson.to_bytes(value))
+        for value in (head.status, head.message, head.wording, head.msg)
+    )
+    retcode = bytes(head.retcode)
+    number = int(retcode) if _RETCODE.fullmatch(retcode) else 1500
+    return ResponseHead(status, number, message or wording or msg)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.message import Segment, read_message
+from lgtwist.onebot.message import MessageReader, Segment, read_message
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.sandbox.bounds import MAX_FORWARD, CheckedMessage, bounded_text, check_message, check_values
 
@@ -148,14 +148,15 @@ class Params:
         value = self._get(name, _REQUIRED)
         if isinstance(value, CheckedMessage):
             return value
-        nodes = read_message(value, f"{self._path}.{name}")
+        reader = MessageReader()  # its bounds count for the contents of all nodes
+        nodes = reader.read(value, f"{self._path}.{name}")
         for number, node in enumerate(nodes):
             path = f"{self._path}.{name}[{number}]"
             if node["type"] != "node":
                 raise BadRequest(f"{path}: expected a node")
             data = dict(node["data"])
             if "id" not in data or "content" in data:
-                data["content"] = read_message(data.get("content", []), f"{path}.data.content")
+                data["content"] = reader.read(data.get("content", []), f"{path}.data.content")
             nodes[number] = {"type": "node", "data": data}
         if not nodes:
             raise BadRequest(f"{self._path}.{name}: there is no node")

@@ -318,7 +318,7 @@ class CallTests(AccountTestCase):
         self.perform("send_msg")
         call_id, _action, _params = link.sent[-1]
         nested = b"[" * 50_000 + b"]" * 50_000
-        payload = b'{"retcode":0,"\\ud800":%b,"echo":"%d" }' % (nested, call_id)
+        payload = b'{"retcode":0,"echo":"1","x":%b,"echo":"%d" }' % (nested, call_id)
         self.assertTrue(self.account.receive_with_echo(call_id, payload, b'"%d"' % call_id))
         self.assertEqual((self.codes(), self.account.calls_in_flight), ([1500], 0))
 

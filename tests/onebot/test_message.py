@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import tracemalloc
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.errors import BadRequest, OverBound
 from lgtwist.onebot.message import (
     MessageFormat,
     convert_event,
@@ -162,7 +163,8 @@ class CqTests(SynchronousTestCase):
         """Hostile strings are read in linear time."""
         for piece in ("[CQ:", "[CQ:a,", "[CQ:a,b=", "[", "&amp;", "[CQ:a]"):
             started = time.process_time()
-            from_cq(piece * (500_000 // len(piece)))
+            with contextlib.suppress(OverBound):
+                from_cq(piece * (500_000 // len(piece)))
             self.assertLess(time.process_time() - started, 2.0, piece)
 
     def test_deep_nesting_takes_no_longer(self) -> None:
