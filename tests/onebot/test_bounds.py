@@ -296,5 +296,5 @@ class NodesTests(SynchronousTestCase):
         with self.assertRaises(OverBound) as caught:
             Params(json.dumps({"messages": [node] * 11}).encode()).nodes()
         self.assertEqual(
-            caught.exception.sentence, "params.messages[10].data.content has more than 10000 CQ codes"
+            caught.exception.sentence, "params.messages[9].data.content has more than 10000 segments"
         )
