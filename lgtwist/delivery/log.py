@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from lgtwist.delivery.batch import Batch, Position
 from lgtwist.delivery.refusals import TIMES
 from lgtwist.delivery.replay import Skipped
-from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.logs import Logger, LogThrottle
 
 #: Seconds between two lines that say that events expire.
 _EXPIRY_INTERVAL = 600.0

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
@@ -17,7 +16,7 @@ from lgtwist.net.http_responses import respond, respond_with_bytes
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent
-from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
+from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of, self_id_of
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from lgtwist.net.http_responses import respond
+from lgtwist.runtime.logs import Logger
 from lgtwist.web.authentication import address_of
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.mounts import RETRY_AFTER, Mount, answer_not_found

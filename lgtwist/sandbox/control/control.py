@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from twisted.web.static import File
@@ -17,6 +16,7 @@ from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import respond, respond_with_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.control.event_stream import stream_transcript
 from lgtwist.sandbox.control.transcript import transcript_entry
