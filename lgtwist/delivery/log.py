@@ -140,13 +140,13 @@ class DeliveryLog:
         self._say(
             LogLevel.error,
             "{bot}: skipped an event of account {account} that it refused {times} times ({reason}): position "
-            "{position}, {kind}, {size} bytes, time {time:.3f}; `twistd lgtwist --journal` shows it",
+            "{position}, {kind}, {size} bytes, time {received_at:.3f}; `twistd lgtwist --journal` shows it",
             times=TIMES,
             reason=reason,
             position=event.first,
             kind=kind,
             size=event.size(),
-            time=event.times[0] / 1000,
+            received_at=event.times[0] / 1000,
         )
 
     def failed(self, failure: Failure) -> None:

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from lgtwist.runtime import logs
-from lgtwist.runtime.log_text import FIELD, ShownFailure, failure_origin, shorten, shown
+from lgtwist.runtime.log_text import FIELD, ShownFailure, exception_name, failure_origin, shorten, shown
 
 #: Whose lines a peer of ours may cause, by the first part of their namespace. Of ``lgtwist`` are those that
 #: Twisted's classes write for our subclasses of them; of ``stdout`` and ``stderr`` what Python and libraries
@@ -53,7 +53,10 @@ def tame_foreign_line(event: dict[str, Any]) -> None:
     else:
         if left_out.report is None:
             level = event.get("log_level") or LogLevel.info
-            left_out.report = logs.report_as(logs.Emitter(namespace), level, _line_of(event, failure))
+            line = _line_of(event, failure)
+            if failure is not None:
+                line = f"{line} ({exception_name(failure.type)})"
+            left_out.report = logs.report_as(logs.Emitter(namespace), level, line)
         _empty(event)
 
 

@@ -105,11 +105,15 @@ def _traceback_text(failure: Failure) -> str:
         format_frames(frames, written.append)
         if not frames:
             written.append("Failure: ")
-        exception = "None" if failure.type is None else qual(failure.type)
-        written.append(f"{exception}: {shorten(safe_str(failure.value))}")
+        written.append(f"{exception_name(failure.type)}: {shorten(safe_str(failure.value))}")
     except Exception:
         written.append("a traceback that cannot be shown")
     return "".join(f"{shorten(line)}\n" for line in "".join(written).split("\n"))
+
+
+def exception_name(kind: type[BaseException] | None) -> str:
+    """Return the name of an exception's class, with its module."""
+    return "no exception" if kind is None else qual(kind)
 
 
 def failure_origin(failure: Failure) -> tuple[object, ...]:
@@ -130,4 +134,13 @@ def place(traceback: TracebackType) -> tuple[str, int]:
     return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
 
 
-__all__ = ["FIELD", "ShownFailure", "failure_origin", "place", "shorten", "shown", "shown_line"]
+__all__ = [
+    "FIELD",
+    "ShownFailure",
+    "exception_name",
+    "failure_origin",
+    "place",
+    "shorten",
+    "shown",
+    "shown_line",
+]

@@ -19,7 +19,7 @@ from twisted.logger import LogLevel
 from twisted.python.compat import currentframe
 from twisted.python.failure import Failure
 
-from lgtwist.runtime.log_text import FIELD, ShownFailure, failure_origin, place, shown_line
+from lgtwist.runtime.log_text import FIELD, ShownFailure, exception_name, failure_origin, place, shown_line
 
 #: Seconds for which lines are counted together.
 PERIOD = 60.0
@@ -235,7 +235,9 @@ class Logger:
             left_out = throttle.left_out((format, *raised_at), _subject(fields), TRACEBACKS, ALL_TRACEBACKS)
             if left_out is not None:
                 if left_out.report is None:
-                    left_out.report = self._report_as(LogLevel.critical, format, fields)
+                    named = exception_name(kind if failure is None else failure.type)
+                    fields["exception"] = named
+                    left_out.report = self._report_as(LogLevel.critical, f"{format} ({{exception}})", fields)
                 return
         format, fields, _line = shown_line(format, fields, self._longest)
         traced = ShownFailure(failure or Failure())
