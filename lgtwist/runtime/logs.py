@@ -24,7 +24,7 @@ from lgtwist.runtime.log_text import FIELD, ShownFailure, exception_name, failur
 #: Seconds for which lines are counted together.
 PERIOD = 60.0
 #: Lines of one kind about one subject in a period, and about all subjects.
-LINES, ALL_LINES = 30, 1000
+LINES, ALL_LINES = 100, 1000
 #: Tracebacks of one kind about one subject in a period, and about all subjects.
 TRACEBACKS, ALL_TRACEBACKS = 5, 50
 #: Kinds of lines that are told apart in a period.

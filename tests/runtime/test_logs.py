@@ -286,7 +286,7 @@ class LoggerTests(SynchronousTestCase):
 
     def test_subjects(self) -> None:
         """What one bot or account makes happen does not silence the lines about another one."""
-        for _number in range(100):
+        for _number in range(logs.LINES + 70):
             for account in (1, 2):
                 self._log.info("{bot} {account} {reason}", bot="b", account=account, reason="x")
         self.assertEqual(len(self.lines()), 2 * logs.LINES)
