@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Application, IService
 from twisted.python import usage
 
@@ -42,7 +43,10 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration; a mistake in it ends here, with a line for each."""
-        self["file"], self["read"] = _load(self["config"])
+        twistd: dict[str, Any] = self.parent or {}
+        folder = Path(twistd.get("rundir") or ".")
+        own = tuple(str(folder / name) for key in ("pidfile", "logfile") if (name := twistd.get(key)))
+        self["file"], self["read"] = _load(self["config"], own)
         if self["check"]:
             print_summary(self["read"])
             raise SystemExit(0)
@@ -82,9 +86,13 @@ def load(named: str | None = None) -> Config:
     return _load(named)[1]
 
 
-def _load(named: str | None = None) -> tuple[ConfigurationFile, Config]:
+def _load(named: str | None = None, own: tuple[str, ...] = ()) -> tuple[ConfigurationFile, Config]:
+    """Find and read the configuration.
+
+    :param own: names of twistd's own files, which no bot may read.
+    """
     try:
-        file = ConfigurationFile.find(named)
+        file = evolve(ConfigurationFile.find(named), also_private=own)
         return file, file.read()
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None

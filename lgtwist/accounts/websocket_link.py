@@ -160,8 +160,9 @@ class WebSocketLink:
         connection.factory.put(
             connection, connection.encode(encode_action(action, params, b'"%d"' % call_id))
         )
-        waits = connection.write_paused or len(params) > _LARGE_CALL
-        return connection.outbox.watermark() if waits else None
+        if connection.write_paused or len(params) > _LARGE_CALL:
+            return connection.outbox.watermark()
+        return None
 
     def has_sent(self, flow_token: int) -> bool:
         """Return whether the transport has taken the action, or the link is closed."""

@@ -20,7 +20,7 @@ from lgtwist.config.section import Problem, Section
 from lgtwist.config.values import choice, text
 from lgtwist.hub.settings import BotSettings, read_bot, read_number
 from lgtwist.journal.settings import JournalSettings, read_journal
-from lgtwist.net.endpoints import is_public, private_key_file
+from lgtwist.net.endpoints import certificate_files, is_public
 from lgtwist.web.settings import ServerSettings, read_server
 
 #: The keys of ``[[accounts]]`` and ``[[bots]]`` that say which kind they are, with their defaults.
@@ -90,8 +90,8 @@ class Config:
     bots: tuple[BotConfig, ...] = DEFAULT_BOTS
     journal: JournalSettings = Factory(JournalSettings)
     limits: Limits = Factory(Limits)
-    #: Paths of the files that it was read from, which may hold tokens, and of the private keys of its
-    #: endpoints: bots may not read them.
+    #: Paths of all files that it was read from or names (tokens, certificates, private keys, authorities,
+    #: worlds): bots may not read them.
     private_files: tuple[str, ...] = ()
 
     @property
@@ -132,8 +132,9 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
         limits=read_limits(root.section("limits")),
     )
     root.finish()
-    keys = [key for endpoint in config.server.endpoints if (key := private_key_file(endpoint))]
-    config = evolve(config, private_files=(*read, *keys))
+    named = [file for endpoint in config.server.endpoints for file in certificate_files(endpoint)]
+    named += [world for account in config.accounts if (world := getattr(account.settings, "world", None))]
+    config = evolve(config, private_files=(*read, *named))
     _check_public(config, problems)
     return problems or config
 

@@ -43,10 +43,12 @@ class ConfigurationFile:
 
     :ivar name: as it was given, which is what mistakes are told by; None if no file was named.
     :ivar base: the working directory when it was looked for.
+    :ivar also_private: names of other files that bots may not read: twistd's log and pid file.
     """
 
     name: str | None
     base: Path
+    also_private: tuple[str, ...] = ()
 
     @classmethod
     def find(cls, named: str | None = None) -> ConfigurationFile:
@@ -105,7 +107,9 @@ class ConfigurationFile:
         read = parse(self.source(again), lambda name: _read_text(self.base / name, again), self.base)
         if not isinstance(read, Config):
             raise ConfigurationError([f"{self.described}: {problem}" for problem in read])
-        private = [self.base / named for named in read.private_files] + ([] if path is None else [path])
+        private = [self.base / named for named in (*read.private_files, *self.also_private)]
+        if path is not None:
+            private.append(path)
         return evolve(
             read,
             data_dir=str(self.base / read.data_dir),

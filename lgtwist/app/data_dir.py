@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
+
+from lgtwist.runtime.private_files import OTHERS, make_private_folder
 
 #: The name of the journal's file in the folder.
 JOURNAL_FILE = "journal.sqlite"
@@ -36,7 +39,7 @@ class DataDir:
         :raises CannotStart: if the folder cannot be used, or another process has the lock.
         """
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self.path)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CannotStart(f"data_dir {self.path} cannot be used: {error.strerror}") from None
@@ -46,6 +49,19 @@ class DataDir:
             os.close(lock)
             raise CannotStart(f"data_dir {self.path} is in use by another lgtwist") from None
         self._lock = lock
+
+    def warning(self) -> str | None:
+        """Return a sentence if others than our user may open the folder; None if not, or if it is missing."""
+        try:
+            mode = stat.S_IMODE(self.path.stat().st_mode)
+        except OSError:
+            return None
+        if not mode & OTHERS:
+            return None
+        return (
+            f"data_dir {self.path} is open to other users of this machine (mode {mode:04o}); "
+            f"close it: chmod 700 {self.path}"
+        )
 
     def is_free(self) -> bool:
         """Return whether no process has the lock, without taking it or making anything."""

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThread
 from lgtwist.app.configuration import AccountConfig, Config
 from lgtwist.app.configuration_file import ConfigurationError
 from lgtwist.app.reload import Changes, changes
+from lgtwist.app.warnings import plain_tokens
 from lgtwist.config.change import Change
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import CannotPrepare, IEdge
@@ -146,6 +147,9 @@ class Reloader:
         """
         service, running = self._service, found.running
         before = service.config
+        for line in plain_tokens(running):
+            if line not in plain_tokens(before):
+                self._log.warn("{line}", line=line)
         service.config = evolve(running, limits=before.limits, server=before.server, journal=before.journal)
         if found.limits:
             service.set_limits(running.limits)

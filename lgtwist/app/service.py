@@ -26,6 +26,7 @@ from lgtwist.app.data_dir import CannotStart, DataDir
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.stages import Stage, stop_stages
 from lgtwist.app.summary import summary
+from lgtwist.app.warnings import warnings
 from lgtwist.bots.http_api import HttpApi
 from lgtwist.bots.websocket_server import ForwardWebSocket
 from lgtwist.config.limits import Limits
@@ -135,6 +136,7 @@ class LgtwistService(MultiService):
             data_dir=self._data_dir.path,
             private_files=lambda: [Path(private) for private in self.config.private_files],
             http_url=self._http_url,
+            is_own_port=self.ports.are_reached_by,
         )
 
         self.accounts, self.bots, self._timers = MultiService(), MultiService(), MultiService()
@@ -568,6 +570,8 @@ class LgtwistService(MultiService):
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
+        for line in warnings(self.config):
+            self._log.warn("{line}", line=line)
         self.warn_of_certificates()
         super().startService()
 

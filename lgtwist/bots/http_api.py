@@ -11,7 +11,7 @@ from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
-from lgtwist.net.http_responses import respond, respond_with_bytes
+from lgtwist.net.http_responses import body_was_read, respond, respond_with_bytes
 from lgtwist.onebot import rawjson, responses
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.dialect import means_unknown_action
@@ -74,6 +74,7 @@ class HttpApi:
             bot.counters.bad_requests += 1
             respond_with_bytes(request, 400, _JSON, responses.from_error(error))
             return
+        body_was_read(request)  # the bot counts what is held of the call
         in_flight: set[PendingAction] = set()
 
         forget = bot.add_http_calls(in_flight)

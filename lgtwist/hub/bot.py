@@ -46,8 +46,10 @@ Reply = Callable[[bytes, bool], None]
 _AS_IS = MessageFormat.AS_IS
 #: Different refused actions of one bot that are logged per minute.
 _LOGGED_REFUSALS = 100
-#: Bytes that a call takes besides its parameters and its ``echo``, approximately.
-_CALL_OVERHEAD = 600
+#: Bytes that a call takes besides its parameters, approximately: its name and the JSON around it.
+_CALL_OVERHEAD = 300
+#: An ``echo`` or a response up to so many bytes costs too little to be counted: ``calls`` bounds how many.
+_UNCOUNTED = 1024
 #: Of a response that is given instead of a larger one.
 _BUDGET_SENTENCE = "too much is held for this bot already (peer_memory)"
 
@@ -141,15 +143,13 @@ class PendingAction(msgspec.Struct, eq=False):
             return
         if last:
             self._end()
-        bot = self.bot
-        budget = bot.budget
-        if budget.used >= budget.limit and len(response) > _CALL_OVERHEAD:
-            response = bot.refused_response()
+        if len(response) > _UNCOUNTED and self.bot.budget.exceeded:
+            response = self.bot.refused_response()
             if not last:
                 last = True
                 self.account.abandon(self)
                 self._end()
-        wanted = bot.message_format
+        wanted = self.bot.message_format
         if wanted is not _AS_IS and self.action in MESSAGE_ACTIONS:
             response = convert_response(response, wanted)
         self.reply(with_echo(response, self.echo), last)
@@ -181,7 +181,7 @@ class PendingAction(msgspec.Struct, eq=False):
         """Count ``size`` bytes more in the bot's budget until the action ends."""
         if not self.ended:
             self.size += size
-            self.quota.budget.charge(size)
+            self.bot.budget.charge(size)
 
     @property
     def caller(self) -> str:
@@ -192,9 +192,9 @@ class PendingAction(msgspec.Struct, eq=False):
         self.ended = True
         self.work = None
         self.in_flight.discard(self)
-        quota = self.quota
-        quota.calls -= 1
-        quota.budget.release(self.size)
+        self.quota.calls -= 1
+        if self.size:
+            self.bot.budget.release(self.size)
 
 
 class Bot:
@@ -329,7 +329,8 @@ class Bot:
             if quota.calls >= self.limits.calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")
-            if self.budget.used >= self.budget.limit:
+            budget = self.budget
+            if budget.used >= budget.limit:
                 self._make_room()
             if not self._unrestricted and action != HANDLE_QUICK_OPERATION:  # each of its steps is checked
                 self._check_permission(account, action)
@@ -353,10 +354,10 @@ class Bot:
         in_flight: set[PendingAction],
         quota: Quota,
     ) -> PendingAction:
-        size = _CALL_OVERHEAD if echo is None else _CALL_OVERHEAD + len(echo)
-        pending = PendingAction(action, self, account, echo, reply, in_flight, quota, size)
+        pending = PendingAction(action, self, account, echo, reply, in_flight, quota, 0)
         quota.calls += 1
-        self.budget.charge(size)
+        if echo is not None and len(echo) > _UNCOUNTED:
+            pending.charge(len(echo))
         in_flight.add(pending)
         return pending
 

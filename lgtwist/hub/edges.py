@@ -61,6 +61,7 @@ class EdgeResources:
     :ivar data_dir: the folder of the service's files.
     :ivar private_files: returns the files that no bot may read: the configuration, tokens, private keys.
     :ivar http_url: returns the port's base URL, without a slash at its end.
+    :ivar is_own_port: returns whether a TCP connection to an IP address and port may reach our own port.
     """
 
     reactor: Any
@@ -73,3 +74,4 @@ class EdgeResources:
     data_dir: Path
     private_files: Callable[[], Collection[Path]]
     http_url: Callable[[], str]
+    is_own_port: Callable[[str, int], bool] = lambda _host, _port: False

@@ -31,6 +31,7 @@ from lgtwist.journal.store import (
     Refusal,
     Trimmed,
 )
+from lgtwist.runtime.private_files import create_private
 
 _Result = TypeVar("_Result")
 
@@ -214,6 +215,7 @@ class SqliteStore:
         new = self._path.with_name(f"{self._path.name}.new")
         try:
             new.unlink(missing_ok=True)
+            os.close(create_private(new))  # before SQLite makes it for everybody, and its -wal like it
             connection = sqlite3.connect(new, isolation_level=None)
             try:
                 connection.execute(f"PRAGMA page_size={_PAGE}")
@@ -222,7 +224,6 @@ class SqliteStore:
                 connection.executescript(f"BEGIN;{schema};COMMIT;")
             finally:
                 connection.close()
-            new.chmod(0o600)
             new.rename(self._path)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{self._path} cannot be made: {_sentence(error)}") from None

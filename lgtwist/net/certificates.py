@@ -60,10 +60,15 @@ class CertificateFiles:
             method=options.get("sslmethod"),
         )
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths of all files that are given."""
+        paths = (self.private_key, self.certificate, self.chain, self.dh_parameters)
+        return tuple(path for path in paths if path is not None)
+
     def stamps(self) -> tuple[Stamp, ...]:
         """Return what the files are now, without reading them."""
-        paths = (self.private_key, self.certificate, self.chain, self.dh_parameters)
-        return tuple(_stamp(path) for path in paths if path is not None)
+        return tuple(_stamp(path) for path in self.paths)
 
     def load(self) -> LoadedCertificate:
         """Read the files.

@@ -24,6 +24,8 @@ _ARGUMENTS = {
     ),
     "unix": ("address", "mode", "backlog", "lockfile"),
 }
+#: The permissions of a UNIX socket whose string says none, in octal; Twisted's own are 666.
+UNIX_MODE = "600"
 #: Bytes that the path of a UNIX socket may have (sun_path, unix(7), without its final NUL).
 _LONGEST_PATH = 107
 
@@ -75,6 +77,14 @@ class EndpointString:
         return self.kind in _ARGUMENTS
 
     @property
+    def for_twisted(self) -> str:
+        """The string for Twisted to read, of a kind whose arguments are not known here."""
+        if self.kind != "haproxy" or not isinstance(self.address, UnixPath):
+            return self.description
+        behind = read_endpoint(self.description.partition(":")[2])
+        return self.description if "mode" in behind.options else f"{self.description}:mode={UNIX_MODE}"
+
+    @property
     def backlog(self) -> int:
         """Connections that the kernel accepts ahead of the program."""
         return int(self.options.get("backlog", 50 if self.kind == "unix" else BACKLOG))
@@ -95,7 +105,7 @@ def read_endpoint(description: str, base: Path | None = None) -> EndpointString:
     options = _bound(kind, positional, named)
     _number("backlog", options.get("backlog", "50"), 2**31 - 1)
     if kind == "unix":
-        _number("mode", options.get("mode", "666"), 0o7777, digits=8)
+        _number("mode", options.get("mode", UNIX_MODE), 0o7777, digits=8)
         _number("lockfile", options.get("lockfile", "1"), 1)
         return EndpointString(description, kind, options, UnixPath(_fitting(options["address"], base)))
     port = _number("port", options["port"], 65_535)

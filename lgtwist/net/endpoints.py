@@ -48,13 +48,17 @@ def is_public(description: str) -> bool:
     return True
 
 
-def private_key_file(description: str) -> str | None:
-    """Return the path of the private key of an ``ssl:`` endpoint; None of any other."""
+def certificate_files(description: str) -> tuple[str, ...]:
+    """Return the paths of the private key and the certificates of an ``ssl:`` endpoint; of any other none."""
+    if description.startswith("haproxy:"):  # the PROXY protocol before what follows
+        description = description.partition(":")[2]
     try:
         read = read_endpoint(description)
     except ValueError:
-        return None
-    return str(CertificateFiles.of(read.options, Path()).private_key) if read.kind == "ssl" else None
+        return ()
+    if read.kind != "ssl":
+        return ()
+    return tuple(dict.fromkeys(map(str, CertificateFiles.of(read.options, Path()).paths)))
 
 
 def websocket_url(description: str, port: IListeningPort | None = None) -> str:

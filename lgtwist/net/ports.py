@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.net.certificates import BadCertificate, CertificateFiles, LoadedCertificate, ServerCertificate
 from lgtwist.net.endpoint_strings import (
+    UNIX_MODE,
     Address,
     EndpointString,
     InternetAddress,
@@ -36,6 +37,7 @@ from lgtwist.net.endpoint_strings import (
     read_endpoint,
 )
 from lgtwist.net.endpoints import websocket_url
+from lgtwist.net.own_addresses import reaches
 from lgtwist.runtime.logs import Logger
 
 _log = Logger()
@@ -155,6 +157,13 @@ class Ports:
     def urls(self) -> list[str]:
         """Return the WebSocket URLs of the ports."""
         return [websocket_url(listening.said.description, listening.port) for listening in self._current]
+
+    def are_reached_by(self, host: str, port: int) -> bool:
+        """Return whether a TCP connection to an address may reach one of the ports.
+
+        :param host: an IP address.
+        """
+        return reaches(host, port, (listening.address for listening in self._all))
 
     # -- changing them
 
@@ -399,11 +408,11 @@ class Ports:
                 self._reactor,
                 address.path,
                 said.backlog,
-                int(said.options.get("mode", "666"), 8),
+                int(said.options.get("mode", UNIX_MODE), 8),
                 int(said.options.get("lockfile", "1")),
             )
         if not said.known or not isinstance(address, InternetAddress):
-            return serverFromString(self._reactor, said.description)
+            return serverFromString(self._reactor, said.for_twisted)
         if said.kind == "ssl":
             return SSL4ServerEndpoint(
                 self._reactor, address.port, certificate, said.backlog, said.options.get("interface", "")

@@ -13,8 +13,12 @@ What is reached into, and why:
   an answer is being read, whose size Twisted does not bound.
 - ``HTTPConnectionPool._factory``, ``twisted.web.client._HTTP11ClientFactory`` and its
   ``_quiescentCallback``: a pool of such connections.
-- ``HTTPChannel._path`` and ``_transferDecoder``: a request's target before its body came, and refusing the
-  body.
+- ``HTTPChannel._command``, ``_path``, ``_version`` and ``_transferDecoder``: a request's first line before
+  its body came, and refusing the body; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
+  without a word; ``_receivedHeaderSize`` and ``_receivedHeaderCount``: whether it does for the head's size;
+  and ``LineReceiver._buffer``: whether lines end as they should.
+- ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
+  transport pauses its producer.
 - ``ClientService._log``: Twisted writes a line for each attempt.
 
 Tried with the versions that ``tests/net/test_twisted_private.py`` names.
@@ -29,11 +33,13 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.application.internet import ClientService
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.endpoints import _parse
 from twisted.logger import ILogObserver, Logger
 from twisted.protocols.tls import BufferingTLSTransport
 from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.http import HTTPChannel
 from zope.interface import provider
 
 #: Twisted's transports whose buffers are known here.
@@ -155,10 +161,52 @@ class CustomPool(HTTPConnectionPool):
         self._factory = partial(_PoolFactory, make)  # type: ignore[assignment]
 
 
-def request_target(channel: Any) -> bytes:
-    """Return the target of the request whose head an ``HTTPChannel`` has just read, as it was sent."""
-    target: bytes = channel._path
-    return target
+class RefusingHTTPChannel(HTTPChannel):
+    """Twisted's HTTP connection, which asks a method what to answer where the parser gives up."""
+
+    def malformed(self) -> None:
+        """Answer a request that the parser cannot read."""
+        raise NotImplementedError
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.malformed()
+
+
+def request_line(channel: Any) -> tuple[bytes, bytes, bytes]:
+    """Return method, target and version of the request that an ``HTTPChannel`` reads, as they were sent.
+
+    They are empty where the first line has not been read.
+    """
+    return (
+        getattr(channel, "_command", b""),
+        getattr(channel, "_path", b""),
+        getattr(channel, "_version", b""),
+    )
+
+
+def is_head_too_large(channel: Any) -> bool:
+    """Return whether an ``HTTPChannel`` gives up because the head of a request is too large."""
+    size, lines = channel._receivedHeaderSize, channel._receivedHeaderCount
+    return bool(size > channel.totalHeadersSize or lines > channel.maxHeaders)
+
+
+def unfinished_line(receiver: Any) -> bytes:
+    """Return the bytes that a ``LineReceiver`` keeps because the end of their line has not come."""
+    line: bytes = receiver._buffer if receiver.line_mode else b""
+    return line
+
+
+def set_buffer_size(transport: Any, size: int | None) -> None:
+    """Let a transport read some bytes at once, and pause its producer when more than so many wait in it.
+
+    Does nothing to transports other than sockets, and TLS on them.
+
+    :param size: bytes; None for Twisted's own size.
+    """
+    while isinstance(transport, BufferingTLSTransport):
+        transport = transport.transport
+    if isinstance(transport, FileDescriptor):
+        transport.bufferSize = FileDescriptor.bufferSize if size is None else size
 
 
 def expect_no_body(channel: Any) -> None:

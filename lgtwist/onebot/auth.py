@@ -13,6 +13,8 @@ _Owner = TypeVar("_Owner")
 
 #: The schemes of ``Authorization``, in lower case.
 _SCHEMES = ("bearer ", "token ")
+#: Tokens of one request that are looked at: one in ``Authorization`` and one in the query.
+MAX_TOKENS = 2
 
 
 class AuthenticationFailure(Enum):
@@ -22,16 +24,17 @@ class AuthenticationFailure(Enum):
     WRONG = 403
 
 
-def presented_tokens(header: str | None, query: Iterable[str]) -> list[str]:
-    """Return the tokens that a request presents, without empty ones; the header's comes first.
+def presented_tokens(headers: Iterable[str], query: Iterable[str]) -> list[str]:
+    """Return the different tokens that a request presents, without empty ones; the headers' come first.
 
-    The header may be ``Bearer TOKEN``, ``Token TOKEN`` or ``TOKEN``; schemes ignore case (RFC 9110, 11.1).
+    A header may be ``Bearer TOKEN``, ``Token TOKEN`` or ``TOKEN``; schemes ignore case (RFC 9110, 11.1).
+    There may be more than :data:`MAX_TOKENS`; such a request is to be refused.
 
-    :param header: the value of ``Authorization``; None where it is missing.
+    :param headers: the values of ``Authorization``, one for each line.
     :param query: the values of ``access_token`` in the query.
     """
     presented = []
-    if header is not None:
+    for header in headers:
         value = header.strip()
         for scheme in _SCHEMES:
             if (value.lower() + " ").startswith(scheme):
@@ -39,7 +42,7 @@ def presented_tokens(header: str | None, query: Iterable[str]) -> list[str]:
                 break
         presented.append(value)
     presented.extend(query)
-    return [token for token in presented if token]
+    return list(dict.fromkeys(token for token in presented if token))
 
 
 def tokens_equal(first: str, second: str) -> bool:

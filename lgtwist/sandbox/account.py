@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 from attrs import field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.threads import deferToThread
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -21,27 +20,35 @@ from lgtwist.config.section import Section
 from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
-from lgtwist.hub.interfaces import IAccountLink, IControl
+from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl
 from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
-from lgtwist.onebot.message import Segment
+from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
-from lgtwist.sandbox.actions.table import find_action
+from lgtwist.sandbox.actions.table import encode_large, find_action
+from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
-from lgtwist.sandbox.files.media import MediaStore
+from lgtwist.sandbox.files.media import MediaStore, RunInThread
+from lgtwist.sandbox.files.slots import CallerSlots
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.pausing import PausableWork
 from lgtwist.sandbox.store import StoreError, WorldStore
+from lgtwist.sandbox.threads import call_in_thread
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
+from lgtwist.sandbox.writer import WorldWriter
 
-#: Actions with files that run at once; the next ones wait for a slot. Actions without files never wait.
-_MAX_ATTACHMENT_ACTIONS = 8
+#: Seconds that a reactor turn waits at most for the thread that writes the world's file. Mostly that takes
+#: less than one ms, and then what was answered is in the file.
+_WRITE_PATIENCE = 0.02
+#: Actions of one caller with files, or of more than a megabyte, that run at once; the next ones of that
+#: caller wait for a slot. All other actions never wait.
+SLOTS_PER_CALLER = 3
 #: Seconds that an action with files may take, with the wait for a slot.
 _ATTACHMENT_TIME_LIMIT = 60.0
 
@@ -85,14 +92,14 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     def limit() -> int:
         return resources.limits.max_message
 
-    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit)
+    fetcher = Fetcher(resources.reactor, settings.media_hosts, limit, resources.is_own_port)
     media = MediaStore(
         resources.data_dir / f"{name}-media",
         resources.data_dir,
         limit=limit,
         fetch=fetcher.fetch,
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
-        run_in_thread=deferToThread,
+        run_in_thread=call_in_thread,
         private_files=resources.private_files,
     )
     return SandboxAccount(
@@ -103,6 +110,11 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         world_file=None if settings.world is None else Path(settings.world),
         before_writing=resources.scheduler.before_writing,
         fetcher=fetcher,
+        make_writer=partial(
+            WorldWriter,
+            call_from_thread=lambda *call: resources.reactor.callFromThread(*call),
+            patience=_WRITE_PATIENCE,
+        ),
     )
 
 
@@ -118,6 +130,8 @@ class SandboxAccount(Service):
     :param before_writing: calls a function once, before the reactor turn's data is written to peers; by
         default the function is called in the next reactor turn.
     :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
+    :param run_in_thread: runs a blocking function.
+    :param make_writer: makes what writes the file from its path and the records in it.
     :ivar work: what waits while the journal takes no more events: control verbs, and actions of bots.
     """
 
@@ -133,6 +147,8 @@ class SandboxAccount(Service):
         world_file: Path | None = None,
         before_writing: Callable[[Callable[[], None]], None] | None = None,
         fetcher: Fetcher | None = None,
+        make_writer: Callable[..., WorldWriter] = WorldWriter,
+        run_in_thread: RunInThread = call_in_thread,
     ) -> None:
         self.account = account
         self._fetcher = fetcher
@@ -145,14 +161,17 @@ class SandboxAccount(Service):
         self._before_writing = before_writing or (
             lambda function: account.clock.callLater(0, function) and None
         )
-        self._store: WorldStore | None = None
+        self._make_writer = make_writer
+        self._writer: WorldWriter | None = None
+        self._stored: list[tuple[str, str]] = []  # the types and keys of the records in the file
         self._unsaved_changes: dict[tuple[str, str], Record | None] = {}
         self._write_scheduled = False
-        self._write_failing = False
         self._notified_message_id = 0  # the last one that waiters were called back for
         self._message_waiters: list[Deferred[None]] = []
-        self._attachment_slots = DeferredSemaphore(_MAX_ATTACHMENT_ACTIONS)
+        self.slots = CallerSlots(SLOTS_PER_CALLER)
+        self.run_in_thread: RunInThread = run_in_thread
         self._running_actions: set[Deferred[None]] = set()
+        self._without_slot: dict[int, Deferred[None]] = {}  # actions that wait for a slot, by correlation id
         self.work = PausableWork()
         self._waiting_actions: dict[int, Deferred[None]] = {}  # by correlation id
 
@@ -167,9 +186,11 @@ class SandboxAccount(Service):
         """
         store = WorldStore(self._path)
         try:
-            self.world.load_records(store.records())
+            records = list(store.records())
         finally:
             store.close()
+        self._stored = [record_key(record) for record in records]
+        self.world.load_records(records)
         if self.world.is_empty:
             self.world = self._initial_world()
 
@@ -181,30 +202,31 @@ class SandboxAccount(Service):
         if self._world_file is None:
             return World.with_example_people(self.account.self_id, self.now())
         try:
-            return World.from_file(self.account.self_id, decode_world_file(self._world_file.read_bytes()))
+            return self.read_world(self._world_file.read_bytes())
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StoreError(f"world {self._world_file} cannot be used: {reason}") from None
 
     def startService(self) -> None:
-        """Open the file and announce the account as up."""
+        """Begin to write the file, and announce the account as up."""
         super().startService()
-        self._open_store()
+        self._writer, self._stored = self._make_writer(self._path, self._stored), []
         self.account.links.opened(self)
         self.publish_and_save()
 
-    def stopService(self) -> None:
-        """Announce the account as down, cancel running actions, save the world and close its file."""
-        self._save_changes()  # opens the file again, if it could not be opened before
+    def stopService(self) -> Deferred[None]:
+        """Announce the account as down, cancel running actions, save the world and close its file.
+
+        :returns: fires when the file is closed, a few seconds later at most.
+        """
         super().stopService()
         self.account.links.closed(self, "lgtwist stops")
         for running_action in tuple(self._running_actions):
             running_action.cancel()
         self._notify_message_waiters()
         self._save_changes()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        writer, self._writer = self._writer, None
+        return succeed(None) if writer is None else writer.close()
 
     def now(self) -> int:
         """Return whole seconds since the epoch."""
@@ -212,14 +234,13 @@ class SandboxAccount(Service):
 
     # -- IAccountLink
 
-    def send(self, call_id: int, action: str, params: bytes) -> int | None:
+    def send(self, call_id: int, action: str, params: bytes) -> object:
         """Perform an action, or let it wait while events are paused.
 
-        :returns: the flow-control token of an action that waits, else None.
+        :returns: :data:`UNTIL_ANSWERED` for an action that ends later; else None.
         """
         if not self.work.is_paused:
-            self._perform(call_id, action, params)
-            return None
+            return self._perform(call_id, action, params)
         waiting = self._waiting_actions[call_id] = self.work.when_resumed()
 
         def resumed(_none: None) -> None:
@@ -227,47 +248,104 @@ class SandboxAccount(Service):
             self._perform(call_id, action, params)
 
         waiting.addCallback(resumed).addErrback(self._log_unless_cancelled)
-        return call_id
+        return UNTIL_ANSWERED
 
     def _log_unless_cancelled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             self._log.failure("sandbox {account}: an action failed", failure, account=self.account.self_id)
 
-    def _perform(self, call_id: int, action: str, params: bytes) -> None:
+    def _perform(self, call_id: int, action: str, params: bytes) -> object:
         """Perform an action: hand its response to the account, then publish the events that it caused.
 
-        Actions that store or look up files end later; all others end before this returns.
+        Actions that store or look up files, and those with large parameters or answers, end later; all
+        others end before this returns.
+
+        :returns: :data:`UNTIL_ANSWERED` for an action that ends later; else None.
         """
         try:
             find_action(action)
+            if len(params) >= LARGE_PARAMS:
+                self._start(call_id, self._perform_large(call_id, action, params))
+                return UNTIL_ANSWERED
             read = Params(params)
             message = attachments.read_message_params(action, read)
             if attachments.uses_files(action, message):
-                self._start_with_time_limit(self._perform_with_files(call_id, action, read, message))
-                return
+                self._start(call_id, self._perform_with_files(call_id, action, read, message))
+                return UNTIL_ANSWERED
+            if self.world.has_large_messages and action in MESSAGE_ACTIONS:
+                self._start(call_id, self._answer_large(call_id, action, read))
+                return UNTIL_ANSWERED
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
             response = responses.from_error(error)
         except Exception:
             response = self._internal_error(action)
         self._respond(call_id, response)
+        return None
+
+    async def _perform_large(self, call_id: int, action: str, raw: bytes) -> None:
+        """Perform an action with large parameters, which are read in a thread."""
+        unread = [raw]
+        del raw  # not to be kept beside what was read
+
+        async def steps() -> bytes:
+            params, message = await self.run_in_thread(_read_large, action, unread.pop())
+            await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
+            await self.run_in_thread(attachments.finish_large_message, action, params, message)
+            await self.work.when_resumed()
+            return perform(self.world, action, params, self.now())
+
+        await self._perform_later(call_id, action, steps)
 
     async def _perform_with_files(
         self, call_id: int, action: str, params: Params, message: list[Segment]
     ) -> None:
-        """Perform an action that stores or looks up files, a limited number at a time."""
-        try:
-            await self._attachment_slots.acquire()
-            try:
-                await attachments.resolve_files(self.media, self.world, action, params, message)
-            finally:
-                self._attachment_slots.release()
+        """Perform an action that stores or looks up files."""
+
+        async def steps() -> bytes:
+            await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
             await self.work.when_resumed()
-            response = perform(self.world, action, params, self.now())
+            return perform(self.world, action, params, self.now())
+
+        await self._perform_later(call_id, action, steps)
+
+    async def _answer_large(self, call_id: int, action: str, params: Params) -> None:
+        """Perform an action that returns messages, some of them large; encode its answer in a thread."""
+
+        async def steps() -> bytes:
+            await self.work.when_resumed()
+            data = find_action(action)(self.world, params, self.now())
+            response: bytes = await self.run_in_thread(encode_large, data)
+            return response
+
+        await self._perform_later(call_id, action, steps)
+
+    def pause(self) -> Deferred[None]:
+        """Return a Deferred that fires in the next reactor turn."""
+        turn: Deferred[None] = Deferred()
+        self.account.clock.callLater(0, turn.callback, None)
+        return turn
+
+    async def _perform_later(
+        self, call_id: int, action: str, steps: Callable[[], Coroutine[Any, Any, bytes]]
+    ) -> None:
+        """Perform an action that takes long, a limited number of each caller's at a time.
+
+        :param steps: performs it, and returns its response.
+        """
+        caller, has_slot = self.account.caller_of(call_id), False
+        try:
+            await self.slots.acquire(caller)
+            has_slot = True
+            self._without_slot.pop(call_id, None)
+            try:
+                response = await steps()
+            finally:
+                self.slots.release(caller)
         except OneBotError as error:
             response = responses.from_error(error)
         except CancelledError:
-            if not self.running:
+            if not self.running or not (has_slot or call_id in self._without_slot):
                 return
             response = responses.failed(100, "the files could not be stored in time")
         except Exception:
@@ -280,9 +358,10 @@ class SandboxAccount(Service):
 
     def forget(self, call_id: int) -> None:
         """Do not perform an action that waits; one that was begun ends by itself or by its time limit."""
-        waiting = self._waiting_actions.pop(call_id, None)
-        if waiting is not None:
-            waiting.cancel()
+        for waiting_actions in (self._waiting_actions, self._without_slot):
+            waiting = waiting_actions.pop(call_id, None)
+            if waiting is not None:
+                waiting.cancel()
 
     def pause_reading(self) -> None:
         """Perform no more actions and control verbs, for they cause events; they wait."""
@@ -305,14 +384,18 @@ class SandboxAccount(Service):
         self.account.receive(call_id, response)
         self.publish_and_save()
 
-    def _start_with_time_limit(self, coroutine: Any) -> None:
+    def _start(self, call_id: int, coroutine: Any) -> None:
         """Run a coroutine; cancel it after ``_ATTACHMENT_TIME_LIMIT`` seconds or when the service stops."""
+        self._without_slot[call_id] = Deferred()  # until it has a slot, which it may have at once
         running_action = spawn("sandbox attachments", coroutine)
+        if call_id in self._without_slot:
+            self._without_slot[call_id] = running_action
         self._running_actions.add(running_action)
         limit = self.account.clock.callLater(_ATTACHMENT_TIME_LIMIT, running_action.cancel)
 
         def ended(_result: object) -> None:
             self._running_actions.discard(running_action)
+            self._without_slot.pop(call_id, None)
             if limit.active():
                 limit.cancel()
 
@@ -368,13 +451,15 @@ class SandboxAccount(Service):
         """
         self.account.publish(raw)
 
-    def replace_world(self, raw: bytes) -> None:
-        """Replace the world by another one, in memory and in the file.
+    def read_world(self, raw: bytes) -> World:
+        """Return the world of a world's JSON file; it may be called in a thread.
 
-        :param raw: a world's JSON file.
         :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
         """
-        world = World.from_file(self.account.self_id, decode_world_file(raw))
+        return World.from_file(self.account.self_id, decode_world_file(raw))
+
+    def replace_world(self, world: World) -> None:
+        """Replace the world by another one, in memory and in the file."""
         replaced = self.world
         for table in (
             replaced.people,
@@ -401,37 +486,21 @@ class SandboxAccount(Service):
 
     # -- the file
 
-    def _open_store(self) -> None:
-        """Open the world's file; if that fails, log it and keep the world in memory."""
-        try:
-            self._store = WorldStore(self._path)
-        except StoreError as error:
-            self._log_write_error(error)
-
-    def _log_write_error(self, error: Exception) -> None:
-        """Log that the file cannot be written, once until it can be again."""
-        if not self._write_failing:
-            self._write_failing = True
-            self._log.error("sandbox {path} cannot be written: {error}", path=self._path, error=error)
-
     def _save_changes(self) -> None:
-        """Write the unsaved changes to the file; keep them if that fails."""
+        """Let the unsaved changes be written to the file."""
         self._write_scheduled = False
-        if not self._unsaved_changes:
-            return
-        if self._store is None and self.running:
-            self._open_store()
-        if self._store is None:
-            return
-        try:
-            self._store.write(self._unsaved_changes)
-        except sqlite3.Error as error:
-            self._log_write_error(error)
-            return
-        if self._write_failing:
-            self._write_failing = False
-            self._log.info("sandbox {path} is written again", path=self._path)
-        self._unsaved_changes = {}
+        if self._unsaved_changes and self._writer is not None:
+            changes, self._unsaved_changes = self._unsaved_changes, {}
+            self._writer.write(changes)
+
+
+def _read_large(action: str, raw: bytes) -> tuple[Params, list[Segment]]:
+    """Return the parameters of an action, and the message among them; called in a thread.
+
+    :raises OneBotError: if they cannot be read.
+    """
+    params = Params(raw)
+    return params, attachments.read_message_params(action, params)
 
 
 def decode_world_file(raw: bytes) -> WorldFile:

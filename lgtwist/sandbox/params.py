@@ -12,6 +12,7 @@ import msgspec
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment, read_message
 from lgtwist.onebot.rawjson import DECODE_ERRORS
+from lgtwist.sandbox.bounds import MAX_FORWARD, CheckedMessage, bounded_text, check_message, check_values
 
 #: The default of parameters that have none.
 _REQUIRED = object()
@@ -27,11 +28,12 @@ class Params:
     and there is no default, or if it cannot be converted.
 
     :param raw: one JSON object.
-    :raises BadRequest: if it is not a JSON object.
+    :raises BadRequest: if it is not a JSON object, or has too many values.
     """
 
     def __init__(self, raw: bytes) -> None:
         self._path = "params"
+        check_values(raw)
         try:
             self._values = msgspec.json.decode(raw, type=dict[str, Any])
         except DECODE_ERRORS as error:
@@ -90,13 +92,18 @@ class Params:
             return False
         raise BadRequest(f"{self._path}.{name}: expected a boolean")
 
-    def text(self, name: str, default: Any = _REQUIRED) -> str:
-        """Return a string; numbers are converted to decimal digits."""
+    def text(self, name: str, default: Any = _REQUIRED, longest: int | None = None) -> str:
+        """Return a string; numbers are converted to decimal digits.
+
+        :param longest: characters that it may have; None for a string that is not kept.
+        """
         value = self._get(name, default)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return str(value)
+            value = str(value)
         if not isinstance(value, str):
             raise BadRequest(f"{self._path}.{name}: expected a string")
+        if longest is not None and self.has(name):
+            return bounded_text(value, f"{self._path}.{name}", longest)
         return value
 
     def choice(self, name: str, words: tuple[str, ...], default: Any = _REQUIRED) -> str:
@@ -121,16 +128,27 @@ class Params:
         return [Params.from_values(item, f"{self._path}.{name}[{n}]") for n, item in enumerate(value)]
 
     def message(self, name: str = "message") -> list[Segment]:
-        """Return a message as segments; with the parameter ``auto_escape`` a string is plain text."""
-        escape = self.boolean("auto_escape", False)
-        return read_message(self._get(name, _REQUIRED), f"{self._path}.{name}", escape)
+        """Return a message as segments; with the parameter ``auto_escape`` a string is plain text.
+
+        A message that cannot be kept is refused; see :func:`check_message`.
+        """
+        value = self._get(name, _REQUIRED)
+        if isinstance(value, CheckedMessage):
+            return value
+        path = f"{self._path}.{name}"
+        message = read_message(value, path, self.boolean("auto_escape", False))
+        check_message(message, path)
+        return message
 
     def nodes(self, name: str = "messages") -> list[Segment]:
         """Return the nodes of a forwarded message, at least one; the content of each is an array of segments.
 
         A node that names a message by its ``id`` has no content.
         """
-        nodes = read_message(self._get(name, _REQUIRED), f"{self._path}.{name}")
+        value = self._get(name, _REQUIRED)
+        if isinstance(value, CheckedMessage):
+            return value
+        nodes = read_message(value, f"{self._path}.{name}")
         for number, node in enumerate(nodes):
             path = f"{self._path}.{name}[{number}]"
             if node["type"] != "node":
@@ -141,6 +159,7 @@ class Params:
             nodes[number] = {"type": "node", "data": data}
         if not nodes:
             raise BadRequest(f"{self._path}.{name}: there is no node")
+        check_message(nodes, f"{self._path}.{name}", MAX_FORWARD)
         return nodes
 
 

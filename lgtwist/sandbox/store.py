@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
+from lgtwist.runtime.private_files import close_to_others, create_private
 from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
 #: SQLite's ``user_version`` of the files that this version reads and writes.
@@ -23,28 +25,35 @@ class WorldStore:
     """The SQLite file of one world.
 
     It is opened with ``synchronous=NORMAL``: commits survive the end of the process, but a power cut may
-    undo the last ones.
+    undo the last ones. Nobody but our user may open it; ``-wal`` and ``-shm`` get its mode from SQLite.
 
     :param path: the file, created where it is missing; ``":memory:"`` for none.
+    :param patience: seconds to wait for another program that has locked it.
     :raises StoreError: if it cannot be opened, is another program's, or of another version of lgtwist.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, patience: float = 5.0) -> None:
         self._file = sqlite3.connect(":memory:")
         try:
-            self._file = sqlite3.connect(path, isolation_level=None)
+            if path != ":memory:":
+                _make_private(Path(path))
+                self._file.close()
+                self._file = sqlite3.connect(path, timeout=patience, isolation_level=None)
             version = self._file.execute("PRAGMA user_version").fetchone()[0]
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if version not in (0, _SCHEMA_VERSION) or (version == 0 and tables):
                 raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
-            # After the check, for this changes the file, which may be another program's.
-            self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=NORMAL")
-            self._file.execute(
-                "CREATE TABLE IF NOT EXISTS record "
-                "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
-            )
-            self._file.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            if version == 0:  # not at each start: it writes, which it cannot while another program does
+                self._file.execute("PRAGMA journal_mode=WAL")
+                self._file.execute(
+                    "CREATE TABLE IF NOT EXISTS record "
+                    "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
+                )
+                self._file.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        except OSError as error:
+            self._file.close()
+            raise StoreError(f"{path} cannot be used: {error.strerror}") from None
         except sqlite3.Error as error:
             self._file.close()
             raise StoreError(f"{path} cannot be used: {error}") from None
@@ -54,14 +63,17 @@ class WorldStore:
         self._path = path
 
     def records(self) -> Iterator[Record]:
-        """Yield all records; messages come last, in the order of their numbers.
+        """Yield all records but those that are nested too deeply; messages come last, in their order.
 
         :raises StoreError: if a record cannot be read.
         """
         messages: list[Message] = []
         try:
             for kind, body in self._file.execute("SELECT kind, body FROM record"):
-                record = msgspec.json.decode(body, type=RECORD_TYPES[kind])
+                try:
+                    record = msgspec.json.decode(body, type=RECORD_TYPES[kind])
+                except RecursionError:  # of an earlier version, which kept what nobody could read again
+                    continue
                 if isinstance(record, Message):
                     messages.append(record)
                 else:
@@ -70,15 +82,17 @@ class WorldStore:
             raise StoreError(f"{self._path} is damaged: {error}") from None
         yield from sorted(messages, key=lambda message: message.message_id)
 
-    def write(self, changes: Mapping[tuple[str, str], Record | None]) -> None:
+    def write(self, changes: Mapping[tuple[str, str], Record | bytes | None]) -> None:
         """Write changes in one transaction.
 
-        :param changes: records by type and key; None deletes a record.
+        :param changes: records by type and key, encoded or not; None deletes a record.
         :raises sqlite3.Error: if they cannot be written; the file is unchanged then.
         """
         removed = [key for key, record in changes.items() if record is None]
         changed = [
-            (*key, msgspec.json.encode(record)) for key, record in changes.items() if record is not None
+            (*key, record if isinstance(record, bytes) else msgspec.json.encode(record))
+            for key, record in changes.items()
+            if record is not None
         ]
         self._file.execute("BEGIN IMMEDIATE")
         try:
@@ -93,3 +107,20 @@ class WorldStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make a file that only our user may open, or take the permissions of others from the one that is there.
+
+    :raises OSError: if it cannot be made.
+    """
+    try:
+        os.close(create_private(path))
+    except FileExistsError:
+        for ending in ("", "-wal", "-shm"):
+            close_to_others(path.with_name(path.name + ending))
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether an error of :class:`WorldStore` says that another program has locked the file."""
+    return isinstance(error, (sqlite3.Error, StoreError)) and str(error).endswith("is locked")

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
+from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import IEventReceiver, IReverseLink
-from lgtwist.net.http_responses import respond, respond_with_bytes
+from lgtwist.net.http_responses import body_was_read, respond, respond_with_bytes
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of, self_id_of
+from lgtwist.web.bodies import BodyBudget, PeerBodies, UnverifiedBodies
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import without_authority
@@ -38,7 +41,7 @@ class AccountEndpoints:
 
     :param edge_of: returns the edge of an account, None if there is no such account. If it provides
         :class:`IReverseLink`, its implementation may dial us; if :class:`IEventReceiver`, it may post.
-    :param is_known: returns whether there is such an account, perhaps without an edge for a moment.
+    :param account_of: returns an account, perhaps one that is without an edge for a moment; None for none.
     :param wrong_path: limits log lines about peers at wrong paths; shared with :class:`BotEndpoints`.
     """
 
@@ -50,30 +53,39 @@ class AccountEndpoints:
         *,
         authentication: Authentication,
         edge_of: Callable[[int], object | None],
-        is_known: Callable[[int], bool],
+        account_of: Callable[[int], Account | None],
         wrong_path: LogThrottle,
         clock: IReactorTime,
     ) -> None:
         self._authentication = authentication
         self._edge_of = edge_of
-        self._is_known = is_known
+        self._account_of = account_of
+        self._unverified: WeakKeyDictionary[Account, UnverifiedBodies] = WeakKeyDictionary()
         self._wrong_path = wrong_path
         self._malformed = LogThrottles(clock, _MALFORMED_ACCOUNTS)
         self._unknown = LogThrottles(clock, _UNKNOWN_ACCOUNTS)
 
-    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a post may come from an implementation, or another request from a bot.
+    def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
+        """Return what a post of an implementation is counted in; None for any other request.
 
-        A post's signature is checked later, with the body.
+        A post's signature is checked later, with the body; until then anybody may have sent it.
         """
-        if segments != (_VERSION, _POST):
-            return self._authentication.may_be_bot(request, query)
-        receiver = self._receiver_of(self_id_of(request))
-        if receiver is None:
-            return False
-        secret, _unsigned_too = receiver.signing_key()
-        public = self._authentication.settings.public
-        return secret is None or not public or "x-signature" in headers_of(request)
+        self_id = self_id_of(request)
+        account = None if self_id is None else self._account_of(self_id)
+        receiver = self._receiver_of(self_id)
+        if account is None or receiver is None or segments != (_VERSION, _POST) or request.method != b"POST":
+            return None
+        secret, unsigned_too = receiver.signing_key()
+        if secret is not None and "x-signature" in headers_of(request):
+            unverified = self._unverified.get(account)
+            if unverified is None:
+                unverified = self._unverified[account] = UnverifiedBodies(account.budget)
+            return unverified
+        if secret is not None and (not unsigned_too or self._authentication.settings.public):
+            return None
+        if not self._authentication.may_be_local(request):
+            return None
+        return PeerBodies(account.budget, f"account {self_id}")
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
         """Answer a request of an implementation, or upgrade it to a WebSocket."""
@@ -135,6 +147,9 @@ class AccountEndpoints:
         body: bytes = content.read()
         if not self._authenticate_post(request, self_id, receiver, body):
             return
+        if not self._authentication.own(request, self_id, f"account {self_id}", None):
+            return
+        body_was_read(request)  # what is held of the event is counted by the account
         try:
             receiver.receive(body)
         except BadEvent as error:
@@ -169,7 +184,9 @@ class AccountEndpoints:
         return self._authentication.authenticate_local(request, hint, Named(self_id))
 
     def _refuse_unknown(self, request: Request, self_id: int, kind: str) -> None:
-        if self._edge_of(self_id) is None and self._is_known(self_id):  # the link before it is closing
+        if (
+            self._edge_of(self_id) is None and self._account_of(self_id) is not None
+        ):  # the link before it is closing
             self._authentication.refuse_handshake(
                 request,
                 503,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,10 +14,11 @@ from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.settings import port_owners
 from lgtwist.net.http_responses import Headers, respond
 from lgtwist.net.loopback import is_loopback_name
-from lgtwist.onebot.auth import AuthenticationFailure, Keyring, presented_tokens
+from lgtwist.onebot.auth import MAX_TOKENS, AuthenticationFailure, Keyring, presented_tokens
 from lgtwist.onebot.event import read_id
+from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import Logger, LogThrottles, printable
-from lgtwist.web.connection_limits import ConnectionLimits
+from lgtwist.web.connection_limits import ConnectionLimits, CountedConnection
 from lgtwist.web.local_origin import why_not_local
 from lgtwist.web.refused_handshakes import Named, Reason, RefusedHandshakes
 from lgtwist.web.settings import ServerSettings
@@ -26,10 +27,17 @@ _KeyOwner = TypeVar("_KeyOwner")
 
 #: Stands for the address of a peer on a Unix socket.
 _UNIX = "unix socket"
+#: Owns the operator's connections; see :meth:`ConnectionLimits.own`.
+_OPERATOR = "operator"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
 #: ``Host`` headers whose refusals are logged in a period, one line for each; and the period in seconds.
 _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
+_TOO_MANY_TOKENS = "more than two tokens are shown; show one, as Authorization: Bearer ..."
+#: The methods of requests that change nothing, except in the HTTP API (RFC 9110, 9.2.1).
+_SAFE_METHODS = (b"GET", b"HEAD")
+#: The headers of 503 where a connection finds no room.
+_TRY_AGAIN = (("Retry-After", "3"),)
 
 
 class BotTokens(DirectoryObserver):
@@ -96,6 +104,13 @@ class Authentication:
         self._admin: Keyring[str] = Keyring()
         self._logged = LogThrottles(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
         self.settings = settings
+        self._budget = Budget(limits.limits.peer_memory)
+
+    @property
+    def budget(self) -> Budget:
+        """What is held in memory because of the operator."""
+        self._budget.limit = self._limits.limits.peer_memory
+        return self._budget
 
     @property
     def settings(self) -> ServerSettings:
@@ -109,25 +124,41 @@ class Authentication:
 
     # -- checks that answer a request that fails them
 
-    def authenticate_bot(self, request: Request, named: Named | None = None) -> Bot | None:
+    def authenticate_bot(
+        self, request: Request, named: Named | None = None, *, changes: bool = True
+    ) -> Bot | None:
         """Return the bot that sends a request; None if it was refused, and answered.
 
         :param named: what a handshake names; None if it is none.
+        :param changes: whether the request may change something.
         """
-        return self.authenticate(
+        bot = self._authenticate(
             request,
             self._bots,
             lambda bot: f'bot "{bot.name}" has no token; set access_token in [[bots]] and in the bot',
             named,
+            changes,
         )
+        if bot is None or not self.own(request, bot, f'bot "{bot.name}"', named):
+            return None
+        set_budget(request, bot.budget)
+        return bot
 
     def authenticate_admin(self, request: Request) -> bool:
         """Return whether the operator sends a request; if not, answer it."""
         if self._admin_is_disabled():
             respond(request, 403, "set admin_token in [server] to use this from a public address")
             return False
-        hint = "there is no admin_token; set it in [server] and send it along"
-        return self.authenticate(request, self._admin, lambda _admin: hint) is not None
+        hint, changes = (
+            "there is no admin_token; set it in [server] and send it along",
+            request.method not in _SAFE_METHODS,
+        )
+        if self._authenticate(request, self._admin, lambda _admin: hint, None, changes) is None:
+            return False
+        if not self.own(request, _OPERATOR, "the operator", None):
+            return False
+        set_budget(request, self.budget)
+        return True
 
     def authenticate_account(self, request: Request, self_id: int, token: str | None) -> bool:
         """Return whether an account's implementation sends a request; if not, answer it.
@@ -136,14 +167,17 @@ class Authentication:
         """
         hint = f"account {self_id} has no token; set access_token in [[accounts]] and in the implementation"
         owners, named = Keyring([(self_id, token)]), Named(self_id)
-        return self.authenticate(request, owners, lambda _self_id: hint, named) is not None
+        if self._authenticate(request, owners, lambda _self_id: hint, named, True) is None:
+            return False
+        return self.own(request, self_id, f"account {self_id}", named)
 
-    def authenticate(
+    def _authenticate(
         self,
         request: Request,
         owners: Keyring[_KeyOwner],
         hint: Callable[[_KeyOwner], str],
-        named: Named | None = None,
+        named: Named | None,
+        changes: bool,
     ) -> _KeyOwner | None:
         """Return the owner of the token in a request; None if it was refused, and answered.
 
@@ -152,29 +186,36 @@ class Authentication:
         :param owners: the owners and their tokens.
         :param hint: returns what to do about an owner without a token, for the answer to other machines.
         :param named: what a handshake names; None if it is none.
+        :param changes: whether the request may change something.
         """
-        headers = headers_of(request)
-        shown = presented_tokens(
-            headers.get("authorization"),
-            [token.decode("utf-8", "replace") for token in request.args.get(b"access_token", [])],
-        )
+        shown = tokens_of(request, request.uri.partition(b"?")[2])
+        if len(shown) > MAX_TOKENS:
+            self.refuse(request, 403, _TOO_MANY_TOKENS, named=named)
+            return None
         owner = owners.owner_of(shown)
         if owner is AuthenticationFailure.MISSING:
             self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE, named=named)
         elif isinstance(owner, AuthenticationFailure):
-            self.refuse(request, 403, "the token is wrong", named=named)
-        elif shown or self.authenticate_local(request, hint(owner), named):
+            self.refuse(request, 403, "the token is wrong", named=named, failures=len(shown))
+        elif shown:
+            if len(shown) > 1 and isinstance(owners.owner_of(shown[:1]), AuthenticationFailure):
+                self._limits.wrong_token_beside_right_one(address_of(request))
+            return owner
+        elif self.authenticate_local(request, hint(owner), named, changes=changes):
             return owner
         return None
 
-    def authenticate_local(self, request: Request, hint: str, named: Named | None = None) -> bool:
+    def authenticate_local(
+        self, request: Request, hint: str, named: Named | None = None, *, changes: bool = True
+    ) -> bool:
         """Return whether a program on this machine sends a request; if not, answer it with 403.
 
         :param hint: what to do about it, for the answer and the log.
         :param named: what a handshake names; None if it is none.
+        :param changes: whether the request may change something.
         """
         headers = headers_of(request)
-        why = self._why_not_local(request, headers)
+        why = self._why_not_local(request, headers, changes)
         if why is None:
             return True
         sentence = f"refused {address_of(request)}: {printable(why)} and {hint}"
@@ -182,6 +223,22 @@ class Authentication:
         if self._logged.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
         self.refuse_handshake(request, 403, sentence, reason=Reason.HOST, named=named)
+        return False
+
+    def own(self, request: Request, owner: Hashable, name: str, named: Named | None) -> bool:
+        """Count the connection of a request for who sends it; if there is no room, answer with 503.
+
+        :param owner: a bot, the number of an account, or the operator.
+        :param name: of the owner, for the answer.
+        :param named: what a handshake names; None if it is none.
+        """
+        counted = _counted(request)
+        why = None if counted is None else self._limits.own(counted, owner)
+        if why is None:
+            return True
+        if named is not None and isinstance(owner, Bot):
+            named = Named(named.account, owner.name)
+        self.refuse_handshake(request, 503, f"{name} {why}", _TRY_AGAIN, reason=Reason.LIMIT, named=named)
         return False
 
     def refuse(
@@ -194,6 +251,7 @@ class Authentication:
         *,
         reason: Reason = Reason.TOKEN,
         named: Named | None = None,
+        failures: int = 1,
     ) -> None:
         """Count a failure and answer the request; 503 to an address that fails too often.
 
@@ -201,8 +259,9 @@ class Authentication:
         :param sentence: why, for the answer and the log.
         :param logged: whether it was logged already.
         :param named: what a handshake names; None if it is none.
+        :param failures: how many wrong tokens it showed.
         """
-        if self._limits.authentication_failed(address_of(request), sentence, logged):
+        if self._limits.authentication_failed(address_of(request), sentence, logged, failures=failures):
             status, sentence, headers = 503, "too many failures from this address", (("Retry-After", "60"),)
             reason = Reason.LIMIT
         self.refuse_handshake(request, status, sentence, headers, reason=reason, named=named)
@@ -228,61 +287,92 @@ class Authentication:
 
     # -- checks without an answer
 
-    def may_be_bot(self, request: Request, query: bytes) -> bool:
-        """Return whether :meth:`authenticate_bot` would find a bot; count nothing.
+    def find_bot(self, request: Request, query: bytes) -> Bot | None:
+        """Return the bot that :meth:`authenticate_bot` would find; None where it would refuse. Count nothing.
 
         :param query: of the request's target; its arguments are not read yet.
         """
-        return self._may_be(request, query, self._bots)
+        bot = self._find(request, query, self._bots)
+        return bot if bot is not None and self._has_room(request, bot) else None
 
     def may_be_admin(self, request: Request, query: bytes) -> bool:
         """Return whether :meth:`authenticate_admin` would succeed; count nothing.
 
         :param query: of the request's target; its arguments are not read yet.
         """
-        return not self._admin_is_disabled() and self._may_be(request, query, self._admin)
+        if self._admin_is_disabled() or self._find(request, query, self._admin) is None:
+            return False
+        return self._has_room(request, _OPERATOR)
+
+    def may_be_local(self, request: Request) -> bool:
+        """Return whether :meth:`authenticate_local` would succeed; count nothing."""
+        return self._why_not_local(request, headers_of(request), True) is None
 
     def is_local_or_admin(self, request: Request) -> bool:
         """Return whether a request comes from this machine or has the admin token.
 
         A wrong token is counted as a failure; then it does not matter where it comes from.
         """
-        headers = headers_of(request)
         if self._settings.admin_token is not None:
-            shown = presented_tokens(headers.get("authorization"), [])
-            if self._admin.owner_of(shown) == "admin":
+            shown = tokens_of(request, request.uri.partition(b"?")[2])
+            if len(shown) <= MAX_TOKENS and self._admin.owner_of(shown) == "admin":
+                if self._admin.owner_of(shown[:1]) != "admin":
+                    self._limits.wrong_token_beside_right_one(address_of(request))
                 return True
             if shown:
-                self._limits.authentication_failed(address_of(request), "the token is wrong")
+                failures = min(len(shown), MAX_TOKENS)
+                why = "the token is wrong"
+                self._limits.authentication_failed(address_of(request), why, failures=failures)
                 return False
-        return self._why_not_local(request, headers) is None
+        return self._why_not_local(request, headers_of(request), False) is None
 
-    def _may_be(self, request: Request, query: bytes, owners: Keyring[Any]) -> bool:
-        headers = headers_of(request)
-        shown = presented_tokens(
-            headers.get("authorization"),
-            [value for name, value in _query_pairs(query) if name == "access_token"],
-        )
-        if isinstance(owners.owner_of(shown), AuthenticationFailure):
-            return False
-        return bool(shown) or self._why_not_local(request, headers) is None
+    def _find(self, request: Request, query: bytes, owners: Keyring[_KeyOwner]) -> _KeyOwner | None:
+        shown = tokens_of(request, query)
+        owner = owners.owner_of(shown)
+        if isinstance(owner, AuthenticationFailure) or len(shown) > MAX_TOKENS:
+            return None
+        return owner if shown or self._why_not_local(request, headers_of(request), False) is None else None
+
+    def _has_room(self, request: Request, owner: Hashable) -> bool:
+        counted = _counted(request)
+        return counted is None or self._limits.why_not_owned(counted, owner) is None
 
     def _admin_is_disabled(self) -> bool:
         return self._settings.admin_token is None and self._settings.public
 
-    def _why_not_local(self, request: Request, headers: dict[str, str]) -> str | None:
+    def _why_not_local(self, request: Request, headers: dict[str, str], changes: bool) -> str | None:
         if not is_loopback_name(address_of(request)) and address_of(request) != _UNIX:
             return f"address {address_of(request)} is not loopback"
         channel: Any = request.channel
         secure = ISSLTransport.providedBy(channel.transport)
-        return why_not_local(headers, self._settings.allowed_origins, secure)
+        return why_not_local(headers, self._settings.allowed_origins, secure, changes=changes)
 
 
-def _query_pairs(query: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=1000)
-    except ValueError:
-        return []
+def _counted(request: Request) -> CountedConnection | None:
+    """Return how a request's connection is counted; None for a request that came by no port."""
+    counted: CountedConnection | None = getattr(request.channel, "counted", None)
+    return counted
+
+
+def set_budget(request: Request, budget: Budget) -> None:
+    """Count what waits for the client of a request in ``budget``, from now on."""
+    any_request: Any = request
+    any_request.budget = budget
+
+
+def tokens_of(request: Request, query: bytes) -> list[str]:
+    """Return the tokens that a request presents; see :func:`presented_tokens`.
+
+    :param query: of the request's target.
+    """
+    headers = request.requestHeaders.getRawHeaders(b"authorization", [])
+    values = [] if b"access" not in query and b"%" not in query else _access_tokens(query)
+    return presented_tokens([header.decode("utf-8", "replace") for header in headers], values)
+
+
+def _access_tokens(query: bytes) -> list[str]:
+    pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
+    return [value for name, value in pairs if name == "access_token"]
 
 
 def headers_of(request: Request) -> dict[str, str]:

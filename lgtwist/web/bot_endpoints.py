@@ -14,12 +14,15 @@ from lgtwist.hub.directory import Directory
 from lgtwist.net.http_responses import respond
 from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.web.authentication import Authentication, address_of, self_id_of
+from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import account_number, without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
 #: The last segment of a WebSocket's path; empty for Universal.
+#: The beginnings of the names of actions that change nothing; a browser may ask for them as for a page.
+_READING_ACTIONS = ("get_", "can_")
 _BOT_ROLES = ("", "api", "event")
 
 
@@ -110,9 +113,12 @@ class BotEndpoints:
         self._actions = actions
         self._wrong_path = wrong_path
 
-    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a bot sends the request, by its token."""
-        return self._authentication.may_be_bot(request, query)
+    def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
+        """Return the budget of the bot that asks for an action, by its token; None for any other request."""
+        if request.method == b"OPTIONS" or not isinstance(read_bot_path(segments), ActionPath):
+            return None
+        bot = None if asks_for_upgrade(request) else self._authentication.find_bot(request, query)
+        return None if bot is None else PeerBodies(bot.budget, "this bot")
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
         """Answer a request of a bot, or upgrade it to a WebSocket."""
@@ -152,7 +158,8 @@ class BotEndpoints:
         if request.method == b"OPTIONS":  # a preflight request has no token
             self._actions.preflight(request)
             return
-        bot = self._authentication.authenticate_bot(request)
+        reads = path.action.startswith(_READING_ACTIONS)
+        bot = self._authentication.authenticate_bot(request, changes=not reads)
         if bot is None:
             return
         account = self._find_account(request, bot, path.self_id)

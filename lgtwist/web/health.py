@@ -8,6 +8,7 @@ from twisted.web.server import Request
 
 from lgtwist.net.http_responses import respond, respond_with_json
 from lgtwist.web.authentication import Authentication
+from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.mounts import answer_not_found
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
@@ -42,9 +43,9 @@ class SystemEndpoint:
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
 
-    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether a bot sends the request; other bodies are not read, and no body is used."""
-        return self._authentication.may_be_bot(request, query)
+    def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
+        """Return None: no body is used."""
+        return None
 
     def render(self, request: Request, segments: tuple[str, ...]) -> None:
         """Answer GET and HEAD by :meth:`answer`, other methods with 405, deeper paths with 404."""

@@ -1,6 +1,7 @@
 """The local-origin check: a request without a token must come from a program on this machine. Pure.
 
-It refuses web pages in a browser on this machine, and requests that a proxy forwards from elsewhere.
+It refuses web pages in a browser on this machine, what a browser opens as a page for a link from elsewhere
+(in a chat, in an e-mail) where that would change something, and what a proxy forwards from elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ _FORWARDED = (
     "cf-connecting-ip",
     "via",
 )
+#: The values of ``Sec-Fetch-Mode`` of what a browser opens as a page, or loads for an element of a page such
+#: as an image (Fetch Metadata, 2.2). No script and no program asks in these modes.
+_PAGE_MODES = {"navigate", "nested-navigate", "no-cors"}
 #: The port of a URL without one, by scheme.
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
@@ -39,12 +43,32 @@ def _same_origin(origin: str, host_header: str, secure: bool) -> bool:
     )
 
 
-def why_not_local(headers: dict[str, str], allowed_origins: Collection[str], secure: bool) -> str | None:
+def _values(headers: dict[str, str], name: str) -> set[str]:
+    return {value.strip().lower() for value in headers.get(name, "").split(",")} - {""}
+
+
+def is_navigation(headers: dict[str, str]) -> bool:
+    """Return whether a browser asks for a page, or for an element of one, by itself: nobody wrote a program.
+
+    Every browser of today says so by ``Sec-Fetch-Mode``; older ones send ``Upgrade-Insecure-Requests``.
+
+    :param headers: the request's, names in lower case.
+    """
+    if _values(headers, "sec-fetch-mode") & _PAGE_MODES:
+        return True
+    return "sec-fetch-user" in headers or "upgrade-insecure-requests" in headers
+
+
+def why_not_local(
+    headers: dict[str, str], allowed_origins: Collection[str], secure: bool, *, changes: bool = False
+) -> str | None:
     """Return why a request does not come from a program on this machine; None if it may.
 
     :param headers: the request's, names in lower case.
     :param allowed_origins: origins of web pages that are treated as such a program.
     :param secure: whether the request came over TLS.
+    :param changes: whether the request may change something: then it may not be one that a browser sends for
+        a link or an image.
     """
     for name in headers:
         if name.startswith(_FORWARDED):
@@ -55,11 +79,13 @@ def why_not_local(headers: dict[str, str], allowed_origins: Collection[str], sec
     origin = headers.get("origin")
     if origin is not None and origin not in allowed_origins and not _same_origin(origin, host, secure):
         return f'Origin "{origin}" is another site'
+    if origin not in allowed_origins and _values(headers, "sec-fetch-site") - {"none", "same-origin"}:
+        # The request of an image or a link has no Origin header; browsers send this instead, or a referrer.
+        return "a web page of another site asks"
     if origin is None:
-        # The request of an image or a link has no Origin header; browsers send these two instead.
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "a web page of another site asks"
         referer = headers.get("referer")
         if referer is not None and not _same_origin(referer, host, secure):
             return "a web page of another site asks (Referer)"
+    if changes and is_navigation(headers):
+        return "a browser opens this as a page, which may do nothing but get_* and can_*,"
     return None

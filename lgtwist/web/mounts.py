@@ -9,6 +9,7 @@ from twisted.web.server import Request
 
 from lgtwist.net.http_responses import respond
 from lgtwist.web.authentication import Authentication
+from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
 
@@ -31,8 +32,11 @@ class Mount(Protocol):
         :param segments: of its path, behind the mount's name; some may be empty.
         """
 
-    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        """Return whether the body of a request is to be read: not if it will be refused whatever the body is.
+    def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
+        """Return what the body of a request is counted in while it comes; None if it is not to be read.
+
+        It is not where the request will be refused whatever the body is, nor where nobody looks at it: how
+        soon the answer comes must not tell whether a token is right.
 
         Called when only the head was received. It does not answer, count or log.
 

@@ -80,16 +80,18 @@ class Port:
             actions=http_actions,
             wrong_path=wrong_path,
         )
-        self._router = router = Router(self.connection_limits, bots, self.refused_handshakes)
+        self._router = router = Router(bots, clock)
         mounts: dict[str, Mount] = {
             "onebot": AccountEndpoints(
                 authentication=authentication,
                 edge_of=edge_of,
-                is_known=lambda self_id: self_id in directory.accounts,
+                account_of=directory.accounts.get,
                 wrong_path=wrong_path,
                 clock=clock,
             ),
-            "sandbox": SandboxEndpoint(authentication=authentication, edge_of=edge_of),
+            "sandbox": SandboxEndpoint(
+                authentication=authentication, edge_of=edge_of, account_of=directory.accounts.get
+            ),
             "healthz": Healthz(authentication),
             "readyz": Readyz(authentication, readiness),
             "metrics": MetricsEndpoint(authentication, metrics),
@@ -100,7 +102,8 @@ class Port:
             router,
             limits=self.connection_limits,
             clock=clock,
-            accepts_body=router.accepts_body,
+            body_budget=router.body_budget,
+            is_action=router.is_action,
             scheduler=scheduler,
         )
 

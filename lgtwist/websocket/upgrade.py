@@ -38,7 +38,8 @@ def asks_for_upgrade(request: Request) -> bool:
 
 
 def _has_body(request: Request) -> bool:
-    return request.content is not None and bool(request.content.read(1))
+    lengths = request.requestHeaders.getRawHeaders(b"content-length", [])
+    return any(length.strip(b"0") for length in lengths)
 
 
 def check_upgrade(request: Request) -> BadUpgrade | None:

@@ -159,7 +159,7 @@ class HttpApiTests(HttpTestCase):
         self.assertEqual(port.status(), 200)
         self.assertEqual(self.get("/get_status", X_Long="x" * 16_000).status(), 200)
         many = {f"X_{n}": "x" * 15_000 for n in range(5)}
-        self.assertEqual(self.get("/get_status", **many).status(), 400)
+        self.assertEqual(self.get("/get_status", **many).status(), 431)
 
     def test_a_client_that_goes_away(self) -> None:
         """Its call is cancelled: nothing is answered, nothing is left."""

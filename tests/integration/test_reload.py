@@ -310,7 +310,7 @@ class Rows(ReloadTestCase):
         self.assert_first_goes_on()
 
     def test_files_that_become_private(self) -> None:
-        """A token file and a private key that a reload names cannot be sent from then on."""
+        """A token file, a private key and a certificate that a reload names cannot be sent from then on."""
         data = self.service.folder / "data"
         shown = Authority(data / "authority").issue("localhost")
         (data / "token").write_text("token-of-filed")
@@ -320,13 +320,12 @@ class Rows(ReloadTestCase):
             message = [{"type": "image", "data": {"file": f"file://{file}"}}]
             return self.first.ask("send_private_msg", user_id=ALICE, message=message)["retcode"]
 
-        self.assertEqual([send(shown.key), send(data / "token")], [0, 0])
+        self.assertEqual([send(one) for one in (shown.key, shown.chain, data / "token")], [0, 0, 0])
         self.change(
             SANDBOX + FIRST + f'[[bots]]\nname = "filed"\naccess_token_file = "{data / "token"}"\n' + LIMITS,
             endpoints=[f"tcp:{self.service.port}:interface=127.0.0.1", shown.endpoint(number)],
         )
-        self.assertNotIn(0, [send(shown.key), send(data / "token")])
-        self.assertEqual(send(shown.chain), 0)
+        self.assertNotIn(0, [send(shown.key), send(shown.chain), send(data / "token")])
 
     def test_the_default_bot(self) -> None:
         """The default bot is replaced by the first [[bots]]."""

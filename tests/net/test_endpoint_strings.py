@@ -18,7 +18,7 @@ from lgtwist.net.endpoint_strings import (
     collide,
     read_endpoint,
 )
-from lgtwist.net.endpoints import check_endpoint, is_public
+from lgtwist.net.endpoints import certificate_files, check_endpoint, is_public
 from tests.processes import free_port
 
 
@@ -52,6 +52,26 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(read_endpoint("tcp:1").backlog, BACKLOG)
         self.assertEqual(read_endpoint("tcp:1:127.0.0.1:7").backlog, 7)
         self.assertEqual(read_endpoint("ssl:1:backlog=8").backlog, 8)
+
+    def test_sockets_of_our_own(self) -> None:
+        """A UNIX socket behind the PROXY protocol is for our user alone too, unless its string says more."""
+        for description, wanted in {
+            "haproxy:unix:/x": "haproxy:unix:/x:mode=600",
+            "haproxy:unix:/x:mode=666": "haproxy:unix:/x:mode=666",
+            "haproxy:tcp:1": "haproxy:tcp:1",
+        }.items():
+            self.assertEqual(read_endpoint(description).for_twisted, wanted)
+
+    def test_private_files(self) -> None:
+        """The files of a TLS port are known, also behind the PROXY protocol."""
+        for description, wanted in {
+            "ssl:1:k.pem:c.pem": ("k.pem", "c.pem"),
+            "ssl:1:privateKey=k.pem:extraCertChain=e.pem:dhParameters=d.pem": ("k.pem", "e.pem", "d.pem"),
+            "haproxy:ssl:1:k.pem": ("k.pem",),
+            "tcp:1": (),
+            "ssl:x": (),
+        }.items():
+            self.assertEqual(certificate_files(description), wanted, description)
 
     def test_mistakes(self) -> None:
         """Each is one sentence that names what is wrong."""

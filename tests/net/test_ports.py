@@ -259,8 +259,9 @@ class ChangeTests(PortsCase):
         path = self.folder / "socket"
         ports = self.listening("unix:socket")
         first = await self.connect(path)
-        await self.changed(f"unix:{path}:mode=600")
         self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        await self.changed(f"unix:{path}:mode=660")
+        self.assertEqual(path.stat().st_mode & 0o777, 0o660)
         await self.connect(path)
         await self.changed("unix:other")
         await self.connect(self.folder / "other")

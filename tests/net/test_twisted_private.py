@@ -20,9 +20,12 @@ from lgtwist.net.twisted_private import (
     CustomPool,
     HeadAwareClientProtocol,
     QuietClientService,
+    RefusingHTTPChannel,
     expect_no_body,
-    request_target,
+    request_line,
+    set_buffer_size,
     split_endpoint,
+    unfinished_line,
 )
 
 #: The versions of Twisted that ``lgtwist/net/twisted_private.py`` was tried with.
@@ -39,7 +42,7 @@ class Requests(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         super().allHeadersReceived()
-        self.targets.append(request_target(self))
+        self.targets.append(b" ".join(request_line(self)))
         self.decoders.append(getattr(self, "_transferDecoder", None) is not None)
         expect_no_body(self)
 
@@ -115,8 +118,45 @@ class TwistedTests(SynchronousTestCase):
         channel.callLater = Clock().callLater
         channel.dataReceived(b"POST /x?y=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
         self.assertEqual(channel.decoders, [True], "no _transferDecoder: Twisted has changed it")
-        self.assertEqual(channel.targets, [b"/x?y=1"])
+        self.assertEqual(channel.targets, [b"POST /x?y=1 HTTP/1.1"])
         self.assertEqual(channel.length, 0)
+
+    def test_malformed_requests(self) -> None:
+        """A method of ours is asked where Twisted answers 400; and it is known how a line begins."""
+        refused = []
+
+        class Refusing(RefusingHTTPChannel):
+            def malformed(self) -> None:
+                refused.append(True)
+
+        for sent in (
+            b"GET /\r\n",
+            b"GET / HTTP/1.1\r\nX\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        ):
+            channel: Any = Refusing()
+            channel.makeConnection(StringTransport())
+            channel.setTimeout(None)
+            channel.dataReceived(sent)
+            self.assertTrue(refused.pop(), sent)
+        self.assertEqual(request_line(HTTPChannel()), (b"", b"", b""))
+        channel = HTTPChannel()
+        channel.makeConnection(StringTransport())
+        channel.setTimeout(None)
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost: ")
+        channel.setTimeout(None)
+        self.assertEqual(unfinished_line(channel), b"Host: ")
+
+    def test_buffer_size(self) -> None:
+        """How much a transport reads and keeps can be said, and taken back."""
+        with socket.socket() as handle:
+            connection = tcp.Connection(handle, Protocol(), MemoryReactorClock())
+        before = connection.bufferSize
+        set_buffer_size(connection, 100)
+        self.assertEqual(connection.bufferSize, 100)
+        set_buffer_size(connection, None)
+        self.assertEqual(connection.bufferSize, before)
+        set_buffer_size(StringTransport(), 100)
 
     def test_client_service(self) -> None:
         """Its log can be another one."""

@@ -18,13 +18,18 @@ class TokenTests(SynchronousTestCase):
             "token secret",
             "secret",
         ):
-            self.assertEqual(presented_tokens(header, []), ["secret"], header)
-        self.assertEqual(presented_tokens(None, ["secret"]), ["secret"])
+            self.assertEqual(presented_tokens([header], []), ["secret"], header)
+        self.assertEqual(presented_tokens([], ["secret"]), ["secret"])
 
     def test_empty_ones_are_none(self) -> None:
         """An empty token is ignored, in the header and in the query."""
         for header in ("", " ", "Bearer", "Bearer ", "Token "):
-            self.assertEqual(presented_tokens(header, [""]), [], header)
+            self.assertEqual(presented_tokens([header], [""]), [], header)
+
+    def test_several(self) -> None:
+        """Every line of the header and of the query counts, but equal tokens are one."""
+        self.assertEqual(presented_tokens(["Bearer a", "b"], ["c", "", "a"]), ["a", "b", "c"])
+        self.assertEqual(presented_tokens(["a,b"], ["a,b"]), ["a,b"])
 
     def test_whose(self) -> None:
         """One right token is enough; no token is 401, wrong tokens are 403."""

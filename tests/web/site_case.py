@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.service import LgtwistService
+from lgtwist.sandbox import threads
 from lgtwist.sandbox.account import SandboxAccount
 from tests.integration.rawclient import handshake
 from tests.pair import Transport
@@ -32,6 +36,7 @@ class Peer:
         self.test = test
         channel = test.site.buildProtocol(None)
         self.transport = Transport(channel)
+        alsoProvides(self.transport, IPushProducer)  # as those of sockets do
         channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> Peer:
@@ -68,6 +73,7 @@ class SiteTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
+        self.patch(threads, "deferToThread", maybeDeferred)
         config = parse(f'data_dir = "{self.mktemp()}"\n{self.toml}')
         assert isinstance(config, Config), config
         self.service = LgtwistService(config, self.clock, lambda: 1_700_000_000.0)

@@ -63,6 +63,36 @@ class LocalOriginTests(SynchronousTestCase):
         self.assertFalse(self.allowed(host="localhost:8081", referer="http://evil.example/"))
         self.assertTrue(self.allowed(host="localhost:8081", referer="http://localhost:8081/x?y"))
 
+    def test_contradictions(self) -> None:
+        """What the browser says of the site counts beside a fitting Origin, unless that is an allowed one."""
+        for site in ("cross-site", "same-site", "none, cross-site"):
+            same = self.allowed(host="localhost:8081", origin="http://localhost:8081", sec_fetch_site=site)
+            self.assertFalse(same, site)
+            self.assertTrue(
+                self.allowed(host="x.localhost", origin="https://mine.example", sec_fetch_site=site)
+            )
+
+    def test_navigations(self) -> None:
+        """What a browser opens as a page, or loads for one, changes nothing; what a script asks for may."""
+        for headers, changes_too in (
+            ({"sec-fetch-mode": "navigate", "sec-fetch-site": "none"}, False),
+            ({"sec-fetch-mode": "Navigate"}, False),
+            ({"sec-fetch-mode": "cors, navigate"}, False),
+            ({"sec-fetch-mode": "nested-navigate", "sec-fetch-site": "same-origin"}, False),
+            ({"sec-fetch-mode": "no-cors", "sec-fetch-site": "same-origin"}, False),
+            ({"sec-fetch-mode": "navigate", "origin": "https://mine.example"}, False),
+            ({"sec-fetch-user": "?1"}, False),
+            ({"upgrade-insecure-requests": "1"}, False),
+            ({"sec-fetch-mode": "cors"}, True),  # Node's fetch
+            ({"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin"}, True),
+            ({"sec-fetch-mode": "websocket", "sec-fetch-site": "same-origin"}, True),
+            ({"user-agent": "Mozilla/5.0"}, True),
+        ):
+            asked = {"host": "localhost:8081", **headers}
+            allowed = ["https://mine.example"]
+            self.assertIsNone(why_not_local(asked, allowed, False), headers)
+            self.assertIs(why_not_local(asked, allowed, False, changes=True) is None, changes_too, headers)
+
     def test_proxies(self) -> None:
         """A header of a proxy means that the request came from elsewhere."""
         for name in ("forwarded", "x_forwarded_for", "x_forwarded_host", "x_real_ip", "via"):

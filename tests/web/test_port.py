@@ -30,10 +30,12 @@ from lgtwist.hub.interfaces import (
 from lgtwist.hub.settings import BotSettings
 from lgtwist.net.http_responses import respond
 from lgtwist.onebot.event import BadEvent
+from lgtwist.runtime.budget import Budget, unlimited
 from lgtwist.runtime.figures import counter
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.web.authentication import BotTokens
+from lgtwist.web.bodies import PeerBodies
 from lgtwist.web.health import Readiness
 from lgtwist.web.metrics import MetricsRegistry
 from lgtwist.web.port import Port
@@ -85,6 +87,7 @@ class Control:
 class StandInBot:
     name: str
     access_token: str | None
+    budget: Budget = field(factory=unlimited)
 
     @property
     def settings(self) -> BotSettings:
@@ -94,10 +97,11 @@ class StandInBot:
         return True
 
 
-@define
+@define(eq=False)
 class StandInAccount:
     self_id: int = 1
     was_up: bool = True
+    budget: Budget = field(factory=unlimited)
 
 
 @define
@@ -128,8 +132,9 @@ class StandInMount:
         body = request.content.read() if request.content is not None else b""
         respond(request, 200, f"{segments} {body!r}")
 
-    def accepts_body(self, request: Request, segments: tuple[str, ...], query: bytes) -> bool:
-        return segments == ("upload",) and query == b"a=b"
+    def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> PeerBodies | None:
+        wanted = segments == ("upload",) and query == b"a=b"
+        return PeerBodies(unlimited(), "x") if wanted else None
 
 
 class PortTests(SynchronousTestCase):
@@ -272,7 +277,7 @@ class PortTests(SynchronousTestCase):
         self.port.bot_tokens.bot_added(StandInBot("open", None))
         limits = self.port.connection_limits
         self.assertEqual(self.ask("/x", "POST", b"y" * 2000).status(), 200)
-        limits.limits = Limits(max_message=1024, connections=2, handshake_timeout=1.0, idle_timeout=7.0)
+        limits.limits = Limits(max_message=1024, connections=1, handshake_timeout=1.0, idle_timeout=7.0)
         self.assertEqual(self.ask("/x", "POST", b"y" * 2000).status(), 413)
         self.assertEqual(self.ask("/x").status(), 503)
         limits.limits = evolve(limits.limits, connections=10)
@@ -282,9 +287,9 @@ class PortTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertTrue(slow.transport.aborted)
         self.clock.advance(5)
-        self.assertFalse(idle.transport.aborted)
+        self.assertFalse(idle.transport.disconnecting)
         self.clock.advance(1)
-        self.assertTrue(idle.transport.aborted)
+        self.assertTrue(idle.transport.disconnecting)
 
     # -- mounts
 

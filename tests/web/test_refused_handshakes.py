@@ -259,13 +259,15 @@ class PortTests(SiteTestCase):
         self.assertEqual(times, {("token", 403): 3, ("limit", 503): 2})
         self.assertEqual(self.service.port.refused_handshakes.recent()[0].address, "10.0.0.1")
         self.refused()
-        peers = [Peer(self) for _ in range(60)]
-        self.assertEqual(self.dial().status(), 503)
-        self.assertEqual(self.refused(), [(None, None, "limit", 503)])
-        self.assertEqual(self.get("/").status(), 503)
-        self.assertEqual(self.refused(), [])
-        for peer in peers:
-            peer.lose()
+        for _ in range(12):
+            self.assertEqual(self.dial(Authorization="right").status(), 101)
+        self.assertEqual(self.dial(Authorization="right").status(), 503)
+        self.assertEqual(self.refused(), [(None, "one", "limit", 503)])
+        action = self.get("/get_status", Authorization="right")
+        self.assertEqual(action.status(), 503)
+        self.assertIn('"retcode":1429', action.body())
+        self.assertIn("its share of limits.connections", action.body())
+        self.assertEqual(self.refused(), [], "it is no handshake")
 
     def test_metrics(self) -> None:
         """They are counted by reason."""

@@ -84,7 +84,7 @@ def _read_request(world: World, params: Params, kind: str) -> PendingRequest:
 def set_friend_add_request(world: World, params: Params, now: int) -> Any:
     """Approve or reject a friend request."""
     request = _read_request(world, params, "friend")
-    approve, remark = params.boolean("approve", True), params.text("remark", "")
+    approve, remark = params.boolean("approve", True), params.text("remark", "", longest=operations.MAX_NAME)
     world.remove(request)
     if approve:
         operations.add_friend(world, world.person(request.user_id), remark, now)

@@ -19,7 +19,8 @@ from lgtwist.sandbox.world.world import PlatformError, World
 def _read_stored_file(params: Params) -> tuple[str, str, int]:
     """Return the file's name to show, its stored name and its size in bytes."""
     stored = params.object("file")
-    return params.text("name", "") or str(stored["name"]), str(stored["file"]), int(stored["size"])
+    name = params.text("name", "", longest=operations.MAX_FILE_NAME) or str(stored["name"])
+    return name[: operations.MAX_FILE_NAME], str(stored["file"]), int(stored["size"])
 
 
 @action

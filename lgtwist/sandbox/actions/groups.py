@@ -6,13 +6,16 @@ from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.actions.table import action
+from lgtwist.sandbox.bounds import bounded_text
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import Announcement, Group, Member, Person, unused_name
-from lgtwist.sandbox.world.world import World, permission_denied
+from lgtwist.sandbox.world.world import MAX_ANONYMOUS_BANS, World, permission_denied
 
 #: The longest ban of a member (seconds): 30 days.
 _MAX_BAN_SECONDS = 30 * 24 * 3600
+#: Characters of the text of an announcement, and of the flag of an anonymous author.
+_MAX_ANNOUNCEMENT, _MAX_FLAG = 4000, 100
 
 
 def _named_group(world: World, params: Params) -> Group:
@@ -170,9 +173,13 @@ def set_group_anonymous_ban(world: World, params: Params, now: int) -> Any:
         flag = params.text("flag" if params.has("flag") else "anonymous_flag")
     if not isinstance(flag, str) or not flag.startswith(f"anonymous-{group.group_id}-"):
         raise BadRequest("params.anonymous.flag: expected the flag of an anonymous message of this group")
+    flag = bounded_text(flag, "params.anonymous.flag", _MAX_FLAG)
     duration = _read_duration(params)
     group.anonymous_bans = {k: v for k, v in group.anonymous_bans.items() if v > now}
     if duration:
+        group.anonymous_bans.pop(flag, None)
+        while len(group.anonymous_bans) >= MAX_ANONYMOUS_BANS:
+            del group.anonymous_bans[next(iter(group.anonymous_bans))]
         group.anonymous_bans[flag] = now + duration
     else:
         group.anonymous_bans.pop(flag, None)
@@ -265,7 +272,7 @@ def set_group_portrait(world: World, params: Params, _now: int) -> Any:
 @action
 def _send_group_notice(world: World, params: Params, now: int) -> Any:
     """Add an announcement to a group; the last 50 are kept."""
-    text = params.text("content")
+    text = params.text("content", longest=_MAX_ANNOUNCEMENT)
     image = params.text("image", "")
     group = _group_as_admin(world, params)
     name = unused_name("notice", {notice.notice_id for notice in group.notices})

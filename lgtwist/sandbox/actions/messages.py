@@ -7,6 +7,7 @@ from typing import Any
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment
 from lgtwist.sandbox.actions.table import action
+from lgtwist.sandbox.bounds import MAX_FORWARD, check_message
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import Forward
@@ -66,6 +67,7 @@ def mark_msg_as_read(world: World, params: Params, _now: int) -> Any:
 def _send_forward(world: World, params: Params, now: int, target: dict[str, int]) -> Any:
     """Add the nodes to the world as one forwarded message, and send a message that refers to it."""
     nodes = [_resolve_node(world, node) for node in params.nodes()]
+    check_message(nodes, "params.messages", MAX_FORWARD)  # with the messages that are named
     if "group_id" in target:
         world.group(target["group_id"])
     else:
@@ -157,13 +159,13 @@ def _forward_of_message(world: World, message_id: str) -> Forward | None:
 
 
 def _history(world: World, params: Params, kind: str, chat_id: int) -> Any:
-    """Return the newest messages of a chat, as ``get_group_msg_history`` does."""
+    """Return the newest messages of a chat, as ``get_group_msg_history`` does; see :meth:`World.newest`."""
     count = params.integer("count", 20)
     if not 0 < count <= 1000:
         raise BadRequest("params.count: expected 1 to 1000")
     newest = params.optional_integer("message_seq") or params.optional_integer("message_id") or 0
     message = [m for m in world.chat_messages(kind, chat_id) if not newest or m.message_id <= newest]
-    return {"messages": [world.message_fields(m) for m in message[-count:]]}
+    return {"messages": [world.message_fields(m) for m in world.newest(message, count)]}
 
 
 @action
@@ -200,6 +202,7 @@ def get_essence_msg_list(world: World, params: Params, _now: int) -> Any:
     """Return the messages that are essences of a group."""
     group = world.group(params.integer("group_id"))
     essences = [m for m in world.chat_messages("group", group.group_id) if m.essence is not None]
+    essences = world.newest(essences, len(essences))
     return [
         {
             "message_id": message.message_id,
@@ -222,5 +225,5 @@ def get_essence_msg_list(world: World, params: Params, _now: int) -> Any:
 def set_msg_emoji_like(world: World, params: Params, now: int) -> Any:
     """React to a message with an emoji, or with ``set`` false remove the reaction."""
     message = world.message(params.integer("message_id"))
-    add = params.boolean("set", True)
-    operations.set_reaction(world, message, world.self_id, params.text("emoji_id"), now, add)
+    add, emoji_id = params.boolean("set", True), params.text("emoji_id", longest=operations.MAX_EMOJI)
+    operations.set_reaction(world, message, world.self_id, emoji_id, now, add)

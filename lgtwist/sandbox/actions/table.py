@@ -9,6 +9,7 @@ import msgspec
 
 from lgtwist.onebot import responses
 from lgtwist.onebot.errors import OneBotError, UnknownAction
+from lgtwist.sandbox.bounds import json_parts
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import World
 
@@ -48,3 +49,8 @@ def perform(world: World, name: str, params: Params, now: int) -> bytes:
         return responses.ok(msgspec.json.encode(find_action(name)(world, params, now)))
     except OneBotError as error:
         return responses.from_error(error)
+
+
+def encode_large(data: Any) -> bytes:
+    """Return the response with an action's ``data``, without ``echo``; call it in a thread."""
+    return responses.ok(b"".join(json_parts(data)))

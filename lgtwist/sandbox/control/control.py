@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,10 +16,13 @@ from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import respond, respond_with_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
+from lgtwist.onebot.message import Segment
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
+from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.event_stream import stream_transcript
-from lgtwist.sandbox.control.transcript import transcript_entry
+from lgtwist.sandbox.control.producer import respond_with_parts
+from lgtwist.sandbox.control.transcript import transcript_json
 from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.media import CONTENT_TYPES
@@ -82,6 +85,8 @@ class Control:
             return
         if isinstance(result, Deferred):
             self._respond_later(request, result)
+        elif isinstance(result, Iterator):
+            spawn("a response of the sandbox", respond_with_parts(request, result))
         else:
             respond_with_json(request, 200, result)
 
@@ -137,7 +142,12 @@ class Control:
                 self._log.failure("a request to the sandbox failed", failure)
                 respond_with_json(request, 500, {"error": "lgtwist failed; its log says why"})
 
-        waiting.addCallback(lambda result: respond_with_json(request, 200, result)).addErrback(failed)
+        def answered(result: Any) -> Any:
+            if isinstance(result, Iterator):
+                return spawn("a response of the sandbox", respond_with_parts(request, result))
+            return respond_with_json(request, 200, result)
+
+        waiting.addCallback(answered).addErrback(failed)
 
     # -- verbs
 
@@ -145,15 +155,12 @@ class Control:
         """Return the handler of ``POST /sandbox/{self_id}/{verb}``."""
 
         def handle_verb(request: Request) -> Any:
-            params = Params(_read_body(request))
-            if verb == "say" and params.has("message"):
-                message = params.message()
-                params.set("message", message)
-                params.set("auto_escape", False)
-                if attachments.attachment_segments(message):
-                    return Deferred.fromCoroutine(self._say_with_files(params, message))
-            if verb == "upload":
-                return Deferred.fromCoroutine(self._upload(params))
+            body = _read_body(request)
+            if len(body) >= LARGE_PARAMS:
+                return Deferred.fromCoroutine(self._run_large_verb(verb, body))
+            params, message = _read_verb(verb, body)
+            if verb == "upload" or attachments.attachment_segments(message):
+                return Deferred.fromCoroutine(self._run_with_files(verb, params, message))
             return self._run_verb(verb, params)
 
         return handle_verb
@@ -164,18 +171,34 @@ class Control:
         self._sandbox.publish_and_save()
         return {} if result is None else result
 
-    async def _say_with_files(self, params: Params, message: Any) -> Any:
-        """Store the files of a message, then run the verb ``say``."""
-        await attachments.store_attachments(self._sandbox.media, message, "params.message")
-        await self._sandbox.work.when_resumed()
-        return self._run_verb("say", params)
+    async def _run_large_verb(self, verb: str, body: bytes) -> Any:
+        """Run a verb with a large body, which is read in a thread."""
+        params, message = await self._sandbox.run_in_thread(_read_verb, verb, body)
+        return await self._run_with_files(verb, params, message, large=True)
 
-    async def _upload(self, params: Params) -> Any:
-        """Store the file, then run the verb ``upload``."""
-        stored = await self._sandbox.media.store(params.text("file"), "params.file")
-        params.set("file", stored.to_params())
+    async def _run_with_files(
+        self, verb: str, params: Params, message: list[Segment], large: bool = False
+    ) -> Any:
+        """Store the files of a verb, then run it; a limited number at a time.
+
+        :param message: the message among the parameters; empty for none.
+        :param large: whether the message may be large.
+        """
+        slots, caller = self._sandbox.slots, None
+        await slots.acquire(caller)
+        try:
+            await attachments.store_attachments(self._sandbox.media, message, "params.message")
+            if verb == "upload":
+                stored = await self._sandbox.media.store(params.text("file"), "params.file")
+                params.set("file", stored.to_params())
+            elif large and message:
+                await self._sandbox.run_in_thread(
+                    attachments.finish_large_message, "send_msg", params, message
+                )
+        finally:
+            slots.release(caller)
         await self._sandbox.work.when_resumed()
-        return self._run_verb("upload", params)
+        return self._run_verb(verb, params)
 
     def _publish_event(self, request: Request) -> Any:
         self._sandbox.publish_raw_event(_read_body(request))
@@ -203,21 +226,39 @@ class Control:
             return waiting.addCallback(lambda _fired: self._transcript_after(after))
         return self._transcript_after(after)
 
-    def _transcript_after(self, after: int) -> Any:
-        world = self._sandbox.world
-        return {
-            "last_message_id": world.last_message_id,
-            "messages": [transcript_entry(message, world) for message in world.messages_after(after)],
-        }
+    def _transcript_after(self, after: int) -> Iterator[bytes]:
+        return transcript_json(self._sandbox.world, after)
 
     # -- the world as a file
 
     def _get_world(self, _request: Request) -> Any:
-        return self._sandbox.world.to_file()
+        return self._sandbox.world.file_json()
 
     def _put_world(self, request: Request) -> Any:
-        self._sandbox.replace_world(_read_body(request))
+        body = _read_body(request)
+        if len(body) >= LARGE_PARAMS:
+            return Deferred.fromCoroutine(self._put_large_world(body))
+        self._sandbox.replace_world(self._sandbox.read_world(body))
         return {}
+
+    async def _put_large_world(self, body: bytes) -> Any:
+        world = await self._sandbox.run_in_thread(self._sandbox.read_world, body)
+        self._sandbox.replace_world(world)
+        return {}
+
+
+def _read_verb(verb: str, body: bytes) -> tuple[Params, list[Segment]]:
+    """Return the parameters of a verb, and the message among them; empty if it has none.
+
+    :raises OneBotError: if they cannot be read.
+    """
+    params = Params(body)
+    if verb != "say" or not params.has("message"):
+        return params, []
+    message = params.message()
+    params.set("message", message)
+    params.set("auto_escape", False)
+    return params, message
 
 
 def _read_body(request: Request) -> bytes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
+from lgtwist.sandbox.bounds import LARGE, json_parts
 from lgtwist.sandbox.world.model import Message
 from lgtwist.sandbox.world.world import World
 
@@ -23,3 +27,30 @@ def transcript_entry(message: Message, world: World) -> dict[str, Any]:
     }
     entry["group_id" if kind == "group" else "peer_id"] = chat_id
     return entry
+
+
+def transcript_parts(message: Message, world: World) -> Iterator[bytes]:
+    """Yield the JSON of :func:`transcript_entry`, of a large message in several parts."""
+    entry = transcript_entry(message, world)
+    if world.size_of(message) < LARGE:
+        yield msgspec.json.encode(entry)
+    else:
+        yield from json_parts(entry)
+
+
+def transcript_json(world: World, after: int) -> Iterator[bytes]:
+    """Yield the JSON of the messages after message ``after``, as many as one answer may have.
+
+    ``last_message_id`` is the last one in the answer where there are more, and ``more`` is true then.
+    """
+    messages = world.portion_after(after)
+    last = world.last_message_id
+    more = bool(messages) and messages[-1].message_id != next(reversed(world.messages))
+    if more:
+        last = messages[-1].message_id
+    yield b'{"last_message_id":%d,"messages":[' % last
+    for number, message in enumerate(messages):
+        if number:
+            yield b","
+        yield from transcript_parts(message, world)
+    yield b'],"more":true}' if more else b"]}"

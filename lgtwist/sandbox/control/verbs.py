@@ -54,6 +54,16 @@ def _read_operator(world: World, group: Group, params: Params) -> int:
     return next((m.user_id for m in group.members if m.role == "owner"), world.self_id)
 
 
+def _read_name(params: Params, name: str, default: str | None = None) -> str:
+    """Return a parameter that is the name of somebody or something.
+
+    :param default: where it is not given; None if it must be.
+    """
+    if default is not None and not params.has(name):
+        return default
+    return params.text(name, longest=operations.MAX_NAME)
+
+
 # -- people and groups
 
 
@@ -64,11 +74,11 @@ def person(world: World, params: Params, _now: int) -> Any:
     if user_id <= 0:
         raise BadRequest("params.user_id: expected a number above 0")
     existing = world.people.get(user_id) or Person(user_id, f"Person {user_id}")
-    existing.nickname = params.text("nickname", existing.nickname)
+    existing.nickname = _read_name(params, "nickname", existing.nickname)
     existing.sex = params.choice("sex", ("male", "female", "unknown"), existing.sex)
     existing.age = params.integer("age", existing.age)
     existing.friend = params.boolean("friend", existing.friend) and user_id != world.self_id
-    existing.remark = params.text("remark", existing.remark)
+    existing.remark = _read_name(params, "remark", existing.remark)
     world.put(existing)
     return existing
 
@@ -106,15 +116,15 @@ def group(world: World, params: Params, now: int) -> Any:
         world.person(user_id)
         member = members.setdefault(user_id, Member(user_id, join_time=now))
         member.role = given.choice("role", ROLES, member.role)
-        member.card = given.text("card", member.card)
-        member.title = given.text("title", member.title)
+        member.card = _read_name(given, "card", member.card)
+        member.title = _read_name(given, "title", member.title)
         if member.role == "owner":
             for other in members.values():
                 if other is not member and other.role == "owner":
                     other.role = "admin"
         if len(members) > existing.max_member_count:
             raise BadRequest(f"{path}: the group is full")
-    existing.group_name = params.text("group_name", existing.group_name)
+    existing.group_name = _read_name(params, "group_name", existing.group_name)
     existing.members = list(members.values())
     world.put(existing)
     return existing
@@ -156,7 +166,12 @@ def react(world: World, params: Params, now: int) -> Any:
     message = world.message(params.integer("message_id"))
     user_id = world.person(params.integer("user_id")).user_id
     operations.set_reaction(
-        world, message, user_id, params.text("emoji_id"), now, params.boolean("set", True)
+        world,
+        message,
+        user_id,
+        params.text("emoji_id", longest=operations.MAX_EMOJI),
+        now,
+        params.boolean("set", True),
     )
 
 
@@ -180,7 +195,7 @@ def poke(world: World, params: Params, now: int) -> Any:
 def upload(world: World, params: Params, now: int) -> Any:
     """Upload a file to a group, or send it to the account where no ``group_id`` is given."""
     stored = params.object("file")
-    name = params.text("name", "") or str(stored["name"])
+    name = params.text("name", "", longest=operations.MAX_FILE_NAME) or str(stored["name"])[:200]
     user_id = world.person(params.integer("user_id")).user_id
     if not params.has("group_id"):
         operations.send_offline_file(world, user_id, name, int(stored["size"]), str(stored["url"]), now)
@@ -202,7 +217,7 @@ def ask(world: World, params: Params, now: int) -> Any:
     request = operations.add_request(
         world,
         params.integer("user_id"),
-        params.text("comment", ""),
+        params.text("comment", "", longest=operations.MAX_COMMENT),
         now,
         params.optional_integer("group_id"),
         sub_type,
@@ -213,7 +228,12 @@ def ask(world: World, params: Params, now: int) -> Any:
 @_verb
 def befriend(world: World, params: Params, now: int) -> Any:
     """Make a person a friend of the account, without a request."""
-    operations.add_friend(world, world.person(params.integer("user_id")), params.text("remark", ""), now)
+    operations.add_friend(
+        world,
+        world.person(params.integer("user_id")),
+        _read_name(params, "remark", ""),
+        now,
+    )
 
 
 @_verb
@@ -273,13 +293,23 @@ def admin(world: World, params: Params, now: int) -> Any:
 @_verb
 def card(world: World, params: Params, now: int) -> Any:
     """Set the card of a member."""
-    operations.set_card(world, *_find_group_and_member(world, params), params.text("card", ""), now)
+    operations.set_card(
+        world,
+        *_find_group_and_member(world, params),
+        _read_name(params, "card", ""),
+        now,
+    )
 
 
 @_verb
 def title(world: World, params: Params, now: int) -> Any:
     """Set the title of a member."""
-    operations.set_title(world, *_find_group_and_member(world, params), params.text("title", ""), now)
+    operations.set_title(
+        world,
+        *_find_group_and_member(world, params),
+        _read_name(params, "title", ""),
+        now,
+    )
 
 
 @_verb
@@ -287,7 +317,11 @@ def rename(world: World, params: Params, now: int) -> Any:
     """Rename a group."""
     group = _find_group(world, params)
     operations.rename_group(
-        world, group, _read_operator(world, group, params), params.text("group_name"), now
+        world,
+        group,
+        _read_operator(world, group, params),
+        _read_name(params, "group_name"),
+        now,
     )
 
 

@@ -5,15 +5,20 @@ Only this part of an action waits: for the disk, and for the web.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from lgtwist.onebot.message import Segment, is_message
+from twisted.internet.defer import Deferred
+
+from lgtwist.onebot.message import Segment, is_message, to_cq
 from lgtwist.sandbox.actions.files import find_group_file
+from lgtwist.sandbox.bounds import CheckedMessage
 from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world.world import PlatformError, World
 
+#: Messages and segments that are looked through in one reactor turn.
+_LOOKED_AT_ONCE = 5000
 #: Files that one message may have.
 _MAX_ATTACHMENTS = 50
 #: Types of segments that have a file.
@@ -81,6 +86,14 @@ def read_message_params(action: str, params: Params) -> list[Segment]:
     return message
 
 
+def finish_large_message(action: str, params: Params, message: list[Segment]) -> None:
+    """Make the string with CQ codes of a message whose files are stored; call it in a thread."""
+    if action in _FORWARD_ACTIONS:
+        params.set("messages", CheckedMessage(message, ""))
+    elif message:
+        params.set("message", CheckedMessage(message, to_cq(message)))
+
+
 def uses_files(action: str, message: list[Segment]) -> bool:
     """Return whether :func:`resolve_files` must be called before an action is performed."""
     handled = action in _UPLOAD_ACTIONS or action in _LOOKUP_ACTIONS or action in _PICTURE_PARAMETERS
@@ -88,11 +101,17 @@ def uses_files(action: str, message: list[Segment]) -> bool:
 
 
 async def resolve_files(
-    media: MediaStore, world: World, action: str, params: Params, message: list[Segment]
+    media: MediaStore,
+    world: World,
+    action: str,
+    params: Params,
+    message: list[Segment],
+    pause: Callable[[], Deferred[None]],
 ) -> None:
     """Store or look up the files of an action, and set the parameters that its function reads.
 
     :param message: what :func:`read_message_params` returned.
+    :param pause: returns a Deferred that fires in another reactor turn.
     :raises OneBotError: if a file cannot be stored or found, or a parameter is wrong.
     """
     if message:
@@ -113,16 +132,24 @@ async def resolve_files(
             raise PlatformError("the file is gone")
         params.set("stored_file", stored.to_params())
     elif action == "clean_cache":
-        media.remove_unused(referenced_files(world).__contains__)
+        await media.remove_unused(await referenced_files(world, pause))
 
 
-def referenced_files(world: World) -> set[str]:
-    """Return the names of all stored files that the world refers to."""
+async def referenced_files(world: World, pause: Callable[[], Deferred[None]]) -> set[str]:
+    """Return the names of all stored files that the world refers to.
+
+    :param pause: returns a Deferred that fires in another reactor turn.
+    """
     used = {shared.media for shared in world.files.values()}
     messages = [message.message for message in world.messages.values() if not message.recalled]
     messages += [forward.nodes for forward in world.forwards.values()]
+    looked_at = 0
     for message in messages:
         used |= {str(segment["data"].get("file")) for segment in attachment_segments(message)}
+        looked_at += 1 + len(message)
+        if looked_at > _LOOKED_AT_ONCE:
+            looked_at = 0
+            await pause()
     for group in world.groups.values():
         used.add(group.portrait.rpartition("/")[2])
         used |= {notice.image.rpartition("/")[2] for notice in group.notices}

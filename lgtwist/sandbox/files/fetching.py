@@ -1,7 +1,9 @@
-"""Fetching media over HTTP, from public addresses or from configured hosts only.
+"""Fetching media over HTTP, from public addresses or from configured hosts only, and never from our own port.
 
 Addresses are checked after resolving, when connecting, and again for each redirect. So a name that
-resolves to another address a moment later cannot be used to reach this machine or its network.
+resolves to another address a moment later cannot be used to reach this machine or its network. Each request
+carries ``Via`` (RFC 9110, 7.6.3): whoever takes requests from programs on this machine without a token, as
+another lgtwist does, can see that this one was asked for by somebody else.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from attrs import define
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import (
     IAddress,
     IHostResolution,
@@ -82,19 +85,38 @@ class _PublicAddressReceiver:
         self._receiver.resolutionComplete()
 
 
-@implementer(IReactorPluggableNameResolver)
-class _PublicOnlyReactor:
-    """A reactor that resolves names to public addresses only."""
+class OwnPort(ConnectError):
+    """The address is one that lgtwist itself listens on."""
 
-    def __init__(self, reactor: Any) -> None:
+
+@implementer(IReactorPluggableNameResolver)
+class _CheckingReactor:
+    """A reactor that connects to none of our own ports, and may resolve names to public addresses only.
+
+    :param is_own_port: returns whether a connection to an IP address and port may reach our own port.
+    :param public_only: whether names have public addresses only.
+    """
+
+    def __init__(self, reactor: Any, is_own_port: Callable[[str, int], bool], public_only: bool) -> None:
         self._reactor = reactor
+        self._is_own_port = is_own_port
+        self._public_only = public_only
 
     @property
     def nameResolver(self) -> Any:
-        return self
+        return self if self._public_only else self._reactor.nameResolver
 
     def resolveHostName(self, receiver: IResolutionReceiver, *args: Any, **kwargs: Any) -> Any:
         return self._reactor.nameResolver.resolveHostName(_PublicAddressReceiver(receiver), *args, **kwargs)
+
+    def connectTCP(self, host: str, port: int, *args: Any, **kwargs: Any) -> Any:
+        """Connect to an address, as every endpoint does once a name is resolved.
+
+        :raises OwnPort: if it is our own port.
+        """
+        if self._is_own_port(host, port):
+            raise OwnPort
+        return self._reactor.connectTCP(host, port, *args, **kwargs)
 
     def installNameResolver(self, resolver: Any) -> Any:
         raise NotImplementedError
@@ -106,17 +128,19 @@ class _PublicOnlyReactor:
 @implementer(IAgentEndpointFactory)
 @define
 class _CheckedEndpointFactory:
-    """Makes endpoints to public addresses, and to allowed hosts at any address."""
+    """Makes endpoints to public addresses, and to allowed hosts at any address; never to our own ports."""
 
     _reactor: Any
-    allowed_hosts: frozenset[str]
+    _is_own_port: Callable[[str, int], bool]
+    allowed_hosts: frozenset[str] = frozenset()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii").strip("[]").lower()
-        allowed = host in self.allowed_hosts or f"{host}:{uri.port}" in self.allowed_hosts
+        named = f"[{host}]" if ":" in host else host
+        allowed = named in self.allowed_hosts or f"{named}:{uri.port}" in self.allowed_hosts
         if not allowed and isIPv6Address(host) and not is_public_address(host):
             host = "address.invalid"  # never resolves (RFC 6761, 6.4): literals are not resolved
-        reactor = self._reactor if allowed else _PublicOnlyReactor(self._reactor)
+        reactor = _CheckingReactor(self._reactor, self._is_own_port, public_only=not allowed)
         endpoint = HostnameEndpoint(reactor, host, uri.port)
         if uri.scheme == b"https":
             wrapped: IStreamClientEndpoint = wrapClientTLS(Verifying(host), endpoint)
@@ -130,10 +154,17 @@ class Fetcher:
     :param reactor: the network and the clock.
     :param hosts: hosts, or hosts with a port, that may have any address.
     :param limit: returns the bytes that a body may have.
+    :param is_own_port: returns whether a connection to an IP address and port may reach our own port.
     """
 
-    def __init__(self, reactor: Any, hosts: Collection[str], limit: Callable[[], int]) -> None:
-        endpoints = self._endpoints = _CheckedEndpointFactory(reactor, frozenset())
+    def __init__(
+        self,
+        reactor: Any,
+        hosts: Collection[str],
+        limit: Callable[[], int],
+        is_own_port: Callable[[str, int], bool] = lambda _host, _port: False,
+    ) -> None:
+        endpoints = self._endpoints = _CheckedEndpointFactory(reactor, is_own_port)
         self.set_allowed_hosts(hosts)
         # Connections and cookies are not reused by the next fetch.
         self._agent = Agent.usingEndpointFactory(reactor, endpoints, BoundedPool(reactor, False))
@@ -179,7 +210,8 @@ class Fetcher:
             raise PlatformError(f"{shown} is not a web address")
         try:
             target = quote(url.partition("#")[0], safe=":/?[]@!$&'()*+,;=%-._~").encode("ascii")
-            requested: Any = self._agent.request(b"GET", target, Headers({"User-Agent": ["lgtwist"]}))
+            headers = Headers({"User-Agent": ["lgtwist"], "Via": ["1.1 lgtwist"]})
+            requested: Any = self._agent.request(b"GET", target, headers)
             return await requested.addTimeout(TIME_LIMIT_SECONDS, self._reactor)
         except Exception as error:
             raise PlatformError(f"{shown} cannot be fetched: {_error_text(error)}") from None
@@ -212,4 +244,6 @@ def _error_text(error: Exception) -> str:
     name = type(error).__name__
     if name == "DNSLookupError":
         return "the name means no public address; see media_hosts"
+    if name == "OwnPort":
+        return "it is lgtwist's own port"
     return name

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import contextlib
 import os
 import re
 import secrets
+import stat
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from attrs import frozen
 
+from lgtwist.onebot.errors import BadRequest
+from lgtwist.runtime.private_files import create_private, make_private_folder
 from lgtwist.sandbox.world.world import PlatformError
 
 #: Bytes that the stored files of one account may have together; the oldest are removed.
@@ -25,6 +27,12 @@ MAX_TOTAL_BYTES = 256 << 20
 MAX_FILES = 5_000
 #: Seconds for which a new file is not removed as unused; its message may not have been sent yet.
 _UNUSED_GRACE_TIME = 300.0
+
+#: Characters that a reference other than ``base64://`` may have.
+MAX_REFERENCE = 8192
+#: Characters of base64 that are decoded at once, for the interpreter switches threads in between only.
+_BASE64_STRETCH = 1 << 18
+_BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
 
 #: The name of a stored file: 192 random bits in base64url, and the extension.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
@@ -83,14 +91,55 @@ class StoredFile:
         }
 
 
-#: Calls a function with arguments in a thread, such as ``deferToThread``.
+#: Calls a function with arguments in a thread, such as ``call_in_thread``.
 RunInThread = Callable[..., Awaitable[Any]]
 
 
-def _is_internal_file(path: Path, data_dir: Path) -> bool:
-    """Return whether a file below ``data_dir`` is lgtwist's own: a world, a journal, the media folders."""
-    first = path.relative_to(data_dir).parts[0].lower()
-    return first == "lock" or first.startswith(("sandbox-", "journal"))
+#: What tells a file: its device and its inode.
+FileId = tuple[int, int]
+
+
+def _is_internal_name(name: str) -> bool:
+    """Return whether a name in ``data_dir`` is that of a file or folder of lgtwist's own."""
+    name = name.lower()
+    return name in ("lock", "admin_token") or name.startswith(("sandbox-", "journal"))
+
+
+def _internal_files(data_dir: Path) -> Iterator[FileId]:
+    """Yield the files of lgtwist's own below ``data_dir``: worlds, journal, stored files."""
+    device = data_dir.stat().st_dev
+    for entry in os.scandir(data_dir):
+        if not _is_internal_name(entry.name):
+            continue
+        yield device, entry.inode()
+        if entry.is_dir(follow_symlinks=False):
+            yield from ((device, inner.inode()) for inner in os.scandir(entry.path))
+        elif entry.is_symlink():
+            with contextlib.suppress(OSError):
+                yield _file_id(entry.stat())
+
+
+def _file_id(status: os.stat_result) -> FileId:
+    return status.st_dev, status.st_ino
+
+
+def _open_below(folder: Path, parts: tuple[str, ...]) -> int:
+    """Open a file below a folder for reading, without following a symbolic link on the way.
+
+    :param parts: of the path, relative to the folder.
+    :returns: the descriptor.
+    :raises OSError: if it cannot be opened, or a part is a symbolic link.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    at = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = inner
+        return os.open(parts[-1], flags, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 class MediaStore:
@@ -102,7 +151,8 @@ class MediaStore:
     :param fetch: returns the body of a URL, limited in size and time.
     :param base_url: returns the URL of this account's HTTP interface, without a slash at its end.
     :param run_in_thread: runs a blocking function.
-    :param private_files: returns the files that ``file://`` may not name.
+    :param private_files: returns the files that ``file://`` may not name, beside lgtwist's own in
+        ``data_dir``. A file is told by its inode, so that links do not help.
     """
 
     def __init__(
@@ -137,17 +187,21 @@ class MediaStore:
         return StoredFile(name, name, path, f"{self._base_url()}/media/{name}", size)
 
     async def store(self, reference: str, what: str) -> StoredFile:
-        """Store the file that a reference names, and return it; a stored file's name returns that file.
+        """Store the file that a reference names, and return it; for a stored file's name or URL, that file.
 
         :param reference: ``base64://``, ``http://``, ``https://``, ``file://``, or the name of a stored file.
         :param what: where the reference stands, for errors.
+        :raises BadRequest: if the reference is too long.
         :raises PlatformError: if the file cannot be fetched, read or stored, is empty or too large.
         """
-        stored = self.find(reference)
-        if stored is not None:
-            return stored
         scheme, separator, rest = reference.partition("://")
         scheme = scheme.lower()
+        if scheme != "base64" and len(reference) > MAX_REFERENCE:
+            raise BadRequest(f"{what}: longer than {MAX_REFERENCE} characters")
+        own = f"{self._base_url()}/media/"
+        stored = self.find(reference[len(own) :] if reference.startswith(own) else reference)
+        if stored is not None:
+            return stored
         name = ""
         if separator and scheme == "base64":
             data = await self._run_in_thread(self._decode_base64, rest, what)
@@ -168,48 +222,72 @@ class MediaStore:
         assert isinstance(stored, StoredFile)
         return stored
 
-    def _decode_base64(self, text: str, what: str) -> bytes:
+    def _decode_base64(self, text: str, what: str) -> bytes | bytearray:
+        """Decode base64 in stretches: one call for all of it would stop the other threads."""
         limit = self._limit()
+        text = text.strip()
         if len(text) > limit * 4 // 3 + 4:
             raise PlatformError(f"{what}: larger than {limit} bytes")
+        data = bytearray()
         try:
-            data = base64.b64decode(text.strip(), validate=True)
-        except (binascii.Error, ValueError):
+            for start in range(0, len(text), _BASE64_STRETCH):
+                stretch = text[start : start + _BASE64_STRETCH]
+                if not _BASE64.fullmatch(stretch) or (
+                    stretch.endswith("=") and start + _BASE64_STRETCH < len(text)
+                ):
+                    raise ValueError
+                data += binascii.a2b_base64(stretch)
+        except ValueError:  # also binascii.Error
             raise PlatformError(f"{what}: not base64") from None
         return self._check_size(data, what)
 
-    def _read_local(self, path: str, what: str) -> bytes:
-        data_dir = self._data_dir.resolve()
+    def _read_local(self, path: str, what: str) -> bytes | bytearray:
+        refused = PlatformError(
+            f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
+        )
         try:
-            file = Path(path).resolve(strict=True)
-            below = file.is_file() and file.is_relative_to(data_dir)
-            private = any(file == one.resolve() for one in self._private_files())
-            if not below or private or _is_internal_file(file, data_dir):
-                raise PlatformError(
-                    f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
-                )
-            if file.stat().st_size > (limit := self._limit()):
-                raise PlatformError(f"{what}: larger than {limit} bytes")
-            data = file.read_bytes()
+            data_dir = self._data_dir.resolve()
+            named = Path(path).resolve(strict=True)
+            if not named.is_relative_to(data_dir) or named == data_dir:
+                raise refused
+            parts = named.relative_to(data_dir).parts
+            if _is_internal_name(parts[0]):
+                raise refused
+            # What is checked is what was opened, whatever has become of the path meanwhile.
+            with open(_open_below(data_dir, parts), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or _file_id(status) in self._private_ids(data_dir):
+                    raise refused
+                if status.st_size > (limit := self._limit()):
+                    raise PlatformError(f"{what}: larger than {limit} bytes")
+                data = file.read(limit + 1)
         except (OSError, ValueError, RuntimeError):
             raise PlatformError(f"{what}: there is no such file below data_dir") from None
         return self._check_size(data, what)
 
-    def _check_size(self, data: bytes, what: str) -> bytes:
+    def _private_ids(self, data_dir: Path) -> set[FileId]:
+        """Return the files that may not be read, by device and inode."""
+        private = set(_internal_files(data_dir))
+        for path in self._private_files():
+            with contextlib.suppress(OSError):
+                private.add(_file_id(path.stat()))
+        return private
+
+    def _check_size(self, data: bytes | bytearray, what: str) -> bytes | bytearray:
         if not data:
             raise PlatformError(f"{what}: it is empty")
         if len(data) > (limit := self._limit()):
             raise PlatformError(f"{what}: larger than {limit} bytes")
         return data
 
-    def _write_file(self, data: bytes, name: str) -> StoredFile:
+    def _write_file(self, data: bytes | bytearray, name: str) -> StoredFile:
         """Write a new file under an unguessable name.
 
         Its extension is that of the content's type, else that of ``name``.
         """
         extension = next((e for signature, e in _SIGNATURES if data.startswith(signature)), "")
         if not extension and data[:4] == b"RIFF":
-            extension = {b"WEBP": "webp", b"WAVE": "wav"}.get(data[8:12], "")
+            extension = {b"WEBP": "webp", b"WAVE": "wav"}.get(bytes(data[8:12]), "")
         if not extension:
             ending = name.rpartition(".")[2].lower() if "." in name else ""
             extension = ending if ending.isascii() and ending.isalnum() and len(ending) <= 8 else ""
@@ -217,10 +295,13 @@ class MediaStore:
         path = self._folder / file
         try:
             with self._write_lock:  # two threads must not make room at the same time
-                self._folder.mkdir(mode=0o700, exist_ok=True)
+                make_private_folder(self._folder)
                 self._make_room(len(data))
-                path.write_bytes(data)
+                with open(create_private(path), "wb") as writing:
+                    writing.write(data)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise PlatformError(f"the file cannot be stored: {error.strerror}") from None
         return StoredFile(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
 
@@ -236,12 +317,15 @@ class MediaStore:
             os.unlink(path)
             total -= file_size
 
-    def remove_unused(self, still_used: Callable[[str], bool]) -> None:
-        """Remove the stored files for which ``still_used(name)`` is false, except new ones."""
+    async def remove_unused(self, used: Collection[str]) -> None:
+        """Remove the stored files that are not among ``used``, except new ones."""
+        await self._run_in_thread(self._remove_unused, used)
+
+    def _remove_unused(self, used: Collection[str]) -> None:
         if not self._folder.is_dir():
             return
         for entry in list(os.scandir(self._folder)):
             with contextlib.suppress(FileNotFoundError):
                 young = time.time() - entry.stat().st_mtime < _UNUSED_GRACE_TIME
-                if _FILE_NAME.fullmatch(entry.name) and not young and not still_used(entry.name):
+                if _FILE_NAME.fullmatch(entry.name) and not young and entry.name not in used:
                     os.unlink(entry.path)

@@ -5,11 +5,12 @@ Times are seconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import msgspec
 
 from lgtwist.onebot.message import Segment
+from lgtwist.sandbox.bounds import LARGE, json_parts
 
 #: The roles of members, in ascending order of rank.
 ROLES = ("member", "admin", "owner")
@@ -209,6 +210,31 @@ def record_key(record: Record) -> tuple[str, str]:
     if isinstance(record, Forward):
         return "forward", record.forward_id
     return "file", record.file_id
+
+
+def record_parts(record: Record) -> Iterator[bytes]:
+    """Yield the JSON of a record; of a large message in parts, of which each takes less than 50 ms."""
+    if isinstance(record, Message) and len(record.raw_message) >= LARGE:
+        small = msgspec.structs.replace(record, raw_message="", message=[])
+        texts = {"raw_message": record.raw_message, "message": record.message}
+        yield from json_parts({**msgspec.to_builtins(small), **texts})
+    elif isinstance(record, Forward):  # its size is not known here
+        yield from json_parts(msgspec.structs.asdict(record))
+    else:
+        yield msgspec.json.encode(record)
+
+
+def encode_for_store(record: Record) -> bytes:
+    """Return the JSON of a record for the store.
+
+    A large message has an empty ``raw_message`` there, which is made again when it is read.
+    """
+    if isinstance(record, Message) and len(record.raw_message) >= LARGE:
+        record = msgspec.structs.replace(record, raw_message="")
+        return b"".join(json_parts(msgspec.to_builtins(record)))
+    if isinstance(record, Forward):  # its size is not known here
+        return b"".join(json_parts(msgspec.structs.asdict(record)))
+    return msgspec.json.encode(record)
 
 
 class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

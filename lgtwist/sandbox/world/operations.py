@@ -18,8 +18,13 @@ from lgtwist.sandbox.world.model import (
     Person,
     unused_name,
 )
-from lgtwist.sandbox.world.world import PlatformError, World, permission_denied
+from lgtwist.sandbox.world.world import MAX_REQUESTS, PlatformError, World, permission_denied
 
+#: Characters that a remark, a nickname, a card, a title or the name of a group may have; that the name of a
+#: file may have; and that the comment of a request may have.
+MAX_NAME, MAX_FILE_NAME, MAX_COMMENT = 200, 200, 1000
+#: Characters that the name of an emoji may have.
+MAX_EMOJI = 64
 #: Different emoji that one message may have.
 _MAX_REACTIONS = 20
 #: Files that all groups of a world may have together.
@@ -105,14 +110,14 @@ def set_reaction(world: World, message: Message, user_id: int, emoji_id: str, no
     """
     if emoji_id not in message.likes and len(message.likes) >= _MAX_REACTIONS:
         raise PlatformError("there are too many different reactions")
-    who = message.likes.setdefault(emoji_id[:64], [])
+    who = message.likes.setdefault(emoji_id, [])
     if add and user_id not in who:
         who.append(user_id)
     elif not add and user_id in who:
         who.remove(user_id)
     count = len(who)
     if not who:
-        del message.likes[emoji_id[:64]]
+        del message.likes[emoji_id]
     world.put(message)
     if message.group_id is not None:
         _add_notice(
@@ -347,6 +352,8 @@ def add_request(
         group_id,
     )
     world.put(request)
+    while len(world.requests) > MAX_REQUESTS:
+        world.remove(next(iter(world.requests.values())))
     event: dict[str, Any] = {
         "post_type": "request",
         "request_type": request.request_type,

@@ -8,11 +8,19 @@ other than messages are in ``operations``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.message import Segment, read_message, to_cq
+from lgtwist.sandbox.bounds import (
+    LARGE,
+    MAX_ANSWER,
+    CheckedMessage,
+    check_message,
+    is_too_deep,
+    memory_of,
+)
 from lgtwist.sandbox.world.model import (
     ROLES,
     Forward,
@@ -25,6 +33,7 @@ from lgtwist.sandbox.world.model import (
     Record,
     WorldFile,
     record_key,
+    record_parts,
     unused_name,
 )
 
@@ -32,9 +41,12 @@ from lgtwist.sandbox.world.model import (
 MAX_CHAT_MESSAGES = 1000
 #: Forwarded messages that a world may have; the oldest are removed.
 MAX_FORWARDS = 1000
-#: Characters that all messages of a world may have together as strings with CQ codes, and likewise all
-#: forwarded messages; the oldest are removed.
-MAX_TEXT_LENGTH = 64 << 20
+#: Bytes of memory that all messages of a world may take together, about, and all forwarded messages half as
+#: many; the oldest are removed, and the newest is always kept.
+MAX_TEXT_LENGTH = 32 << 20
+#: Requests that may be pending, and marks of anonymous authors that may be banned in a group; the oldest are
+#: removed.
+MAX_REQUESTS = MAX_ANONYMOUS_BANS = 1000
 
 
 class PlatformError(OneBotError):
@@ -70,7 +82,9 @@ class World:
         self.files: dict[str, GroupFile] = {}
         self._chats: dict[tuple[str, int], deque[int]] = {}
         self._last_message_id = 0
-        self._message_length = self._forward_length = 0
+        self._sizes: dict[tuple[str, str], int] = {}  # of messages and forwarded messages, in memory
+        self._total_sizes = {"message": 0, "forward": 0}
+        self._large = 0  # how many of them are large
         self._events: list[dict[str, Any]] = []
         self._changes: dict[tuple[str, str], Record | None] = {}
 
@@ -118,9 +132,12 @@ class World:
                 message.message = read_message(message.message, f"messages[{number}].message")
             except BadRequest as error:
                 raise ValueError(error.sentence) from None
+            _check_loaded(message.message, f"messages[{number}].message")
             message.user_id = replace_self_id(message.user_id) or 0
             message.peer_id = replace_self_id(message.peer_id)
             message.raw_message = to_cq(message.message)
+        for number, forward in enumerate(file.forwards):
+            _check_loaded(forward.nodes, f"forwards[{number}].nodes")
         for records in (
             file.people, file.groups, file.requests, file.messages, file.forwards, file.files,
         ):  # fmt: skip
@@ -147,10 +164,35 @@ class World:
             list(self.files.values()),
         )
 
+    def file_json(self) -> Iterator[bytes]:
+        """Yield the JSON of :meth:`to_file`, record by record; each as it is when it is yielded."""
+        file = self.to_file()
+        yield b'{"self_id":%d' % self.self_id
+        for name in ("people", "groups", "requests", "messages", "forwards", "files"):
+            records: list[Record] = getattr(file, name)
+            if not records:
+                continue
+            yield b',"%b":[' % name.encode()
+            for number, record in enumerate(records):
+                if number:
+                    yield b","
+                yield from record_parts(record)
+            yield b"]"
+        yield b"}"
+
     def load_records(self, records: Iterable[Record]) -> None:
-        """Add the records of the store; messages must be in the order of their numbers."""
+        """Add the records of the store, without messages that are nested too deeply.
+
+        :param records: messages in the order of their numbers.
+        """
         for record in records:
-            self._insert(record)
+            if isinstance(record, Message) and not record.raw_message:
+                record.raw_message = to_cq(record.message)
+            segments = record.message if isinstance(record, Message) else getattr(record, "nodes", [])
+            if is_too_deep(segments):  # of an earlier version, and nobody could read it again
+                self._changes[record_key(record)] = None
+            else:
+                self._insert(record)
 
     @property
     def is_empty(self) -> bool:
@@ -185,12 +227,13 @@ class World:
 
     def remove(self, record: Record) -> None:
         """Remove a record, and note the change for the store."""
-        removed = self._table(record).pop(_table_key(record), None)
-        if isinstance(removed, Message):
-            self._message_length -= len(removed.raw_message)
-        elif isinstance(removed, Forward):
-            self._forward_length -= len(to_cq(removed.nodes))
-        self._changes[record_key(record)] = None
+        self._table(record).pop(_table_key(record), None)
+        key = record_key(record)
+        size = self._sizes.pop(key, None)
+        if size is not None:
+            self._total_sizes[key[0]] -= size
+            self._large -= size >= LARGE
+        self._changes[key] = None
 
     def _table(self, record: Record) -> dict[Any, Any]:
         tables: dict[type, dict[Any, Any]] = {
@@ -207,10 +250,38 @@ class World:
         if isinstance(record, Message) and record.message_id not in self.messages:
             self._chats.setdefault(record.chat, deque()).append(record.message_id)
             self._last_message_id = max(self._last_message_id, record.message_id)
-            self._message_length += len(record.raw_message)
+            self._add_size(record, memory_of(record.message, record.raw_message))
         elif isinstance(record, Forward) and record.forward_id not in self.forwards:
-            self._forward_length += len(to_cq(record.nodes))
+            self._add_size(record, memory_of(record.nodes))
         self._table(record)[_table_key(record)] = record
+
+    def _add_size(self, record: Record, size: int) -> None:
+        key = record_key(record)
+        self._sizes[key] = size
+        self._total_sizes[key[0]] += size
+        self._large += size >= LARGE
+
+    @property
+    def has_large_messages(self) -> bool:
+        """Whether a message or a forwarded message is so large that it must be encoded part by part."""
+        return self._large > 0
+
+    def size_of(self, message: Message) -> int:
+        """Return about how many bytes a message takes in memory."""
+        return self._sizes.get(record_key(message), 0)
+
+    def newest(self, messages: Sequence[Message], count: int) -> list[Message]:
+        """Return the newest of some messages, at most ``count`` and at most :data:`MAX_ANSWER` bytes.
+
+        :param messages: the oldest first.
+        """
+        taken = total = 0
+        for message in reversed(messages):
+            total += self.size_of(message)
+            if taken == count or (taken and total > MAX_ANSWER):
+                break
+            taken += 1
+        return list(messages[len(messages) - taken :])
 
     # -- lookups
 
@@ -404,7 +475,7 @@ class World:
             now,
             user_id,
             message,
-            to_cq(message),
+            message.raw_message if isinstance(message, CheckedMessage) else to_cq(message),
             group_id,
             None if group_id is not None else peer_id,
             anonymous=anonymous,
@@ -413,7 +484,7 @@ class World:
         message_ids = self._chats[added.chat]
         while len(message_ids) > MAX_CHAT_MESSAGES:
             self.remove(self.messages[message_ids.popleft()])
-        while self._message_length > MAX_TEXT_LENGTH and len(self.messages) > 1:
+        while self._total_sizes["message"] > MAX_TEXT_LENGTH and len(self.messages) > 1:
             oldest = next(iter(self.messages.values()))
             self._chats[oldest.chat].remove(oldest.message_id)
             self.remove(oldest)
@@ -424,7 +495,7 @@ class World:
         forward = Forward(unused_name(f"forward-{now}", self.forwards), now, nodes)
         self.put(forward)
         while len(self.forwards) > 1 and (
-            len(self.forwards) > MAX_FORWARDS or self._forward_length > MAX_TEXT_LENGTH
+            len(self.forwards) > MAX_FORWARDS or self._total_sizes["forward"] > MAX_TEXT_LENGTH // 2
         ):
             self.remove(next(iter(self.forwards.values())))
         return forward
@@ -438,10 +509,31 @@ class World:
             newer.append(self.messages[message_id])
         return newer[::-1]
 
+    def portion_after(self, after: int) -> list[Message]:
+        """Return the oldest of :meth:`messages_after`, at most :data:`MAX_ANSWER` bytes of them."""
+        messages = self.messages_after(after)
+        total = 0
+        for number, message in enumerate(messages):
+            total += self.size_of(message)
+            if number and total > MAX_ANSWER:
+                return messages[:number]
+        return messages
+
     @property
     def last_message_id(self) -> int:
         """The number of the newest message ever added; 0 if there was none."""
         return self._last_message_id
+
+
+def _check_loaded(message: list[Segment], path: str) -> None:
+    """Check that a message of a world's file can be kept.
+
+    :raises ValueError: if not, with a sentence.
+    """
+    try:
+        check_message(message, path)
+    except BadRequest as error:
+        raise ValueError(error.sentence) from None
 
 
 def _table_key(record: Record) -> int | str:

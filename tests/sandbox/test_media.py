@@ -1,0 +1,136 @@
+"""The stored files of a sandbox: what may be read, and how it is kept."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.onebot.errors import OneBotError
+from lgtwist.sandbox.files.media import MAX_REFERENCE, MediaStore, StoredFile
+from lgtwist.sandbox.files.slots import CallerSlots
+
+LIMIT = 1 << 20
+
+
+class MediaTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.data = self.folder / "data"
+        self.data.mkdir(parents=True)
+        self.private: list[Path] = []
+        self.media = MediaStore(
+            self.data / "sandbox-1-media",
+            self.data,
+            limit=lambda: LIMIT,
+            fetch=lambda url: succeed(url.encode()),
+            base_url=lambda: "http://127.0.0.1:8081/sandbox/1",
+            run_in_thread=maybeDeferred,
+            private_files=lambda: self.private,
+        )
+
+    def store(self, reference: str) -> StoredFile:
+        stored: StoredFile = self.successResultOf(Deferred.fromCoroutine(self.media.store(reference, "file")))
+        return stored
+
+    def refusal(self, reference: str) -> str:
+        failed = Deferred.fromCoroutine(self.media.store(reference, "file"))
+        return str(self.failureResultOf(failed, OneBotError).value)
+
+    def file(self, name: str, words: str = "secret") -> Path:
+        path = self.data / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(words)
+        return path
+
+    def test_private_files(self) -> None:
+        """A private file is refused by whatever name or link; another one in the same folder is not."""
+        token, free = self.file("inner/token"), self.file("inner/picture")
+        self.private = [token, self.data / "missing"]
+        os.link(token, self.data / "hard")
+        (self.data / "soft").symlink_to(token)
+        (self.data / "door").symlink_to(self.data / "inner")
+        for name in ("inner/token", "hard", "soft", "door/token", "inner/../hard"):
+            self.assertIn("lgtwist's own", self.refusal(f"file://{self.data / name}"), name)
+        for name in ("inner/picture", "door/picture"):
+            self.assertEqual(self.store(f"file://{self.data / name}").path.read_text(), "secret")
+        self.assertTrue(free.exists())
+
+    def test_files_of_lgtwist(self) -> None:
+        """Its files in data_dir are private, the made token too, and links to them, and their inner files."""
+        for name in ("sandbox-2.sqlite", "journal.sqlite", "journal.sqlite-wal", "lock", "admin_token"):
+            path = self.file(name)
+            os.link(path, self.data / f"hard-{name}")
+            for one in (name, f"hard-{name}"):
+                self.assertIn("lgtwist's own", self.refusal(f"file://{self.data / one}"), one)
+        inner = self.file("sandbox-2-media/x")
+        os.link(inner, self.data / "hard-inner")
+        for one in (inner, self.data / "hard-inner"):
+            self.assertIn("lgtwist's own", self.refusal(f"file://{one}"))
+
+    def test_no_plain_files(self) -> None:
+        """A folder, a pipe and what is outside are refused, and nothing waits for the pipe."""
+        os.mkfifo(self.data / "pipe")
+        outside = self.folder / "outside"
+        outside.write_text("x")
+        (self.data / "out").symlink_to(outside)
+        for name in ("pipe", ".", "out", "../outside", "nothing"):
+            self.assertIn("data_dir", self.refusal(f"file://{self.data / name}"), name)
+
+    def test_modes(self) -> None:
+        """What is kept is for our user alone, whatever the umask."""
+        before = os.umask(0)
+        try:
+            stored = self.store("base64://QUFB")
+        finally:
+            os.umask(before)
+        self.assertEqual(stat.S_IMODE(stored.path.stat().st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(stored.path.parent.stat().st_mode), 0o700)
+
+    def test_its_own_url(self) -> None:
+        """The URL of a stored file is that file, and is not fetched."""
+        stored = self.store("base64://QUFB")
+        self.assertEqual(self.store(stored.url).file, stored.file)
+        self.assertNotEqual(self.store("http://example.org/media/" + stored.file).file, stored.file)
+
+    def test_base64(self) -> None:
+        """Any length is decoded as a whole; padding stands at the end only."""
+        for size in (1, 2, 3, 196_607, 196_608, 196_609, LIMIT):
+            data = os.urandom(size)
+            stored = self.store("base64://" + base64.b64encode(data).decode())
+            self.assertEqual(stored.path.read_bytes(), data, str(size))
+        stretch = base64.b64encode(b"x" * 196_607).decode()
+        for wrong in (stretch + "QUFB", "QUF", "Q=QU", "QU FB", "大大大大", "===="):
+            self.assertIn("base64", self.refusal(f"base64://{wrong}"), wrong[-10:])
+        self.assertIn(str(LIMIT), self.refusal("base64://" + "QUFB" * LIMIT))
+
+    def test_long_references(self) -> None:
+        """A web address or path of megabytes is refused before it is looked at."""
+        for scheme in ("http", "file", "ftp"):
+            reason: Any = self.refusal(f"{scheme}://" + "%41" * (1 << 20))
+            self.assertIn(str(MAX_REFERENCE), reason)
+
+
+class SlotsTests(SynchronousTestCase):
+    def test_each_caller_has_its_own(self) -> None:
+        """Who has taken all of its slots waits for itself only, in order; who gives up waits no more."""
+        slots = CallerSlots(2)
+        for caller in ("a", "b"):
+            for _ in range(2):
+                self.successResultOf(slots.acquire(caller))
+        waiting = [slots.acquire("a") for _ in range(3)]
+        waiting[0].addErrback(lambda _cancelled: None).cancel()
+        slots.release("b")
+        self.assertFalse(waiting[1].called)
+        slots.release("a")
+        self.assertTrue(waiting[1].called)
+        self.assertFalse(waiting[2].called)
+        slots.release("a")
+        for caller in ("a", "a", "b"):
+            slots.release(caller)
+        self.assertEqual(slots._callers, {})
