@@ -120,11 +120,13 @@ class Witness:
 
     :ivar slowest: seconds of its slowest call since :meth:`begin`; infinite if it failed.
     :ivar latest: seconds of its latest event.
+    :ivar leaving: whether the service is about to stop, so that the connections' end is right.
     """
 
     def __init__(self, port: int) -> None:
         self._calls = WebSocket(port, f"/{WITNESS}/api", "witness-token")
         self._events = WebSocket(port, f"/{WITNESS}/event", "witness-token")
+        self.leaving = False
         self.begin()
         threading.Thread(target=self._ask, daemon=True).start()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -144,8 +146,7 @@ class Witness:
                 self.calls += 1
                 time.sleep(0.02)
         except (OSError, ValueError) as error:
-            tell(f"the witness's calls ended: {error}")
-            self.slowest = float("inf")
+            self._ended(f"the witness's calls ended: {error}")
 
     def _listen(self) -> None:
         try:
@@ -155,8 +156,12 @@ class Witness:
                     self.latest = max(self.latest, time.monotonic() - sent_at)
                     self.events += 1
         except (OSError, ValueError) as error:
-            tell(f"the witness's events ended: {error}")
-            self.latest = float("inf")
+            self._ended(f"the witness's events ended: {error}")
+
+    def _ended(self, how: str) -> None:
+        if not self.leaving:
+            tell(how)
+            self.slowest = self.latest = float("inf")
 
 
 @dataclass
@@ -210,6 +215,7 @@ def run(
                     time.sleep(0.1)
                 figures.left = left
                 found[name] = figures
+            witness.leaving = True
         except BaseException:
             tell(service.log.read_text()[-3000:])
             raise

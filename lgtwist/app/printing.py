@@ -23,12 +23,18 @@ def print_text(text: str) -> None:
 
 
 def print_summary(config: Config) -> None:
-    """Print what a configuration serves, what to warn of, and why clients may refuse its certificates."""
+    """Print what a configuration serves and may take, and what is wrong with it and its certificates."""
+    from lgtwist.app.memory import memory_bound
     from lgtwist.app.summary import summary
     from lgtwist.app.warnings import warnings
     from lgtwist.net.ports import Ports
 
-    lines = [*summary(config), *warnings(config), *Ports(None, config.server.endpoints).warnings()]
+    lines = [
+        *summary(config),
+        memory_bound(config),
+        *warnings(config),
+        *Ports(None, config.server.endpoints).warnings(),
+    ]
     print_text("".join(f"{line}\n" for line in lines))
 
 

@@ -48,6 +48,7 @@ from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.ports import CannotListen, Ports
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
+from lgtwist.runtime.memory import return_freed_memory
 from lgtwist.runtime.open_files import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn
@@ -551,6 +552,7 @@ class LgtwistService(MultiService):
             self._data_dir.unlock()
             raise CannotStart(str(error)) from None
         self._raise_open_files_limit()
+        return_freed_memory()
 
     def _raise_open_files_limit(self) -> None:
         files = raise_open_files_limit()
