@@ -40,6 +40,8 @@ PURE = [
     "lgtwist.config.section",
     "lgtwist.config.values",
     "lgtwist.runtime.budget",
+    "lgtwist.runtime.foreign_lines",
+    "lgtwist.runtime.log_text",
     "lgtwist.runtime.logs",
     "lgtwist.net.backoff",
     "lgtwist.net.loopback",

@@ -14,7 +14,6 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
@@ -38,7 +37,7 @@ from lgtwist.onebot.errors import (
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
 from lgtwist.onebot.responses import STREAM_ACTIONS, read_response_head, response_data
-from lgtwist.runtime.logs import LogThrottles
+from lgtwist.runtime.logs import Logger, LogThrottles
 from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two polls of ``get_status`` where heartbeats are off.

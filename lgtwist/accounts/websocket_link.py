@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
@@ -12,7 +11,7 @@ from lgtwist.hub.interfaces import ACTION_CHANNEL, EVENT_CHANNEL, Channel, IAcco
 from lgtwist.onebot.action import encode_action
 from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
 from lgtwist.onebot.responses import read_response_head
-from lgtwist.runtime.logs import LogThrottle, printable
+from lgtwist.runtime.logs import Logger, LogThrottle, printable
 from lgtwist.websocket.connection import PAUSE_JOURNAL, Connection
 from lgtwist.websocket.dial import RefusalWatch
 

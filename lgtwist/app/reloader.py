@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 
 from lgtwist.app.configuration import AccountConfig, Config
 from lgtwist.app.configuration_file import ConfigurationError
@@ -19,6 +18,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.edges import CannotPrepare, IEdge
 from lgtwist.journal.store import JournalError
 from lgtwist.net.ports import CannotListen
+from lgtwist.runtime.logs import CONFIGURED, Logger
 from lgtwist.runtime.open_files import open_files_limit
 from lgtwist.runtime.tasks import spawn
 
@@ -49,7 +49,7 @@ class Reloader:
     :param in_thread: calls a function, which may block, in a thread.
     """
 
-    _log = Logger()
+    _log = Logger(throttled=False, longest=CONFIGURED)
 
     def __init__(
         self, service: LgtwistService, in_thread: Callable[..., Deferred[Any]] = deferToThread

@@ -19,7 +19,6 @@ from attrs import evolve
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import Logger
 
 from lgtwist import __version__
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
@@ -48,6 +47,7 @@ from lgtwist.journal.store import JournalBusy, JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.ports import CannotListen, Ports
+from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
 from lgtwist.runtime.memory import return_freed_memory
 from lgtwist.runtime.open_files import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
@@ -68,6 +68,8 @@ _SWITCH_INTERVAL = 0.0005
 _DELIVERY_TICK = 0.5
 #: The reason in close frames and failed calls when the service stops.
 _STOPPING = "lgtwist stops"
+#: Seconds between two looks at whether lines were left out that are to be reported.
+_LOG_CHECK = 5.0
 #: Seconds between two looks at the files of the certificates.
 _CERTIFICATE_CHECK = 30.0
 
@@ -83,7 +85,7 @@ class LgtwistService(MultiService):
     :ivar bots: the bots' edges, named by the bots' names.
     """
 
-    _log = Logger()
+    _log = Logger(throttled=False, longest=CONFIGURED)
 
     def __init__(self, config: Config, reactor: Any, wall_clock: Callable[[], float] = time.time) -> None:
         super().__init__()
@@ -163,6 +165,7 @@ class LgtwistService(MultiService):
         self._make_sweeps(self.config.limits.sweep_interval)
         self._add_timer(lag.interval, "lag", lag.tick)
         self._add_timer(_CERTIFICATE_CHECK, "certificates", self._check_certificates)
+        self._add_timer(_LOG_CHECK, "log", check_left_out)
         self._lag = lag
 
     def _check_certificates(self) -> None:
@@ -590,6 +593,7 @@ class LgtwistService(MultiService):
             Stage("the journal", self._close_journal),
             Stage("the data directory", self._data_dir.unlock),
             Stage("the service", super().stopService),
+            Stage("the log", report_left_out),
         ]
 
     def stopService(self) -> Deferred[None]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.logger import Logger
 
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import log_failures
 
 
@@ -42,7 +42,7 @@ class Signals(Service):
     :param reload: reads the configuration again. Signals that come before it is called are one.
     """
 
-    _log = Logger()
+    _log = Logger(throttled=False)
 
     def __init__(self, reactor: Any, reload: Callable[[], object] | None = None) -> None:
         self._reactor = reactor

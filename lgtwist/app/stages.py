@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 
 from attrs import frozen
 from twisted.internet.defer import maybeDeferred
-from twisted.logger import Logger
 
-_log = Logger()
+from lgtwist.runtime.logs import Logger
+
+_log = Logger(throttled=False)
 
 
 @frozen

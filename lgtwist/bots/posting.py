@@ -13,7 +13,6 @@ from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.bots.javascript_json import json_stringify
@@ -27,7 +26,7 @@ from lgtwist.hub.snapshots import PostFailure, PostingState
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.http_client import Answer, BodyLost, why_failed
 from lgtwist.runtime.budget import Budget
-from lgtwist.runtime.logs import printable
+from lgtwist.runtime.logs import Logger, printable
 from lgtwist.runtime.tasks import spawn
 
 #: After this many failures in a row, they are logged, and live events are not posted during a pause.

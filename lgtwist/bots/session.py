@@ -6,7 +6,6 @@ from collections.abc import Callable
 from enum import Enum
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.bots.ping_acks import WebSocketSink
@@ -18,7 +17,7 @@ from lgtwist.onebot import responses
 from lgtwist.onebot.action import is_from_implementation, read_action
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.responses import with_echo
-from lgtwist.runtime.logs import printable
+from lgtwist.runtime.logs import Logger, printable
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.dial import RefusalWatch
 from lgtwist.websocket.factory import ConnectionFactory
@@ -52,6 +51,7 @@ class BotSession:
     """
 
     _log = Logger()
+    _flap_lines = Logger(throttled=False)  # a FlapLog throttles them
 
     def __init__(
         self,
@@ -101,7 +101,9 @@ class BotSession:
         self.since, self._opened_at = self.account.wall_clock(), self.account.clock.seconds()
         self._bot.counters.connections += 1
         self._bot.sessions[self] = None
-        self._log_session("connected to account {account} ({role})", connection, role=self._role.value)
+        self._log_session(
+            "{bot}: {peer} connected to account {account} ({role})", connection, role=self._role.value
+        )
         if self._role is Role.API:
             return
         self._factory.send(connection, self.account.lifecycle())
@@ -233,7 +235,7 @@ class BotSession:
             self._bot.sessions.pop(self, None)
             self._note_end(code, reason)
             why = f"{code} {printable(reason)}"
-            self._log_session("disconnected from account {account}: {why}", connection, why=why)
+            self._log_session("{bot}: {peer} disconnected from account {account}: {why}", connection, why=why)
         self._connection = None  # breaks a reference cycle, so that it is freed at once
         self._on_closed()
 
@@ -261,10 +263,10 @@ class BotSession:
             since=self.since,
         )
 
-    def _log_session(self, what: str, connection: Connection, why: str = "", **fields: object) -> None:
+    def _log_session(self, format: str, connection: Connection, why: str = "", **fields: object) -> None:
         if not self._is_flapping() and self._bot.should_log_session(self.account.clock, why):
-            self._log.info(
-                "{bot}: {peer} " + what,
+            self._flap_lines.info(
+                format,
                 bot=self._bot.name,
                 peer=connection.peer,
                 account=self.account.self_id,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from lgtwist.delivery.batch import Batch, Position
 from lgtwist.delivery.refusals import TIMES
 from lgtwist.delivery.replay import Skipped
-from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.logs import Logger, LogThrottle
 
 #: Seconds between two lines that say that events expire.
 _EXPIRY_INTERVAL = 600.0
@@ -140,13 +140,13 @@ class DeliveryLog:
         self._say(
             LogLevel.error,
             "{bot}: skipped an event of account {account} that it refused {times} times ({reason}): position "
-            "{position}, {kind}, {size} bytes, time {time:.3f}; `twistd lgtwist --journal` shows it",
+            "{position}, {kind}, {size} bytes, time {received_at:.3f}; `twistd lgtwist --journal` shows it",
             times=TIMES,
             reason=reason,
             position=event.first,
             kind=kind,
             size=event.size(),
-            time=event.times[0] / 1000,
+            received_at=event.times[0] / 1000,
         )
 
     def failed(self, failure: Failure) -> None:

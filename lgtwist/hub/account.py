@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.calls import Call, Calls
@@ -22,7 +21,7 @@ from lgtwist.onebot.message import MessageFormat
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.onebot.responses import STREAM_ACTIONS, is_stream_part, without_echo
 from lgtwist.runtime.budget import Budget
-from lgtwist.runtime.logs import FlapLog, printable
+from lgtwist.runtime.logs import FlapLog, Logger, printable
 from lgtwist.runtime.turns import FlushScheduler
 
 
@@ -71,6 +70,7 @@ class Account:
     """
 
     _log = Logger()
+    _flap_lines = Logger(throttled=False)  # a FlapLog throttles them
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class Account:
             self.reason = backing.offline_reason
         if is_up and not up:
             how = f" ({backing.description})" if backing.description else ""
-            self._log_state("is up{how}", how=how)
+            self._log_state("account {account} is up{how}", how=how)
             self.was_up = True
             self._waiting_for_up, waiting = [], self._waiting_for_up
             for then in waiting:
@@ -201,20 +201,20 @@ class Account:
                 except Exception:
                     self._log.failure("account {account}: a callback of when_up failed", account=self.self_id)
         elif up and not is_up:
-            self._log_state("is down: {reason}", reason=self.reason)
+            self._log_state("account {account} is down: {reason}", reason=self.reason)
         elif up and online != is_online:
             if is_online:
-                self._log_state("is online again")
+                self._log_state("account {account} is online again")
             else:
-                self._log_state("is offline: {reason}", reason=self.reason)
+                self._log_state("account {account} is offline: {reason}", reason=self.reason)
 
-    def _log_state(self, what: str, **fields: str) -> None:
+    def _log_state(self, format: str, **fields: str) -> None:
         if self._state_log.should_log(fields.get("reason", "")):
-            self._log.info("account {account} " + what, account=self.self_id, **fields)
+            self._flap_lines.info(format, account=self.self_id, **fields)
 
     def _log_left_out(self, times: int) -> None:
         now = "online" if self.online else f"not online: {self.reason}"
-        self._log.info(
+        self._flap_lines.info(
             "account {account} came or went {times} more times; now it is {now}",
             account=self.self_id,
             times=times,

@@ -10,7 +10,6 @@ import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.config.limits import Limits
@@ -42,7 +41,7 @@ from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_respo
 from lgtwist.onebot.rawjson import is_object
 from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.budget import Budget
-from lgtwist.runtime.logs import FlapLog, LogThrottles, printable
+from lgtwist.runtime.logs import FlapLog, Logger, LogThrottles, printable
 
 #: Sends a response, with its ``echo``; its second argument tells whether it is the action's last one.
 Reply = Callable[[bytes, bool], None]
@@ -217,6 +216,7 @@ class Bot:
     """
 
     _log = Logger()
+    _flap_lines = Logger(throttled=False)  # a FlapLog throttles them
 
     def __init__(self, settings: BotSettings, limits: Limits | None = None) -> None:
         self.name = settings.name
@@ -261,7 +261,7 @@ class Bot:
         return self._session_log.should_log(reason)
 
     def _log_left_out(self, times: int) -> None:
-        self._log.info(
+        self._flap_lines.info(
             "{bot}: connected or disconnected {times} more times; connections now: {connections}",
             bot=self.name,
             times=times,

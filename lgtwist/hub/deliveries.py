@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Watermark
@@ -18,6 +17,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IDirectoryObserver
+from lgtwist.runtime.logs import Logger
 
 
 @implementer(IDirectoryObserver)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import IDirectoryObserver
 from lgtwist.onebot.event import BadEvent
+from lgtwist.runtime.logs import Logger
 
 
 @implementer(IDirectoryObserver)

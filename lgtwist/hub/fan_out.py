@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 from attrs import frozen
-from twisted.logger import Logger
 
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
 from lgtwist.onebot.event import Event
 from lgtwist.onebot.message import MessageFormat, convert_event
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.turns import FlushScheduler
 
 #: Tells whether an event is delivered to a bot.

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lgtwist.hub.calls import InternalCall
@@ -28,7 +27,7 @@ from lgtwist.hub.snapshots import EndedLink, OpenLink
 from lgtwist.onebot.dialect import Dialect, recognise_dialect
 from lgtwist.onebot.event import Event, read_id
 from lgtwist.onebot.responses import read_response_head, response_data
-from lgtwist.runtime.logs import LogThrottles, printable
+from lgtwist.runtime.logs import Logger, LogThrottles, printable
 
 if TYPE_CHECKING:
     from lgtwist.hub.account import Account

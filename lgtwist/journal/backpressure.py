@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.logger import Logger
+from lgtwist.runtime.logs import Logger
 
 #: An account may have such a part of what is free.
 _PART = 8

@@ -21,7 +21,6 @@ from typing import TypeVar
 from attrs import Factory, define, evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -33,7 +32,7 @@ from lgtwist.journal.losses import Losses
 from lgtwist.journal.store import Contents, IStore, JournalBusy, JournalError, Pair, Refusal, Trimmed
 from lgtwist.journal.tail import Tail
 from lgtwist.journal.worker import Worker, Workers
-from lgtwist.runtime.logs import LogThrottles
+from lgtwist.runtime.logs import Logger, LogThrottles
 
 #: Seconds until a cursor that moved is written, at the latest.
 _SAVE_AFTER = 1.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from attrs import define
-from twisted.logger import Logger
+
+from lgtwist.runtime.logs import Logger
 
 
 @define

@@ -24,7 +24,6 @@ from twisted.internet.endpoints import (
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.net.certificates import BadCertificate, CertificateFiles, LoadedCertificate, ServerCertificate
@@ -39,6 +38,7 @@ from lgtwist.net.endpoint_strings import (
 )
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.own_addresses import reaches
+from lgtwist.runtime.logs import Logger
 
 _log = Logger()
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+
+from lgtwist.runtime.logs import Logger
 
 #: A connection written to less than so many seconds ago waits for the end of the turn.
 _MIN_GAP = 0.0001

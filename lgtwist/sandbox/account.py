@@ -11,7 +11,6 @@ import msgspec
 from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -26,6 +25,7 @@ from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import encode_large, find_action

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 
+from lgtwist.runtime.logs import Logger
 from lgtwist.sandbox.store import WorldStore, is_locked
 from lgtwist.sandbox.world.model import Forward, Message, Record, encode_for_store
 

@@ -10,7 +10,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
@@ -19,7 +18,7 @@ from lgtwist.net.http_responses import body_was_read, respond, respond_with_byte
 from lgtwist.onebot.auth import is_signed
 from lgtwist.onebot.errors import NotConnected
 from lgtwist.onebot.event import BadEvent
-from lgtwist.runtime.logs import LogThrottle, LogThrottles, printable
+from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of, self_id_of
 from lgtwist.web.bodies import BodyBudget, PeerBodies, UnverifiedBodies
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade

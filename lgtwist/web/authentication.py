@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from twisted.internet.interfaces import ISSLTransport
-from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.hub.bot import Bot
@@ -18,7 +17,7 @@ from lgtwist.net.loopback import is_loopback_name
 from lgtwist.onebot.auth import MAX_TOKENS, AuthenticationFailure, Keyring, presented_tokens
 from lgtwist.onebot.event import read_id
 from lgtwist.runtime.budget import Budget
-from lgtwist.runtime.logs import LogThrottles, printable
+from lgtwist.runtime.logs import Logger, LogThrottles, printable
 from lgtwist.web.connection_limits import ConnectionLimits, CountedConnection
 from lgtwist.web.local_origin import why_not_local
 from lgtwist.web.refused_handshakes import Named, Reason, RefusedHandshakes

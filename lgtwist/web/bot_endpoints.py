@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from attrs import frozen
-from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.net.http_responses import respond
-from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.web.authentication import Authentication, address_of, self_id_of
 from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade

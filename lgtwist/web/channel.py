@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
@@ -27,7 +26,7 @@ from lgtwist.net.twisted_private import (
     unfinished_line,
 )
 from lgtwist.runtime.budget import Budget
-from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.connection_limits import ConnectionLimits, CountedConnection

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from lgtwist.config.limits import Limits
 from lgtwist.net.loopback import is_loopback_name
+from lgtwist.runtime.logs import Logger
 
 
 @define

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lgtwist.net.http_responses import respond_with_bytes
 from lgtwist.runtime.figures import Collect, Reading, counters, gauges
+from lgtwist.runtime.logs import Logger
 from lgtwist.web.authentication import Authentication
 from lgtwist.web.connection_limits import ConnectionLimits
 from lgtwist.web.health import SystemEndpoint

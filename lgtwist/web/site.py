@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from lgtwist.net.http_responses import respond
-from lgtwist.runtime.logs import LogThrottle
+from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.bot_endpoints import ActionPath, read_bot_path
 from lgtwist.web.mounts import Mount, answer_not_found

@@ -29,10 +29,10 @@ from autobahn.twisted.websocket import (
     WebSocketServerProtocol,
 )
 from autobahn.websocket.protocol import WebSocketProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.net.tls import end
+from lgtwist.runtime.logs import Logger
 
 
 class _AutobahnLog:
@@ -46,8 +46,12 @@ class _AutobahnLog:
     trace = info = warn = debug
 
     def error(self, format: str = "", **kwargs: Any) -> None:
-        """Log what Autobahn did not expect."""
-        self._errors.error(format, **kwargs)
+        """Log what Autobahn did not expect. Its format may be any text, also an error's."""
+        try:
+            text = format.format_map(kwargs)
+        except Exception:
+            text = format
+        self._errors.error("{text}", text=text)
 
     critical = failure = error
 

@@ -15,14 +15,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.client_endpoints import client_endpoint, why_unreachable
 from lgtwist.net.twisted_private import QuietClientService
-from lgtwist.runtime.logs import printable
+from lgtwist.runtime.logs import Logger, printable
 from lgtwist.websocket.client import ClientConnection, ClientFactory, Request
 from lgtwist.websocket.connection import Handler
 

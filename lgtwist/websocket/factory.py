@@ -15,13 +15,13 @@ from attrs import define
 from autobahn.util import encode_truncate
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lgtwist.config.limits import Limits
 from lgtwist.net import sockets
 from lgtwist.net.tls import tls_trouble
 from lgtwist.net.twisted_private import send_now
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.websocket.connection import CHUNK, PAUSE_RESPONSES, Connection
 from lgtwist.websocket.liveness import PeerVerdict

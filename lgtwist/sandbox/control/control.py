@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from twisted.web.static import File
@@ -18,6 +17,7 @@ from lgtwist.net.http_responses import respond, respond_with_json
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.event import BadEvent
 from lgtwist.onebot.message import Segment
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.event_stream import stream_transcript
