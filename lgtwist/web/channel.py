@@ -92,6 +92,7 @@ class PortChannel(RefusingHTTPChannel):
         self.site.channels.discard(self)
         set_buffer_size(self.transport, None)
         self._let_go()
+        self.counted.connection = None
         return self.counted.closed
 
     def connectionMade(self) -> None:

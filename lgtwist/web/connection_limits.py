@@ -45,17 +45,22 @@ _FAILURE_ADDRESSES = 10_000
 class CountedConnection:
     """A connection that :class:`ConnectionLimits` counts.
 
+    :ivar connection: None once it was upgraded, or is closed: it refers to what refers to this.
     :ivar owner: the bot, account or operator that it counts for; None while it has shown no right token.
-    :ivar closed: call it when the connection is closed, once or more often.
     """
 
-    __slots__ = ("closed", "connection", "is_open", "owner")
+    __slots__ = ("_on_closed", "connection", "is_open", "owner")
 
-    def __init__(self, connection: Abortable, closed: Callable[[CountedConnection], None]) -> None:
-        self.connection = connection
+    def __init__(self, connection: Abortable, on_closed: Callable[[CountedConnection], None]) -> None:
+        self.connection: Abortable | None = connection
         self.owner: Hashable | None = None
         self.is_open = True
-        self.closed: Callable[[], None] = lambda: closed(self)
+        self._on_closed = on_closed
+
+    def closed(self) -> None:
+        """Take note that the connection is closed; may be called more often."""
+        self.connection = None
+        self._on_closed(self)
 
 
 class ConnectionLimits:
@@ -104,8 +109,10 @@ class ConnectionLimits:
             if not self._unowned:
                 return None
             oldest = next(iter(self._unowned))
+            surplus = oldest.connection
             oldest.closed()  # its transport is closed in the next turn of the reactor only
-            oldest.connection.abort()
+            if surplus is not None:
+                surplus.abort()
         self.counters.accepted += 1
         self.open_connections += 1
         counted = CountedConnection(connection, self._closed)
