@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Different reasons of failed get_login_info that are logged per minute: the peer chooses their words.
 _LOGGED_IDENTITY_FAILURES = 8
+#: Bytes of the ``data`` of ``get_login_info`` that are kept to answer with while the account is down.
+_MAX_LOGIN_INFO = 16_384
 #: Seconds until get_login_info is sent again after it failed.
 _VERIFICATION_RETRY = 5.0
 
@@ -320,7 +322,9 @@ class Links:
             user_id = None
         if user_id == account.self_id:
             self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
-            account.login_info = data
+            account.login_info = (
+                data if len(data) <= _MAX_LOGIN_INFO else b'{"user_id":%d,"nickname":""}' % user_id
+            )
             self._actions = Verified(link)
             self.action_link = link
             self._presence.mark_online()

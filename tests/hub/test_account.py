@@ -89,6 +89,15 @@ class IdentityTests(AccountTestCase):
         link.answer(0, b'{"status":"ok","retcode":0,"data":{"user_id":"10001"}}')
         self.assertEqual((self.account.is_up, self.account.online, calls), (True, True, [True]))
 
+    def test_login_info_of_megabytes(self) -> None:
+        """Of data of get_login_info that is very long only the number is kept for the time when it is down."""
+        self.link.introductions["get_login_info"] = (
+            b'{"status":"ok","retcode":0,"data":{"user_id":10001,"nickname":"%b"}}' % (b"x" * 1_000_000)
+        )
+        self.account.links.opened(self.link)
+        self.assertTrue(self.account.is_up)
+        self.assertEqual(self.account.login_info, b'{"user_id":10001,"nickname":""}')
+
     def test_another_account(self) -> None:
         """A link to another account is refused, and ended; nothing was sent on it."""
         link = self.link(get_login_info=b'{"status":"ok","retcode":0,"data":{"user_id":5}}')

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from lgtwist.onebot.errors import BadRequest, OneBotError
+from lgtwist.onebot.errors import BadRequest, OneBotError, OverBound
 from lgtwist.onebot.message import Segment, read_message, to_cq
 from lgtwist.sandbox.bounds import (
     LARGE,
@@ -130,12 +130,12 @@ class World:
         for number, message in enumerate(file.messages):
             try:
                 message.message = read_message(message.message, f"messages[{number}].message")
+                _check_loaded(message.message, f"messages[{number}].message")
+                message.raw_message = to_cq(message.message)
             except BadRequest as error:
                 raise ValueError(error.sentence) from None
-            _check_loaded(message.message, f"messages[{number}].message")
             message.user_id = replace_self_id(message.user_id) or 0
             message.peer_id = replace_self_id(message.peer_id)
-            message.raw_message = to_cq(message.message)
         for number, forward in enumerate(file.forwards):
             _check_loaded(forward.nodes, f"forwards[{number}].nodes")
         for records in (
@@ -181,18 +181,22 @@ class World:
         yield b"}"
 
     def load_records(self, records: Iterable[Record]) -> None:
-        """Add the records of the store, without messages that are nested too deeply.
+        """Add the records of the store, without messages that are nested too deeply or are too long.
 
         :param records: messages in the order of their numbers.
         """
         for record in records:
-            if isinstance(record, Message) and not record.raw_message:
-                record.raw_message = to_cq(record.message)
             segments = record.message if isinstance(record, Message) else getattr(record, "nodes", [])
-            if is_too_deep(segments):  # of an earlier version, and nobody could read it again
-                self._changes[record_key(record)] = None
-            else:
+            readable = not is_too_deep(segments)
+            if readable and isinstance(record, Message) and not record.raw_message:
+                try:
+                    record.raw_message = to_cq(record.message)
+                except OverBound:
+                    readable = False
+            if readable:
                 self._insert(record)
+            else:  # of an earlier version, and nobody could read it again
+                self._changes[record_key(record)] = None
 
     @property
     def is_empty(self) -> bool:
