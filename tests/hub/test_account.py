@@ -91,10 +91,8 @@ class IdentityTests(AccountTestCase):
 
     def test_login_info_of_megabytes(self) -> None:
         """Of data of get_login_info that is very long only the number is kept for the time when it is down."""
-        self.link.introductions["get_login_info"] = (
-            b'{"status":"ok","retcode":0,"data":{"user_id":10001,"nickname":"%b"}}' % (b"x" * 1_000_000)
-        )
-        self.account.links.opened(self.link)
+        data = b'{"status":"ok","retcode":0,"data":{"user_id":10001,"nickname":"%b"}}' % (b"x" * 1_000_000)
+        self.link(get_login_info=data)
         self.assertTrue(self.account.is_up)
         self.assertEqual(self.account.login_info, b'{"user_id":10001,"nickname":""}')
 
