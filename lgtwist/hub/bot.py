@@ -134,13 +134,13 @@ class PendingAction(msgspec.Struct, eq=False):
     reply: Reply
     in_flight: set[PendingAction]
     quota: Quota
-    size: int
     call_id: int = 0
     deadline: float = 0.0
     link: IAccountLink | None = None
     flow_token: Any = None
     work: Deferred[bytes] | None = None
     ended: bool = False
+    size: int = 0
 
     def receive(self, response: bytes, last: bool) -> None:
         """Send a response to the bot, with the bot's own ``echo``."""
@@ -148,13 +148,14 @@ class PendingAction(msgspec.Struct, eq=False):
             return
         if last:
             self._end()
-        if len(response) > _UNCOUNTED and self.bot.budget.exceeded:
-            response = self.bot.refused_response()
+        bot = self.bot
+        if bot.budget.exceeded and len(response) > _UNCOUNTED:
+            response = bot.refused_response()
             if not last:
                 last = True
                 self.account.abandon(self)
                 self._end()
-        wanted = self.bot.message_format
+        wanted = bot.message_format
         if wanted is not _AS_IS and self.action in MESSAGE_ACTIONS:
             response = convert_response(response, wanted)
         self.reply(with_echo(response, self.echo), last)
@@ -331,7 +332,7 @@ class Bot:
             action now. What it raises, but for :class:`OneBotError`, is raised.
         """
         self.counters.actions += 1
-        quota = self.quota(account)
+        quota = self._quotas.get(account.self_id) or self.quota(account)
         action, suffix = request.action, ""
         if action[-1:] in "cd":  # of "_async" and "_rate_limited"
             action, suffix = split_suffix(action)
@@ -341,8 +342,7 @@ class Bot:
             if quota.calls >= self.limits.calls:
                 self.counters.refused += 1
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")
-            budget = self.budget
-            if budget.used >= budget.limit:
+            if self.budget.exceeded:
                 self._make_room()
             if not self._unrestricted:
                 if action == HANDLE_QUICK_OPERATION:  # each of its steps is checked later
@@ -371,7 +371,7 @@ class Bot:
         in_flight: set[PendingAction],
         quota: Quota,
     ) -> PendingAction:
-        pending = PendingAction(action, self, account, echo, reply, in_flight, quota, 0)
+        pending = PendingAction(action, self, account, echo, reply, in_flight, quota)
         quota.calls += 1
         if echo is not None and len(echo) > _UNCOUNTED:
             pending.charge(len(echo))

@@ -25,34 +25,43 @@ class Budget:
     A connection in the middle of a message waits where :attr:`exceeded` is true; one of those that wait may
     read on to the end of its message (it has the *turn*), so that there is always one that gets on.
 
-    :ivar limit: bytes; may be replaced.
     :ivar used: bytes that are counted now; never negative.
+    :ivar exceeded: whether as much is held as the limit allows, or more.
     """
 
-    __slots__ = ("_turn", "_waiting", "limit", "used")
+    __slots__ = ("_limit", "_turn", "_waiting", "exceeded", "used")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self._limit = limit
         self.used = 0
+        self.exceeded = limit <= 0
         self._waiting: dict[Reader, None] = {}  # the one that waits longest first
         self._turn: Reader | None = None
 
     @property
-    def exceeded(self) -> bool:
-        """Whether as much is held as the limit allows, or more."""
-        return self.used >= self.limit
+    def limit(self) -> int:
+        """Bytes; may be replaced."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        self.charge(0)
+        self.release(0)
 
     def fits(self, size: int) -> bool:
         """Return whether ``size`` bytes more stay within the limit."""
-        return self.used + size <= self.limit
+        return self.used + size <= self._limit
 
     def charge(self, size: int) -> None:
         """Count ``size`` bytes that are held from now on, whether they fit or not."""
         self.used += size
+        self.exceeded = self.used >= self._limit
 
     def release(self, size: int) -> None:
         """Stop counting ``size`` bytes; let readers read on that wait for room, if there is room now."""
         self.used -= size
+        self.exceeded = self.used >= self._limit
         if self._waiting:
             self._free()
 
@@ -63,7 +72,7 @@ class Budget:
 
         It may where there is room. Else it gets the turn if nobody has it.
         """
-        if self.used < self.limit or self._turn is reader:
+        if not self.exceeded or self._turn is reader:
             return True
         if self._turn is None:
             self._turn = reader
@@ -92,7 +101,7 @@ class Budget:
 
     def _free(self) -> None:
         while self._waiting:
-            if self.used >= self.limit:
+            if self.exceeded:
                 if self._turn is None:
                     self._turn = next(iter(self._waiting))
                     del self._waiting[self._turn]

@@ -428,10 +428,8 @@ class Connection(AutobahnConnection):
                 scheduler.add(self)
             else:
                 self.flush()  # the answers to what was just read go out at once
-        if self.phase is _OPEN and (self.partial_frame or self.inside_message or self.data or self.charged):
+        if data or self.partial_frame or self.charged:  # else whole frames were all there was
             self._note_unfinished()
-        else:
-            self.unfinished_since = None
 
     def read_whole(self, data: bytes) -> bytes:
         """Read the whole frames at the beginning of ``data``. Call it only between two frames.
@@ -462,7 +460,7 @@ class Connection(AutobahnConnection):
                     return data[at:]
             if len(frames) < AT_ONCE:
                 break
-        if at:
+        if self.unfinished_since is not None and at:
             self.unfinished_since = None
         rest = data[at:]
         if rest and begins_frame(rest, masks, limit):

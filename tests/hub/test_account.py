@@ -90,7 +90,7 @@ class IdentityTests(AccountTestCase):
         self.assertEqual((self.account.is_up, self.account.online, calls), (True, True, [True]))
 
     def test_login_info_of_megabytes(self) -> None:
-        """Of data of get_login_info that is very long only the number is kept for the time when it is down."""
+        """Of very long data of get_login_info only the number is kept for the time when it is down."""
         data = b'{"status":"ok","retcode":0,"data":{"user_id":10001,"nickname":"%b"}}' % (b"x" * 1_000_000)
         self.link(get_login_info=data)
         self.assertTrue(self.account.is_up)

@@ -41,7 +41,7 @@ message_format = "string"
 SIZE = 8 << 20
 #: Seconds that nothing may take longer, and what one message may add to the memory, in bytes. Read by loops
 #: of Python these messages took seconds and up to a gigabyte.
-LONGEST = 0.6
+LONGEST = 1.5
 MOST_MEMORY = 200 << 20
 FORM = "application/x-www-form-urlencoded"
 
