@@ -583,7 +583,7 @@ class Bot:
         """
         try:
             answer.decode()  # msgspec does not check what it skips
-            answer = repair(answer, constants=False).strip()
+            answer = repair(answer).strip()
             check_object(answer)
         except DECODE_ERRORS:
             return

@@ -127,21 +127,6 @@ def _decode_repaired_head(payload: bytes) -> _LenientActionHead:
     return rawjson.decode_leniently(_decode_lenient_head, repaired)
 
 
-def read_params_object(text: bytes) -> bytes:
-    """Return the parameters of an action that are sent without one, as in an HTTP body: one JSON object.
-
-    As :func:`read_action` reads ``params``; an empty text has none.
-
-    :param text: valid UTF-8.
-    :raises ValueError: if it is not one JSON object; ``RecursionError`` if it is nested too deeply.
-    """
-    text = rawjson.repair(text, constants=False).strip(b" \t\n\r")
-    if not text or _NO_PARAMS.fullmatch(text):
-        return b"{}"
-    rawjson.check_object(text)
-    return text
-
-
 #: Cached, since bots use few different names.
 _encode_name = lru_cache(1024)(rawjson.encode_string)
 

@@ -238,9 +238,7 @@ def read_response_head(response: bytes) -> ResponseHead:
 
 
 def _read_retcode(text: bytes) -> int:
-    """Return a retcode that is a string or a float; 1500 if it is no whole number, 0 for null."""
-    if text == b"null":
-        return 0
+    """Return a retcode that is a string or a float; 1500 if it is no whole number."""
     try:
         number = read_integer(msgspec.json.decode(text)) if len(text) <= _MAX_RETCODE else None
     except rawjson.DECODE_ERRORS:

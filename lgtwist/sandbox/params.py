@@ -52,8 +52,8 @@ class Params:
         return params
 
     def has(self, name: str) -> bool:
-        """Return whether a parameter is given and not null."""
-        return self._values.get(name) is not None
+        """Return whether a parameter is given: not null, nor an empty array or object."""
+        return self._values.get(name) not in (None, [], {})
 
     def has_number(self, name: str) -> bool:
         """Return whether a number is given that names something: not null, ``""`` or 0, which name none."""
@@ -120,8 +120,6 @@ class Params:
     def object(self, name: str) -> dict[str, Any]:
         """Return a JSON object, decoded."""
         value = self._get(name, _REQUIRED)
-        if value == []:
-            return {}
         if not isinstance(value, dict):
             raise BadRequest(f"{self._path}.{name}: expected an object")
         return value
