@@ -128,13 +128,12 @@ def repair_frame(raw: bytes, refusal: BadEvent) -> bytes:
     return repaired
 
 
-def read_event(raw: bytes) -> Event:
+def read_event(raw: bytes, repair: bool = False) -> Event:
     """Read one event. Its bytes are kept unchanged, but a top-level ``echo`` is removed.
-
-    What is not JSON in it is repaired, since bots could not read it.
 
     ZeroBot and others take every frame with an ``echo`` for a response.
 
+    :param repair: whether what is not JSON in it is replaced: see :func:`rawjson.repair`.
     :raises BadEvent: if it is not a JSON object in UTF-8 that has a ``post_type``.
     """
     try:
@@ -144,6 +143,8 @@ def read_event(raw: bytes) -> Event:
     try:
         head = _read_event_head(raw)
     except BadEvent as refusal:
+        if not repair:
+            raise
         raw = repair_frame(raw, refusal)
         head = _read_event_head(raw)
     if head.post_type is UNSET:

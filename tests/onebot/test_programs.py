@@ -102,7 +102,7 @@ class ProgramTests(SynchronousTestCase):
         sent = {**members, "post_type": "message", "group_id": str(group_id), "user_id": "7"}
         for given_format, value in (("array", message), ("string", to_cq(message))):
             text = program.write({**sent, "message": value, "message_format": given_format})
-            event = read_event(text)
+            event = read_event(text, repair=True)
             expected = meaning(text)
             self.assertEqual(read(event.raw), expected)
             self.assertEqual(place_of(event), Place(group_id, 7))
