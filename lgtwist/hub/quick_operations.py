@@ -261,7 +261,7 @@ def _step(
     """Return a step with some of the event's numbers; None if one of them is not given."""
     params: dict[str, Any] = {}
     for name in names:
-        value = _number(context, name)
+        value = _event_number(context, name)
         if value is None:
             operation.miss(name)
             return None
@@ -275,7 +275,7 @@ def _reply_step(context: _Context, operation: _Fields, in_group: bool, anonymous
         return None
     escape = bool(operation.boolean("auto_escape"))
     if in_group and not anonymous and operation.boolean("at_sender", True):
-        sender = _number(context, "user_id")
+        sender = _event_number(context, "user_id")
         if sender is None:
             operation.miss("user_id")
         else:
@@ -329,7 +329,7 @@ def _with_at(user_id: Raw, reply: Raw, escape: bool) -> Raw:
     return Raw(b"[%b,%b,%b" % (at, space, message[1:]))
 
 
-def _number(context: _Context, name: str) -> Raw | None:
+def _event_number(context: _Context, name: str) -> Raw | None:
     """Return a number of the event, or its flag, as it stands there; None if it is not given.
 
     A float without fraction becomes a whole number.

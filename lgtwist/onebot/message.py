@@ -396,7 +396,12 @@ def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
     A ``message_format`` beside the message says the format afterwards. The same bytes also where it is over
     a bound, or would grow too much; that is counted.
     """
-    return raw if wanted is MessageFormat.AS_IS else _convert(_convert_event, raw, wanted)
+    if wanted is MessageFormat.AS_IS:
+        return raw
+    try:
+        return _convert_event(raw, wanted)
+    except (*DECODE_ERRORS, OverBound) as error:
+        return _convert_hidden(_convert_event, raw, wanted, error)
 
 
 def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
@@ -405,16 +410,26 @@ def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
     A ``message_format`` beside one of them says the format afterwards. The same bytes where it is over a
     bound, or would grow too much; that is counted.
     """
-    return raw if wanted is MessageFormat.AS_IS else _convert(_convert_response, raw, wanted)
-
-
-def _convert(convert: Callable[[bytes, MessageFormat], bytes], raw: bytes, wanted: MessageFormat) -> bytes:
-    """Convert an event or a response, also one with lone surrogates; they stay escapes, as they came."""
+    if wanted is MessageFormat.AS_IS:
+        return raw
     try:
-        try:
-            return convert(raw, wanted)
-        except msgspec.DecodeError:
-            hidden, mark = hide_surrogates(raw)
+        return _convert_response(raw, wanted)
+    except (*DECODE_ERRORS, OverBound) as error:
+        return _convert_hidden(_convert_response, raw, wanted, error)
+
+
+def _convert_hidden(
+    convert: Callable[[bytes, MessageFormat], bytes], raw: bytes, wanted: MessageFormat, error: Exception
+) -> bytes:
+    """Convert an event or a response that has lone surrogates; they stay escapes, as they came.
+
+    :param error: what converting it as it is has raised.
+    :returns: the same bytes if it cannot be converted.
+    """
+    try:
+        if not isinstance(error, msgspec.DecodeError):
+            raise error
+        hidden, mark = hide_surrogates(raw)
         converted = convert(hidden, wanted)
         return raw if converted is hidden else converted.replace(mark, b"\\")
     except OverBound:
@@ -439,9 +454,7 @@ def _convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
     members = _decode_raw_members(raw)
     limit = len(message) + MAX_GROWN
     decoded = _decode(message)
-    if wanted is MessageFormat.STRING and isinstance(decoded, list):
-        decoded = as_segments(decoded)
-    result = _Conversion(wanted, limit).message(decoded)
+    result = _Conversion(wanted, limit).message(decoded, isinstance(decoded, list))
     if result is decoded:  # an object that is no segment
         return raw
     converted = _encode_json(result)
@@ -505,16 +518,17 @@ class _Conversion:
         self._reader = MessageReader()
         self._left = limit
 
-    def message(self, message: Any) -> Any:
+    def message(self, message: Any, known: bool = False) -> Any:
         """Return a decoded message in the wanted format; anything else unchanged, the same object.
 
+        :param known: whether it is a message, so that an array is one without any segment too.
         :raises OverBound: if it is over a bound.
         """
         if self._to_array:
             if isinstance(message, str):
                 return self._reader.read_cq(message, 0)
             return as_segments(message) if _is_segment(message) else message
-        if not is_message(message):
+        if not known and not is_message(message):
             return message
         self._reader.count_segments(len(message))
         text = to_cq(as_segments(message), self._left)

@@ -233,7 +233,7 @@ def replace_surrogates(text: bytes) -> bytes:
 
 
 #: Digits of a whole number that every Python converts.
-_MAX_DIGITS = 4_000
+_CONVERTED_DIGITS = 4_000
 
 
 def decode_long_numbers(text: bytes, make: Callable[[str], Any]) -> Any:
@@ -247,7 +247,7 @@ def decode_long_numbers(text: bytes, make: Callable[[str], Any]) -> Any:
         raise ValueError(f"more than {MAX_DECODED_VALUES} values, and a number that is too large")
 
     def read_whole(digits: str) -> Any:
-        return int(digits) if len(digits) <= _MAX_DIGITS else make(digits)
+        return int(digits) if len(digits) <= _CONVERTED_DIGITS else make(digits)
 
     def read_fraction(digits: str) -> Any:
         value = float(digits)
