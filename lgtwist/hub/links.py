@@ -464,7 +464,7 @@ class Links:
                 read = msgspec.json.decode(response_data(response), type=_VersionData)
             except ValueError:
                 return
-            name, version = (_read_text(bytes(raw)) for raw in (read.app_name, read.app_version))
+            name, version = (_read_version(bytes(raw)) for raw in (read.app_name, read.app_version))
             self.version = Version(printable(name), printable(version))
             if self.dialect_is_automatic:
                 self.dialect = recognise_dialect(name)
@@ -511,7 +511,7 @@ class Links:
             if event.detail == "bot_online":
                 self._presence.mark_online()
             else:
-                self._presence.sign_of_life()
+                self._presence.event_seen()
             account.backing_changed()
             self._follow()
         account.fan_out.publish(event)
@@ -564,6 +564,6 @@ def _read_user_id(data: bytes) -> int | None:
         return None
 
 
-def _read_text(value: bytes) -> str:
+def _read_version(value: bytes) -> str:
     """Return the text of a JSON string or number; empty for any other value."""
     return read_string(value) or (value.decode() if value[:1].isdigit() else "")

@@ -33,7 +33,7 @@ class Presence:
         self.reason = ""
         self.needs_proof = self._reported_offline = False
 
-    def sign_of_life(self) -> None:
+    def event_seen(self) -> None:
         """Set online, because of an event that only an online account has."""
         if self._reported_offline:
             self._contradictions += 1

@@ -22,7 +22,7 @@ _PROBE_AFTER = 2
 _HEARTBEATS = 3
 #: Gaps between heartbeats that must have been measured before any is missed, and that are kept.
 _MEASURED = 2
-_KEPT = 4
+_RECENT_GAPS = 4
 #: Shorter gaps are not counted (seconds): heartbeats that waited somewhere arrive together.
 _SHORTEST_GAP = 0.1
 #: A peer is not mute sooner (seconds).
@@ -68,7 +68,7 @@ class Liveness:
         self._last_byte = self._last_message = now
         self._heartbeat_interval = 0.0
         self._last_heartbeat: float | None = None
-        self._gaps: deque[float] = deque(maxlen=_KEPT)
+        self._gaps: deque[float] = deque(maxlen=_RECENT_GAPS)
         self._probed: float | None = None  # when it was pinged for its silence
         self._answered = False
         self._sent = self._confirmed = 0

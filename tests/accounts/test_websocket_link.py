@@ -76,7 +76,7 @@ class LinkTestCase(SynchronousTestCase):
 
 class AnswerTests(LinkTestCase):
     def test_without_retcode(self) -> None:
-        """It is the answer of its call at once: by its status, and 1500 where nothing says that it succeeded."""
+        """It is the answer of its call at once: by its status, and 1500 where it has none."""
         for members, retcode, status in (
             ({"status": "ok", "data": {"a": 1}}, 0, "ok"),
             ({"status": "OK", "data": {"a": 1}}, 0, "ok"),
