@@ -168,7 +168,7 @@ class HttpAccount(Service):
                 if not self.running:
                     raise
                 action = "get_version_info"
-                answer = await self._post(action, b"{}", timeout)
+                answer = await self._post(action, b"{}", min(timeout, _POLL_INTERVAL))
         except CancelledError:
             return
         except Exception as error:
