@@ -208,7 +208,7 @@ def decode_value(text: bytes) -> Any:
 
     Lone surrogates become U+FFFD, and numbers that are too large become strings.
 
-    :param text: valid UTF-8.
+    :param text: valid UTF-8; the caller bounds its values.
     :raises ValueError: if it is no JSON; ``RecursionError`` if it is nested too deeply.
     """
     try:
