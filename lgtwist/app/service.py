@@ -47,6 +47,7 @@ from lgtwist.journal.store import JournalBusy, JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.ports import CannotListen, Ports
+from lgtwist.net.twisted_private import bound_log_files
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
 from lgtwist.runtime.memory import return_freed_memory
 from lgtwist.runtime.open_files import raise_open_files_limit
@@ -71,6 +72,8 @@ _DELIVERY_TICK = 0.5
 _STOPPING = "lgtwist stops"
 #: Seconds between two looks at whether lines were left out that are to be reported.
 _LOG_CHECK = 5.0
+#: Files of twistd's log, of a megabyte each.
+_LOG_FILES = 5
 #: Seconds between two looks at whether the wall clock was set.
 _CLOCK_CHECK = 5.0
 #: Seconds between two looks at the files of the certificates.
@@ -589,6 +592,7 @@ class LgtwistService(MultiService):
     def startService(self) -> None:
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._stopping = False
+        bound_log_files(_LOG_FILES)
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)

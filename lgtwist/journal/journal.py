@@ -236,6 +236,7 @@ class Journal:
         self._contents = Contents()
         self._inherited: Position = 0  # what is up to it was written in former runs
         self._commit_times = CommitTimes()
+        self._newest = 0  # what the wall clock said at the newest commit, in milliseconds
         self._tail = Tail(limits.tail, 0)
         self._durable: deque[Batch] = deque()  # not yet observed
         self._observers: list[Callable[[Batch], None]] = []
@@ -317,7 +318,7 @@ class Journal:
 
     def _has(self, contents: Contents) -> None:
         self._contents = contents
-        self._inherited = contents.end
+        self._inherited, self._newest = contents.end, contents.newest
         self._commit_times.note(contents.end, self._clock.seconds())  # all of it, at the latest
         self._tail = Tail(self._limits.tail, contents.end)
 
@@ -802,7 +803,8 @@ class Journal:
         counters.commit_seconds += took
         counters.slowest_commit = max(counters.slowest_commit, took)
         contents.end = batches[-1].last
-        contents.newest = max(not_before, batches[-1].times[-1])
+        self._newest = batches[-1].times[-1]
+        contents.newest = max(not_before, self._newest)
         self._commit_times.note(contents.end, now)
         for batch in batches:
             contents.totals[batch.account] = batch.before + len(batch)
@@ -859,7 +861,7 @@ class Journal:
     def _older_than(self) -> int:
         """Return before which time what was written in former runs is too old; 0 where that is not known."""
         now = self._steady_wall_clock()
-        if now is None or now * 1000 < self._contents.newest:
+        if now is None or now * 1000 < self._newest:
             return 0
         return int((now - self._limits.retention) * 1000)
 

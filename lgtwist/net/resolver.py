@@ -27,7 +27,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.logs import Logger, LogThrottle
 
 #: Look-ups under way, in all; and of one name. The second one begins when the first has hung for long.
 MOST, MOST_OF_NAME = 32, 2
@@ -146,6 +146,7 @@ class NameResolver:
         self._queue: deque[_Key] = deque()  # names that wait for a thread
         self._threads = 0
         self._past: dict[str, _Past] = {}
+        self._full = LogThrottle(reactor)
 
     def resolveHostName(
         self,
@@ -186,11 +187,12 @@ class NameResolver:
         if self._threads >= past.value:
             name.is_queued = True
             self._queue.append(key)
-            self._log.warn(
-                "{count} look-ups of host names are under way and not answered; others wait: does the name "
-                "server answer?",
-                count=self._threads,
-            )
+            if self._full.should_log():
+                self._log.warn(
+                    "{count} look-ups of host names are under way and not answered; others wait: does "
+                    "the name server answer?",
+                    count=self._threads,
+                )
             return
         look_up = _LookUp(key, self._reactor.seconds() + _HANGS_AFTER)
         name.under_way.append(look_up)
