@@ -11,6 +11,7 @@ import stat
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from math import inf
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -316,7 +317,7 @@ class MediaStore:
         """Remove the oldest files until one of ``size`` bytes fits, or none is left."""
         files = [
             (
-                self._written.get(entry.name, self._began),
+                self._written.get(entry.name, -inf),
                 entry.stat().st_mtime_ns,
                 entry.stat().st_size,
                 entry,
