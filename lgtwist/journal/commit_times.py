@@ -11,7 +11,7 @@ _FINEST = 0.1
 #: Part of their age by which entries may lie apart: those of a week ago by an hour and a half.
 _COARSE = 0.01
 #: Entries from which on those that lie closer together than that are dropped.
-_MANY = 4096
+_MOST_ENTRIES = 4096
 
 
 class CommitTimes:
@@ -25,7 +25,7 @@ class CommitTimes:
         self._times: list[float] = []
         self._ends: list[Position] = []  # at each of these times everything up to here was committed
         self._slot_began = 0.0
-        self._thin_at = _MANY
+        self._thin_at = _MOST_ENTRIES
 
     def note(self, end: Position, now: float) -> None:
         """Note that everything up to a position is committed by now."""
@@ -46,10 +46,10 @@ class CommitTimes:
     def _thin(self, now: float) -> None:
         """Drop entries, so that those that are left lie apart by a part of their age."""
         times, ends = self._times, self._ends
-        kept_times, kept_ends = [times[-1]], [ends[-1]]
+        new_times, new_ends = [times[-1]], [ends[-1]]
         for index in range(len(times) - 2, -1, -1):
-            if kept_times[-1] - times[index] >= _COARSE * (now - times[index]):
-                kept_times.append(times[index])
-                kept_ends.append(ends[index])
-        self._times, self._ends = kept_times[::-1], kept_ends[::-1]
-        self._thin_at = len(self._times) + _MANY
+            if new_times[-1] - times[index] >= _COARSE * (now - times[index]):
+                new_times.append(times[index])
+                new_ends.append(ends[index])
+        self._times, self._ends = new_times[::-1], new_ends[::-1]
+        self._thin_at = len(self._times) + _MOST_ENTRIES

@@ -33,7 +33,7 @@ from lgtwist.runtime.logs import Logger, LogThrottle
 MOST, MOST_OF_NAME = 32, 2
 #: Seconds until whoever waits for a name is told that it has no address. Two servers that do not answer are
 #: through after about 20 s (``resolv.conf``: 5 s for each, twice).
-TIME_LIMIT = 30.0
+LOOK_UP_TIME_LIMIT = 30.0
 #: Seconds after which another look-up of the same name does not wait for the one under way.
 _HANGS_AFTER = 10.0
 #: Names whose last outcome is remembered.
@@ -45,13 +45,13 @@ _FAMILIES: dict[frozenset[Any], int] = {
     frozenset([IPv4Address, IPv6Address]): socket.AF_UNSPEC,
 }
 _TYPES: dict[int, Any] = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
-_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
+_SOCKET_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 #: What ``getaddrinfo`` returns.
 _Found = Sequence[tuple[Any, ...]]
 
 
-class _Past(Enum):
+class _LastOutcome(Enum):
     """How the last look-up of a name went; the value is how many may be under way when one like it begins."""
 
     ANSWERED = MOST
@@ -60,7 +60,7 @@ class _Past(Enum):
 
 
 @frozen
-class _Key:
+class _Wanted:
     name: str
     family: int
     kind: int
@@ -75,7 +75,7 @@ class _Waiter:
     """
 
     name: str
-    key: _Key
+    key: _Wanted
     port: int
     transport: str
     receiver: IResolutionReceiver
@@ -109,7 +109,7 @@ class _LookUp:
     :ivar hangs_at: from when on, in seconds of the clock, another one may begin.
     """
 
-    key: _Key
+    key: _Wanted
     hangs_at: float
 
 
@@ -142,10 +142,10 @@ class NameResolver:
         self._reactor = reactor
         self._getaddrinfo = getaddrinfo or (lambda *wanted: socket.getaddrinfo(*wanted))
         self._begin_thread = begin_thread or _begin_daemon_thread
-        self._names: dict[_Key, _Name] = {}
-        self._queue: deque[_Key] = deque()  # names that wait for a thread
+        self._names: dict[_Wanted, _Name] = {}
+        self._queue: deque[_Wanted] = deque()  # names that wait for a thread
         self._threads = 0
-        self._past: dict[str, _Past] = {}
+        self._past: dict[str, _LastOutcome] = {}
         self._full = LogThrottle(reactor)
 
     def resolveHostName(
@@ -156,11 +156,11 @@ class NameResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """Look up a name, and tell the receiver within :data:`TIME_LIMIT` seconds."""
+        """Look up a name, and tell the receiver within :data:`LOOK_UP_TIME_LIMIT` seconds."""
         family = _FAMILIES[frozenset(_TYPES.values() if addressTypes is None else addressTypes)]
-        key = _Key(hostName, family, _KINDS[transportSemantics])
+        key = _Wanted(hostName, family, _SOCKET_KINDS[transportSemantics])
         waiter: Any = _Waiter(hostName, key, portNumber, transportSemantics, resolutionReceiver, self._forget)
-        waiter.timer = self._reactor.callLater(TIME_LIMIT, self._time_is_up, waiter)
+        waiter.timer = self._reactor.callLater(LOOK_UP_TIME_LIMIT, self._time_is_up, waiter)
         resolutionReceiver.resolutionBegan(waiter)
         literal = _literal(key)
         if literal is not None:
@@ -173,7 +173,7 @@ class NameResolver:
             self._begin(key, name)
         return waiter  # type: ignore[no-any-return]
 
-    def _begin(self, key: _Key, name: _Name) -> None:
+    def _begin(self, key: _Wanted, name: _Name) -> None:
         """Begin a look-up, or queue it where too many are under way.
 
         Names that were found before may use more of the threads than those that hung: many that hang leave
@@ -181,9 +181,9 @@ class NameResolver:
         """
         if name.is_queued:
             return
-        past = self._past.get(key.name, _Past.UNKNOWN)
+        past = self._past.get(key.name, _LastOutcome.UNKNOWN)
         if name.under_way:
-            past = _Past.HUNG
+            past = _LastOutcome.HUNG
         if self._threads >= past.value:
             name.is_queued = True
             self._queue.append(key)
@@ -217,7 +217,7 @@ class NameResolver:
         name = self._names[key]
         name.under_way.remove(look_up)
         if found:
-            self._remember(key.name, _Past.ANSWERED)
+            self._remember(key.name, _LastOutcome.ANSWERED)
         if found or not name.under_way:
             for waiter in tuple(name.waiters):
                 waiter.done(found)
@@ -240,16 +240,16 @@ class NameResolver:
 
     def _time_is_up(self, waiter: _Waiter) -> None:
         name = waiter.key.name
-        if self._past.get(name) is not _Past.HUNG:
+        if self._past.get(name) is not _LastOutcome.HUNG:
             self._log.warn(
                 'looking up "{name}" has had no answer for {seconds:g} s: does the name server answer?',
                 name=name,
-                seconds=TIME_LIMIT,
+                seconds=LOOK_UP_TIME_LIMIT,
             )
-        self._remember(name, _Past.HUNG)
+        self._remember(name, _LastOutcome.HUNG)
         waiter.done(())
 
-    def _remember(self, name: str, past: _Past) -> None:
+    def _remember(self, name: str, past: _LastOutcome) -> None:
         self._past.pop(name, None)
         self._past[name] = past
         if len(self._past) > _REMEMBERED:
@@ -261,7 +261,7 @@ class NameResolver:
             name.waiters.remove(waiter)
             self._forget_name(waiter.key)
 
-    def _forget_name(self, key: _Key) -> None:
+    def _forget_name(self, key: _Wanted) -> None:
         name = self._names.get(key)
         if name is not None and not name.waiters and not name.under_way and not name.is_queued:
             del self._names[key]
@@ -271,7 +271,7 @@ def _begin_daemon_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="look-up", daemon=True).start()
 
 
-def _literal(key: _Key) -> _Found | None:
+def _literal(key: _Wanted) -> _Found | None:
     """Return what an IP address stands for; None for a name. Does not block."""
     if not (isIPAddress(key.name) or isIPv6Address(key.name)):
         return None

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from lgtwist.net.resolver import MOST, TIME_LIMIT, NameResolver
+from lgtwist.net.resolver import MOST, LOOK_UP_TIME_LIMIT, NameResolver
 from tests.journal.fakes import Lines
 
 FOUND = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
@@ -112,13 +112,13 @@ class ResolverTests(SynchronousTestCase):
     def test_hangs(self) -> None:
         """Whoever waits is told in time, with one line; another look-up begins later, a third never."""
         first = self.ask("dead.example")
-        self.reactor.advance(TIME_LIMIT - 1)
+        self.reactor.advance(LOOK_UP_TIME_LIMIT - 1)
         self.assertIsNone(first.found)
         self.reactor.advance(1)
         self.assertEqual(first.found, [])
         for _ in range(5):
             again = self.ask("dead.example")
-            self.reactor.advance(TIME_LIMIT)
+            self.reactor.advance(LOOK_UP_TIME_LIMIT)
             self.assertEqual(again.found, [])
         self.assertEqual(len(self.threads), 2)
         self.assertEqual(len(self.lines.all("dead.example")), 1)
@@ -162,7 +162,7 @@ class ResolverTests(SynchronousTestCase):
         for _round in range(4):
             for number in range(100):
                 self.ask(f"dead{number}.example")
-            self.reactor.advance(TIME_LIMIT)
+            self.reactor.advance(LOOK_UP_TIME_LIMIT)
         self.assertLess(len(self.threads), MOST)
         good = self.ask("good.example")
         self.answer("good.example")
