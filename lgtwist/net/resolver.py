@@ -218,6 +218,8 @@ class NameResolver:
         name.under_way.remove(look_up)
         if found:
             self._remember(key.name, _LastOutcome.ANSWERED)
+        elif self._reactor.seconds() >= look_up.hangs_at:
+            self._remember(key.name, _LastOutcome.HUNG)
         if found or not name.under_way:
             for waiter in tuple(name.waiters):
                 waiter.done(found)
@@ -246,7 +248,8 @@ class NameResolver:
                 name=name,
                 seconds=LOOK_UP_TIME_LIMIT,
             )
-        self._remember(name, _LastOutcome.HUNG)
+        if self._names[waiter.key].under_way:  # else it has waited for a thread all the time
+            self._remember(name, _LastOutcome.HUNG)
         waiter.done(())
 
     def _remember(self, name: str, past: _LastOutcome) -> None:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from lgtwist.net.resolver import MOST, LOOK_UP_TIME_LIMIT, NameResolver
+from lgtwist.net.resolver import LOOK_UP_TIME_LIMIT, MOST, NameResolver
 from tests.journal.fakes import Lines
 
 FOUND = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
@@ -179,6 +179,19 @@ class ResolverTests(SynchronousTestCase):
             self.threads.pop(0)[1]()
         self.assertEqual([one.found is not None for one in asked], [True] * 40)
         self.assertEqual([name for name, *_ in self.asked], [f"new{number}.example" for number in range(40)])
+
+    def test_hangs_and_fails(self) -> None:
+        """Names that fail after a long while leave the threads to one that is asked for the first time."""
+        for number in range(MOST - 8):
+            self.ask(f"unknown{number}.example")
+        self.reactor.advance(20)
+        for name, _work in tuple(self.threads):
+            self.answer(name)
+        for number in range(MOST - 8):
+            self.ask(f"unknown{number}.example")
+        good = self.ask("good.example")
+        self.answer("good.example")
+        self.assertTrue(good.found)
 
     def test_no_more_threads(self) -> None:
         """The machine gives no thread: no address."""
