@@ -40,9 +40,25 @@ def is_loopback_name(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
+        address = ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def plain_address(host: str) -> str:
+    """Return the IPv4 address in an IPv4-mapped one (``::ffff:127.0.0.1``; RFC 4291, 2.5.5.2).
+
+    A socket that listens on all addresses of IPv6 names peers that came by IPv4 so. Any other text is
+    returned as it is.
+    """
+    if not host.lower().startswith("::ffff:"):
+        return host
+    try:
+        mapped = ipaddress.IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
 
 
 def split_host(header: str) -> tuple[str, int | None]:
