@@ -219,7 +219,7 @@ def _add_lacking(params: dict[str, str | msgspec.Raw], body: bytes) -> bytes:
     return b"".join((msgspec.json.encode(lacking)[:-1], b"," if given else b"", body[1:].lstrip()))
 
 
-_NOT_URLENCODED = "the parameters are not urlencoded UTF-8"
+_NOT_URLENCODED = "the parameters are not urlencoded UTF-8 (GBK, perhaps, of a Windows console)"
 #: JSON without parameters: what PHP writes for an empty array, and what stands for "not given".
 _NO_PARAMS = re.compile(rb"\s*(?:\[\s*\]|null)?\s*")
 #: A per cent sign that is no escape.

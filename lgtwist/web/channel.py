@@ -45,7 +45,7 @@ _BUFFER = 4_096
 _READ_AHEAD = 16_384
 #: Digits of a length that is within any limit. Python refuses to read numbers of thousands of digits.
 _MAX_DIGITS = 18
-#: Kinds of refusals, by address and status, that are logged per minute, one line for each.
+#: Kinds of refusals, by address, status and sentence, that are logged per minute, one line for each.
 _LOGGED_ANSWERS = 20
 
 
@@ -521,11 +521,11 @@ class PortSite(Site):
             self._log.failure("a request failed")
 
     def log_refusal(self, address: str, method: bytes, target: bytes, status: int, sentence: str) -> None:
-        """Log that a request is refused, unless the address got the same status within the last minute.
+        """Log that a request is refused, unless its address was refused alike within the last minute.
 
         :param target: of the request; its query, which may have a token, is not logged.
         """
-        if self._refusals.should_log(f"{address} {status}"):
+        if self._refusals.should_log(f"{address} {status} {sentence.partition(':')[0]}"):
             path = without_authority(target.partition(b"?")[0])
             self._log.warn(
                 "{address}: {request} is refused with {status}: {why}",

@@ -32,8 +32,8 @@ class BadUpgrade:
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 #: What to set where a proxy has removed a part of the handshake.
 _PROXY_HINT = (
-    "a proxy in front must pass it on; nginx: proxy_http_version 1.1; "
-    'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
+    "did a proxy remove it? nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
+    "proxy_set_header Connection upgrade;"
 )
 
 
@@ -84,7 +84,7 @@ def check_upgrade(request: Request) -> BadUpgrade | None:
     if request.method != b"GET" or request.clientproto != b"HTTP/1.1":
         sentence = "a WebSocket handshake is a GET of HTTP/1.1"
         if request.method == b"GET" and request.requestHeaders.hasHeader("sec-websocket-key"):
-            sentence = f"{sentence}; {_PROXY_HINT}"
+            sentence = f"{sentence}; {_PROXY_HINT.replace('remove', 'change')}"
         return BadUpgrade(400, sentence)
     if "upgrade" not in _tokens(request, "connection"):
         return BadUpgrade(400, f'the header "Connection: Upgrade" is missing; {_PROXY_HINT}')
