@@ -224,6 +224,8 @@ class Authentication:
         host = headers.get("host", "")
         if self._logged.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
+        # A web page may read this refusal only where it could read an answer.
+        request.responseHeaders.removeHeader("Access-Control-Allow-Origin")
         self.refuse_handshake(request, 403, sentence, reason=Reason.HOST, named=named, logged=True)
         return False
 
