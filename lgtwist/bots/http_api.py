@@ -140,6 +140,8 @@ def _content_type(request: Request, body: bytes) -> str:
     :raises UnsupportedType: if it is another than those two, or not in UTF-8.
     """
     types = request.requestHeaders.getRawHeaders("content-type", [])
+    if types and types[-1] in (_JSON, _FORM):  # as most programs send it
+        return types[-1]
     kind, *options = (types[-1] if types else "").lower().split(";")
     charset = ""
     for option in options:

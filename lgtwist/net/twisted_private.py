@@ -169,6 +169,27 @@ class RefusingHTTPChannel(HTTPChannel):
         """Answer a request that the parser cannot read."""
         raise NotImplementedError
 
+    def read_first_line(self, line: bytes) -> bytes:
+        """Return what the parser is to read in place of the first line of a request."""
+        raise NotImplementedError
+
+    def replaced_target(self, line: bytes) -> bytes:
+        """Return the target of the request whose first line was replaced.
+
+        :param line: the one that was received.
+        """
+        raise NotImplementedError
+
+    def lineReceived(self, line: bytes) -> None:
+        """Read a line of a request's head."""
+        if not self._HTTPChannel__first_line:  # type: ignore[attr-defined]
+            HTTPChannel.lineReceived(self, line)
+            return
+        read = self.read_first_line(line)
+        HTTPChannel.lineReceived(self, read)
+        if read is not line and request_line(self)[1]:
+            self._path = self.replaced_target(line)
+
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.malformed()
 
@@ -188,11 +209,6 @@ def request_line(channel: Any) -> tuple[bytes, bytes, bytes]:
 def is_at_first_line(channel: Any) -> bool:
     """Return whether the next line that an ``HTTPChannel`` reads is the first one of a request."""
     return bool(channel._HTTPChannel__first_line)
-
-
-def set_target(channel: Any, target: bytes) -> None:
-    """Replace the target of the request whose first line an ``HTTPChannel`` has just read."""
-    channel._path = target
 
 
 def is_head_too_large(channel: Any) -> bool:

@@ -350,8 +350,9 @@ class Authentication:
         return self._settings.admin_token is None and self._settings.public
 
     def _why_not_local(self, request: Request, headers: dict[str, str], changes: bool) -> str | None:
-        if not is_loopback_name(address_of(request)) and address_of(request) != _UNIX:
-            return f"address {address_of(request)} is not loopback"
+        address = address_of(request)
+        if not is_loopback_name(address) and address != _UNIX:
+            return f"address {address} is not loopback"
         channel: Any = request.channel
         secure = ISSLTransport.providedBy(channel.transport)
         return why_not_local(headers, self._settings.allowed_origins, secure, changes=changes)

@@ -161,8 +161,9 @@ class BotEndpoints:
         if request.method == b"OPTIONS":  # a preflight request has no token
             self._actions.preflight(request)
             return
-        for name, value in self._actions.cors_headers(request):  # of a refusal too
-            request.responseHeaders.setRawHeaders(name, [value])
+        if request.requestHeaders.hasHeader(b"origin"):
+            for name, value in self._actions.cors_headers(request):  # of a refusal too
+                request.responseHeaders.setRawHeaders(name, [value])
         reads = path.action.startswith(_READING_ACTIONS)
         bot = self._authentication.authenticate_bot(request, changes=not reads)
         if bot is None:

@@ -25,7 +25,6 @@ from lgtwist.net.twisted_private import (
     is_head_too_large,
     request_line,
     set_buffer_size,
-    set_target,
     unfinished_line,
 )
 from lgtwist.runtime.budget import Budget
@@ -34,7 +33,7 @@ from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.connection_limits import ConnectionLimits, CountedConnection
 from lgtwist.web.request import PortRequest
-from lgtwist.web.request_line import in_ascii, method_and_target, why_malformed
+from lgtwist.web.request_line import in_ascii, is_tls_hello, method_and_target, why_malformed
 from lgtwist.web.routes import without_authority
 from lgtwist.websocket.upgrade import asks_for_upgrade
 
@@ -125,7 +124,12 @@ class PortChannel(RefusingHTTPChannel):
         try:
             super().dataReceived(data)
             line = unfinished_line(self)
-            if b"\n" in line and b"\r\n" not in line:
+            if not line:
+                pass
+            elif is_tls_hello(line):
+                # No line: it is no request, and port scanners try it.
+                self.refuse(400, f"the head of the request is malformed: {why_malformed(line)}", logged=True)
+            elif b"\n" in line and b"\r\n" not in line:
                 self.refuse(400, "a line of the request's head does not end with CR LF")
         except Exception:
             self._failed()
@@ -145,18 +149,14 @@ class PortChannel(RefusingHTTPChannel):
         else:
             self.refuse(400, "the request cannot be read")
 
-    def lineReceived(self, line: bytes) -> None:
-        """Read a line of a request's head."""
-        if not is_at_first_line(self):
-            super().lineReceived(line)
-            return
+    def read_first_line(self, line: bytes) -> bytes:
+        """Return a first line that Twisted's parser can read: it wants the target in ASCII."""
         self._first_line = line
-        if line.isascii():
-            super().lineReceived(line)
-            return
-        super().lineReceived(in_ascii(line))
-        if request_line(self)[1]:
-            set_target(self, line.split(b" ")[1])
+        return line if line.isascii() else in_ascii(line)
+
+    def replaced_target(self, line: bytes) -> bytes:
+        """Return the target of the first line that was received."""
+        return line.split(b" ")[1]
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
@@ -240,7 +240,7 @@ class PortChannel(RefusingHTTPChannel):
             expect_no_body(self)
             self._body_unwanted = True
             self.persistent = False
-        elif is_encoded(request):
+        elif request.requestHeaders.hasHeader(b"content-encoding") and is_encoded(request):
             sentence = "a body with Content-Encoding is not read; send it as it is"
             self.refuse(415, sentence, (("Accept-Encoding", "identity"),))
         else:
@@ -370,10 +370,12 @@ class PortChannel(RefusingHTTPChannel):
         """Answer 413 (Content Too Large)."""
         self.refuse(413, self._too_large)
 
-    def refuse(self, status: int, sentence: str, headers: Headers = ()) -> None:
+    def refuse(self, status: int, sentence: str, headers: Headers = (), *, logged: bool = False) -> None:
         """Answer what is read now, then linger: discard what comes until the peer has read the answer.
 
         The answer is JSON where an action was asked for, else text. Requests under way are over.
+
+        :param logged: whether it was logged already, or need not be.
         """
         if self.refused or self.transport is None or self.transport.disconnecting:
             return
@@ -387,7 +389,8 @@ class PortChannel(RefusingHTTPChannel):
             headers = (*headers, *self.site.cors_headers(requests[-1]))
         for request in requests:
             request.connectionLost(Failure(ConnectionAborted(sentence)))
-        self.log_refusal(method, target, status, sentence)
+        if not logged:
+            self.log_refusal(method, target, status, sentence)
         self.transport.write(refusal(status, sentence, is_action, headers))
         self._linger()
 
@@ -527,10 +530,11 @@ class PortSite(Site):
         """
         if self._refusals.should_log(f"{address} {status} {sentence.partition(':')[0]}"):
             path = without_authority(target.partition(b"?")[0])
+            named = path.startswith(b"/")
             self._log.warn(
                 "{address}: {request} is refused with {status}: {why}",
                 address=address,
-                request=b" ".join((method, path)).decode("utf-8", "replace") if path else "a request",
+                request=b" ".join((method, path)).decode("utf-8", "replace") if named else "a request",
                 status=status,
                 why=sentence,
             )

@@ -70,8 +70,10 @@ class PortRequest(Request):
         :param path: its target.
         """
         self.content.getvalue()  # shrinks its buffer to the body, so that it is read without a copy
-        self._target = path
-        super().requestReceived(command, path.partition(b"?")[0], version)  # it would read any query
+        if b"?" in path:
+            self._target = path
+            path = path.partition(b"?")[0]  # Twisted would read a query of any size
+        super().requestReceived(command, path, version)
 
     def budget_freed(self) -> None:
         """Do nothing: a body does not wait for room."""
@@ -98,9 +100,9 @@ class PortRequest(Request):
     def process(self) -> None:
         """Answer the request by the site's resource. Twisted would look for children of it first."""
         self.site = self.channel.site
-        query = self._target.partition(b"?")[2]
-        if query:
+        if self._target:
             self.uri = self._target
+            query = self.uri.partition(b"?")[2]
             if query.count(b"&") + query.count(b";") < MAX_FIELDS:
                 self.args = parse_qs(query, True)
         self.setHeader("Date", datetimeToString())

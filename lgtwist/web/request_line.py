@@ -24,8 +24,15 @@ def method_and_target(line: bytes) -> tuple[bytes, bytes]:
     return (words[0], words[1]) if len(words) > 1 else (b"", b"")
 
 
+def is_tls_hello(data: bytes) -> bool:
+    """Return whether a client begins TLS (RFC 8446, 5.1) where the first line of a request should be."""
+    return data.startswith(b"\x16\x03")
+
+
 def why_malformed(line: bytes) -> str:
     """Return what is wrong with a first line that Twisted's parser refuses, as the end of a sentence."""
+    if is_tls_hello(line):
+        return "it is TLS, and this port is without; use http:// or ws:// here, or an endpoint with ssl:"
     words = line.split(b" ")
     if len(words) > 3 and words[-1] in _VERSIONS:
         return "a blank in its target must be written %20"
