@@ -170,15 +170,11 @@ class RefusingHTTPChannel(HTTPChannel):
         raise NotImplementedError
 
     def read_first_line(self, line: bytes) -> bytes:
-        """Return what the parser is to read in place of the first line of a request."""
-        raise NotImplementedError
+        """Return what the parser is to read in place of the first line of a request.
 
-    def replaced_target(self, line: bytes) -> bytes:
-        """Return the target of the request whose first line was replaced.
-
-        :param line: the one that was received.
+        If it is another line, the target stays that of ``line``.
         """
-        raise NotImplementedError
+        return line
 
     def lineReceived(self, line: bytes) -> None:
         """Read a line of a request's head."""
@@ -188,7 +184,7 @@ class RefusingHTTPChannel(HTTPChannel):
         read = self.read_first_line(line)
         HTTPChannel.lineReceived(self, read)
         if read is not line and request_line(self)[1]:
-            self._path = self.replaced_target(line)
+            self._path = line.split(b" ")[1]
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.malformed()

@@ -154,10 +154,6 @@ class PortChannel(RefusingHTTPChannel):
         self._first_line = line
         return line if line.isascii() else in_ascii(line)
 
-    def replaced_target(self, line: bytes) -> bytes:
-        """Return the target of the first line that was received."""
-        return line.split(b" ")[1]
-
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
         status, what = 431, "a header"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 #: So many bytes of an answer are given to the transport at once; the others wait until it has taken them.
 PORTION = 131_072
+
+#: The value of ``Date`` (RFC 9110, 5.6.7), of a second since the epoch.
+_date_of = lru_cache(1)(datetimeToString)
 
 
 class PortRequest(Request):
@@ -105,7 +110,7 @@ class PortRequest(Request):
             query = self.uri.partition(b"?")[2]
             if query.count(b"&") + query.count(b";") < MAX_FIELDS:
                 self.args = parse_qs(query, True)
-        self.setHeader("Date", datetimeToString())
+        self.setHeader("Date", _date_of(int(time.time())))
         self.prepath, self.postpath = [], []
         if self.path == b"*" and self.method == b"OPTIONS":  # RFC 9110, 9.3.7
             respond_with_bytes(self, 204, "text/plain", b"")

@@ -49,7 +49,7 @@ def _tokens(request: Request, header: str) -> set[str]:
 
 def asks_for_upgrade(request: Request) -> bool:
     """Return whether the request asks to become a WebSocket."""
-    return "websocket" in _tokens(request, "upgrade")
+    return request.requestHeaders.hasHeader(b"upgrade") and "websocket" in _tokens(request, "upgrade")
 
 
 def lost_upgrade(request: Request) -> BadUpgrade | None:
