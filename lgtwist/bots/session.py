@@ -14,13 +14,16 @@ from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection, IBotSession
 from lgtwist.hub.snapshots import EndedSession, OpenSession
 from lgtwist.onebot import responses
-from lgtwist.onebot.action import is_from_implementation, read_action
+from lgtwist.onebot.action import ActionRequest, is_from_implementation, read_action
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.logs import Logger, printable
-from lgtwist.websocket.connection import Connection
+from lgtwist.websocket.connection import PAUSE_LARGE, Connection
 from lgtwist.websocket.dial import RefusalWatch
 from lgtwist.websocket.factory import ConnectionFactory
+
+#: Actions of more bytes are read in one reactor turn and carried out in the next.
+_MAX_TURN = 4 << 20
 
 
 class Role(Enum):
@@ -178,7 +181,24 @@ class BotSession:
                 return  # a response to a response might be answered with another one, without end
             self._reply(with_echo(responses.from_error(error), error.echo), True)
             return
-        self._bot.perform(self.account, request, self._reply, self._in_flight)
+        if len(payload) > _MAX_TURN:
+            self._perform_in_next_turn(connection, request)
+        else:
+            self._bot.perform(self.account, request, self._reply, self._in_flight)
+
+    def _perform_in_next_turn(self, connection: Connection, request: ActionRequest) -> None:
+        """Carry out a large action in the next reactor turn, for reading it took much of this one.
+
+        Nothing more is read of the connection before, so that the bot's actions keep their order.
+        """
+
+        def perform(connection: Connection) -> None:
+            if self._connection is connection:
+                self._bot.perform(self.account, request, self._reply, self._in_flight)
+            connection.read_on(PAUSE_LARGE)
+
+        connection.pause_reading(PAUSE_LARGE)
+        self.account.clock.callLater(0, self._factory.guard, connection, perform)
 
     def _log_wrong_peer(self, connection: Connection) -> None:
         if not self._misuse_logged:

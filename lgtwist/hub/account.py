@@ -24,6 +24,9 @@ from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import FlapLog, Logger, printable
 from lgtwist.runtime.turns import FlushScheduler
 
+#: Bytes of a response that is handed over in a reactor turn of its own.
+_LARGE_ANSWER = 4 << 20
+
 
 @define
 class AccountCounters:
@@ -259,6 +262,10 @@ class Account:
         call = self._calls.get(call_id)
         return "" if call is None else call.caller
 
+    def has_call(self, call_id: int) -> bool:
+        """Return whether a call is under way."""
+        return self._calls.get(call_id) is not None
+
     def has_sent(self, link: IAccountLink, flow_token: object) -> bool:
         """Return whether an action does not wait in our memory any more: it was sent, or its link is closed.
 
@@ -295,6 +302,10 @@ class Account:
             self._receive(call, response)
             return True
         self.counters.answered += 1  # as _receive does, without the calls that cost
+        if len(response) > _LARGE_ANSWER:
+            # Reading it took much of this reactor turn; the receiver copies it for the bot in the next.
+            self.clock.callLater(0, self._hand_over, call, response)
+            return True
         try:
             call.receive(response, True)
         except Exception:

@@ -35,11 +35,11 @@ _OPEN = Phase.OPEN
 CHUNK = 262_144
 
 #: Why a connection is not read, as bits: too many responses wait for the peer; the peer's budget is used up;
-#: the journal takes no more of its events.
-PAUSE_RESPONSES, PAUSE_BUDGET, PAUSE_JOURNAL = 1, 2, 4
+#: the journal takes no more of its events; a large message is handled in the next reactor turn.
+PAUSE_RESPONSES, PAUSE_BUDGET, PAUSE_JOURNAL, PAUSE_LARGE = 1, 2, 4, 8
 #: Seconds without a byte written, though some wait, after which a connection is stuck.
 _STUCK_SECONDS = 5.0
-_ALL_PAUSES = PAUSE_RESPONSES | PAUSE_BUDGET | PAUSE_JOURNAL
+_ALL_PAUSES = PAUSE_RESPONSES | PAUSE_BUDGET | PAUSE_JOURNAL | PAUSE_LARGE
 
 
 class Handler(Protocol):
