@@ -16,7 +16,7 @@ _PHRASES = {426: b"Upgrade Required", 431: b"Request Header Fields Too Large"}
 #: Bytes of an answer that is given to a client for which too much is held already.
 _SHORT_ANSWER = 4_096
 #: The retcode beside an HTTP status, where an action was asked for; 1400 beside all others.
-_RETCODES = {401: 1401, 403: 1403, 404: 1404, 500: 1500, 503: 1429}
+_RETCODES_BESIDE = {401: 1401, 403: 1403, 404: 1404, 500: 1500, 503: 1429}
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -43,7 +43,7 @@ def refusal(status: int, sentence: str, is_action: bool = False, headers: Header
 def _sentence_body(status: int, sentence: str, is_action: bool) -> tuple[str, bytes]:
     """Return the content type and the body of an answer that is a sentence."""
     if is_action:
-        return "application/json", responses.failed(_RETCODES.get(status, 1400), sentence) + b"\n"
+        return "application/json", responses.failed(_RETCODES_BESIDE.get(status, 1400), sentence) + b"\n"
     return "text/plain; charset=utf-8", sentence.encode("utf-8", "replace") + b"\n"
 
 
