@@ -17,6 +17,7 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.edges import EdgeResources, IBotEdge
 from lgtwist.hub.settings import BotSettings
+from lgtwist.net.loopback import plain_address
 from lgtwist.runtime.logs import printable
 from lgtwist.websocket.server import ServerFactory
 from lgtwist.websocket.upgrade import take_over
@@ -109,4 +110,5 @@ def _peer_of(request: Request) -> str:
     host, port = getattr(peer, "host", None), getattr(peer, "port", None)
     if not host:
         return "unix socket"
+    host = plain_address(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -15,21 +15,18 @@ _PHRASES = {426: b"Upgrade Required", 431: b"Request Header Fields Too Large"}
 
 #: Bytes of an answer that is given to a client for which too much is held already.
 _SHORT_ANSWER = 4_096
-#: The retcode beside an HTTP status, where an action was asked for; 1400 beside those below 500.
-RETCODES = {500: 1500, 503: 1429}
+#: The retcode beside an HTTP status, where an action was asked for; 1400 beside all others.
+_RETCODES_BESIDE = {401: 1401, 403: 1403, 404: 1404, 500: 1500, 503: 1429}
 
 Headers = tuple[tuple[str, str], ...]
 
 
-def refusal(status: int, sentence: str, retcode: int | None = None, headers: Headers = ()) -> bytes:
+def refusal(status: int, sentence: str, is_action: bool = False, headers: Headers = ()) -> bytes:
     """Return a whole HTTP answer, after which the connection is closed.
 
-    :param retcode: of the JSON body; None for a line of text.
+    :param is_action: whether an action was asked for: then the body is JSON, else a line of text.
     """
-    if retcode is None:
-        kind, body = "text/plain; charset=utf-8", sentence.encode("utf-8", "replace") + b"\n"
-    else:
-        kind, body = "application/json", responses.failed(retcode, sentence) + b"\n"
+    kind, body = _sentence_body(status, sentence, is_action)
     phrase = (_PHRASES.get(status) or RESPONSES.get(status, b"Refused")).decode()
     lines = (
         ("Server", "lgtwist"),
@@ -43,15 +40,32 @@ def refusal(status: int, sentence: str, retcode: int | None = None, headers: Hea
     return head.encode() + b"\r\n" + body
 
 
-def respond(request: Request, status: int, sentence: str, headers: Headers = ()) -> None:
-    """Answer with a line of plain text, and end the request; with JSON where an action failed with 5xx."""
-    if status >= 500 and getattr(request, "is_action", False):
-        body = responses.failed(RETCODES.get(status, 1500), sentence) + b"\n"
-        respond_with_bytes(request, status, "application/json", body, headers)
-        return
-    respond_with_bytes(
-        request, status, "text/plain; charset=utf-8", sentence.encode("utf-8", "replace") + b"\n", headers
-    )
+def _sentence_body(status: int, sentence: str, is_action: bool) -> tuple[str, bytes]:
+    """Return the content type and the body of an answer that is a sentence."""
+    if is_action:
+        return "application/json", responses.failed(_RETCODES_BESIDE.get(status, 1400), sentence) + b"\n"
+    return "text/plain; charset=utf-8", sentence.encode("utf-8", "replace") + b"\n"
+
+
+def respond(
+    request: Request, status: int, sentence: str, headers: Headers = (), *, logged: bool = False
+) -> None:
+    """Answer with a sentence, and end the request.
+
+    It is a line of plain text; where an action is refused it is a response in JSON (OneBot 11,
+    ``communication/http.md``), and the refusal is logged.
+
+    :param logged: whether it was logged already.
+    """
+    is_action = status >= 400 and getattr(request, "is_action", False)
+    if is_action and not logged:
+        log_refusal(request, status, sentence)
+    respond_with_bytes(request, status, *_sentence_body(status, sentence, is_action), headers)
+
+
+def log_refusal(request: Any, status: int, sentence: str) -> None:
+    """Log that a request is refused, once per episode."""
+    getattr(request, "log_refusal", lambda *_what: None)(status, sentence)
 
 
 def respond_with_json(request: Request, status: int, value: Any) -> None:
@@ -71,8 +85,9 @@ def respond_with_bytes(request: Request, status: int, kind: str, body: bytes, he
     if getattr(request, "channel", None) is None or request.finished:
         return
     if len(body) > _SHORT_ANSWER and getattr(request, "over_budget", False):
-        status, kind, headers = 503, "text/plain; charset=utf-8", (("Retry-After", "3"),)
-        body = b"the answer is dropped: too much is held for this client already (peer_memory)\n"
+        status, headers = 503, (("Retry-After", "3"),)
+        sentence = "the answer is dropped: too much is held for this client already (peer_memory)"
+        kind, body = _sentence_body(status, sentence, getattr(request, "is_action", False))
     request.setResponseCode(status, _PHRASES.get(status))
     for name, value in headers:
         request.responseHeaders.setRawHeaders(name, [value])

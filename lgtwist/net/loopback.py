@@ -13,6 +13,8 @@ _PRIVATE_NETWORKS = tuple(
 )
 #: Names that the public DNS does not have (RFC 6762, RFC 8375, and ICANN's reservation of ``internal``).
 _PRIVATE_DOMAINS = (".local", ".internal", ".home.arpa")
+#: How loopback is mostly written.
+_USUAL = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def is_private_name(host: str) -> bool:
@@ -36,13 +38,31 @@ def is_private_name(host: str) -> bool:
 
 def is_loopback_name(host: str) -> bool:
     """Return whether ``host`` (no port, brackets around IPv6 allowed) can only mean this machine."""
+    if host in _USUAL:
+        return True
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
+        address = ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def plain_address(host: str) -> str:
+    """Return the IPv4 address in an IPv4-mapped one (``::ffff:127.0.0.1``; RFC 4291, 2.5.5.2).
+
+    A socket that listens on all addresses of IPv6 names peers that came by IPv4 so. Any other text is
+    returned as it is.
+    """
+    if ":" not in host or not host.lower().startswith("::ffff:"):
+        return host
+    try:
+        mapped = ipaddress.IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
 
 
 def split_host(header: str) -> tuple[str, int | None]:

@@ -14,7 +14,8 @@ What is reached into, and why:
 - ``HTTPConnectionPool._factory``, ``twisted.web.client._HTTP11ClientFactory`` and its
   ``_quiescentCallback``: a pool of such connections.
 - ``HTTPChannel._command``, ``_path``, ``_version`` and ``_transferDecoder``: a request's first line before
-  its body came, and refusing the body; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
+  its body came, and refusing the body; ``__first_line``: whether the next line is that one, whose target
+  Twisted wants in ASCII; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
   without a word; ``_receivedHeaderSize`` and ``_receivedHeaderCount``: whether it does for the head's size;
   and ``LineReceiver._buffer``: whether lines end as they should.
 - ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
@@ -171,6 +172,23 @@ class RefusingHTTPChannel(HTTPChannel):
         """Answer a request that the parser cannot read."""
         raise NotImplementedError
 
+    def read_first_line(self, line: bytes) -> bytes:
+        """Return what the parser is to read in place of the first line of a request.
+
+        If it is another line, the target stays that of ``line``.
+        """
+        return line
+
+    def lineReceived(self, line: bytes) -> None:
+        """Read a line of a request's head."""
+        if not self._HTTPChannel__first_line:  # type: ignore[attr-defined]
+            HTTPChannel.lineReceived(self, line)
+            return
+        read = self.read_first_line(line)
+        HTTPChannel.lineReceived(self, read)
+        if read is not line and request_line(self)[1]:
+            self._path = line.split(b" ")[1]
+
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.malformed()
 
@@ -185,6 +203,11 @@ def request_line(channel: Any) -> tuple[bytes, bytes, bytes]:
         getattr(channel, "_path", b""),
         getattr(channel, "_version", b""),
     )
+
+
+def is_at_first_line(channel: Any) -> bool:
+    """Return whether the next line that an ``HTTPChannel`` reads is the first one of a request."""
+    return bool(channel._HTTPChannel__first_line)
 
 
 def is_head_too_large(channel: Any) -> bool:

@@ -21,10 +21,10 @@ from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles, printable
 from lgtwist.web.authentication import Authentication, address_of, headers_of, self_id_of
 from lgtwist.web.bodies import BodyBudget, PeerBodies, UnverifiedBodies
-from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, refuse_upgrade, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import without_authority
-from lgtwist.websocket.upgrade import asks_for_upgrade
+from lgtwist.websocket.upgrade import BadUpgrade, asks_for_upgrade, lost_upgrade
 
 #: The segments of paths below the mount.
 _VERSION = "v11"
@@ -109,9 +109,8 @@ class AccountEndpoints:
         if not self._authentication.authenticate_account(request, self_id, link.access_token):
             return
         if not asks_for_upgrade(request):
-            self._authentication.refuse_handshake(
-                request, 426, "this is a WebSocket", UPGRADE, reason=Reason.HANDSHAKE, named=Named(self_id)
-            )
+            problem = lost_upgrade(request) or BadUpgrade(426, "this is a WebSocket", UPGRADE)
+            refuse_upgrade(request, self._authentication, Named(self_id), problem)
             return
         on_closed = start_upgrade(request, self._authentication, Named(self_id))
         if on_closed is not None:
@@ -126,7 +125,9 @@ class AccountEndpoints:
                 path=without_authority(request.path).decode("ascii", "replace"),
             )
         sentence = "this path is for OneBot implementations, which send X-Self-ID; a bot connects to /"
-        self._authentication.refuse_handshake(request, 404, sentence, reason=Reason.PATH, named=Named())
+        self._authentication.refuse_handshake(
+            request, 404, sentence, reason=Reason.PATH, named=Named(), logged=True
+        )
 
     def _post(self, request: Request) -> None:
         if request.method != b"POST":
@@ -194,6 +195,7 @@ class AccountEndpoints:
                 (("Retry-After", "2"),),
                 reason=Reason.ACCOUNT,
                 named=Named(self_id),
+                logged=True,
             )
             return
         sentence = f"there is no account {self_id} of type {kind} in [[accounts]]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.web.server import Request
@@ -12,8 +12,8 @@ from twisted.web.server import Request
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import DirectoryObserver
 from lgtwist.hub.settings import port_owners
-from lgtwist.net.http_responses import Headers, respond
-from lgtwist.net.loopback import is_loopback_name
+from lgtwist.net.http_responses import Headers, log_refusal, respond
+from lgtwist.net.loopback import is_loopback_name, plain_address
 from lgtwist.onebot.auth import MAX_TOKENS, AuthenticationFailure, Keyring, presented_tokens
 from lgtwist.onebot.event import read_id
 from lgtwist.runtime.budget import Budget
@@ -33,6 +33,8 @@ _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
 #: ``Host`` headers whose refusals are logged in a period, one line for each; and the period in seconds.
 _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
+#: Bytes of ``access_token`` in a query, if all its letters are escaped.
+_ESCAPED_NAME = 40
 _TOO_MANY_TOKENS = "more than two tokens are shown; show one, as Authorization: Bearer ..."
 #: The methods of requests that change nothing, except in the HTTP API (RFC 9110, 9.2.1).
 _SAFE_METHODS = (b"GET", b"HEAD")
@@ -188,7 +190,7 @@ class Authentication:
         :param named: what a handshake names; None if it is none.
         :param changes: whether the request may change something.
         """
-        shown = tokens_of(request, request.uri.partition(b"?")[2])
+        shown = tokens_of(request, request.uri.partition(b"?")[2], owners)
         if len(shown) > MAX_TOKENS:
             self.refuse(request, 403, _TOO_MANY_TOKENS, named=named)
             return None
@@ -222,7 +224,9 @@ class Authentication:
         host = headers.get("host", "")
         if self._logged.should_log(host):
             self._log.warn("{sentence}", sentence=sentence)
-        self.refuse_handshake(request, 403, sentence, reason=Reason.HOST, named=named)
+        # A web page may read this refusal only where it could read an answer.
+        request.responseHeaders.removeHeader("Access-Control-Allow-Origin")
+        self.refuse_handshake(request, 403, sentence, reason=Reason.HOST, named=named, logged=True)
         return False
 
     def own(self, request: Request, owner: Hashable, name: str, named: Named | None) -> bool:
@@ -261,10 +265,11 @@ class Authentication:
         :param named: what a handshake names; None if it is none.
         :param failures: how many wrong tokens it showed.
         """
+        # It logs the first one of an address.
         if self._limits.authentication_failed(address_of(request), sentence, logged, failures=failures):
             status, sentence, headers = 503, "too many failures from this address", (("Retry-After", "60"),)
             reason = Reason.LIMIT
-        self.refuse_handshake(request, status, sentence, headers, reason=reason, named=named)
+        self.refuse_handshake(request, status, sentence, headers, reason=reason, named=named, logged=True)
 
     def refuse_handshake(
         self,
@@ -275,15 +280,19 @@ class Authentication:
         *,
         reason: Reason,
         named: Named | None,
+        logged: bool = False,
     ) -> None:
-        """Answer a request that is refused, whether for its secret or not.
+        """Answer a request that is refused, whether for its secret or not; log it, once per episode.
 
         :param sentence: the answer; no token may be in it.
-        :param named: what a handshake names; None if it is none: then it is answered only.
+        :param named: what a handshake names; None if it is none: then it is not noted as one.
+        :param logged: whether it was logged already, or need not be.
         """
         if named is not None:
             self.refused_handshakes.add(address_of(request), named, reason, status, sentence)
-        respond(request, status, sentence, headers)
+            if not logged:
+                log_refusal(request, status, sentence)
+        respond(request, status, sentence, headers, logged=logged or named is not None)
 
     # -- checks without an answer
 
@@ -314,7 +323,7 @@ class Authentication:
         A wrong token is counted as a failure; then it does not matter where it comes from.
         """
         if self._settings.admin_token is not None:
-            shown = tokens_of(request, request.uri.partition(b"?")[2])
+            shown = tokens_of(request, request.uri.partition(b"?")[2], self._admin)
             if len(shown) <= MAX_TOKENS and self._admin.owner_of(shown) == "admin":
                 if self._admin.owner_of(shown[:1]) != "admin":
                     self._limits.wrong_token_beside_right_one(address_of(request))
@@ -327,7 +336,7 @@ class Authentication:
         return self._why_not_local(request, headers_of(request), False) is None
 
     def _find(self, request: Request, query: bytes, owners: Keyring[_KeyOwner]) -> _KeyOwner | None:
-        shown = tokens_of(request, query)
+        shown = tokens_of(request, query, owners)
         owner = owners.owner_of(shown)
         if isinstance(owner, AuthenticationFailure) or len(shown) > MAX_TOKENS:
             return None
@@ -341,8 +350,9 @@ class Authentication:
         return self._settings.admin_token is None and self._settings.public
 
     def _why_not_local(self, request: Request, headers: dict[str, str], changes: bool) -> str | None:
-        if not is_loopback_name(address_of(request)) and address_of(request) != _UNIX:
-            return f"address {address_of(request)} is not loopback"
+        address = address_of(request)
+        if not is_loopback_name(address) and address != _UNIX:
+            return f"address {address} is not loopback"
         channel: Any = request.channel
         secure = ISSLTransport.providedBy(channel.transport)
         return why_not_local(headers, self._settings.allowed_origins, secure, changes=changes)
@@ -360,19 +370,32 @@ def set_budget(request: Request, budget: Budget) -> None:
     any_request.budget = budget
 
 
-def tokens_of(request: Request, query: bytes) -> list[str]:
+def tokens_of(request: Request, query: bytes, owners: Keyring[Any]) -> list[str]:
     """Return the tokens that a request presents; see :func:`presented_tokens`.
 
+    A ``+`` in the query stands for itself where that is a token, else for a blank: programs write both.
+
     :param query: of the request's target.
+    :param owners: the owners of tokens.
     """
     headers = request.requestHeaders.getRawHeaders(b"authorization", [])
-    values = [] if b"access" not in query and b"%" not in query else _access_tokens(query)
+    values = [] if b"access" not in query and b"%" not in query else _access_tokens(query, owners)
     return presented_tokens([header.decode("utf-8", "replace") for header in headers], values)
 
 
-def _access_tokens(query: bytes) -> list[str]:
-    pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
-    return [value for name, value in pairs if name == "access_token"]
+def _access_tokens(query: bytes, owners: Keyring[Any]) -> list[str]:
+    values = []
+    for pair in query.split(b"&"):
+        name, _equals, value = pair.partition(b"=")
+        if b"%" in name and len(name) <= _ESCAPED_NAME:
+            name = unquote_to_bytes(name)
+        if name.removeprefix(b"amp;") != b"access_token":
+            continue
+        text = unquote_to_bytes(value).decode("utf-8", "replace")
+        if b"+" in value and isinstance(owners.owner_of([text]), AuthenticationFailure):
+            text = unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8", "replace")
+        values.append(text)
+    return values
 
 
 def headers_of(request: Request) -> dict[str, str]:
@@ -391,4 +414,4 @@ def self_id_of(request: Request) -> int | None:
 def address_of(request: Request) -> str:
     """Return the peer's IP address, or ``unix socket``."""
     peer: Any = request.getClientAddress()
-    return str(getattr(peer, "host", None) or _UNIX)
+    return plain_address(str(getattr(peer, "host", None) or _UNIX))

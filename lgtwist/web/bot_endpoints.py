@@ -11,18 +11,18 @@ from twisted.web.server import Request
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
-from lgtwist.net.http_responses import respond
+from lgtwist.net.http_responses import Headers, respond
 from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.web.authentication import Authentication, address_of, self_id_of
 from lgtwist.web.bodies import BodyBudget, PeerBodies
-from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, start_upgrade
+from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, refuse_upgrade, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import account_number, without_authority
-from lgtwist.websocket.upgrade import asks_for_upgrade
+from lgtwist.websocket.upgrade import asks_for_upgrade, lost_upgrade
 
-#: The last segment of a WebSocket's path; empty for Universal.
 #: The beginnings of the names of actions that change nothing; a browser may ask for them as for a page.
 _READING_ACTIONS = ("get_", "can_")
+#: The last segment of a WebSocket's path; empty for Universal.
 _BOT_ROLES = ("", "api", "event")
 
 
@@ -82,6 +82,9 @@ class HttpActions(Protocol):
 
     def preflight(self, request: Request) -> None:
         """Answer a preflight request (CORS)."""
+
+    def cors_headers(self, request: Request) -> Headers:
+        """Return the headers that let a web page read the answer to a request (CORS); none if it may not."""
 
     def perform(self, request: Request, bot: Bot, account: Account, action: str) -> None:
         """Carry out an action of a bot, and answer with its response."""
@@ -147,7 +150,7 @@ class BotEndpoints:
         if not account.was_up:
             sentence = f"account {account.self_id} is not up yet"
             self._authentication.refuse_handshake(
-                request, 503, sentence, RETRY_AFTER, reason=Reason.ACCOUNT, named=named
+                request, 503, sentence, RETRY_AFTER, reason=Reason.ACCOUNT, named=named, logged=True
             )
             return
         on_closed = start_upgrade(request, self._authentication, named)
@@ -158,6 +161,9 @@ class BotEndpoints:
         if request.method == b"OPTIONS":  # a preflight request has no token
             self._actions.preflight(request)
             return
+        if request.requestHeaders.hasHeader(b"origin"):
+            for name, value in self._actions.cors_headers(request):  # of a refusal too
+                request.responseHeaders.setRawHeaders(name, [value])
         reads = path.action.startswith(_READING_ACTIONS)
         bot = self._authentication.authenticate_bot(request, changes=not reads)
         if bot is None:
@@ -168,7 +174,10 @@ class BotEndpoints:
 
     def _plain_request(self, request: Request, path: BotPath) -> None:
         """Answer a request that does not ask for a WebSocket, at the path of one."""
-        if path.role:
+        lost = lost_upgrade(request)
+        if lost is not None:
+            refuse_upgrade(request, self._authentication, Named(path.self_id), lost)
+        elif path.role:
             self._authentication.refuse_handshake(
                 request,
                 426,
@@ -180,7 +189,7 @@ class BotEndpoints:
         elif request.method in (b"GET", b"HEAD"):
             respond(request, 200, "This is lgtwist. Bots connect here by WebSocket (OneBot 11).")
         else:
-            respond(request, 405, "only GET", (("Allow", "GET, HEAD"),))
+            respond(request, 405, "only GET; an action is at /{action}", (("Allow", "GET, HEAD"),))
 
     def _find_account(
         self, request: Request, bot: Bot, self_id: int | None, named: Named | None = None
@@ -210,5 +219,5 @@ class BotEndpoints:
             )
         sentence = "bots connect here; an OneBot implementation connects to /onebot/v11/ws"
         self._authentication.refuse_handshake(
-            request, 404, sentence, reason=Reason.PATH, named=Named(self_id_of(request))
+            request, 404, sentence, reason=Reason.PATH, named=Named(self_id_of(request)), logged=True
         )

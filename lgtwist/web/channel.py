@@ -15,22 +15,27 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
 from lgtwist.net import sockets
-from lgtwist.net.http_responses import RETCODES, Headers, refusal
+from lgtwist.net.http_responses import Headers, refusal
+from lgtwist.net.loopback import plain_address
 from lgtwist.net.tls import end, is_tls
 from lgtwist.net.twisted_private import (
     RefusingHTTPChannel,
     expect_no_body,
+    is_at_first_line,
     is_head_too_large,
     request_line,
     set_buffer_size,
     unfinished_line,
 )
 from lgtwist.runtime.budget import Budget
-from lgtwist.runtime.logs import Logger, LogThrottle
+from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles
 from lgtwist.runtime.turns import FlushScheduler
 from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.connection_limits import ConnectionLimits, CountedConnection
 from lgtwist.web.request import PortRequest
+from lgtwist.web.request_line import in_ascii, is_tls_hello, method_and_target, why_malformed
+from lgtwist.web.routes import without_authority
+from lgtwist.websocket.upgrade import asks_for_upgrade
 
 #: How many bytes of heads are read at once, and how many of answers wait when the transport says so.
 #: Twisted's own 64 KiB, for as many connections as one bot may have, would be more than its budget.
@@ -39,6 +44,8 @@ _BUFFER = 4_096
 _READ_AHEAD = 16_384
 #: Digits of a length that is within any limit. Python refuses to read numbers of thousands of digits.
 _MAX_DIGITS = 18
+#: Kinds of refusals, by address, status and sentence, that are logged per minute, one line for each.
+_LOGGED_ANSWERS = 20
 
 
 class PortChannel(RefusingHTTPChannel):
@@ -61,7 +68,7 @@ class PortChannel(RefusingHTTPChannel):
     line_mode: int
     counted: CountedConnection
     #: Bytes of a request's head, its header lines, and bytes of one line.
-    totalHeadersSize = 65_536
+    totalHeadersSize = MAX_LENGTH = 65_536
     maxHeaders = 500
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -72,6 +79,7 @@ class PortChannel(RefusingHTTPChannel):
         self._body_unwanted = False
         self._body_timer: IDelayedCall | None = None
         self._framing: set[bytes] = set()  # headers of the present head that may be there only once
+        self._first_line = b""  # of the present head
         self._answering = False
         self._read_ahead = 0
         self._write_paused = False
@@ -116,7 +124,12 @@ class PortChannel(RefusingHTTPChannel):
         try:
             super().dataReceived(data)
             line = unfinished_line(self)
-            if b"\n" in line and b"\r\n" not in line:
+            if not line:
+                pass
+            elif is_tls_hello(line):
+                # No line: it is no request, and port scanners try it.
+                self.refuse(400, f"the head of the request is malformed: {why_malformed(line)}", logged=True)
+            elif b"\n" in line and b"\r\n" not in line:
                 self.refuse(400, "a line of the request's head does not end with CR LF")
         except Exception:
             self._failed()
@@ -136,9 +149,16 @@ class PortChannel(RefusingHTTPChannel):
         else:
             self.refuse(400, "the request cannot be read")
 
+    def read_first_line(self, line: bytes) -> bytes:
+        """Return a first line that Twisted's parser can read: it wants the target in ASCII."""
+        self._first_line = line
+        return line if line.isascii() else in_ascii(line)
+
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
-        status, what = (431, "a header") if self.requests else (414, "the first line of the request")
+        status, what = 431, "a header"
+        if is_at_first_line(self):
+            status, what, self._first_line = 414, "the first line of the request", line
         self.refuse(status, f"{what} has more than {self.MAX_LENGTH} bytes")
 
     def malformed(self) -> None:
@@ -146,8 +166,11 @@ class PortChannel(RefusingHTTPChannel):
         if is_head_too_large(self):
             most = f"{self.totalHeadersSize} bytes or {self.maxHeaders} lines"
             self.refuse(431, f"the request's head has more than {most}")
+        elif self.line_mode and request_line(self)[1]:
+            self.refuse(400, "the head of the request is malformed: a header")
         elif self.line_mode:
-            self.refuse(400, "the head of the request is malformed, its first line or a header")
+            why = why_malformed(self._first_line)
+            self.refuse(400, f"the head of the request is malformed, its first line: {why}")
         else:
             self.refuse(400, "the chunked body of the request is malformed")
 
@@ -198,6 +221,7 @@ class PortChannel(RefusingHTTPChannel):
             self.refuse(400, "the header Host is missing")
             return
         self._framing.clear()
+        self._first_line = b""
         if self.length is not None and self.length > self.max_body:
             self.refuse_body()
             return
@@ -212,6 +236,9 @@ class PortChannel(RefusingHTTPChannel):
             expect_no_body(self)
             self._body_unwanted = True
             self.persistent = False
+        elif request.requestHeaders.hasHeader(b"content-encoding") and is_encoded(request):
+            sentence = "a body with Content-Encoding is not read; send it as it is"
+            self.refuse(415, sentence, (("Accept-Encoding", "identity"),))
         else:
             request.count_body_in(budget)
             set_buffer_size(self.transport, None)
@@ -339,23 +366,42 @@ class PortChannel(RefusingHTTPChannel):
         """Answer 413 (Content Too Large)."""
         self.refuse(413, self._too_large)
 
-    def refuse(self, status: int, sentence: str, headers: Headers = ()) -> None:
+    def refuse(self, status: int, sentence: str, headers: Headers = (), *, logged: bool = False) -> None:
         """Answer what is read now, then linger: discard what comes until the peer has read the answer.
 
         The answer is JSON where an action was asked for, else text. Requests under way are over.
+
+        :param logged: whether it was logged already, or need not be.
         """
         if self.refused or self.transport is None or self.transport.disconnecting:
             return
         self.refused = True
+        method, target = self._asked_for()
         self.clearLineBuffer()
-        _method, target, _version = request_line(self)
-        is_action = bool(target) and self.site.is_action(target)
         requests, self.requests = self.requests, []
+        is_action = bool(target) and self.site.is_action(method, target)
+        if requests and is_action:
+            is_action = not asks_for_upgrade(requests[-1])
+            headers = (*headers, *self.site.cors_headers(requests[-1]))
         for request in requests:
             request.connectionLost(Failure(ConnectionAborted(sentence)))
-        retcode = RETCODES.get(status, 1400) if is_action else None
-        self.transport.write(refusal(status, sentence, retcode, headers))
+        if not logged:
+            self.log_refusal(method, target, status, sentence)
+        self.transport.write(refusal(status, sentence, is_action, headers))
         self._linger()
+
+    def _asked_for(self) -> tuple[bytes, bytes]:
+        """Return method and target of what is read or answered now; empty where they cannot be told."""
+        method, target, _version = request_line(self)
+        if not target and self._answering and self.requests:
+            method, target = self.requests[0].method, self.requests[0].uri
+        return (method, target) if target else method_and_target(self._first_line or unfinished_line(self))
+
+    def log_refusal(self, method: bytes, target: bytes, status: int, sentence: str) -> None:
+        """Log that a request is refused, once per episode."""
+        if self.transport is not None:
+            peer = getattr(self.transport.getPeer(), "host", None) or "unix socket"
+            self.site.log_refusal(plain_address(str(peer)), method, target, status, sentence)
 
     def loseConnection(self) -> None:
         """Close the connection when what was answered is written; linger if a body was not read."""
@@ -411,6 +457,12 @@ class PortChannel(RefusingHTTPChannel):
         self.abort()
 
 
+def is_encoded(request: Request) -> bool:
+    """Return whether the body of a request is compressed or the like (RFC 9110, 8.4)."""
+    values = request.requestHeaders.getRawHeaders("content-encoding", ())
+    return any(value.strip().lower() not in ("", "identity") for value in values)
+
+
 #: Returns what the body of a request is counted in, by its target and its head; None if it is not read.
 FindBodyBudget = Callable[[bytes, Request], BodyBudget | None]
 
@@ -420,7 +472,8 @@ class PortSite(Site):
 
     :param resource: answers the requests.
     :param body_budget: tells what the body of a request is counted in; None if it is not read.
-    :param is_action: tells whether a request's target is that of an action.
+    :param is_action: tells whether a method and a target ask for an action.
+    :param cors_headers: returns the headers that let a web page read the answer to a request.
     :param scheduler: the flush scheduler; connections mark their reads.
     :ivar channels: the open HTTP connections; upgraded ones are not among them.
     """
@@ -435,14 +488,17 @@ class PortSite(Site):
         limits: ConnectionLimits,
         clock: Any,
         body_budget: FindBodyBudget,
-        is_action: Callable[[bytes], bool],
+        is_action: Callable[[bytes, bytes], bool],
+        cors_headers: Callable[[Request], Headers],
         scheduler: FlushScheduler,
     ) -> None:
         super().__init__(resource, reactor=clock, parsePOSTFormSubmission=False)
         self._limits = limits
         self.body_budget = body_budget
         self.is_action = is_action
+        self.cors_headers = cors_headers
         self._failures = LogThrottle(clock)
+        self._refusals = LogThrottles(clock, _LOGGED_ANSWERS)
         self.scheduler = scheduler
         self.channels: set[PortChannel] = set()
 
@@ -462,6 +518,22 @@ class PortSite(Site):
         """Log the exception that is being handled, unless there was another one within the last minute."""
         if self._failures.should_log():
             self._log.failure("a request failed")
+
+    def log_refusal(self, address: str, method: bytes, target: bytes, status: int, sentence: str) -> None:
+        """Log that a request is refused, unless its address was refused alike within the last minute.
+
+        :param target: of the request; its query, which may have a token, is not logged.
+        """
+        if self._refusals.should_log(f"{address} {status} {sentence.partition(':')[0]}"):
+            path = without_authority(target.partition(b"?")[0])
+            named = path.startswith(b"/")
+            self._log.warn(
+                "{address}: {request} is refused with {status}: {why}",
+                address=address,
+                request=b" ".join((method, path)).decode("utf-8", "replace") if named else "a request",
+                status=status,
+                why=sentence,
+            )
 
     def close_all(self) -> None:
         """Close every HTTP connection; answers under way are still written."""

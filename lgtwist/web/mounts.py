@@ -11,7 +11,8 @@ from lgtwist.net.http_responses import respond
 from lgtwist.web.authentication import Authentication
 from lgtwist.web.bodies import BodyBudget
 from lgtwist.web.refused_handshakes import Named, Reason
-from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade
+from lgtwist.web.routes import without_authority
+from lgtwist.websocket.upgrade import BadUpgrade, asks_for_upgrade, check_upgrade
 
 #: The headers of 426, the answer to a plain request at the path of a WebSocket (RFC 9110, 15.5.22).
 UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
@@ -44,12 +45,18 @@ class Mount(Protocol):
         """
 
 
-_NOT_FOUND = "there is nothing here; a bot's WebSocket is at / or /{self_id}"
+_NOT_FOUND = "there is nothing here; a bot's WebSocket is at / or /{self_id}, an action at /{action}"
 
 
 def answer_not_found(request: Request) -> None:
     """Answer 404 to a request whose path is nobody's."""
     respond(request, 404, _NOT_FOUND)
+
+
+def answer_not_path(request: Request) -> None:
+    """Answer 404 to a request whose target has no path that could be anybody's."""
+    two = without_authority(request.path).startswith(b"//")
+    respond(request, 404, "the path begins with two slashes; send one" if two else _NOT_FOUND)
 
 
 def refuse_path(request: Request, authentication: Authentication) -> None:
@@ -70,10 +77,20 @@ def start_upgrade(
     """
     problem = check_upgrade(request)
     if problem is not None:
-        authentication.refuse_handshake(
-            request, problem.status, problem.sentence, problem.headers, reason=Reason.HANDSHAKE, named=named
-        )
+        refuse_upgrade(request, authentication, named, problem)
         return None
     channel: Any = request.channel
     on_closed: Callable[[], None] = channel.detach()
     return on_closed
+
+
+def refuse_upgrade(
+    request: Request, authentication: Authentication, named: Named, problem: BadUpgrade
+) -> None:
+    """Answer an opening handshake that is invalid.
+
+    :param named: what the handshake names.
+    """
+    authentication.refuse_handshake(
+        request, problem.status, problem.sentence, problem.headers, reason=Reason.HANDSHAKE, named=named
+    )

@@ -104,6 +104,7 @@ class Port:
             clock=clock,
             body_budget=router.body_budget,
             is_action=router.is_action,
+            cors_headers=http_actions.cors_headers,
             scheduler=scheduler,
         )
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
+from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.server import Request
 
 from lgtwist.net.http_responses import respond_with_bytes
+from lgtwist.onebot.bounds import MAX_FIELDS
 from lgtwist.runtime.budget import Budget
 from lgtwist.web.bodies import BodyBudget
+from lgtwist.websocket.upgrade import asks_for_upgrade
 
 if TYPE_CHECKING:
     from lgtwist.web.channel import PortChannel
 
 #: So many bytes of an answer are given to the transport at once; the others wait until it has taken them.
 PORTION = 131_072
+
+#: The value of ``Date`` (RFC 9110, 5.6.7), of a second since the epoch.
+_date_of = lru_cache(1)(datetimeToString)
 
 
 class PortRequest(Request):
@@ -34,6 +41,7 @@ class PortRequest(Request):
     budget: Budget | None = None
     _body_budget: BodyBudget | None = None
     _body_size = 0
+    _target = b""
     _finishing = False
     _unsent: deque[bytes] | None = None  # of the answer; None for none
     _sent = 0  # bytes of the first of them
@@ -62,8 +70,14 @@ class PortRequest(Request):
             self._body_budget.charge(self, size)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Answer the request: its body is complete."""
+        """Answer the request: its body is complete.
+
+        :param path: its target.
+        """
         self.content.getvalue()  # shrinks its buffer to the body, so that it is read without a copy
+        if b"?" in path:
+            self._target = path
+            path = path.partition(b"?")[0]  # Twisted would read a query of any size
         super().requestReceived(command, path, version)
 
     def budget_freed(self) -> None:
@@ -91,7 +105,12 @@ class PortRequest(Request):
     def process(self) -> None:
         """Answer the request by the site's resource. Twisted would look for children of it first."""
         self.site = self.channel.site
-        self.setHeader("Date", datetimeToString())
+        if self._target:
+            self.uri = self._target
+            query = self.uri.partition(b"?")[2]
+            if query.count(b"&") + query.count(b";") < MAX_FIELDS:
+                self.args = parse_qs(query, True)
+        self.setHeader("Date", _date_of(int(time.time())))
         self.prepath, self.postpath = [], []
         if self.path == b"*" and self.method == b"OPTIONS":  # RFC 9110, 9.3.7
             respond_with_bytes(self, 204, "text/plain", b"")
@@ -117,7 +136,14 @@ class PortRequest(Request):
     @property
     def is_action(self) -> bool:
         """Whether an action is asked for: then a refusal is JSON."""
-        return self.channel is not None and self.channel.site.is_action(self.uri)
+        if self.channel is None or asks_for_upgrade(self):
+            return False
+        return self.channel.site.is_action(self.method, self.uri)
+
+    def log_refusal(self, status: int, sentence: str) -> None:
+        """Log that the request is refused, once per episode."""
+        if self.channel is not None:
+            self.channel.log_refusal(self.method, self.uri, status, sentence)
 
     @property
     def over_budget(self) -> bool:

@@ -11,9 +11,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 from lgtwist.net.http_responses import respond
 from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.web.bodies import BodyBudget
-from lgtwist.web.bot_endpoints import ActionPath, read_bot_path
-from lgtwist.web.mounts import Mount, answer_not_found
-from lgtwist.web.routes import route
+from lgtwist.web.bot_endpoints import BotPath, read_bot_path
+from lgtwist.web.mounts import Mount, answer_not_path
+from lgtwist.web.routes import route, without_authority
 
 
 class Router(Resource):
@@ -46,10 +46,20 @@ class Router(Resource):
         mount, segments = self._find(path)
         return None if mount is None else mount.body_budget(request, segments, query)
 
-    def is_action(self, target: bytes) -> bool:
-        """Return whether a request's target is that of an action."""
-        mount, segments = self._find(target.partition(b"?")[0])
-        return mount is self._bots and isinstance(read_bot_path(segments), ActionPath)
+    def is_action(self, method: bytes, target: bytes) -> bool:
+        """Return whether a request asks for an action, perhaps for none that there is.
+
+        So does everything but a WebSocket's path and the mounts of others; and a POST to ``/``, where other
+        programs take actions.
+        """
+        path = without_authority(target.partition(b"?")[0])
+        if not path.startswith(b"/"):
+            return False
+        mount, segments = self._find(b"/" + path.lstrip(b"/"))
+        if mount is not self._bots:
+            return mount is None
+        read = read_bot_path(segments)
+        return not isinstance(read, BotPath) or (method == b"POST" and not read.role)
 
     def render(self, request: Request) -> int:
         """Pass a request to its mount; answer 500 to an exception."""
@@ -69,7 +79,7 @@ class Router(Resource):
     def _render(self, request: Request) -> None:
         mount, segments = self._find(request.path)
         if mount is None:
-            answer_not_found(request)
+            answer_not_path(request)
         else:
             mount.render(request, segments)
 

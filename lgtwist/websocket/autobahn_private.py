@@ -111,10 +111,10 @@ class AutobahnServerConnection(AutobahnConnection, WebSocketServerProtocol):
         """Let Autobahn begin. Its own way gathers much for logs and for WAMP besides."""
         WebSocketProtocol._connectionMade(self)
 
-    def autobahn_open(self) -> None:
-        """Put Autobahn into the state behind the opening handshake: no subprotocol, no extension."""
+    def autobahn_open(self, subprotocol: str | None = None) -> None:
+        """Put Autobahn into the state behind the opening handshake: no extension."""
         self.websocket_version = 13
-        self.websocket_protocol_in_use = None
+        self.websocket_protocol_in_use = subprotocol
         self.websocket_extensions_in_use: list[Any] = []
         self.state = self.STATE_OPEN
         self.inside_message = False

@@ -21,7 +21,7 @@ from lgtwist.websocket.framing import server_frame, server_ping
 _ACCEPT_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\n"
-    b"Server: lgtwist\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+    b"Server: lgtwist\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
 )
 
 
@@ -38,16 +38,18 @@ class ServerConnection(Connection, AutobahnServerConnection):
         self.peer = peer2str(self.transport)
         self.autobahn_made()
 
-    def answer_handshake(self, key: str) -> None:
+    def answer_handshake(self, key: str, subprotocol: str | None) -> None:
         """Answer the opening handshake, which was read and checked by others (RFC 6455, 4.2.2).
 
-        No subprotocol and no extension is agreed on.
+        No extension is agreed on.
 
         :param key: ``Sec-WebSocket-Key``.
+        :param subprotocol: the one to agree on, a token (RFC 9110, 5.6.2); None for none.
         """
         proof = b64encode(sha1(key.encode() + _ACCEPT_MAGIC).digest())  # noqa: S324
-        self.autobahn_open()
-        self.outbox.put_response(_SWITCHING % proof)
+        agreed = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
+        self.autobahn_open(subprotocol)
+        self.outbox.put_response(_SWITCHING % (proof, agreed))
         self.expect_flush()  # what onOpen sends waits behind it, and goes out in the same write
         self.onOpen()
         self.factory.flush_handshake(self)
@@ -72,9 +74,10 @@ class ServerFactory(ConnectionFactory, WebSocketServerFactory):
         connection: ServerConnection = self.connection_class(self, handler)
         return connection
 
-    def accept(self, connection: ServerConnection, key: str) -> None:
+    def accept(self, connection: ServerConnection, key: str, subprotocol: str | None = None) -> None:
         """Answer the opening handshake of a connection that has its transport. Never raises.
 
         :param key: ``Sec-WebSocket-Key``.
+        :param subprotocol: the one to agree on, a token (RFC 9110, 5.6.2); None for none.
         """
-        self.guard(connection, ServerConnection.answer_handshake, key)
+        self.guard(connection, ServerConnection.answer_handshake, key, subprotocol)

@@ -26,6 +26,7 @@ from lgtwist.net.twisted_private import (
     RefusingHTTPChannel,
     bound_log_files,
     expect_no_body,
+    is_at_first_line,
     request_line,
     set_buffer_size,
     split_endpoint,
@@ -171,6 +172,29 @@ class TwistedTests(SynchronousTestCase):
         channel.dataReceived(b"GET / HTTP/1.1\r\nHost: ")
         channel.setTimeout(None)
         self.assertEqual(unfinished_line(channel), b"Host: ")
+
+    def test_first_lines(self) -> None:
+        """Another line may be read in place of a request's first one; the target stays."""
+        seen = []
+
+        class Replacing(RefusingHTTPChannel):
+            def malformed(self) -> None:
+                seen.append("malformed")
+
+            def read_first_line(self, line: bytes) -> bytes:
+                seen.append(line.decode())
+                return line.replace("é".encode(), b"ee")
+
+        for path in ("/é?é", "/e"):
+            channel: Any = Replacing()
+            channel.makeConnection(StringTransport())
+            channel.setTimeout(None)
+            self.assertTrue(is_at_first_line(channel))
+            channel.dataReceived(f"GET {path} HTTP/1.1\r\nHost: x\r\nX: é\r\n".encode())
+            channel.setTimeout(None)
+            self.assertFalse(is_at_first_line(channel))
+            self.assertEqual(request_line(channel), (b"GET", path.encode(), b"HTTP/1.1"))
+        self.assertEqual(seen, ["GET /é?é HTTP/1.1", "GET /e HTTP/1.1"])
 
     def test_buffer_size(self) -> None:
         """How much a transport reads and keeps can be said, and taken back."""

@@ -43,6 +43,26 @@ class HandshakeTests(SiteTestCase):
             400,
         )
 
+    def test_subprotocols(self) -> None:
+        """The first one that is offered is agreed on, if it can be a subprotocol's name; no extension is."""
+        for offered, chosen in (
+            ("11.mybot", "11.mybot"),
+            ("OneBot, v11", "OneBot"),
+            (" , v11", "v11"),
+            ("a b", None),
+            ("caf\u00e9", None),
+            ("", None),
+            ("x" * 10_000, None),
+        ):
+            port = self.dial(Sec_WebSocket_Protocol=offered, Sec_WebSocket_Extensions="permessage-deflate")
+            self.assertEqual(port.status(), 101)
+            head = port.read().partition(b"\r\n\r\n")[0].decode()
+            self.assertEqual(head.count("Sec-WebSocket-Protocol"), int(chosen is not None), offered)
+            if chosen is not None:
+                self.assertIn(f"\r\nSec-WebSocket-Protocol: {chosen}", head)
+            self.assertNotIn("Extensions", head)
+            self.assertIn("lifecycle", port.body())
+
     def test_before_the_account_was_up(self) -> None:
         """Until the account was up once, handshakes get 503 with Retry-After: 3."""
         self.service.directory.accounts[10001].was_up = False

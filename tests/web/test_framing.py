@@ -46,17 +46,26 @@ REFUSED: list[tuple[bytes, int, str]] = [
     (_FIRST + b" Host: folded\r\n\r\n", 400, "malformed"),
     (_FIRST + _HOST + b"Transfer-Encoding : chunked\r\n\r\n", 400, "malformed"),
     (_FIRST + _HOST + b"\n", 400, "CR LF"),
-    (_FIRST + _HOST + b"X: " + b"y" * 20_000 + b"\r\n\r\n", 431, "16384"),
+    (_FIRST + _HOST + b"X: " + b"y" * 70_000 + b"\r\n\r\n", 431, "65536"),
     (_FIRST + _HOST + b"X: y\r\n" * 600 + b"\r\n", 431, "500 lines"),
     (_FIRST + _HOST + (b"X: " + b"y" * 10_000 + b"\r\n") * 8 + b"\r\n", 431, "65536 bytes"),
+    (b"GET /get_status?" + b"x" * 70_000, 414, "65536"),
+    (b"GET /get_status HTTP/1.1\nHost: localhost\n\n", 400, "CR LF"),
+    (b"GET /get_status?a=b c HTTP/1.1\r\n" + _HOST + b"\r\n", 400, "malformed, its first line: a blank"),
+    (b"GET /get_status HTTP/2.0\r\n" + _HOST + b"\r\n", 400, "none of HTTP 1.1 and 1.0"),
+    (b"GET /get_status\r\n", 400, "a method, a target and a version"),
+    ("GÉT /get_status HTTP/1.1\r\n".encode() + _HOST + b"\r\n", 400, "malformed"),
+    (_FIRST + _HOST + b"Content-Encoding: gzip\r\n" + _TWO + b"\r\n{}", 415, "Content-Encoding"),
+    (_FIRST + _HOST + b"Content-Encoding: identity, br\r\n" + _CHUNKED + b"\r\n", 415, "Content-Encoding"),
 ]
 #: The same, of whose first line no action can be read.
 NAMELESS: list[tuple[bytes, int, str]] = [
-    (b"GET /" + b"x" * 20_000, 414, "16384"),
-    (b"GET /get_status HTTP/1.1\nHost: localhost\n\n", 400, "CR LF"),
+    (b"x" * 70_000, 414, "65536"),
+    (b"GET /healthz?" + b"x" * 70_000, 414, "65536"),
     (b"GET /\r\n\r\n", 400, "malformed"),
     (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed"),
-    (b"\x16\x03\x01\x02\x00\x01\r\n", 400, "malformed"),
+    (b"\x16\x03\x01\x02\x00\x01\r\n", 400, "malformed, its first line: it is TLS"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300), 400, "malformed: it is TLS"),
     (b"\r\n\r\n\r\n", 400, "malformed"),
     (b"POST /sandbox/10001/say HTTP/1.1\r\n" + _HOST + _HOST + b"\r\n", 400, "Host is there twice"),
     (b"POST /event HTTP/1.1\r\n" + _HOST + b"Content-Length: 99999999999\r\n\r\n", 413, "max_message"),
@@ -105,6 +114,11 @@ class FramingTests(SiteTestCase):
             b"\r\n" + _FIRST + _HOST + _JSON + _TWO + b"\r\n{}",
             b"GET /get_status HTTP/1.1\r\nhost:\tlocalhost:8081\t\r\nX: a\r\n b\r\n\r\n",
             b"GET /get_status HTTP/1.0\r\nHost: localhost\r\n\r\n",
+            b"GET /get_status?" + b"x" * 65_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /get_status?" + "你".encode() * 21_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"x" * 65_000 + b"\r\n\r\n",
+            _FIRST + _HOST + _JSON + b"Content-Encoding: identity\r\n" + _TWO + b"\r\n{}",
+            _FIRST + _HOST + b"Content-Encoding: gzip\r\n\r\n",
         ):
             self.assertEqual(Peer(self).send(sent).status(), 200, sent)
 

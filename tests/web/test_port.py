@@ -28,7 +28,7 @@ from lgtwist.hub.interfaces import (
     IReverseLink,
 )
 from lgtwist.hub.settings import BotSettings
-from lgtwist.net.http_responses import respond
+from lgtwist.net.http_responses import Headers, respond
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.budget import Budget, unlimited
 from lgtwist.runtime.figures import counter
@@ -117,6 +117,9 @@ class Actions:
 
     def preflight(self, request: Request) -> None:
         respond(request, 200, "preflight")
+
+    def cors_headers(self, request: Request) -> Headers:
+        return ()
 
     def perform(self, request: Request, bot: Any, account: Any, action: str) -> None:
         respond(request, 200, f"{bot.name} {account.self_id} {action}")
