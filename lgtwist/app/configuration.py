@@ -178,7 +178,7 @@ def _numbers(root: Section) -> set[Any] | None:
         return None
     written = [account.get("self_id") for account in accounts]
     return {
-        int(one) if isinstance(one, str) and one.isdecimal() else one
+        int(one) if isinstance(one, str) and one.isdecimal() and len(one) < 20 else one
         for one in written
         if isinstance(one, (int, float, str))
     }

@@ -51,7 +51,7 @@ class Authorities:
     path: Path
     _current: _Loaded = field(repr=False)
     _stamp: Stamp = field(repr=False)
-    _refused: Stamp = field(init=False, default=None, repr=False)
+    _refused: Stamp | tuple[()] = field(init=False, default=(), repr=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Authorities) and self.path == other.path
@@ -88,7 +88,7 @@ class Authorities:
 
     def use(self, other: Authorities) -> None:
         """Verify new connections by the certificates of another one."""
-        self._current, self._stamp, self._refused = other._current, other._stamp, None
+        self._current, self._stamp, self._refused = other._current, other._stamp, ()
 
     def warnings(self, now: datetime | None = None) -> list[str]:
         """Return why no certificate can be verified with these, a sentence each; empty if one may be.
