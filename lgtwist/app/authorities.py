@@ -67,7 +67,7 @@ def with_running_authorities(
     """
     pairs: list[tuple[Authorities, Authorities]] = []
 
-    def kept(one: Any, before: Any) -> Any:
+    def unchanged(one: Any, before: Any) -> Any:
         read = getattr(one.settings, "trust_root", None)
         used = getattr(getattr(before, "settings", None), "trust_root", None)
         if read is None or read != used or type(one.settings) is not type(before.settings):
@@ -79,7 +79,7 @@ def with_running_authorities(
     bots = {bot.bot.name: bot for bot in old.bots}
     running = evolve(
         new,
-        accounts=tuple(kept(account, accounts.get(account.self_id)) for account in new.accounts),
-        bots=tuple(kept(bot, bots.get(bot.bot.name)) for bot in new.bots),
+        accounts=tuple(unchanged(account, accounts.get(account.self_id)) for account in new.accounts),
+        bots=tuple(unchanged(bot, bots.get(bot.bot.name)) for bot in new.bots),
     )
     return running, tuple(pairs)

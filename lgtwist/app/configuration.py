@@ -20,10 +20,11 @@ from lgtwist.config.limits import Limits, read_limits
 from lgtwist.config.section import Problem, Section
 from lgtwist.config.text_files import decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
-from lgtwist.config.values import choice, text
+from lgtwist.config.values import InvalidValue, choice, text
 from lgtwist.hub.settings import BotSettings, read_bot, read_number
 from lgtwist.journal.settings import JournalSettings, read_journal
 from lgtwist.net.endpoints import certificate_files, is_public
+from lgtwist.onebot.dialect import Dialect
 from lgtwist.web.settings import ServerSettings, read_server
 
 #: The keys of ``[[accounts]]`` and ``[[bots]]`` that say which kind they are, with their defaults.
@@ -142,13 +143,29 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
     return list(map(with_place, problems)) or config
 
 
+_account_kind = choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS)
+
+
+def _account_type(value: Any) -> str:
+    """Read the type of an account.
+
+    :raises InvalidValue: if it is none; programs that are named instead are told of what is meant.
+    """
+    try:
+        return _account_kind(value)
+    except InvalidValue as error:
+        program = isinstance(value, str) and value.lower() in [dialect.value for dialect in Dialect]
+        more = "; it says who connects to whom, and which program it is goes into dialect" * program
+        raise InvalidValue(f"{error}{more}") from None
+
+
 def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ...]:
     if not root.has("accounts"):
         return DEFAULT_ACCOUNTS
     accounts = []
     seen: dict[int, str] = {}
     for section in root.sections("accounts"):
-        kind = section.read("type", choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS), _ACCOUNT_TYPE)
+        kind = section.read("type", _account_type, _ACCOUNT_TYPE)
         self_id = section.read("self_id", read_number)
         settings = None
         if kind is not None:

@@ -11,13 +11,12 @@ from attrs import define, field, frozen
 from cryptography import x509
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
+from lgtwist.config.file_stamp import Stamp, stamp_of
 from lgtwist.config.text_files import NotText, decode_text
 
 #: One certificate in a file.
 _PEM = re.compile(r"-----BEGIN (TRUSTED |X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
 _WANTED = "expected a file of certificates in PEM"
-#: What a file was when it was looked at. None: it cannot be read.
-Stamp = tuple[int, int, int, int] | None
 
 
 class BadAuthorities(ValueError):
@@ -70,14 +69,14 @@ class Authorities:
 
     def changed(self) -> bool:
         """Return whether the file is another than what is used, and may be usable; it is not read."""
-        return _stamp(self.path) not in (self._stamp, self._refused)
+        return stamp_of(self.path) not in (self._stamp, self._refused)
 
     def read_again(self) -> Authorities:
         """Read the file; what is used stays. It may be called in a thread.
 
         :raises BadAuthorities: if it cannot be used. Until it changes, :meth:`changed` is False then.
         """
-        stamp = _stamp(self.path)
+        stamp = stamp_of(self.path)
         try:
             if stamp is None or not self.path.is_file():
                 raise BadAuthorities(f"{self.path} is not there, or is no file")
@@ -108,7 +107,7 @@ def read_authorities(source: str, path: Path, stamp: Stamp = None) -> Authoritie
     :param stamp: what the file was before it was read; None to look now.
     :raises BadAuthorities: if it holds no certificate that could verify another one.
     """
-    stamp = _stamp(path) if stamp is None else stamp
+    stamp = stamp_of(path) if stamp is None else stamp
     found = [match.group() for match in _PEM.finditer(source)]
     if not found:
         raise BadAuthorities(f"{_WANTED}; {_instead(source)}")
@@ -147,14 +146,14 @@ def _check_root(certificates: tuple[x509.Certificate, ...]) -> None:
     if any(one.issuer == one.subject for one in certificates):
         return
     first = certificates[0]
-    issuer = _name(first.issuer)
+    subject, issuer = _certificate_name(first.subject), _certificate_name(first.issuer)
     if any(map(_is_authority, certificates)):
         raise BadAuthorities(
-            f'the certificate of "{_name(first.subject)}" is an intermediate one, signed by "{issuer}": '
+            f'the certificate of "{subject}" is an intermediate one, signed by "{issuer}": '
             "the root's must be in the file too"
         )
     raise BadAuthorities(
-        f"the certificate in it is a server's own (\"{_name(first.subject)}\"), not an authority's: "
+        f"the certificate in it is a server's own (\"{subject}\"), not an authority's: "
         f'expected that of its issuer, "{issuer}"'
     )
 
@@ -168,7 +167,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 def _out_of_date(certificate: x509.Certificate, now: datetime) -> str | None:
     """Return why a certificate is not valid now; None if it is."""
-    name = f'the certificate of the authority "{_name(certificate.subject)}"'
+    name = f'the certificate of the authority "{_certificate_name(certificate.subject)}"'
     if certificate.not_valid_after_utc < now:
         return f"{name} has expired, on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     if certificate.not_valid_before_utc > now:
@@ -176,15 +175,7 @@ def _out_of_date(certificate: x509.Certificate, now: datetime) -> str | None:
     return None
 
 
-def _name(name: x509.Name) -> str:
+def _certificate_name(name: x509.Name) -> str:
     """Return a name in a certificate, safe in a log line and between quotation marks."""
     shown = name.rfc4514_string()[:80]
     return "".join(c if c.isprintable() and c != '"' else "\ufffd" for c in shown)
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -348,7 +348,7 @@ def url(*schemes: str, query: bool = True) -> Callable[[Any], str]:
 
 def _no_url_text(value: str) -> str | None:
     """Return why a string has characters that no URL has (RFC 3986, 2); None if it has none."""
-    visible, _question_mark, _secret = value.partition("?")
+    visible = value.partition("?")[0]
     if value != value.strip():
         return "; there is a blank or a line break around it: take it away"
     strange = lookalike(visible)

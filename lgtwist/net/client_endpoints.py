@@ -228,4 +228,4 @@ def why_unreachable(failure: Failure) -> str:
         inner = getattr(error, "osError", None)
         reason = getattr(inner, "strerror", None) or error.__doc__ or type(error).__name__
         return str(reason).strip().rstrip(".").lower()
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

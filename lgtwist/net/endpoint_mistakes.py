@@ -10,12 +10,12 @@ import socket
 from lgtwist.config.lookalikes import lookalike
 
 #: What begins an endpoint that Twisted alone reads, or that is read here.
-_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
+_ENDPOINT_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
 _EXAMPLE = '"tcp:8081:interface=127.0.0.1"'
 #: An interface in an endpoint string, up to the next argument that has a name.
 _INTERFACE = re.compile(r"interface=([^=\\]*?)(?=:[A-Za-z]+=|$)")
 _HOST_AND_PORT = re.compile(r"(?:[a-z]+://|tcp:)?([A-Za-z0-9_.*-]*):([0-9]{1,5})/?")
-_OTHER_NAMES = {"host": "interface", "address": "interface", "ip": "interface", "bind": "interface"}
+_OTHER_ARGUMENTS = {"host": "interface", "address": "interface", "ip": "interface", "bind": "interface"}
 _OTHER_KINDS = {
     "tcp4": "tcp",
     "http": "tcp",
@@ -62,7 +62,7 @@ def unknown_kind(kind: str, description: str) -> str:
 
     :param kind: that word.
     """
-    if kind.lower() in _KINDS and kind not in _KINDS:
+    if kind.lower() in _ENDPOINT_KINDS and kind not in _ENDPOINT_KINDS:
         return f'"{kind}" is written {kind.lower()}'
     if description.isdecimal():
         return f"expected tcp: in front, as in {_EXAMPLE}"
@@ -70,7 +70,7 @@ def unknown_kind(kind: str, description: str) -> str:
     if found is not None and ("//" in description or not found[1].isalnum() or found[1] == "localhost"):
         host = found[1] if found[1] not in ("", "*", "0.0.0.0") else ""  # noqa: S104  # all addresses
         return f'write "tcp:{found[2]}{f":interface={host}" if host else ""}"'
-    near = [_OTHER_KINDS.get(kind.lower()), *difflib.get_close_matches(kind.lower(), _KINDS, 1, 0.7)]
+    near = [_OTHER_KINDS.get(kind.lower()), *difflib.get_close_matches(kind.lower(), _ENDPOINT_KINDS, 1, 0.7)]
     near = [one for one in near if one]
     return f'there is no kind "{kind}"{f"; is {near[0]} meant?" if near else f": write {_EXAMPLE}"}'
 
@@ -83,7 +83,7 @@ def unknown_argument(kind: str, name: str, names: tuple[str, ...]) -> str:
     separated = re.fullmatch(r"([^,;]*)[,;]\s*([A-Za-z]+)", name)
     if separated is not None:
         return f"arguments are separated by colons: write {kind}:{separated[1]}:{separated[2]}=..."
-    near = [_OTHER_NAMES.get(name.lower(), ""), *difflib.get_close_matches(name, names, 1, 0.7)]
+    near = [_OTHER_ARGUMENTS.get(name.lower(), ""), *difflib.get_close_matches(name, names, 1, 0.7)]
     meant = next((one for one in near if one in names), None)
     hint = f"; is {meant} meant?" if meant else ""
     return f"{kind}: has no argument {name!r}, it takes {', '.join(names)}{hint}"

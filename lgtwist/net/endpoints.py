@@ -39,7 +39,7 @@ def check_endpoint(description: str, base: Path | None = None) -> str | None:
     except BadCertificate as error:
         return str(error)
     except Exception as error:  # each kind of endpoint raises what it likes
-        return f"not a Twisted server endpoint: {_why(error, description)}"
+        return f"not a Twisted server endpoint: {_why_unreadable(error, description)}"
     return _wrong_address(read)
 
 
@@ -59,7 +59,7 @@ def _check_certificate(read: EndpointString, base: Path) -> None:
         ) from None
 
 
-def _why(error: Exception, description: str) -> str:
+def _why_unreadable(error: Exception, description: str) -> str:
     """Return what is wrong with a string that cannot be read."""
     said = str(error) or type(error).__name__
     if said.startswith("Unknown endpoint type"):
@@ -73,6 +73,17 @@ def _wrong_address(read: EndpointString) -> str | None:
     if isinstance(read.address, InternetAddress):
         return wrong_interface(read.address.host)
     return None
+
+
+def same_address(description: str, other: str) -> bool:
+    """Return whether two endpoint strings name the same address and port, or the same path."""
+    try:
+        first, second = read_endpoint(description).address, read_endpoint(other).address
+    except ValueError:
+        return False
+    if isinstance(first, InternetAddress) and first.port == 0:
+        return False  # each gets a port of its own
+    return first is not None and first == second
 
 
 def is_public(description: str) -> bool:
