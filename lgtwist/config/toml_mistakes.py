@@ -30,7 +30,7 @@ def why_not_toml(source: str, error: Exception) -> str:
     said = f"not TOML: {error}"
     place = _PLACE.search(str(error))
     lines = source.split("\n")
-    line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else ""
+    line = lines[int(place[1]) - 1] if place and int(place[1]) <= len(lines) else lines[-1]
     hint = _hint(source, line, int(place[2]) if place else 0, str(error))
     return said if hint is None else f"{said}; {hint}"
 

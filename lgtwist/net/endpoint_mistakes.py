@@ -70,7 +70,7 @@ def unknown_kind(kind: str, description: str) -> str:
     if found is not None and ("//" in description or not found[1].isalnum() or found[1] == "localhost"):
         host = found[1] if found[1] not in ("", "*", "0.0.0.0") else ""  # noqa: S104  # all addresses
         return f'write "tcp:{found[2]}{f":interface={host}" if host else ""}"'
-    near = [_OTHER_KINDS.get(kind.lower()), *difflib.get_close_matches(kind.lower(), _ENDPOINT_KINDS, 1, 0.7)]
+    near = [_OTHER_KINDS.get(kind.lower()), *difflib.get_close_matches(kind.lower(), _ENDPOINT_KINDS, 1, 0.6)]
     near = [one for one in near if one]
     return f'there is no kind "{kind}"{f"; is {near[0]} meant?" if near else f": write {_EXAMPLE}"}'
 
