@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import frozen
 
@@ -48,12 +48,12 @@ def _run(options: argparse.Namespace) -> int:
     file = ConfigurationFile.find(options.config)
     config = file.read()
 
-    from twisted.internet import reactor as installed
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
     from lgtwist.app.start import CannotStart, prepare_service
+    from lgtwist.runtime.reactor import install_reactor
 
-    reactor: Any = installed
+    reactor = install_reactor()
     try:
         service = prepare_service(file, config, reactor)
     except CannotStart as error:

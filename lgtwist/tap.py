@@ -17,6 +17,7 @@ from lgtwist.app.pid_file import is_stale
 from lgtwist.app.printing import print_journal, print_summary
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.start import CannotStart, prepare_service
+from lgtwist.runtime.reactor import install_reactor
 
 
 class Options(usage.Options):
@@ -114,9 +115,7 @@ def make_application() -> Any:
 
 
 def _prepared(file: ConfigurationFile, config: Config) -> LgtwistService:
-    from twisted.internet import reactor
-
     try:
-        return prepare_service(file, config, reactor)
+        return prepare_service(file, config, install_reactor())
     except CannotStart as error:
         raise SystemExit(f"lgtwist: {error}") from None

@@ -38,7 +38,7 @@ from lgtwist.onebot.errors import (
 )
 from lgtwist.onebot.event import BadEvent, read_event, read_heartbeat, read_online
 from lgtwist.onebot.responses import STREAM_ACTIONS, read_response_head, response_data
-from lgtwist.runtime.logs import Logger, LogThrottles
+from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles
 from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two polls of ``get_status`` where heartbeats are off.
@@ -112,6 +112,7 @@ class HttpAccount(Service):
         self._next_poll: IDelayedCall | None = None
         self._linked = False
         self._failure_log = LogThrottles(account.clock, _LOGGED_FAILURES)
+        self._odd_log = LogThrottle(account.clock)
 
     # -- IEdge
 
@@ -159,12 +160,16 @@ class HttpAccount(Service):
 
     async def _poll_once(self) -> None:
         """Send ``get_status``: its response opens the link and updates the account, a failure closes it."""
+        timeout = min(self._resources.limits.action_timeout, max(5.0, 3 * self._interval()))
+        action = "get_status"
         try:
-            answer = await self._post(
-                "get_status",
-                b"{}",
-                min(self._resources.limits.action_timeout, max(5.0, 3 * self._interval())),
-            )
+            try:
+                answer = await self._post(action, b"{}", timeout)
+            except TimeoutError:  # get_status alone may hang: it asks the platform
+                if not self.running:
+                    raise
+                action = "get_version_info"
+                answer = await self._post(action, b"{}", min(timeout, _POLL_INTERVAL))
         except CancelledError:
             return
         except Exception as error:
@@ -174,16 +179,16 @@ class HttpAccount(Service):
         if answer.status in (401, 403):
             self._link_lost(f"it refuses our token (HTTP {answer.status})")
             return
-        if responses.response_from_body(answer.body) is None:
-            self._link_lost(f"its answer to get_status is no action response (HTTP {answer.status})")
+        response = _read_response(answer.body, answer.status)
+        if response is None:
+            self._link_lost(f"its answer to {action} is no action response (HTTP {answer.status})")
             return
-        outcome = read_response_head(answer.body)
         if not self._linked:
             self._linked = True
             self._failure_log = LogThrottles(self.account.clock, _LOGGED_FAILURES)
             self.account.links.opened(self, description=self._url)
-        if outcome.status == "ok":
-            self.account.links.status_received(read_online(response_data(answer.body)))
+        if action == "get_status" and read_response_head(response).status == "ok":
+            self.account.links.status_received(read_online(response_data(response)), asked=True)
 
     def _link_lost(self, reason: str) -> None:
         self._cancel_requests()
@@ -305,7 +310,13 @@ class HttpAccount(Service):
         """
         event = read_event(body)
         if event.self_id is not None and event.self_id != self.account.self_id:
-            raise BadEvent(f"its self_id is {event.self_id}")
+            if event.self_id:
+                raise BadEvent(f"its self_id is {event.self_id}")
+            if self._odd_log.should_log():
+                self._log.warn(
+                    "account {account}: an odd event was passed on: its self_id is no account's number",
+                    account=self.account.self_id,
+                )
         if not self.running:
             raise NotConnected("lgtwist stops")
         if self.account.links.pause_reason and event.post_type != "meta_event":
@@ -322,6 +333,22 @@ make = HttpAccount
 _PART_SEPARATOR = b"\r\n\r\n"
 
 
+def _read_response(body: bytes, status: int) -> bytes | None:
+    """Return the response in an HTTP body, without ``echo``; None if there is none.
+
+    :param status: the HTTP status: with 200 a response may be without ``retcode``.
+    """
+    response = responses.response_from_body(body)
+    if response is not None or status != 200:
+        return response
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return None
+    read = responses.incomplete_response(body)
+    return None if read is None else read[1]
+
+
 def _read_responses(answer: Answer, action: str) -> list[bytes]:
     """Return the responses in an HTTP answer, without ``echo``: one, or several of a stream action.
 
@@ -333,7 +360,7 @@ def _read_responses(answer: Answer, action: str) -> list[bytes]:
         if len(parts) > MAX_PARTS:
             raise AccountFailed(f"the implementation's answer has more than {MAX_PARTS} parts")
         bodies = [part for part in parts if part.strip()] or bodies
-    read = [responses.response_from_body(body) for body in bodies]
+    read = [_read_response(body, answer.status) for body in bodies]
     whole = [response for response in read if response is not None]
     if len(whole) == len(bodies):
         return whole

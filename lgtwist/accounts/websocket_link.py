@@ -9,8 +9,10 @@ from zope.interface import implementer
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import ACTION_CHANNEL, EVENT_CHANNEL, Channel, IAccountLink
 from lgtwist.onebot.action import encode_action
+from lgtwist.onebot.errors import AccountFailed
 from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
-from lgtwist.onebot.responses import read_response_head
+from lgtwist.onebot.rawjson import find_echo
+from lgtwist.onebot.responses import from_error, incomplete_response, read_response_head
 from lgtwist.runtime.logs import Logger, LogThrottle, printable
 from lgtwist.websocket.connection import PAUSE_JOURNAL, Connection
 from lgtwist.websocket.dial import RefusalWatch
@@ -54,6 +56,8 @@ class WebSocketLink:
         self._connection: Connection | None = None
         self._refusal_watch = RefusalWatch(account.clock, on_refused)
         self._malformed_log = LogThrottle(account.clock)
+        self._odd_log = LogThrottle(account.clock)
+        self._has_own_events = False
 
     # -- handler of the connection, called through the factory's guard
 
@@ -70,7 +74,9 @@ class WebSocketLink:
                 payload.decode()
             echo, event = read_frame(payload)
         except (UnicodeDecodeError, BadEvent) as error:
-            self._drop_malformed(str(error) if isinstance(error, BadEvent) else "not UTF-8")
+            self._refused(
+                connection, payload, str(error) if isinstance(error, BadEvent) else "it is not UTF-8"
+            )
             return
         account = self._account
         if echo is not None and account.links.is_current(self, ACTION_CHANNEL):
@@ -85,7 +91,8 @@ class WebSocketLink:
             self._event(connection, event)
         elif echo is None:
             self._check_refusal(payload)
-            self._drop_malformed("neither an answer nor an event")
+            if not self._take_incomplete(payload):
+                self._drop_malformed("neither an answer nor an event")
         else:
             self._check_refusal(payload)
             account.counters.late_responses += 1
@@ -119,15 +126,60 @@ class WebSocketLink:
         if not account.links.is_current(self, EVENT_CHANNEL):
             return  # Lagrange once sent events on /api too, besides those on /event
         if event.self_id is not None and event.self_id != account.self_id:
-            account.links.refuse(self, event.self_id)
-            return
-        self._refusal_watch.useful = True
+            if event.self_id:
+                account.links.foreign_event(self, event.self_id, trusted=self._has_own_events)
+                return
+            self._log_odd("its self_id is no account's number")
+        elif not self._has_own_events:
+            self._has_own_events = self._refusal_watch.useful = True
         if event.post_type == "meta_event" and event.detail == "heartbeat":
             heartbeat = read_heartbeat(event.raw)
-            if heartbeat.interval and connection.liveness is not None:
-                connection.liveness.expect_heartbeats(heartbeat.interval)
+            if connection.liveness is not None:
+                connection.liveness.heartbeat(account.clock.seconds(), heartbeat.interval)
             account.links.status_received(heartbeat.online)
         account.links.event_received(event)
+
+    def _refused(self, connection: Connection, payload: bytes, why: str) -> None:
+        """Take what can be taken of a frame that is no JSON object: it may be in an array, or end a call."""
+        inner = payload.strip(b" \t\n\r\0")
+        if inner[:1] == b"[" and inner[-1:] == b"]":
+            inner = inner[1:-1].strip(b" \t\n\r")
+        if inner != payload and inner[:1] == b"{":
+            try:
+                read_frame(inner)
+            except BadEvent:
+                pass  # it is no array of one object
+            else:
+                self.received(connection, inner, True)
+                return
+        account = self._account
+        echo = find_echo(payload) if account.links.is_current(self, ACTION_CHANNEL) else None
+        call_id = None if echo is None else read_id(echo)
+        if call_id is not None and account.has_call(call_id):
+            sentence = "the implementation's answer cannot be read"
+            account.receive(call_id, from_error(AccountFailed(f"{sentence}: {printable(why)}")))
+        self._drop_malformed(why)
+
+    def _take_incomplete(self, payload: bytes) -> bool:
+        """Hand over the answer to a call that has no ``retcode``; return whether it is one."""
+        account = self._account
+        read = incomplete_response(payload) if account.links.is_current(self, ACTION_CHANNEL) else None
+        call_id = None if read is None else read_id(read[0])
+        if read is None or call_id is None:
+            return False
+        self._log_odd("an answer has no retcode; its status counts, and without one it is 1500")
+        self._refusal_watch.useful = self._refusal_watch.useful or account.has_call(call_id)
+        account.receive(call_id, read[1])
+        return True
+
+    def _log_odd(self, why: str) -> None:
+        """Log that a frame is odd, and passed on."""
+        if self._odd_log.should_log():
+            self._log.warn(
+                "account {account}: an odd frame was passed on: {why}",
+                account=self._account.self_id,
+                why=why,
+            )
 
     def _check_refusal(self, payload: bytes) -> None:
         if self._refusal_watch.decided:

@@ -49,12 +49,14 @@ from lgtwist.journal.store import JournalBusy, JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.ports import CannotListen, Ports
+from lgtwist.net.twisted_private import bound_log_files
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
 from lgtwist.runtime.memory import return_freed_memory
 from lgtwist.runtime.open_files import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn
 from lgtwist.runtime.turns import FlushScheduler
+from lgtwist.runtime.wall_clock import STEADY_AFTER, WallClock
 from lgtwist.web.health import Readiness
 from lgtwist.web.metrics import MetricsRegistry, build_info, port_metrics
 from lgtwist.web.port import Port
@@ -72,6 +74,10 @@ _DELIVERY_TICK = 0.5
 _STOPPING = "lgtwist stops"
 #: Seconds between two looks at whether lines were left out that are to be reported.
 _LOG_CHECK = 5.0
+#: Files of twistd's log, of a megabyte each.
+_LOG_FILES = 5
+#: Seconds between two looks at whether the wall clock was set.
+_CLOCK_CHECK = 5.0
 #: Seconds between two looks at the files of the certificates, our own and those of authorities.
 _CERTIFICATE_CHECK = 30.0
 
@@ -88,12 +94,14 @@ class LgtwistService(MultiService):
     """
 
     _log = Logger(throttled=False, longest=CONFIGURED)
+    _clock_log = Logger()
 
     def __init__(self, config: Config, reactor: Any, wall_clock: Callable[[], float] = time.time) -> None:
         super().__init__()
         self.config = config
         self._reactor = reactor
         self._wall_clock = wall_clock
+        self._clock_watch = WallClock(wall_clock, reactor.seconds, self._clock_was_set)
         self._stopping = False
         self._data_dir = DataDir(config.data_dir)
         self._scheduler = FlushScheduler(reactor)
@@ -168,7 +176,21 @@ class LgtwistService(MultiService):
         self._add_timer(lag.interval, "lag", lag.tick)
         self._add_timer(_CERTIFICATE_CHECK, "certificates", self._check_certificates)
         self._add_timer(_LOG_CHECK, "log", check_left_out)
+        self._add_timer(_CLOCK_CHECK, "clock", self._clock_watch.check)
         self._lag = lag
+
+    def _clock_was_set(self, seconds: float) -> None:
+        """Say that somebody set the wall clock, or that the machine slept."""
+        self._clock_log.warn(
+            "the clock was set {way} by {seconds:.0f} s (or the machine slept). Beats and time limits go on; "
+            "events of former runs are not deleted for their age before it has been right for "
+            "{minutes:.0f} minutes",
+            way="back" if seconds < 0 else "forward",
+            seconds=abs(seconds),
+            minutes=STEADY_AFTER / 60,
+        )
+        if self.journal is not None:
+            self.journal.clock_was_set()
 
     def _check_certificates(self) -> None:
         """Use the certificates that were renewed on the disk, our own and those of ``ca_file``."""
@@ -490,6 +512,7 @@ class LgtwistService(MultiService):
             self._reactor,
             self._wall_clock,
             limits=JournalLimits(settings.retention, settings.max_size),
+            steady_wall_clock=self._clock_watch.steady,
             when_turn_ends=self._scheduler.when_read_or_turn_ends,
         )
         deliveries = self.deliveries = Deliveries(
@@ -576,6 +599,7 @@ class LgtwistService(MultiService):
     def startService(self) -> None:
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._stopping = False
+        bound_log_files(_LOG_FILES)
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)

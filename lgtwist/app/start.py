@@ -10,6 +10,7 @@ from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.signals import Signals
+from lgtwist.net.resolver import NameResolver
 from lgtwist.runtime.foreign_lines import tame_foreign_lines
 
 
@@ -21,6 +22,7 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     :raises CannotStart: if it cannot start.
     """
     tame_foreign_lines()
+    reactor.installNameResolver(NameResolver(reactor))
     service = LgtwistService(config, reactor)
     signals = Signals(reactor, lambda: service.reload(lambda: file.read(again=True)))
     signals.prepare()

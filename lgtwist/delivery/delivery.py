@@ -296,11 +296,22 @@ class Delivery:
         self.check_retention()
         self._log.flush_expired()
         end = self._journal.end(self.account)
-        self._backlog.resume(end, self._wall_clock(), self._clock.seconds())
+        self._backlog.resume(end, self._clock.seconds())
+        if self._policy.max_age is not None:
+            self._skip_old(self._policy.max_age)
         if self._policy.max_events is not None and self._sent.position < end:
             self._count(end)
         else:
             self.pump()
+
+    def _skip_old(self, max_age: float) -> None:
+        """Find what is older than that: by the wall clock only what no other clock has seen."""
+        journal, account = self._journal, self.account
+        self._backlog.skip_old(
+            journal.committed_before(account, max_age),
+            journal.inherited(account),
+            int((self._wall_clock() - max_age) * 1000),
+        )
 
     def check_retention(self) -> None:
         """Go on behind what expired, count it, and say so."""

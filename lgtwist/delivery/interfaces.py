@@ -71,6 +71,20 @@ class IJournal(Interface):
     def expired(account: int) -> int:
         """Return how many of these retention has deleted: the oldest so many."""
 
+    def inherited(account: int) -> Position:
+        """Return up to which position events of an account are of former runs.
+
+        Only the times that were written with them say how old they are, by clocks that may have been wrong.
+        """
+
+    def committed_before(account: int, age: float) -> Position:
+        """Return up to which position events are known to have been committed some time ago.
+
+        Known by a clock that nobody sets, so events that are not much older may be missing.
+
+        :param age: seconds.
+        """
+
     def observe_retention(observer: Callable[[], None]) -> None:
         """Call ``observer`` each time that retention has deleted events."""
 

@@ -46,22 +46,30 @@ class Backlog:
         self._counters = counters
         self.policy = policy
         self._end: Position = 0
+        self._too_old_upto: Position = 0  # what is up to it is beyond ``max_age``
+        self._inherited: Position = 0  # so is of that up to here what is from before:
         self._not_before = 0  # milliseconds since the epoch
         self._counted: Position = 0  # what was skipped is counted up to here
         self._unlogged = Skipped()
         self._tokens = self._tokens_at = 0.0
 
-    def resume(self, end: Position, wall_clock: float, now: float) -> None:
+    def resume(self, end: Position, now: float) -> None:
         """Delivery resumes; what is up to ``end`` is late.
 
-        :param wall_clock: seconds since the epoch.
         :param now: seconds.
         """
         self._end = end
         self.skip_upto = 0
-        if self.policy.max_age is not None:
-            self._not_before = int((wall_clock - self.policy.max_age) * 1000)
         self._tokens, self._tokens_at = 1.0, now
+
+    def skip_old(self, upto: Position, inherited: Position, not_before: int) -> None:
+        """Note what is too old for ``max_age``.
+
+        :param upto: everything up to this position is.
+        :param inherited: up to this position so is what was taken in before ``not_before``.
+        :param not_before: milliseconds since the epoch.
+        """
+        self._too_old_upto, self._inherited, self._not_before = upto, inherited, not_before
 
     def includes(self, position: Position) -> bool:
         """Whether it was there when delivery resumed."""
@@ -70,7 +78,7 @@ class Backlog:
     @property
     def skips(self) -> bool:
         """Whether anything of it may be skipped."""
-        return self._not_before > 0 or self.skip_upto > 0
+        return self._too_old_upto > 0 or self._inherited > 0 or self.skip_upto > 0
 
     def skip(self, position: Position, time: int, is_request: bool) -> bool:
         """Whether an event of it is skipped. It is counted, once.
@@ -78,7 +86,7 @@ class Backlog:
         :param time: when it was taken in: milliseconds since the epoch.
         :param is_request: somebody wants to be a friend, or to join: that is never skipped.
         """
-        too_old = time < self._not_before
+        too_old = position <= self._too_old_upto or (position <= self._inherited and time < self._not_before)
         if is_request or not (too_old or position <= self.skip_upto):
             return False
         if position > self._counted:

@@ -262,6 +262,10 @@ class Account:
         call = self._calls.get(call_id)
         return "" if call is None else call.caller
 
+    def has_call(self, call_id: int) -> bool:
+        """Return whether a call is under way."""
+        return self._calls.get(call_id) is not None
+
     def has_sent(self, link: IAccountLink, flow_token: object) -> bool:
         """Return whether an action does not wait in our memory any more: it was sent, or its link is closed.
 

@@ -5,10 +5,10 @@ each. A new link replaces the older ones that carry any of its channels; those a
 
 States of the channel of actions, with their data::
 
-    None                              no link
-    VerificationPending(link)         get_login_info was sent on it; bots' actions are not sent yet
-    VerificationDelayed(link, timer)  get_login_info failed; it is sent again when the timer fires
-    Verified(link)                    the implementation is logged in as this account; actions are sent
+    None                     no link
+    Unverified(link, timer)  get_login_info was sent on it, and is sent again when the timer fires; bots'
+                             actions are not sent yet
+    Verified(link)           the implementation is logged in as this account; actions are sent
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from attrs import frozen
+from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
@@ -24,8 +24,14 @@ from lgtwist.hub.calls import InternalCall
 from lgtwist.hub.interfaces import ACTION_CHANNEL, Channel, IAccountLink, IBacking
 from lgtwist.hub.presence import Presence
 from lgtwist.hub.snapshots import EndedLink, OpenLink
-from lgtwist.onebot.dialect import Dialect, recognise_dialect
-from lgtwist.onebot.event import Event, read_id
+from lgtwist.onebot.dialect import (
+    Dialect,
+    get_status_tells_online,
+    heartbeats_tell_online,
+    recognise_dialect,
+)
+from lgtwist.onebot.event import Event, place_of, read_id, read_online
+from lgtwist.onebot.rawjson import read_string
 from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.runtime.logs import Logger, LogThrottles, printable
 
@@ -36,23 +42,35 @@ if TYPE_CHECKING:
 _LOGGED_IDENTITY_FAILURES = 8
 #: Bytes of the ``data`` of ``get_login_info`` that are kept to answer with while the account is down.
 _MAX_LOGIN_INFO = 16_384
-#: Seconds until get_login_info is sent again after it failed.
+#: Seconds until get_login_info is sent again while it was not answered, or with a failure.
 _VERIFICATION_RETRY = 5.0
+#: Unanswered get_login_info on one link at which no more are sent.
+_MAX_UNANSWERED = 12
+#: Seconds after which a line says what an account waits for that has a link and is not up.
+_WAITING = 5.0
+#: Seconds until get_status is sent after ``bot_offline``, and again after each answer.
+_STATUS_RETRY = 5.0
+#: Events in a row that name the same other account, after which the link is another account's.
+_FOREIGN_EVENTS = 3
+#: Seconds between two get_login_info that are sent because of such events.
+_FOREIGN_RETRY = 60.0
 
 
-@frozen
-class VerificationPending:
-    """``get_login_info`` was sent on the link."""
+@define(eq=False)
+class Unverified:
+    """``get_login_info`` was sent on the link; it is sent again when the timer fires.
+
+    :ivar unanswered: how many of them are under way.
+    """
 
     link: IAccountLink
+    timer: IDelayedCall | None = None
+    unanswered: int = 0
 
-
-@frozen
-class VerificationDelayed:
-    """``get_login_info`` is sent again when the timer fires."""
-
-    link: IAccountLink
-    timer: IDelayedCall
+    def cancel(self) -> None:
+        """Send it no more."""
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
 
 
 @frozen
@@ -63,7 +81,7 @@ class Verified:
 
 
 #: The state of the channel of actions; None while no link carries it.
-ActionState = VerificationPending | VerificationDelayed | Verified | None
+ActionState = Unverified | Verified | None
 
 
 @frozen
@@ -98,8 +116,22 @@ class _Identity(msgspec.Struct):
 
 
 class _VersionData(msgspec.Struct):
-    app_name: str = ""
-    app_version: str = ""
+    app_name: msgspec.Raw = msgspec.Raw(b'""')
+    app_version: msgspec.Raw = msgspec.Raw(b'""')
+
+
+@define
+class _ForeignEvents:
+    """The events that name another account, since the last one of this account.
+
+    :ivar self_id: the number that the newest of them name.
+    :ivar count: how many in a row name it.
+    :ivar condemned: whether a link was refused for it: the next one is at its first such event.
+    """
+
+    self_id: int
+    count: int = 0
+    condemned: bool = False
 
 
 @implementer(IBacking)
@@ -131,6 +163,13 @@ class Links:
         self._presence = Presence()
         self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
         self._logged_refusal = ""
+        self._foreign: _ForeignEvents | None = None
+        self._foreign_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
+        self._next_identity_check = 0.0  # of the account's clock
+        self._waiting: IDelayedCall | None = None  # until a line says what is waited for
+        self._logged_waiting = ""
+        self._status_timer: IDelayedCall | None = None  # until get_status is sent
+        self._asks_status = False
         self.last_ended: EndedLink | None = None
         self._opened: dict[IAccountLink, _Opened] = {}
 
@@ -219,9 +258,10 @@ class Links:
                 link.pause_reading()
         self._presence.mark_online()
         if Channel.ACTIONS in channel:
-            self._request_login_info(link)
+            self._verify(link)
         else:
-            self._account.backing_changed()
+            self._account.backing_changed(self._missing())
+        self._follow()
 
     def closed(
         self, link: IAccountLink, reason: str, *, code: int | None = None, words: str | None = None
@@ -262,11 +302,12 @@ class Links:
         if self._event_link is link:
             self._event_link = None
         if had_actions:
-            if isinstance(self._actions, VerificationDelayed):
-                self._actions.timer.cancel()
+            if isinstance(self._actions, Unverified):
+                self._actions.cancel()
             self._actions = None
             self.action_link = None
         self._account.backing_changed(reason)
+        self._follow()
         if had_actions:
             self._account.end_calls(reason)
 
@@ -301,45 +342,119 @@ class Links:
         if self._event_link is not None:
             self._event_link.resume_reading()
 
+    # -- what is waited for
+
+    def _missing(self) -> str:
+        """Return what an account with a link lacks to be up, a part of a sentence; empty if it is up."""
+        if self.is_up:
+            return ""
+        if self._actions is None:
+            return "its API link is not open"
+        if self.action_link is None:
+            return "its implementation has not answered get_login_info"
+        return "its event link is not open"
+
+    def _follow(self) -> None:
+        """Start or stop the timers that the present state needs or does not need."""
+        if self.is_up or not self._all():
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
+            if self.is_up:
+                self._logged_waiting = ""
+        elif self._waiting is None:
+            self._waiting = self._account.clock.callLater(_WAITING, self._log_waiting)
+        asks = self._presence.needs_proof and self.action_link is not None
+        if not (asks and get_status_tells_online(self.dialect)):
+            if self._status_timer is not None:
+                self._status_timer.cancel()
+                self._status_timer = None
+        elif self._status_timer is None and not self._asks_status:
+            self._status_timer = self._account.clock.callLater(_STATUS_RETRY, self._request_status)
+
+    def _log_waiting(self) -> None:
+        self._waiting = None
+        missing = self._missing()
+        if isinstance(self._actions, Unverified) and self._actions.unanswered == 0:
+            return  # it was answered with a failure: that is logged
+        if missing != self._logged_waiting:
+            self._logged_waiting = missing
+            self._account.reason = missing
+            self._log.warn(
+                "account {account}: connected, and not up yet: {missing}",
+                account=self._account.self_id,
+                missing=missing,
+            )
+
     # -- verification
 
-    def _request_login_info(self, link: IAccountLink) -> None:
-        self._actions = VerificationPending(link)
+    def _verify(self, link: IAccountLink) -> None:
+        """Send ``get_login_info`` on a new link, again and again until an answer names the account."""
+        self._actions = state = Unverified(link)
+        self._account.reason = self._missing()
+        self._request_login_info(state)
+
+    def _request_login_info(self, state: Unverified) -> None:
+        clock = self._account.clock
+        state.timer = clock.callLater(_VERIFICATION_RETRY, self._request_login_info, state)
+        if state.unanswered >= _MAX_UNANSWERED:
+            return
+        state.unanswered += 1
 
         def receive(response: bytes, last: bool) -> None:
-            if last and self.is_current(link, ACTION_CHANNEL):
-                self._login_info_received(link, response)
+            if not last:
+                return
+            state.unanswered -= 1
+            # Without an answer there is nothing to read: it was sent again meanwhile.
+            if self._actions is state and clock.seconds() < call.deadline:
+                self._login_info_received(state, response)
 
-        self._account.send(link, InternalCall("get_login_info", receive), b"{}")
+        call = InternalCall("get_login_info", receive)
+        self._account.send(state.link, call, b"{}")
 
-    def _login_info_received(self, link: IAccountLink, response: bytes) -> None:
-        account = self._account
-        outcome = read_response_head(response)
+    def _login_info_received(self, state: Unverified, response: bytes) -> None:
+        account, link = self._account, state.link
         data = response_data(response)
-        try:
-            user_id = read_id(bytes(msgspec.json.decode(data, type=_Identity).user_id))
-        except ValueError:
-            user_id = None
+        user_id = _read_user_id(data)
         if user_id == account.self_id:
             self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
             account.login_info = (
                 data if len(data) <= _MAX_LOGIN_INFO else b'{"user_id":%d,"nickname":""}' % user_id
             )
+            state.cancel()
             self._actions = Verified(link)
             self.action_link = link
             self._presence.mark_online()
-            account.backing_changed("its event link is not open")
+            account.backing_changed(self._missing())
+            self._follow()
             if self.action_link is link:
                 self._request_version_info(link)
-        elif user_id is None:
-            why = printable(f"get_login_info failed: {outcome.reason or f'retcode {outcome.retcode}'}")
+        elif user_id:
+            self.refuse(link, user_id)
+        else:
+            outcome = read_response_head(response)
+            why = outcome.reason or f"retcode {outcome.retcode}"
+            if outcome.status == "ok":
+                why = "its answer names no account"
+            why = printable(f"get_login_info failed: {why}")
             account.reason = why
             if self._identity_log.should_log(why):
                 self._log.warn("account {account}: {why}; asking again", account=account.self_id, why=why)
-            timer = account.clock.callLater(_VERIFICATION_RETRY, self._request_login_info, link)
-            self._actions = VerificationDelayed(link, timer)
-        else:
-            self.refuse(link, user_id)
+
+    def _check_identity(self) -> None:
+        """Send ``get_login_info`` on a verified link, at most once a minute; refuse it for another number."""
+        account, link = self._account, self.action_link
+        now = account.clock.seconds()
+        if link is None or now < self._next_identity_check:
+            return
+        self._next_identity_check = now + _FOREIGN_RETRY
+
+        def receive(response: bytes, last: bool) -> None:
+            user_id = _read_user_id(response_data(response))
+            if last and user_id and user_id != account.self_id and self.is_current(link, ACTION_CHANNEL):
+                self.refuse(link, user_id)
+
+        account.send(link, InternalCall("get_login_info", receive), b"{}")
 
     def _request_version_info(self, link: IAccountLink) -> None:
         def receive(response: bytes, last: bool) -> None:
@@ -349,40 +464,106 @@ class Links:
                 read = msgspec.json.decode(response_data(response), type=_VersionData)
             except ValueError:
                 return
-            self.version = Version(printable(read.app_name), printable(read.app_version))
+            name, version = (_read_version(bytes(raw)) for raw in (read.app_name, read.app_version))
+            self.version = Version(printable(name), printable(version))
             if self.dialect_is_automatic:
-                self.dialect = recognise_dialect(read.app_name)
+                self.dialect = recognise_dialect(name)
+                self._follow()
 
         self._account.send(link, InternalCall("get_version_info", receive), b"{}")
+
+    def _request_status(self) -> None:
+        """Send ``get_status``: after ``bot_offline`` it may be the only one to say that all is well again."""
+        self._status_timer = None
+        link = self.action_link
+        if link is None:
+            return
+        self._asks_status = True
+
+        def receive(response: bytes, last: bool) -> None:
+            if not last:
+                return
+            self._asks_status = False
+            if self.action_link is link and read_response_head(response).status == "ok":
+                self.status_received(read_online(response_data(response)), asked=True)
+            self._follow()
+
+        self._account.send(link, InternalCall("get_status", receive), b"{}")
 
     # -- what the implementation sends
 
     def event_received(self, event: Event) -> None:
         """Update the account's state by an event, and publish it, but for heartbeats and lifecycles."""
         account = self._account
+        if self._foreign is not None and event.self_id == account.self_id:
+            self._foreign = None
         if self._logged_refusal and self.is_up and event.self_id == account.self_id:
             self._logged_refusal = ""  # it is the right account again: the next refusal is logged
-        if event.post_type == "message":
-            if not self._presence.online:
-                self._presence.mark_online()
+        if event.post_type == "meta_event":
+            if event.detail in ("lifecycle", "heartbeat"):
+                return
+        elif event.detail == "bot_offline" and event.post_type == "notice":
+            if place_of(event).user_id in (None, 0, account.self_id):
+                self._presence.mark_offline()
                 account.backing_changed()
-        elif event.post_type == "notice" and event.detail in ("bot_offline", "bot_online"):
+                self._follow()
+        elif not self._presence.online:  # an event that only an account has that is logged in
             if event.detail == "bot_online":
                 self._presence.mark_online()
             else:
-                self._presence.mark_offline()
+                self._presence.event_seen()
             account.backing_changed()
-        elif event.post_type == "meta_event" and event.detail in ("lifecycle", "heartbeat"):
-            return
+            self._follow()
         account.fan_out.publish(event)
 
-    def status_received(self, online: bool | None) -> None:
+    def foreign_event(self, link: IAccountLink, self_id: int, *, trusted: bool) -> None:
+        """Take note of an event that names another account; it is dropped, and the link refused for several.
+
+        :param self_id: the number that it names.
+        :param trusted: whether events of this account came on the link too: then it is refused only if
+            ``get_login_info`` names another account.
+        """
+        foreign = self._foreign
+        if foreign is None or foreign.self_id != self_id:
+            foreign = self._foreign = _ForeignEvents(self_id)
+        foreign.count += 1
+        if foreign.condemned or (not trusted and foreign.count >= _FOREIGN_EVENTS):
+            foreign.condemned = True
+            self.refuse(link, self_id)
+            return
+        account = self._account
+        if self._foreign_log.should_log(str(self_id)):
+            self._log.warn(
+                "account {account}: an event of account {other} was dropped, and more may be",
+                account=account.self_id,
+                other=self_id,
+            )
+        if trusted and foreign.count >= _FOREIGN_EVENTS:
+            self._check_identity()
+
+    def status_received(self, online: bool | None, *, asked: bool = False) -> None:
         """Update the account's state by a heartbeat or a response to ``get_status``.
 
         :param online: the field ``online``; None if it is missing.
+        :param asked: whether it is a response to ``get_status``.
         """
         if online is not None:
             before = self._presence.online
-            self._presence.update(online)
+            vouches = get_status_tells_online if asked else heartbeats_tell_online
+            self._presence.update(online, believed=vouches(self.dialect))
             if before is not self._presence.online:
                 self._account.backing_changed()
+                self._follow()
+
+
+def _read_user_id(data: bytes) -> int | None:
+    """Return the ``user_id`` in the data of ``get_login_info``; None if there is no number."""
+    try:
+        return read_id(bytes(msgspec.json.decode(data, type=_Identity).user_id))
+    except ValueError:
+        return None
+
+
+def _read_version(value: bytes) -> str:
+    """Return the text of a JSON string or number; empty for any other value."""
+    return read_string(value) or (value.decode() if value[:1].isdigit() else "")

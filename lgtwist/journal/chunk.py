@@ -126,8 +126,11 @@ class Chunk(msgspec.Struct, frozen=True):
     checksum: int
 
 
-def pack(batches: list[Batch]) -> Chunk:
-    """Return the row of some batches that follow each other."""
+def pack(batches: list[Batch], not_before: int = 0) -> Chunk:
+    """Return the row of some batches that follow each other.
+
+    :param not_before: the column ``newest`` is not less than this.
+    """
     runs, times, lengths = array("q"), array("q"), array("I")
     payloads: list[bytes] = []
     for batch in batches:
@@ -136,7 +139,7 @@ def pack(batches: list[Batch]) -> Chunk:
         lengths.extend(map(len, batch.payloads))
         payloads += batch.payloads
     parts = (little(runs), little(times), little(lengths), b"".join(payloads))
-    return Chunk(batches[0].first, batches[-1].last, max(times), *parts, _checksum(*parts))
+    return Chunk(batches[0].first, batches[-1].last, max(not_before, max(times)), *parts, _checksum(*parts))
 
 
 def little(numbers: array[int]) -> bytes:

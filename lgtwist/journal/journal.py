@@ -28,8 +28,9 @@ from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.journal.backpressure import Backpressure
 from lgtwist.journal.commit_queue import CommitQueue
+from lgtwist.journal.commit_times import CommitTimes
 from lgtwist.journal.losses import Losses
-from lgtwist.journal.store import Contents, IStore, JournalBusy, JournalError, Pair, Refusal, Trimmed
+from lgtwist.journal.store import Contents, IStore, JournalBusy, JournalError, Pair, Refusal, RunAges, Trimmed
 from lgtwist.journal.tail import Tail
 from lgtwist.journal.worker import Worker, Workers
 from lgtwist.runtime.logs import Logger, LogThrottles
@@ -194,6 +195,8 @@ class Journal:
     :param make_worker: makes a worker of a name; one writes, another reads.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
+    :param steady_wall_clock: returns seconds since the epoch, or None while the wall clock may be wrong:
+        then nothing of former runs is deleted for its age. By default it is never wrong.
     :param when_turn_ends: calls what it is given once, when all that came at once was appended.
     :ivar used: bytes that are used on disk, when looked at last.
     """
@@ -208,6 +211,7 @@ class Journal:
         wall_clock: Callable[[], float],
         *,
         limits: JournalLimits = JournalLimits(),
+        steady_wall_clock: Callable[[], float | None] | None = None,
         when_turn_ends: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self._when_turn_ends = when_turn_ends or (lambda then: clock.callLater(0, then) and None)
@@ -217,6 +221,7 @@ class Journal:
         self._workers = Workers(make_worker)
         self._clock = clock
         self._wall_clock = wall_clock
+        self._steady_wall_clock = steady_wall_clock or wall_clock
         self._limits = limits
         # its life
         self._phase = _Phase.CLOSED
@@ -226,8 +231,12 @@ class Journal:
         self._when_open: list[Callable[[], None]] = []
         self._troubles: dict[str, str] = {}
         self._pairs: set[Pair] = set()  # that the configuration names
+        self._delisted: dict[Pair, float] = {}  # since when it does not any more, in this run
         # what is durable, and who hears of it
         self._contents = Contents()
+        self._inherited: Position = 0  # what is up to it was written in former runs
+        self._commit_times = CommitTimes()
+        self._newest = 0  # what the wall clock said at the newest commit, in milliseconds
         self._tail = Tail(limits.tail, 0)
         self._durable: deque[Batch] = deque()  # not yet observed
         self._observers: list[Callable[[Batch], None]] = []
@@ -309,6 +318,8 @@ class Journal:
 
     def _has(self, contents: Contents) -> None:
         self._contents = contents
+        self._inherited, self._newest = contents.end, contents.newest
+        self._commit_times.note(contents.end, self._clock.seconds())  # all of it, at the latest
         self._tail = Tail(self._limits.tail, contents.end)
 
     def _is_open(self, named: frozenset[Pair]) -> None:
@@ -463,6 +474,20 @@ class Journal:
         """Return how many of these retention has deleted."""
         return self._contents.expired.get(account, 0)
 
+    def inherited(self, account: int) -> Position:
+        """Return up to which position events are of former runs, of every account."""
+        return self._inherited
+
+    def committed_before(self, account: int, age: float) -> Position:
+        """Return up to which position events were committed some seconds ago, or earlier."""
+        return self._commit_times.end_before(self._clock.seconds() - age)
+
+    def clock_was_set(self) -> None:
+        """Note by the new time which pairs are named, for later runs go by that."""
+        self._due.next_touch = self._clock.seconds()
+        if self._phase is _IS_OPEN:
+            self._alarm.within(0.0)
+
     def observe(self, observer: Callable[[Batch], None]) -> None:
         """Call ``observer`` for all that is appended, in order, once it is durable."""
         self._observers.append(observer)
@@ -476,6 +501,7 @@ class Journal:
         pair = (bot, account)
         if pair not in self._pairs:
             self._pairs.add(pair)
+            self._delisted.pop(pair, None)
             if self._phase is _IS_OPEN:
                 self._begin_at_end(pair)
                 self._schedule_touch()
@@ -485,6 +511,7 @@ class Journal:
         pair = (bot, account)
         if pair in self._pairs:
             self._pairs.remove(pair)
+            self._delisted[pair] = self._clock.seconds()
             if self._phase is _IS_OPEN:
                 self._schedule_touch()
 
@@ -751,18 +778,22 @@ class Journal:
             one.callback(None)
 
     def _commit(self) -> None:
-        packed = self._store.pack(self._queue.begin(self._contents.end, self._contents.totals))
+        contents = self._contents
+        # By a clock that may be wrong no event is older than those before it.
+        not_before = contents.newest if self._steady_wall_clock() is None else 0
+        packed = self._store.pack(self._queue.begin(contents.end, contents.totals), not_before)
         begun = self._clock.seconds()
 
         def failed() -> None:
             self._due.make_room = True  # retention may be able to
 
         def done(_none: None) -> None:
-            self._committed(self._clock.seconds() - begun)
+            now = self._clock.seconds()
+            self._committed(now - begun, now, not_before)
 
         self._do(_WRITING, lambda: self._store.append(packed), done, failed)
 
-    def _committed(self, took: float) -> None:
+    def _committed(self, took: float, now: float, not_before: int) -> None:
         batches = self._queue.done()
         if not batches:  # given up, and counted as lost: nobody is left to tell
             return
@@ -772,6 +803,9 @@ class Journal:
         counters.commit_seconds += took
         counters.slowest_commit = max(counters.slowest_commit, took)
         contents.end = batches[-1].last
+        self._newest = batches[-1].times[-1]
+        contents.newest = max(not_before, self._newest)
+        self._commit_times.note(contents.end, now)
         for batch in batches:
             contents.totals[batch.account] = batch.before + len(batch)
             counters.events += len(batch)
@@ -821,14 +855,32 @@ class Journal:
     def _trim(self) -> None:
         self._due.make_room = False
         self._due.next_trim = self._clock.seconds() + _TRIM_INTERVAL
-        older_than = int((self._wall_clock() - self._limits.retention) * 1000)
-        size = self._limits.max_size
-        self._do(_RETENTION, lambda: self._store.trim(older_than, size), self._trimmed)
+        older_than, ages, size = self._older_than(), self._run_ages(), self._limits.max_size
+        self._do(_RETENTION, lambda: self._store.trim(older_than, size, ages), self._trimmed)
+
+    def _older_than(self) -> int:
+        """Return before which time what was written in former runs is too old; 0 where that is not known."""
+        now = self._steady_wall_clock()
+        if now is None or now * 1000 < self._newest:
+            return 0
+        return int((now - self._limits.retention) * 1000)
+
+    def _run_ages(self) -> RunAges:
+        """Return what is too old, and what is not, by the clock of this run."""
+        before = self._clock.seconds() - self._limits.retention
+        old = frozenset(pair for pair, at in self._delisted.items() if at < before)
+        return RunAges(
+            self._inherited,
+            self._commit_times.end_before(before),
+            frozenset(self._delisted.keys() - old),
+            old,
+        )
 
     def _trimmed(self, trimmed: Trimmed) -> None:
         self.used = trimmed.used
         for pair in trimmed.forgotten:
             if pair not in self._pairs:
+                self._delisted.pop(pair, None)
                 self._contents.watermarks.pop(pair, None)
                 self._unsaved.watermarks.pop(pair, None)
         if trimmed.more:

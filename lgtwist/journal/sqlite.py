@@ -22,6 +22,7 @@ from zope.interface import implementer
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
 from lgtwist.journal.store import (
+    TIMES_ALONE,
     Contents,
     IStore,
     JournalBusy,
@@ -29,6 +30,7 @@ from lgtwist.journal.store import (
     JournalError,
     Pair,
     Refusal,
+    RunAges,
     Trimmed,
 )
 from lgtwist.runtime.private_files import create_private
@@ -284,9 +286,10 @@ class SqliteStore:
             for account, events, before in runs:
                 contents.totals[account] = before + events
         found = execute(
-            "SELECT max(last) FROM (SELECT last FROM chunk ORDER BY first DESC LIMIT 1)"
+            "SELECT max(last), max(newest) FROM (SELECT last, newest FROM chunk ORDER BY first DESC LIMIT 1)"
         ).fetchone()
         contents.end = max(contents.end, found[0] or 0)
+        contents.newest = found[1] or 0
         for bot, account, position, ordinal, time in execute(
             "SELECT bot, account, position, ordinal, time FROM cursor"
         ):
@@ -335,9 +338,9 @@ class SqliteStore:
             raise
         return result
 
-    def pack(self, batches: list[Batch]) -> tuple[Any, ...]:
+    def pack(self, batches: list[Batch], not_before: int = 0) -> tuple[Any, ...]:
         """Return the row of a chunk."""
-        return msgspec.structs.astuple(pack(batches))
+        return msgspec.structs.astuple(pack(batches, not_before))
 
     def append(self, row: tuple[Any, ...]) -> None:
         """Write a chunk: one statement, which is one transaction."""
@@ -381,10 +384,10 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _failure(error) from None
 
-    def trim(self, older_than: int, max_size: int) -> Trimmed:
+    def trim(self, older_than: int, max_size: int, ages: RunAges = TIMES_ALONE) -> Trimmed:
         """One step of retention. On a full disk the ballast makes room for it."""
         try:
-            trimmed = self._trim(older_than, max_size)
+            trimmed = self._trim(older_than, max_size, ages)
             self._reserve()
             return trimmed
         except sqlite3.OperationalError as error:
@@ -394,7 +397,7 @@ class SqliteStore:
         except (sqlite3.Error, Damaged) as error:
             raise _failure(error) from None
         try:
-            return self._trim(older_than, max_size)
+            return self._trim(older_than, max_size, ages)
         except (sqlite3.Error, Damaged) as error:
             raise _failure(error) from None
         finally:
@@ -407,14 +410,15 @@ class SqliteStore:
         )
         return int((pages - free) * size)
 
-    def _trim(self, older_than: int, max_size: int) -> Trimmed:
+    def _trim(self, older_than: int, max_size: int, ages: RunAges) -> Trimmed:
         execute, many = self._connected().execute, self._connected().executemany
         excess = self._used() - max_size
         going: dict[int, int] = {}
         begin = upto = size = number = 0
         more = False
         for first, last, newest, runs, length in self._oldest():
-            if newest >= older_than and size >= excess:
+            is_old = last <= ages.old_upto or (last <= ages.inherited and newest < older_than)
+            if not is_old and size >= excess:
                 break
             if number >= _STEP_CHUNKS or size >= _STEP_BYTES:
                 more = True
@@ -424,7 +428,8 @@ class SqliteStore:
                     going[account] = before + events
             begin = begin or first
             upto, size, number = last, size + length + len(runs) + 12 * (last - first + 1), number + 1
-        unseen = set(execute("SELECT bot, account FROM cursor WHERE seen < ?", (older_than,))) - self._pairs
+        unseen = set(execute("SELECT bot, account FROM cursor WHERE seen < ?", (older_than,))) - ages.young
+        unseen = (unseen | ages.old) - self._pairs
 
         def work() -> None:
             many("DELETE FROM cursor WHERE bot = ? AND account = ?", unseen)

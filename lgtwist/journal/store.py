@@ -30,6 +30,7 @@ class Contents(msgspec.Struct):
     """What a store held when it was opened.
 
     :ivar end: the position of the newest event.
+    :ivar newest: when the newest chunk was written, at the latest: milliseconds since the epoch; 0 for none.
     :ivar trimmed_to: nothing up to this position is left.
     :ivar totals: how many events of each account were ever written.
     :ivar expired: how many of these are gone.
@@ -43,6 +44,7 @@ class Contents(msgspec.Struct):
     expired: dict[int, int] = msgspec.field(default_factory=dict)
     watermarks: dict[Pair, Watermark] = msgspec.field(default_factory=dict)
     untouched: bool = False
+    newest: int = 0
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -56,6 +58,25 @@ class Refusal(msgspec.Struct, frozen=True):
     reason: str
     size: int
     payload: bytes
+
+
+class RunAges(msgspec.Struct, frozen=True):
+    """What a monotonic clock says about ages: all that was written in this run.
+
+    :ivar inherited: only what is up to this position has its age from the times that were written with it.
+    :ivar old_upto: what is up to this position is too old, whatever times were written with it.
+    :ivar young: pairs that the configuration does not name any more, but has named lately.
+    :ivar old: pairs that it named in this run, too long ago.
+    """
+
+    inherited: Position = 1 << 62
+    old_upto: Position = 0
+    young: frozenset[Pair] = frozenset()
+    old: frozenset[Pair] = frozenset()
+
+
+#: Where no such clock is known: ages are those of the times that were written.
+TIMES_ALONE = RunAges()
 
 
 class Trimmed(msgspec.Struct, frozen=True):
@@ -87,10 +108,13 @@ class IStore(Interface):
         :raises JournalError: if it cannot be used.
         """
 
-    def pack(batches: list[Batch]) -> Any:
+    def pack(batches: list[Batch], not_before: int = 0) -> Any:
         """Make of some batches what :meth:`append` takes. Does not block: it is done in the reactor.
 
         Python in the other thread would fight with the reactor for Python's lock.
+
+        :param not_before: for retention in later runs they are from this time or later, whatever their own
+            times say: milliseconds since the epoch.
         """
 
     def append(packed: Any) -> None:
@@ -119,11 +143,12 @@ class IStore(Interface):
         :raises JournalError: if it cannot be written.
         """
 
-    def trim(older_than: int, max_size: int) -> Trimmed:
+    def trim(older_than: int, max_size: int, ages: RunAges = TIMES_ALONE) -> Trimmed:
         """One step of retention: forget chunks older than a time, and the oldest beyond a size.
 
-        :param older_than: milliseconds since the epoch.
+        :param older_than: milliseconds since the epoch; 0 where nobody knows what time it is.
         :param max_size: bytes.
+        :param ages: what is known without the times that were written.
         :raises JournalError: if it cannot be written.
         """
 

@@ -20,6 +20,8 @@ What is reached into, and why:
 - ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
   transport pauses its producer.
 - ``ClientService._log``: Twisted writes a line for each attempt.
+- ``LogPublisher._observers`` and ``FileLogObserver._outFile``: twistd makes the ``LogFile`` of ``twistd.log``
+  itself, which rotates, and keeps every old file for ever.
 
 Tried with the versions that ``tests/net/test_twisted_private.py`` names.
 """
@@ -35,8 +37,9 @@ from twisted.application.internet import ClientService
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.endpoints import _parse
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import FileLogObserver, ILogObserver, Logger, LogPublisher, globalLogPublisher
 from twisted.protocols.tls import BufferingTLSTransport
+from twisted.python.logfile import LogFile
 from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import HTTPChannel
@@ -213,6 +216,20 @@ def expect_no_body(channel: Any) -> None:
     """Let an ``HTTPChannel`` answer the request whose head it has just read as if it had no body."""
     channel.length = 0
     channel._transferDecoder = None
+
+
+# -- the log
+
+
+def bound_log_files(most: int, publisher: LogPublisher = globalLogPublisher) -> None:
+    """Keep a number of files of each log that rotates, where nobody has said how many.
+
+    :param most: files, the one that is written among them.
+    """
+    for observer in publisher._observers:
+        file = observer._outFile if isinstance(observer, FileLogObserver) else None
+        if isinstance(file, LogFile) and file.maxRotatedFiles is None:
+            file.maxRotatedFiles = most - 1
 
 
 # -- dialling

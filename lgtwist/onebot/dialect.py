@@ -44,7 +44,7 @@ def recognise_dialect(app_name: str) -> Dialect:
 
     An unknown name gives ``ONEBOT11``.
     """
-    name = app_name.lower()
+    name = app_name.strip().lower()
     for prefix, dialect in _NAME_PREFIXES:
         if name.startswith(prefix):
             return dialect
@@ -66,3 +66,13 @@ def means_unknown_action(dialect: Dialect, head: ResponseHead) -> bool:
 def signs_with_token(dialect: Dialect) -> bool:
     """Return whether ``X-Signature`` is made with the access token where no ``secret`` is configured."""
     return dialect in (Dialect.NAPCAT, Dialect.LLBOT)
+
+
+def heartbeats_tell_online(dialect: Dialect) -> bool:
+    """Return whether the ``online`` of heartbeats is known to turn false when the account is logged out."""
+    return dialect in (Dialect.NAPCAT, Dialect.LLBOT, Dialect.GO_CQHTTP)
+
+
+def get_status_tells_online(dialect: Dialect) -> bool:
+    """Return whether ``online`` of ``get_status`` counts after ``bot_offline``; Lagrange's is constant."""
+    return dialect is not Dialect.LAGRANGE

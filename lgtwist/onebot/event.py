@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -159,10 +160,26 @@ def _decode_self_id(value: bytes) -> int | None:
 def read_id(value: bytes) -> int | None:
     """Return the number in a JSON value, a number or a string of digits; None if it is neither.
 
-    Only whole numbers from 0 on with fewer than 20 digits are accepted.
+    Only whole numbers from 0 on with fewer than 20 digits are accepted. They may be written as programs do
+    that have no integers (``12.0``, ``1.2e1``), and with blanks in the string.
     """
     digits = value.strip(b'"')
-    return int(digits) if digits.isdigit() and len(digits) < 20 else None
+    if digits.isdigit():
+        return int(digits) if len(digits) < 20 else None
+    match = _WHOLE_NUMBER.fullmatch(digits.strip()) if len(digits) <= _MAX_ODD_ID_BYTES else None
+    if match is None:
+        return None
+    whole, fraction, exponent = match[1], match[2] or b"", int(match[3] or 0)
+    fraction = fraction.rstrip(b"0")
+    if len(fraction) > exponent or len(whole) + exponent >= 20:
+        return None
+    return int(whole + fraction.ljust(exponent, b"0"))
+
+
+#: A number that may be whole, however it is written: its digits, its fraction and its exponent.
+_WHOLE_NUMBER = re.compile(rb"([0-9]+)(?:\.([0-9]+))?(?:[eE]\+?([0-9]{1,2}))?")
+#: Bytes that it may have.
+_MAX_ODD_ID_BYTES = 64
 
 
 class _PlaceHead(msgspec.Struct):

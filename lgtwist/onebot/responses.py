@@ -188,7 +188,7 @@ class ResponseHead(NamedTuple):
 
 class _RawResponseHead(msgspec.Struct):
     status: Raw = Raw(b'""')
-    retcode: Raw = Raw(b"0")
+    retcode: Raw = Raw(b"null")
     message: Raw = Raw(b'""')
     wording: Raw = Raw(b'""')
     msg: Raw = Raw(b'""')
@@ -202,7 +202,8 @@ _RETCODE = re.compile(rb"-?[0-9]{1,18}")
 def read_response_head(response: bytes) -> ResponseHead:
     """Read whether a response reports success; its ``data`` is not decoded.
 
-    A response that cannot be read gives ``failed`` with retcode 1500.
+    A response that cannot be read gives ``failed`` with retcode 1500, and so does one with neither a
+    ``retcode`` nor a ``status``. Where one of the two is missing the other says it.
     """
     try:
         head = rawjson.decode_leniently(_decode_response_head, response)
@@ -213,5 +214,65 @@ def read_response_head(response: bytes) -> ResponseHead:
         for value in (head.status, head.message, head.wording, head.msg)
     )
     retcode = bytes(head.retcode)
+    if retcode == b"null":  # it has none
+        known = _RETCODES.get(status.strip().lower())
+        if known is None:
+            return ResponseHead("failed", 1500, message or wording or msg or NO_VERDICT)
+        return ResponseHead(*known, message or wording or msg)
     number = int(retcode) if _RETCODE.fullmatch(retcode) else 1500
     return ResponseHead(status, number, message or wording or msg)
+
+
+#: What is said of an answer that does not tell whether the action succeeded.
+NO_VERDICT = "the implementation's answer has neither a retcode nor a status"
+#: The values of ``status``, and the retcodes that they mean where a response has none.
+_RETCODES = {"ok": ("ok", 0), "async": ("async", 1), "failed": ("failed", 1500)}
+
+
+def complete(response: bytes) -> bytes:
+    """Return a response that has no ``retcode`` with one: by its ``status``, else ``failed`` and 1500.
+
+    :param response: one JSON object without ``retcode`` and ``echo``, valid UTF-8.
+    :raises ValueError: if it cannot be read; ``RecursionError`` if it is nested too deeply.
+    """
+    head = read_response_head(response)
+    sentence = rawjson.encode_string(head.reason)
+    members = {"status": b'"%b"' % head.status.encode(), "message": sentence, "wording": sentence}
+    added = [b'"retcode":%d' % head.retcode]
+    for name, value in members.items():
+        present = rawjson.member(response, name)
+        if rawjson.read_string(present) in ("", "null") or name == "status":
+            response = rawjson.remove_key(response, name, present) if present else response
+            added.append(b'"%b":%b' % (name.encode(), value))
+    if not rawjson.member(response, "data"):
+        added.append(b'"data":null')
+    response = response.strip(b" \t\n\r")
+    if response[1:-1].strip(b" \t\n\r"):
+        added.insert(0, response[1:-1])
+    return b"{" + b",".join(added) + b"}"
+
+
+def incomplete_response(text: bytes) -> tuple[bytes, bytes] | None:
+    """Return the ``echo`` of a response without ``retcode`` (empty if it has none), and that, completed.
+
+    :param text: one JSON object, valid UTF-8.
+    :returns: None if it is no such response: it has a ``retcode``, or none of ``echo``, ``data``, ``status``.
+    """
+    try:
+        head = rawjson.decode_leniently(_decode_incomplete_head, text)
+        if head.retcode is not UNSET or head.echo is head.data is head.status is UNSET:
+            return None
+        echo = b"" if head.echo is UNSET else rawjson.to_bytes(head.echo)
+        return echo, complete(without_echo(text, echo) if echo else text)
+    except rawjson.DECODE_ERRORS:
+        return None
+
+
+class _IncompleteHead(msgspec.Struct):
+    retcode: Raw | UnsetType = UNSET
+    echo: Raw | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+    status: Raw | UnsetType = UNSET
+
+
+_decode_incomplete_head = msgspec.json.Decoder(_IncompleteHead).decode

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
+from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, Refusal, RunAges, Trimmed
 from tests.journal.fakes import FakeSink, Room, numbers
 
 ACCOUNTS = (1, 2)
@@ -53,7 +53,7 @@ class WitnessedStore:
         self.watermarks_at_first = dict(contents.watermarks)
         return contents
 
-    def pack(self, batches: list[Batch]) -> list[Batch]:
+    def pack(self, batches: list[Batch], not_before: int = 0) -> list[Batch]:
         return batches
 
     def append(self, batches: list[Batch]) -> None:
@@ -88,9 +88,9 @@ class WitnessedStore:
         self._check()
         self.store.touch(named, now)
 
-    def trim(self, older_than: int, max_size: int) -> Trimmed:
+    def trim(self, older_than: int, max_size: int, ages: RunAges = TIMES_ALONE) -> Trimmed:
         self._check()
-        trimmed: Trimmed = self.store.trim(older_than, max_size)
+        trimmed: Trimmed = self.store.trim(older_than, max_size, ages)
         self.trimmed_to = max(self.trimmed_to, trimmed.upto)
         return trimmed
 

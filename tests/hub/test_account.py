@@ -137,12 +137,47 @@ class IdentityTests(AccountTestCase):
         self.assertEqual((calls, len(self.flushLoggedErrors(ZeroDivisionError))), ([1], 1))
 
     def test_it_never_says(self) -> None:
-        """A question without an answer is asked again after its time limit."""
+        """A question without an answer is asked again after 5 s; one line says what is waited for."""
+        seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         link = self.link(get_login_info=None)
+        self.clock.advance(5.1)
+        self.assertEqual(self.account.reason, "its implementation has not answered get_login_info")
         link.introductions["get_login_info"] = ok(b'{"user_id":10001}')
-        self.clock.advance(61)
-        self.clock.advance(6)
+        self.clock.advance(5.1)
         self.assertIs(self.account.is_up, True)
+        lines = [text for text in map(formatEvent, seen) if "not up yet" in text]
+        self.assertEqual(len(lines), 1, lines)
+
+    def test_it_answers_late(self) -> None:
+        """An answer to any of the questions will do, and those that come later change nothing."""
+        link = self.link(get_login_info=None)
+        for _ in range(4):
+            self.clock.advance(5.1)
+        self.assertEqual(link.actions(), ["get_login_info"] * 5)
+        link.answer(1, ok(b'{"user_id":10001}'))
+        self.assertIs(self.account.is_up, True)
+        link.answer(2, ok(b'{"user_id":5}'))
+        link.answer(3, b'{"status":"failed","retcode":1}')
+        self.clock.advance(100)
+        self.assertEqual((self.account.is_up, link.actions().count("get_login_info")), (True, 5))
+
+    def test_it_is_not_flooded(self) -> None:
+        """Of questions that are never answered there are few at a time, and no line for each."""
+        self.account.set_limits(86400.0, 5.0)
+        seen: Any = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        link = self.link(get_login_info=None)
+        for _ in range(500):
+            self.clock.advance(5.1)
+        self.assertEqual((len(link.sent), len(seen)), (12, 1))
+        self.account.links.closed(link, "gone")
+        self.assertEqual(self.clock.getDelayedCalls()[1:], [])
+
+    def test_odd_numbers(self) -> None:
+        """The account's number may be a string or a float; before the login it is 0, which is nobody's."""
+        for number, up in ((b'"10001"', True), (b"10001.0", True), (b"0", False), (b'""', False)):
+            self.setUp()
+            link = self.link(get_login_info=ok(b'{"user_id":%b}' % number))
+            self.assertEqual((self.account.is_up, link.closed), (up, None), number)
 
     def test_the_dialect(self) -> None:
         """It is recognised by the implementation's name, unless the configuration names it."""
@@ -150,6 +185,12 @@ class IdentityTests(AccountTestCase):
         self.assertEqual(
             (self.account.dialect, self.account.links.version.app_version), (Dialect.NAPCAT, "4")
         )
+        self.link(get_version_info=ok(b'{"app_name":" LLOneBot","app_version":4.5}'))
+        self.assertEqual(
+            (self.account.dialect, self.account.links.version.app_version), (Dialect.LLBOT, "4.5")
+        )
+        self.link(get_version_info=ok(b'{"app_name":null,"app_version":[]}'))
+        self.assertIs(self.account.dialect, Dialect.ONEBOT11)
         self.account = Account(10001, self.clock, self.clock.seconds, dialect=Dialect.LAGRANGE)
         self.link(get_version_info=ok(b'{"app_name":"NapCat.Onebot"}'))
         self.assertIs(self.account.dialect, Dialect.LAGRANGE)
@@ -267,20 +308,86 @@ class PresenceTests(AccountTestCase):
 
     def test_heartbeats_that_always_say_yes(self) -> None:
         """After bot_offline a heartbeat says nothing, unless heartbeats turned false since."""
-        self.link()
+        link = self.link(get_version_info=ok(b'{"app_name":"Lagrange.OneBot"}'))
         self.hear(post_type="notice", notice_type="bot_offline")
         self.account.links.status_received(True)
         self.assertIs(self.account.online, False)
+        self.clock.advance(1000)
+        self.assertEqual(link.actions(), [])  # its get_status always says online too
         self.account.links.status_received(False)
         self.account.links.status_received(True)
         self.assertIs(self.account.online, True)
 
+    def test_heartbeats_that_tell_the_truth(self) -> None:
+        """After bot_offline of NapCat, LLBot or go-cqhttp the next heartbeat says whether it is back."""
+        for name in (b"NapCat.Onebot", b"LLOneBot", b"go-cqhttp"):
+            self.link(get_version_info=ok(b'{"app_name":"%b"}' % name))
+            self.hear(post_type="notice", notice_type="bot_offline")
+            self.assertIs(self.account.online, False)
+            self.account.links.status_received(True)
+            self.assertIs(self.account.online, True)
+
+    def test_get_status_after_bot_offline(self) -> None:
+        """An unknown implementation is asked, 5 s after each answer, until it says that it is online."""
+        link = self.link()
+        self.hear(post_type="notice", notice_type="bot_offline")
+        for number in range(3):
+            self.account.links.status_received(True)
+            self.assertIs(self.account.online, False)
+            self.clock.advance(5.1)
+            self.clock.advance(5.1)
+            self.assertEqual(link.actions(), ["get_status"] * (number + 1))
+            link.answer(number, b'{"status":"failed","retcode":1400}' if number else ok(b'{"online":1}'))
+        self.clock.advance(5.1)
+        link.answer(3, ok(b'{"online":true,"good":true}'))
+        self.assertIs(self.account.online, True)
+        self.clock.advance(100)
+        self.assertEqual(len(link.sent), 4)
+
+    def test_get_status_of_a_link_that_ends(self) -> None:
+        """Neither a timer nor an answer is left of it, and the next link is asked again."""
+        for seconds in (1, 6):
+            link = self.link()
+            self.hear(post_type="notice", notice_type="bot_offline")
+            self.clock.advance(seconds)
+            self.account.links.closed(link, "gone")
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+        link = self.link()
+        self.hear(post_type="notice", notice_type="bot_offline")
+        self.clock.advance(5.1)
+        self.assertEqual(link.actions(), ["get_status"])
+
+    def test_bot_offline_of_another(self) -> None:
+        """A notice that names another account changes nothing here."""
+        self.link()
+        self.hear(post_type="notice", notice_type="bot_offline", user_id=5)
+        self.assertIs(self.account.online, True)
+        for user_id in (10001, "10001", 0, None):
+            self.hear(post_type="notice", notice_type="bot_offline", user_id=user_id)
+            self.assertIs(self.account.online, False)
+            self.hear(post_type="notice", notice_type="bot_online")
+
+    def test_heartbeats_that_always_say_no(self) -> None:
+        """Reports of offline that events contradict, and that are never otherwise, are ignored."""
+        self.link()
+        for _ in range(3):
+            self.account.links.status_received(False)
+            self.assertIs(self.account.online, False)
+            self.hear(post_type="message")
+        self.account.links.status_received(False)
+        self.assertIs(self.account.online, True)
+        self.account.links.status_received(True)
+        self.account.links.status_received(False)
+        self.assertIs(self.account.online, False)
+
     def test_what_brings_it_back(self) -> None:
-        """bot_online, a message and a new link do."""
+        """bot_online, a message, another notice, a request and a new link do."""
         link = self.link()
         for sign in (
             lambda: self.hear(post_type="notice", notice_type="bot_online"),
             lambda: self.hear(post_type="message"),
+            lambda: self.hear(post_type="notice", notice_type="group_increase"),
+            lambda: self.hear(post_type="request"),
             lambda: (self.account.links.closed(link, "gone"), self.link()),
         ):
             self.hear(post_type="notice", notice_type="bot_offline")

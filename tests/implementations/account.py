@@ -27,7 +27,7 @@ HIGH_WATER = 8 * 1024 * 1024
 
 MODES = (
     *("normal", "never", "twice", "other_echo", "no_echo", "late", "drop_mid_answer", "close_on_action"),
-    *("rst_on_action", "garbage_then_normal", "echo_as_number", "failed"),
+    *("rst_on_action", "garbage_then_normal", "echo_as_number", "echo_as_float", "no_retcode", "failed"),
 )
 GARBAGE = (
     *("{", "", "[]", "not json", "null", '"x"', "1", '{"post_type":', "NaN", "[" * 100_000, "\ufeff{}"),

@@ -349,9 +349,13 @@ class Link:
             sent_echo = int(echo) if isinstance(echo, str) and echo.isdigit() else 12345
             if isinstance(echo, int):
                 sent_echo = str(echo)
+        elif mode == "echo_as_float":
+            sent_echo = float(echo)
         text = self._text(outcome, sent_echo, stream=bool(outcome.frames))
         if mode == "no_echo":
             text = self.account.dumps({k: v for k, v in json.loads(text).items() if k != "echo"})
+        if mode == "no_retcode":
+            text = self.account.dumps({k: v for k, v in json.loads(text).items() if k != "retcode"})
         if mode == "garbage_then_normal":
             self.send(GARBAGE[int(args.get("which", 3)) % len(GARBAGE)])
         if mode == "drop_mid_answer":

@@ -133,6 +133,20 @@ class HttpAccountTests(WorldTestCase):
         bot.heartbeat(online=True)
         self.assertEqual(bot.ask("echo_params", n=1)["data"], {"n": 1})
 
+    def test_get_status_alone_hangs(self) -> None:
+        """Whoever answers other actions is up."""
+        self.world.wait_online(OPEN)
+        bot = self.bot(OPEN)
+        self.control(OPEN, "answers", mode="never", action="get_status")
+        asked = len(self.implementation.received(OPEN, "get_version_info"))
+        wait_until(
+            "another action is polled",
+            lambda: len(self.implementation.received(OPEN, "get_version_info")) >= asked + 2,
+        )
+        self.assertEqual(bot.ask("echo_params", n=1)["data"], {"n": 1})
+        self.control(OPEN, "answers", action="get_status")
+        self.assertEqual(self.world.lines(f"account {OPEN} is down"), [])
+
     def test_status_that_is_no_answer(self) -> None:
         """What answers ``get_status`` with an error page, a redirect or nothing is not an implementation."""
         self.world.wait_online(SIGNED)

@@ -68,7 +68,8 @@ class MisbehaviourTests(WorldTestCase):
 
     def test_echo_comes_back_as_another_type(self) -> None:
         for self_id in LINKS:
-            self.assertEqual(self._check(self_id, "echo_as_number", 0)["data"], {"n": 1})
+            for mode in ("echo_as_number", "echo_as_float", "no_retcode"):
+                self.assertEqual(self._check(self_id, mode, 0)["data"], {"n": 1})
 
     def test_answers_late_and_garbage_first(self) -> None:
         for self_id in KINDS:

@@ -300,7 +300,7 @@ class PresenceTests(HandTestCase):
         bot.heartbeat(online=True)
 
     def test_bot_offline_elsewhere(self) -> None:
-        """A notice goes to the bot too, and a notice that is none of the account's state changes nothing."""
+        """A notice goes to the bot too, and any other notice is a sign of life."""
         self_id = self.fresh()
         hand = self.hand(self_id, UNIVERSAL)
         self.wait_hand(self_id)
@@ -310,8 +310,11 @@ class PresenceTests(HandTestCase):
         self.assertTrue(bot.event(meta_event_type="heartbeat")["status"]["online"])
         hand.notice("bot_offline")
         bot.heartbeat(online=False)
-        hand.notice("group_recall")
         hand.beat(online=True)
+        bot.heartbeat(online=False)
+        hand.notice("group_recall")
+        bot.heartbeat(online=True)
+        hand.notice("bot_offline")
         bot.heartbeat(online=False)
         hand.beat(online=False)
         hand.beat(online=True)
@@ -327,7 +330,9 @@ class PresenceTests(HandTestCase):
         for self_id in (21202, 21204):
             self.world.wait_online(self_id)
             bot = self.bot(self_id)
-            self.control(self_id, "heartbeat")  # the promise of more
+            before = time.monotonic()
+            while time.monotonic() - before < 0.7:  # it beats each 0.2 s: the gaps are measured
+                bot.heartbeat(online=True)
             role = "universal" if self_id == 21202 else "event"
             frozen = self.control(self_id, "half_open", role=role)["connections"]
             bot.call("echo_params", "lost")
@@ -339,10 +344,10 @@ class PresenceTests(HandTestCase):
                 "it is dialled again",
                 lambda one=self_id, b=before: self.implementation.state(one)["connections_ever"] > b,
             )
-            self.assertLess(time.monotonic() - began, 1.8)
+            self.assertLess(time.monotonic() - began, 2.4)
             self.world.wait_online(self_id)
             self.assertTrue(
-                self.world.lines(f"account {self_id}", "no message for 3 of its heartbeat intervals of 0.2 s")
+                self.world.lines(f"account {self_id}", "no message for 3 of its heartbeat intervals of 0.")
             )
             state = self.implementation.state(self_id)
             for link in state["connections"]:
@@ -357,7 +362,9 @@ class PresenceTests(HandTestCase):
         hand = self.hand(self_id, UNIVERSAL)
         self.wait_hand(self_id)
         bot = self.bot(self_id)
-        hand.beat(interval=200)
+        for _ in range(3):
+            hand.beat(interval=200)
+            time.sleep(0.2)  # its interval, which is measured
         text = json.dumps({"post_type": "message", "self_id": self_id, "pad": "x" * 100}).encode()
         frame = masked_frame(text)
         began = time.monotonic()
@@ -369,7 +376,7 @@ class PresenceTests(HandTestCase):
         self.assertTrue(self.is_online(self_id))
         stopped = time.monotonic()
         bot.heartbeat(online=False)
-        self.assertTrue(0.3 < time.monotonic() - stopped < 1.2)
+        self.assertTrue(0.3 < time.monotonic() - stopped < 2)
         self.assertTrue(self.world.lines(str(self_id), "no message for 3"))
 
     def test_without_heartbeats_silence_is_no_death(self) -> None:

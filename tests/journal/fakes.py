@@ -21,6 +21,7 @@ from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.interfaces import IEventSink
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.runtime.wall_clock import WallClock
 from tests.journal.memory_store import InlineWorker
 
 #: When tests begin, in seconds since the epoch.
@@ -170,7 +171,9 @@ verifyObject(IEventSink, FakeSink(None))  # type: ignore[arg-type]
 class Room:
     """One journal and the deliveries of one bot, on a clock.
 
+    :param watched: whether the wall clock is believed only after it has kept step.
     :ivar clock: goes on over a crash.
+    :ivar ahead: seconds by which the wall clock is wrong.
     """
 
     def __init__(
@@ -182,6 +185,8 @@ class Room:
         worker: Callable[[], Any] = InlineWorker,
         clock: Clock | None = None,
         accounts: Iterable[int] = (1,),
+        watched: bool = False,
+        ahead: float = 0.0,
         **delivery: Any,
     ) -> None:
         self.clock = Clock() if clock is None else clock
@@ -192,7 +197,16 @@ class Room:
             self.workers[name] = worker()
             return self.workers[name]
 
-        self.journal = Journal(store, make, self.clock, self.wall, limits=limits)
+        self.ahead = ahead
+        self.watch = WallClock(self.wall, self.clock.seconds, lambda _step: self.journal.clock_was_set())
+        self.journal = Journal(
+            store,
+            make,
+            self.clock,
+            self.wall,
+            limits=limits,
+            steady_wall_clock=self.watch.steady if watched else None,
+        )
         self.deliveries = {
             account: Delivery(
                 "bot",
@@ -229,7 +243,7 @@ class Room:
             delivery.check_retention()
 
     def wall(self) -> float:
-        return BEGIN + self.clock.seconds()
+        return BEGIN + self.clock.seconds() + self.ahead
 
     @property
     def delivery(self) -> Delivery:

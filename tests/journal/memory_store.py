@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
-from lgtwist.journal.store import Contents, IStore, JournalError, Pair, Refusal, Trimmed
+from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, Refusal, RunAges, Trimmed
 
 _Result = TypeVar("_Result")
 
@@ -38,14 +38,19 @@ class MemoryStore:
         self._named = frozenset(pairs)
         self._named_last.update(dict.fromkeys(pairs, now))
         return Contents(
-            kept.end, kept.trimmed_to, dict(kept.totals), dict(kept.expired), dict(kept.watermarks)
+            kept.end,
+            kept.trimmed_to,
+            dict(kept.totals),
+            dict(kept.expired),
+            dict(kept.watermarks),
+            newest=kept.newest,
         )
 
     def _check(self) -> None:
         if self.full:
             raise JournalError("the disk is full")
 
-    def pack(self, batches: list[Batch]) -> list[Batch]:
+    def pack(self, batches: list[Batch], not_before: int = 0) -> list[Batch]:
         """They are kept as they are."""
         return batches
 
@@ -54,6 +59,7 @@ class MemoryStore:
         self._check()
         self._chunks.append(batches)
         self._contents.end = batches[-1].last
+        self._contents.newest = batches[-1].times[-1]
         for batch in batches:
             self._contents.totals[batch.account] = batch.before + len(batch)
 
@@ -79,11 +85,11 @@ class MemoryStore:
         self._named_last.update(dict.fromkeys((*self._named, *named), now))
         self._named = frozenset(named)
 
-    def trim(self, older_than: int, max_size: int) -> Trimmed:
+    def trim(self, older_than: int, max_size: int, ages: RunAges = TIMES_ALONE) -> Trimmed:
         """Forget one chunk, if it is too old or too much."""
         used = sum(batch.size() for chunk in self._chunks for batch in chunk)
         expired: dict[int, int] = {}
-        if self._chunks and (used > max_size or max(self._chunks[0][-1].times) < older_than):
+        if self._chunks and (used > max_size or self._is_old(self._chunks[0], older_than, ages)):
             for batch in self._chunks[0]:
                 used -= batch.size()
                 expired[batch.account] = batch.before + len(batch)
@@ -92,11 +98,17 @@ class MemoryStore:
         forgotten = tuple(
             pair
             for pair in self._contents.watermarks
-            if pair not in self._named and self._named_last.get(pair, 0) < older_than
+            if pair not in self._named
+            and (pair in ages.old or (pair not in ages.young and self._named_last.get(pair, 0) < older_than))
         )
         for pair in forgotten:
             del self._contents.watermarks[pair]
         return Trimmed(self._contents.trimmed_to, expired, bool(expired), used, forgotten)
+
+    def _is_old(self, chunk: list[Batch], older_than: int, ages: RunAges) -> bool:
+        last = chunk[-1].last
+        written = max(max(batch.times) for batch in chunk)
+        return last <= ages.old_upto or (last <= ages.inherited and written < older_than)
 
     def close_writing(self) -> None:
         """Nothing is held."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -10,7 +11,9 @@ from twisted.internet import endpoints, ssl, tcp
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogPublisher, textFileLogObserver
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import _newclient, client
 from twisted.web.http import HTTPChannel
@@ -21,6 +24,7 @@ from lgtwist.net.twisted_private import (
     HeadAwareClientProtocol,
     QuietClientService,
     RefusingHTTPChannel,
+    bound_log_files,
     expect_no_body,
     request_line,
     set_buffer_size,
@@ -83,6 +87,27 @@ class TwistedTests(SynchronousTestCase):
         self.has(transport, "_aggregator", "disconnecting")
         self.has(transport._aggregator, "_buffer")
         self.has(transport._tlsConnection, "send", "bio_read")
+
+    def test_log_files(self) -> None:
+        """Of twistd's log five files are kept, unless somebody has said how many."""
+        ours, theirs = (
+            LogFile("twistd.log", self.folder(), rotateLength=10, maxRotatedFiles=most) for most in (None, 7)
+        )
+        publisher = LogPublisher(textFileLogObserver(ours), textFileLogObserver(theirs), lambda _event: None)
+        self.has(publisher, "_observers")
+        self.has(textFileLogObserver(ours), "_outFile")
+        bound_log_files(5, publisher)
+        for number in range(20):
+            ours.write(f"{number} and more\n")
+            theirs.write(f"{number} and more\n")
+        self.assertEqual([len(os.listdir(one.directory)) for one in (ours, theirs)], [5, 8])
+        for one in (ours, theirs):
+            one.close()
+
+    def folder(self) -> str:
+        path = self.mktemp()
+        os.makedirs(path)
+        return path
 
     def test_endpoint_strings(self) -> None:
         """They are taken apart as Twisted does it."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot.errors import OneBotError
+from lgtwist.sandbox.files import media as media_module
 from lgtwist.sandbox.files.media import MAX_REFERENCE, MediaStore, StoredFile
 from lgtwist.sandbox.files.slots import CallerSlots
 
@@ -134,3 +136,59 @@ class SlotsTests(SynchronousTestCase):
         for caller in ("a", "a", "b"):
             slots.release(caller)
         self.assertEqual(slots._callers, {})
+
+
+class AgeTests(SynchronousTestCase):
+    """Which stored files are the oldest, and which are new: the wall clock does not say."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+
+    def new_run(self) -> MediaStore:
+        return MediaStore(
+            self.folder / "sandbox-1-media",
+            self.folder,
+            limit=lambda: LIMIT,
+            fetch=lambda url: succeed(url.encode()),
+            base_url=lambda: "http://127.0.0.1:8081/sandbox/1",
+            run_in_thread=maybeDeferred,
+            seconds=self.clock.seconds,
+        )
+
+    def store(self, media: MediaStore, word: str, at: float) -> str:
+        """Store a file while the wall clock says something; return its name."""
+        stored = self.successResultOf(Deferred.fromCoroutine(media.store(f"http://example/{word}", "file")))
+        os.utime(stored.path, (at, at))
+        return str(stored.file)
+
+    def clean(self, media: MediaStore) -> list[str]:
+        self.successResultOf(Deferred.fromCoroutine(media.remove_unused(())))
+        return sorted(path.name for path in (self.folder / "sandbox-1-media").iterdir())
+
+    def test_unused(self) -> None:
+        """A file is new for five minutes of this run, whatever its time says; so is one of a former run."""
+        before = self.store(self.new_run(), "before", 0)
+        media = self.new_run()
+        now = self.store(media, "now", 0)
+        self.assertEqual(self.clean(media), sorted([before, now]))
+        self.clock.advance(200)
+        new = self.store(media, "new", 0)
+        self.clock.advance(150)
+        self.assertEqual(self.clean(media), [new])
+
+    def test_the_oldest_go(self) -> None:
+        """Those of former runs first, though they were written by a clock that was ahead."""
+        self.patch(media_module, "MAX_FILES", 3)
+        ahead = self.store(self.new_run(), "ahead", 4e9)
+        self.clock.advance(1)
+        media = self.new_run()
+        kept = []
+        for number in range(3):
+            kept.append(self.store(media, f"{number}", 4e9 - number))
+            self.clock.advance(1)
+        self.clock.advance(400)
+        self.assertNotIn(ahead, os.listdir(self.folder / "sandbox-1-media"))
+        self.store(media, "last", 1)
+        self.assertNotIn(kept[0], os.listdir(self.folder / "sandbox-1-media"))

@@ -99,7 +99,10 @@ class LivenessTests(ConnectionTestCase):
         """A stall of ours is not the peer's silence, however short its heartbeats are."""
         pair = self.pair_of()
         peer = pair.connect().open()
-        peer.connection.liveness.expect_heartbeats(0.5)
+        for _ in range(3):
+            peer.send(b"{}")
+            peer.connection.liveness.heartbeat(pair.clock.seconds(), 0.5)
+            pair.advance(0.5)
         for _ in range(20):
             pair.clock.advance(2.2)  # we are busy; what the peer sent waits in the kernel
             pair.factory.sweep()
@@ -108,6 +111,68 @@ class LivenessTests(ConnectionTestCase):
         self.assertIs(peer.connection.phase, Phase.OPEN)
         pair.advance(4)
         self.assertIs(peer.connection.phase, Phase.CLOSED)
+
+    def beat(self, seconds: float, times: int, says: float, pongs: bool) -> None:
+        """Send heartbeats of a peer's own, so many seconds apart, that say another interval."""
+        for _ in range(times):
+            self.peer.send(b"{}")
+            self.peer.connection.liveness.heartbeat(self.pair.clock.seconds(), says)
+            self.wait(seconds, pongs)
+
+    def wait(self, seconds: float, pongs: bool) -> None:
+        for _ in range(round(seconds * 5)):
+            self.pair.advance(0.2)
+            if pongs and self.peer.connection.phase is Phase.OPEN:
+                self.peer.pong_all()
+
+    def test_heartbeats_that_stop(self) -> None:
+        """Three intervals without a message, and without an answer to a ping of ours, are the end."""
+        self.beat(5, 4, says=5, pongs=False)
+        self.assertNotIn(PING, [opcode for opcode, _ in self.peer.frames()][1:])
+        self.wait(9, pongs=False)
+        self.assertIs(self.peer.connection.phase, Phase.OPEN)
+        self.assertEqual([opcode for opcode, _ in self.peer.frames()], [PING])
+        self.wait(3, pongs=False)
+        self.assertIs(self.peer.connection.phase, Phase.CLOSED)
+
+    def test_heartbeats_that_stop_while_pings_are_answered(self) -> None:
+        """Who answers pings is never mute, whatever its heartbeats promised, and however often they stop."""
+        for _ in range(2):
+            self.beat(5, 4, says=5, pongs=True)
+            self.wait(300, pongs=True)
+        self.assertIs(self.peer.connection.phase, Phase.OPEN)
+
+    def test_an_interval_in_seconds(self) -> None:
+        """An interval of 3 that means seconds is 3 ms to us: the gaps that were measured count."""
+        for apart in (3, 30, 0.6):
+            self.peer = self.pair.connect().open()
+            self.beat(apart, 6, says=0.003, pongs=False)
+            self.assertIs(self.peer.connection.phase, Phase.OPEN)
+            self.wait(2 * apart + 2, pongs=False)
+            self.assertIs(self.peer.connection.phase, Phase.CLOSED)
+
+    def test_an_interval_that_is_a_constant(self) -> None:
+        """Nobody is mute before its real gaps are known, nor within three of the longest of them."""
+        self.beat(0.5, 1, says=5, pongs=False)  # at once, and then by a timer that runs already
+        self.beat(20, 5, says=5, pongs=False)
+        self.wait(30, pongs=False)
+        self.assertIs(self.peer.connection.phase, Phase.OPEN)
+        self.wait(20, pongs=False)
+        self.assertIs(self.peer.connection.phase, Phase.CLOSED)
+
+    def test_heartbeats_that_waited(self) -> None:
+        """Heartbeats that arrive together are no measure."""
+        self.beat(5, 3, says=0.005, pongs=False)
+        for _ in range(20):
+            self.beat(0, 1, says=0.005, pongs=False)
+        self.wait(9, pongs=False)
+        self.assertIs(self.peer.connection.phase, Phase.OPEN)
+
+    def test_one_heartbeat_promises_nothing(self) -> None:
+        """Nor do heartbeats without an interval."""
+        self.beat(60, 1, says=1, pongs=False)
+        self.beat(60, 5, says=0, pongs=False)
+        self.assertIs(self.peer.connection.phase, Phase.OPEN)
 
 
 class DialledLivenessTests(LivenessTests):

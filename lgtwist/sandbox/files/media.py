@@ -11,6 +11,8 @@ import stat
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from math import inf
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -153,6 +155,7 @@ class MediaStore:
     :param run_in_thread: runs a blocking function.
     :param private_files: returns the files that ``file://`` may not name, beside lgtwist's own in
         ``data_dir``. A file is told by its inode, so that links do not help.
+    :param seconds: returns seconds of a clock that nobody sets.
     """
 
     def __init__(
@@ -165,6 +168,7 @@ class MediaStore:
         base_url: Callable[[], str],
         run_in_thread: RunInThread,
         private_files: Callable[[], Collection[Path]] = tuple,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._data_dir = data_dir
@@ -174,6 +178,9 @@ class MediaStore:
         self._run_in_thread = run_in_thread
         self._private_files = private_files
         self._write_lock = threading.Lock()
+        self._seconds = seconds
+        self._began = seconds()  # files of former runs are from before
+        self._written: dict[str, float] = {}  # when each file of this run was written
 
     def find(self, name: str) -> StoredFile | None:
         """Return a stored file by its unguessable name, or None."""
@@ -299,6 +306,7 @@ class MediaStore:
                 self._make_room(len(data))
                 with open(create_private(path), "wb") as writing:
                     writing.write(data)
+                self._written[file] = self._seconds()
         except OSError as error:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -308,14 +316,24 @@ class MediaStore:
     def _make_room(self, size: int) -> None:
         """Remove the oldest files until one of ``size`` bytes fits, or none is left."""
         files = [
-            (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder)
+            (
+                self._written.get(entry.name, -inf),
+                entry.stat().st_mtime_ns,
+                entry.stat().st_size,
+                entry,
+            )
+            for entry in os.scandir(self._folder)
         ]
-        files.sort()
-        total = sum(file_size for _time, file_size, _path in files) + size
+        files.sort(key=itemgetter(0, 1))
+        total = sum(file_size for _written, _time, file_size, _entry in files) + size
         while files and (total > MAX_TOTAL_BYTES or len(files) >= MAX_FILES):
-            _time, file_size, path = files.pop(0)
-            os.unlink(path)
+            _written, _time, file_size, entry = files.pop(0)
+            self._unlink(entry)
             total -= file_size
+
+    def _unlink(self, entry: os.DirEntry[str]) -> None:
+        os.unlink(entry.path)
+        self._written.pop(entry.name, None)
 
     async def remove_unused(self, used: Collection[str]) -> None:
         """Remove the stored files that are not among ``used``, except new ones."""
@@ -326,6 +344,6 @@ class MediaStore:
             return
         for entry in list(os.scandir(self._folder)):
             with contextlib.suppress(FileNotFoundError):
-                young = time.time() - entry.stat().st_mtime < _UNUSED_GRACE_TIME
+                young = self._seconds() - self._written.get(entry.name, self._began) < _UNUSED_GRACE_TIME
                 if _FILE_NAME.fullmatch(entry.name) and not young and entry.name not in used:
-                    os.unlink(entry.path)
+                    self._unlink(entry)
