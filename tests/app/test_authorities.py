@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app.authorities import authorities_of, authority_warnings, renew_authorities
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.reload import changes
+from lgtwist.app.service import LgtwistService
 from lgtwist.config.change import Change
 
 try:
@@ -135,6 +137,17 @@ class WhileItRunsTests(AuthoritiesCase):
         for one, other in zip(before, authorities_of(config), strict=True):
             self.assertIsNot(one, other.trust_root)
         self.assertEqual(self.renewed(config), [])
+
+    def test_looked_at_by_the_service(self) -> None:
+        """What looks at our own certificates looks at these too."""
+        config = self.configuration()
+        service = LgtwistService(config, MemoryReactorClock())  # type: ignore[no-untyped-call]
+        self.patch(service, "_in_thread", maybeDeferred)
+        before = [one.trust_root for one in authorities_of(config)]
+        self.renew()
+        service._check_certificates()
+        for one, other in zip(before, authorities_of(service.config), strict=True):
+            self.assertIsNot(one, other.trust_root)
 
     def test_half_a_file(self) -> None:
         """It is one line; the one before is used on."""
