@@ -37,6 +37,7 @@ PURE = [
     "lgtwist.onebot.message",
     "lgtwist.onebot.rawjson",
     "lgtwist.onebot.responses",
+    "lgtwist.onebot.values",
     "lgtwist.config.section",
     "lgtwist.config.values",
     "lgtwist.runtime.budget",

@@ -308,7 +308,7 @@ class HttpAccount(Service):
         :raises BadEvent: if it is no event of this account.
         :raises NotConnected: if the service stops, or events of the account are paused; it may come again.
         """
-        event = read_event(body)
+        event = read_event(body, repair=True)
         if event.self_id is not None and event.self_id != self.account.self_id:
             if event.self_id:
                 raise BadEvent(f"its self_id is {event.self_id}")

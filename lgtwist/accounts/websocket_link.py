@@ -10,7 +10,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import ACTION_CHANNEL, EVENT_CHANNEL, Channel, IAccountLink
 from lgtwist.onebot.action import encode_action
 from lgtwist.onebot.errors import AccountFailed
-from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id
+from lgtwist.onebot.event import BadEvent, Event, read_frame, read_heartbeat, read_id, repair_frame
 from lgtwist.onebot.rawjson import find_echo
 from lgtwist.onebot.responses import from_error, incomplete_response, read_response_head
 from lgtwist.runtime.logs import Logger, LogThrottle, printable
@@ -72,7 +72,11 @@ class WebSocketLink:
         try:
             if binary:
                 payload.decode()
-            echo, event = read_frame(payload)
+            try:
+                echo, event = read_frame(payload)
+            except BadEvent as refusal:  # it may have what JSON forbids and programs write, such as NaN
+                payload = repair_frame(payload, refusal)
+                echo, event = read_frame(payload)
         except (UnicodeDecodeError, BadEvent) as error:
             self._refused(
                 connection, payload, str(error) if isinstance(error, BadEvent) else "it is not UTF-8"

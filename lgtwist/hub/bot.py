@@ -22,6 +22,7 @@ from lgtwist.hub.quick_operations import (
     HANDLE_QUICK_OPERATION,
     STEP_ACTIONS,
     QuickOperation,
+    read_operation,
     read_quick_operation,
 )
 from lgtwist.hub.rate_limit import RateLimiters
@@ -38,7 +39,7 @@ from lgtwist.onebot.errors import (
     UnknownAction,
 )
 from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
-from lgtwist.onebot.rawjson import is_object
+from lgtwist.onebot.rawjson import DECODE_ERRORS, check_object, repair
 from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import FlapLog, Logger, LogThrottles, printable
@@ -582,14 +583,16 @@ class Bot:
         """
         try:
             answer.decode()  # msgspec does not check what it skips
-        except UnicodeDecodeError:
-            return
-        if not is_object(answer):
+            answer = repair(answer).strip()
+            check_object(answer)
+        except DECODE_ERRORS:
             return
         quota = self.quota(account)
         try:
-            operation = read_quick_operation(b'{"context":%b,"operation":%b}' % (event, answer))
+            operation = read_operation(event, answer)
             if not operation.steps:
+                if operation.refusal is not None:
+                    raise operation.refusal
                 return
             if quota.calls >= self.limits.calls:
                 raise TooManyCalls(f"{quota.calls} calls of this bot are in flight for this account")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import msgspec
@@ -47,7 +48,9 @@ _decode_action = msgspec.json.Decoder(_ActionHead).decode
 
 
 def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
-    """Read one action; ``params`` that are missing or null become an empty object.
+    """Read one action; ``params`` that are missing, null, ``[]`` or ``""`` become an empty object.
+
+    PHP writes an empty object as ``[]``. A byte order mark and control characters in strings are forgiven.
 
     :param payload: one whole message: a text or binary frame, or an HTTP body.
     :param checked: whether ``payload`` is already known to be valid UTF-8.
@@ -73,13 +76,16 @@ def read_action(payload: bytes, checked: bool = False) -> ActionRequest:
 
 
 def _read_action_leniently(payload: bytes) -> ActionRequest:
-    """Read an action with lone surrogates or without ``params``; say what is wrong with anything else.
+    """Read an action with lone surrogates, without ``params``, or that :func:`rawjson.repair` makes JSON of.
+
+    Say what is wrong with anything else; also with ``NaN``, which stands for no value that could be passed
+    on.
 
     :param payload: valid UTF-8.
     :raises BadRequest: see :func:`read_action`.
     """
     try:
-        head = rawjson.decode_leniently(_decode_lenient_head, payload)
+        head = _decode_repaired_head(payload)
     except RecursionError:
         echo = rawjson.find_echo(payload)
         raise BadRequest("the message is nested too deeply", echo) from None
@@ -96,10 +102,29 @@ def _read_action_leniently(payload: bytes) -> ActionRequest:
         raise BadRequest('"action" must be a string that is not empty', echo)
     params = b"{}" if head.params is UNSET else rawjson.to_bytes(head.params)
     if params[:1] != b"{":
-        if params != b"null":
+        if not _NO_PARAMS.fullmatch(params):
             raise BadRequest('"params" must be an object', echo)
         params = b"{}"
     return ActionRequest(name, params, echo)
+
+
+#: What programs send as ``params`` when there are none.
+_NO_PARAMS = re.compile(rb'null|""|\[[ \t\n\r]*\]')
+
+
+def _decode_repaired_head(payload: bytes) -> _LenientActionHead:
+    """Return the head of an action; if it is not JSON, that of what is made of it.
+
+    :param payload: valid UTF-8.
+    :raises ValueError: if it cannot be decoded; ``RecursionError`` if it is nested too deeply.
+    """
+    try:
+        return rawjson.decode_leniently(_decode_lenient_head, payload)
+    except ValueError:
+        repaired = rawjson.repair(payload, constants=False)
+        if repaired is payload:
+            raise
+    return rawjson.decode_leniently(_decode_lenient_head, repaired)
 
 
 #: Cached, since bots use few different names.
@@ -112,6 +137,9 @@ class _KindHead(msgspec.Struct):
     post_type: Raw | UnsetType = UNSET
 
 
+_decode_kind = msgspec.json.Decoder(_KindHead).decode
+
+
 def is_from_implementation(payload: bytes) -> bool:
     """Return whether a message that is not an action looks like a response or an event.
 
@@ -122,7 +150,7 @@ def is_from_implementation(payload: bytes) -> bool:
     if b'"retcode"' not in payload and b'"post_type"' not in payload:
         return False
     try:
-        head = msgspec.json.decode(payload, type=_KindHead)
+        head = rawjson.decode_leniently(_decode_kind, rawjson.repair(payload))
     except rawjson.DECODE_ERRORS:
         return False
     return head.action is UNSET and not (head.retcode is UNSET and head.post_type is UNSET)

@@ -29,6 +29,8 @@ MAX_ESCAPE_SEQUENCES = 500_000
 MAX_SURROGATES = 50_000
 #: Backslashes in such a text: one with an escape for each Chinese character has a sixth of its bytes.
 MAX_BACKSLASHES = 6_000_000
+#: Control characters in the strings of a text that is repaired.
+MAX_REPAIRS = 50_000
 #: Numbers with a fraction or an exponent that are written as JavaScript writes them, in one event.
 MAX_FLOATS = 10_000
 #: Bytes of a form (``application/x-www-form-urlencoded``), and its fields.

@@ -114,18 +114,40 @@ def read_frame(raw: bytes) -> tuple[bytes | None, Event | None]:
     return echo, None if head.post_type is UNSET else _make_event(raw, head, head.post_type)
 
 
-def read_event(raw: bytes) -> Event:
+def repair_frame(raw: bytes, refusal: BadEvent) -> bytes:
+    """Return a JSON text in place of one that :func:`read_frame` refused: see :func:`rawjson.repair`.
+
+    :param raw: valid UTF-8.
+    :raises BadEvent: the ``refusal``, if there is nothing to repair; another, if there is too much.
+    """
+    try:
+        repaired = rawjson.repair(raw)
+    except ValueError as error:
+        raise BadEvent(f"not a JSON object: {error}") from None
+    if repaired is raw:
+        raise refusal
+    return repaired
+
+
+def read_event(raw: bytes, repair: bool = False) -> Event:
     """Read one event. Its bytes are kept unchanged, but a top-level ``echo`` is removed.
 
     ZeroBot and others take every frame with an ``echo`` for a response.
 
+    :param repair: whether what is not JSON in it is replaced: see :func:`rawjson.repair`.
     :raises BadEvent: if it is not a JSON object in UTF-8 that has a ``post_type``.
     """
     try:
         raw.decode()
     except UnicodeDecodeError:
         raise BadEvent("not UTF-8") from None
-    head = _read_event_head(raw)
+    try:
+        head = _read_event_head(raw)
+    except BadEvent as refusal:
+        if not repair:
+            raise
+        raw = repair_frame(raw, refusal)
+        head = _read_event_head(raw)
     if head.post_type is UNSET:
         raise BadEvent("it has no post_type")
     return _make_event(raw, head, head.post_type)
@@ -191,7 +213,7 @@ _decode_place = msgspec.json.Decoder(_PlaceHead).decode
 
 
 def place_of(event: Event) -> Place:
-    """Return the ``group_id`` and the ``user_id`` of an event; both None if msgspec cannot read it.
+    """Return the ``group_id`` and the ``user_id`` of an event.
 
     It is read once for each event.
     """
@@ -203,7 +225,7 @@ def place_of(event: Event) -> Place:
 
 def _read_place(raw: bytes) -> Place:
     try:
-        head = _decode_place(raw)
+        head = rawjson.decode_leniently(_decode_place, raw)
     except rawjson.DECODE_ERRORS:
         return Place(None, None)
     group_id = None if head.group_id is UNSET else read_id(bytes(head.group_id))
@@ -264,7 +286,7 @@ def read_heartbeat(raw: bytes) -> Heartbeat:
     :param raw: one JSON object.
     """
     try:
-        heartbeat = _decode_heartbeat(raw)
+        heartbeat = rawjson.decode_leniently(_decode_heartbeat, raw)
     except rawjson.DECODE_ERRORS:
         return Heartbeat(None, 0.0)
     digits = bytes(heartbeat.interval)
@@ -281,7 +303,7 @@ def read_online(status: bytes) -> bool | None:
     :param status: one JSON value.
     """
     try:
-        online = bytes(_decode_status(status).online)
+        online = bytes(rawjson.decode_leniently(_decode_status, status).online)
     except rawjson.DECODE_ERRORS:
         return None
     return {b"true": True, b"false": False}.get(online)

@@ -2,11 +2,13 @@
 
 A string cannot hold everything: numbers and booleans become strings, null values are dropped, and
 adjacent texts are joined. Everything else is the same after a conversion there and back.
+
+A message is converted part by part: what is odd in it does not keep the rest from being converted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -27,7 +29,8 @@ from lgtwist.onebot.bounds import (
     has_too_many_values,
 )
 from lgtwist.onebot.errors import BadRequest, OverBound
-from lgtwist.onebot.rawjson import DECODE_ERRORS, encode_string
+from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_long_numbers, encode_string, hide_surrogates
+from lgtwist.onebot.values import read_text
 
 #: One message segment: ``{"type": ..., "data": {...}}`` (``message/array.md``).
 Segment = dict[str, Any]
@@ -114,7 +117,8 @@ class _CqWriter:
     def _segment(self, segment: Segment, depth: int) -> str:
         kind, data = segment["type"], segment.get("data") or {}
         if kind == "text":
-            return self._escape(self._value(kind, "text", data.get("text", ""), depth), False)
+            text = data.get("text")
+            return "" if text is None else self._escape(self._value(kind, "text", text, depth), False)
         pairs: list[str] = []
         length = 0
         for key, value in data.items():
@@ -138,8 +142,10 @@ class _CqWriter:
             return value
         if isinstance(value, bool):
             return "true" if value else "false"
+        if isinstance(value, Raw):  # a number that Python or C cannot hold
+            return bytes(value).decode()
         if (kind, key) in _MESSAGE_FIELDS and depth < MAX_MESSAGE_DEPTH and is_message(value):
-            text = self.write(value, depth + 1)
+            text = self.write(as_segments(value), depth + 1)
             self._inner += len(text)
             if self._inner > MAX_TEXT:
                 raise OverBound(f"messages inside the message have more than {MAX_TEXT} characters")
@@ -152,11 +158,45 @@ _LONG = 65_536
 
 
 def is_message(value: Any) -> bool:
-    """Return whether a decoded JSON value is an array of segments."""
-    return isinstance(value, list) and all(
-        isinstance(part, dict) and isinstance(part.get("type"), str) and isinstance(part.get("data"), dict)
-        for part in value
-    )
+    """Return whether a decoded JSON value is a message that is no string.
+
+    It is a segment, or an array that is empty or has a segment; what else the array has is not looked at.
+    """
+    if isinstance(value, list):
+        return not value or any(map(_is_segment, value))
+    return _is_segment(value)
+
+
+def _is_segment(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("type"), str)
+
+
+def as_segments(value: Any) -> list[Segment]:
+    """Return a message of an implementation that is no string as segments, whatever is odd in it.
+
+    Strings and numbers among the segments are texts, and so is a ``text`` without ``data`` beside its own
+    ``text``. Data that is no object is empty. What else is no segment is left out.
+
+    :param value: a decoded JSON value: an array, or one segment.
+    """
+    message: list[Segment] = []
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, dict):
+            kind, data = part.get("type"), part.get("data")
+            if not isinstance(kind, str):  # text is all that it can be
+                text = read_text(data.get("text")) if isinstance(data, dict) else None
+                if text is not None:
+                    message.append(text_segment(text))
+            elif isinstance(data, dict):
+                message.append(part)
+            else:
+                text = read_text(data) or read_text(part.get("text")) if kind == "text" else None
+                message.append({"type": kind, "data": {} if text is None else {"text": text}})
+        else:
+            text = bytes(part).decode() if isinstance(part, Raw) else read_text(part)
+            if text is not None:
+                message.append(text_segment(text))
+    return message
 
 
 def from_cq(text: str) -> list[Segment]:
@@ -285,6 +325,8 @@ class MessageReader:
         self.count_segments(sum(not isinstance(part, str) for part in parts))
         message: list[Segment] = []
         for number, part in enumerate(parts):
+            if part is None:
+                continue
             if isinstance(part, str):
                 message += self.read(part, path, auto_escape)
                 continue
@@ -343,6 +385,7 @@ MESSAGE_ACTIONS = frozenset(
         "get_group_msg_history",
         "get_friend_msg_history",
         "get_essence_msg_list",
+        "get_recent_contact",
     }
 )
 
@@ -350,71 +393,103 @@ MESSAGE_ACTIONS = frozenset(
 def convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
     """Return an event in the wanted format; the same bytes where there is nothing to convert.
 
-    The same bytes also where it is over a bound, or would grow too much; that is counted.
+    A ``message_format`` beside the message says the format afterwards. The same bytes also where it is over
+    a bound, or would grow too much; that is counted.
     """
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
-        head = _decode_message_head(raw).message
-        if head is UNSET:
-            return raw
-        message = bytes(head)
-        if not _needs_conversion(message, wanted):
-            return raw
-        _check_bounds(raw)
-        members = _decode_raw_members(raw)
-        limit = len(message) + MAX_GROWN
-        converted = _encode_json(_convert_message(msgspec.json.decode(message), wanted, limit))
-        if len(converted) > limit:
-            raise OverBound(f"the message would grow to more than {limit} bytes")
-        members["message"] = Raw(converted)
-        return msgspec.json.encode(members)
-    except OverBound:
-        COUNTERS.unconverted += 1
-        return raw
-    except DECODE_ERRORS:  # a message that cannot be converted is passed on unchanged
-        return raw
+        return _convert_event(raw, wanted)
+    except (*DECODE_ERRORS, OverBound) as error:
+        return _convert_hidden(_convert_event, raw, wanted, error)
 
 
 def convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
     """Return a response of one of :data:`MESSAGE_ACTIONS` with its messages in the wanted format.
 
-    The same bytes where it is over a bound, or would grow too much; that is counted.
+    A ``message_format`` beside one of them says the format afterwards. The same bytes where it is over a
+    bound, or would grow too much; that is counted.
     """
     if wanted is MessageFormat.AS_IS:
         return raw
     try:
-        _check_bounds(raw)
-        members = _decode_raw_members(raw)
-        if "data" not in members:
-            return raw
-        data = bytes(members["data"])
-        limit = len(data) + MAX_GROWN
-        converted = _encode_json(_Conversion(wanted, limit).nested(msgspec.json.decode(data)))
-        if len(converted) > limit:
-            raise OverBound(f"the messages would grow to more than {limit} bytes")
-        members["data"] = Raw(converted)
-        return msgspec.json.encode(members)
+        return _convert_response(raw, wanted)
+    except (*DECODE_ERRORS, OverBound) as error:
+        return _convert_hidden(_convert_response, raw, wanted, error)
+
+
+def _convert_hidden(
+    convert: Callable[[bytes, MessageFormat], bytes], raw: bytes, wanted: MessageFormat, error: Exception
+) -> bytes:
+    """Convert an event or a response that has lone surrogates; they stay escapes, as they came.
+
+    :param error: what converting it as it is has raised.
+    :returns: the same bytes if it cannot be converted.
+    """
+    try:
+        if not isinstance(error, msgspec.DecodeError):
+            raise error
+        hidden, mark = hide_surrogates(raw)
+        converted = convert(hidden, wanted)
+        return raw if converted is hidden else converted.replace(mark, b"\\")
     except OverBound:
         COUNTERS.unconverted += 1
         return raw
-    except DECODE_ERRORS:
+    except DECODE_ERRORS:  # what cannot be converted is passed on unchanged
         return raw
 
 
-def _convert_message(message: Any, wanted: MessageFormat, limit: int) -> Any:
-    """Return a decoded message in the wanted format; anything else unchanged.
+def _convert_event(raw: bytes, wanted: MessageFormat) -> bytes:
+    """Return an event in the wanted format; the same object where there is nothing to convert.
 
-    :param limit: characters that a string may have.
-    :raises OverBound: if it is over a bound.
+    :raises ValueError: if it cannot be read; :class:`OverBound` if it is over a bound.
     """
-    if wanted is MessageFormat.ARRAY:
-        return from_cq(message) if isinstance(message, str) else message
-    if not is_message(message):
-        return message
-    if len(message) > MAX_SEGMENTS:
-        raise OverBound(f"the message has more than {MAX_SEGMENTS} segments")
-    return to_cq(message, limit)
+    head = _decode_message_head(raw).message
+    if head is UNSET:
+        return raw
+    message = bytes(head)
+    if not _needs_conversion(message, wanted):
+        return raw
+    _check_bounds(raw)
+    members = _decode_raw_members(raw)
+    limit = len(message) + MAX_GROWN
+    decoded = _decode(message)
+    result = _Conversion(wanted, limit).message(decoded, isinstance(decoded, list))
+    if result is decoded:  # an object that is no segment
+        return raw
+    converted = _encode_json(result)
+    if len(converted) > limit:
+        raise OverBound(f"the message would grow to more than {limit} bytes")
+    members["message"] = Raw(converted)
+    if "message_format" in members:
+        members["message_format"] = Raw(encode_string(wanted.value))
+    return msgspec.json.encode(members)
+
+
+def _convert_response(raw: bytes, wanted: MessageFormat) -> bytes:
+    """Return a response with its messages in the wanted format.
+
+    :raises ValueError: if it cannot be read; :class:`OverBound` if it is over a bound.
+    """
+    _check_bounds(raw)
+    members = _decode_raw_members(raw)
+    if "data" not in members:
+        return raw
+    data = bytes(members["data"])
+    limit = len(data) + MAX_GROWN
+    converted = _encode_json(_Conversion(wanted, limit).nested(_decode(data)))
+    if len(converted) > limit:
+        raise OverBound(f"the messages would grow to more than {limit} bytes")
+    members["data"] = Raw(converted)
+    return msgspec.json.encode(members)
+
+
+def _decode(text: bytes) -> Any:
+    """Decode a JSON value; numbers that Python or C cannot hold are ``Raw``, and are encoded as they came."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.ValidationError:
+        return decode_long_numbers(text, lambda digits: Raw(digits.encode()))
 
 
 def _check_bounds(raw: bytes) -> None:
@@ -425,7 +500,7 @@ def _check_bounds(raw: bytes) -> None:
 
 
 def _needs_conversion(message: bytes, wanted: MessageFormat) -> bool:
-    return message[:1] == (b'"' if wanted is MessageFormat.ARRAY else b"[")
+    return message[:1] in ((b'"', b"{") if wanted is MessageFormat.ARRAY else (b"[", b"{"))
 
 
 def _encode_json(value: Any) -> bytes:
@@ -443,17 +518,20 @@ class _Conversion:
         self._reader = MessageReader()
         self._left = limit
 
-    def message(self, message: Any) -> Any:
-        """Return a decoded message in the wanted format; anything else unchanged.
+    def message(self, message: Any, known: bool = False) -> Any:
+        """Return a decoded message in the wanted format; anything else unchanged, the same object.
 
+        :param known: whether it is a message, so that an array is one without any segment too.
         :raises OverBound: if it is over a bound.
         """
         if self._to_array:
-            return self._reader.read_cq(message, 0) if isinstance(message, str) else message
-        if not is_message(message):
+            if isinstance(message, str):
+                return self._reader.read_cq(message, 0)
+            return as_segments(message) if _is_segment(message) else message
+        if not known and not is_message(message):
             return message
         self._reader.count_segments(len(message))
-        text = to_cq(message, self._left)
+        text = to_cq(as_segments(message), self._left)
         self._left -= len(text)
         return text
 
@@ -468,19 +546,30 @@ class _Conversion:
             return [self.nested(item) for item in data]
         if not isinstance(data, dict):
             return data
-        converted = {}
+        converted: dict[str, Any] = {}
+        changed = False
         for key, value in data.items():
             if isinstance(value, list) and _are_nodes(value):
-                converted[key] = [{**node, "data": self.nested(node["data"])} for node in value]
-            elif key in ("message", "content"):
+                converted[key] = [self._node(node) for node in value]
+            elif key in ("message", "content") and (isinstance(value, str) or is_message(value)):
                 converted[key] = self.message(value)
+                changed = changed or converted[key] is not value
             elif isinstance(value, (list, dict)):
                 converted[key] = self.nested(value)
             else:
                 converted[key] = value
+        if changed and "message_format" in converted:
+            converted["message_format"] = "array" if self._to_array else "string"
         return converted
+
+    def _node(self, node: Any) -> Any:
+        """Return a node with its content in the wanted format; anything else unchanged."""
+        if not _is_segment(node):
+            return node
+        return {**node, "data": self.nested(node.get("data"))}
 
 
 def _are_nodes(value: list[Any]) -> bool:
-    """Return whether an array is one of nodes, at least one."""
-    return bool(value) and is_message(value) and all(part["type"] == "node" for part in value)
+    """Return whether an array is one of nodes, at least one; what is no segment in it does not count."""
+    segments = [part for part in value if _is_segment(part)]
+    return bool(segments) and all(part["type"] == "node" for part in segments)

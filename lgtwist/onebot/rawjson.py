@@ -1,13 +1,23 @@
 """Reading the members of a JSON object without decoding their values.
 
-Values stay the bytes that came. ``msgspec`` refuses lone surrogate escapes, which RFC 8259 allows:
-:func:`decode_leniently` lets it skip them. All functions take a time that is proportional to the text, with
-few steps of Python.
+Values stay the bytes that came. All functions take a time that is proportional to the text, with few steps
+of Python.
+
+What is forgiven, once msgspec has refused a text:
+
+* lone surrogate escapes (of U+D83D, say), which RFC 8259, 8.2, allows. They are passed on as they came: see
+  :func:`decode_leniently`, and :func:`hide_surrogates` for what is decoded and encoded again. What lgtwist
+  reads for itself has U+FFFD in their place: :func:`decode_value`;
+* numbers that Python or C cannot hold (5000 digits, ``1e400``), which are JSON too:
+  :func:`decode_value`, :func:`decode_long_numbers`;
+* a byte order mark at the beginning, control characters in strings and, from implementations,
+  ``NaN`` and ``Infinity``. They are no JSON, and not passed on: :func:`repair` makes JSON of them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,7 +26,13 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 from msgspec import Raw
 
-from lgtwist.onebot.bounds import MAX_BACKSLASHES, MAX_DECODED_VALUES, MAX_SURROGATES, has_too_many_values
+from lgtwist.onebot.bounds import (
+    MAX_BACKSLASHES,
+    MAX_DECODED_VALUES,
+    MAX_REPAIRS,
+    MAX_SURROGATES,
+    has_too_many_values,
+)
 
 _Head = TypeVar("_Head")
 
@@ -39,21 +55,23 @@ _ESCAPED_LETTER = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA])")
 _MARK = b"\xff"
 
 
+#: The same, with the code unit behind it.
+_MARKED = re.compile(rb"\xffu[0-9a-fA-F]{4}")
+_REPLACEMENT = "\ufffd".encode()
+_BOM = b"\xef\xbb\xbf"
+_CONTROLS = bytes(range(0x20))
+_CONTROL = re.compile(rb"[\x00-\x1f]")
+_CONTROL_ESCAPES = [msgspec.json.encode(chr(code))[1:-1] for code in range(0x20)]
+#: Values that no JSON text has, and that Python and others write and read (ECMA-262: their names).
+_CONSTANT = re.compile(rb"-?(?:NaN|Infinity)")
+
+
 class _Nothing(msgspec.Struct):
     """Any JSON object; its members are skipped."""
 
 
 _decode_nothing = msgspec.json.Decoder(_Nothing).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
-
-
-def is_object(text: bytes) -> bool:
-    """Return whether a text is one JSON object that msgspec reads. Strings that it has are not checked."""
-    try:
-        _decode_nothing(text)
-    except DECODE_ERRORS:
-        return False
-    return True
 
 
 def check_object(text: bytes) -> None:
@@ -67,6 +85,8 @@ def check_object(text: bytes) -> None:
 
 def decode_leniently(decode: Callable[[bytes | bytearray], _Head], text: bytes) -> _Head:
     """Decode a text, also one with lone surrogate escapes.
+
+    What is no JSON is refused: see :func:`repair`.
 
     :param decode: of a msgspec decoder of a struct, whose values are all ``Raw``. They must be read by
         :func:`to_bytes`.
@@ -122,6 +142,121 @@ def mark_lone_surrogates(text: bytes) -> bytearray | None:
     for start in lone:
         marked[start] = 0xFF
     return marked
+
+
+def hide_surrogates(text: bytes) -> tuple[bytes, bytes]:
+    """Return a text that msgspec decodes and encodes, and what stands in it for a lone surrogate's backslash.
+
+    Once that is encoded again, replace the second by a backslash.
+
+    :param text: valid UTF-8.
+    :raises ValueError: if it has no lone surrogates, too many (see :func:`mark_lone_surrogates`), or all of
+        the characters that could stand for them.
+    """
+    marked = mark_lone_surrogates(text)
+    free = (chr(code).encode() for code in range(0xFDD0, 0xFDF0))  # characters that nobody sends
+    mark = next((one for one in free if one not in text), b"")
+    if marked is None or not mark:
+        raise ValueError("it has no lone surrogate, or every character that could stand for one")
+    return bytes(marked.replace(_MARK, mark)), mark
+
+
+def repair(text: bytes, constants: bool = True) -> bytes:
+    """Return a text with JSON in place of what JSON forbids and programs write all the same.
+
+    A byte order mark at the beginning is removed. Control characters in strings become their escapes,
+    ``NaN``, ``Infinity`` and ``-Infinity`` become null. Whether the rest is JSON is not checked.
+
+    :param text: valid UTF-8.
+    :param constants: whether ``NaN`` and the infinities are replaced.
+    :returns: the same object if there is nothing of these.
+    :raises ValueError: if it has more than ``MAX_REPAIRS`` control characters in strings, more than
+        ``MAX_BACKSLASHES`` backslashes, or about ``MAX_DECODED_VALUES`` strings.
+    """
+    if text.startswith(_BOM):
+        text = text[len(_BOM) :]
+    constants = constants and (b"NaN" in text or b"Infinity" in text)
+    if not constants and len(text.translate(None, _CONTROLS)) == len(text):
+        return text
+    if text.count(b"\\") > MAX_BACKSLASHES:
+        raise ValueError(f"more than {MAX_BACKSLASHES} backslashes, and what is not JSON")
+    if text.count(b'"') > 4 * MAX_DECODED_VALUES:
+        raise ValueError(f"more than {4 * MAX_DECODED_VALUES} quotation marks, and what is not JSON")
+    # Every second part between quotation marks is a string.
+    parts = text.replace(b"\\\\", b"__").replace(b'\\"', b"__").split(b'"')
+    repairs = at = 0
+    changed = False
+    for number, part in enumerate(parts):
+        end = at + len(part)
+        parts[number] = piece = text[at:end]
+        at = end + 1
+        if number % 2 == 0:
+            if constants and (b"N" in piece or b"I" in piece):
+                parts[number], count = _CONSTANT.subn(b"null", piece)
+                changed = changed or count > 0
+        elif controls := len(piece) - len(piece.translate(None, _CONTROLS)):
+            changed = True
+            repairs += controls
+            if repairs > MAX_REPAIRS:
+                raise ValueError(f"more than {MAX_REPAIRS} control characters in strings")
+            parts[number] = _CONTROL.sub(lambda found: _CONTROL_ESCAPES[found[0][0]], piece)
+    return b'"'.join(parts) if changed else text
+
+
+def decode_value(text: bytes) -> Any:
+    """Decode a JSON value that lgtwist reads for itself, and does not pass on.
+
+    Lone surrogates become U+FFFD, and numbers that are too large become strings.
+
+    :param text: valid UTF-8; the caller bounds its values.
+    :raises ValueError: if it is no JSON; ``RecursionError`` if it is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except ValueError as error:
+        if not isinstance(error, msgspec.ValidationError):
+            text = replace_surrogates(repair(text))
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.ValidationError:
+        return decode_long_numbers(text, str)
+
+
+def replace_surrogates(text: bytes) -> bytes:
+    """Return a JSON text with U+FFFD in place of lone surrogate escapes.
+
+    :param text: valid UTF-8.
+    :raises ValueError: see :func:`mark_lone_surrogates`.
+    """
+    marked = mark_lone_surrogates(text)
+    return text if marked is None else _MARKED.sub(_REPLACEMENT, marked)
+
+
+#: Digits of a whole number that every Python converts.
+_CONVERTED_DIGITS = 4_000
+
+
+def decode_long_numbers(text: bytes, make: Callable[[str], Any]) -> Any:
+    """Decode JSON with numbers that Python or C cannot hold, such as those of 5000 digits.
+
+    :param text: valid UTF-8, with at most ``MAX_DECODED_VALUES`` values.
+    :param make: makes a value of such a number, as it stands in the text.
+    :raises ValueError: if it is no JSON, or has more values; ``RecursionError`` if it is nested too deeply.
+    """
+    if has_too_many_values(text):
+        raise ValueError(f"more than {MAX_DECODED_VALUES} values, and a number that is too large")
+
+    def read_whole(digits: str) -> Any:
+        return int(digits) if len(digits) <= _CONVERTED_DIGITS else make(digits)
+
+    def read_fraction(digits: str) -> Any:
+        value = float(digits)
+        return make(digits) if value in (math.inf, -math.inf) else value
+
+    decoder = json.JSONDecoder(
+        parse_int=read_whole, parse_float=read_fraction, parse_constant=_reject_constant
+    )
+    return decoder.decode(text.decode())
 
 
 #: An even number of backslashes.
@@ -240,12 +375,8 @@ def _remove_from_members(text: bytes, name: str) -> bytes:
     try:
         members = _decode_members(text)
     except ValueError:
-        marked = mark_lone_surrogates(text)
-        free = (chr(code).encode() for code in range(0xFDD0, 0xFDF0))  # characters that nobody sends
-        mark = next((one for one in free if one not in text), b"")
-        if marked is None or not mark:
-            raise
-        members = _decode_members(marked.replace(_MARK, mark))  # keys must be UTF-8
+        hidden, mark = hide_surrogates(text)  # keys must be UTF-8
+        members = _decode_members(hidden)
     members.pop(name, None)
     encoded = msgspec.json.encode(members)
     return encoded.replace(mark, b"\\") if mark else encoded

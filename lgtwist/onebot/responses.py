@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.bounds import MAX_DECODED_VALUES
 from lgtwist.onebot.errors import OneBotError
+from lgtwist.onebot.values import read_integer
 
 
 def ok(data: bytes = b"null") -> bytes:
@@ -122,11 +123,18 @@ _decode_body_head = msgspec.json.Decoder(_BodyHead).decode
 def response_from_body(body: bytes) -> bytes | None:
     """Return the response in an HTTP body, without ``echo``; None if the body is not a response.
 
-    A response is a JSON object in UTF-8 that has a ``retcode``.
+    A response is a JSON object in UTF-8 that has a ``retcode``. What is not JSON in it is repaired.
     """
     try:
         body.decode()
-        head = rawjson.decode_leniently(_decode_body_head, body)
+        try:
+            head = rawjson.decode_leniently(_decode_body_head, body)
+        except ValueError:
+            repaired = rawjson.repair(body)
+            if repaired is body:
+                return None
+            body = repaired
+            head = rawjson.decode_leniently(_decode_body_head, body)
         if head.retcode is UNSET:
             return None
         return (
@@ -164,12 +172,21 @@ def is_stream_part(response: bytes) -> bool:
     return rawjson.read_string(bytes(data.type)) == "stream"
 
 
+_decode_data_head = msgspec.json.Decoder(_DataHead).decode
+
+
 def response_data(response: bytes) -> bytes:
-    """Return the raw JSON value of a response's ``data``; ``null`` if it has none or cannot be read."""
+    """Return the JSON value of a response's ``data``; ``null`` if it has none or cannot be read.
+
+    Lone surrogates in it become U+FFFD, since lgtwist itself reads it.
+    """
     try:
-        data = msgspec.json.decode(response, type=_DataHead).data
+        data = _decode_data_head(response).data
     except rawjson.DECODE_ERRORS:
-        return b"null"
+        try:
+            data = _decode_data_head(rawjson.replace_surrogates(rawjson.repair(response))).data
+        except rawjson.DECODE_ERRORS:
+            return b"null"
     return b"null" if data is UNSET else bytes(data)
 
 
@@ -206,7 +223,10 @@ def read_response_head(response: bytes) -> ResponseHead:
     ``retcode`` nor a ``status``. Where one of the two is missing the other says it.
     """
     try:
-        head = rawjson.decode_leniently(_decode_response_head, response)
+        try:
+            head = rawjson.decode_leniently(_decode_response_head, response)
+        except ValueError:
+            head = rawjson.decode_leniently(_decode_response_head, rawjson.repair(response))
     except rawjson.DECODE_ERRORS:
         return ResponseHead("failed", 1500, "an answer that could not be read")
     status, message, wording, msg = (
@@ -219,8 +239,21 @@ def read_response_head(response: bytes) -> ResponseHead:
         if known is None:
             return ResponseHead("failed", 1500, message or wording or msg or NO_VERDICT)
         return ResponseHead(*known, message or wording or msg)
-    number = int(retcode) if _RETCODE.fullmatch(retcode) else 1500
+    number = int(retcode) if _RETCODE.fullmatch(retcode) else _read_retcode(retcode)
     return ResponseHead(status, number, message or wording or msg)
+
+
+def _read_retcode(text: bytes) -> int:
+    """Return a retcode that is a string or a float; 1500 if it is no whole number."""
+    try:
+        number = read_integer(msgspec.json.decode(text)) if len(text) <= _MAX_RETCODE else None
+    except rawjson.DECODE_ERRORS:
+        number = None
+    return 1500 if number is None else number
+
+
+#: Bytes that a retcode may have, as JSON.
+_MAX_RETCODE = 32
 
 
 #: What is said of an answer that does not tell whether the action succeeded.
@@ -259,6 +292,7 @@ def incomplete_response(text: bytes) -> tuple[bytes, bytes] | None:
     :returns: None if it is no such response: it has a ``retcode``, or none of ``echo``, ``data``, ``status``.
     """
     try:
+        text = rawjson.repair(text)
         head = rawjson.decode_leniently(_decode_incomplete_head, text)
         if head.retcode is not UNSET or head.echo is head.data is head.status is UNSET:
             return None

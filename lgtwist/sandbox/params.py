@@ -1,24 +1,21 @@
 """Parameters of actions, converted as implementations do (OneBot 11, ``communication/http.md``).
 
-Frameworks send numbers as strings, and booleans as 0 and 1.
+Frameworks send numbers as strings, and booleans as 0 and 1; see :mod:`lgtwist.onebot.values`. A lone
+surrogate in a text becomes U+FFFD, since the world is kept as UTF-8.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import MessageReader, Segment, read_message
-from lgtwist.onebot.rawjson import DECODE_ERRORS
+from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_value
+from lgtwist.onebot.values import is_given, read_boolean, read_integer, read_text
 from lgtwist.sandbox.bounds import MAX_FORWARD, CheckedMessage, bounded_text, check_message, check_values
 
 #: The default of parameters that have none.
 _REQUIRED = object()
-#: Strings that are booleans, in lower case.
-_TRUE = ("true", "1", "yes", "on")
-_FALSE = ("false", "0", "no", "off", "")
 
 
 class Params:
@@ -27,7 +24,7 @@ class Params:
     All methods that return a value raise :class:`BadRequest`, which names the parameter, if it is missing
     and there is no default, or if it cannot be converted.
 
-    :param raw: one JSON object.
+    :param raw: one JSON object; an empty array or null has no parameters.
     :raises BadRequest: if it is not a JSON object, or has too many values.
     """
 
@@ -35,9 +32,14 @@ class Params:
         self._path = "params"
         check_values(raw)
         try:
-            self._values = msgspec.json.decode(raw, type=dict[str, Any])
+            values = decode_value(raw)
         except DECODE_ERRORS as error:
             raise BadRequest(f"params cannot be read: {error}") from None
+        if not isinstance(values, dict):
+            if is_given(values):
+                raise BadRequest("params cannot be read: expected an object")
+            values = {}
+        self._values: dict[str, Any] = values
 
     @classmethod
     def from_values(cls, values: dict[str, Any], path: str) -> Params:
@@ -50,8 +52,13 @@ class Params:
         return params
 
     def has(self, name: str) -> bool:
-        """Return whether a parameter is given and not null."""
-        return self._values.get(name) is not None
+        """Return whether a parameter is given: not null, nor an empty array or object."""
+        return self._values.get(name) not in (None, [], {})
+
+    def has_number(self, name: str) -> bool:
+        """Return whether a number is given that names something: not null, ``""`` or 0, which name none."""
+        value = self._values.get(name)
+        return is_given(value) and read_integer(value) != 0
 
     def set(self, name: str, value: Any) -> None:
         """Set a parameter, given or not."""
@@ -66,41 +73,38 @@ class Params:
         return value
 
     def integer(self, name: str, default: Any = _REQUIRED) -> int:
-        """Return a whole number of 64 bits; strings of digits and floats without fraction are converted."""
-        value = self._get(name, default)
-        if isinstance(value, str):
-            value = int(value) if len(value) <= 20 and _is_integer(value.strip()) else None
-        elif isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-            raise BadRequest(f"{self._path}.{name}: expected an integer")
-        return value
+        """Return a whole number of 64 bits; strings of digits and floats without fraction are converted.
 
-    def optional_integer(self, name: str) -> int | None:
-        """Return a whole number as :meth:`integer` does, or None where it is not given."""
-        return self.integer(name) if self.has(name) else None
+        An empty string is not given.
+        """
+        value = self._get(name, default)
+        if value == "":
+            if default is _REQUIRED:
+                raise BadRequest(f"{self._path}.{name} is missing")
+            value = default
+        number = read_integer(value)
+        if number is None:
+            raise BadRequest(f"{self._path}.{name}: expected an integer")
+        return number
+
+    def optional_number(self, name: str) -> int | None:
+        """Return a number that names something, or None where it is not given; see :meth:`has_number`."""
+        return self.integer(name) if self.has_number(name) else None
 
     def boolean(self, name: str, default: Any = _REQUIRED) -> bool:
-        """Return a boolean; 0, 1 and the strings in ``_TRUE`` and ``_FALSE`` are converted."""
-        value = self._get(name, default)
-        if isinstance(value, bool):
-            return value
-        text = str(value).lower() if isinstance(value, (str, int)) else "?"
-        if text in _TRUE:
-            return True
-        if text in _FALSE:
-            return False
-        raise BadRequest(f"{self._path}.{name}: expected a boolean")
+        """Return a boolean; see :func:`read_boolean`."""
+        value = read_boolean(self._get(name, default))
+        if value is None:
+            raise BadRequest(f"{self._path}.{name}: expected a boolean")
+        return value
 
     def text(self, name: str, default: Any = _REQUIRED, longest: int | None = None) -> str:
         """Return a string; numbers are converted to decimal digits.
 
         :param longest: characters that it may have; None for a string that is not kept.
         """
-        value = self._get(name, default)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
+        value = read_text(self._get(name, default))
+        if value is None:
             raise BadRequest(f"{self._path}.{name}: expected a string")
         if longest is not None and self.has(name):
             return bounded_text(value, f"{self._path}.{name}", longest)
@@ -123,9 +127,15 @@ class Params:
     def object_list(self, name: str) -> list[Params]:
         """Return the parameters of each object in a list; empty where the list is not given."""
         value = self._get(name, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        if not is_given(value):
+            return []
+        if not isinstance(value, list) or not all(item is None or isinstance(item, dict) for item in value):
             raise BadRequest(f"{self._path}.{name}: expected a list of objects")
-        return [Params.from_values(item, f"{self._path}.{name}[{n}]") for n, item in enumerate(value)]
+        return [
+            Params.from_values(item, f"{self._path}.{name}[{n}]")
+            for n, item in enumerate(value)
+            if item is not None
+        ]
 
     def message(self, name: str = "message") -> list[Segment]:
         """Return a message as segments; with the parameter ``auto_escape`` a string is plain text.
@@ -154,7 +164,7 @@ class Params:
             path = f"{self._path}.{name}[{number}]"
             if node["type"] != "node":
                 raise BadRequest(f"{path}: expected a node")
-            data = dict(node["data"])
+            data = {key: member for key, member in node["data"].items() if member is not None}
             if "id" not in data or "content" in data:
                 data["content"] = reader.read(data.get("content", []), f"{path}.data.content")
             nodes[number] = {"type": "node", "data": data}
@@ -162,8 +172,3 @@ class Params:
             raise BadRequest(f"{self._path}.{name}: there is no node")
         check_message(nodes, f"{self._path}.{name}", MAX_FORWARD)
         return nodes
-
-
-def _is_integer(text: str) -> bool:
-    digits = text[1:] if text[:1] == "-" else text
-    return digits.isascii() and digits.isdigit()

@@ -36,7 +36,7 @@ class Json(FaultTestCase):
         nameless = (
             b"{", b"", b"[]", b"1", b"null", b'"x"', b"true", b"}", b"[", b" ", b"\t\n", b"\x00", b"nul",
             b"{}", b'{"action":5}', b'{"action":null}', b'{"action":""}', b'{"action":[]}', b'{"action":{}}',
-            b'{"params":{}}', b'{"action":"get_status","params":[]}', b'{"action":"get_status","params":1}',
+            b'{"params":{}}', b'{"action":"get_status","params":[1]}', b'{"action":"get_status","params":1}',
             b'{"action":"get_status","params":"x"}', b'{"action":"get_status"',
             b'{"action":"get_status"}}', b'{"action":"get_status"} {}', b"{'action':'get_status'}",
             b'{"action":"get_status",}', b'{action:"get_status"}', b'{"action":"get_status"}//',
@@ -52,7 +52,7 @@ class Json(FaultTestCase):
         for sent in (
             b'{"action":5,"echo":"e1"}', b'{"echo":"e1"}', b'{"action":null,"echo":"e1"}',
             b'{"echo":"e1","action":"get_status"', b'{"echo":"e1","action":}', b'{"action":"x","echo":"e1",}',
-            b'{"echo":"e1","params":{"a":}}', b'{"action":"get_status","params":[],"echo":"e1"}',
+            b'{"echo":"e1","params":{"a":}}', b'{"action":"get_status","params":[1],"echo":"e1"}',
             b'{"echo" : "e1" , "action":"get_status" "params":{}}',
             b'{"echo":"e1","params":' + b"[" * 100_000, b'{"action":"' + b"x" * 200_000 + b'","echo":"e1"',
         ):  # fmt: skip

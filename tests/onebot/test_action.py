@@ -47,6 +47,20 @@ class ReadActionTests(SynchronousTestCase):
             read_action(b'{"action":"a","params":null,"echo":null}'), ActionRequest("a", b"{}", b"null")
         )
 
+    def test_params_of_typed_programs(self) -> None:
+        """An empty array or string has no parameters: PHP and others write so; an echo of null is an echo."""
+        for params in (b"null", b"[]", b"[ \n]", b'""'):
+            request = read_action(b'{"action":"a","params":%b,"echo":null}' % params)
+            self.assertEqual(request, ActionRequest("a", b"{}", b"null"))
+
+    def test_what_is_nearly_json(self) -> None:
+        """A byte order mark and control characters are forgiven; what is passed on is JSON."""
+        text = b'\xef\xbb\xbf{"action":"a",\n"params":{"text":"a\nb\x01\\\\\t","n":"NaN"},"echo":"\r"}'
+        self.assertEqual(
+            read_action(text),
+            ActionRequest("a", b'{"text":"a\\nb\\u0001\\\\\\t","n":"NaN"}', b'"\\r"'),
+        )
+
     def test_what_is_not_an_action(self) -> None:
         """Every text that is not JSON, not an object or not an action is rejected, with its echo."""
         for payload, echo in (
@@ -64,7 +78,8 @@ class ReadActionTests(SynchronousTestCase):
             (b'{"action":"","echo":[1]}', b"[1]"),
             (b'{"action":["a"],"echo":true}', b"true"),
             (b'{"echo":{"seq":1}}', b'{"seq":1}'),
-            (b'{"action":"a","params":[],"echo":2}', b"2"),
+            (b'{"action":"a","params":[1],"echo":2}', b"2"),
+            (b'{"action":"a","params":false,"echo":2}', b"2"),
             (b'{"action":"a","params":"x","echo":2}', b"2"),
             (b'{"action":"a","params":{,"echo":"3"}', b'"3"'),
             (b'{"echo": "4", "action":"a"', b'"4"'),

@@ -105,7 +105,17 @@ class FrameTests(SynchronousTestCase):
             b'{"post_type":"notice","notice_type":null,"meta_event_type":[]}',
         ):
             self.assertEqual(read_event(raw).post_type, "notice")
-        for raw in (b"", b"[]", b"5", b"nonsense", b"{", b'{"a":NaN}', b"[" * 100_000, b'{"a":1}x'):
+        for raw in (
+            b"",
+            b"[]",
+            b"5",
+            b"nonsense",
+            b"{",
+            b'{"a":NaN}',
+            b'{"a":"\n"}',
+            b"[" * 100_000,
+            b'{"a":1}x',
+        ):
             self.assertRaises(BadEvent, read_frame, raw)
 
     @given(st.binary() | st.text().map(str.encode) | MEMBERS.map(lambda m: json.dumps(m).encode()))

@@ -178,6 +178,6 @@ class TableTests(WorldTestCase):
         if isinstance(params.get("stored_file"), dict):
             params["stored_file"] = STORED_FILE
         json.loads(perform(world, action, Params(json.dumps(params).encode()), 0))
-        for bad in (b"[]", b"{", b'{"user_id":' + b"9" * 5000 + b"}", b'{"user_id":' + b"[" * 50_000):
+        for bad in (b"[1]", b'"x"', b"{", b'{"user_id":' + b"[" * 50_000):
             with self.assertRaises(BadRequest):
                 Params(bad)

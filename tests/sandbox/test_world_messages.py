@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+from lgtwist.sandbox.actions import perform
+from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import world as world_module
 from lgtwist.sandbox.world.world import MAX_CHAT_MESSAGES, PlatformError, World
 from tests.sandbox.worlds import ALICE, BOB, GROUP, SELF, WorldTestCase, text
@@ -32,6 +36,26 @@ class MessageTests(WorldTestCase):
         shown = self.data("get_msg", message_id=sent["message_id"])
         self.assertEqual(shown["message"], text("[CQ:face,id=1]"))
         self.assertEqual(shown["raw_message"], "&#91;CQ:face,id=1&#93;")
+
+    def test_half_an_emoji(self) -> None:
+        """A lone surrogate in a text becomes U+FFFD, and the message is sent; so in what people do."""
+        raw = b'{"user_id":"20001","message":"a\\ud83d","x\\udc00":1}'
+        answer = json.loads(perform(self.world, "send_private_msg", Params(raw), self.now))
+        self.assertEqual(answer["retcode"], 0)
+        message = self.data("get_msg", message_id=float(answer["data"]["message_id"]))
+        self.assertEqual((message["message"], message["raw_message"]), (text("a\ufffd"), "a\ufffd"))
+
+    def test_nothing_given(self) -> None:
+        """A group's number that is 0, "" or null is none; null parts of a message are left out."""
+        for nothing in (0, "", None, "0", 0.0):
+            sent = self.data("send_msg", user_id=ALICE, group_id=nothing, message=[None, text("x")[0]])
+            message = self.data("get_msg", message_id=sent["message_id"])
+            self.assertEqual((message["message_type"], message["message"]), ("private", text("x")))
+        node = {"id": None, "user_id": 20001.0, "nickname": "n", "content": text("x"), "time": None}
+        nodes = [{"type": "node", "data": node}, None]
+        sent = self.data("send_forward_msg", group_id=GROUP, user_id=0, messages=nodes, message_type=None)
+        [shown] = self.data("get_forward_msg", id=sent["forward_id"])["messages"]
+        self.assertEqual((shown["content"], shown["sender"]["user_id"]), (text("x"), ALICE))
 
     def test_in_a_group(self) -> None:
         """A group message has its sender's role; only members send and receive messages."""

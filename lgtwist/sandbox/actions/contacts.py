@@ -44,7 +44,7 @@ def get_friend_list(world: World, _params: Params, _now: int) -> Any:
 @action
 def delete_friend(world: World, params: Params, _now: int) -> Any:
     """End the friendship with a person; their messages remain."""
-    name = "user_id" if params.has("user_id") or not params.has("friend_id") else "friend_id"
+    name = "user_id" if params.has_number("user_id") or not params.has("friend_id") else "friend_id"
     person = world.person(params.integer(name))
     if not person.friend:
         raise PlatformError(f"{person.user_id} is no friend")
@@ -131,5 +131,5 @@ def group_poke(world: World, params: Params, now: int) -> Any:
 def send_poke(world: World, params: Params, now: int) -> Any:
     """Poke a person; where ``group_id`` is given, a member of that group."""
     operations.poke_user(
-        world, world.self_id, params.integer("user_id"), now, params.optional_integer("group_id")
+        world, world.self_id, params.integer("user_id"), now, params.optional_number("group_id")
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment
+from lgtwist.onebot.values import read_text
 from lgtwist.sandbox.actions.table import action
 from lgtwist.sandbox.bounds import MAX_FORWARD, check_message
 from lgtwist.sandbox.params import Params
@@ -17,7 +18,7 @@ from lgtwist.sandbox.world.world import PlatformError, World
 def _read_target(params: Params) -> dict[str, int]:
     """Return the recipient: ``group_id`` or ``user_id``, as ``message_type`` says, else the given one."""
     kind = params.choice("message_type", ("", "private", "group"), "")
-    if kind == "group" or (not kind and params.has("group_id")):
+    if kind == "group" or (not kind and params.has_number("group_id")):
         return {"group_id": params.integer("group_id")}
     return {"user_id": params.integer("user_id")}
 
@@ -81,7 +82,7 @@ def _resolve_node(world: World, node: Segment) -> Segment:
     """Return a node with its content: that of the message whose ``id`` it names, or its own."""
     data = node["data"]
     if "content" not in data:
-        number = str(data["id"])
+        number = read_text(data["id"]) or ""
         if not (number.isascii() and number.isdigit()) or len(number) > 18:
             raise BadRequest("params.messages: a node's id must be the number of a message")
         message = world.message(int(number))
@@ -95,7 +96,7 @@ def _resolve_node(world: World, node: Segment) -> Segment:
                 "time": message.time,
             },
         }
-    user_id = str(data.get("user_id") or data.get("uin") or world.self_id)[:20]
+    user_id = (read_text(data.get("user_id") or data.get("uin")) or str(world.self_id))[:20]
     nickname = data.get("nickname") or data.get("name") or str(user_id)
     fields = {"user_id": str(user_id), "nickname": str(nickname), "content": data["content"]}
     return {"type": "node", "data": fields}
@@ -125,7 +126,7 @@ def get_forward_msg(world: World, params: Params, _now: int) -> Any:
 
     ``id`` or ``message_id`` is the ``id`` of its ``forward`` segment, or the number of the message with it.
     """
-    name = "id" if params.has("id") or not params.has("message_id") else "message_id"
+    name = "id" if params.has_number("id") or not params.has_number("message_id") else "message_id"
     forward_id = params.text(name)
     forward = world.forwards.get(forward_id) or _forward_of_message(world, forward_id)
     if forward is None:
@@ -163,7 +164,7 @@ def _history(world: World, params: Params, kind: str, chat_id: int) -> Any:
     count = params.integer("count", 20)
     if not 0 < count <= 1000:
         raise BadRequest("params.count: expected 1 to 1000")
-    newest = params.optional_integer("message_seq") or params.optional_integer("message_id") or 0
+    newest = params.optional_number("message_seq") or params.optional_number("message_id") or 0
     message = [m for m in world.chat_messages(kind, chat_id) if not newest or m.message_id <= newest]
     return {"messages": [world.message_fields(m) for m in world.newest(message, count)]}
 

@@ -48,7 +48,7 @@ def _find_group_and_member(world: World, params: Params, name: str = "user_id") 
 
 def _read_operator(world: World, group: Group, params: Params) -> int:
     """Return the number of the member who acts: ``operator_id``, or the owner where it is not given."""
-    operator_id = params.optional_integer("operator_id")
+    operator_id = params.optional_number("operator_id")
     if operator_id is not None:
         return world.member(group, operator_id).user_id
     return next((m.user_id for m in group.members if m.role == "owner"), world.self_id)
@@ -142,7 +142,7 @@ def forget_group(world: World, params: Params, _now: int) -> Any:
 @_verb
 def say(world: World, params: Params, now: int) -> Any:
     """Send a message as a person, to the account or to a group."""
-    user_id, group_id = params.integer("user_id"), params.optional_integer("group_id")
+    user_id, group_id = params.integer("user_id"), params.optional_number("group_id")
     message = params.message()
     if not message:
         raise BadRequest("params.message: it is empty")
@@ -186,9 +186,7 @@ def essence(world: World, params: Params, now: int) -> Any:
 def poke(world: World, params: Params, now: int) -> Any:
     """Poke a person, or the account where no ``target_id`` is given."""
     target_id = params.integer("target_id", world.self_id)
-    operations.poke_user(
-        world, params.integer("user_id"), target_id, now, params.optional_integer("group_id")
-    )
+    operations.poke_user(world, params.integer("user_id"), target_id, now, params.optional_number("group_id"))
 
 
 @_verb
@@ -197,7 +195,7 @@ def upload(world: World, params: Params, now: int) -> Any:
     stored = params.object("file")
     name = params.text("name", "", longest=operations.MAX_FILE_NAME) or str(stored["name"])[:200]
     user_id = world.person(params.integer("user_id")).user_id
-    if not params.has("group_id"):
+    if not params.has_number("group_id"):
         operations.send_offline_file(world, user_id, name, int(stored["size"]), str(stored["url"]), now)
         return {"url": stored["url"]}
     group, _uploader = _find_group_and_member(world, params)
@@ -219,7 +217,7 @@ def ask(world: World, params: Params, now: int) -> Any:
         params.integer("user_id"),
         params.text("comment", "", longest=operations.MAX_COMMENT),
         now,
-        params.optional_integer("group_id"),
+        params.optional_number("group_id"),
         sub_type,
     )
     return {"flag": request.flag}
@@ -272,7 +270,7 @@ def ban(world: World, params: Params, now: int) -> Any:
     duration = params.integer("duration", 30 * 60)
     if duration < 0:
         raise BadRequest("params.duration: expected 0 or more seconds")
-    if not params.has("user_id"):
+    if not params.has_number("user_id"):
         operations.require_admin(world, group, operator_id)
         operations.set_whole_ban(world, group, operator_id, duration > 0, now)
         return
