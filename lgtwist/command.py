@@ -20,6 +20,7 @@ from attrs import frozen
 from lgtwist import __version__
 from lgtwist.app.configuration_file import DEFAULT_FILE, VARIABLE, ConfigurationError, ConfigurationFile
 from lgtwist.app.printing import print_journal, print_summary, print_text
+from lgtwist.config.text_files import decode_text
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
@@ -143,11 +144,11 @@ def _token(options: argparse.Namespace) -> int:
         made = Path(config.data_dir) / _MADE_TOKEN
         where = str(made)
         try:
-            token = made.read_text("utf-8").strip() or None
+            token = decode_text(made.read_bytes()).strip() or None
         except FileNotFoundError:
             token = None
         except (OSError, ValueError) as error:
-            sys.exit(f"{made}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}")
+            sys.exit(f"{made}: cannot be read: {getattr(error, 'strerror', None) or error}")
     if token is None:
         sys.exit(f"There is no admin_token: {file.described} names none, and {where} holds none.")
     print_text(f"{token}\n")

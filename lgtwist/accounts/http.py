@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
+from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
-from lgtwist.config.section import Authorities, Section, trust_root_of
+from lgtwist.config.section import Section
 from lgtwist.config.values import token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -99,7 +100,7 @@ class HttpAccount(Service):
         self.account = account
         self._resources = resources
         self._settings = settings
-        self._client = WebClient(resources.reactor, trust_root_of(settings.trust_root), account.budget)
+        self._client = WebClient(resources.reactor, settings.trust_root, account.budget)
         self._url = settings.url.rstrip("/")
         self._headers = {"Content-Type": "application/json", "User-Agent": "lgtwist"}
         if settings.access_token is not None:

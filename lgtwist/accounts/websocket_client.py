@@ -11,8 +11,9 @@ from zope.interface import implementer
 
 from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
 from lgtwist.accounts.websocket_link import WebSocketLink
+from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
-from lgtwist.config.section import Authorities, Section, trust_root_of
+from lgtwist.config.section import Section
 from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -81,9 +82,7 @@ class WebSocketClientAccount(MultiService):
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
-            self._make_dialler(
-                channel, target(each, headers, trust_root_of(settings.trust_root)), settings, resources
-            )
+            self._make_dialler(channel, target(each, headers, settings.trust_root), settings, resources)
             for channel, each in urls_by_channel(settings.url).items()
         ]
 

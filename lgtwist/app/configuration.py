@@ -14,13 +14,17 @@ import msgspec
 from attrs import Factory, evolve, frozen
 
 from lgtwist.app.absolute_paths import with_absolute_paths
+from lgtwist.app.key_places import with_place
 from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS, LATER_ACCOUNT_KINDS, AccountKind, BotKind
 from lgtwist.config.limits import Limits, read_limits
 from lgtwist.config.section import Problem, Section
-from lgtwist.config.values import choice, text
+from lgtwist.config.text_files import decode_text
+from lgtwist.config.toml_mistakes import why_not_toml
+from lgtwist.config.values import InvalidValue, choice, text
 from lgtwist.hub.settings import BotSettings, read_bot, read_number
 from lgtwist.journal.settings import JournalSettings, read_journal
 from lgtwist.net.endpoints import certificate_files, is_public
+from lgtwist.onebot.dialect import Dialect
 from lgtwist.web.settings import ServerSettings, read_server
 
 #: The keys of ``[[accounts]]`` and ``[[bots]]`` that say which kind they are, with their defaults.
@@ -32,7 +36,7 @@ ReadFile = Callable[[str], str]
 
 
 def _read_file(path: str) -> str:
-    return Path(path).read_text("utf-8")
+    return decode_text(Path(path).read_bytes())
 
 
 @frozen
@@ -112,7 +116,7 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
     try:
         values = msgspec.toml.decode(source)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: a number of 5000 digits
-        return [Problem("", f"not TOML: {error}")]
+        return [Problem("", why_not_toml(source, error))]
     if base is not None:
         values = with_absolute_paths(values, base)
     problems: list[Problem] = []
@@ -122,7 +126,7 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
         read.append(path)
         return read_file(path)
 
-    root = Section("", values, problems, read_and_note)
+    root = Section("", values, problems, read_and_note, base)
     config = Config(
         data_dir=root.read("data_dir", text, "lgtwist-data"),
         server=read_server(root.section("server")),
@@ -136,7 +140,23 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
     named += [world for account in config.accounts if (world := getattr(account.settings, "world", None))]
     config = evolve(config, private_files=(*read, *named))
     _check_public(config, problems)
-    return problems or config
+    return list(map(with_place, problems)) or config
+
+
+_account_kind = choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS)
+
+
+def _account_type(value: Any) -> str:
+    """Read the type of an account.
+
+    :raises InvalidValue: if it is none; programs that are named instead are told of what is meant.
+    """
+    try:
+        return _account_kind(value)
+    except InvalidValue as error:
+        program = isinstance(value, str) and value.lower() in [dialect.value for dialect in Dialect]
+        more = "; it says who connects to whom, and which program it is goes into dialect" * program
+        raise InvalidValue(f"{error}{more}") from None
 
 
 def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfig, ...]:
@@ -145,7 +165,7 @@ def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfi
     accounts = []
     seen: dict[int, str] = {}
     for section in root.sections("accounts"):
-        kind = section.read("type", choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS), _ACCOUNT_TYPE)
+        kind = section.read("type", _account_type, _ACCOUNT_TYPE)
         self_id = section.read("self_id", read_number)
         settings = None
         if kind is not None:
@@ -163,14 +183,28 @@ def _read_accounts(root: Section, problems: list[Problem]) -> tuple[AccountConfi
     return tuple(accounts)
 
 
+def _numbers(root: Section) -> set[Any] | None:
+    """Return the numbers of the accounts, also those that are written as text.
+
+    :returns: None where ``accounts`` is not what it should be, which is reported as such.
+    """
+    if not root.has("accounts"):
+        return {account.self_id for account in DEFAULT_ACCOUNTS}
+    accounts = root.peek_list("accounts")
+    if accounts is None or not all(isinstance(account, Mapping) for account in accounts):
+        return None
+    written = [account.get("self_id") for account in accounts]
+    return {
+        int(one) if isinstance(one, str) and one.isdecimal() and len(one) < 20 else one
+        for one in written
+        if isinstance(one, (int, float, str))
+    }
+
+
 def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
     if not root.has("bots"):
         return DEFAULT_BOTS
-    known = {
-        account.get("self_id")
-        for account in root.peek_list("accounts") or [{"self_id": DEFAULT_ACCOUNTS[0].self_id}]
-        if isinstance(account, Mapping)
-    }
+    known = _numbers(root)
     bots: list[BotConfig] = []
     names: dict[str, str] = {}
     tokens: dict[str | None, str] = {}
@@ -180,7 +214,7 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
         if connection is not None:
             bot = evolve(bot, dials_in=BOT_KINDS[connection].DIALS_IN)
         for number, self_id in enumerate(bot.accounts or ()):
-            if self_id not in known:
+            if known is not None and self_id not in known:
                 section.add_problem(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
         settings = None
         if connection is not None:

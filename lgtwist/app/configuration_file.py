@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from lgtwist.config.text_files import decode_text, whom
+
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
 
@@ -90,9 +92,11 @@ class ConfigurationFile:
         try:
             return _read_text(path, again)
         except OSError as error:
-            raise ConfigurationError([f"{self.described}: cannot be read: {error.strerror}"]) from None
-        except ValueError:  # also a name with a null character
-            raise ConfigurationError([f"{self.described}: not UTF-8"]) from None
+            where = "" if str(path) == self.described else f" ({path})"
+            sentence = f"{self.described}: cannot be read{whom(error)}: {error.strerror}{where}"
+            raise ConfigurationError([sentence]) from None
+        except ValueError as error:  # also a name with a null character
+            raise ConfigurationError([f"{self.described}: {error}"]) from None
 
     def read(self, again: bool = False) -> Config:
         """Read the configuration. Every path in it is absolute.
@@ -121,10 +125,10 @@ def _read_text(path: Path, only_regular: bool) -> str:
     """Read a file as UTF-8.
 
     :raises OSError: if it cannot be read, or is to be a regular file and is none.
-    :raises ValueError: if it is not UTF-8.
+    :raises NotText: if it is not UTF-8.
     """
     flags = os.O_NONBLOCK if only_regular else 0
     with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
         if only_regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return file.read().decode("utf-8")
+        return decode_text(file.read())

@@ -15,6 +15,7 @@ import msgspec
 from attrs import frozen
 
 from lgtwist.app.configuration_file import ConfigurationError, ConfigurationFile
+from lgtwist.config.toml_mistakes import why_not_toml
 
 #: Where the service listens if the configuration does not say it.
 _DEFAULT_ENDPOINT = "tcp:8081:interface=127.0.0.1"
@@ -65,10 +66,11 @@ def _endpoints(file: ConfigurationFile) -> list[str]:
 
     :raises ConfigurationError: if it cannot be read.
     """
+    source = file.source()
     try:
-        values: Any = msgspec.toml.decode(file.source())
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ConfigurationError([f"{file.described}: not TOML: {error}"]) from None
+        values: Any = msgspec.toml.decode(source)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ConfigurationError([f"{file.described}: {why_not_toml(source, error)}"]) from None
     server = values.get("server")
     endpoints = server.get("endpoints") if isinstance(server, dict) else None
     if not isinstance(endpoints, list):

@@ -12,7 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, fields, frozen
 
+from lgtwist.app.authorities import with_running_authorities
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
+from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, compare
 
 _Item = TypeVar("_Item")
@@ -53,6 +55,7 @@ class Changes:
     :ivar server: which of ``admin_token`` and ``allowed_origins`` changed.
     :ivar limits: the names of the limits that changed.
     :ivar journal: the names of the journal's keys that changed, without those that wait for a restart.
+    :ivar authorities: pairs of the authorities that links use, and what was read for them.
     :ivar waiting: the keys whose change waits for a restart.
     """
 
@@ -65,13 +68,20 @@ class Changes:
     server: tuple[str, ...]
     limits: tuple[str, ...]
     journal: tuple[str, ...]
+    authorities: tuple[tuple[Authorities, Authorities], ...]
     waiting: tuple[str, ...]
 
     @property
     def nothing(self) -> bool:
         """Whether nothing changed, but for keys that wait for a restart."""
-        lists = (self.closed, self.opened, self.server, self.limits, self.journal)
+        lists = (self.closed, self.opened, self.server, self.limits, self.journal, self.renewed)
         return not (self.accounts or self.bots or self.reordered or any(lists))
+
+    @property
+    def renewed(self) -> list[str]:
+        """The paths of the ``ca_file`` whose certificates are others than those that are used."""
+        paths = (str(used.path) for used, read in self.authorities if not used.same_certificates(read))
+        return list(dict.fromkeys(paths))
 
     def describe(self) -> str:
         """Return one log line that names what changed, without secrets."""
@@ -82,6 +92,7 @@ class Changes:
         parts += [f"endpoint {one} opened" for one in self.opened]
         parts += [f"limits.{name}" for name in self.limits] + [f"journal.{name}" for name in self.journal]
         parts += self.server
+        parts += [f"certificates of {path} read again" for path in self.renewed]
         line = ", ".join(parts) or "nothing changed"
         if self.waiting:
             line += f"; waits for a restart: {', '.join(self.waiting)}"
@@ -113,6 +124,7 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
     :param open_files: how many files the process may open.
     """
     waiting: list[str] = []
+    new, authorities = with_running_authorities(old, new)
     running = new
     if new.data_dir != old.data_dir:
         waiting.append("data_dir")
@@ -154,6 +166,7 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
         ),
         limits=_names(old.limits, running.limits),
         journal=_names(old.journal, running.journal),
+        authorities=authorities,
         waiting=tuple(waiting),
     )
 

@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
+from lgtwist.app.authorities import authority_warnings
 from lgtwist.app.configuration import AccountConfig, Config
 from lgtwist.app.configuration_file import ConfigurationError
 from lgtwist.app.reload import Changes, changes
@@ -110,12 +111,13 @@ class Reloader:
         if not service.may_change:
             await prepared.ports.undo()
             return False
+        described = found.describe()
         try:
             tails = self._commit(found, prepared)
         finally:  # one of the two is due, or no later reload could change the ports
             closed = prepared.ports.commit()
         renewed = "".join(f", certificate of {one} read again" for one in prepared.ports.certificates)
-        self._log.info("reload: {what}{renewed}", what=found.describe(), renewed=renewed)
+        self._log.info("reload: {what}{renewed}", what=described, renewed=renewed)
         await closed
         if found.opened or prepared.ports.certificates:
             service.warn_of_certificates()
@@ -147,6 +149,12 @@ class Reloader:
         """
         service, running = self._service, found.running
         before = service.config
+        warned = authority_warnings(before)
+        for used, read in found.authorities:
+            used.use(read)
+        for line in authority_warnings(running):
+            if line not in warned:
+                self._log.warn("{line}", line=line)
         for line in plain_tokens(running):
             if line not in plain_tokens(before):
                 self._log.warn("{line}", line=line)

@@ -19,8 +19,10 @@ from attrs import evolve
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThreadPool
 
 from lgtwist import __version__
+from lgtwist.app.authorities import authorities_of, renew_authorities
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.data_dir import CannotStart, DataDir
 from lgtwist.app.reloader import Reloader
@@ -76,7 +78,7 @@ _LOG_CHECK = 5.0
 _LOG_FILES = 5
 #: Seconds between two looks at whether the wall clock was set.
 _CLOCK_CHECK = 5.0
-#: Seconds between two looks at the files of the certificates.
+#: Seconds between two looks at the files of the certificates, our own and those of authorities.
 _CERTIFICATE_CHECK = 30.0
 
 
@@ -191,9 +193,14 @@ class LgtwistService(MultiService):
             self.journal.clock_was_set()
 
     def _check_certificates(self) -> None:
-        """Show new connections the certificates that were renewed on the disk."""
+        """Use the certificates that were renewed on the disk, our own and those of ``ca_file``."""
         if self.ports.certificates_changed():
             spawn("renewing certificates", self._renew_certificates())
+        if any(authorities.changed() for authorities in authorities_of(self.config)):
+            spawn("renewing authorities", renew_authorities(self.config, self._in_thread))
+
+    def _in_thread(self, call: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
 
     async def _renew_certificates(self) -> None:
         renewal = await self.ports.renew_certificates()

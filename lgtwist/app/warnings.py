@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlsplit
 
+from lgtwist.app.authorities import authority_warnings
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.data_dir import DataDir
 from lgtwist.net.loopback import is_private_name
@@ -19,7 +20,7 @@ def warnings(config: Config) -> list[str]:
     :param config: with an absolute ``data_dir``, or one that is relative to the working directory.
     """
     folder = DataDir(config.data_dir).warning()
-    return [*([] if folder is None else [folder]), *plain_tokens(config)]
+    return [*([] if folder is None else [folder]), *plain_tokens(config), *authority_warnings(config)]
 
 
 def plain_tokens(config: Config) -> list[str]:

@@ -15,8 +15,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from lgtwist.bots.posting import JournalQueue, LiveQueue, Posting, Queue
+from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
-from lgtwist.config.section import Authorities, Section, trust_root_of
+from lgtwist.config.section import Section
 from lgtwist.config.values import duration, token, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
@@ -84,7 +85,7 @@ class WebhookBot(DirectoryObserver, Service):
         self.bot = bot
         self._settings = settings
         self._resources = resources
-        self._client = client or WebClient(resources.reactor, trust_root_of(settings.trust_root), bot.budget)
+        self._client = client or WebClient(resources.reactor, settings.trust_root, bot.budget)
         self._postings: dict[int, Posting] = {}
 
     def prepare(self) -> None:

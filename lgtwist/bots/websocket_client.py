@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from lgtwist.bots.session import BotSession, Role
+from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
-from lgtwist.config.section import Authorities, Section, trust_root_of
+from lgtwist.config.section import Section
 from lgtwist.config.values import url
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
@@ -109,9 +110,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
         settings = self._settings
         self._accounts[account.self_id] = account
         self.diallers[account.self_id] = [
-            self._make_dialler(
-                account, role, target(url, self._headers(account, role), trust_root_of(settings.trust_root))
-            )
+            self._make_dialler(account, role, target(url, self._headers(account, role), settings.trust_root))
             for role, url in settings.urls.items()
         ]
         if self.running:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import field, frozen
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from attrs import frozen
 
+from lgtwist.config.authorities import Authorities, BadAuthorities, read_authorities
+from lgtwist.config.text_files import NotText, whom
 from lgtwist.config.values import InvalidValue, text
 
 _Value = TypeVar("_Value")
@@ -19,8 +20,32 @@ _Value = TypeVar("_Value")
 _MISSING: Any = object()
 
 
-#: One certificate in a file.
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+#: What people call a key, where it is often called otherwise, and our name for it.
+_OTHER_NAMES = {
+    "token": "access_token",
+    "secrettoken": "access_token",
+    "accesskey": "access_token",
+    "qq": "self_id",
+    "uin": "self_id",
+    "id": "self_id",
+    "userid": "self_id",
+    "botid": "self_id",
+    "account": "self_id",
+    "host": "endpoints",
+    "port": "endpoints",
+    "listen": "endpoints",
+    "bind": "endpoints",
+    "address": "url",
+    "uri": "url",
+    "urls": "url",
+    "type": "connection",
+    "connection": "type",
+    "cafile": "ca_file",
+    "ca": "ca_file",
+    "password": "access_token",
+}
+UNKNOWN_KEY = "unknown key"
+_IS_MISSING = "is missing"
 
 
 @frozen
@@ -38,23 +63,6 @@ class Problem:
         return f"{self.path}: {self.sentence}" if self.path else self.sentence
 
 
-@frozen
-class Authorities:
-    """Certificates of authorities from one file, compared by the certificates.
-
-    :ivar pem: the certificates, each in PEM.
-    :ivar trust_root: the same, as an ``IOpenSSLTrustRoot`` of Twisted.
-    """
-
-    pem: tuple[str, ...]
-    trust_root: Any = field(eq=False, repr=False)
-
-
-def trust_root_of(authorities: Authorities | None) -> Any:
-    """Return the trust root for Twisted; None, for the system's authorities, if ``authorities`` is None."""
-    return None if authorities is None else authorities.trust_root
-
-
 class Section:
     """One table of a configuration file.
 
@@ -62,20 +70,31 @@ class Section:
     :param values: the table as TOML has it; anything but a dict is a problem.
     :param problems: the list that every mistake is appended to.
     :param read_file: returns the text of a file that a ``..._file`` key names.
+    :param base: what the names of files are relative to; None for the working directory.
     """
 
     def __init__(
-        self, path: str, values: Any, problems: list[Problem], read_file: Callable[[str], str]
+        self,
+        path: str,
+        values: Any,
+        problems: list[Problem],
+        read_file: Callable[[str], str],
+        base: Path | None = None,
     ) -> None:
         self.path = path
         self._problems = problems
         self._read_file = read_file
+        self._base = base
         self._known: list[str] = []
-        if isinstance(values, dict):
-            self._values: dict[str, Any] = values
-        else:
-            self._values = {}
-            problems.append(Problem(path, "expected a table"))
+        self._is_table = isinstance(values, dict)
+        self._values: dict[str, Any] = values if isinstance(values, dict) else {}
+        if not self._is_table:
+            self._problems.append(Problem(path, _no_table(path, values)))
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The keys that were read, or looked for."""
+        return tuple(self._known)
 
     def path_of(self, key: str) -> str:
         """Return the path of a key of this table."""
@@ -107,7 +126,8 @@ class Section:
         self._known.append(key)
         value = self._values.get(key, default)
         if value is _MISSING:
-            self.add_problem(key, "is missing")
+            if self._is_table:
+                self.add_problem(key, _IS_MISSING)
             return None
         try:
             return reader(value)
@@ -128,7 +148,8 @@ class Section:
         self._known.append(key)
         values = self._values.get(key, list(default))
         if not isinstance(values, list) or len(values) < at_least:
-            self.add_problem(key, "expected a list" + (" that is not empty" if at_least else ""))
+            single = "" if isinstance(values, list) else ": [ and ] around it, also where it is one"
+            self.add_problem(key, "expected a list" + (" that is not empty" if at_least else "") + single)
             return ()
         read = []
         for number, value in enumerate(values):
@@ -159,10 +180,13 @@ class Section:
                 self.add_problem(where, str(error))
                 return None
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "not UTF-8"
-                self.add_problem(
-                    where, f"the file cannot be read: {reason}"
-                )  # not its name: it may be the token
+                self.add_problem(where, _unreadable(error))
+                return None
+            if not value:
+                self.add_problem(where, "the file is empty")
+                return None
+            if "\n" in value or "\r" in value:
+                self.add_problem(where, "expected one line in the file")
                 return None
         else:
             return None
@@ -182,39 +206,100 @@ class Section:
         if key not in self._values:
             return None
         try:
-            found = _PEM.findall(self._read_file(text(self._values[key])))
-            if not found:
-                raise InvalidValue("expected a file of certificates in PEM")
-            root = trustRootFromCertificates([Certificate.loadPEM(one.encode()) for one in found])
-            return Authorities(tuple(found), root)
-        except InvalidValue as error:
+            name = text(self._values[key])
+            return read_authorities(
+                self._read_file(name), Path.cwd() / name if self._base is None else self._base / name
+            )
+        except (InvalidValue, BadAuthorities) as error:
             self.add_problem(key, str(error))
         except OSError as error:
-            self.add_problem(key, f'"{self._values[key]}" cannot be read: {error.strerror}')
-        except Exception:  # OpenSSL raises errors of many classes
-            self.add_problem(key, "expected a file of certificates in PEM")
+            name = error.filename or self._values[key]
+            self.add_problem(key, f'"{name}" cannot be read{whom(error)}: {error.strerror}')
+        except NotText:
+            self.add_problem(key, _NO_PEM)
         return None
 
     def section(self, key: str) -> Section:
         """Return the table at ``key``; an empty one if it is missing."""
         self._known.append(key)
-        return Section(self.path_of(key), self._values.get(key, {}), self._problems, self._read_file)
+        values = self._values.get(key, {})
+        return Section(self.path_of(key), values, self._problems, self._read_file, self._base)
 
     def sections(self, key: str) -> list[Section]:
         """Return the tables of the array at ``key``; ``[]`` if it is missing."""
         self._known.append(key)
         values = self._values.get(key, [])
         if not isinstance(values, list):
-            self.add_problem(key, f"expected [[{key}]]")
+            instead = f", with two brackets, also for one; not [{key}]" if isinstance(values, dict) else ""
+            self.add_problem(key, f"expected [[{key}]]{instead}, and the keys of each below it")
             return []
         return [
-            Section(f"{self.path_of(key)}[{number}]", value, self._problems, self._read_file)
+            Section(f"{self.path_of(key)}[{number}]", value, self._problems, self._read_file, self._base)
             for number, value in enumerate(values)
         ]
 
     def finish(self) -> None:
-        """Report every key of the table that was not read as unknown."""
+        """Report every key of the table that was not read as unknown.
+
+        Where such a key is a required one, misspelt, that this one is missing is not reported too.
+        """
         for key in self._values:
-            if key not in self._known:
-                near = difflib.get_close_matches(key, self._known, 1)
-                self.add_problem(key, "unknown key" + (f'; is "{near[0]}" meant?' if near else ""))
+            if key in self._known:
+                continue
+            near = self._near(key)
+            if near is not None:
+                missing = Problem(self.path_of(near), _IS_MISSING)
+                if missing in self._problems:
+                    self._problems.remove(missing)
+            self.add_problem(key, UNKNOWN_KEY + (f'; is "{near}" meant?' if near else ""))
+
+    def _near(self, key: str) -> str | None:
+        """Return the key of this table that an unknown one was probably meant to be; None if none is near."""
+        folded = {_folded(known): known for known in self._known}
+        if _folded(key) in folded:
+            return folded[_folded(key)]
+        other = _OTHER_NAMES.get(_folded(key))
+        if other in self._known:
+            return other
+        near = difflib.get_close_matches(_folded(key), folded, 1, 0.7)
+        return folded[near[0]] if near else None
+
+
+def _folded(key: str) -> str:
+    """Return a key as it is compared with others: without case, ``_`` and ``-``."""
+    return key.lower().replace("_", "").replace("-", "")
+
+
+def _no_table(path: str, values: Any) -> str:
+    """Return what is wrong where a table is expected."""
+    if isinstance(values, list) and values and all(isinstance(one, dict) for one in values):
+        return f"expected a table, [{path}] with one pair of brackets"
+    if path.endswith("]"):
+        return f"expected a table, as [[{path[: path.rindex('[')]}]] with its keys below"
+    return "expected a table, as { key = value }"
+
+
+#: What a ``ca_file`` that is no text may be.
+_NO_PEM = (
+    "expected a file of certificates in PEM, which is text; a file in DER is made one by "
+    "openssl x509 -inform der -in FILE -out FILE.pem"
+)
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    """Return why the file of a secret cannot be read, without its name where that may be the secret itself.
+
+    A file that is there is named, and the folder of one that is not, if it is there.
+    """
+    if not isinstance(error, OSError):
+        return f"the file is {error}"
+    reason = f"cannot be read{whom(error)}: {error.strerror}"
+    path = Path(str(error.filename)) if error.filename else None
+    try:
+        if path is not None and path.exists():
+            return f"{path} {reason}"
+        if path is not None and path.parent.is_dir():
+            return f"the file {reason}; it is looked for in {path.parent}"
+    except (OSError, ValueError):
+        pass
+    return f"the file {reason}"

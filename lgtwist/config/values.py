@@ -7,34 +7,79 @@ A reader is a function that takes a TOML value and returns what it means.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from lgtwist.config.lookalikes import lookalike
+
 
 class InvalidValue(ValueError):
     """A value is not what a reader expects; the argument is a sentence that says what it expects."""
+
+
+# -- what is wrong with a value; values of strings are not shown, for one may be a secret in the wrong place
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+
+
+def _no_text(value: Any) -> str | None:
+    """Return why a value is not a string that is not blank: the end of a sentence; None if it is one."""
+    if isinstance(value, list):
+        return ", not a list"
+    if isinstance(value, dict):
+        return ", not a table"
+    if not isinstance(value, str):
+        return "; put it between quotation marks"
+    return None if value.strip() else ""
+
+
+def _no_number(value: Any) -> str:
+    """Return what is wrong with a value where a number is expected; the empty string if it is a number."""
+    if isinstance(value, bool):
+        return ", not true or false"
+    if isinstance(value, list):
+        return ", not a list"
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return ", without quotation marks"
+    return ", not text" if isinstance(value, str) else ""
 
 
 # -- readers
 
 
 def text(value: Any) -> str:
-    """Read a string that is not empty and has no control characters."""
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise InvalidValue("expected a string that is not empty")
-    return value
+    """Read a string that is not blank and has no control characters."""
+    wrong = _no_text(value)
+    if wrong is not None:
+        raise InvalidValue(f"expected a string that is not empty{wrong}")
+    if not value.isprintable():
+        raise InvalidValue(f"expected a string without {_unprintable(value)}")
+    return str(value)
+
+
+def _unprintable(value: str) -> str:
+    """Return what cannot be shown in a string that is not printable."""
+    first = next(character for character in value if not character.isprintable())
+    names = {"\n": "line breaks", "\r": "line breaks", "\t": "tabs", "\ufeff": "a byte order mark"}
+    return names.get(first, f"characters that cannot be shown (U+{ord(first):04X})")
 
 
 def token(value: Any) -> str:
     """Read a secret that a header can carry (RFC 9110, 5.5). No error shows it."""
-    if not isinstance(value, str) or not value:
-        raise InvalidValue("expected a string that is not empty")
-    if not value.isprintable() or value != value.strip():
+    wrong = _no_text(value)
+    if wrong is not None:
+        without = wrong or "; leave the key out where there is none"
+        raise InvalidValue(f"expected a string that is not empty{without}")
+    if value != value.strip():
         raise InvalidValue("expected printable characters without spaces around them")
-    return value
+    if not value.isprintable():
+        raise InvalidValue(f"expected printable characters, without {_unprintable(value)}")
+    return str(value)
 
 
 def choice(available: Sequence[str], planned: Sequence[str] = ()) -> Callable[[Any], str]:
@@ -48,30 +93,49 @@ def choice(available: Sequence[str], planned: Sequence[str] = ()) -> Callable[[A
             return value
         if value in planned:
             raise InvalidValue(f'"{value}" is not available yet in this version')
-        raise InvalidValue(f"expected {_alternatives(available)}")
+        raise InvalidValue(f"expected {alternatives(available)}{_is_meant(value, available)}")
 
     return read
 
 
-def _alternatives(words: Iterable[str]) -> str:
-    return " or ".join(f'"{word}"' for word in words)
+def _is_meant(value: Any, available: Sequence[str]) -> str:
+    """Return the end of a sentence that asks whether one of the words is meant; empty if none is near."""
+    if not isinstance(value, str):
+        return ""
+    written = value.strip().lower().replace("_", "-")
+    near = difflib.get_close_matches(written, available, 1, 0.8)
+    return f'; is "{near[0]}" meant?' if near else ""
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """Return words between quotation marks, as a choice: ``"a", "b" or "c"``. Empty words are left out."""
+    quoted = [f'"{word}"' for word in words if word]
+    return " or ".join([*([", ".join(quoted[:-1])] if quoted[:-1] else []), *quoted[-1:]])
 
 
 def whole_number(lowest: int, highest: int) -> Callable[[Any], int]:
     """Return a reader of whole numbers from ``lowest`` to ``highest``; true and false are none."""
+    bounds = f"above {lowest - 1}" if highest == _UNBOUNDED else f"from {lowest} to {highest}"
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-            raise InvalidValue(f"expected a whole number from {lowest} to {highest}")
+            fraction = ", without a point" if isinstance(value, float) else ""
+            raise InvalidValue(f"expected a whole number {bounds}{fraction or _no_number(value)}")
         return value
 
     return read
+
+
+#: The greatest number that TOML promises to carry, which is no bound that people think of.
+_UNBOUNDED = 2**63 - 1
 
 
 #: A number, and the unit of a time.
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 #: Seconds of each unit of a time.
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_A_DURATION = 'expected a time such as "5s", "500ms", "10m" or "7d"'
+_UNITS = "units are ms, s, m, h and d, right behind one number"
 
 
 def duration(lowest: float, highest: float, zero: bool = False) -> Callable[[Any], float]:
@@ -84,15 +148,36 @@ def duration(lowest: float, highest: float, zero: bool = False) -> Callable[[Any
     def read(value: Any) -> float:
         found = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if found is None or len(found[1]) > 15:
-            raise InvalidValue('expected a time such as "5s", "500ms", "10m" or "7d"')
+            raise InvalidValue(f"{_A_DURATION}{_no_quantity(value, _UNITS)}")
         seconds = float(found[1]) * _SECONDS[found[2]]
         if zero and seconds == 0:
             return 0.0
         if not (math.isfinite(seconds) and lowest <= seconds <= highest):
-            raise InvalidValue(f"expected a time from {lowest:g} s to {highest:g} s" + ", or 0s" * zero)
+            bounds = f"from {_as_time(lowest)} to {_as_time(highest)}"
+            raise InvalidValue(f"expected a time {bounds}" + ', or "0s"' * zero)
         return seconds
 
     return read
+
+
+def _as_time(seconds: float) -> str:
+    """Return a time as it is written in a configuration."""
+    for unit, length in reversed(_SECONDS.items()):
+        if seconds >= length and (seconds / length).is_integer():
+            return f'"{seconds / length:g}{unit}"'
+    return f'"{seconds * 1000:g}ms"'
+
+
+def _no_quantity(value: Any, units: str) -> str:
+    """Return what is wrong with a value where a number with a unit is expected.
+
+    :param units: the end of a sentence that names the units.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "; the unit is missing, and the quotation marks"
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return "; the unit is missing"
+    return f"; {units}" if isinstance(value, str) else ""
 
 
 #: A number of actions, and the unit of the time in which they may be asked for.
@@ -105,21 +190,25 @@ def rate(value: Any) -> tuple[int, float]:
     """Read a rate such as ``"20/min"``, ``"2/s"`` or ``"100/h"``: how many, and in how many seconds."""
     found = _RATE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise InvalidValue('expected a rate such as "20/min", "2/s" or "100/h"')
+        wrong = _no_quantity(value, "units are s, min and h, without blanks")
+        raise InvalidValue(f'expected a rate such as "20/min", "2/s" or "100/h"{wrong}')
     return int(found[1]), _RATE_SECONDS[found[2]]
 
 
 def boolean(value: Any) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise InvalidValue("expected true or false")
+        quoted = isinstance(value, str) and value.strip().lower() in ("true", "false")
+        raise InvalidValue("expected true or false" + ", without quotation marks" * quoted)
     return value
 
 
 def events_per_second(value: Any) -> float:
     """Read a number of events in a second: above 0, at most a million."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1_000_000:
-        raise InvalidValue("expected a number above 0: events in a second")
+        unit = isinstance(value, str) and _RATE.fullmatch(value)
+        wrong = "; write the number alone, without quotation marks" if unit else _no_number(value)
+        raise InvalidValue(f"expected a number above 0: events in a second{wrong}")
     return float(value)
 
 
@@ -136,6 +225,8 @@ def action_pattern(value: Any) -> str:
 
 #: A number, and the unit of a size.
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
+#: A size as other programs write it.
+_NEAR_SIZE = re.compile(r"([0-9]{1,15})\s*([kKmMgG])(?:[iI]?[bB])?")
 #: Bytes of each unit of a size.
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -149,13 +240,29 @@ def size(lowest: int, highest: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         found = _SIZE.fullmatch(value) if isinstance(value, str) else None
         if found is None:
-            raise InvalidValue('expected a size such as "32MiB", "64KiB" or "1GiB"')
+            raise InvalidValue(f'expected a size such as "32MiB", "64KiB" or "1GiB"{_no_size(value)}')
         result = int(found[1]) * _BYTES[found[2]]
         if not lowest <= result <= highest:
-            raise InvalidValue(f"expected a size from {lowest} to {highest} bytes")
+            raise InvalidValue(f"expected a size from {_as_size(lowest)} to {_as_size(highest)}")
         return result
 
     return read
+
+
+def _no_size(value: Any) -> str:
+    """Return what is wrong with a value where a size is expected."""
+    near = _NEAR_SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if near is not None:
+        return f'; write "{near[1]}{near[2].upper()}iB"'
+    return _no_quantity(value, "units are B, KiB, MiB and GiB, right behind a whole number")
+
+
+def _as_size(number: int) -> str:
+    """Return a number of bytes as it is written in a configuration."""
+    for unit, length in reversed(_BYTES.items()):
+        if number >= length and number % length == 0:
+            return f'"{number // length}{unit}"'
+    return f'"{number}B"'
 
 
 def origin(value: Any) -> str:
@@ -171,7 +278,8 @@ def origin(value: Any) -> str:
         or parts.scheme not in ("http", "https")
         or value != f"{parts.scheme}://{parts.netloc}"
     ):
-        raise InvalidValue('expected an origin such as "https://example.org"')
+        path = "; nothing stands behind the host and the port, not even /" if fits else ""
+        raise InvalidValue(f'expected an origin such as "https://example.org"{path}')
     return str(value)
 
 
@@ -204,27 +312,81 @@ def _can_be_dialled(name: str, secure: bool) -> bool:
 def url(*schemes: str, query: bool = True) -> Callable[[Any], str]:
     """Return a reader of URLs with a host that can be dialled, and without a user or a fragment.
 
+    No error shows a path or a query, which may hold a token.
+
     :param schemes: one of these it must have.
     :param query: whether it may have a query.
     """
+    example = f'expected a URL such as "{schemes[0]}://127.0.0.1:3001/"'
 
     def read(value: Any) -> str:
-        example = f'expected a URL such as "{schemes[0]}://127.0.0.1:3001/"'
+        wrong = _no_text(value)
+        wrong = _no_url_text(value) if wrong is None else wrong
+        if wrong is not None:
+            raise InvalidValue(f"{example}{wrong}")
         try:
-            parts = urlsplit(value) if isinstance(value, str) and value.isascii() else None
-            fits = parts is not None and parts.scheme in schemes and parts.hostname and parts.port != 0
+            parts = urlsplit(value)
+            host, port = parts.hostname, parts.port
         except ValueError:
-            fits = False
-        if not fits or parts is None or any(c.isspace() or not c.isprintable() for c in value):
-            raise InvalidValue(example)
+            raise InvalidValue(f"{example}{_no_authority(value)}") from None
+        if parts.scheme not in schemes or not host or port == 0:
+            raise InvalidValue(f"{example}{_no_url(value, schemes)}")
         if parts.username is not None or parts.fragment:
             raise InvalidValue(f"{example}, without user, password or fragment")
         if parts.query and not query:
             raise InvalidValue(f"{example}, without a query; a token goes into access_token")
-        if not _can_be_dialled(str(parts.hostname), parts.scheme in ("wss", "https")):
-            raise InvalidValue(f'"{parts.hostname}" is no host name')
-        if parts.hostname in ("0.0.0.0", "::"):  # noqa: S104  # an address to listen on
-            raise InvalidValue(f'"{parts.hostname}" is for listening; to dial this machine, use "127.0.0.1"')
+        secure = parts.scheme in ("wss", "https")
+        if not _can_be_dialled(host, secure):
+            underscore = "; no certificate is made out for a name with _" if secure and "_" in host else ""
+            raise InvalidValue(f'"{host}" is no host name{underscore}')
+        if host in ("0.0.0.0", "::"):  # noqa: S104  # an address to listen on
+            raise InvalidValue(f'"{host}" is for listening; to dial this machine, use "127.0.0.1"')
         return str(value)
 
     return read
+
+
+def _no_url_text(value: str) -> str | None:
+    """Return why a string has characters that no URL has (RFC 3986, 2); None if it has none."""
+    visible = value.partition("?")[0]
+    if value != value.strip():
+        return "; there is a blank or a line break around it: take it away"
+    strange = lookalike(visible)
+    if strange is not None:
+        return f"; {strange}"
+    if any(c.isspace() or not c.isprintable() for c in value):
+        return "; there is a blank in it: write %20, or take it away"
+    if value.isascii():
+        return "; a \\ is in it: write /" if "\\" in visible else None
+    host = re.match(r"[a-z]+://([^/?#:]*)", visible)
+    if host is not None and not host[1].isascii():
+        return f"; a host is written in ASCII, as DNS has it{_punycode(host[1])}"
+    return "; letters that are not ASCII are written as %XX (percent-encoded UTF-8)"
+
+
+def _punycode(host: str) -> str:
+    try:
+        return f': "{host.encode("idna").decode("ascii")}"'
+    except UnicodeError:
+        return ""
+
+
+def _no_authority(value: str) -> str:
+    """Return what is wrong with the host or the port of a URL that cannot be taken apart."""
+    authority = value.partition("://")[2].partition("/")[0]
+    if authority.count(":") > 1 and "[" not in authority:
+        return "; an IPv6 address stands in brackets, as [::1]:3001"
+    return "; its port is no number from 1 to 65535" if "[" not in authority else "; its host cannot be read"
+
+
+def _no_url(value: str, schemes: Sequence[str]) -> str:
+    """Return what is wrong with the scheme, the host or the port of a URL."""
+    scheme, colon, rest = value.partition("://")
+    wanted = " or ".join(f"{one}://" for one in schemes)
+    if not colon or not scheme.isalpha() or len(scheme) > 5:
+        return f"; it must begin with {wanted}"
+    if scheme.lower() not in schemes:
+        return f"; it must begin with {wanted}, not with {scheme}://"
+    if not rest or rest[0] in "/:?#":
+        return "; its host is missing"
+    return "; its port is no number from 1 to 65535"

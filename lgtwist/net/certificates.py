@@ -10,19 +10,20 @@ from typing import Any
 
 from attrs import define, field, frozen
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
+from lgtwist.config.file_stamp import Stamp, stamp_of
+
 _PEM_BLOCK = re.compile(rb"-----BEGIN (X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
 #: The only protocol that is agreed on by ALPN (RFC 7301). Twisted would offer HTTP/2 where the package h2 is
 #: installed, and a WebSocket over HTTP/2 (RFC 8441) is not spoken here.
 _ALPN = b"http/1.1"
-
-#: What a file was when it was looked at: changes of any of it are a change of the file. None: cannot be read.
-Stamp = tuple[int, int, int, int] | None
 
 
 class BadCertificate(Exception):
@@ -68,7 +69,7 @@ class CertificateFiles:
 
     def stamps(self) -> tuple[Stamp, ...]:
         """Return what the files are now, without reading them."""
-        return tuple(_stamp(path) for path in self.paths)
+        return tuple(stamp_of(path) for path in self.paths)
 
     def load(self) -> LoadedCertificate:
         """Read the files.
@@ -181,15 +182,6 @@ def _agree(_connection: SSL.Connection, offered: list[bytes]) -> Any:
     return _ALPN if _ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
-def _stamp(path: Path) -> Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    # The time of the last change of the inode: of a copy that keeps the time of its original, of a chmod.
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
-
-
 def _read_certificate_file(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
@@ -274,6 +266,40 @@ def _doubts(path: Path, own: x509.Certificate, chain: list[x509.Certificate], no
             f"the certificate {path} comes without that of its issuer ({own.issuer.rfc4514_string()}): "
             "clients will refuse it, unless they know that one as a root; use the file with the full chain"
         )
+    yield from _doubts_of_chain(path, own, chain)
+    yield from _doubts_of_use(path, own)
+
+
+def _doubts_of_chain(path: Path, own: x509.Certificate, chain: list[x509.Certificate]) -> Iterator[str]:
+    """Yield a sentence if those that have the issuer's name have not signed the certificate."""
+    issuers = [certificate for certificate in chain if certificate.subject == own.issuer]
+    for issuer in issuers:
+        try:
+            own.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return
+    if issuers:
+        yield (
+            f"the certificate {path} was not signed by the one of its issuer ({own.issuer.rfc4514_string()}) "
+            "that is sent with it: clients will refuse it; perhaps the chain is an older one"
+        )
+
+
+def _doubts_of_use(path: Path, own: x509.Certificate) -> Iterator[str]:
+    """Yield a sentence if a certificate has no names, or is not for servers."""
+    try:
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = None
+    if not names:
+        yield f"the certificate {path} has no host names (subjectAltName): most clients will refuse it"
+    try:
+        uses = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(uses):
+        yield f"the certificate {path} is not for servers (extendedKeyUsage): clients will refuse it"
 
 
 def _intermediate(certificate: x509.Certificate, path: Path) -> str:

@@ -29,6 +29,8 @@ from twisted.internet.ssl import CertificateOptions, platformTrust
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lgtwist.config.authorities import Authorities
+
 #: Seconds that TCP may take to connect: a network that drops our SYN sends no answer.
 CONNECT_TIMEOUT = 10.0
 
@@ -56,7 +58,7 @@ def client_endpoint(reactor: Any, host: str, port: int, secure: bool, trust_root
 
     :param host: a name or an address, with or without brackets.
     :param secure: whether over TLS.
-    :param trust_root: who may sign the certificate; None for the system's authorities.
+    :param trust_root: as for :class:`Verifying`.
     """
     name = host.strip("[]")
     if "_" in name and not secure:  # Docker's names: Twisted's other endpoint holds them for no names
@@ -72,17 +74,28 @@ class Verifying:
     As Twisted's ``optionsForClientTLS``, which explains less, and in 26.10 accepts a certificate without
     names, or with names that cannot be read, for any host.
 
-    :param trust_root: who may sign the certificate; None for the system's authorities.
+    :param trust_root: who may sign the certificate: :class:`Authorities`, whose certificates of the moment
+        count for each new connection; a trust root of Twisted; None for the system's authorities.
     """
 
     def __init__(self, name: str, trust_root: Any = None) -> None:
         self._name = name
         self._by_address = isIPAddress(name) or isIPv6Address(name)
         self._hint = "is ca_file needed?" if trust_root is None else "is it in ca_file?"
-        self._options = CertificateOptions(trustRoot=platformTrust() if trust_root is None else trust_root)
+        self._trust_root = platformTrust() if trust_root is None else trust_root
+        self._used: Any = None
+        self._use_trust_root()
+
+    def _use_trust_root(self) -> None:
+        """Verify by other certificates if those of the authorities were renewed."""
+        given = self._trust_root
+        wanted = given.trust_root if isinstance(given, Authorities) else given
+        if wanted is not self._used:
+            self._options, self._used = CertificateOptions(trustRoot=wanted), wanted
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """Return TLS whose handshake has not begun."""
+        self._use_trust_root()
         connection = _Explained(self._options.getContext())
         if not self._by_address:
             connection.set_tlsext_host_name(self._name.encode("ascii"))
@@ -215,4 +228,4 @@ def why_unreachable(failure: Failure) -> str:
         inner = getattr(error, "osError", None)
         reason = getattr(inner, "strerror", None) or error.__doc__ or type(error).__name__
         return str(reason).strip().rstrip(".").lower()
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

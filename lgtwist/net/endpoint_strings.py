@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 
 from attrs import frozen
 
+from lgtwist.net.endpoint_mistakes import no_port, unknown_argument
 from lgtwist.net.twisted_private import split_endpoint
 
 #: Connections that the kernel accepts ahead of the program, per TCP port. Twisted's own is 50: two hundred
@@ -115,12 +117,15 @@ def read_endpoint(description: str, base: Path | None = None) -> EndpointString:
 
 def _bound(kind: str, positional: list[str], named: dict[str, str]) -> dict[str, str]:
     names = _ARGUMENTS[kind]
+    for place, value in enumerate(positional):
+        if value in names and place + 1 < len(positional):  # a colon in place of =
+            raise ValueError(f"write {value}={positional[place + 1]}, with = in place of the colon")
     if len(positional) > len(names):
         raise ValueError(f"{kind}: takes no more than {', '.join(names)}")
     options = dict(zip(names, positional, strict=False))
     for name, value in named.items():
         if name not in names:
-            raise ValueError(f"{kind}: has no argument {name!r}, it takes {', '.join(names)}")
+            raise ValueError(unknown_argument(kind, name, names))
         if name in options:
             raise ValueError(f"{name} is given twice")
         options[name] = value
@@ -129,11 +134,17 @@ def _bound(kind: str, positional: list[str], named: dict[str, str]) -> dict[str,
     return options
 
 
+#: What Python reads as a number, and more of it that nobody means: 8_081, +8081.
+_DIGITS = re.compile(r"-?[0-9]+")
+
+
 def _number(name: str, written: str, most: int, digits: int = 10) -> int:
     try:
-        number = int(written, digits)
-    except ValueError:
-        raise ValueError(f"{name}: {written!r} is no number") from None
+        number = int(written, digits) if _DIGITS.fullmatch(written) else None
+    except ValueError:  # of another base, or of 5000 digits
+        number = None
+    if number is None:
+        raise ValueError(f"{name}: {written!r} is no number{no_port(written) if name == 'port' else ''}")
     if not 0 <= number <= most:
         raise ValueError(f"{name}: {written} is not between 0 and {most}")
     return number

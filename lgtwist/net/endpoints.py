@@ -10,7 +10,12 @@ from twisted.internet.interfaces import IListeningPort
 
 from lgtwist.config.values import InvalidValue, text
 from lgtwist.net.certificates import BadCertificate, CertificateFiles
-from lgtwist.net.endpoint_strings import InternetAddress, read_endpoint
+from lgtwist.net.endpoint_mistakes import early_mistake, unknown_kind, wrong_interface
+from lgtwist.net.endpoint_strings import (
+    EndpointString,
+    InternetAddress,
+    read_endpoint,
+)
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.net.twisted_private import split_endpoint
 
@@ -22,17 +27,63 @@ def check_endpoint(description: str, base: Path | None = None) -> str | None:
     """
     if description.startswith("systemd:"):
         return None  # its sockets are only there when systemd starts us
+    wrong = early_mistake(description)
+    if wrong is not None:
+        return f"not a Twisted server endpoint: {wrong}"
     try:
         read = read_endpoint(description, base)
         if read.kind == "ssl":
-            CertificateFiles.of(read.options, base or Path.cwd()).load()
+            _check_certificate(read, base or Path.cwd())
         elif not read.known:
             serverFromString(object(), description)
     except BadCertificate as error:
         return str(error)
     except Exception as error:  # each kind of endpoint raises what it likes
-        return f"not a Twisted server endpoint: {error or type(error).__name__}"
+        return f"not a Twisted server endpoint: {_why_unreadable(error, description)}"
+    return _wrong_address(read)
+
+
+def _check_certificate(read: EndpointString, base: Path) -> None:
+    """Check the files of an ``ssl:`` endpoint.
+
+    :raises BadCertificate: if they cannot be used.
+    """
+    try:
+        files = CertificateFiles.of(read.options, base)
+        files.load()
+    except BadCertificate as error:
+        if files.private_key.name != "server.pem" or files.private_key.exists():  # Twisted's own default
+            raise
+        raise BadCertificate(
+            f"{error}; name the files: ssl:PORT:privateKey=KEY.pem:certKey=CERT.pem"
+        ) from None
+
+
+def _why_unreadable(error: Exception, description: str) -> str:
+    """Return what is wrong with a string that cannot be read."""
+    said = str(error) or type(error).__name__
+    if said.startswith("Unknown endpoint type"):
+        kind = description.removeprefix("haproxy:").partition(":")[0]
+        return unknown_kind(kind, description)
+    return said
+
+
+def _wrong_address(read: EndpointString) -> str | None:
+    """Return what is wrong with the address of an endpoint that can be read; None if nothing is."""
+    if isinstance(read.address, InternetAddress):
+        return wrong_interface(read.address.host)
     return None
+
+
+def same_address(description: str, other: str) -> bool:
+    """Return whether two endpoint strings name the same address and port, or the same path."""
+    try:
+        first, second = read_endpoint(description).address, read_endpoint(other).address
+    except ValueError:
+        return False
+    if isinstance(first, InternetAddress) and first.port == 0:
+        return False  # each gets a port of its own
+    return first is not None and first == second
 
 
 def is_public(description: str) -> bool:

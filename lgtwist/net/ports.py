@@ -512,7 +512,11 @@ def _release_lock(path: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, CannotListenError):
-        reason = error.socketError
-        return str(getattr(reason, "strerror", None) or reason)
-    return str(error) or type(error).__name__
+    reason: object = error.socketError if isinstance(error, CannotListenError) else error
+    if isinstance(reason, socket.gaierror):
+        return f"{reason.strerror}: expected an IP address of this machine as interface"
+    if isinstance(reason, FileNotFoundError):  # of a UNIX socket, or of the lock beside it
+        return f"{reason.strerror}: its folder is not there"
+    if isinstance(reason, OSError) and reason.errno == errno.EADDRNOTAVAIL:
+        return f"{reason.strerror}: this machine does not have it"
+    return str(getattr(reason, "strerror", None) or reason) or type(error).__name__

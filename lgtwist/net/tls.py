@@ -28,5 +28,5 @@ def tls_trouble(error: BaseException | None) -> str:
     if not isinstance(error, SSL.Error):
         return ""
     details = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    reasons = [str(detail[-1]) for detail in details if detail] or [type(error).__name__]
+    reasons = [str(detail[-1]) for detail in details if detail and detail[-1]] or [type(error).__name__]
     return f"TLS: {', '.join(reasons)}"

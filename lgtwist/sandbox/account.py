@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
+from lgtwist.config.text_files import without_mark
 from lgtwist.config.values import host, text
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
@@ -509,6 +510,6 @@ def decode_world_file(raw: bytes) -> WorldFile:
     :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
     """
     try:
-        return msgspec.json.decode(raw, type=WorldFile)
+        return msgspec.json.decode(without_mark(raw), type=WorldFile)
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -114,7 +114,7 @@ class Params:
         """Return a string that is one of ``words``."""
         value = self.text(name, default)
         if value not in words:
-            raise BadRequest(f"{self._path}.{name}: expected {' or '.join(words)}")
+            raise BadRequest(f"{self._path}.{name}: expected {' or '.join(filter(None, words))}")
         return value
 
     def object(self, name: str) -> dict[str, Any]:

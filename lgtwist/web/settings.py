@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from lgtwist.config.section import Section
 from lgtwist.config.values import origin, token
-from lgtwist.net.endpoints import endpoint, is_public
+from lgtwist.net.endpoints import endpoint, is_public, same_address
 
 
 @frozen
@@ -39,5 +39,8 @@ def read_server(section: Section) -> ServerSettings:
         admin_token=section.read_secret("admin_token", token),
         allowed_origins=section.read_list("allowed_origins", origin, _DEFAULT.allowed_origins),
     )
+    for number, described in enumerate(read.endpoints):
+        if any(same_address(described, other) for other in read.endpoints[:number]):
+            section.add_problem(f"endpoints[{number}]", "listens where another one of them does already")
     section.finish()
     return read

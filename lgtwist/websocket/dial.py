@@ -85,7 +85,7 @@ class RefusalWatch:
         if self._opened_at is None or self.decided or code != _POLICY_VIOLATION:
             return
         if self._clock.seconds() - self._opened_at < REFUSED_WITHIN:
-            self.refused(f"refused with close code {code}: {printable(reason)}")
+            self.refused(f"refused with close code {code}: {printable(reason)}".removesuffix(": "))
 
 
 @frozen

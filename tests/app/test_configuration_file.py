@@ -130,9 +130,12 @@ class Reading(InFolder):
         (self.folder / "latin.toml").write_bytes(b'data_dir = "caf\xe9"\n')
         self.assertEqual(
             self.lines_of(ConfigurationFile.find("missing.toml")),
-            ["missing.toml: cannot be read: No such file or directory"],
+            [f"missing.toml: cannot be read: No such file or directory ({self.folder}/missing.toml)"],
         )
-        self.assertEqual(self.lines_of(ConfigurationFile.find("latin.toml")), ["latin.toml: not UTF-8"])
+        self.assertEqual(
+            self.lines_of(ConfigurationFile.find("latin.toml")),
+            ["latin.toml: not UTF-8, as line 1 shows (perhaps GBK, or ANSI): save it as UTF-8"],
+        )
 
     def test_mistakes_of_the_folders_file(self) -> None:
         """They are told with its name, although nobody gave it."""

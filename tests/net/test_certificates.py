@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.net.certificates import BadCertificate, CertificateFiles, ServerCertificate
@@ -83,7 +86,8 @@ class LoadingTests(CertificateCase):
                 self.skipTest("openssl is not installed")
         self.assertIn(b"EC PARAMETERS", (self.folder / "key.pem").read_bytes())
         files = CertificateFiles.of({"privateKey": "key.pem", "certKey": "cert.pem"}, self.folder)
-        self.assertEqual(files.load().warnings(), [])
+        (sentence,) = files.load().warnings()
+        self.assertIn("has no host names", sentence)
 
     def test_what_is_wrong(self) -> None:
         """Each names the file and says what is wrong with it."""
@@ -168,12 +172,42 @@ class WarningTests(CertificateCase):
         (sentence,) = loaded.warnings()
         self.assertIn("comes without that of its issuer", sentence)
 
+    def test_an_older_intermediate(self) -> None:
+        """One of the same name that has not signed it is none."""
+        leaf = self.intermediate.issue_cert("localhost")
+        files = self.write(leaf)
+        names = x509.load_pem_x509_certificate(self.intermediate.cert_pem.bytes()).subject
+        key = ec.generate_private_key(ec.SECP256R1())
+        number = x509.random_serial_number()
+        builder = x509.CertificateBuilder(names, names, key.public_key(), number, days(-1), days(1))
+        other = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        files.certificate.write_bytes(leaf.cert_chain_pems[0].bytes() + other)
+        (sentence,) = files.load().warnings()
+        self.assertIn("was not signed by", sentence)
+
+    def test_not_for_servers(self) -> None:
+        """One for clients only."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+        number = x509.random_serial_number()
+        builder = x509.CertificateBuilder(name, name, key.public_key(), number, days(-1), days(1))
+        use = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        signed = builder.add_extension(use, critical=False).sign(key, hashes.SHA256())
+        encoding = serialization.Encoding.PEM
+        pem = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        (self.folder / "server.pem").write_bytes(pem + signed.public_bytes(encoding))
+        sentences = CertificateFiles.of({}, self.folder).load().warnings()
+        self.assertEqual(len(sentences), 2)
+        self.assertIn("has no host names", sentences[0])
+        self.assertIn("is not for servers", sentences[1])
+
     def test_self_signed(self) -> None:
         """It has no issuer to be sent."""
         (self.folder / "key.pem").write_bytes(self.root.private_key_pem.bytes())
         (self.folder / "cert.pem").write_bytes(self.root.cert_pem.bytes())
         files = CertificateFiles.of({"privateKey": "key.pem", "certKey": "cert.pem"}, self.folder)
-        self.assertEqual(files.load().warnings(), [])
+        (sentence,) = files.load().warnings()
+        self.assertIn("has no host names", sentence)
 
 
 class ReplacingTests(CertificateCase):

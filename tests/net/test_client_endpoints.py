@@ -27,6 +27,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.authorities import read_authorities
 from lgtwist.net.client_endpoints import Verifying
 from lgtwist.net.tls import tls_trouble
 
@@ -207,6 +208,19 @@ class OutgoingTests(SynchronousTestCase):
         """A certificate that is in ``ca_file`` itself is taken."""
         shown = made("x", None, ["localhost"], authority=True)
         self.assertEqual(dial(Verifying("localhost", shown.root()), self.show(shown)), Ending(None, SECRET))
+
+    def test_renewed_authorities(self) -> None:
+        """From one connection to the next those count that were put in their place."""
+        path, stranger = Path(self.mktemp()), made("x", self.stranger, ["localhost"])
+        pems = [
+            one.certificate.public_bytes(serialization.Encoding.PEM).decode()
+            for one in (self.authority, self.stranger)
+        ]
+        ours, theirs = (read_authorities(pem, path) for pem in pems)
+        creator = Verifying("localhost", ours)
+        self.assertIn("is it in ca_file?", str(dial(creator, self.show(stranger)).words))
+        ours.use(theirs)
+        self.assertEqual(dial(creator, self.show(stranger)), Ending(None, SECRET))
 
     def test_another_name(self) -> None:
         """The names that it has are told, some of them, and the one that it should have."""

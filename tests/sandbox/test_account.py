@@ -11,7 +11,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
-from lgtwist.sandbox.account import SandboxAccount
+from lgtwist.sandbox.account import SandboxAccount, decode_world_file
 from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.store import WorldStore
 
@@ -79,3 +79,12 @@ class FileTests(SynchronousTestCase):
             self.assertFalse(sandbox.account.is_up)
             if usable:
                 self.assertEqual(self.saved_messages(), ["one"])
+
+
+class WorldFileTests(SynchronousTestCase):
+    def test_saved_by_windows(self) -> None:
+        """A world's file is read with its byte order mark; one in UTF-16 is named."""
+        plain = b'{"self_id":10001}'
+        self.assertEqual(decode_world_file(b"\xef\xbb\xbf" + plain), decode_world_file(plain))
+        error = self.assertRaises(ValueError, decode_world_file, plain.decode().encode("utf-16"))
+        self.assertIn("UTF-16", str(error))

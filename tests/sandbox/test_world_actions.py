@@ -135,6 +135,12 @@ class TableTests(WorldTestCase):
                     self.assertEqual(response["retcode"], 1400, (action, name, change, response))
                     self.assertIn(name, response["message"])
 
+    def test_words_of_a_choice(self) -> None:
+        """They are named, without the empty word that stands for none."""
+        params = Params(b'{"message_type":"channel"}')
+        error = self.assertRaises(BadRequest, params.choice, "message_type", ("", "private", "group"), "")
+        self.assertIn("expected private or group", str(error))
+
     def test_parameters_as_frameworks_send_them(self) -> None:
         """Booleans may be strings, 0 and 1; anything but a number is rejected as an integer."""
         for value, expected in (("true", True), ("0", False), (1, True), (0, False), ("False", False)):
