@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+import contextlib
 import re
 from collections.abc import Collection
 from typing import Any
@@ -290,8 +290,10 @@ def _json_object(body: bytes) -> bytes:
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
     except rawjson.DECODE_ERRORS as error:
-        if body.startswith(codecs.BOM_UTF8):
-            return _json_object(body[len(codecs.BOM_UTF8) :])
+        with contextlib.suppress(ValueError):
+            repaired = rawjson.repair(body, constants=False)
+            if repaired is not body:
+                return _json_object(repaired)
         if _NO_PARAMS.fullmatch(body):
             return b"{}"
         raise BadRequest(f"the body must be a JSON object: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
+from lgtwist.onebot.rawjson import replace_surrogates
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.actions import perform
@@ -509,7 +511,11 @@ def decode_world_file(raw: bytes) -> WorldFile:
 
     :raises ValueError: if it is not a world, with a sentence that says what is wrong and where.
     """
+    raw = without_mark(raw)
     try:
-        return msgspec.json.decode(without_mark(raw), type=WorldFile)
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(raw, type=WorldFile)
+        # A lone surrogate, which a JavaScript program wrote, or a mistake that is told then.
+        return msgspec.json.decode(replace_surrogates(raw), type=WorldFile)
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -59,6 +59,10 @@ class UrlencodedTests(ParamsTestCase):
             self.assertEqual(self.params(text), {name: value})
             self.assertEqual(self.params(body=text, kind=_FORM), {name: value})
 
+    def test_control_characters_in_json(self) -> None:
+        """A line end that nobody escaped is one in the text, as over WebSocket."""
+        self.assertEqual(self.params(body='{"message":"a\nb"}'), {"message": "a\nb"})
+
     def test_what_is_no_utf_8(self) -> None:
         """It is refused, and the sentence says what it may be."""
         target = "/send_msg?message=你好".encode("gbk")

@@ -86,5 +86,8 @@ class WorldFileTests(SynchronousTestCase):
         """A world's file is read with its byte order mark; one in UTF-16 is named."""
         plain = b'{"self_id":10001}'
         self.assertEqual(decode_world_file(b"\xef\xbb\xbf" + plain), decode_world_file(plain))
+        person = b'{"self_id":10001,"people":[{"user_id":1,"nickname":"%b"}]}'
+        half = decode_world_file(person % b"\\ud83d")
+        self.assertEqual(half, decode_world_file(person % "\ufffd".encode()))
         error = self.assertRaises(ValueError, decode_world_file, plain.decode().encode("utf-16"))
         self.assertIn("UTF-16", str(error))
