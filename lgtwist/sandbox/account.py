@@ -294,7 +294,7 @@ class SandboxAccount(Service):
         async def steps() -> bytes:
             params, message = await self.run_in_thread(_read_large, action, unread.pop())
             await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
-            await self.run_in_thread(attachments.finish_large_message, action, params, message)
+            await self.run_in_thread(attachments.finish_large_message, params, message)
             await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.message import MessageReader, Segment, read_message
+from lgtwist.onebot.message import Segment
 from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_value
 from lgtwist.onebot.values import is_given, read_boolean, read_integer, read_text
-from lgtwist.sandbox.bounds import MAX_FORWARD, CheckedMessage, bounded_text, check_message, check_values
+from lgtwist.sandbox.bounds import CheckedMessage, bounded_text, check_values
+from lgtwist.sandbox.segments import read_nodes, read_sent_message
 
 #: The default of parameters that have none.
 _REQUIRED = object()
@@ -140,35 +141,21 @@ class Params:
     def message(self, name: str = "message") -> list[Segment]:
         """Return a message as segments; with the parameter ``auto_escape`` a string is plain text.
 
-        A message that cannot be kept is refused; see :func:`check_message`.
+        A message of nodes is a :class:`CheckedMessage`. One that cannot be sent is refused; see
+        :func:`read_sent_message`.
         """
         value = self._get(name, _REQUIRED)
         if isinstance(value, CheckedMessage):
             return value
-        path = f"{self._path}.{name}"
-        message = read_message(value, path, self.boolean("auto_escape", False))
-        check_message(message, path)
-        return message
+        return read_sent_message(value, f"{self._path}.{name}", self.boolean("auto_escape", False))
 
-    def nodes(self, name: str = "messages") -> list[Segment]:
-        """Return the nodes of a forwarded message, at least one; the content of each is an array of segments.
+    def nodes(self) -> list[Segment]:
+        """Return the nodes of a forwarded message: ``messages``, or ``message`` where that is not given.
 
-        A node that names a message by its ``id`` has no content.
+        See :func:`read_nodes`.
         """
+        name = "messages" if self.has("messages") or not self.has("message") else "message"
         value = self._get(name, _REQUIRED)
         if isinstance(value, CheckedMessage):
             return value
-        reader = MessageReader()  # its bounds count for the contents of all nodes
-        nodes = reader.read(value, f"{self._path}.{name}")
-        for number, node in enumerate(nodes):
-            path = f"{self._path}.{name}[{number}]"
-            if node["type"] != "node":
-                raise BadRequest(f"{path}: expected a node")
-            data = {key: member for key, member in node["data"].items() if member is not None}
-            if "id" not in data or "content" in data:
-                data["content"] = reader.read(data.get("content", []), f"{path}.data.content")
-            nodes[number] = {"type": "node", "data": data}
-        if not nodes:
-            raise BadRequest(f"{self._path}.{name}: there is no node")
-        check_message(nodes, f"{self._path}.{name}", MAX_FORWARD)
-        return nodes
+        return read_nodes(value, f"{self._path}.{name}")

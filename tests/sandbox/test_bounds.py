@@ -68,6 +68,12 @@ class MessageTests(WorldTestCase):
         self.assertEqual(answer["retcode"], 1400, answer)
         return str(answer["message"])
 
+    def refusal(self, function: Any, *arguments: Any) -> str:
+        """Return the sentence of the BadRequest that a call raises."""
+        with self.assertRaises(BadRequest) as refused:
+            function(*arguments)
+        return str(refused.exception.sentence)
+
     def nested(self, levels: int) -> list[dict[str, Any]]:
         """A message of so many levels of arrays and objects."""
         value: Any = "a"
@@ -104,15 +110,19 @@ class MessageTests(WorldTestCase):
     def test_values_and_escapes(self) -> None:
         """A message of too many segments, or with too much to escape, is refused by the bound's name."""
         many = [{"type": "a", "data": {}}] * (MAX_VALUES // 2)
-        with self.assertRaises(BadRequest) as refused:
-            check_message(many, "params.message")
-        self.assertEqual(refused.exception.sentence, f"params.message: more than {MAX_VALUES} values")
+        self.assertEqual(
+            self.refusal(check_message, many, "params.message"),
+            f"params.message: more than {MAX_VALUES} values",
+        )
         escaped = text("&" * (MAX_ESCAPES + 1))
         self.assertIn(f"{MAX_ESCAPES}", self.refused("send_msg", user_id=ALICE, message=escaped))
         nested: list[dict[str, Any]] = text("&" * (MAX_ESCAPES // 4))
         for _ in range(7):
             nested = [{"type": "node", "data": {"content": nested}}]
-        self.assertIn(f"{MAX_ESCAPES}", self.refused("send_msg", user_id=ALICE, message=nested))
+        self.assertIn(f"{MAX_ESCAPES}", self.refusal(check_message, nested, "message"))
+        for _ in range(2):
+            nested = [{"type": "node", "data": {"content": nested}}]
+        self.assertIn("nested deeper", self.refused("send_msg", user_id=ALICE, message=nested))
         check_message(text("&" * (MAX_ESCAPES - 10)), "message")
 
     def test_a_forward_of_large_messages(self) -> None:

@@ -87,7 +87,7 @@ class MessageTests(WorldTestCase):
         )
 
     def test_recalls(self) -> None:
-        """Own messages can be recalled, by an admin also those of lower ranks; they cannot be read then."""
+        """Own messages can be recalled, by an admin also those of lower ranks; ``get_msg`` still has them (LLBot)."""
         self.prepare()
         owners = self.world.send_as_person(ALICE, text("z"), self.now, GROUP).message_id
         private = self.world.send_as_person(ALICE, text("p"), self.now).message_id
@@ -100,7 +100,9 @@ class MessageTests(WorldTestCase):
         self.assertEqual(recalled, expected)
         self.assertEqual(self.code("delete_msg", message_id=owners), 103)
         self.assertEqual(self.code("delete_msg", message_id=private), 103)
-        self.assertEqual(self.code("get_msg", message_id=1), 100)
+        self.assertEqual(self.data("get_msg", message_id=1)["raw_message"], "mine")
+        self.assertEqual(self.code("get_msg", message_id=99), 100)
+        self.assertEqual(self.code("mark_msg_as_read", message_id=1), 100)
         self.verb("recall", message_id=private)
         self.assertEqual(self.event()["notice_type"], "friend_recall")
 

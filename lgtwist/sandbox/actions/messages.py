@@ -6,12 +6,11 @@ from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment
-from lgtwist.onebot.values import read_text
 from lgtwist.sandbox.actions.table import action
-from lgtwist.sandbox.bounds import MAX_FORWARD, check_message
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.segments import is_forward
 from lgtwist.sandbox.world import operations
-from lgtwist.sandbox.world.model import Forward
+from lgtwist.sandbox.world.forwards import add_nodes, find_forward, forward_segment
 from lgtwist.sandbox.world.world import PlatformError, World
 
 
@@ -23,31 +22,38 @@ def _read_target(params: Params) -> dict[str, int]:
     return {"user_id": params.integer("user_id")}
 
 
+def _send(world: World, params: Params, now: int, target: dict[str, int]) -> Any:
+    """Send a message; one of nodes is sent as a forwarded message."""
+    message = params.message()
+    if is_forward(message):
+        return _send_nodes(world, message, now, target)
+    return {"message_id": world.send_as_account(message, now, **target).message_id}
+
+
 @action
 def send_private_msg(world: World, params: Params, now: int) -> Any:
     """Send a message to a person."""
-    user_id = params.integer("user_id")
-    return {"message_id": world.send_as_account(params.message(), now, user_id=user_id).message_id}
+    return _send(world, params, now, {"user_id": params.integer("user_id")})
 
 
 @action
 def send_group_msg(world: World, params: Params, now: int) -> Any:
     """Send a message to a group."""
-    group_id = params.integer("group_id")
-    return {"message_id": world.send_as_account(params.message(), now, group_id=group_id).message_id}
+    return _send(world, params, now, {"group_id": params.integer("group_id")})
 
 
 @action
 def send_msg(world: World, params: Params, now: int) -> Any:
     """Send a message to a person or to a group."""
-    target = _read_target(params)
-    return {"message_id": world.send_as_account(params.message(), now, **target).message_id}
+    return _send(world, params, now, _read_target(params))
 
 
 @action
 def get_msg(world: World, params: Params, _now: int) -> Any:
-    """Return a message that was not recalled."""
-    return world.message_fields(world.message(params.integer("message_id")))
+    """Return a message, also a recalled one: implementations answer from what they have kept (LLBot)."""
+    message_id = params.integer("message_id")
+    message = world.messages.get(message_id) or world.message(message_id)
+    return world.message_fields(message)
 
 
 @action
@@ -65,59 +71,37 @@ def mark_msg_as_read(world: World, params: Params, _now: int) -> Any:
 # -- forwarded messages
 
 
-def _send_forward(world: World, params: Params, now: int, target: dict[str, int]) -> Any:
+def _send_nodes(world: World, nodes: list[Segment], now: int, target: dict[str, int]) -> Any:
     """Add the nodes to the world as one forwarded message, and send a message that refers to it."""
-    nodes = [_resolve_node(world, node) for node in params.nodes()]
-    check_message(nodes, "params.messages", MAX_FORWARD)  # with the messages that are named
     if "group_id" in target:
         world.group(target["group_id"])
     else:
         world.person(target["user_id"])
-    forward = world.add_forward(nodes, now)
-    message = world.send_as_account([{"type": "forward", "data": {"id": forward.forward_id}}], now, **target)
+    forward = add_nodes(world, nodes, world.self_id, now)
+    try:
+        message = world.send_as_account([forward_segment(forward)], now, **target)
+    except PlatformError:
+        world.remove(forward)
+        raise
     return {"message_id": message.message_id, "forward_id": forward.forward_id, "res_id": forward.forward_id}
-
-
-def _resolve_node(world: World, node: Segment) -> Segment:
-    """Return a node with its content: that of the message whose ``id`` it names, or its own."""
-    data = node["data"]
-    if "content" not in data:
-        number = read_text(data["id"]) or ""
-        if not (number.isascii() and number.isdigit()) or len(number) > 18:
-            raise BadRequest("params.messages: a node's id must be the number of a message")
-        message = world.message(int(number))
-        sender = world.sender_fields(message)
-        return {
-            "type": "node",
-            "data": {
-                "user_id": str(message.user_id),
-                "nickname": sender["nickname"],
-                "content": message.message,
-                "time": message.time,
-            },
-        }
-    user_id = (read_text(data.get("user_id") or data.get("uin")) or str(world.self_id))[:20]
-    nickname = data.get("nickname") or data.get("name") or str(user_id)
-    fields = {"user_id": str(user_id), "nickname": str(nickname), "content": data["content"]}
-    return {"type": "node", "data": fields}
 
 
 @action
 def send_forward_msg(world: World, params: Params, now: int) -> Any:
     """Send several messages as one forwarded message, to a person or to a group."""
-    return _send_forward(world, params, now, _read_target(params))
+    return _send_nodes(world, params.nodes(), now, _read_target(params))
 
 
 @action
 def send_group_forward_msg(world: World, params: Params, now: int) -> Any:
     """Send several messages as one forwarded message to a group."""
-    return _send_forward(world, params, now, {"group_id": params.integer("group_id")})
+    return _send_nodes(world, params.nodes(), now, {"group_id": params.integer("group_id")})
 
 
 @action
 def send_private_forward_msg(world: World, params: Params, now: int) -> Any:
     """Send several messages as one forwarded message to a person."""
-    return _send_forward(world, params, now, {"user_id": params.integer("user_id")})
+    return _send_nodes(world, params.nodes(), now, {"user_id": params.integer("user_id")})
 
 
 @action
@@ -127,10 +111,7 @@ def get_forward_msg(world: World, params: Params, _now: int) -> Any:
     ``id`` or ``message_id`` is the ``id`` of its ``forward`` segment, or the number of the message with it.
     """
     name = "id" if params.has_number("id") or not params.has_number("message_id") else "message_id"
-    forward_id = params.text(name)
-    forward = world.forwards.get(forward_id) or _forward_of_message(world, forward_id)
-    if forward is None:
-        raise PlatformError(f"there is no forwarded message {forward_id[:100]}")
+    forward = find_forward(world, params.text(name))
     messages = [
         {
             "content": node["data"]["content"],
@@ -140,20 +121,11 @@ def get_forward_msg(world: World, params: Params, _now: int) -> Any:
                 else 0,
                 "nickname": node["data"]["nickname"],
             },
-            "time": node["data"].get("time", forward.time),
+            "time": int(node["data"].get("time", forward.time)),
         }
         for node in forward.nodes
     ]
     return {"message": forward.nodes, "messages": messages}
-
-
-def _forward_of_message(world: World, message_id: str) -> Forward | None:
-    """Return the forwarded message that a message refers to, or None."""
-    message = world.messages.get(int(message_id)) if message_id.isdecimal() and len(message_id) < 19 else None
-    for segment in message.message if message is not None else ():
-        if segment["type"] == "forward":
-            return world.forwards.get(str(segment["data"].get("id")))
-    return None
 
 
 # -- histories
@@ -207,7 +179,7 @@ def get_essence_msg_list(world: World, params: Params, _now: int) -> Any:
     return [
         {
             "message_id": message.message_id,
-            "sender_id": message.user_id,
+            "sender_id": world.shown_sender(message),
             "sender_nick": world.sender_fields(message)["nickname"],
             "sender_time": message.time,
             "operator_id": essence.operator_id,

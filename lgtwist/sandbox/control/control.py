@@ -192,9 +192,7 @@ class Control:
                 stored = await self._sandbox.media.store(params.text("file"), "params.file")
                 params.set("file", stored.to_params())
             elif large and message:
-                await self._sandbox.run_in_thread(
-                    attachments.finish_large_message, "send_msg", params, message
-                )
+                await self._sandbox.run_in_thread(attachments.finish_large_message, params, message)
         finally:
             slots.release(caller)
         await self._sandbox.work.when_resumed()

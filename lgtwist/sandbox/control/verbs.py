@@ -11,9 +11,11 @@ from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.segments import is_forward
 from lgtwist.sandbox.world import operations
+from lgtwist.sandbox.world.forwards import add_nodes, forward_segment
 from lgtwist.sandbox.world.model import ROLES, Group, Member, Person
-from lgtwist.sandbox.world.world import PlatformError, World
+from lgtwist.sandbox.world.world import ANONYMOUS_ID, PlatformError, World
 
 #: Takes the world, the parameters and the time (seconds since the epoch); returns the JSON answer.
 Verb = Callable[[World, Params, int], Any]
@@ -141,7 +143,7 @@ def forget_group(world: World, params: Params, _now: int) -> Any:
 
 @_verb
 def say(world: World, params: Params, now: int) -> Any:
-    """Send a message as a person, to the account or to a group."""
+    """Send a message as a person, to the account or to a group; one of nodes as a forwarded message."""
     user_id, group_id = params.integer("user_id"), params.optional_number("group_id")
     message = params.message()
     if not message:
@@ -149,7 +151,15 @@ def say(world: World, params: Params, now: int) -> Any:
     anonymous = params.boolean("anonymous", False)
     if anonymous and group_id is None:
         raise BadRequest("params.anonymous: only in a group")
-    return {"message_id": world.send_as_person(user_id, message, now, group_id, anonymous).message_id}
+    if not is_forward(message):
+        return {"message_id": world.send_as_person(user_id, message, now, group_id, anonymous).message_id}
+    forward = add_nodes(world, message, ANONYMOUS_ID if anonymous else user_id, now)
+    try:
+        sent = world.send_as_person(user_id, [forward_segment(forward)], now, group_id, anonymous)
+    except PlatformError:
+        world.remove(forward)
+        raise
+    return {"message_id": sent.message_id, "forward_id": forward.forward_id}
 
 
 @_verb

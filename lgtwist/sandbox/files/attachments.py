@@ -15,6 +15,7 @@ from lgtwist.sandbox.actions.files import find_group_file
 from lgtwist.sandbox.bounds import CheckedMessage
 from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.segments import is_forward
 from lgtwist.sandbox.world.world import PlatformError, World
 
 #: Messages and segments that are looked through in one reactor turn.
@@ -86,11 +87,9 @@ def read_message_params(action: str, params: Params) -> list[Segment]:
     return message
 
 
-def finish_large_message(action: str, params: Params, message: list[Segment]) -> None:
+def finish_large_message(params: Params, message: list[Segment]) -> None:
     """Make the string with CQ codes of a message whose files are stored; call it in a thread."""
-    if action in _FORWARD_ACTIONS:
-        params.set("messages", CheckedMessage(message, ""))
-    elif message:
+    if message and not is_forward(message):
         params.set("message", CheckedMessage(message, to_cq(message)))
 
 

@@ -71,10 +71,13 @@ def recall_message(world: World, message: Message, operator_id: int, now: int) -
     message.recalled = True
     message.essence = None
     world.put(message)
-    about = {"user_id": message.user_id, "message_id": message.message_id}
+    sender_id = world.shown_sender(message)
+    about = {"user_id": sender_id, "message_id": message.message_id}
     if message.group_id is None:
         _add_notice(world, now, "friend_recall", **about)
     else:
+        if operator_id == message.user_id:
+            operator_id = sender_id
         _add_notice(world, now, "group_recall", group_id=message.group_id, operator_id=operator_id, **about)
 
 
@@ -97,9 +100,9 @@ def set_essence(world: World, message: Message, operator_id: int, now: int, add:
         sub_type="add" if add else "delete",
         group_id=message.group_id,
         message_id=message.message_id,
-        sender_id=message.user_id,
+        sender_id=world.shown_sender(message),
         operator_id=operator_id,
-        user_id=message.user_id,
+        user_id=world.shown_sender(message),
     )
 
 

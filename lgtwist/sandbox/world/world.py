@@ -7,6 +7,7 @@ other than messages are in ``operations``.
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from lgtwist.sandbox.bounds import (
     is_too_deep,
     memory_of,
 )
+from lgtwist.sandbox.segments import as_sent
 from lgtwist.sandbox.world.model import (
     ROLES,
     Forward,
@@ -44,6 +46,8 @@ MAX_FORWARDS = 1000
 #: Bytes of memory that all messages of a world may take together, about, and all forwarded messages half as
 #: many; the oldest are removed, and the newest is always kept.
 MAX_TEXT_LENGTH = 32 << 20
+#: The number that QQ shows instead of an anonymous sender's.
+ANONYMOUS_ID = 80000000
 #: Requests that may be pending, and marks of anonymous authors that may be banned in a group; the oldest are
 #: removed.
 MAX_REQUESTS = MAX_ANONYMOUS_BANS = 1000
@@ -129,8 +133,9 @@ class World:
         file.messages.sort(key=lambda message: message.message_id)
         for number, message in enumerate(file.messages):
             try:
-                message.message = read_message(message.message, f"messages[{number}].message")
-                _check_loaded(message.message, f"messages[{number}].message")
+                path = f"messages[{number}].message"
+                message.message = as_sent(read_message(message.message, path), path)
+                _check_loaded(message.message, path)
                 message.raw_message = to_cq(message.message)
             except BadRequest as error:
                 raise ValueError(error.sentence) from None
@@ -338,12 +343,33 @@ class World:
         messages = (self.messages[number] for number in self._chats.get((kind, chat_id), ()))
         return [message for message in messages if not message.recalled]
 
+    @staticmethod
+    def shown_sender(message: Message) -> int:
+        """Return the number of a message's sender, as the account sees it: not that of an anonymous one."""
+        return ANONYMOUS_ID if message.anonymous else message.user_id
+
+    def target_id(self, message: Message) -> int:
+        """Return the recipient of a private message: the account, or the person that it was sent to."""
+        return self.self_id if message.user_id != self.self_id else message.chat[1]
+
     def sender_fields(self, message: Message) -> dict[str, Any]:
         """Return the ``sender`` of a message, as events and ``get_msg`` have it."""
+        if message.anonymous:
+            return {
+                "user_id": ANONYMOUS_ID,
+                "nickname": message.anonymous,
+                "sex": "unknown",
+                "age": 0,
+                "card": "",
+                "area": "",
+                "level": "",
+                "role": "member",
+                "title": "",
+            }
         person = self.people.get(message.user_id) or Person(message.user_id, str(message.user_id))
         message_fields: dict[str, Any] = {
             "user_id": person.user_id,
-            "nickname": message.anonymous or person.nickname,
+            "nickname": person.nickname,
             "sex": person.sex,
             "age": person.age,
         }
@@ -368,12 +394,15 @@ class World:
             "message_id": message.message_id,
             "message_seq": message.message_id,
             "real_id": message.message_id,
-            "user_id": message.user_id,
+            "user_id": self.shown_sender(message),
             "sender": self.sender_fields(message),
             "message": message.message,
             "raw_message": message.raw_message,
         }
-        fields["group_id" if kind == "group" else "target_id"] = chat_id
+        if kind == "group":
+            fields["group_id"] = chat_id
+        else:
+            fields["target_id"] = self.target_id(message)
         return fields
 
     # -- messages
@@ -393,7 +422,8 @@ class World:
         if user_id == self.self_id:
             raise PlatformError("the account itself speaks through its bots")
         person = self.person(user_id)
-        name, flag = "", f"anonymous-{group_id}-{user_id}"
+        name, mark = "", self._anonymous_mark(group_id, user_id) if anonymous else ""
+        flag = f"anonymous-{group_id}-{mark}"
         sub_type = "friend" if person.friend else "group" if self._shares_group(user_id) else "other"
         if group_id is not None:
             group = self.group(group_id)
@@ -402,7 +432,7 @@ class World:
             if anonymous:
                 if not group.anonymous or group.anonymous_bans.get(flag, 0) > now:
                     raise permission_denied(f"{user_id} may not be anonymous in group {group_id}")
-                name = f"Anonymous {user_id % 97}"
+                name = f"Anonymous {int(mark, 16) % 10000}"
             member.last_sent_time = now
             self.put(group)
             sub_type = "anonymous" if anonymous else "normal"
@@ -412,17 +442,24 @@ class World:
             "message_type": "private" if group_id is None else "group",
             "sub_type": sub_type,
             "message_id": sent.message_id,
-            "user_id": user_id,
+            "user_id": self.shown_sender(sent),
             "message": sent.message,
             "raw_message": sent.raw_message,
             "font": 0,
             "sender": self.sender_fields(sent),
         }
         if group_id is not None:
-            who = {"id": user_id % 97, "name": name, "flag": flag} if anonymous else None
+            who = {"id": int(mark, 16), "name": name, "flag": flag} if anonymous else None
             event |= {"group_id": group_id, "anonymous": who}
+        else:
+            event["target_id"] = self.target_id(sent)
         self.add_event(event, now)
         return sent
+
+    def _anonymous_mark(self, group_id: int | None, user_id: int) -> str:
+        """Return what tells an anonymous author in a group, and does not show who it is: 7 hex digits."""
+        named = f"{self.self_id} {group_id} {user_id}".encode()
+        return hashlib.sha256(named).hexdigest()[:7]
 
     def _check_may_speak(self, group: Group, member: Member, now: int) -> None:
         """Raise :class:`PlatformError` if a member is banned, or all members are."""
@@ -473,7 +510,13 @@ class World:
         peer_id: int | None,
         anonymous: str = "",
     ) -> Message:
-        """Add a message, and remove the oldest ones above ``MAX_CHAT_MESSAGES`` and ``MAX_TEXT_LENGTH``."""
+        """Add a message, and remove the oldest ones above ``MAX_CHAT_MESSAGES`` and ``MAX_TEXT_LENGTH``.
+
+        :raises PlatformError: if it refers to a forwarded message that does not exist.
+        """
+        for segment in message:
+            if segment["type"] == "forward" and segment["data"].get("id") not in self.forwards:
+                raise PlatformError(f"there is no forwarded message {str(segment['data'].get('id'))[:100]}")
         added = Message(
             self._last_message_id + 1,
             now,
