@@ -148,6 +148,7 @@ class LgtwistService(MultiService):
             private_files=lambda: [Path(private) for private in self.config.private_files],
             http_url=self._http_url,
             is_own_port=self.ports.are_reached_by,
+            bot_addresses=self._bot_addresses,
         )
 
         self.accounts, self.bots, self._timers = MultiService(), MultiService(), MultiService()
@@ -165,6 +166,11 @@ class LgtwistService(MultiService):
     def _add_child(self, name: str, service: MultiService) -> None:
         service.setName(name)
         service.setServiceParent(self)
+
+    def _bot_addresses(self, self_id: int) -> list[tuple[str, str]]:
+        """Return the names of the bots that are connected to an account, and their addresses."""
+        sessions = ((bot.name, one) for bot in self.directory.bots.values() for one in bot.open_sessions())
+        return [(name, one.address) for name, one in sessions if one.account == self_id]
 
     def _http_url(self) -> str:
         urls = self.ports.urls() or [websocket_url(endpoint) for endpoint in self.config.server.endpoints]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,8 @@ class EdgeResources:
     :ivar private_files: returns the files that no bot may read: the configuration, tokens, private keys.
     :ivar http_url: returns the port's base URL, without a slash at its end.
     :ivar is_own_port: returns whether a TCP connection to an IP address and port may reach our own port.
+    :ivar bot_addresses: returns the names of the bots that are connected to an account, and their addresses
+        as ``OpenSession`` has them.
     """
 
     reactor: Any
@@ -75,3 +77,4 @@ class EdgeResources:
     private_files: Callable[[], Collection[Path]]
     http_url: Callable[[], str]
     is_own_port: Callable[[str, int], bool] = lambda _host, _port: False
+    bot_addresses: Callable[[int], Iterable[tuple[str, str]]] = lambda _self_id: ()

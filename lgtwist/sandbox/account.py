@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from zope.interface import implementer
 from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.text_files import without_mark
-from lgtwist.config.values import host, text
+from lgtwist.config.values import InvalidValue, host, text, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
 from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl
@@ -36,6 +37,7 @@ from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
+from lgtwist.sandbox.files.links import LinkCheck
 from lgtwist.sandbox.files.media import MediaStore, RunInThread
 from lgtwist.sandbox.files.slots import CallerSlots
 from lgtwist.sandbox.params import Params
@@ -63,11 +65,15 @@ class Settings:
     :ivar world: the JSON file from which the world is made where ``data_dir`` has none yet; None for the
         example world.
     :ivar media_hosts: hosts that media may be fetched from, beside public addresses.
+    :ivar media_dirs: folders whose files may be named, beside ``data_dir``; absolute.
+    :ivar public_url: the base of links to files, without a slash at its end; None for the first endpoint.
     """
 
     dialect: ClassVar[Dialect] = Dialect.AUTO
     world: str | None = field(default=None, metadata=asks_for(Change.NOTHING))
     media_hosts: tuple[str, ...] = ()
+    media_dirs: tuple[str, ...] = ()
+    public_url: str | None = None
 
 
 def read(section: Section) -> Settings:
@@ -75,7 +81,22 @@ def read(section: Section) -> Settings:
     return Settings(
         section.read("world", text) if section.has("world") else None,
         section.read_list("media_hosts", host, ()),
+        section.read_list("media_dirs", _folder, ()),
+        section.read("public_url", _public_url) if section.has("public_url") else None,
     )
+
+
+def _folder(value: Any) -> str:
+    """Read the path of a folder; it is made absolute."""
+    path = os.path.abspath(text(value))
+    if path.strip("/") == "":
+        raise InvalidValue("expected a folder, not the root of all files")
+    return path
+
+
+def _public_url(value: Any) -> str:
+    """Read the base of links to files; it is returned without a slash at its end."""
+    return url("http", "https", query=False)(value).rstrip("/")
 
 
 def describe(settings: Settings, self_id: int, base: str) -> str:
@@ -104,8 +125,9 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
         base_url=lambda: f"{resources.http_url()}/sandbox/{account.self_id}",
         run_in_thread=call_in_thread,
         private_files=resources.private_files,
+        public_path=f"/sandbox/{account.self_id}",
     )
-    return SandboxAccount(
+    sandbox = SandboxAccount(
         account,
         resources.data_dir / f"{name}.sqlite",
         media,
@@ -119,6 +141,9 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
             patience=_WRITE_PATIENCE,
         ),
     )
+    media.on_link = LinkCheck(account.self_id, lambda: resources.bot_addresses(account.self_id)).check
+    sandbox.configure(settings)
+    return sandbox
 
 
 @implementer(IAccountLink, IEdge, IControl)
@@ -418,7 +443,8 @@ class SandboxAccount(Service):
         self._control.serve_file(request, name)
 
     def configure(self, settings: Settings) -> None:
-        """Apply new ``media_hosts``; a new ``world`` has no effect, since the world is there already."""
+        """Apply new settings; a new ``world`` has no effect, since the world is there already."""
+        self.media.media_dirs, self.media.public_url = settings.media_dirs, settings.public_url
         if self._fetcher is not None:
             self._fetcher.set_allowed_hosts(settings.media_hosts)
 

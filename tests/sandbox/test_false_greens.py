@@ -1,4 +1,4 @@
-"""What no platform could send or deliver is refused, and what a bot says comes back as a platform gives it."""
+"""What no platform can send or deliver is refused; what a bot says comes back as a platform gives it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ class NodeTests(WorldTestCase):
         self.assertIn("time", self.do("send_msg", user_id=ALICE, message=node)["message"])
         self.world.groups[GROUP].whole_ban = True
         self.rank(SELF, "member")
-        self.assertEqual(self.code("send_group_msg", group_id=GROUP, message=[segment("node", content="x")]), 103)
+        self.assertEqual(
+            self.code("send_group_msg", group_id=GROUP, message=[segment("node", content="x")]), 103
+        )
         self.assertEqual((self.world.forwards, self.world.messages), ({}, {}))
 
 

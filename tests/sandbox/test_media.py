@@ -10,10 +10,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot.errors import OneBotError
 from lgtwist.sandbox.files import media as media_module
+from lgtwist.sandbox.files.links import LinkCheck
 from lgtwist.sandbox.files.media import MAX_REFERENCE, MediaStore, StoredFile
 from lgtwist.sandbox.files.slots import CallerSlots
 
@@ -34,6 +36,7 @@ class MediaTests(SynchronousTestCase):
             base_url=lambda: "http://127.0.0.1:8081/sandbox/1",
             run_in_thread=maybeDeferred,
             private_files=lambda: self.private,
+            public_path="/sandbox/1",
         )
 
     def store(self, reference: str) -> StoredFile:
@@ -107,8 +110,94 @@ class MediaTests(SynchronousTestCase):
             stored = self.store("base64://" + base64.b64encode(data).decode())
             self.assertEqual(stored.path.read_bytes(), data, str(size))
         stretch = base64.b64encode(b"x" * 196_607).decode()
-        for wrong in (stretch + "QUFB", "QUF", "Q=QU", "QU FB", "大大大大", "===="):
+        for wrong in (stretch + "QUFB", "QUFBQ", "Q=QU", "QU!FB", "大大大大", "====", "QQ==\nQQ=="):
             self.assertIn("base64", self.refusal(f"base64://{wrong}"), wrong[-10:])
+
+    def test_forgiving_base64(self) -> None:
+        """Line breaks, blanks, the other alphabet and missing padding are taken, anywhere in a long text."""
+        data = bytes(range(256)) * 1030 + b"x"
+        usual, other = base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()
+        lines = base64.encodebytes(data).decode()
+        for written in (usual, other, lines, lines.replace("\n", "\r\n "), usual.rstrip("="), f" {other}\n"):
+            for scheme in ("base64://", "BASE64://", "data:;base64,", "data:image/png;base64,"):
+                self.assertEqual(self.store(scheme + written).path.read_bytes(), data)
+
+    def test_data_urls(self) -> None:
+        """A data: URL is its content, whatever its type says; without a comma it is none."""
+        self.assertEqual(self.store("data:text/plain,a%20b").path.read_bytes(), b"a b")
+        self.assertEqual(
+            self.store("data:x/y;base64,QUFB%3D%3D".replace("QUFB", "QQ")).path.read_bytes(), b"A"
+        )
+        for wrong in ("data:", "data:image/png;base64", "data:,", "data:;base64,!"):
+            self.assertIn("file: ", self.refusal(wrong))
+        self.assertIn("larger", self.refusal("data:," + "x" * (LIMIT + 1)))
+
+    def test_paths(self) -> None:
+        """A path alone names the same file as file://; one of Windows, or a relative one, is refused."""
+        path = self.file("a b.txt")
+        for named in (
+            f"{path}",
+            f"file://{path}",
+            f"file://localhost{path}",
+            f"file:{path}",
+            f"FILE://{path}",
+        ):
+            stored = self.store(named)
+            self.assertEqual((stored.path.read_text(), stored.name), ("secret", "a b.txt"))
+        for windows in ("C:\\a.png", "c:/a.png", "file:///C:/a.png", "file://C:\\a.png", "\\\\host\\a.png"):
+            self.assertIn("path of Windows", self.refusal(windows))
+        for relative in ("a.png", "./a.png", "data/a.png"):
+            self.assertIn("expected", self.refusal(relative))
+
+    def test_media_dirs(self) -> None:
+        """Files below media_dirs may be named, but for private ones, by whatever link; a refusal names it."""
+        pictures, token = self.folder / "pictures", self.file("token")
+        (pictures / "inner").mkdir(parents=True)
+        (pictures / "inner" / "x.png").write_text("x")
+        (self.folder / "outside").write_text("x")
+        os.link(token, pictures / "hard")
+        (pictures / "soft").symlink_to(token)
+        (pictures / "out").symlink_to(self.folder / "outside")
+        self.assertIn("media_dirs", self.refusal(f"file://{pictures}/inner/x.png"))
+        self.assertIn("media_dirs", self.refusal("/nowhere/x.png"))
+        self.media.media_dirs = (str(pictures),)
+        self.assertEqual(self.store(f"{pictures}/inner/x.png").name, "x.png")
+        self.private = [token]
+        for name in ("hard", "soft", "out", "../outside", "", "inner"):
+            self.assertIn("media_dirs", self.refusal(f"{pictures}/{name}"), name)
+        self.media.media_dirs = (str(self.folder),)  # data_dir is below it
+        world = self.file("sandbox-2.sqlite")
+        for path in (world, token, "/proc/self/environ"):
+            self.assertIn("lgtwist's own", self.refusal(str(path)))
+        self.assertEqual(self.store(str(self.file("free"))).name, "free")
+
+    def test_links_that_are_of_no_use(self) -> None:
+        """A bot on another machine that gets loopback's links is logged, once; those here are not."""
+        bots = [("here", "127.0.0.1:5"), ("here too", "[::1]:5"), ("dialled", "ws://localhost:1/x")]
+        self.media.on_link = LinkCheck(1, lambda: bots).check
+        self.store("base64://QUFB")
+        bots += [("container", "172.17.0.2:5"), ("far", "ws://bot.example.org/")]
+        with capturedLogs() as captured:
+            for _ in range(2):
+                self.store("base64://QUFB")
+        lines = [formatEvent(event) for event in captured]
+        self.assertEqual(len(lines), 2, lines)
+        self.assertIn("container at 172.17.0.2:5", lines[0])
+        self.assertIn("public_url", lines[0])
+        self.media.public_url = "http://10.0.0.1:8081"
+        with capturedLogs() as captured:
+            self.store("base64://QUFB")
+        self.assertEqual(list(captured), [])
+
+    def test_public_url(self) -> None:
+        """Links have public_url as their base; those of before are still the stored files."""
+        before = self.store("base64://QUFB")
+        self.media.public_url = "https://bots.example.org/x"
+        after = self.media.find(before.file)
+        assert after is not None
+        self.assertEqual(after.url, f"https://bots.example.org/x/sandbox/1/media/{before.file}")
+        for link in (before.url, after.url):
+            self.assertEqual(self.store(link).file, before.file)
         self.assertIn(str(LIMIT), self.refusal("base64://" + "QUFB" * LIMIT))
 
     def test_long_references(self) -> None:

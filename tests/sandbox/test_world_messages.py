@@ -87,7 +87,7 @@ class MessageTests(WorldTestCase):
         )
 
     def test_recalls(self) -> None:
-        """Own messages can be recalled, by an admin also those of lower ranks; ``get_msg`` still has them (LLBot)."""
+        """Own messages can be recalled, by an admin those of lower ranks too; ``get_msg`` has them still."""
         self.prepare()
         owners = self.world.send_as_person(ALICE, text("z"), self.now, GROUP).message_id
         private = self.world.send_as_person(ALICE, text("p"), self.now).message_id

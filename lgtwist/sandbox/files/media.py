@@ -10,12 +10,12 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from math import inf
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from attrs import frozen
 
@@ -34,7 +34,11 @@ _UNUSED_GRACE_TIME = 300.0
 MAX_REFERENCE = 8192
 #: Characters of base64 that are decoded at once, for the interpreter switches threads in between only.
 _BASE64_STRETCH = 1 << 18
-_BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
+_BASE64 = re.compile("[A-Za-z0-9+/]*")
+#: The characters of the other alphabet (RFC 4648, 5) as those of the usual one.
+_URLSAFE = str.maketrans("-_", "+/")
+#: The begin of an absolute path of Windows, and of one in ``file:///C:/``.
+_WINDOWS_PATH = re.compile(r"/?[A-Za-z]:[\\/]|\\\\")
 
 #: The name of a stored file: 192 random bits in base64url, and the extension.
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]{32}(?:\.[a-z0-9]{1,8})?")
@@ -121,6 +125,15 @@ def _internal_files(data_dir: Path) -> Iterator[FileId]:
                 yield _file_id(entry.stat())
 
 
+def _local_path(reference: str) -> str | None:
+    """Return the absolute path that a reference names, in ``file:`` (RFC 8089) or alone; None for none."""
+    if reference[:5].lower() == "file:":
+        path = unquote(reference[5:])
+        path = path[2:] if path.startswith("//") else path
+        return path.removeprefix("localhost")
+    return reference if reference.startswith("/") or _WINDOWS_PATH.match(reference) else None
+
+
 def _file_id(status: os.stat_result) -> FileId:
     return status.st_dev, status.st_ino
 
@@ -148,14 +161,19 @@ class MediaStore:
     """The stored files of one sandbox account, limited in number and in bytes; the oldest are removed.
 
     :param folder: where they are; created for the first one.
-    :param data_dir: ``file://`` may name files below it, and no others.
+    :param data_dir: ``file://`` and paths may name files below it, and below ``media_dirs``.
     :param limit: returns the bytes that one file may have.
     :param fetch: returns the body of a URL, limited in size and time.
     :param base_url: returns the URL of this account's HTTP interface, without a slash at its end.
+    :param public_path: what stands behind :attr:`public_url` in the URL of this account's HTTP interface.
     :param run_in_thread: runs a blocking function.
-    :param private_files: returns the files that ``file://`` may not name, beside lgtwist's own in
+    :param private_files: returns the files that may not be named, beside lgtwist's own in
         ``data_dir``. A file is told by its inode, so that links do not help.
     :param seconds: returns seconds of a clock that nobody sets.
+    :ivar media_dirs: other folders whose files may be named; absolute.
+    :ivar public_url: the base of links to files instead of ``base_url``, without a slash at its end; None for
+        none.
+    :ivar on_link: called with the URL of each file that was stored.
     """
 
     def __init__(
@@ -168,19 +186,29 @@ class MediaStore:
         base_url: Callable[[], str],
         run_in_thread: RunInThread,
         private_files: Callable[[], Collection[Path]] = tuple,
+        public_path: str = "",
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._data_dir = data_dir
         self._limit = limit
         self._fetch = fetch
-        self._base_url = base_url
+        self._default_base_url = base_url
+        self._public_path = public_path
+        self.media_dirs: Sequence[str] = ()
+        self.public_url: str | None = None
+        self.on_link: Callable[[str], None] = lambda _url: None
         self._run_in_thread = run_in_thread
         self._private_files = private_files
         self._write_lock = threading.Lock()
         self._seconds = seconds
         self._began = seconds()  # files of former runs are from before
         self._written: dict[str, float] = {}  # when each file of this run was written
+
+    def _base_url(self) -> str:
+        if self.public_url is None:
+            return self._default_base_url()
+        return f"{self.public_url}{self._public_path}"
 
     def find(self, name: str) -> StoredFile | None:
         """Return a stored file by its unguessable name, or None."""
@@ -196,72 +224,112 @@ class MediaStore:
     async def store(self, reference: str, what: str) -> StoredFile:
         """Store the file that a reference names, and return it; for a stored file's name or URL, that file.
 
-        :param reference: ``base64://``, ``http://``, ``https://``, ``file://``, or the name of a stored file.
+        :param reference: ``base64://``, ``data:``, ``http://``, ``https://``, ``file://``, the absolute path
+            of a file, or the name of a stored file.
         :param what: where the reference stands, for errors.
         :raises BadRequest: if the reference is too long.
         :raises PlatformError: if the file cannot be fetched, read or stored, is empty or too large.
         """
-        scheme, separator, rest = reference.partition("://")
-        scheme = scheme.lower()
-        if scheme != "base64" and len(reference) > MAX_REFERENCE:
+        scheme, separator, rest = reference.partition(":")
+        scheme = scheme.lower() if separator else ""
+        if scheme not in ("base64", "data") and len(reference) > MAX_REFERENCE:
             raise BadRequest(f"{what}: longer than {MAX_REFERENCE} characters")
-        own = f"{self._base_url()}/media/"
-        stored = self.find(reference[len(own) :] if reference.startswith(own) else reference)
+        stored = self.find(self._own_name(reference))
         if stored is not None:
             return stored
         name = ""
-        if separator and scheme == "base64":
-            data = await self._run_in_thread(self._decode_base64, rest, what)
-        elif separator and scheme == "file":
-            name = os.path.basename(unquote(rest))
-            data = await self._run_in_thread(self._read_local, unquote(rest), what)
-        elif separator and scheme in ("http", "https"):
+        if scheme == "base64" and rest.startswith("//"):
+            data = await self._run_in_thread(self._decode_base64, rest[2:], what)
+        elif scheme == "data":
+            data = await self._run_in_thread(self._decode_data_url, rest, what)
+        elif scheme in ("http", "https") and rest.startswith("//"):
             name = os.path.basename(unquote(reference.partition("?")[0]))
             try:
                 data = await self._fetch(reference)
             except PlatformError as error:
                 raise PlatformError(f"{what}: {error.sentence}") from None
+        elif (path := _local_path(reference)) is not None:
+            if _WINDOWS_PATH.match(path):
+                raise PlatformError(
+                    f"{what}: it is a path of Windows, and lgtwist does not run there; send the file's "
+                    "content as base64://"
+                )
+            name = os.path.basename(path)
+            data = await self._run_in_thread(self._read_local, path, what)
         else:
             raise PlatformError(
-                f"{what}: expected base64://, http://, https://, file:// or a stored file's name"
+                f"{what}: expected base64://, data:, http://, https://, file://, an absolute path or a "
+                "stored file's name"
             )
         stored = await self._run_in_thread(self._write_file, data, name)
         assert isinstance(stored, StoredFile)
+        self.on_link(stored.url)
         return stored
 
+    def _own_name(self, reference: str) -> str:
+        """Return the name of the stored file that a URL of ours names, else the reference itself."""
+        for base in (self._base_url(), self._default_base_url()):
+            own = f"{base}/media/"
+            if reference.startswith(own):
+                return reference[len(own) :]
+        return reference
+
+    def _decode_data_url(self, rest: str, what: str) -> bytes | bytearray:
+        """Return the content of a ``data:`` URL (RFC 2397)."""
+        head, comma, data = rest.partition(",")
+        if not comma or len(head) > MAX_REFERENCE:
+            raise PlatformError(f"{what}: a data: URL has a comma before its data")
+        if head.rstrip().lower().endswith(";base64"):
+            return self._decode_base64(unquote(data) if "%" in data else data, what)
+        if len(data) > 3 * self._limit():
+            raise PlatformError(f"{what}: larger than {self._limit()} bytes")
+        return self._check_size(unquote_to_bytes(data), what)
+
     def _decode_base64(self, text: str, what: str) -> bytes | bytearray:
-        """Decode base64 in stretches: one call for all of it would stop the other threads."""
+        """Decode base64 in stretches: one call for all of it would stop the other threads.
+
+        As implementations do: with either alphabet (RFC 4648, 4 and 5), with blanks and line breaks
+        anywhere, and with or without padding.
+        """
         limit = self._limit()
-        text = text.strip()
-        if len(text) > limit * 4 // 3 + 4:
+        if len(text) > limit * 2 + 4:
             raise PlatformError(f"{what}: larger than {limit} bytes")
         data = bytearray()
+        left, padded = "", False
         try:
             for start in range(0, len(text), _BASE64_STRETCH):
-                stretch = text[start : start + _BASE64_STRETCH]
-                if not _BASE64.fullmatch(stretch) or (
-                    stretch.endswith("=") and start + _BASE64_STRETCH < len(text)
-                ):
+                stretch = "".join(text[start : start + _BASE64_STRETCH].split()).translate(_URLSAFE)
+                digits = stretch.rstrip("=")
+                if not _BASE64.fullmatch(digits) or (padded and digits):
                     raise ValueError
-                data += binascii.a2b_base64(stretch)
+                padded = padded or len(digits) < len(stretch)
+                digits = left + digits
+                whole = len(digits) // 4 * 4
+                data += binascii.a2b_base64(digits[:whole])
+                left = digits[whole:]
+            data += binascii.a2b_base64(left + "=" * (-len(left) % 4))
+            if padded and not data:
+                raise ValueError
         except ValueError:  # also binascii.Error
             raise PlatformError(f"{what}: not base64") from None
         return self._check_size(data, what)
 
     def _read_local(self, path: str, what: str) -> bytes | bytearray:
         refused = PlatformError(
-            f"{what}: file:// may only name files below data_dir that are not lgtwist's own"
+            f"{what}: only files below data_dir, and below the folders in the key media_dirs of the sandbox "
+            "account, may be named, and none of them that is lgtwist's own"
         )
         try:
             data_dir = self._data_dir.resolve()
             named = Path(path).resolve(strict=True)
-            if not named.is_relative_to(data_dir) or named == data_dir:
+            folder = self._folder_of(named, data_dir)
+            if folder is None:
                 raise refused
-            parts = named.relative_to(data_dir).parts
-            if _is_internal_name(parts[0]):
+            parts = named.relative_to(folder).parts
+            if folder == data_dir and _is_internal_name(parts[0]):
                 raise refused
             # What is checked is what was opened, whatever has become of the path meanwhile.
-            with open(_open_below(data_dir, parts), "rb") as file:
+            with open(_open_below(folder, parts), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or _file_id(status) in self._private_ids(data_dir):
                     raise refused
@@ -269,8 +337,24 @@ class MediaStore:
                     raise PlatformError(f"{what}: larger than {limit} bytes")
                 data = file.read(limit + 1)
         except (OSError, ValueError, RuntimeError):
-            raise PlatformError(f"{what}: there is no such file below data_dir") from None
+            raise PlatformError(f"{what}: there is no such file below data_dir or media_dirs") from None
         return self._check_size(data, what)
+
+    def _folder_of(self, path: Path, data_dir: Path) -> Path | None:
+        """Return the one of ``data_dir`` and ``media_dirs`` below which a file is; None if it is elsewhere.
+
+        :param path: the file's, without symbolic links.
+        """
+        if path.parts[1:2] in (("proc",), ("sys",)):  # they show what is in our memory
+            return None
+        if path == data_dir or path.is_relative_to(data_dir):
+            return None if path == data_dir else data_dir
+        for one in self.media_dirs:
+            with contextlib.suppress(OSError, RuntimeError):
+                folder = Path(one).resolve()
+                if path != folder and path.is_relative_to(folder):
+                    return folder
+        return None
 
     def _private_ids(self, data_dir: Path) -> set[FileId]:
         """Return the files that may not be read, by device and inode."""
