@@ -1,4 +1,4 @@
-"""Links to stored files, which bots on other machines and in containers cannot use where they are loopback's."""
+"""Links to stored files: those of loopback are of no use to bots on other machines and in containers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class LinkCheck:
     """Logs which bots elsewhere get links that only this machine can use, once for each of them.
 
     :param self_id: the account's number.
-    :param bot_addresses: returns the names of the account's connected bots and their addresses: ``host:port``,
-        or the URL where we dialled.
+    :param bot_addresses: returns the names of the account's connected bots, and their addresses:
+        ``host:port``, or the URL where we dialled.
     """
 
     _log = Logger()
