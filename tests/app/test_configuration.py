@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,8 @@ class ConfigTests(SynchronousTestCase):
             self_id = 2
             world = "world.json"
             media_hosts = ["media.example.org", "127.0.0.1:8000", "[::1]:80"]
+            media_dirs = ["/srv/pictures/", "pictures"]
+            public_url = "http://172.17.0.1:8081/x/"
             [[bots]]
             name = "a"
             access_token = "ta"
@@ -79,6 +83,10 @@ class ConfigTests(SynchronousTestCase):
         )
         self.assertEqual(config.bots[0].bot.message_format, MessageFormat.ARRAY)
         self.assertEqual(config.accounts[1].settings.world, "world.json")
+        self.assertEqual(
+            config.accounts[1].settings.media_dirs, ("/srv/pictures", os.path.abspath("pictures"))
+        )
+        self.assertEqual(config.accounts[1].settings.public_url, "http://172.17.0.1:8081/x")
         limits = config.limits
         self.assertEqual(
             (limits.max_message, limits.close_timeout, limits.ping_timeout), (1 << 20, 0.5, 120.0)
@@ -107,6 +115,8 @@ class ConfigTests(SynchronousTestCase):
             self_id = 2
             world = 5
             media_hosts = ["http://x/"]
+            media_dirs = ["/", 5]
+            public_url = "172.17.0.1:8081"
             [[bots]]
             message_format = "xml"
             accounts = [3]
@@ -129,6 +139,7 @@ class ConfigTests(SynchronousTestCase):
                 "data_dir", "colour", "server.endpoint", "server.endpoints[0]", "server.endpoints[1]",
                 "server.endpoints[2]", "server.allowed_origins[0]", "accounts[0].self_id", "accounts[1].type",
                 "accounts[2].self_id", "accounts[2].world", "accounts[2].media_hosts[0]",
+                "accounts[2].media_dirs[0]", "accounts[2].media_dirs[1]", "accounts[2].public_url",
                 "bots[0].message_format",
                 "bots[0].name", "bots[0].accounts[0]", "bots[1].access_token",
                 "bots[2].name", "bots[2].access_token", "limits.max_message", "limits.ping_interval",

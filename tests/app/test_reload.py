@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app.configuration import Config, parse
@@ -15,6 +16,7 @@ from lgtwist.app.reload import Changes, changes
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.service import LgtwistService
 from lgtwist.config.change import Change
+from lgtwist.hub.snapshots import OpenSession
 from tests.rounds import quick
 
 
@@ -135,6 +137,8 @@ class PureTests(SynchronousTestCase):
         http = f'{account}type = "http"\nurl = "http://127.0.0.1:1/"\n'
         for before, after, change in (
             (account, account + 'media_hosts = ["x"]', Change.IN_PLACE),
+            (account, account + 'media_dirs = ["/x"]', Change.IN_PLACE),
+            (account, account + 'public_url = "http://x/"', Change.IN_PLACE),
             (forward, forward + 'dialect = "napcat"', Change.IN_PLACE),
             (forward, forward + 'reconnect = { max = "5s" }', Change.IN_PLACE),
             (forward, forward.replace(":1/", ":2/"), Change.ANEW),
@@ -210,6 +214,13 @@ class PureTests(SynchronousTestCase):
         self.assertEqual(found.describe(), 'bot "a" changed, admin_token')
 
 
+class StubSession:
+    """A session that is only looked at."""
+
+    def __init__(self, snapshot: OpenSession) -> None:
+        self.snapshot = lambda: snapshot
+
+
 class ServiceTests(SynchronousTestCase):
     """A service in memory that is made to serve one configuration after the other."""
 
@@ -227,6 +238,28 @@ class ServiceTests(SynchronousTestCase):
         clock.pump([1.0] * 10)
         self.successResultOf(stopped)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_the_files_of_a_sandbox(self) -> None:
+        """media_dirs and public_url count at once; a bot elsewhere that gets loopback's links is logged."""
+        account = "[[accounts]]\nself_id = 1\n"
+        bot = '[[bots]]\nname = "a"\n'
+        service, reloader, clock = self.start(account + bot)
+        media = service.account_edge(1).media
+        session = StubSession(
+            OpenSession(account=1, role="", address="172.17.0.2:5", user_agent="", since=0.0)
+        )
+        service.directory.bots["a"].sessions[session] = None
+        with capturedLogs() as captured:
+            media.on_link("http://127.0.0.1:8081/sandbox/1/media/x")
+        self.assertEqual(["172.17.0.2:5" in str(formatEvent(event)) for event in captured], [True])
+        service.directory.bots["a"].sessions.clear()
+        wanted = account + 'media_dirs = ["/x"]\npublic_url = "http://h:1/"\n' + bot
+        done = reloader.reload(lambda: configuration(f'data_dir = "{self.data_dir}"\n{wanted}'))
+        clock.pump([1.0] * 6)
+        self.successResultOf(done)
+        self.assertIs(service.account_edge(1).media, media)
+        self.assertEqual((media.media_dirs, media.public_url), (("/x",), "http://h:1"))
+        self.stop(service, clock)
 
     @quick
     @given(configurations(), st.lists(configurations(), min_size=1, max_size=4))

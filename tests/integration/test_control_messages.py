@@ -36,6 +36,7 @@ class Saying(ControlTestCase):
                     "message_type": "private",
                     "sub_type": "friend",
                     "message_id": answer["message_id"],
+                    "target_id": 10001,
                     "user_id": ALICE,
                     "message": [{"type": "text", "data": {"text": "hi"}}],
                     "raw_message": "hi",
