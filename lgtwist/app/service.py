@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.application.internet import TimerService
@@ -168,9 +169,18 @@ class LgtwistService(MultiService):
         service.setServiceParent(self)
 
     def _bot_addresses(self, self_id: int) -> list[tuple[str, str]]:
-        """Return the names of the bots that are connected to an account, and their addresses."""
+        """Return the names of the bots that are connected to an account, and their addresses.
+
+        The address of a webhook is its URL's scheme, host and port.
+        """
         sessions = ((bot.name, one) for bot in self.directory.bots.values() for one in bot.open_sessions())
-        return [(name, one.address) for name, one in sessions if one.account == self_id]
+        addresses = [(name, one.address) for name, one in sessions if one.account == self_id]
+        for bot in self.config.bots:
+            accounts = bot.bot.accounts
+            if bot.connection == "http-post" and (accounts is None or self_id in accounts):
+                parts = urlsplit(bot.settings.url)
+                addresses.append((bot.bot.name, f"{parts.scheme}://{parts.netloc}"))
+        return addresses
 
     def _http_url(self) -> str:
         urls = self.ports.urls() or [websocket_url(endpoint) for endpoint in self.config.server.endpoints]

@@ -63,7 +63,7 @@ class EdgeResources:
     :ivar http_url: returns the port's base URL, without a slash at its end.
     :ivar is_own_port: returns whether a TCP connection to an IP address and port may reach our own port.
     :ivar bot_addresses: returns the names of the bots that are connected to an account, and their addresses
-        as ``OpenSession`` has them.
+        as ``OpenSession`` has them; the URLs of webhooks without what stands behind the port.
     """
 
     reactor: Any

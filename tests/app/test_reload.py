@@ -243,6 +243,8 @@ class ServiceTests(SynchronousTestCase):
         """media_dirs and public_url count at once; a bot elsewhere that gets loopback's links is logged."""
         account = "[[accounts]]\nself_id = 1\n"
         bot = '[[bots]]\nname = "a"\n'
+        for number, url in enumerate(("http://b.test:5/?token=t", "http://127.0.0.1:5/")):
+            bot += f'[[bots]]\nname = "hook{number}"\nconnection = "http-post"\nurl = "{url}"\n'
         service, reloader, clock = self.start(account + bot)
         media = service.account_edge(1).media
         session = StubSession(
@@ -251,7 +253,9 @@ class ServiceTests(SynchronousTestCase):
         service.directory.bots["a"].sessions[session] = None
         with capturedLogs() as captured:
             media.on_link("http://127.0.0.1:8081/sandbox/1/media/x")
-        self.assertEqual(["172.17.0.2:5" in str(formatEvent(event)) for event in captured], [True])
+        first, second = (str(formatEvent(event)) for event in captured)
+        self.assertIn("a at 172.17.0.2:5 gets", first)
+        self.assertIn("hook0 at http://b.test:5 gets", second)
         service.directory.bots["a"].sessions.clear()
         wanted = account + 'media_dirs = ["/x"]\npublic_url = "http://h:1/"\n' + bot
         done = reloader.reload(lambda: configuration(f'data_dir = "{self.data_dir}"\n{wanted}'))

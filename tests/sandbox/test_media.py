@@ -173,7 +173,12 @@ class MediaTests(SynchronousTestCase):
 
     def test_links_that_are_of_no_use(self) -> None:
         """A bot on another machine that gets loopback's links is logged, once; those here are not."""
-        bots = [("here", "127.0.0.1:5"), ("here too", "[::1]:5"), ("dialled", "ws://localhost:1/x")]
+        bots = [
+            ("here", "127.0.0.1:5"),
+            ("here too", "[::1]:5"),
+            ("dialled", "ws://localhost:1/x"),
+            ("local", "unix socket"),
+        ]
         self.media.on_link = LinkCheck(1, lambda: bots).check
         self.store("base64://QUFB")
         bots += [("container", "172.17.0.2:5"), ("far", "ws://bot.example.org/")]

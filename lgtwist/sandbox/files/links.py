@@ -30,7 +30,11 @@ class LinkCheck:
         if not is_loopback_name(urlsplit(base).hostname or ""):
             return
         for bot, address in self._bot_addresses():
-            host = urlsplit(address).hostname if "://" in address else split_host(address)[0]
+            if "://" in address:
+                host = urlsplit(address).hostname
+            else:
+                host, port = split_host(address)
+                host = None if port is None else host  # a Unix socket has none
             if host and not is_loopback_name(host) and (bot, base) not in self._logged:
                 self._logged.add((bot, base))
                 self._log.warn(
