@@ -69,6 +69,7 @@ class FilesTests(SharedServiceTestCase):
             [[accounts]]
             self_id = 10001
             media_hosts = ["127.0.0.1:{port}"]
+            media_dirs = ["{folder}/pictures"]
             [limits]
             max_message = "1MiB"
         """
@@ -107,11 +108,19 @@ class FilesTests(SharedServiceTestCase):
             return answer.read(), {k.lower(): v for k, v in answer.headers.items()}
 
     def test_each_way_of_giving_a_picture(self) -> None:
-        """base64, a web address with a redirect, a file below data_dir: served back without a token."""
+        """base64, a web address, a file below data_dir or media_dirs: served back without a token."""
         inside = self.service.folder / "data" / "inside.png"
         inside.write_bytes(PNG)
+        pictures = self.service.folder / "pictures"
+        pictures.mkdir(exist_ok=True)
+        (pictures / "a.png").write_bytes(PNG)
         for reference in (
             "base64://" + base64.b64encode(PNG).decode(),
+            "base64://" + base64.encodebytes(PNG).decode().rstrip("=\n"),
+            "data:image/png;base64," + base64.b64encode(PNG).decode(),
+            f"{inside}",
+            f"{pictures}/a.png",
+            f"file://{pictures}/a.png",
             f"http://127.0.0.1:{self.web_port}/a.png",
             f"http://127.0.0.1:{self.web_port}/here",
             f"file://{inside}",
@@ -148,7 +157,9 @@ class FilesTests(SharedServiceTestCase):
             (f"http://127.0.0.1:{port}/loop", "redirects"),
             (f"http://127.0.0.1:{port}/endless", "larger"),
             (f"http://127.0.0.1:{port}/nothing", "404"),
-            (f"file://{outside}", "data_dir"),
+            (f"file://{outside}", "media_dirs"),
+            (f"{outside}", "media_dirs"),
+            ("C:\\\\a.png", "Windows"),
             (f"file://{link}", "data_dir"),
             (f"file://{self.service.folder}/data/../outside.png", "data_dir"),
             (f"file://{self.service.folder}/data", "data_dir"),

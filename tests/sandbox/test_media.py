@@ -165,7 +165,7 @@ class MediaTests(SynchronousTestCase):
         self.private = [token]
         for name in ("hard", "soft", "out", "../outside", "", "inner"):
             self.assertIn("media_dirs", self.refusal(f"{pictures}/{name}"), name)
-        self.media.media_dirs = (str(self.folder),)  # data_dir is below it
+        self.media.media_dirs = (str(self.folder), "/proc")  # data_dir is below the first
         world = self.file("sandbox-2.sqlite")
         for path in (world, token, "/proc/self/environ"):
             self.assertIn("lgtwist's own", self.refusal(str(path)))
