@@ -76,6 +76,7 @@ class Account:
     :ivar was_up: whether it was up once since the start.
     :ivar since: when it came up, went down, or changed between online and offline; seconds since the epoch.
     :ivar reason: why it is not online; empty if it is.
+    :ivar outgoing_format: the format in which bots' messages are sent to its implementation.
     :ivar login_info: the ``data`` of the newest ``get_login_info``; None before the first.
     """
 
@@ -104,6 +105,7 @@ class Account:
         self.since = wall_clock()
         self.reason = "it has not connected yet"
         self.login_info: bytes | None = None
+        self.outgoing_format = MessageFormat.AS_IS
         self.wall_clock = wall_clock
         self._heartbeat_ms = round(heartbeat_interval * 1000)
         self._calls = Calls(action_timeout, first_call)

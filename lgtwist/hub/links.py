@@ -452,10 +452,9 @@ class Links:
         data = response_data(response)
         user_id = _read_user_id(data)
         if user_id == account.self_id:
-            account.login_info = (
-                data if len(data) <= _MAX_LOGIN_INFO else _encode_login_info(user_id, b'""')
-            )
+            account.login_info = data if len(data) <= _MAX_LOGIN_INFO else _encode_login_info(user_id, b'""')
             self._lacks_nickname = False
+            self._presence.mark_online()
             self._verified(state)
         elif user_id:
             self.refuse(link, user_id)
@@ -479,7 +478,6 @@ class Links:
         state.cancel()
         self._actions = Verified(link)
         self.action_link = link
-        self._presence.mark_online()
         account.backing_changed(self._missing())
         self._follow()
         if self.action_link is link:
