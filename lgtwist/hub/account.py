@@ -131,6 +131,8 @@ class Account:
     def set_backing(self, backing: IBacking) -> None:
         """Replace the backing: the old one releases its links, and calls under way end as 1502."""
         before, self._backing = self._backing, backing
+        if backing is not self.links:
+            self.outgoing_format = MessageFormat.AS_IS  # it is of the implementation behind the links
         if before is not backing:
             before.release("another backing took over")
         self.end_calls("another backing took over")
