@@ -29,9 +29,13 @@ class HabitTests(WorldTestCase):
         self.world.wait_online(self_id)
         self.assert_good(self_id)
         for message in (SEGMENTS, TEXT):
-            status, answer = self.service.http(f"/{self_id}/send_msg", {"user_id": 1, "message": message}, JSON)
+            status, answer = self.service.http(
+                f"/{self_id}/send_msg", {"user_id": 1, "message": message}, JSON
+            )
             self.assertEqual((status, answer["retcode"]), (200, 0), answer)
-            self.assertEqual(self.implementation.received(self_id, "send_msg")[-1]["params"]["message"], wanted)
+            self.assertEqual(
+                self.implementation.received(self_id, "send_msg")[-1]["params"]["message"], wanted
+            )
         bot = self.bot(self_id)
         login = {"user_id": self_id, "nickname": ""}
         self.assertEqual(bot.ask("get_login_info")["data"], login)
