@@ -86,7 +86,8 @@ class WebSocketLink:
             )
             return
         account = self._account
-        if echo is not None and account.links.is_current(self, ACTION_CHANNEL):
+        links = account.links
+        if echo is not None and (links.action_link is self or links.is_current(self, ACTION_CHANNEL)):
             call_id = read_id(echo)
             if call_id is not None:
                 if account.fan_out.is_scheduled:

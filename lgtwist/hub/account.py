@@ -255,7 +255,10 @@ class Account:
             self.counters.not_connected += 1
             raise NotConnected(f"account {self.self_id} is not connected; nothing was sent")
         self.counters.calls += 1
-        self.send(link, call, params)
+        call.link = link  # as send does, without the call that costs
+        call.flow_token = link.send(self._calls.add(call, self.clock.seconds()), action, params)
+        if self._expiry is None:
+            self._schedule_expiry()
 
     def send(self, link: IAccountLink, call: Call, params: bytes) -> None:
         """Send a call on a link, whether it is verified or not; ``call.receive`` gets its response.
