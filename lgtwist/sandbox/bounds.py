@@ -41,10 +41,11 @@ _VALUE_BYTES = 200
 class CheckedMessage(list[Segment]):
     """A message that :func:`check_message` has accepted, with what was made of it.
 
-    :ivar raw_message: the string with CQ codes; empty for the nodes of a forwarded message.
+    :ivar raw_message: the string with CQ codes; None where it was not made yet, empty for the nodes of a
+        forwarded message.
     """
 
-    def __init__(self, message: Iterable[Segment], raw_message: str) -> None:
+    def __init__(self, message: Iterable[Segment], raw_message: str | None = None) -> None:
         super().__init__(message)
         self.raw_message = raw_message
 

@@ -141,8 +141,8 @@ class Params:
     def message(self, name: str = "message") -> list[Segment]:
         """Return a message as segments; with the parameter ``auto_escape`` a string is plain text.
 
-        A message of nodes is a :class:`CheckedMessage`. One that cannot be sent is refused; see
-        :func:`read_sent_message`.
+        One that cannot be sent is refused; see :func:`read_sent_message`. What was :meth:`set` is not read
+        again.
         """
         value = self._get(name, _REQUIRED)
         if isinstance(value, CheckedMessage):

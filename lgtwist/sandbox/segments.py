@@ -23,12 +23,12 @@ def is_forward(message: list[Segment]) -> bool:
     return bool(message) and message[0]["type"] == "node"
 
 
-def read_sent_message(value: Any, path: str, auto_escape: bool = False) -> list[Segment]:
+def read_sent_message(value: Any, path: str, auto_escape: bool = False) -> CheckedMessage:
     """Return a message that a bot or a person sends; empty texts in it are left out.
 
     :param value: the decoded JSON value: see :func:`read_message`.
     :param path: the parameter's name, for errors.
-    :returns: its segments, with strings as values; a :class:`CheckedMessage` if it consists of nodes.
+    :returns: its segments, with strings as values.
     :raises BadRequest: if it is not a message, cannot be kept (see :func:`check_message`), or has a segment
         that no platform can send.
     """
@@ -36,7 +36,7 @@ def read_sent_message(value: Any, path: str, auto_escape: bool = False) -> list[
     if any(segment["type"] == "node" for segment in message):
         return read_nodes(message, path)
     check_message(message, path)
-    return as_sent(message, path)
+    return CheckedMessage(as_sent(message, path))
 
 
 def as_sent(message: list[Segment], path: str) -> list[Segment]:

@@ -517,12 +517,13 @@ class World:
         for segment in message:
             if segment["type"] == "forward" and segment["data"].get("id") not in self.forwards:
                 raise PlatformError(f"there is no forwarded message {str(segment['data'].get('id'))[:100]}")
+        raw_message = message.raw_message if isinstance(message, CheckedMessage) else None
         added = Message(
             self._last_message_id + 1,
             now,
             user_id,
             message,
-            message.raw_message if isinstance(message, CheckedMessage) else to_cq(message),
+            to_cq(message) if raw_message is None else raw_message,
             group_id,
             None if group_id is not None else peer_id,
             anonymous=anonymous,
