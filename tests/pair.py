@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport
 
@@ -344,3 +345,10 @@ def leave_to_autobahn(factory: Any) -> None:
     """From now on no connection of a factory takes frames from the bytes before Autobahn sees them."""
     assert callable(factory.connection_class.read_whole)
     factory.connection_class.read_whole = lambda _connection, data: data
+
+
+class MemoryReactor(MemoryReactorClock):
+    """Twisted's reactor in memory, that threads may call back: in a later turn of its clock."""
+
+    def callFromThread(self, function: Any, *arguments: Any, **named: Any) -> None:
+        self.callLater(0, function, *arguments, **named)

@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +16,7 @@ from lgtwist.app.reloader import Reloader
 from lgtwist.app.service import LgtwistService
 from lgtwist.config.change import Change
 from lgtwist.hub.snapshots import OpenSession
+from tests.pair import MemoryReactor
 from tests.rounds import quick
 
 
@@ -224,8 +224,8 @@ class StubSession:
 class ServiceTests(SynchronousTestCase):
     """A service in memory that is made to serve one configuration after the other."""
 
-    def start(self, toml: str) -> tuple[LgtwistService, Reloader, MemoryReactorClock]:
-        clock = MemoryReactorClock()
+    def start(self, toml: str) -> tuple[LgtwistService, Reloader, MemoryReactor]:
+        clock = MemoryReactor()
         config = configuration(f'data_dir = "{self.mktemp()}"\n{toml}')
         self.data_dir = config.data_dir
         service = LgtwistService(config, clock, lambda: 1_700_000_000.0)
@@ -233,7 +233,7 @@ class ServiceTests(SynchronousTestCase):
         service.startService()
         return service, Reloader(service, maybeDeferred), clock
 
-    def stop(self, service: LgtwistService, clock: MemoryReactorClock) -> None:
+    def stop(self, service: LgtwistService, clock: MemoryReactor) -> None:
         stopped = service.stopService()
         clock.pump([1.0] * 10)
         self.successResultOf(stopped)

@@ -7,7 +7,6 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
@@ -17,7 +16,7 @@ from lgtwist.app.service import LgtwistService
 from lgtwist.sandbox import threads
 from lgtwist.sandbox.account import SandboxAccount
 from tests.integration.rawclient import handshake
-from tests.pair import Transport
+from tests.pair import MemoryReactor, Transport
 
 
 def request(path: str, method: str = "GET", body: bytes = b"", **headers: str) -> bytes:
@@ -72,7 +71,7 @@ class SiteTestCase(SynchronousTestCase):
         return self.service.port.site
 
     def setUp(self) -> None:
-        self.clock = MemoryReactorClock()
+        self.clock = MemoryReactor()
         self.patch(threads, "deferToThread", maybeDeferred)
         config = parse(f'data_dir = "{self.mktemp()}"\n{self.toml}')
         assert isinstance(config, Config), config
