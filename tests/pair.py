@@ -348,7 +348,14 @@ def leave_to_autobahn(factory: Any) -> None:
 
 
 class MemoryReactor(MemoryReactorClock):
-    """Twisted's reactor in memory, that threads may call back: in a later turn of its clock."""
+    """Twisted's reactor in memory; what threads ask it to call is kept, and not called.
+
+    :ivar from_threads: functions, with their arguments.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.from_threads: list[tuple[Any, ...]] = []
 
     def callFromThread(self, function: Any, *arguments: Any, **named: Any) -> None:
-        self.callLater(0, function, *arguments, **named)
+        self.from_threads.append((function, arguments, named))
