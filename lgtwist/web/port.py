@@ -79,7 +79,9 @@ class Port:
             accept=accept_bot,
             actions=http_actions,
             wrong_path=wrong_path,
+            clock=clock,
         )
+        self._waiting_handshakes = bots.waiting
         self._router = router = Router(bots, clock)
         mounts: dict[str, Mount] = {
             "onebot": AccountEndpoints(
@@ -113,6 +115,10 @@ class Port:
         self._router.add(name, mount)
 
     def stop(self) -> None:
-        """Abort handshakes under way, and close HTTP connections; answers under way are still written."""
+        """Abort handshakes under way, and close HTTP connections; answers under way are still written.
+
+        Handshakes that wait for their account are answered.
+        """
+        self._waiting_handshakes.stop()
         self.connection_limits.stop()
         self.site.close_all()
