@@ -115,10 +115,11 @@ class Port:
         self._router.add(name, mount)
 
     def stop(self) -> None:
-        """Abort handshakes under way, and close HTTP connections; answers under way are still written.
+        """Close the HTTP connections; answers under way are still written.
 
-        Handshakes that wait for their account are answered.
+        Handshakes that wait for their account, and requests that are not complete, are answered with 503.
         """
         self._waiting_handshakes.stop()
+        self.site.refuse_unfinished()
         self.connection_limits.stop()
         self.site.close_all()

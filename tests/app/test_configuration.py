@@ -208,7 +208,10 @@ class ConfigTests(SynchronousTestCase):
             [
                 *(f"journal.{key}" for key in ("retention", "max_size", "sync", "on_damage")),
                 "bots[0].replay",
-                *(f"bots[1].replay.{k}" for k in ("max_age", "max_events", "rate", "mark", "grace", "delay", "other")),
+                *(
+                    f"bots[1].replay.{k}"
+                    for k in ("max_age", "max_events", "rate", "mark", "grace", "delay", "other")
+                ),
             ],
         )
         self.assertIn("at-least-once", found["bots[0].replay"])
