@@ -25,8 +25,8 @@ _MAX_UNCONFIRMED = 2000
 #: The next ping is due this many events, or seconds, after the last one.
 _PING_AFTER = 1000
 _PING_INTERVAL = 0.1
-#: Seconds from the first response to late events. Many programs hand over an event that was read together with
-#: a response before whoever awaits the response runs.
+#: Seconds from the first response to late events. Many programs hand over an event that was read together
+#: with a response before whoever awaits the response runs.
 _AFTER_RESPONSE = 0.05
 #: Close codes with which a peer refuses a message that it was sent (RFC 6455, 7.4.1).
 _MESSAGE_TOO_BIG = 1009

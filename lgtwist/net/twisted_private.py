@@ -17,7 +17,7 @@ What is reached into, and why:
   its body came, and refusing the body; ``__first_line``: whether the next line is that one, whose target
   Twisted wants in ASCII; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
   without a word; ``_receivedHeaderSize`` and ``_receivedHeaderCount``: whether it does for the head's size;
-  and ``LineReceiver._buffer``: whether lines end as they should; ``_dataBuffer``: what came behind a request
+  and ``LineReceiver._buffer``: whether lines end as they should; ``_dataBuffer``: the bytes behind a request
   that is not answered yet.
 - ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
   transport pauses its producer.

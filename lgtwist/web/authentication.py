@@ -35,7 +35,7 @@ _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
 #: Bytes of ``access_token`` in a query, if all its letters are escaped.
 _ESCAPED_NAME = 40
-_NEEDS_TOKEN = "a token is needed: Authorization: Bearer ..."
+_NEEDS_TOKEN = "a token is needed: Authorization: Bearer ..."  # noqa: S105
 _NO_TOKEN_SET = (
     f"{_NEEDS_TOKEN}; no token is set in the program that asks: it shows an empty one, or undefined"
 )

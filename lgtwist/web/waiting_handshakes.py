@@ -18,9 +18,9 @@ from lgtwist.hub.bot import Bot
 #: Seconds that a handshake waits.
 WAIT = 3.0
 #: How many wait, and how many of one bot.
-_MOST = 1000
-_MOST_OF_BOT = 100
-#: So many are let go on at once when their account comes up, and the others this many seconds later each time.
+_MOST_WAITING = 1000
+_MOST_WAITING_OF_BOT = 100
+#: So many go on at once when their account comes up, and as many more after each gap (seconds).
 _AT_ONCE = 50
 _GAP = 0.001
 
@@ -48,7 +48,9 @@ class WaitingHandshakes:
     :param most: how many wait; ``most_of_bot`` of one bot.
     """
 
-    def __init__(self, clock: IReactorTime, *, most: int = _MOST, most_of_bot: int = _MOST_OF_BOT) -> None:
+    def __init__(
+        self, clock: IReactorTime, *, most: int = _MOST_WAITING, most_of_bot: int = _MOST_WAITING_OF_BOT
+    ) -> None:
         self._clock = clock
         self._most = most
         self._most_of_bot = most_of_bot
@@ -71,19 +73,19 @@ class WaitingHandshakes:
         timer = self._clock.callLater(WAIT, self._go_on, request)
         self._waiting[request] = _Waiting(bot, account, timer, go_on)
         self._of_bot[bot] += 1
-        request.notifyFinish().addErrback(partial(self._client_gone, request))
+        request.notifyFinish().addErrback(partial(self._connection_lost, request))
         if account not in self._watched:
             self._watched.add(account)
-            account.when_up(partial(self._came_up, account))
+            account.when_up(partial(self._account_is_up, account))
         return True
 
-    def _came_up(self, account: Account) -> None:
+    def _account_is_up(self, account: Account) -> None:
         self._watched.discard(account)
         up = [one for one in self._waiting.values() if one.account is account]
         for number, waiting in enumerate(up):
             waiting.timer.reset(number // _AT_ONCE * _GAP)
 
-    def _client_gone(self, request: Request, _reason: Failure) -> None:
+    def _connection_lost(self, request: Request, _reason: Failure) -> None:
         self._remove(request)
 
     def _remove(self, request: Request) -> _Waiting | None:
