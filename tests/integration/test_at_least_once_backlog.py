@@ -124,7 +124,9 @@ class Late(AtLeastOnceTestCase):
 
     def test_delay_until_the_bot_has_asked(self) -> None:
         """A bot that drops what comes before it knows who it is gets all the same, in order."""
-        self.clear("asking")
+        with self.come("asking") as client:
+            client.call("get_login_info")
+            self.settle(client, "asking")
         late = self.publish(20)
         with self.come("asking") as client:
             live = self.publish(5)
