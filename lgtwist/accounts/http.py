@@ -16,7 +16,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
-from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
+from lgtwist.accounts.remote import RemoteSettings, configure_account, read_remote, without_query
 from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
@@ -43,6 +43,10 @@ from lgtwist.runtime.tasks import spawn
 
 #: Seconds between two polls of ``get_status`` where heartbeats are off.
 _POLL_INTERVAL = 5.0
+#: What is polled, the first that there is.
+_POLLED_ACTIONS = ("get_status", "get_version_info", "get_login_info")
+#: Why an account that is up may not be of use.
+_NONE_FOUND = f"it posts events, and answers HTTP 404 to {', '.join(_POLLED_ACTIONS)}"
 #: Different reasons of failed polls that are logged per minute: the peer chooses their words.
 _LOGGED_FAILURES = 8
 
@@ -111,6 +115,8 @@ class HttpAccount(Service):
         self._polling: Deferred[None] | None = None
         self._next_poll: IDelayedCall | None = None
         self._linked = False
+        self._poll_action = "get_status"
+        self._has_posted = False  # whether the newest post was an event of this account
         self._failure_log = LogThrottles(account.clock, _LOGGED_FAILURES)
         self._odd_log = LogThrottle(account.clock)
 
@@ -123,6 +129,7 @@ class HttpAccount(Service):
     def startService(self) -> None:
         """Poll ``get_status`` now, and again an interval after each answer."""
         super().startService()
+        configure_account(self.account, self._settings)
         self._poll()
 
     def retire(self) -> None:
@@ -135,9 +142,9 @@ class HttpAccount(Service):
             self._polling.cancel()
 
     def configure(self, settings: Settings) -> None:
-        """Replace the dialect."""
+        """Replace the dialect, the format of messages."""
         self._settings = settings
-        self.account.links.configure(settings.dialect)
+        configure_account(self.account, settings)
 
     def prepare(self) -> None:
         """Do nothing: no file is needed."""
@@ -159,9 +166,13 @@ class HttpAccount(Service):
             self._next_poll = self.account.clock.callLater(self._interval(), self._poll)
 
     async def _poll_once(self) -> None:
-        """Send ``get_status``: its response opens the link and updates the account, a failure closes it."""
+        """Send ``get_status``: its response opens the link and updates the account, a failure closes it.
+
+        Where there is none (HTTP 404), another action is sent that needs no parameters; where there is none
+        of them, the link is open while the implementation posts events of this account.
+        """
         timeout = min(self._resources.limits.action_timeout, max(5.0, 3 * self._interval()))
-        action = "get_status"
+        action = self._poll_action
         try:
             try:
                 answer = await self._post(action, b"{}", timeout)
@@ -170,6 +181,8 @@ class HttpAccount(Service):
                     raise
                 action = "get_version_info"
                 answer = await self._post(action, b"{}", min(timeout, _POLL_INTERVAL))
+            if _is_not_found(answer):
+                action, answer = await self._find_polled(action, answer, timeout)
         except CancelledError:
             return
         except Exception as error:
@@ -180,15 +193,38 @@ class HttpAccount(Service):
             self._link_lost(f"it refuses our token (HTTP {answer.status})")
             return
         response = _read_response(answer.body, answer.status)
+        if response is None and answer.status == 404 and self._has_posted:
+            if not self._linked and self._failure_log.should_log(_NONE_FOUND):
+                self._log.warn(
+                    "account {account}: {why}: check its url",
+                    account=self.account.self_id,
+                    why=_NONE_FOUND,
+                )
+            response = responses.from_error(UnknownAction("HTTP 404"))
         if response is None:
             self._link_lost(f"its answer to {action} is no action response (HTTP {answer.status})")
             return
         if not self._linked:
             self._linked = True
             self._failure_log = LogThrottles(self.account.clock, _LOGGED_FAILURES)
-            self.account.links.opened(self, description=self._url)
+            self.account.links.opened(self, description=self._url, named=self._has_posted)
         if action == "get_status" and read_response_head(response).status == "ok":
             self.account.links.status_received(read_online(response_data(response)), asked=True)
+
+    async def _find_polled(self, missing: str, not_found: Answer, timeout: float) -> tuple[str, Answer]:
+        """Return the first action of ``_POLLED_ACTIONS`` that there is, and its answer; poll it from now on.
+
+        :param missing: one that there is not.
+        :param not_found: its answer, which is returned if there is none of the others.
+        """
+        for action in _POLLED_ACTIONS:
+            if action != missing:
+                answer = await self._post(action, b"{}", timeout)
+                if not _is_not_found(answer):
+                    self._poll_action = action
+                    return action, answer
+        self._poll_action = _POLLED_ACTIONS[0]
+        return missing, not_found
 
     def _link_lost(self, reason: str) -> None:
         self._cancel_requests()
@@ -311,12 +347,15 @@ class HttpAccount(Service):
         event = read_event(body, repair=True)
         if event.self_id is not None and event.self_id != self.account.self_id:
             if event.self_id:
+                self._has_posted = False
                 raise BadEvent(f"its self_id is {event.self_id}")
             if self._odd_log.should_log():
                 self._log.warn(
                     "account {account}: an odd event was passed on: its self_id is no account's number",
                     account=self.account.self_id,
                 )
+        elif event.self_id is not None:
+            self._has_posted = True
         if not self.running:
             raise NotConnected("lgtwist stops")
         if self.account.links.pause_reason and event.post_type != "meta_event":
@@ -331,6 +370,11 @@ make = HttpAccount
 
 #: Separates the responses in the body with which NapCat answers its stream actions.
 _PART_SEPARATOR = b"\r\n\r\n"
+
+
+def _is_not_found(answer: Answer) -> bool:
+    """Return whether an HTTP answer says, without an action response, that there is no such action."""
+    return answer.status == 404 and _read_response(answer.body, answer.status) is None
 
 
 def _read_response(body: bytes, status: int) -> bytes | None:

@@ -9,7 +9,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
-from lgtwist.accounts.remote import RemoteSettings, read_remote, without_query
+from lgtwist.accounts.remote import RemoteSettings, configure_account, read_remote, without_query
 from lgtwist.accounts.websocket_link import WebSocketLink
 from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
@@ -79,6 +79,7 @@ class WebSocketClientAccount(MultiService):
         super().__init__()
         self.account = account
         self._uniform = resources.uniform
+        self._settings = settings
         token = settings.access_token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.diallers = [
@@ -100,6 +101,11 @@ class WebSocketClientAccount(MultiService):
         dialler.setServiceParent(self)
         return dialler
 
+    def startService(self) -> None:
+        """Dial from now on."""
+        configure_account(self.account, self._settings)
+        super().startService()
+
     def attempts(self) -> int:
         """Return the number of attempts since the start."""
         return sum(dialler.attempts for dialler in self.diallers)
@@ -115,8 +121,9 @@ class WebSocketClientAccount(MultiService):
         )
 
     def configure(self, settings: Settings) -> None:
-        """Replace the dialect and the back-off between attempts."""
-        self.account.links.configure(settings.dialect)
+        """Replace the dialect, the format of messages and the back-off between attempts."""
+        self._settings = settings
+        configure_account(self.account, settings)
         for dialler in self.diallers:
             dialler.use_backoff(settings.reconnect.backoff(self._uniform))
 

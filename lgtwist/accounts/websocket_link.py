@@ -31,6 +31,7 @@ class WebSocketLink:
 
     :param channel: the channels that it carries.
     :param description: how the account is reached, for the log.
+    :param named: whether the peer named the account when it connected (``X-Self-ID``).
     :param on_refused: called when the peer refuses us on the open WebSocket, with the reason and whether it
         is logged.
     :param on_closed: called once, when the connection is closed.
@@ -45,6 +46,7 @@ class WebSocketLink:
         channel: Channel,
         description: str,
         *,
+        named: bool = False,
         on_refused: Callable[[str, bool], None] = lambda _reason, _logged: None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -52,6 +54,7 @@ class WebSocketLink:
         self.budget = account.budget
         self._channel = channel
         self._description = description
+        self._named = named
         self._on_closed = on_closed
         self._connection: Connection | None = None
         self._refusal_watch = RefusalWatch(account.clock, on_refused)
@@ -65,7 +68,7 @@ class WebSocketLink:
         """Add the link to the account, in the place of older ones that carry the same channels."""
         self._connection = connection
         self._refusal_watch.opened()
-        self._account.links.opened(self, self._channel, self._description)
+        self._account.links.opened(self, self._channel, self._description, named=self._named)
 
     def received(self, connection: Connection, payload: bytes, binary: bool) -> None:
         """Hand over a response or an event; count and drop a malformed frame."""
@@ -83,7 +86,8 @@ class WebSocketLink:
             )
             return
         account = self._account
-        if echo is not None and account.links.is_current(self, ACTION_CHANNEL):
+        links = account.links
+        if echo is not None and (links.action_link is self or links.is_current(self, ACTION_CHANNEL)):
             call_id = read_id(echo)
             if call_id is not None:
                 if account.fan_out.is_scheduled:

@@ -12,7 +12,7 @@ from twisted.application.service import Service
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from lgtwist.accounts.remote import RemoteSettings, read_remote
+from lgtwist.accounts.remote import RemoteSettings, configure_account, read_remote
 from lgtwist.accounts.websocket_link import WebSocketLink
 from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
@@ -73,7 +73,13 @@ class WebSocketServerAccount(Service):
     def __init__(self, account: Account, settings: Settings, resources: EdgeResources) -> None:
         self.account = account
         self.access_token = settings.access_token
+        self._settings = settings
         self._factory = resources.server_factory
+
+    def startService(self) -> None:
+        """Take links from now on."""
+        super().startService()
+        configure_account(self.account, self._settings)
 
     def accept(self, request: Request, role: str, on_closed: Callable[[], None]) -> None:
         """Upgrade a request to a link; it was authenticated, and ``check_upgrade`` accepted it.
@@ -85,13 +91,14 @@ class WebSocketServerAccount(Service):
         channel = channel_of((headers.getRawHeaders("x-client-role") or [""])[-1], role)
         agent = printable((headers.getRawHeaders("user-agent") or ["it"])[-1])
         link = WebSocketLink(
-            self.account, channel, f"{agent} dialled /onebot/v11/{role}", on_closed=on_closed
+            self.account, channel, f"{agent} dialled /onebot/v11/{role}", named=True, on_closed=on_closed
         )
         take_over(request, self._factory.make(link))
 
     def configure(self, settings: Settings) -> None:
-        """Replace the dialect and the token; close a link of the old token with 1008."""
-        self.account.links.configure(settings.dialect)
+        """Replace the dialect, the format of messages and the token; close an old token's link with 1008."""
+        self._settings = settings
+        configure_account(self.account, settings)
         if settings.access_token != self.access_token:
             self.access_token = settings.access_token
             self.account.links.close(1008, "its access_token was changed")

@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 
 from lgtwist.app.configuration import Config
 from lgtwist.config.authorities import Authorities, BadAuthorities
-from lgtwist.runtime.logs import CONFIGURED, Logger
+from lgtwist.runtime.logs import Logger
 
-_log = Logger(throttled=False, longest=CONFIGURED)
+_log = Logger()
 
 
 def authorities_of(config: Config) -> list[Authorities]:

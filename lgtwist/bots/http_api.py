@@ -223,7 +223,7 @@ def _add_lacking(params: dict[str, str | msgspec.Raw], body: bytes) -> bytes:
 
 _NOT_URLENCODED = "the parameters are not urlencoded UTF-8 (GBK, perhaps, of a Windows console)"
 #: JSON without parameters: what PHP writes for an empty array, and what stands for "not given".
-_NO_PARAMS = re.compile(rb"\s*(?:\[\s*\]|null)?\s*")
+_EMPTY_BODY = re.compile(rb"\s*(?:\[\s*\]|null)?\s*")
 #: A per cent sign that is no escape.
 _BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 #: Bytes of a name or value that may have such signs; they are kept as they are.
@@ -294,7 +294,7 @@ def _json_object(body: bytes) -> bytes:
             repaired = rawjson.repair(body, constants=False)
             if repaired is not body:
                 return _json_object(repaired)
-        if _NO_PARAMS.fullmatch(body):
+        if _EMPTY_BODY.fullmatch(body):
             return b"{}"
         raise BadRequest(f"the body must be a JSON object: {error}") from None
     return body.strip()

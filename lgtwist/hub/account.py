@@ -15,7 +15,7 @@ from lgtwist.hub.links import Links
 from lgtwist.hub.snapshots import LastEvent
 from lgtwist.hub.timeouts import TimeoutLog
 from lgtwist.onebot import responses
-from lgtwist.onebot.dialect import Dialect
+from lgtwist.onebot.dialect import Dialect, lacks_action
 from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotConnected
 from lgtwist.onebot.event import encode_heartbeat, encode_lifecycle, encode_status, read_event
 from lgtwist.onebot.message import MessageFormat
@@ -25,6 +25,13 @@ from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import FlapLog, Logger, printable
 from lgtwist.runtime.turns import FlushScheduler
 
+#: The actions that lgtwist answers where the implementation answers that it does not have them: a bot or a
+#: framework that asks one of them when it connects would not come up.
+_ANSWERED_ACTIONS = frozenset({"get_login_info", "get_status", "get_version_info"})
+#: The actions whose responses are read before they are handed over.
+_EXAMINED = STREAM_ACTIONS | _ANSWERED_ACTIONS
+#: The ``data`` of ``get_version_info`` of an implementation that does not have it.
+_UNKNOWN_VERSION = b'{"app_name":"unknown","app_version":"unknown","protocol_version":"v11"}'
 #: Bytes of a response that is handed over in a reactor turn of its own.
 _LARGE_ANSWER = 4 << 20
 
@@ -70,6 +77,7 @@ class Account:
     :ivar was_up: whether it was up once since the start.
     :ivar since: when it came up, went down, or changed between online and offline; seconds since the epoch.
     :ivar reason: why it is not online; empty if it is.
+    :ivar outgoing_format: the format in which bots' messages are sent to its implementation.
     :ivar login_info: the ``data`` of the newest ``get_login_info``; None before the first.
     """
 
@@ -98,6 +106,7 @@ class Account:
         self.since = wall_clock()
         self.reason = "it has not connected yet"
         self.login_info: bytes | None = None
+        self.outgoing_format = MessageFormat.AS_IS
         self.wall_clock = wall_clock
         self._heartbeat_ms = round(heartbeat_interval * 1000)
         self._calls = Calls(action_timeout, first_call)
@@ -124,6 +133,8 @@ class Account:
     def set_backing(self, backing: IBacking) -> None:
         """Replace the backing: the old one releases its links, and calls under way end as 1502."""
         before, self._backing = self._backing, backing
+        if backing is not self.links:
+            self.outgoing_format = MessageFormat.AS_IS  # it is of the implementation behind the links
         if before is not backing:
             before.release("another backing took over")
         self.end_calls("another backing took over")
@@ -247,7 +258,10 @@ class Account:
             self.counters.not_connected += 1
             raise NotConnected(f"account {self.self_id} is not connected; nothing was sent")
         self.counters.calls += 1
-        self.send(link, call, params)
+        call.link = link  # as send does, without the call that costs
+        call.flow_token = link.send(self._calls.add(call, self.clock.seconds()), action, params)
+        if self._expiry is None:
+            self._schedule_expiry()
 
     def send(self, link: IAccountLink, call: Call, params: bytes) -> None:
         """Send a call on a link, whether it is verified or not; ``call.receive`` gets its response.
@@ -301,7 +315,7 @@ class Account:
             response = without_echo(payload, echo)
         except DECODE_ERRORS:  # nested almost too deeply
             response = responses.from_error(AccountFailed("the implementation's answer cannot be read"))
-        if call.action in STREAM_ACTIONS:
+        if call.action in _EXAMINED:
             self._receive(call, response)
             return True
         self.counters.answered += 1  # as _receive does, without the calls that cost
@@ -316,12 +330,28 @@ class Account:
         return True
 
     def _receive(self, call: Call, response: bytes) -> None:
-        last = call.action not in STREAM_ACTIONS or not is_stream_part(response)
+        last = True
+        if call.action in _EXAMINED:
+            if call.action in STREAM_ACTIONS:
+                last = not is_stream_part(response)
+            elif call.caller and lacks_action(responses.read_response_head(response)):
+                response = responses.ok(self._own_answer(call.action))
         if last:
             self.counters.answered += 1
         else:
             self._calls.renew(call, self.clock.seconds())
         self._hand_over(call, response, last)
+
+    def _own_answer(self, action: str) -> bytes:
+        """Return the ``data`` with which lgtwist answers an action that the implementation does not have.
+
+        :param action: one of ``_ANSWERED_ACTIONS``.
+        """
+        if action == "get_status":
+            return encode_status(self.online)
+        if action == "get_login_info":
+            return self.login_info or b'{"user_id":%d,"nickname":""}' % self.self_id
+        return _UNKNOWN_VERSION
 
     def _hand_over(self, call: Call, response: bytes, last: bool = True) -> None:
         """Hand over a response; an exception in the receiver is logged, and other calls are not affected."""

@@ -38,7 +38,13 @@ from lgtwist.onebot.errors import (
     TooManyCalls,
     UnknownAction,
 )
-from lgtwist.onebot.message import MESSAGE_ACTIONS, MessageFormat, convert_response
+from lgtwist.onebot.message import (
+    MESSAGE_ACTIONS,
+    SEND_ACTIONS,
+    MessageFormat,
+    convert_params,
+    convert_response,
+)
 from lgtwist.onebot.rawjson import DECODE_ERRORS, check_object, repair
 from lgtwist.onebot.responses import with_echo
 from lgtwist.runtime.budget import Budget
@@ -418,12 +424,14 @@ class Bot:
         return found
 
     def _call(self, account: Account, call: Call, params: bytes, quota: Quota) -> None:
-        """Send an action to the account.
+        """Send an action to the account, its messages in the format that the account's implementation takes.
 
         :param params: one JSON object.
         :raises TooManyCalls: if too many bytes of earlier actions of this bot are not sent yet.
         :raises NotConnected: if the account is not connected.
         """
+        if account.outgoing_format is not _AS_IS and call.action in SEND_ACTIONS:
+            params = convert_params(params, account.outgoing_format)
         if quota.unsent:
             self._check_unsent(account, _CALL_OVERHEAD + len(params), quota)
         account.call(call, params)

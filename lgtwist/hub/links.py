@@ -9,6 +9,9 @@ States of the channel of actions, with their data::
     Unverified(link, timer)  get_login_info was sent on it, and is sent again when the timer fires; bots'
                              actions are not sent yet
     Verified(link)           the implementation is logged in as this account; actions are sent
+
+An implementation that has no ``get_login_info`` is verified by the first event, of any kind, whose
+``self_id`` is the account's number, or by the ``X-Self-ID`` with which it dialled us.
 """
 
 from __future__ import annotations
@@ -28,10 +31,11 @@ from lgtwist.onebot.dialect import (
     Dialect,
     get_status_tells_online,
     heartbeats_tell_online,
+    lacks_action,
     recognise_dialect,
 )
 from lgtwist.onebot.event import Event, place_of, read_id, read_online
-from lgtwist.onebot.rawjson import read_string
+from lgtwist.onebot.rawjson import DECODE_ERRORS, read_string
 from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.runtime.logs import Logger, LogThrottles, printable
 
@@ -52,6 +56,8 @@ _WAITING = 5.0
 _STATUS_RETRY = 5.0
 #: Events in a row that name the same other account, after which the link is another account's.
 _FOREIGN_EVENTS = 3
+#: Why an account without ``get_login_info`` is not up.
+_NOT_NAMED = "its implementation has no get_login_info, and no event or heartbeat has named the account yet"
 #: Seconds between two get_login_info that are sent because of such events.
 _FOREIGN_RETRY = 60.0
 
@@ -60,12 +66,16 @@ _FOREIGN_RETRY = 60.0
 class Unverified:
     """``get_login_info`` was sent on the link; it is sent again when the timer fires.
 
+    :ivar named: whether the implementation named this account when it connected (``X-Self-ID``).
     :ivar unanswered: how many of them are under way.
+    :ivar lacks_action: whether it was answered that there is no such action.
     """
 
     link: IAccountLink
+    named: bool = False
     timer: IDelayedCall | None = None
     unanswered: int = 0
+    lacks_action: bool = False
 
     def cancel(self) -> None:
         """Send it no more."""
@@ -75,7 +85,7 @@ class Unverified:
 
 @frozen
 class Verified:
-    """The implementation on the link is logged in as this account, by its ``get_login_info``."""
+    """The implementation on the link is logged in as this account: it said so."""
 
     link: IAccountLink
 
@@ -113,6 +123,14 @@ class Version:
 
 class _Identity(msgspec.Struct):
     user_id: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Sender(msgspec.Struct):
+    nickname: msgspec.Raw = msgspec.Raw(b'""')
+
+
+class _SentMessage(msgspec.Struct):
+    sender: _Sender = msgspec.field(default_factory=_Sender)
 
 
 class _VersionData(msgspec.Struct):
@@ -164,6 +182,9 @@ class Links:
         self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
         self._logged_refusal = ""
         self._foreign: _ForeignEvents | None = None
+        self._has_own_event = False  # whether the open link for events brought one of this account
+        self._lacks_nickname = False  # whether it is to be read from the account's own messages
+        self._examines_events = True  # whether events are examined for what they say of the account
         self._foreign_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
         self._next_identity_check = 0.0  # of the account's clock
         self._waiting: IDelayedCall | None = None  # until a line says what is waited for
@@ -234,11 +255,20 @@ class Links:
             return self._actions is not None and self._actions.link is link
         return self._event_link is link
 
-    def opened(self, link: IAccountLink, channel: Channel = Channel.BOTH, description: str = "") -> None:
+    def opened(
+        self,
+        link: IAccountLink,
+        channel: Channel = Channel.BOTH,
+        description: str = "",
+        *,
+        named: bool = False,
+    ) -> None:
         """Use a link that was opened; close those that carried any of its channels.
 
         :param channel: the channels that it carries.
         :param description: how the account is reached, for the log; empty if unknown.
+        :param named: whether the implementation named this account already. It counts if it has no
+            ``get_login_info``.
         """
         self.description = description
         account = self._account
@@ -254,11 +284,12 @@ class Links:
         self._opened[link] = _Opened(description, channel, account.wall_clock(), account.clock.seconds())
         if Channel.EVENTS in channel:
             self._event_link = link
+            self._has_own_event, self._examines_events = False, True
             if self.pause_reason:
                 link.pause_reading()
         self._presence.mark_online()
         if Channel.ACTIONS in channel:
-            self._verify(link)
+            self._verify(link, named)
         else:
             self._account.backing_changed(self._missing())
         self._follow()
@@ -283,6 +314,7 @@ class Links:
         reason = f"its implementation is logged in as {other}, not as {account.self_id}"
         if reason != self._logged_refusal:
             self._logged_refusal = reason
+            self._examines_events = True
             self._log.warn(
                 "account {account}: link refused: {reason}", account=account.self_id, reason=reason
             )
@@ -301,6 +333,7 @@ class Links:
         had_actions = self.is_current(link, ACTION_CHANNEL)
         if self._event_link is link:
             self._event_link = None
+            self._has_own_event = False
         if had_actions:
             if isinstance(self._actions, Unverified):
                 self._actions.cancel()
@@ -351,6 +384,8 @@ class Links:
         if self._actions is None:
             return "its API link is not open"
         if self.action_link is None:
+            if isinstance(self._actions, Unverified) and self._actions.lacks_action:
+                return _NOT_NAMED
             return "its implementation has not answered get_login_info"
         return "its event link is not open"
 
@@ -388,9 +423,9 @@ class Links:
 
     # -- verification
 
-    def _verify(self, link: IAccountLink) -> None:
+    def _verify(self, link: IAccountLink, named: bool) -> None:
         """Send ``get_login_info`` on a new link, again and again until an answer names the account."""
-        self._actions = state = Unverified(link)
+        self._actions = state = Unverified(link, named)
         self._account.reason = self._missing()
         self._request_login_info(state)
 
@@ -417,22 +452,17 @@ class Links:
         data = response_data(response)
         user_id = _read_user_id(data)
         if user_id == account.self_id:
-            self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
-            account.login_info = (
-                data if len(data) <= _MAX_LOGIN_INFO else b'{"user_id":%d,"nickname":""}' % user_id
-            )
-            state.cancel()
-            self._actions = Verified(link)
-            self.action_link = link
+            account.login_info = data if len(data) <= _MAX_LOGIN_INFO else _encode_login_info(user_id, b'""')
+            self._lacks_nickname = False
             self._presence.mark_online()
-            account.backing_changed(self._missing())
-            self._follow()
-            if self.action_link is link:
-                self._request_version_info(link)
+            self._verified(state)
         elif user_id:
             self.refuse(link, user_id)
         else:
             outcome = read_response_head(response)
+            if lacks_action(outcome):
+                self._login_info_lacks(state)
+                return
             why = outcome.reason or f"retcode {outcome.retcode}"
             if outcome.status == "ok":
                 why = "its answer names no account"
@@ -440,6 +470,75 @@ class Links:
             account.reason = why
             if self._identity_log.should_log(why):
                 self._log.warn("account {account}: {why}; asking again", account=account.self_id, why=why)
+
+    def _verified(self, state: Unverified) -> None:
+        """Send bots' actions on the link from now on."""
+        account, link = self._account, state.link
+        self._identity_log = LogThrottles(account.clock, _LOGGED_IDENTITY_FAILURES)
+        state.cancel()
+        self._actions = Verified(link)
+        self.action_link = link
+        account.backing_changed(self._missing())
+        self._follow()
+        if self.action_link is link:
+            self._request_version_info(link)
+
+    def _login_info_lacks(self, state: Unverified) -> None:
+        """Take the account's number from events, since the implementation has no ``get_login_info``."""
+        known, state.lacks_action = state.lacks_action, True
+        if self._has_own_event or (state.named and self._foreign is None):
+            self._verify_by_name(state)
+            return
+        self._account.reason = self._missing() or self._account.reason
+        if not known and self._identity_log.should_log(_NOT_NAMED):
+            self._log.warn(
+                "account {account}: connected, and not up yet: {missing}",
+                account=self._account.self_id,
+                missing=_NOT_NAMED,
+            )
+
+    def _verify_by_name(self, state: Unverified) -> None:
+        account = self._account
+        if account.login_info is None:
+            account.login_info = _encode_login_info(account.self_id, b'""')
+            self._lacks_nickname = self._examines_events = True
+        self._verified(state)
+
+    def _examine(self, event: Event) -> None:
+        """Read what an event says of the account itself: that it is this one, and its nickname.
+
+        It is called for events until nothing of that is unknown.
+        """
+        account = self._account
+        if event.self_id == account.self_id:
+            self._foreign = None
+            self._has_own_event = True
+            if self._logged_refusal and self.is_up:
+                self._logged_refusal = ""  # it is the right account again: the next refusal is logged
+            if self._lacks_nickname and event.post_type == "message_sent":
+                self._read_nickname(event)
+            state = self._actions
+            if isinstance(state, Unverified) and state.lacks_action:
+                self._verify_by_name(state)
+        self._examines_events = (
+            not self._has_own_event
+            or self._lacks_nickname
+            or isinstance(self._actions, Unverified)
+            or bool(self._logged_refusal)
+        )
+
+    def _read_nickname(self, event: Event) -> None:
+        """Take the account's nickname from a message that it sent itself."""
+        account = self._account
+        if place_of(event).user_id not in (None, account.self_id):
+            return
+        try:
+            nickname = bytes(msgspec.json.decode(event.raw, type=_SentMessage).sender.nickname)
+        except DECODE_ERRORS:
+            return
+        if read_string(nickname) and len(nickname) <= _MAX_LOGIN_INFO:
+            account.login_info = _encode_login_info(account.self_id, nickname)
+            self._lacks_nickname = False
 
     def _check_identity(self) -> None:
         """Send ``get_login_info`` on a verified link, at most once a minute; refuse it for another number."""
@@ -495,10 +594,8 @@ class Links:
     def event_received(self, event: Event) -> None:
         """Update the account's state by an event, and publish it, but for heartbeats and lifecycles."""
         account = self._account
-        if self._foreign is not None and event.self_id == account.self_id:
-            self._foreign = None
-        if self._logged_refusal and self.is_up and event.self_id == account.self_id:
-            self._logged_refusal = ""  # it is the right account again: the next refusal is logged
+        if self._examines_events:
+            self._examine(event)
         if event.post_type == "meta_event":
             if event.detail in ("lifecycle", "heartbeat"):
                 return
@@ -526,6 +623,7 @@ class Links:
         foreign = self._foreign
         if foreign is None or foreign.self_id != self_id:
             foreign = self._foreign = _ForeignEvents(self_id)
+            self._examines_events = True
         foreign.count += 1
         if foreign.condemned or (not trusted and foreign.count >= _FOREIGN_EVENTS):
             foreign.condemned = True
@@ -562,6 +660,14 @@ def _read_user_id(data: bytes) -> int | None:
         return read_id(bytes(msgspec.json.decode(data, type=_Identity).user_id))
     except ValueError:
         return None
+
+
+def _encode_login_info(self_id: int, nickname: bytes) -> bytes:
+    """Return the ``data`` of ``get_login_info`` (OneBot 11, ``api/public.md``).
+
+    :param nickname: one JSON string.
+    """
+    return b'{"user_id":%d,"nickname":%b}' % (self_id, nickname)
 
 
 def _read_version(value: bytes) -> str:

@@ -63,6 +63,14 @@ def means_unknown_action(dialect: Dialect, head: ResponseHead) -> bool:
     return dialect is Dialect.NAPCAT and head.retcode == 200 and head.reason.startswith("不支持的A")
 
 
+def lacks_action(head: ResponseHead) -> bool:
+    """Return whether a response to an action without parameters says, in any dialect, that there is no such.
+
+    For what is asked before the dialect is known: without parameters nothing else can be "not found".
+    """
+    return any(means_unknown_action(dialect, head) for dialect in Dialect)
+
+
 def signs_with_token(dialect: Dialect) -> bool:
     """Return whether ``X-Signature`` is made with the access token where no ``secret`` is configured."""
     return dialect in (Dialect.NAPCAT, Dialect.LLBOT)

@@ -30,14 +30,17 @@ from lgtwist.onebot.bounds import (
 )
 from lgtwist.onebot.errors import BadRequest, OverBound
 from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_long_numbers, encode_string, hide_surrogates
-from lgtwist.onebot.values import read_text
+from lgtwist.onebot.values import read_boolean, read_text
 
 #: One message segment: ``{"type": ..., "data": {...}}`` (``message/array.md``).
 Segment = dict[str, Any]
 
 
 class MessageFormat(Enum):
-    """The format in which a bot gets messages: as the implementation sent them, as arrays, or as strings."""
+    """The format of messages: as they came, as arrays of segments, or as strings with CQ codes.
+
+    In it a bot gets messages of implementations, and an implementation messages of bots.
+    """
 
     AS_IS = "as-is"
     ARRAY = "array"
@@ -535,6 +538,35 @@ class _Conversion:
         self._left -= len(text)
         return text
 
+    def sent(self, message: Any, auto_escape: bool) -> Any:
+        """Return the decoded message of a bot in the wanted format; the same object if it has that already.
+
+        :param auto_escape: whether strings are plain text, without CQ codes.
+        :raises BadRequest: if it is no message, or over a bound.
+        """
+        if message is None:
+            return message
+        if self._to_array and isinstance(message, list) and all(map(_is_segment, message)):
+            if any(part["type"] == "node" for part in message):
+                nodes = self.sent_nodes(message)
+                return message if nodes == message else nodes
+            return message
+        segments = self._reader.read(message, "message", auto_escape)
+        if self._to_array:
+            return self.sent_nodes(segments)
+        text = to_cq(segments, self._left)
+        self._left -= len(text)
+        return text
+
+    def sent_nodes(self, nodes: Any) -> Any:
+        """Return decoded nodes of a bot with their contents in the wanted format; other segments unchanged.
+
+        :raises OverBound: if they are over a bound.
+        """
+        if isinstance(nodes, list):
+            return [self.sent_nodes(node) for node in nodes]
+        return self._node(nodes) if _is_segment(nodes) and nodes["type"] == "node" else nodes
+
     def nested(self, data: Any) -> Any:
         """Return decoded data with every ``message`` and ``content`` in the wanted format.
 
@@ -573,3 +605,98 @@ def _are_nodes(value: list[Any]) -> bool:
     """Return whether an array is one of nodes, at least one; what is no segment in it does not count."""
     segments = [part for part in value if _is_segment(part)]
     return bool(segments) and all(part["type"] == "node" for part in segments)
+
+
+# -- actions, in the format that an implementation takes
+
+
+class _SentMessages(msgspec.Struct):
+    message: Raw | UnsetType = UNSET
+    messages: Raw | UnsetType = UNSET
+    auto_escape: Raw | UnsetType = UNSET
+
+
+_decode_sent_messages = msgspec.json.Decoder(_SentMessages).decode
+
+#: The actions whose ``message`` is a message, or whose ``messages`` are nodes; the others are extensions.
+SEND_ACTIONS = frozenset(
+    {
+        "send_msg",
+        "send_private_msg",
+        "send_group_msg",
+        "send_forward_msg",
+        "send_private_forward_msg",
+        "send_group_forward_msg",
+        "upload_forward_msg",
+        "send_guild_channel_msg",
+    }
+)
+
+
+def convert_params(params: bytes, wanted: MessageFormat) -> bytes:
+    """Return the parameters of one of :data:`SEND_ACTIONS` with their messages in the wanted format.
+
+    Nothing else of them changes, but for ``auto_escape``: it is false beside a message that was converted.
+    The same bytes where nothing is to be converted, or a message cannot be; also where it is over a bound,
+    which is counted.
+
+    :param params: one JSON object.
+    """
+    if wanted is MessageFormat.AS_IS:
+        return params
+    try:
+        return _convert_params(params, wanted)
+    except OverBound:
+        COUNTERS.unconverted += 1
+        return params
+    except BadRequest:  # it is no message: the implementation says so
+        return params
+    except DECODE_ERRORS as error:
+        try:
+            return _convert_hidden(_convert_params, params, wanted, error)
+        except BadRequest:
+            return params
+
+
+def _convert_params(params: bytes, wanted: MessageFormat) -> bytes:
+    """Return parameters with their messages in the wanted format; the same object if nothing changes.
+
+    :raises ValueError: if they cannot be read; :class:`BadRequest` if a message is none, or over a bound.
+    """
+    head = _decode_sent_messages(params)
+    message = b"" if head.message is UNSET else bytes(head.message)
+    nodes = b"" if head.messages is UNSET else bytes(head.messages)
+    escaped = head.auto_escape is not UNSET and _is_true(bytes(head.auto_escape))
+    plain = message[:1] == b'"' and wanted is MessageFormat.STRING and not escaped
+    if (not message or plain) and nodes[:1] not in (b"[", b"{"):
+        return params
+    _check_bounds(params)
+    limit = len(message) + len(nodes) + MAX_GROWN
+    conversion = _Conversion(wanted, limit)
+    changed: dict[str, Raw] = {}
+    if message and not plain:
+        decoded = _decode(message)
+        result = conversion.sent(decoded, escaped)
+        if result is not decoded:
+            changed["message"] = Raw(_encode_json(result))
+            if head.auto_escape is not UNSET:
+                changed["auto_escape"] = Raw(b"false")
+    if nodes[:1] in (b"[", b"{"):
+        decoded = _decode(nodes)
+        result = conversion.sent_nodes(decoded)
+        if result != decoded:
+            changed["messages"] = Raw(msgspec.json.encode(result))
+    if not changed:
+        return params
+    if sum(len(bytes(value)) for value in changed.values()) > limit:
+        raise OverBound(f"the message would grow to more than {limit} bytes")
+    return msgspec.json.encode({**_decode_raw_members(params), **changed})
+
+
+def _is_true(raw: bytes) -> bool:
+    """Return whether a JSON value is true, as :func:`read_boolean` reads it."""
+    return len(raw) <= _MAX_BOOLEAN and bool(read_boolean(_decode(raw)))
+
+
+#: Bytes that a boolean may have, as JSON.
+_MAX_BOOLEAN = 64

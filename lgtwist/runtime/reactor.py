@@ -12,7 +12,7 @@ from typing import Any
 
 from lgtwist.runtime.logs import Logger
 
-_log = Logger(throttled=False)
+_log = Logger()
 
 #: The module that is there once a reactor is installed.
 _INSTALLED = "twisted.internet.reactor"

@@ -137,8 +137,8 @@ class ConnectionFactory:
         outbox.put_response(frame)
         if not connection.flush_pending:
             connection.schedule_flush()
-        if outbox.response_bytes > self.limits.send_buffer and not connection.read_paused:
-            connection.pause_reading(PAUSE_RESPONSES)
+        if outbox.response_bytes > self.limits.send_buffer:
+            connection.pause_reading(PAUSE_RESPONSES)  # a reason of its own, also where there is another
         if connection.write_paused:
             connection.settle()
 

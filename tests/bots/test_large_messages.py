@@ -29,6 +29,20 @@ class LargeMessageTests(SessionTestCase):
         self.assertEqual([action for _id, action, _params in self.link.sent], ["send_large", "send_small"])
         self.assertFalse(self.peer.transport.paused)
 
+    def test_answers_that_are_not_read(self) -> None:
+        """A bot that does not take the answer to a large action is not read any more."""
+        self.peer.transport.reading = False
+        self.link.instantly = ok(b'"%b"' % (b"x" * 100_000))
+        for number in range(2):
+            self.peer.call("send_large", echo=number, text="x" * LARGE)
+            self.pair.turn()
+        self.assertTrue(self.peer.transport.paused)
+        for number in range(2, 5):
+            self.peer.call("send_large", echo=number, text="x" * LARGE)
+            self.pair.turn()
+        self.assertLess(len(self.link.sent), 4)
+        self.assertTrue(self.peer.transport.paused)
+
     def test_a_bot_that_is_gone(self) -> None:
         """An action whose connection is closed before its turn is not carried out; nothing fails."""
         self.peer.call("send_large", text="x" * LARGE)

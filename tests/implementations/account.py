@@ -90,6 +90,9 @@ class Account:
         self.pong_ms = int(config.get("pong_ms", self.dialect.unsolicited_pong_ms))
         self.nickname = config.get("nickname", f"测试 <{self.self_id}>")
         self.started = int(time.time())
+        #: Habits: actions that it does not have, and the one format of messages that it takes.
+        self.lacks: list[str] = config.get("lacks", [])
+        self.takes: str = config.get("takes", "")
 
         self.online = True
         self.drop_pongs = False
@@ -318,7 +321,7 @@ class Account:
             return outcome
         if name in STREAMS and self.dialect.name == "napcat":
             return self._stream(params)
-        own = _ACTIONS.get(name)
+        own = None if name in self.lacks else _ACTIONS.get(name)
         if own is None or (name == "upload_file_stream" and self.dialect.name != "napcat"):
             return dialects.unknown_action(self.dialect, action, http)
         return own(self, params)
@@ -339,6 +342,9 @@ class Account:
         return Outcome(last, frames=frames, pause=pause)
 
     def _send(self, params: dict[str, Any]) -> Outcome:
+        wanted = {"array": list, "string": str}.get(self.takes)
+        if wanted is not None and not isinstance(params.get("message"), wanted):
+            return Outcome(None, 1400, f"message: only {self.takes}")
         number = next(self._message_ids)
         self.messages[number] = params
         return Outcome({"message_id": number})

@@ -173,7 +173,7 @@ class Conversation(WebSocketsTestCase):
             ("[]", 1400),
             ("{}", 1400),
             ('{"action": 7, "echo": "e"}', 1400),
-            ('{"action": "get_login_info", "params": [], "echo": "e"}', 1400),
+            ('{"action": "get_login_info", "params": [1], "echo": "e"}', 1400),
             ('{"action": "send_private_msg", "params": {"user_id": "x", "message": "y"}, "echo": "e"}', 1400),
             ('{"action": "fly_to_the_moon", "echo": "e"}', 1404),
         ):

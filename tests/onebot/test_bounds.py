@@ -267,14 +267,14 @@ class FormBoundTests(SynchronousTestCase):
     def test_what_programs_send(self) -> None:
         """A picture of 10 MiB as a form; Chinese; signs that are no escapes."""
         picture = ("QUJDQUJDQUJDQUJDQUJDQUJDQUJD%2BUJDQUJDQUJDQUJDQUJDQUJDQUJDQUJD%2F" * 220_000).encode()
-        params = json.loads(_read_urlencoded(b"file=" + picture))
+        params = _read_urlencoded(b"file=" + picture)
         self.assertEqual(params["file"].encode(), picture.replace(b"%2B", b"+").replace(b"%2F", b"/"))
         form = b"a=%e4%bd%a0+b%2Bc&b=100%&c=%zz\\x41\\u0041&d=1&d=2&e=%25%32%35"
         self.assertEqual(
-            json.loads(_read_urlencoded(form)),
+            _read_urlencoded(form),
             {"a": "你 b+c", "b": "100%", "c": "%zz\\x41\\u0041", "d": "2", "e": "%25"},
         )
-        self.assertEqual(self.refused(b"a=%ff"), "the parameters are not urlencoded UTF-8")
+        self.assertIn("the parameters are not urlencoded UTF-8", self.refused(b"a=%ff"))
 
 
 class PlaceTests(SynchronousTestCase):
