@@ -201,7 +201,9 @@ class Authentication:
         owner = owners.owner_of(shown)
         if owner is AuthenticationFailure.MISSING:
             sentence = _NO_TOKEN_SET if _shows_empty_token(request) else _NEEDS_TOKEN
-            self.refuse(request, 401, sentence, _CHALLENGE, named=named)
+            # As ever, 401 where nothing is shown, 403 where something is.
+            status = 403 if _shows_unset_token(request) else 401
+            self.refuse(request, status, sentence, _CHALLENGE if status == 401 else (), named=named)
         elif isinstance(owner, AuthenticationFailure):
             self.refuse(request, 403, "the token is wrong", named=named, failures=len(shown))
         elif shown:
@@ -394,6 +396,14 @@ def _shows_empty_token(request: Request) -> bool:
     """Return whether a request without a token has a place for one: its program has none set."""
     query = request.uri.partition(b"?")[2]
     return request.requestHeaders.hasHeader(b"authorization") or b"access_token=" in query
+
+
+def _shows_unset_token(request: Request) -> bool:
+    """Return whether a request without a token shows ``undefined``, ``null`` or the like for one."""
+    nobody: Keyring[None] = Keyring()
+    headers = request.requestHeaders.getRawHeaders(b"authorization", [])
+    values = _access_tokens(request.uri.partition(b"?")[2], nobody)
+    return bool(presented_tokens([header.decode("utf-8", "replace") for header in headers], values))
 
 
 def _access_tokens(query: bytes, owners: Keyring[Any]) -> list[str]:

