@@ -400,9 +400,9 @@ def _shows_empty_token(request: Request) -> bool:
 
 def _shows_unset_token(request: Request) -> bool:
     """Return whether a request without a token shows ``undefined``, ``null`` or the like for one."""
-    nobody: Keyring[None] = Keyring()
+    no_owners: Keyring[None] = Keyring()
     headers = request.requestHeaders.getRawHeaders(b"authorization", [])
-    values = _access_tokens(request.uri.partition(b"?")[2], nobody)
+    values = _access_tokens(request.uri.partition(b"?")[2], no_owners)
     return bool(presented_tokens([header.decode("utf-8", "replace") for header in headers], values))
 
 
