@@ -25,6 +25,9 @@ _MAX_UNCONFIRMED = 2000
 #: The next ping is due this many events, or seconds, after the last one.
 _PING_AFTER = 1000
 _PING_INTERVAL = 0.1
+#: Seconds from the first response to late events. Many programs hand over an event that was read together
+#: with a response before whoever awaits the response runs.
+_AFTER_RESPONSE = 0.05
 #: Close codes with which a peer refuses a message that it was sent (RFC 6455, 7.4.1).
 _MESSAGE_TOO_BIG = 1009
 _REFUSAL_CODES = (1003, 1007, _MESSAGE_TOO_BIG)
@@ -38,6 +41,8 @@ class WebSocketSink:
     pong confirms everything before it; so an unanswered ping delays confirmation until the next liveness ping
     at most.
 
+    :param delayed_from: when the lifecycle event was sent, in seconds of the clock; None if a response was
+        sent since.
     :param on_active_changed: called with whether this is the delivery's active sink, when that changes.
     :ivar window: events that may be unconfirmed.
     :ivar encode: encodes an event as a WebSocket frame.
@@ -53,6 +58,7 @@ class WebSocketSink:
         *,
         clock: IReactorTime,
         on_active_changed: Callable[[bool], None],
+        delayed_from: float | None = None,
     ) -> None:
         self.encode = connection.encode
         self._factory = factory
@@ -68,6 +74,8 @@ class WebSocketSink:
         self._events_since_ping = 0
         self._pinged_at = clock.seconds() - _PING_INTERVAL
         self._timer: IDelayedCall | None = None
+        self._delayed_from = delayed_from
+        self._delay_timer: IDelayedCall | None = None  # ends the delay of late events
         self._largest_event = 0  # bytes, of the frames since the last confirmation
         self._largest_response = 0
         self._response_after_ping = 0  # number of the newest ping when a response was last sent
@@ -76,7 +84,7 @@ class WebSocketSink:
 
     def start(self) -> None:
         """Attach to the delivery. Call this after the first frame was sent."""
-        self.delivery.attach(self)
+        self.delivery.attach(self, self._delayed_from)
 
     # -- called by the delivery
 
@@ -180,12 +188,21 @@ class WebSocketSink:
     # -- called by the session
 
     def response_sent(self, size: int) -> None:
-        """Note that a response was sent: if the bot refuses a message now, it may be the response.
+        """Note that a response is sent: if the bot refuses a message now, it may be the response.
+
+        The first one ends the delay of late events.
 
         :param size: bytes of the frame.
         """
         self._largest_response = max(self._largest_response, size)
         self._response_after_ping = self._last_ping
+        if self._delayed_from is not None:
+            self._delayed_from = None
+            self._delay_timer = self._clock.callLater(_AFTER_RESPONSE, self._end_delay)
+
+    def _end_delay(self) -> None:
+        self._delay_timer = None
+        self.delivery.end_delay(self)
 
     def pump(self) -> None:
         """Let the delivery send more events. Call this when the transport is not paused any more."""
@@ -198,6 +215,9 @@ class WebSocketSink:
         :param code: the close code; None for none.
         """
         self._stop_timer()
+        if self._delay_timer is not None:
+            self._delay_timer.cancel()
+            self._delay_timer = None
         self._connection.ping_acks = None
         refused = (
             code in _REFUSAL_CODES and not self._connection.closedByMe and not self._may_be_a_response(code)

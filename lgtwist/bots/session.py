@@ -93,6 +93,7 @@ class BotSession:
         self._dropped = 0
         self._dropping = False
         self._misuse_logged = False
+        self._has_answered = False  # an action on this connection
         self._sink: WebSocketSink | None = None  # only if the delivery is at-least-once
 
     # -- handler of the connection, called through the factory's guard
@@ -123,7 +124,12 @@ class BotSession:
         if delivery is not None:
             clock = self.account.clock
             self._sink = WebSocketSink(
-                self._factory, self._connection, delivery, clock=clock, on_active_changed=self._subscribe
+                self._factory,
+                self._connection,
+                delivery,
+                clock=clock,
+                on_active_changed=self._subscribe,
+                delayed_from=None if self._has_answered else self._opened_at,
             )
             self._sink.start()
 
@@ -316,6 +322,7 @@ class BotSession:
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
             frame = self._connection.encode(response)
+            self._has_answered = True
             if self._sink is not None:
                 self._sink.response_sent(len(frame))
             self._factory.respond(self._connection, frame)

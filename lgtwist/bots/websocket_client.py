@@ -26,12 +26,18 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.net.backoff import ReconnectSettings, read_reconnect
 from lgtwist.websocket.dial import Dialler, DialState, Target, target
 
-#: What a refusal usually means, by the beginning of its reason.
-_HINTS = {
-    "refused with HTTP 403": "a wrong access_token, or the bot still holds a connection of this account",
-    "refused with HTTP 401": "it wants an access_token",
-    "refused with HTTP 404": "is the path of the url right?",
-}
+
+def _hints(shows_token: bool) -> dict[str, str]:
+    """Return what a refusal usually means, by the beginning of its reason.
+
+    :param shows_token: whether the bot is shown a token.
+    """
+    wrong = "a wrong access_token" if shows_token else "it wants an access_token"
+    return {
+        "refused with HTTP 403": f"{wrong}, or the bot still holds a connection of this account",
+        "refused with HTTP 401": "it refuses our access_token" if shows_token else "it wants an access_token",
+        "refused with HTTP 404": "is the path of the url right?",
+    }
 
 
 #: Whether the bot connects to our port.
@@ -167,7 +173,7 @@ class WebSocketClientBot(DirectoryObserver, MultiService):
             name=name,
             backoff=backoff,
             make_handler=session,
-            hints=_HINTS,
+            hints=_hints("Authorization" in to.request.headers or "access_token=" in to.request.resource),
         )
         return dialler
 

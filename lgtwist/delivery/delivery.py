@@ -119,6 +119,9 @@ class Delivery:
         # Oldest first, each with the end of the journal when it came.
         self._sinks: dict[IEventSink, Position] = {}
         self._active: IEventSink | None = None
+        # The sinks whose bots have asked nothing yet, with the clock's time of their lifecycle event.
+        self._delayed: dict[IEventSink, float] = {}
+        self._is_delaying = False  # the timer runs until late events may be sent to the active sink
         self._cursor = Cursor(policy.grace, clock.seconds, partial(journal.confirm, bot, account))
         self._sent = Watermark()
         self._window = Window(window_bytes)
@@ -147,6 +150,8 @@ class Delivery:
         self._window.limit = window_bytes
         self._cursor.grace = policy.grace
         self._cursor.settle()
+        if self._is_delaying:
+            self._delay_over()
 
     def begin(self) -> None:
         """Begin where the journal says that the bot is. The journal is open."""
@@ -164,6 +169,7 @@ class Delivery:
         self._stopped = True
         active, self._active = self._active, None
         self._sinks.clear()
+        self._delayed.clear()
         self._stop_sending()
         self._sent = self._cursor.go_back()
         if active is not None:
@@ -205,11 +211,18 @@ class Delivery:
 
     # -- who takes the events
 
-    def attach(self, sink: IEventSink) -> None:
-        """Make a sink the active one; the one that was is demoted."""
+    def attach(self, sink: IEventSink, delayed_from: float | None = None) -> None:
+        """Make a sink the active one; the one that was is demoted.
+
+        :param delayed_from: late events wait for ``replay.delay`` from this time of the clock on, or until
+            :meth:`end_delay`: the bot has been sent the lifecycle event then, and has asked nothing yet. None
+            if they do not wait.
+        """
         if self._stopped:
             sink.demote()
             return
+        if delayed_from is not None:
+            self._delayed[sink] = delayed_from
         older = self._active
         self._sinks[sink] = self._replayed = self._journal.end(self.account)
         self._active = sink
@@ -224,6 +237,7 @@ class Delivery:
         :param refused: why the bot refused what it was sent, if its end says that.
         """
         self._sinks.pop(sink, None)
+        self._delayed.pop(sink, None)
         if sink is not self._active:
             return
         self._note_refusal(refused)
@@ -234,6 +248,12 @@ class Delivery:
             self._active, self._replayed = list(self._sinks.items())[-1]
             self._active.promote()
             self._resume()
+
+    def end_delay(self, sink: IEventSink) -> None:
+        """Send late events from now on: the bot was answered something, so it knows who it is."""
+        self._delayed.pop(sink, None)
+        if sink is self._active and self._is_delaying:
+            self._delay_over()
 
     def failed(self, sink: IEventSink, refused: str | None) -> None:
         """Send again what is under way, for it did not arrive; the sink pumps when it can take it.
@@ -284,6 +304,7 @@ class Delivery:
             if waiting is not None:
                 waiting.cancel()
         self._reading = self._timer = None
+        self._is_delaying = False
         self._log.is_silent = False
         self._log.skipped(self._backlog.unlogged())
 
@@ -496,6 +517,9 @@ class Delivery:
         late = backlog.includes(batch.first)
         payloads, times = batch.payloads, batch.times
         if late:
+            delay = self._delay_left(sink) if self._delayed else 0.0
+            if delay > 0:
+                return self._hold_back(batch, delay)
             allowed, wait = backlog.allowed(self._clock.seconds())
             if not allowed:
                 self._later(wait, self.pump)
@@ -537,6 +561,41 @@ class Delivery:
         else:
             self._skip_to(watermark)
         return True
+
+    def _delay_left(self, sink: IEventSink) -> float:
+        """Return in how many seconds late events may be sent to a sink."""
+        since = self._delayed.get(sink)
+        if since is None:
+            return 0.0
+        left = since + self._policy.delay - self._clock.seconds()
+        if left <= 0:
+            del self._delayed[sink]
+        return left
+
+    def _hold_back(self, batch: Batch, seconds: float) -> bool:
+        """Let late events wait, if the bot gets any of them; pass over those that it does not get.
+
+        :returns: whether there may be more to send at once.
+        """
+        backlog, index = self._backlog, 0
+        found = self._passes is None and not backlog.skips
+        while not found and index < len(batch) and backlog.includes(batch.first + index):
+            found = self._wants(batch.payloads[index], batch.first + index, batch.times[index], True)
+            index += not found
+        if index:
+            self._skip_to(Watermark(batch.first + index - 1, batch.before + index, batch.times[index - 1]))
+        if found:
+            self._is_delaying = True
+            self._later(seconds, self._delay_over)
+        return not found
+
+    def _delay_over(self) -> None:
+        """Look again whether late events may be sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._is_delaying = False
+        self.pump()
 
     def _missing(self, batch: Batch) -> None:
         """Pass over what the journal does not have any more in front of a batch, count it, and say so."""

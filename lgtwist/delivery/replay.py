@@ -16,6 +16,7 @@ class ReplayPolicy:
     :ivar rate: events in a second.
     :ivar mark: whether late events say that they are.
     :ivar grace: what was confirmed less than this before a break is sent again.
+    :ivar delay: from the lifecycle event until late events are sent to a bot that has asked nothing.
     """
 
     max_age: float | None = None
@@ -23,6 +24,7 @@ class ReplayPolicy:
     rate: float | None = None
     mark: bool = False
     grace: float = 0.0
+    delay: float = 0.0
 
 
 @define

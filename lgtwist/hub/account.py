@@ -13,6 +13,7 @@ from lgtwist.hub.fan_out import Encode, FanOut, Passes
 from lgtwist.hub.interfaces import IAccount, IAccountLink, IBacking, IBotConnection
 from lgtwist.hub.links import Links
 from lgtwist.hub.snapshots import LastEvent
+from lgtwist.hub.timeouts import TimeoutLog
 from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect, lacks_action
 from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotConnected
@@ -112,6 +113,7 @@ class Account:
         self._expiry: IDelayedCall | None = None
         self._logged_state = (False, False)  # whether it was up, and online, at the last change
         self._state_log = FlapLog(clock, self._log_left_out)
+        self._timeout_log = TimeoutLog(self_id, clock)
         self._waiting_for_up: list[Callable[[], None]] = []
         self.links = Links(self, dialect)
         self._backing: IBacking = self.links
@@ -146,6 +148,7 @@ class Account:
         self._backing.release(reason)
         self.end_calls(reason)
         self._state_log.stop()
+        self._timeout_log.stop()
 
     @property
     def accepts_actions(self) -> bool:
@@ -399,9 +402,11 @@ class Account:
 
     def _expire(self) -> None:
         self._expiry = None
-        for call in self._calls.pop_expired(self.clock.seconds()):
+        limit = self._calls.limit
+        expired = self._calls.pop_expired(self.clock.seconds())
+        self._timeout_log.expired([call.action for call in expired], limit)
+        for call in expired:
             self.counters.timeouts += 1
-            limit = self._calls.limit
             error = CallTimeout(
                 f"no answer to {call.action} within {limit:g} s; it may have been carried out"
             )

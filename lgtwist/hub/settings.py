@@ -148,6 +148,7 @@ def _read_replay(bot: Section, at_least_once: bool) -> ReplayPolicy:
         section.read("rate", events_per_second) if section.has("rate") else None,
         bool(section.read("mark", boolean, False)),
         section.read("grace", duration(0.001, 3600, zero=True), "0s") or 0.0,
+        section.read("delay", duration(0.001, 3600, zero=True), "1s") or 0.0,
     )
     section.finish()
     return read

@@ -17,7 +17,8 @@ What is reached into, and why:
   its body came, and refusing the body; ``__first_line``: whether the next line is that one, whose target
   Twisted wants in ASCII; ``_respondToBadRequestAndDisconnect``: Twisted answers 400 there
   without a word; ``_receivedHeaderSize`` and ``_receivedHeaderCount``: whether it does for the head's size;
-  and ``LineReceiver._buffer``: whether lines end as they should.
+  and ``LineReceiver._buffer``: whether lines end as they should; ``_dataBuffer``: the bytes behind a request
+  that is not answered yet.
 - ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
   transport pauses its producer.
 - ``ClientService._log``: Twisted writes a line for each attempt.
@@ -233,6 +234,13 @@ def set_buffer_size(transport: Any, size: int | None) -> None:
         transport = transport.transport
     if isinstance(transport, FileDescriptor):
         transport.bufferSize = FileDescriptor.bufferSize if size is None else size
+
+
+def take_read_ahead(channel: Any) -> bytes:
+    """Return what a connection has read behind a request that is not answered yet, and forget it there."""
+    read_ahead = b"".join(channel._dataBuffer)
+    channel._dataBuffer = []
+    return read_ahead
 
 
 def expect_no_body(channel: Any) -> None:

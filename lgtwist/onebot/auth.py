@@ -13,6 +13,20 @@ _Owner = TypeVar("_Owner")
 
 #: The schemes of ``Authorization``, in lower case.
 _SCHEMES = ("bearer ", "token ")
+#: What programs send as their token where none is set in them, in lower case: their language's word for it.
+_UNSET = {
+    "undefined",
+    "null",
+    "(null)",
+    "none",
+    "nil",
+    "<nil>",
+    "nan",
+    "false",
+    "[object object]",
+    '""',
+    "''",
+}
 #: Tokens of one request that are looked at: one in ``Authorization`` and one in the query.
 MAX_TOKENS = 2
 
@@ -43,6 +57,11 @@ def presented_tokens(headers: Iterable[str], query: Iterable[str]) -> list[str]:
         presented.append(value)
     presented.extend(query)
     return list(dict.fromkeys(token for token in presented if token))
+
+
+def is_unset(token: str) -> bool:
+    """Return whether a token is what programs send where none is set in them: ``undefined`` and the like."""
+    return token.lower() in _UNSET
 
 
 def tokens_equal(first: str, second: str) -> bool:
@@ -106,6 +125,15 @@ class Keyring(Generic[_Owner]):
             if digest in self._owner_by_digest:
                 return self._owner_by_digest[digest]
         return AuthenticationFailure.WRONG
+
+    def without_unset(self, presented: list[str]) -> list[str]:
+        """Return the presented tokens but those that are none, see :func:`is_unset`, and nobody's token."""
+        for one in presented:
+            if is_unset(one):
+                break
+        else:
+            return presented
+        return [one for one in presented if not is_unset(one) or self._digest(one) in self._owner_by_digest]
 
 
 def sign(secret: str, body: bytes) -> str:

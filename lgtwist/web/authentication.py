@@ -35,6 +35,10 @@ _LOGGED_HOSTS = 100
 _LOGGED_PERIOD = 3600.0
 #: Bytes of ``access_token`` in a query, if all its letters are escaped.
 _ESCAPED_NAME = 40
+_NEEDS_TOKEN = "a token is needed: Authorization: Bearer ..."  # noqa: S105
+_NO_TOKEN_SET = (
+    f"{_NEEDS_TOKEN}; no token is set in the program that asks: it shows an empty one, or undefined"
+)
 _TOO_MANY_TOKENS = "more than two tokens are shown; show one, as Authorization: Bearer ..."
 #: The methods of requests that change nothing, except in the HTTP API (RFC 9110, 9.2.1).
 _SAFE_METHODS = (b"GET", b"HEAD")
@@ -196,7 +200,10 @@ class Authentication:
             return None
         owner = owners.owner_of(shown)
         if owner is AuthenticationFailure.MISSING:
-            self.refuse(request, 401, "a token is needed: Authorization: Bearer ...", _CHALLENGE, named=named)
+            sentence = _NO_TOKEN_SET if _shows_empty_token(request) else _NEEDS_TOKEN
+            # As ever, 401 where nothing is shown, 403 where something is.
+            status = 403 if _shows_unset_token(request) else 401
+            self.refuse(request, status, sentence, _CHALLENGE if status == 401 else (), named=named)
         elif isinstance(owner, AuthenticationFailure):
             self.refuse(request, 403, "the token is wrong", named=named, failures=len(shown))
         elif shown:
@@ -373,6 +380,7 @@ def set_budget(request: Request, budget: Budget) -> None:
 def tokens_of(request: Request, query: bytes, owners: Keyring[Any]) -> list[str]:
     """Return the tokens that a request presents; see :func:`presented_tokens`.
 
+    One that is ``undefined``, ``null`` or the like is none, unless somebody has such a token.
     A ``+`` in the query stands for itself where that is a token, else for a blank: programs write both.
 
     :param query: of the request's target.
@@ -380,7 +388,22 @@ def tokens_of(request: Request, query: bytes, owners: Keyring[Any]) -> list[str]
     """
     headers = request.requestHeaders.getRawHeaders(b"authorization", [])
     values = [] if b"access" not in query and b"%" not in query else _access_tokens(query, owners)
-    return presented_tokens([header.decode("utf-8", "replace") for header in headers], values)
+    presented = presented_tokens([header.decode("utf-8", "replace") for header in headers], values)
+    return owners.without_unset(presented)
+
+
+def _shows_empty_token(request: Request) -> bool:
+    """Return whether a request without a token has a place for one: its program has none set."""
+    query = request.uri.partition(b"?")[2]
+    return request.requestHeaders.hasHeader(b"authorization") or b"access_token=" in query
+
+
+def _shows_unset_token(request: Request) -> bool:
+    """Return whether a request without a token shows ``undefined``, ``null`` or the like for one."""
+    no_owners: Keyring[None] = Keyring()
+    headers = request.requestHeaders.getRawHeaders(b"authorization", [])
+    values = _access_tokens(request.uri.partition(b"?")[2], no_owners)
+    return bool(presented_tokens([header.decode("utf-8", "replace") for header in headers], values))
 
 
 def _access_tokens(query: bytes, owners: Keyring[Any]) -> list[str]:

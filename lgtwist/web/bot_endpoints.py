@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
@@ -18,7 +20,8 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.mounts import RETRY_AFTER, UPGRADE, refuse_path, refuse_upgrade, start_upgrade
 from lgtwist.web.refused_handshakes import Named, Reason
 from lgtwist.web.routes import account_number, without_authority
-from lgtwist.websocket.upgrade import asks_for_upgrade, lost_upgrade
+from lgtwist.web.waiting_handshakes import WaitingHandshakes
+from lgtwist.websocket.upgrade import asks_for_upgrade, check_upgrade, lost_upgrade
 
 #: The beginnings of the names of actions that change nothing; a browser may ask for them as for a page.
 _READING_ACTIONS = ("get_", "can_")
@@ -96,6 +99,8 @@ class BotEndpoints:
     :param accept: upgrades requests to WebSockets.
     :param actions: answers actions over HTTP.
     :param wrong_path: limits log lines about peers at wrong paths; shared with :class:`AccountEndpoints`.
+    :param clock: the reactor, or a clock in its place.
+    :ivar waiting: the handshakes that wait until their account is up for the first time.
     """
 
     has_root = True
@@ -109,7 +114,9 @@ class BotEndpoints:
         accept: AcceptBot,
         actions: HttpActions,
         wrong_path: LogThrottle,
+        clock: IReactorTime,
     ) -> None:
+        self.waiting = WaitingHandshakes(clock)
         self._directory = directory
         self._authentication = authentication
         self._accept = accept
@@ -136,7 +143,11 @@ class BotEndpoints:
         else:
             refuse_path(request, self._authentication)
 
-    def _websocket(self, request: Request, path: BotPath) -> None:
+    def _websocket(self, request: Request, path: BotPath, *, has_waited: bool = False) -> None:
+        """Upgrade a request to a WebSocket; until its account was up once, let it wait for that.
+
+        :param has_waited: whether it did: everything is looked at again, for it may have changed meanwhile.
+        """
         if request.requestHeaders.hasHeader("x-client-role"):
             self._answer_implementation(request)
             return
@@ -148,6 +159,13 @@ class BotEndpoints:
             return
         named = Named(account.self_id, bot.name)
         if not account.was_up:
+            problem = check_upgrade(request)
+            if problem is not None:
+                refuse_upgrade(request, self._authentication, named, problem)
+                return
+            go_on = partial(self._go_on, request, path)
+            if not has_waited and self.waiting.add(request, bot, account, go_on):
+                return
             sentence = f"account {account.self_id} is not up yet"
             self._authentication.refuse_handshake(
                 request, 503, sentence, RETRY_AFTER, reason=Reason.ACCOUNT, named=named, logged=True
@@ -156,6 +174,16 @@ class BotEndpoints:
         on_closed = start_upgrade(request, self._authentication, named)
         if on_closed is not None:
             self._accept(request, bot, account, path.role, on_closed)
+
+    def _go_on(self, request: Request, path: BotPath) -> None:
+        """Answer a handshake that has waited. Never raises."""
+        try:
+            self._websocket(request, path, has_waited=True)
+        except Exception:
+            self._log.failure("a handshake that waited for its account failed")
+            channel: Any = request.channel
+            if channel is not None:
+                channel.abort()
 
     def _action(self, request: Request, path: ActionPath) -> None:
         if request.method == b"OPTIONS":  # a preflight request has no token

@@ -92,6 +92,13 @@ class PortChannel(RefusingHTTPChannel):
         """Bytes that the body of a request may have."""
         return self._limits.limits.max_message
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a part of a request has come, and none is being answered."""
+        if self.refused or self._answering or self.transport is None:
+            return False
+        return bool(self.requests) or bool(self._first_line) or bool(unfinished_line(self))
+
     def detach(self) -> Callable[[], None]:
         """Leave the connection to the protocol that takes its transport over.
 
@@ -535,10 +542,21 @@ class PortSite(Site):
                 why=sentence,
             )
 
-    def close_all(self) -> None:
-        """Close every HTTP connection; answers under way are still written."""
+    def refuse_unfinished(self) -> None:
+        """Answer requests of which only a part has come with 503: the service stops."""
         for channel in tuple(self.channels):
-            channel.loseConnection()
+            if channel.is_reading:
+                sentence = "lgtwist stops; try again soon"
+                channel.refuse(503, sentence, (("Retry-After", "3"),), logged=True)
+
+    def close_all(self) -> None:
+        """Close every HTTP connection; answers under way are still written.
+
+        Those that were refused close by themselves, once their peers have read the answer.
+        """
+        for channel in tuple(self.channels):
+            if not channel.refused:
+                channel.loseConnection()
 
     def startFactory(self) -> None:
         """Do nothing: Twisted would open its access log."""

@@ -43,8 +43,23 @@ def _same_origin(origin: str, host_header: str, secure: bool) -> bool:
     )
 
 
+def _site_of(origin: str | None) -> str | None:
+    """Return the ``Origin`` of a request if a browser may have sent it; None if not, or if there is none.
+
+    A browser sends ``null``, or a scheme, ``://`` and more (RFC 6454, 6.1). Some programs send what their
+    language makes of a missing value or of an object.
+    """
+    if not origin or "://" in origin:
+        return origin
+    return origin if "null" in _split(origin) else None
+
+
+def _split(value: str) -> set[str]:
+    return {part.strip().lower() for part in value.split(",")} - {""}
+
+
 def _values(headers: dict[str, str], name: str) -> set[str]:
-    return {value.strip().lower() for value in headers.get(name, "").split(",")} - {""}
+    return _split(headers.get(name, ""))
 
 
 def is_navigation(headers: dict[str, str]) -> bool:
@@ -76,7 +91,7 @@ def why_not_local(
     host = headers.get("host", "")
     if not is_loopback_name(split_host(host)[0]):
         return f'Host "{host}" is not loopback'
-    origin = headers.get("origin")
+    origin = _site_of(headers.get("origin"))
     if origin is not None and origin not in allowed_origins and not _same_origin(origin, host, secure):
         return f'Origin "{origin}" is another site'
     if origin not in allowed_origins and _values(headers, "sec-fetch-site") - {"none", "same-origin"}:

@@ -79,7 +79,9 @@ class Port:
             accept=accept_bot,
             actions=http_actions,
             wrong_path=wrong_path,
+            clock=clock,
         )
+        self._waiting_handshakes = bots.waiting
         self._router = router = Router(bots, clock)
         mounts: dict[str, Mount] = {
             "onebot": AccountEndpoints(
@@ -113,6 +115,11 @@ class Port:
         self._router.add(name, mount)
 
     def stop(self) -> None:
-        """Abort handshakes under way, and close HTTP connections; answers under way are still written."""
+        """Close the HTTP connections; answers under way are still written.
+
+        Handshakes that wait for their account, and requests that are not complete, are answered with 503.
+        """
+        self._waiting_handshakes.stop()
+        self.site.refuse_unfinished()
         self.connection_limits.stop()
         self.site.close_all()

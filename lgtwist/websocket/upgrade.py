@@ -11,6 +11,7 @@ from attrs import frozen
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import Request
 
+from lgtwist.net.twisted_private import take_read_ahead
 from lgtwist.websocket.server import ServerConnection
 
 
@@ -105,7 +106,7 @@ def check_upgrade(request: Request) -> BadUpgrade | None:
 def take_over(request: Request, connection: ServerConnection) -> None:
     """Give the request's transport to ``connection``, which answers the handshake.
 
-    Bytes that came behind the handshake in the same read are the connection's too.
+    Bytes that came behind the handshake, in the same read or before it is answered, are the connection's too.
 
     :param request: one that :func:`check_upgrade` found nothing wrong with.
     """
@@ -126,3 +127,6 @@ def take_over(request: Request, connection: ServerConnection) -> None:
     transport.resumeProducing()
     factory: Any = connection.factory
     factory.accept(connection, key, offered_subprotocol(request))
+    read_ahead = take_read_ahead(channel)
+    if read_ahead:
+        connection.dataReceived(read_ahead)

@@ -181,7 +181,7 @@ class ConfigTests(SynchronousTestCase):
             name = "a"
             access_token = "one"
             delivery = "at-least-once"
-            replay = { max_age = "10m", max_events = 1000, rate = 50, mark = true, grace = "2s" }
+            replay = { max_age = "10m", max_events = 9, rate = 50, mark = true, grace = "2s", delay = "3s" }
             [[bots]]
             name = "b"
             access_token = "two"
@@ -190,7 +190,8 @@ class ConfigTests(SynchronousTestCase):
         assert isinstance(read, Config), read
         self.assertEqual(read.journal, JournalSettings(2 * 86400.0, 64 << 20, False, True))
         self.assertTrue(read.bots[0].bot.at_least_once)
-        self.assertEqual(read.bots[0].bot.replay, ReplayPolicy(600.0, 1000, 50.0, True, 2.0))
+        self.assertEqual(read.bots[0].bot.replay, ReplayPolicy(600.0, 9, 50.0, True, 2.0, 3.0))
+        self.assertEqual(read.bots[1].bot.replay.delay, 1.0)
         self.assertFalse(read.bots[1].bot.at_least_once)
         self.assertEqual(parse("").journal, JournalSettings(7 * 86400.0, 1 << 30, True, False))  # type: ignore[union-attr]
 
@@ -210,7 +211,7 @@ class ConfigTests(SynchronousTestCase):
             name = "b"
             access_token = "x"
             delivery = "at-least-once"
-            replay = { max_age = 10, max_events = -1, rate = 0, mark = "yes", grace = "1d", other = 1 }
+            replay = { max_age = 10, max_events = -1, rate = 0, mark = 1, grace = "1d", delay = 1, other=1 }
             """
         )
         self.assertCountEqual(
@@ -218,7 +219,10 @@ class ConfigTests(SynchronousTestCase):
             [
                 *(f"journal.{key}" for key in ("retention", "max_size", "sync", "on_damage")),
                 "bots[0].replay",
-                *(f"bots[1].replay.{k}" for k in ("max_age", "max_events", "rate", "mark", "grace", "other")),
+                *(
+                    f"bots[1].replay.{k}"
+                    for k in ("max_age", "max_events", "rate", "mark", "grace", "delay", "other")
+                ),
             ],
         )
         self.assertIn("at-least-once", found["bots[0].replay"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from lgtwist.delivery.replay import ReplayPolicy
-from tests.delivery.cases import DeliveryTestCase
+from lgtwist.onebot.message import MessageFormat
+from tests.delivery.cases import DeliveryTestCase, odd
+from tests.journal.fakes import FakeSink, Room
+from tests.journal.memory_store import MemoryStore
 
 
 class TakeoverTests(DeliveryTestCase):
@@ -66,6 +69,88 @@ class TakeoverTests(DeliveryTestCase):
         room.put(2)
         self.assertEqual(newer.numbers, [1, 2])
         self.assertEqual(room.delivery.unconfirmed, 2)
+
+
+class DelayTests(DeliveryTestCase):
+    """Late events wait for a bot that has asked nothing."""
+
+    policy = ReplayPolicy(delay=1.0)
+
+    def attach(self, room: Room) -> FakeSink:
+        sink = FakeSink(room.delivery)
+        room.delivery.attach(sink, room.clock.seconds())
+        return sink
+
+    def test_the_whole_time(self) -> None:
+        """What comes meanwhile waits behind it; afterwards nothing waits."""
+        room = self.room(policy=self.policy)
+        room.put_each(1, 2)
+        sink = self.attach(room)
+        room.put(3)
+        room.advance(0.9, 0.1)
+        self.assertEqual(sink.numbers, [])
+        room.advance(0.2, 0.1)
+        self.assertEqual(sink.numbers, [1, 2, 3])
+        room.put(4)
+        self.assertEqual(sink.numbers, [1, 2, 3, 4])
+
+    def test_until_it_is_answered(self) -> None:
+        """Its first answer ends the wait, once; so it does while the backlog is still counted."""
+        for policy in (self.policy, ReplayPolicy(delay=1.0, max_events=2)):
+            self.setUp()
+            room = self.room(policy=policy)
+            room.put_each(1, 2, 3)
+            sink = self.attach(room)
+            self.assertEqual(sink.numbers, [])
+            room.delivery.end_delay(sink)
+            self.assertEqual(sink.numbers, [1, 2, 3][-(policy.max_events or 3) :])
+            room.delivery.end_delay(sink)
+            room.put(4)
+            self.assertEqual(sink.numbers[-1], 4)
+
+    def test_nothing_late(self) -> None:
+        """Without a backlog that the bot gets nothing waits."""
+        room = self.room(policy=self.policy)
+        sink = self.attach(room)
+        room.put(1)
+        self.assertEqual(sink.numbers, [1])
+        self.store = MemoryStore()
+        room = self.room(policy=self.policy, passes=odd)
+        room.put_each(2, 4)
+        sink = self.attach(room)
+        room.put(5)
+        self.assertEqual(sink.numbers, [5])
+
+    def test_others(self) -> None:
+        """One that was promoted after its time waits no more; one that is gone leaves nothing."""
+        room = self.room(policy=self.policy)
+        room.put_each(1, 2)
+        older = self.attach(room)
+        room.advance(0.6, 0.1)
+        newer = self.attach(room)
+        room.advance(0.6, 0.1)
+        self.assertEqual((older.numbers, newer.numbers), ([], []))
+        room.delivery.detach(newer, None)
+        self.assertEqual(older.numbers, [1, 2])
+        last = self.attach(room)
+        room.delivery.detach(older, None)
+        room.delivery.detach(last, None)
+        self.assertEqual(room.delivery._delayed, {})
+
+    def test_another_delay(self) -> None:
+        """Settings that change count at once."""
+        room = self.room(policy=self.policy)
+        room.put(1)
+        sink = self.attach(room)
+        for delay, numbers in ((5.0, []), (0.0, [1])):
+            room.delivery.configure(
+                policy=ReplayPolicy(delay=delay),
+                passes=None,
+                message_format=MessageFormat.AS_IS,
+                window_bytes=1000,
+            )
+            room.advance(2, 0.5)
+            self.assertEqual(sink.numbers, numbers)
 
 
 class SilenceTests(DeliveryTestCase):

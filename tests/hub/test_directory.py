@@ -19,6 +19,7 @@ from lgtwist.onebot.message import MessageFormat
 from lgtwist.onebot.responses import ok
 from lgtwist.websocket.framing import server_frame
 from tests.hub.fakes import FakeConnection, checked_link, directory_of
+from tests.journal.fakes import Lines
 
 
 class DirectoryTestCase(SynchronousTestCase):
@@ -100,6 +101,27 @@ class CallTests(DirectoryTestCase):
         self.assertEqual(self.codes(), [1504, 1504])
         self.link.answer(0, ok())
         self.assertEqual((len(self.answers), self.account.counters.late_responses), (2, 1))
+
+    def test_one_line_for_each_action_without_an_answer(self) -> None:
+        """One when it begins, for each action; one a minute after the last, with the number of the others."""
+        lines = Lines(self)
+        self.account.set_limits(30.0, 5.0)
+        for _ in range(3):  # three calls may be under way
+            for name in ("a", "a", "b"):
+                self.perform(name)
+            self.clock.advance(30)
+        self.assertEqual(len(lines.all("no answer to a within 30 s")), 1)
+        self.assertEqual(len(lines.all("no answer to b within 30 s")), 1)
+        self.clock.pump([10] * 12)
+        self.assertEqual(len(lines.all("account 10001: 5 more calls of a ended without an answer")), 1)
+        self.assertEqual(len(lines.all("2 more calls of b ended")), 1)
+        self.perform("a")
+        self.clock.advance(30)
+        self.assertEqual(len(lines.all("no answer to a within 30 s")), 2)
+        self.account._timeout_log.expired([f"made-up-{number}" for number in range(100)], 30.0)
+        self.assertLess(len(lines.all("no answer to")), 60)
+        self.account.stop("stops")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_no_link(self) -> None:
         """1501 and nothing sent without a link; 1502 for what was under way when it broke."""

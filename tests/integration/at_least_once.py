@@ -24,9 +24,21 @@ WINDOW = 2000
 
 
 def at_least_once(name: str = "bot", *lines: str, token: bool = False) -> str:
-    """One ``[[bots]]`` that asks for at-least-once delivery, with more lines."""
+    """One ``[[bots]]`` that asks for at-least-once delivery, with more lines.
+
+    Late events do not wait, unless ``replay`` says so: these bots ask nothing, and would wait each time.
+    """
     own = [f'access_token = "of-{name}"'] if token else []
-    return "\n".join(["[[bots]]", f'name = "{name}"', 'delivery = "at-least-once"', *own, *lines, ""])
+    if not any(line.startswith("replay") for line in lines):
+        own.append("replay = {}")
+    lines = tuple(
+        re.sub(r"^replay = \{(?!.*delay)[ ]*(?=(.?))", _without_delay, line) for line in (*own, *lines)
+    )
+    return "\n".join(["[[bots]]", f'name = "{name}"', 'delivery = "at-least-once"', *lines, ""])
+
+
+def _without_delay(replay: re.Match[str]) -> str:
+    return 'replay = { delay = "0s"' + (" " if replay[1] == "}" else ", ")
 
 
 def bearer(name: str) -> dict[str, str]:

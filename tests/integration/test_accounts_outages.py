@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.integration.accounts import (
@@ -211,13 +212,22 @@ class BeforeTests(WorldTestCase):
     starts = False
 
     def test_before_it_was_ever_up(self) -> None:
-        """Bots take "connected" for "ready": until then handshakes get 503, actions 1501."""
+        """Bots take "connected" for "ready": until then handshakes wait, then get 503; actions 1501."""
+
+        def refusal(path: str) -> HandshakeRefused | None:
+            try:
+                RawClient(self.service, path)
+            except HandshakeRefused as refused:
+                return refused
+            return None
+
+        paths = [f"/{self_id}{end}" for self_id in (20701, 20702, 20703) for end in ("", "/api", "/event")]
+        with ThreadPoolExecutor(len(paths)) as threads:  # each waits for its account
+            for refused in threads.map(refusal, paths):
+                assert refused is not None
+                self.assertEqual(refused.status, 503)
+                self.assertIn("retry-after: 3", refused.head.lower())
         for self_id in (20701, 20702, 20703):
-            for end in ("", "/api", "/event"):
-                with self.assertRaises(HandshakeRefused) as refused:
-                    RawClient(self.service, f"/{self_id}{end}")
-                self.assertEqual(refused.exception.status, 503)
-                self.assertIn("retry-after: 3", refused.exception.head.lower())
             for action in ("send_msg", "get_login_info", "send_msg_async", "no_such_action"):
                 status, answer = self.service.http(f"/{self_id}/{action}", {"message": "x"}, JSON)
                 self.assertEqual((status, answer["retcode"]), (200, 1501), action)
@@ -232,7 +242,11 @@ class BeforeTests(WorldTestCase):
         )
         self.assertEqual(len(self.world.lines("20701", "cannot connect")), 1)
         self.assertEqual(len(self.world.lines("20703", "cannot reach")), 1)
-        self.implementation.start()
+        with ThreadPoolExecutor(1) as thread:  # one that waits is upgraded when its account comes up
+            opened = thread.submit(RawClient, self.service, "/20701")
+            self.implementation.start()
+            with opened.result() as bot:
+                self.assertEqual(bot.message()["sub_type"], "connect")
         self.world.wait_online(20701, 20702, 20703)
         for self_id in (20701, 20702, 20703):
             self.assert_good(self_id)

@@ -29,6 +29,8 @@ class Late(AtLeastOnceTestCase):
         ("none", "replay = { max_events = 0 }"),
         ("paced", "replay = { rate = 200 }"),
         ("marked", "replay = { mark = true }"),
+        ("asking", 'replay = { delay = "30s" }'),
+        ("quiet", 'replay = { delay = "400ms" }'),
         ("graced", 'replay = { grace = "1s" }'),
         ("array", 'message_format = "array"'),
         ("string", 'message_format = "string"'),
@@ -119,6 +121,35 @@ class Late(AtLeastOnceTestCase):
             self.assertEqual(self.come_numbers(client, fresh[-1]), list(fresh))
             self.assertLess(watch.seconds(), 1.0)
             self.settle(client, "paced")
+
+    def test_delay_until_the_bot_has_asked(self) -> None:
+        """A bot that drops what comes before it knows who it is gets all the same, in order."""
+        with self.come("asking") as client:
+            client.call("get_login_info")
+            self.settle(client, "asking")
+        late = self.publish(20)
+        with self.come("asking") as client:
+            live = self.publish(5)
+            client.call("get_login_info", "who am I")
+            dropped = []
+            while (message := client.message()).get("echo") != "who am I":
+                dropped.append(message)
+            self.assertEqual([one for one in dropped if "n" in one], [])
+            self.assertEqual(message["data"]["user_id"], 10001)
+            watch = self.service.stopwatch()
+            self.assertEqual(self.come_numbers(client, live[-1]), [*late, *live])
+            self.assertLess(watch.seconds(), 5)
+            self.settle(client, "asking")
+
+    def test_delay_of_a_bot_that_asks_nothing(self) -> None:
+        """It waits the whole time; with nothing late live events come at once."""
+        self.clear("quiet")
+        late = self.publish(5)
+        began = time.monotonic()
+        with self.come("quiet") as client:
+            self.assertEqual(self.come_numbers(client, late[-1]), list(late))
+            self.assertGreater(time.monotonic() - began, 0.35)
+            self.settle(client, "quiet")
 
     def test_mark(self) -> None:
         """Late events say that they are; others do not."""

@@ -26,6 +26,14 @@ class TokenTests(SynchronousTestCase):
         for header in ("", " ", "Bearer", "Bearer ", "Token "):
             self.assertEqual(presented_tokens([header], [""]), [], header)
 
+    def test_unset_ones(self) -> None:
+        """What a language says for a missing value is no token, unless it is somebody's."""
+        owners = Keyring([("a", "token-a")])
+        shown = ["undefined", "Null", "None", "token-a", "nobody"]
+        self.assertEqual(owners.without_unset(shown), ["token-a", "nobody"])
+        owners.add("b", "None")
+        self.assertEqual(owners.without_unset(shown), ["None", "token-a", "nobody"])
+
     def test_several(self) -> None:
         """Every line of the header and of the query counts, but equal tokens are one."""
         self.assertEqual(presented_tokens(["Bearer a", "b"], ["c", "", "a"]), ["a", "b", "c"])

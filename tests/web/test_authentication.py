@@ -24,6 +24,14 @@ class NoTokenTests(SiteTestCase):
         """Who shows a token that nobody has is refused, not taken for the one without."""
         self.assertEqual(self.dial(Authorization="Bearer x").status(), 403)
 
+    def test_no_token_is_set_there(self) -> None:
+        """What stands for a missing value is no token: on this machine it needs none."""
+        for shown in ("Bearer undefined", "Token null", "Bearer None", "Bearer", "Token "):
+            self.assertEqual(self.dial(Authorization=shown).status(), 101, shown)
+            self.assertEqual(self.dial(Authorization=shown, host="evil.example").status(), 403, shown)
+        self.assertEqual(self.dial("/?access_token=undefined").status(), 101)
+        self.assertEqual(self.dial(Origin="[object Object]").status(), 101)
+
     def test_a_link_that_was_clicked(self) -> None:
         """A browser's navigation gets what get_* and can_* say, and the sandbox's pages; it does nothing."""
         navigation = {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_User": "?1"}
@@ -66,6 +74,16 @@ class TokenTests(SiteTestCase):
         access_token = "tb"
         accounts = [2]
     """
+
+    def test_no_token_is_set(self) -> None:
+        """The refusal says where none is set, and not of a program that shows nothing or a wrong one."""
+        for shown in ("Bearer undefined", "Token null", "Bearer None", "Bearer ", "undefined"):
+            port = self.dial(Authorization=shown)
+            self.assertEqual(port.status(), 401 if shown == "Bearer " else 403, shown)
+            self.assertIn("no token is set in the program", port.body(), shown)
+        self.assertIn("no token is set", self.dial("/?access_token=null").body())
+        self.assertNotIn("no token is set", self.dial().body())
+        self.assertNotIn("no token is set", self.dial(Authorization="Bearer no").body())
 
     def test_L27_tokens(self) -> None:
         """401 without, 403 with a wrong token, 101 with the right one, in header or query, on every path."""

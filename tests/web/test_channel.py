@@ -124,6 +124,22 @@ class ChannelTests(SiteTestCase):
         self.service.prepare()
         self.service.startService()
 
+    def test_stopping_in_the_middle_of_a_request(self) -> None:
+        """What has come in part is answered with 503 and Retry-After, and the idle are closed."""
+        head = b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        parts = (head[:9], head, head + b"Content-Length: 20\r\n\r\n", head + b"Content-Length: 20\r\n\r\n{")
+        peers = [Peer(self).send(part) for part in parts]
+        idle = Peer(self)
+        self.service.port.stop()
+        for peer, part in zip(peers, parts, strict=True):
+            self.assertEqual(peer.status(), 503, part)
+            self.assertIn("retry-after: 3", peer.headers())
+        self.assertIn('"retcode":1429', peers[-1].body())
+        self.assertEqual(idle.read(), b"")
+        self.assertTrue(idle.transport.disconnecting or idle.transport.disconnected)
+        for peer in peers:
+            peer.lose()
+
     def test_a_peer_that_cuts_itself_off_in_the_middle(self) -> None:
         """Whatever part of a request came: nothing is left."""
         whole = handshake("/", None, "localhost") + masked_frame(b'{"action":"get_status"}')

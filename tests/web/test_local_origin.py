@@ -47,9 +47,26 @@ class LocalOriginTests(SynchronousTestCase):
             "https://mine.example.evil", "http://127.0.0.1:99999", "http://[", "http://evil@127.0.0.1.x:8081",
         ):  # fmt: skip
             self.assertFalse(self.allowed(host="127.0.0.1:8081", origin=origin), origin)
+        for origin in (
+            "NULL",
+            "null, null",
+            "[object Object], null",
+            "x, http://evil.example",
+            "blob:http://x",
+        ):
+            self.assertFalse(self.allowed(host="127.0.0.1:8081", origin=origin), origin)
         self.assertTrue(self.allowed(host="localhost", origin="http://localhost"))
         self.assertTrue(self.allowed(secure=True, host="localhost", origin="https://localhost"))
         self.assertTrue(self.allowed(host="[::1]:8081", origin="http://[::1]:8081"))
+
+    def test_what_no_browser_sends(self) -> None:
+        """It is no site; what else a browser says counts all the same."""
+        for origin in ("[object Object]", "undefined", "None", "false", "127.0.0.1:8081", "my bot"):
+            self.assertTrue(self.allowed(host="localhost", origin=origin), origin)
+            evil = "http://evil.example/"
+            self.assertFalse(self.allowed(host="localhost", origin=origin, referer=evil), origin)
+            self.assertFalse(self.allowed(host="evil.example", origin=origin), origin)
+            self.assertFalse(self.allowed(host="localhost", origin=origin, sec_fetch_site="cross-site"))
 
     def test_pages_that_bring_no_origin(self) -> None:
         """An image, a link or a form of another site is refused by what browsers say of it."""

@@ -201,6 +201,7 @@ class PortTests(SiteTestCase):
         ):
             self.service.port.connection_limits._failures.clear()
             self.dial(path, **headers).read()
+            self.clock.advance(3)  # the account is not up
             self.assertEqual(self.refused(), [wanted], path)
         self.get("/1/event").read()
         self.assertEqual(self.refused(), [(1, None, "handshake", 426)])
