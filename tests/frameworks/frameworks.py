@@ -2,6 +2,7 @@
 
 Everything here blocks: a test needs no reactor. The Node packages (Node 20 or later, 27 MB) come at first
 use by ``npm ci``, outside of the checkout: below LGTWIST_TEST_NODE, else in the system's temporary directory.
+So do the virtual environments (150 MB) of those Python programs that need one of their own, by ``pip``.
 What cannot be had skips the test with the reason, and fails it where LGTWIST_TEST_REQUIRE_ALL=1.
 """
 
@@ -19,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 from unittest import SkipTest
@@ -28,20 +29,34 @@ from tests.processes import PATIENCE, ChildProcess, free_port, inherited_environ
 
 HERE = Path(__file__).resolve().parent
 
-#: A framework's name, its program, and what it needs of PyPI; a folder is a Node program.
+#: A framework's name, its program, and what it needs of PyPI beside us. A folder is a Node program, or, where
+#: it has a ``requirements.txt``, a Python program with a virtual environment of its own.
 PROGRAMS: dict[str, tuple[Path, list[str]]] = {
     "nonebot": (HERE / "nonebot_reverse.py", ["nonebot2", "nonebot-adapter-onebot", "uvicorn"]),
     "aiocqhttp": (HERE / "aiocqhttp_bot.py", ["aiocqhttp"]),
     "koishi": (HERE / "koishi", []),
     "napcat-ts": (HERE / "napcat_ts", []),
+    "cq-websocket": (HERE / "cq_websocket", []),
+    "cqhttp": (HERE / "cqhttp", []),
+    "nekomoe": (HERE / "nekomoe", []),
+    "qcrbot": (HERE / "qcrbot", []),
+    "euler": (HERE / "euler", []),
 }
+#: Those that listen.
+LISTENING = ("nonebot", "aiocqhttp", "cqhttp", "nekomoe", "euler")
+#: Those that need a newer Python than we do.
+PYTHON_311 = ("nekomoe", "euler")
 #: ``node-gyp`` and other scripts of packages are not run: none is needed.
 NPM_CI = (
     "npm ci --omit=dev --ignore-scripts --no-audit --no-fund"
     " --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --fetch-timeout=30000"
 )
-#: Seconds that npm may take, and seconds that a program may take until it is ready, on a busy machine.
-NPM_PATIENCE = 300
+PIP_INSTALL = (
+    "bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps"
+    " --retries 1 --timeout 30 --requirement requirements.txt"
+)
+#: Seconds that npm or pip may take, and seconds that a program may take until it is ready, on a busy machine.
+INSTALL_PATIENCE = 300
 START_PATIENCE = 4 * PATIENCE
 
 _not_to_be_had: dict[Path, str] = {}
@@ -98,16 +113,37 @@ def _cache() -> Path:
 def node_modules(package_folder: Path) -> Path:
     """The ``node_modules`` of a package, installed at its first use as its ``package-lock.json`` says.
 
-    One process installs, others wait for it. One that dies in the middle leaves nothing that another would
-    take for complete.
-
     :raise SkipTest: there is no node, no npm, or no registry.
     :raise AssertionError: instead, where LGTWIST_TEST_REQUIRE_ALL=1.
     """
-    version = _node()
+    names = ("package.json", "package-lock.json")
+    return _installed(package_folder, names, _node(), _npm_ci) / "node_modules"
+
+
+def own_python(package_folder: Path) -> Path:
+    """The interpreter of a virtual environment, made at its first use as ``requirements.txt`` says.
+
+    :raise SkipTest: there is no pip, or no registry.
+    :raise AssertionError: instead, where LGTWIST_TEST_REQUIRE_ALL=1.
+    """
+    version = f"{sys.executable} {sys.version}"
+    return _installed(package_folder, ("requirements.txt",), version, _virtual_environment) / "bin/python"
+
+
+def _installed(
+    package_folder: Path, names: Sequence[str], version: str, installer: Callable[[Path], str]
+) -> Path:
+    """The folder where the packages are that are named by files of another folder.
+
+    One process installs, others wait for it. One that dies in the middle leaves nothing that another would
+    take for complete.
+
+    :param names: the files that name the packages.
+    :param version: of what runs them.
+    :param installer: installs into a folder that has these files; returns why it failed, if it did.
+    """
     if package_folder in _not_to_be_had:
         not_available(_not_to_be_had[package_folder])
-    names = ("package.json", "package-lock.json")
     digest = hashlib.sha256(version.encode())
     for name in names:
         digest.update((package_folder / name).read_bytes())
@@ -119,18 +155,18 @@ def node_modules(package_folder: Path) -> Path:
         if not done.exists():
             for left in cache.glob(
                 f"{key}.part-*"
-            ):  # by one that was killed; its npm may be busy there still
+            ):  # by one that was killed; its installer may be busy there still
                 shutil.rmtree(left, ignore_errors=True)
             part = Path(tempfile.mkdtemp(prefix=f"{key}.part-", dir=cache))
             for name in names:
                 shutil.copyfile(package_folder / name, part / name)
-            reason = _install(part)
+            reason = installer(part)
             if reason:
                 shutil.rmtree(part, ignore_errors=True)
                 _not_to_be_had[package_folder] = reason
                 not_available(reason)
             part.rename(done)
-    return done / "node_modules"
+    return done
 
 
 def install(
@@ -160,11 +196,19 @@ def install(
     return f"{name} failed: {output[-500:]}" if installer.returncode else "", output
 
 
-def _install(folder: Path) -> str:
+def _npm_ci(folder: Path) -> str:
     """Run npm; why it failed, if it did."""
-    reason, output = install("npm ci", NPM_CI.split(), folder, NPM_PATIENCE)
+    reason, output = install("npm ci", NPM_CI.split(), folder, INSTALL_PATIENCE)
     errors = [line for line in output.splitlines() if line.startswith("npm error")]
     return f"npm ci failed: {' / '.join(errors[:4])}" if reason and errors else reason
+
+
+def _virtual_environment(folder: Path) -> str:
+    """Make one and run its pip; why it failed, if it did. It may be renamed: only its interpreter is used."""
+    reason, _output = install("venv", [sys.executable, "-m", "venv", "."], folder, INSTALL_PATIENCE)
+    if not reason:
+        reason, _output = install("pip install", PIP_INSTALL.split(), folder, INSTALL_PATIENCE)
+    return reason
 
 
 class Framework(ChildProcess):
@@ -182,16 +226,23 @@ class Framework(ChildProcess):
         self.port = 0
         self._started_at = 0
         program, distributions = PROGRAMS[name]
-        if program.is_dir():
+        own = program / "requirements.txt"
+        if name in PYTHON_311 and sys.version_info < (3, 11):
+            raise SkipTest(f"{name} needs Python 3.11 or later")
+        if own.exists():
+            python = str(own_python(program))
+        elif program.is_dir():
             packages = node_modules(program)
         else:
             drivers = [part.lstrip("~") for part in self.env.get("DRIVER", "").split("+") if part]
             need(*distributions, *drivers)
         super().__init__(folder)
-        if name in ("nonebot", "aiocqhttp") or (name == "koishi" and self.env["PROTOCOL"] != "ws"):
+        if name in LISTENING or (name == "koishi" and self.env["PROTOCOL"] != "ws"):
             self.port = int(self.env.setdefault("PORT", str(free_port())))
             self.env.setdefault("HOST", "127.0.0.1")
-        if program.is_dir():
+        if own.exists():
+            self.command = [python, str(program / "program.py")]
+        elif program.is_dir():
             # beside its packages, as Node looks for them; not in the repository, and not in the cache
             for file in (program / "package.json", program / "index.js"):
                 shutil.copyfile(file, self.folder / file.name)
@@ -209,7 +260,10 @@ class Framework(ChildProcess):
     def start(self) -> None:
         """Start it, or start it again. It is not ready yet: :meth:`wait_ready`."""
         self._started_at = len(self.log())
-        self.spawn(self.command, {**inherited_environment(), "PYTHONUNBUFFERED": "1", **self.env})
+        env = {**inherited_environment(), "PYTHONUNBUFFERED": "1", **self.env}
+        if (PROGRAMS[self.name][0] / "requirements.txt").exists():
+            env.pop("PYTHONPATH", None)  # ``trial -j`` puts our packages there, before its own
+        self.spawn(self.command, env)
 
     def wait_ready(self, patience: float = START_PATIENCE) -> None:
         """Wait until it has said READY since it was started, and its port is open if it listens."""

@@ -5,71 +5,17 @@ All are attached to one service at once, each to an account of its own, for star
 
 from __future__ import annotations
 
-import itertools
 import json
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest import SkipTest
 
-from attrs import field, frozen
-
-from tests.frameworks.frameworks import Framework, not_available
+from tests.frameworks.frameworks import Framework
+from tests.integration.attached import ALICE, AttachedTestCase, Way
 from tests.integration.running import Service, wait_until
 from tests.integration.shared import SharedTestCase
-from tests.processes import free_port
 
-ALICE = 20001
 #: A person waits no longer for an answer (seconds).
 SOON = 5.0
 LIMITS = '[limits]\nheartbeat_interval = "1s"\n'
-
-_numbers = itertools.count(1)
-
-
-@frozen(eq=False)
-class Way:
-    """A framework and how it is attached.
-
-    :ivar self_id: the account that it has for itself.
-    :ivar env: its settings; ``{http}``, ``{ws}`` and ``{root}`` are its account's URLs without and with an
-        ending slash, ``{token}`` its token.
-    :ivar toml: lines of its ``[[bots]]``; ``{port}`` is where it listens.
-    :ivar quick: whether "quick X" is answered by a quick operation.
-    """
-
-    name: str
-    program: str
-    self_id: int
-    env: dict[str, str]
-    toml: str = ""
-    quick: bool = False
-    port: int = field(factory=free_port)
-
-    @property
-    def token(self) -> str:
-        return f"token-of-{self.self_id}"
-
-    def block(self) -> str:
-        """The TOML of its account and its bot."""
-        lines = self.toml.format(port=self.port)
-        return (
-            f'[[accounts]]\ntype = "sandbox"\nself_id = {self.self_id}\n[[bots]]\nname = "{self.name}"\n'
-            f'accounts = [{self.self_id}]\naccess_token = "{self.token}"\n{lines}\n'
-        )
-
-    def settings(self, service: Service) -> dict[str, str]:
-        """Its environment."""
-        base = f"127.0.0.1:{service.port}/{self.self_id}"
-        known = {"HTTP": f"http://{base}", "WS": f"ws://{base}", "TOKEN": self.token}
-        env = {"PORT": str(self.port), "SELF_ID": str(self.self_id)}
-        for name, value in self.env.items():
-            for key, text in known.items():
-                value = value.replace(f"<{key}>", text)
-            env[name] = value
-        return env
-
 
 REVERSE = 'connection = "reverse-websocket"\nreconnect = {{ min = "200ms", max = "1s" }}\n'
 POST = 'connection = "http-post"\ntimeout = "3s"\nsecret = "s"\n'
@@ -167,79 +113,11 @@ WAYS = (
 )
 
 
-class Everybody:
-    """One service, and every framework that can be had here.
-
-    :ivar missing: why the others cannot.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.service = Service(folder / "service", "".join(way.block() for way in WAYS) + LIMITS)
-        self.frameworks: dict[Way, Framework] = {}
-        self.missing: dict[str, str] = {}
-        try:
-            for way in WAYS:
-                try:
-                    env = way.settings(self.service)
-                    self.frameworks[way] = Framework(way.program, folder / way.name, env)
-                except SkipTest as skipped:
-                    self.missing[way.name] = str(skipped)
-            for framework in self.frameworks.values():
-                framework.wait_ready()
-        except BaseException:
-            self.end()
-            raise
-
-    def end(self) -> None:
-        """End all."""
-        for framework in self.frameworks.values():
-            framework.end()
-        self.service.clean_up()
-
-
-class Frameworks(SharedTestCase):
+class Frameworks(AttachedTestCase):
     """Tests that leave the service and all frameworks running and attached."""
 
-    timeout = 120
-
-    def start_shared(self, folder: Path) -> Everybody:
-        return Everybody(folder)
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.service: Service = self.shared.service
-        self.frameworks: dict[Way, Framework] = self.shared.frameworks
-        self.addCleanup(self._look_at_log)
-
-    def _look_at_log(self) -> None:
-        for bad in ("Traceback", "Unhandled"):
-            self.assertNotIn(bad, self.service.log())
-
-    # -- in conversation
-
-    def answers(self, way: Way, words: str, patience: float) -> list[str]:
-        """What the bot says to Alice when she has said something: all until the first answer came."""
-        asked = self.service.say(ALICE, words, self_id=way.self_id)
-        deadline = time.monotonic() + patience
-        while not (found := self.said(way, asked)) and time.monotonic() < deadline:
-            self.service.transcript(asked, wait=1, self_id=way.self_id)
-        return found
-
-    def said(self, way: Way, after: int) -> list[str]:
-        messages = self.service.transcript(after, self_id=way.self_id)
-        for message in messages:
-            if message["from_bot"]:
-                self.assertEqual(message["peer_id"], ALICE)
-        return [message["raw_message"] for message in messages if message["from_bot"]]
-
-    def attached(self, way: Way) -> None:
-        """Wait until a word of Alice is answered. Those that nobody was there to hear are lost (``live``)."""
-
-        def answered() -> bool:
-            word = f"{next(_numbers)}"
-            return f"pong {word}" in self.answers(way, f"ping {word}", 1.0)
-
-        wait_until("it answers", answered, 30.0)
+    ways = WAYS
+    toml = LIMITS
 
     def converse(self, way: Way) -> None:
         """Each thing that Alice says is answered soon and once; what it calls is answered too."""
@@ -254,23 +132,6 @@ class Frameworks(SharedTestCase):
             for escape, text in (("&#91;", "["), ("&#93;", "]"), ("&amp;", "&")):
                 said = said.replace(escape, text)
             self.assertEqual(said, answer)
-
-    def with_each(self, check: Callable[[Way], None]) -> None:
-        """Check all of them at once; every one that fails is named."""
-
-        def checked(way: Way) -> str:
-            try:
-                check(way)
-            except Exception as error:
-                return f"{way.name}: {type(error).__name__}: {error}\n{self.frameworks[way].log()[-1500:]}"
-            return ""
-
-        with ThreadPoolExecutor(len(WAYS)) as pool:
-            troubles = [trouble for trouble in pool.map(checked, self.frameworks) if trouble]
-        if troubles:
-            self.fail("\n\n".join(troubles))
-        for name, reason in self.shared.missing.items():
-            not_available(f"all but {name}: {reason}")
 
     def test_conversation(self) -> None:
         """An event goes in, and a reply, the answer to a call, and a quick operation come out."""
