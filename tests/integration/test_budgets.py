@@ -26,9 +26,9 @@ def _test_of(kind: str) -> Callable[[HungryPeerTests], None]:
         self.assertLess(seen.most, BUDGET + MESSAGE + BESIDES)
         self.assertLess(seen.left, BESIDES)
         # Other tests run at the same time: how long the longest call took is measured by benchmarks.soak.
-        self.assertGreater(seen.calls, 20, "calls of the witness in three seconds")
-        self.assertLess(seen.slowest, 2.0)
-        self.assertLess(seen.latest, 2.0)
+        self.assertGreater(seen.calls, 5, "calls of the witness in three seconds")
+        self.assertLess(seen.slowest, 5.0)
+        self.assertLess(seen.latest, 5.0)
 
     test.__doc__ = KINDS[kind].__doc__
     return test if kind in QUICK else combination(test)
