@@ -205,9 +205,11 @@ def _npm_ci(folder: Path) -> str:
 
 def _virtual_environment(folder: Path) -> str:
     """Make one and run its pip; why it failed, if it did. It may be renamed: only its interpreter is used."""
-    reason, _output = install("venv", [sys.executable, "-m", "venv", "."], folder, INSTALL_PATIENCE)
+    # ``trial -j`` names our packages in PYTHONPATH: pip would take them for installed there.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    reason, _output = install("venv", [sys.executable, "-m", "venv", "."], folder, INSTALL_PATIENCE, env)
     if not reason:
-        reason, _output = install("pip install", PIP_INSTALL.split(), folder, INSTALL_PATIENCE)
+        reason, _output = install("pip install", PIP_INSTALL.split(), folder, INSTALL_PATIENCE, env)
     return reason
 
 
