@@ -43,7 +43,10 @@ WAYS = (
         "nekomoe",
         10012,
         {},
-        REVERSE + f'api_url = "{NEKOMOE}"\nevent_url = "{NEKOMOE}"\n' + AT_LEAST_ONCE,
+        # It cannot answer before its API link is there again; on a busy machine that is later than a second.
+        REVERSE
+        + f'api_url = "{NEKOMOE}"\nevent_url = "{NEKOMOE}"\nreplay = {{{{ delay = "5s" }}}}\n'
+        + AT_LEAST_ONCE,
         open=True,
     ),
     Way(
