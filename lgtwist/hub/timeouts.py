@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lgtwist.runtime.logs import Logger
 
-#: Seconds without such an end after which the episode of an action is over.
+#: Seconds without such an end after which how many more there were is logged.
 _QUIET = 60.0
 #: Actions that are told apart; the others are one. Bots may ask for any name.
 _MOST_ACTIONS = 50
@@ -59,7 +59,7 @@ class TimeoutLog:
             self._timer = self._clock.callLater(_QUIET, self._check)
 
     def _check(self) -> None:
-        """End the episodes in which nothing came for a minute."""
+        """Log how many more there were of the actions that have been quiet for a minute."""
         self._timer = None
         before = self._clock.seconds() - _QUIET
         self._end([action for action, last in self._last.items() if last <= before])
@@ -80,7 +80,7 @@ class TimeoutLog:
                 )
 
     def stop(self) -> None:
-        """End all episodes now."""
+        """Log now how many more there were of each action."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -64,7 +64,7 @@ def respond(
 
 
 def log_refusal(request: Any, status: int, sentence: str) -> None:
-    """Log that a request is refused, once per episode."""
+    """Log that a request is refused, unless that was logged a moment ago."""
     getattr(request, "log_refusal", lambda *_what: None)(status, sentence)
 
 

@@ -289,7 +289,7 @@ class Authentication:
         named: Named | None,
         logged: bool = False,
     ) -> None:
-        """Answer a request that is refused, whether for its secret or not; log it, once per episode.
+        """Answer a request that is refused, whether for its secret or not; log it, throttled.
 
         :param sentence: the answer; no token may be in it.
         :param named: what a handshake names; None if it is none: then it is not noted as one.

@@ -405,7 +405,7 @@ class PortChannel(RefusingHTTPChannel):
         return (method, target) if target else method_and_target(self._first_line or unfinished_line(self))
 
     def log_refusal(self, method: bytes, target: bytes, status: int, sentence: str) -> None:
-        """Log that a request is refused, once per episode."""
+        """Log that a request is refused, unless that was logged a moment ago."""
         if self.transport is not None:
             peer = getattr(self.transport.getPeer(), "host", None) or "unix socket"
             self.site.log_refusal(plain_address(str(peer)), method, target, status, sentence)

@@ -141,7 +141,7 @@ class PortRequest(Request):
         return self.channel.site.is_action(self.method, self.uri)
 
     def log_refusal(self, status: int, sentence: str) -> None:
-        """Log that the request is refused, once per episode."""
+        """Log that the request is refused, unless that was logged a moment ago."""
         if self.channel is not None:
             self.channel.log_refusal(self.method, self.uri, status, sentence)
 

@@ -101,7 +101,7 @@ class RefusalTests(SiteTestCase):
                 self.assertEqual(allowed, readable, (status, origin))
 
     def test_one_line_each(self) -> None:
-        """Each kind is one line per episode, which says what was asked for, without a token."""
+        """Each kind is one line, throttled, which says what was asked for, without a token."""
         for _ in range(20):
             self.get("/1/get_status?access_token=t%2Bk%20n")
             self.get("/get_status?access_token=t%2Bk%20n", "POST", b"{", Content_Type="text/plain")
@@ -129,7 +129,7 @@ class RefusalTests(SiteTestCase):
             self.assertNotIn("t+k", line)
         self.clock.advance(61)
         self.get("/1/get_status", **self.right)
-        self.assertEqual(len([line for line in self.lines() if "refused" in line]), 1, "a new episode")
+        self.assertEqual(len([line for line in self.lines() if "refused" in line]), 1, "logged again")
 
     def test_a_plus_in_a_token(self) -> None:
         """A token with a plus and a blank is found however it is written in a query."""
