@@ -190,7 +190,12 @@ class HttpAccount(Service):
                 self._link_lost(why_failed(error))
             return
         if answer.status in (401, 403):
-            self._link_lost(f"it refuses our token (HTTP {answer.status})")
+            wrong = (
+                "it wants an access_token"
+                if self._settings.access_token is None
+                else "it refuses our access_token"
+            )
+            self._link_lost(f"{wrong} (HTTP {answer.status})")
             return
         response = _read_response(answer.body, answer.status)
         if response is None and answer.status == 404 and self._has_posted:

@@ -7,6 +7,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.internet.testing import EventLoggingObserver
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.accounts import http
@@ -26,6 +28,7 @@ class _Client:
     """Answers by the last segment of the path; HTTP 404 without a response to all that it does not know."""
 
     known: dict[str, bytes] = {}
+    refuses = 0  # the status of every answer, where it is not 0
 
     def __init__(self, *_given: Any) -> None:
         self.posts: list[tuple[str, bytes]] = []
@@ -33,6 +36,8 @@ class _Client:
     async def post(self, url: str, body: bytes, *_more: Any) -> Answer:
         action = url.rpartition("/")[2]
         self.posts.append((action, body))
+        if self.refuses:
+            return Answer(self.refuses, b"")
         found = self.known.get(action)
         return Answer(404, b"not found") if found is None else Answer(200, found)
 
@@ -67,6 +72,17 @@ class PollingTests(SynchronousTestCase):
         self.posted()
         self.clock.advance(10)
         self.assertEqual(set(self.posted()), {"get_login_info"})
+
+    def test_a_token_that_is_refused_or_missing(self) -> None:
+        """The line says which of both it is, so that people look at the right side."""
+        self.patch(_Client, "refuses", 401)
+        lines = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        self.start({})
+        self.start({}, access_token="T")
+        said: Any = [formatEvent(event) for event in lines]  # type: ignore[attr-defined]
+        [missing, refused] = [line for line in said if "HTTP 401" in line]
+        self.assertIn("it wants an access_token", missing)
+        self.assertIn("it refuses our access_token", refused)
 
     def test_none_of_them(self) -> None:
         self.start({})
