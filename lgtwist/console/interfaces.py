@@ -1,0 +1,59 @@
+"""What the console needs of the rooms around it; ``app`` implements it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from lgtwist.hub.directory import Directory
+from lgtwist.web.refused_handshakes import RefusedHandshake
+
+
+class ServiceView(Protocol):
+    """What the console sees of the running service.
+
+    :ivar directory: the accounts and bots.
+    :ivar started: when the service was started; seconds since the epoch.
+    """
+
+    @property
+    def directory(self) -> Directory:
+        """The accounts and bots."""
+
+    @property
+    def started(self) -> float:
+        """When the service was started; seconds since the epoch."""
+
+    def account_edge(self, self_id: int) -> object | None:
+        """Return the edge of an account, None if there is none; see the interfaces of ``hub.interfaces``."""
+
+    def bot_edge(self, name: str) -> object | None:
+        """Return the edge of a bot, None if there is none; see the interfaces of ``hub.interfaces``."""
+
+    def account_type(self, self_id: int) -> str:
+        """Return the ``type`` of an account in the configuration; empty if there is no such account."""
+
+    def bot_connection(self, name: str) -> str:
+        """Return the ``connection`` of a bot in the configuration; empty if there is no such bot."""
+
+    def urls(self) -> list[str]:
+        """Return the base URLs of the listening ports (``ws://...``), without a slash at their ends."""
+
+    def refused_handshakes(self) -> list[RefusedHandshake]:
+        """Return the handshakes refused in the last hour, the newest first."""
+
+    def warnings(self) -> list[str]:
+        """Return what is to be told about the configuration and the certificates, a sentence each."""
+
+    def journal_trouble(self) -> str:
+        """Return why the journal cannot be written; empty if it can, or there is none."""
+
+    def journal_size(self) -> int | None:
+        """Return the bytes of the journal's file; None if there is none."""
+
+    def reactor_lag(self) -> float:
+        """Return by how many seconds the reactor was late, the most within the last minute or so."""
+
+    def reload(self) -> Deferred[None]:
+        """Read the configuration again and take it."""
