@@ -108,7 +108,7 @@ FileId = tuple[int, int]
 def _is_internal_name(name: str) -> bool:
     """Return whether a name in ``data_dir`` is that of a file or folder of lgtwist's own."""
     name = name.lower()
-    return name in ("lock", "admin_token") or name.startswith(("sandbox-", "journal"))
+    return name in ("lock", "admin_token", "console_generation") or name.startswith(("sandbox-", "journal"))
 
 
 def _internal_files(data_dir: Path) -> Iterator[FileId]:
