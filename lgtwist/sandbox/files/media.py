@@ -266,6 +266,20 @@ class MediaStore:
         self.on_link(stored.url)
         return stored
 
+    async def store_bytes(self, data: bytes, name: str, what: str) -> StoredFile:
+        """Store a file's content, and return the stored file.
+
+        :param name: what the file is called; may have a path before it. Empty for none.
+        :param what: what the content is, for errors.
+        :raises PlatformError: if it cannot be stored, is empty or too large.
+        """
+        self._check_size(data, what)
+        name = name.replace("\\", "/").rpartition("/")[2]
+        stored = await self._run_in_thread(self._write_file, data, name)
+        assert isinstance(stored, StoredFile)
+        self.on_link(stored.url)
+        return stored
+
     def _own_name(self, reference: str) -> str:
         """Return the name of the stored file that a URL of ours names, else the reference itself."""
         for base in (self._base_url(), self._default_base_url()):
