@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 #: Characters of a sentence that are looked at; longer ones are cut before they are shown.
-_LONGEST = 400
+_EXPLAINED = 400
 
 #: By group and code the form of each sentence. ``{name}`` stands for any text, ``{name:d}`` for digits and
 #: ``{name:g}`` for a number. The first that fits counts.
@@ -204,15 +204,15 @@ _LITERAL = frozenset({"path_unknown"})
 _MAY_BE_EMPTY = {"refused_http_401", "refused_http_403", "refused_http_404", "refused_http", "refused_close"}
 _MAY_BE_EMPTY |= {"not_http_1_1"}
 
-_PLACE = re.compile(r"\{(\w+)(?::([dg]))?\}")
-_KINDS = {"d": r"\d{1,20}", "g": r"[0-9.e+-]{1,20}"}
+_ARGUMENT_PLACE = re.compile(r"\{(\w+)(?::([dg]))?\}")
+_ARGUMENT_PATTERNS = {"d": r"\d{1,20}", "g": r"[0-9.e+-]{1,20}"}
 #: What stands in front of the reason why a WebSocket of an account ended.
 _PREFIX = re.compile(r"(?:(API|event) link: )?(?:(\d{4}) )?(.+)", re.DOTALL)
 _BY_US = re.compile(r"closed by us with (\d{4}) (.+)", re.DOTALL)
 
 
 @frozen
-class Form:
+class SentenceForm:
     """One form of sentences.
 
     :ivar code: names it.
@@ -227,25 +227,25 @@ class Form:
     pattern: re.Pattern[str]
 
 
-def _form(code: str, text: str) -> Form:
+def _form(code: str, text: str) -> SentenceForm:
     if code in _LITERAL:
-        return Form(code, (), (text,), re.compile(re.escape(text)))
+        return SentenceForm(code, (), (text,), re.compile(re.escape(text)))
     any_text = ".*?" if code in _MAY_BE_EMPTY else ".+?"
     pattern, literals, at = "", [], 0
     names = []
-    for place in _PLACE.finditer(text):
+    for place in _ARGUMENT_PLACE.finditer(text):
         literals.append(text[at : place.start()])
         pattern += re.escape(literals[-1])
-        pattern += f"(?P<{place[1]}>{_KINDS.get(place[2], any_text)})"
+        pattern += f"(?P<{place[1]}>{_ARGUMENT_PATTERNS.get(place[2], any_text)})"
         names.append(place[1])
         at = place.end()
     literals.append(text[at:])
     pattern += re.escape(literals[-1])
-    return Form(code, tuple(names), tuple(filter(None, literals)), re.compile(pattern, re.DOTALL))
+    return SentenceForm(code, tuple(names), tuple(filter(None, literals)), re.compile(pattern, re.DOTALL))
 
 
 #: All forms by their codes.
-FORMS_BY_CODE: dict[str, Form] = {
+FORMS_BY_CODE: dict[str, SentenceForm] = {
     code: _form(code, text) for group in FORMS.values() for code, text in group.items()
 }
 
@@ -263,7 +263,7 @@ def explain(sentence: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=2048)
 def _explain(sentence: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    text = sentence[:_LONGEST]
+    text = sentence[:_EXPLAINED]
     found = _find(text)
     if found is not None and not found[0].startswith("closed_by_us"):
         return found
