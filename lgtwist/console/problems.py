@@ -1,27 +1,39 @@
-"""What a request to ``/console/api/`` is refused with: a code and its arguments, which a page translates."""
+"""Why a request to ``/console/api/`` is refused, as a code for the pages and a sentence for scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 
 class ApiProblem(Exception):
-    """A request cannot be carried out.
+    """A request that is refused.
 
-    :ivar status: the HTTP status of the answer, 400 or more.
-    :ivar code: in snake_case; a key of the pages' word tables behind ``error.``.
-    :ivar values: what the words have places for; no secrets.
-    :ivar sentence: the same in English.
+    :ivar status: the HTTP status, from 400 on.
+    :ivar code: what is wrong, in lower case and with underscores; the pages have words for each.
+    :ivar arguments: what the words need, such as ``{"account": 10001}``.
+    :ivar sentence: the same in English, for scripts.
     """
 
-    def __init__(self, status: int, code: str, values: Mapping[str, Any], sentence: str) -> None:
+    def __init__(self, status: int, code: str, arguments: Mapping[str, Any], sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
         self.code = code
-        self.values = dict(values)
+        self.arguments = dict(arguments)
         self.sentence = sentence
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the body of the answer, as ``msgspec`` encodes it."""
-        return {"error": {"code": self.code, "args": self.values, "sentence": self.sentence}}
+
+def bad_request(sentence: str) -> ApiProblem:
+    """Return the problem of a body that cannot be read.
+
+    :param sentence: what is wrong with it.
+    """
+    return ApiProblem(400, "bad_request", {"reason": sentence}, sentence)
+
+
+def problem_json(problem: ApiProblem) -> bytes:
+    """Return the body of the response that tells a problem: ``{"error": {"code", "args", "sentence"}}``."""
+    error = {"code": problem.code, "args": problem.arguments, "sentence": problem.sentence}
+    return msgspec.json.encode({"error": error})

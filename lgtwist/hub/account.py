@@ -263,6 +263,12 @@ class Account:
         if self._expiry is None:
             self._schedule_expiry()
 
+    def answers_itself(self, action: str) -> bool:
+        """Return whether :meth:`call` would answer an action now without sending it."""
+        if action == "get_status":
+            return not self.online
+        return action == "get_login_info" and self._action_link is None and self.login_info is not None
+
     def send(self, link: IAccountLink, call: Call, params: bytes) -> None:
         """Send a call on a link, whether it is verified or not; ``call.receive`` gets its response.
 

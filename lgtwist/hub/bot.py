@@ -17,7 +17,7 @@ from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, InternalCall
 from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IBotSession
-from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
+from lgtwist.hub.permissions import ActionPermissions, Decision, EventPermissions, Rate
 from lgtwist.hub.quick_operations import (
     HANDLE_QUICK_OPERATION,
     STEP_ACTIONS,
@@ -415,6 +415,39 @@ class Bot:
         if self._rate is not None and not self._rate.has_room(account.clock.seconds()):
             self.counters.refused += 1
             raise TooManyCalls(f'bot "{self.name}" is over its rate')
+
+    def explain(self, account: Account, action: str) -> Decision:
+        """Return whether the bot may use an action now, and by which rule; nothing is sent or counted.
+
+        The rules are asked in the order of :meth:`perform`. The codes are those of
+        :meth:`ActionPermissions.explain`, and ``account_not_its``, ``name_too_long``, ``too_many_calls``,
+        ``over_rate`` and ``not_connected``. Of a quick operation its ``actions`` are those of its
+        steps that the bot may use.
+
+        :param action: its name, with or without a suffix.
+        """
+        if not self.may_use(account.self_id):
+            return Decision(False, "account_not_its")
+        name, suffix = split_suffix(action)
+        if len(name) > MAX_ACTION_LENGTH:
+            return Decision(False, "name_too_long", {"most": MAX_ACTION_LENGTH})
+        quota = self._quotas.get(account.self_id)
+        calls = 0 if quota is None else quota.calls
+        if calls >= self.limits.calls:
+            return Decision(False, "too_many_calls", {"calls": calls})
+        if name == HANDLE_QUICK_OPERATION and not self._permissions.unrestricted:
+            steps = [step for step in STEP_ACTIONS if self._permissions.allows(step)]
+            decision = Decision(bool(steps), "quick_operation", {"actions": steps})
+        else:
+            decision = self._permissions.explain(name)
+        if not decision.allowed:
+            return decision
+        rate = self._rate
+        if rate is not None and not rate.has_room(account.clock.seconds()):
+            return Decision(False, "over_rate", {"most": rate.most, "seconds": rate.seconds})
+        if not account.accepts_actions and (suffix or not account.answers_itself(name)):
+            return Decision(False, "not_connected")
+        return decision
 
     def quota(self, account: Account) -> Quota:
         """Return the :class:`Quota` of this bot for an account."""
