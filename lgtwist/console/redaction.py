@@ -57,7 +57,8 @@ _MAX_NAME = 64
 _VALUE = re.compile(r"""(?:&\#[0-9]+;|[^&\s"'<>\]\#])+""")
 #: A member of JSON, or of Python, inside a string that cannot be decoded; backslashes escape the quotes.
 _MEMBER = re.compile(
-    r"""(\\{0,16}["'])([^"'\\]{1,100})\1(\s{0,4}:\s{0,4})(\\{0,16}["']|)((?:(?!\4)[^\r\n])*|[^\s,}\]]*)(\4)"""
+    r"""(\\{0,16}["'])([^"'\\]{1,100})\1(\s{0,4}:\s{0,4})"""
+    r"""(?:(\\{0,16}["'])(?:(?!\4)[^\r\n])*(?:\4|\Z)|[\[{][^\r\n]*|[^\s"'\\,}\]]+)"""
 )
 #: Headers whose whole value is secret.
 _HEADER = re.compile(r"\b(authorization|(?:set-)?cookie2?)(\s*:\s*)[^\r\n\"]*", re.IGNORECASE)
@@ -67,7 +68,9 @@ _ENCODED_USERINFO = re.compile(
     r"(%(?:25)*3a(?:%(?:25)*2f){2})(?:[^%\s]|%(?!(?:25)*(?:2f|40)))*%(?:25)*40", re.IGNORECASE
 )
 #: A URL whose user name and password may have been cut off before their ``@``.
-_CUT_URL = re.compile(r"(:\\*/\\*/)[^/\s?\#]*\Z")
+_CUT_URL = re.compile(
+    r"(:\\*/\\*/|%(?:25)*3a(?:%(?:25)*2f){2})(?:[^/\s?\#%]|%(?!(?:25)*2f))*\Z", re.IGNORECASE
+)
 _BASE64 = re.compile(r"base64:(?:\\*/){2}[A-Za-z0-9+/=_%\-\r\n]*", re.IGNORECASE)
 _DATA_URL = re.compile(
     r"""data:(?:[\w.+\-]+/[\w.+\-]+(?:;[\w.+=\-]*)*|(?:;[\w.+=\-]*)*;base64)(?:,|&\#44;|%2c)[^\s"'<>\]]*""",
@@ -167,11 +170,14 @@ def _redact_string(text: str, depth: int) -> str:
     return redact_text(text)
 
 
-def redact_text(text: str) -> str:
-    """Return a text without secrets and file contents, at most ``MAX_STRING`` characters of it."""
+def redact_text(text: str, is_cut: bool = False) -> str:
+    """Return a text without secrets and file contents, at most ``MAX_STRING`` characters of it.
+
+    :param is_cut: whether it is the beginning of a longer text, so that a URL at its end may be cut.
+    """
     shown = _shorten_files(text)
     left_out = len(shown) - _WINDOW
-    if left_out > 0:
+    if left_out > 0 or is_cut:
         shown = _CUT_URL.sub(rf"\1{HIDDEN}", shown[:_WINDOW])
     # Whole members and headers first: what follows stops at blanks and at "&".
     if ":" in shown:
@@ -208,7 +214,8 @@ def _size_of(encoded: str) -> str:
 def _hide_member(found: re.Match[str]) -> str:
     if not is_secret_name(found[2]):
         return found[0]
-    return f"{found[1]}{found[2]}{found[1]}{found[3]}{found[4]}{HIDDEN}{found[6]}"
+    quote = found[4] or ""
+    return f"{found[1]}{found[2]}{found[1]}{found[3]}{quote}{HIDDEN}{quote}"
 
 
 def _hide_values(text: str) -> str:

@@ -37,7 +37,7 @@ _MAX_NAME, _MAX_VALUE, _MAX_TYPE, _MAX_ACTION = 24, 24, 40, 80
 #: Bytes of a message up to which it is decoded as a whole; of a longer one only so many are looked at.
 _SMALL_MESSAGE, _MESSAGE_HEAD = 4_096, 65_536
 #: Bytes of parameters, or of a short value, that are decoded.
-_MAX_PARAMS, _MAX_SHORT = 16_384, 65_536
+_MAX_PARAMS, _MAX_SHORT = 16_384, 262_144
 
 #: The kinds of rows by an event's ``post_type``; another one is ``other``.
 KIND_OF: dict[str, str] = {
@@ -308,9 +308,8 @@ def _parts(segments: list[Segment]) -> list[list[str]]:
 
 def _text(text: str, most: int) -> str:
     """Return the beginning of a text for a row, without secrets."""
-    if len(text) > 8 * most:
-        text = text[: 8 * most]  # a URL that is cut here is cut once more below
-    return clean(redact_text(text), most)
+    is_cut = len(text) > 8 * most
+    return clean(redact_text(text[: 8 * most] if is_cut else text, is_cut), most)
 
 
 def _summary(params: bytes) -> str:
@@ -330,7 +329,7 @@ def _summary(params: bytes) -> str:
         elif isinstance(value, bool):
             shown = "true" if value else "false"
         else:
-            shown = str(value)[:8] if name == "flag" else _text(str(value), MAX_TEXT)
+            shown = str(value)[:8] if name == "flag" else clean(redact_text(str(value)), MAX_TEXT)
         found.append(f"{name[:_MAX_NAME]}={shown}")
         if len(found) == 8:
             break

@@ -36,8 +36,8 @@ NAMES = st.sampled_from(
         "csrf_token",
         "clientkey",
         "client_key",
+        *["rkey", "skey", "p_skey", "pskey", "psk", "authorization", "Access-Token", "bot_token"],
     ]
-    + ["rkey", "skey", "p_skey", "pskey", "psk", "authorization", "Access-Token", "bot_token"]
 )
 CASES = st.sampled_from([str, str.upper, str.title])
 
@@ -94,6 +94,11 @@ def texts_with_secret(draw: st.DrawFn) -> str:
                 f"wrong token: {SECRET}",
                 json.dumps({"config": {"token": SECRET, "a": 1}}),
                 "[CQ:json,data=" + json.dumps({"token": SECRET}).replace(",", "&#44;") + "]",
+                f'x{{"token": {SECRET}, "a": 1}}',
+                f'x{{"a": 1, "cookies": ["{SECRET}"',
+                f'x{{"token": "{SECRET}',
+                f"{{'password': '{SECRET}'}}",
+                f'{{"token": "{SECRET}"}} x',
                 "x" + json.dumps(json.dumps({"token": SECRET})),
             ]
         )
@@ -172,6 +177,14 @@ class RedactionTests(SynchronousTestCase):
             redact_text("[CQ:image,file=a.png,url=https://a.example/?k=1&amp;token=abc]"),
             "[CQ:image,file=a.png,url=https://a.example/?k=1&amp;token=(hidden)]",
         )
+
+    def test_cut_urls(self) -> None:
+        """A password whose end was cut off with the rest of the text is hidden too."""
+        for length in (*range(MAX_STRING - 60, MAX_STRING), *range(2 * MAX_STRING - 60, 2 * MAX_STRING)):
+            for before in ("x" * length, "base64://AAAA " * 100 + "x" * length):
+                self.assertNotIn("S3cr3t", redact_text(f"{before} https://user:{SECRET}@a.example/"))
+        self.assertNotIn("S3cr", redact_text("https://user:S3cr", is_cut=True))
+        self.assertNotIn("S3cr", redact_text("x%3A%2F%2Fuser%3AS3cr", is_cut=True))
 
     def test_files(self) -> None:
         """Files are shown by their size."""
