@@ -6,20 +6,22 @@ import { local } from "./store.js";
 import zhErrors from "../words/zh/errors.js";
 import zhFrame from "../words/zh/frame.js";
 import zhOverview from "../words/zh/overview.js";
+import zhReasons from "../words/zh/reasons.js";
 import zhSandbox from "../words/zh/sandbox.js";
 import zhTester from "../words/zh/tester.js";
 import zhTraffic from "../words/zh/traffic.js";
 import enErrors from "../words/en/errors.js";
 import enFrame from "../words/en/frame.js";
 import enOverview from "../words/en/overview.js";
+import enReasons from "../words/en/reasons.js";
 import enSandbox from "../words/en/sandbox.js";
 import enTester from "../words/en/tester.js";
 import enTraffic from "../words/en/traffic.js";
 
 /** @type {Record<string, Record<string, string>>} */
 const WORDS = {
-    zh: { ...zhErrors, ...zhFrame, ...zhOverview, ...zhSandbox, ...zhTester, ...zhTraffic },
-    en: { ...enErrors, ...enFrame, ...enOverview, ...enSandbox, ...enTester, ...enTraffic },
+    zh: { ...zhErrors, ...zhFrame, ...zhOverview, ...zhReasons, ...zhSandbox, ...zhTester, ...zhTraffic },
+    en: { ...enErrors, ...enFrame, ...enOverview, ...enReasons, ...enSandbox, ...enTester, ...enTraffic },
 };
 
 const kept = local.get("language");

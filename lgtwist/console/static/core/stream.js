@@ -77,7 +77,7 @@ function wireOf(topic) {
  * Subscribe to a topic: `{topic: "links"}`, `{topic: "traffic", filter: {...}}` or `{topic: "sandbox", account, after}`.
  *
  * Handlers are named as the events: `links`, `link`, `traffic`, `dropped`, `sandbox`; `connected(hello)` is called
- * whenever the stream was opened (anew). A sandbox subscription resumes by itself after a lost connection; its
+ * whenever the stream was opened (anew), and `refused(error)` where the server refuses the subscription. A sandbox subscription resumes by itself after a lost connection; its
  * `missed: true` says that entries are lost and the world is to be loaded anew.
  * @param {Topic} topic
  * @param {Handlers} handlers
@@ -138,34 +138,33 @@ function dispatch(event, data) {
         if (event === "links" || event === "link") {
             if (topic.topic === "links") call(handlers, event, data);
         } else if (event === "traffic") {
-            if (topic.topic !== "traffic") continue;
+            if (topic.topic !== "traffic" || (data.to && data.to !== want.wire)) continue;
             const rows = (data.rows || []).filter((row) => !row.to || row.to.includes(want.wire));
             const answers = data.answers || [];
             if (rows.length || answers.length) call(handlers, event, { ...data, rows, answers });
         } else if (event === "sandbox") {
             if (topic.topic === "sandbox" && topic.account === data.account) sandboxEvent(topic, handlers, data);
-        } else if (!data || !data.topic || data.topic === topic.topic) {
+        } else if (event === "refused") {
+            if (data.wire === want.wire) call(handlers, event, data.error);
+        } else if (!data.topic || (data.topic === topic.topic && (!data.to || topic.topic !== "traffic" || data.to === want.wire))) {
             call(handlers, event, data);
         }
     }
 }
 
 /**
- * Hand over the entries that this subscription has not seen. Sequence numbers are without gaps: where one is left
- * out (this tab came while the leader's stream was further on), the world is to be loaded anew.
+ * Hand over the entries that this subscription has not seen.
  * @param {Topic} topic @param {Handlers} handlers @param {any} data
  */
 function sandboxEvent(topic, handlers, data) {
     const last = topic.after;
     let entries = data.entries || [];
-    let missed = Boolean(data.missed);
-    if (!missed && typeof last === "number") {
+    if (!data.missed && typeof last === "number") {
         entries = entries.filter((entry) => entry.seq > last);
         if (!entries.length) return;
-        missed = entries[0].seq > last + 1;
     }
     topic.after = typeof data.last === "number" ? data.last : entries.length ? entries[entries.length - 1].seq : last;
-    call(handlers, "sandbox", { ...data, entries, missed });
+    call(handlers, "sandbox", { ...data, entries });
 }
 
 /** Compare the server's static files with the page's. @param {string} assets */
@@ -313,9 +312,10 @@ function comeBack() {
 /** What each tab wants. @type {Map<string, Want[]>} */
 let wantsOfTabs = new Map();
 /**
- * Per subscription on the stream: the keys that share it, where a sandbox stands, and a number that is counted up
- * where the server shall begin anew (for a tab that has nothing yet).
- * @type {Map<string, {keys: Set<string>, topic: Topic, generation: number}>}
+ * Per subscription on the stream: the keys that share it, where a sandbox stands (`topic.after`), from where the
+ * server was asked to begin (`from`: a subscription that stays the same goes on), a number that is counted up where
+ * it shall begin anew (for a tab that has nothing yet), and whether the server refuses it.
+ * @type {Map<string, {keys: Set<string>, topic: Topic, from: number | null | undefined, generation: number, refused: boolean}>}
  */
 let wires = new Map();
 /** @type {AbortController | null} */
@@ -383,12 +383,15 @@ function takeWants(from, wants) {
     for (const want of all) {
         const known = wires.get(want.wire);
         if (!known) {
-            wires.set(want.wire, { keys: new Set([want.key]), topic: { ...want.topic }, generation: 0 });
+            wires.set(want.wire, { keys: new Set([want.key]), topic: { ...want.topic }, from: want.topic.after, generation: 0, refused: false });
         } else if (!known.keys.has(want.key)) {
             known.keys.add(want.key);
             const { after } = want.topic;
             const behind = typeof after === "number" && typeof known.topic.after === "number" && after < known.topic.after;
-            if (behind) known.topic.after = after;
+            if (behind) {
+                known.topic.after = after;
+                known.from = after;
+            }
             if (behind || want.topic.topic === "links") known.generation += 1;
         }
     }
@@ -407,10 +410,13 @@ async function postWants() {
     try {
         do {
             postAgain = false;
-            const union = [...wires].slice(0, MAX_SUBSCRIPTIONS).map(([wire, { topic, generation }]) => (
-                { id: topic.topic === "traffic" ? wire : `${wire}-${generation}`, ...topic }
-            ));
-            await post(`stream/${id}`, { subscriptions: union });
+            const union = [...wires].filter(([, known]) => !known.refused).slice(0, MAX_SUBSCRIPTIONS);
+            try {
+                await post(`stream/${id}`, { subscriptions: union.map(subscriptionOf) });
+            } catch (error) {
+                if (!isRefusal(error)) throw error;
+                await findRefused(id, union);
+            }
         } while (postAgain && id === streamId);
     } catch {
         // The stream is gone (404), or the service is: only a new stream helps.
@@ -418,6 +424,31 @@ async function postWants() {
     } finally {
         posting = false;
         if (postAgain && streamId) postWants();
+    }
+}
+
+/** A subscription as the server takes it; a filter has the same id in all tabs, the others begin anew by theirs. @param {any} entry */
+function subscriptionOf([wire, known]) {
+    const { topic, from, generation } = known;
+    return topic.topic === "traffic" ? { ...topic, id: wire } : { ...topic, after: from, id: `${wire}-${generation}` };
+}
+
+/** Whether the server refuses a subscription, not the stream. @param {any} error */
+const isRefusal = (error) => error.status >= 400 && error.status < 500 && error.status !== 401 && error.code !== "no_such_stream";
+
+/** Subscribe one by one, and tell the tabs which one the server refuses. @param {string} id @param {any[]} union */
+async function findRefused(id, union) {
+    const accepted = [];
+    for (const entry of union) {
+        try {
+            await post(`stream/${id}`, { subscriptions: [...accepted, entry].map(subscriptionOf) });
+            accepted.push(entry);
+        } catch (error) {
+            if (!isRefusal(error)) throw error;
+            const { code, args, sentence } = /** @type {any} */ (error);
+            entry[1].refused = true;
+            handOn("refused", { wire: entry[0], error: { code, args, sentence } });
+        }
     }
 }
 
@@ -469,6 +500,10 @@ function received(event, data) {
     if (event === "hello") {
         streamId = String(data.stream);
         delay = FIRST_DELAY;
+        for (const known of wires.values()) {
+            known.from = known.topic.after;
+            known.refused = false;
+        }
         handOnState("open");
         handOn(event, data);
         postWants();
@@ -476,6 +511,8 @@ function received(event, data) {
     }
     if (event === "sandbox") {
         const known = wires.get(`sandbox-${data.account}`);
+        // What is on its way of a subscription that was begun anew further back would hide what comes before it.
+        if (known && data.to && data.to !== `sandbox-${data.account}-${known.generation}`) return undefined;
         if (known && typeof data.last === "number") known.topic.after = data.last;
     }
     handOn(event, data);
