@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.integration.running import PATIENCE, Service
+from tests.integration.running import Service
 from tests.processes import wait_until
 
 __all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "wait_until"]
@@ -69,13 +67,7 @@ class ConsoleService(Service):
         assert status == 200, (status, answer)
         return answer
 
-    def call_action(self, action: str, account: int = ACCOUNT, **params: Any) -> dict[str, Any]:
-        """Let a bot, ``helper``, carry out an action over HTTP; its response."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/{account}/{action}",
-            json.dumps(params).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            response: dict[str, Any] = json.load(answer)
-        return response
+    def call_action(self, action: str, account: int = ACCOUNT, **params: Any) -> Any:
+        """Let the bot ``helper`` carry out an action over HTTP; its response, or the text of a refusal."""
+        headers = {"Content-Type": "application/json"}
+        return super().http(f"/{account}/{action}", params, headers)[1]
