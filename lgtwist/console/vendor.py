@@ -1,9 +1,9 @@
-"""Fetch the JavaScript modules that the console's pages use, or check them: ``python -m lgtwist.console.vendor``.
+"""Fetch the JavaScript modules that the console's pages use, or check them.
 
-Without arguments the packages of ``PACKAGES`` are downloaded from npm's registry in exactly the named
-versions, their integrity is checked (with the lock file's, too, where it has the same version), and the files
-are written to ``static/vendor``, with the licence texts and ``vendor.lock.json``. With ``--check`` the files
-there are compared with the lock file; that needs no network.
+This is run as ``python -m lgtwist.console.vendor``. Without arguments the packages of ``PACKAGES`` are
+downloaded from npm's registry in exactly the named versions, their integrity is checked (with the lock file's,
+too, where it has the same version), and the files are written to ``static/vendor``, with the licence texts and
+``vendor.lock.json``. With ``--check`` the files there are compared with the lock file; that needs no network.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ PACKAGES = [
         files={"preact.mjs": "dist/preact.mjs", "hooks.mjs": "hooks/dist/hooks.mjs"},
         licence_file="LICENSE.preact.txt",
     ),
-    Package(
-        name="htm", version="3.1.1", files={"htm.mjs": "dist/htm.mjs"}, licence_file="LICENSE.htm.txt"
-    ),
+    Package(name="htm", version="3.1.1", files={"htm.mjs": "dist/htm.mjs"}, licence_file="LICENSE.htm.txt"),
     Package(
         name="@preact/signals-core",
         version="1.14.5",
@@ -111,7 +109,7 @@ def download(url: str) -> bytes:
     """
     if not url.startswith(f"{REGISTRY}/"):
         raise VendorError(f"{url} is not below {REGISTRY}")
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310: https, checked above
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # https, checked above
         body: bytes = response.read(MAX_DOWNLOAD + 1)
     if len(body) > MAX_DOWNLOAD:
         raise VendorError(f"{url} is longer than {MAX_DOWNLOAD} bytes")
@@ -136,9 +134,7 @@ def fetch(package: Package, locked_integrity: str | None) -> tuple[dict[str, Any
     found = integrity_of(tarball)
     for expected, source in ((integrity, "the registry"), (locked_integrity, LOCK)):
         if expected is not None and found != expected:
-            raise VendorError(
-                f"{package.name} {package.version} is {found}, but {source} says {expected}"
-            )
+            raise VendorError(f"{package.name} {package.version} is {found}, but {source} says {expected}")
     contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
         for name, path in {**package.files, package.licence_file: "LICENSE"}.items():
@@ -185,7 +181,7 @@ def update(folder: Path) -> None:
 
 
 def problems(folder: Path) -> list[str]:
-    """Return what is wrong with the vendored files, a sentence each; empty if all are as the lock file says."""
+    """Return what is wrong with the vendored files, a sentence each; empty if they are as locked."""
     try:
         entries = json.loads((folder / LOCK).read_text("utf-8"))["packages"]
     except (OSError, ValueError, KeyError, TypeError) as error:
