@@ -101,7 +101,7 @@ ENTRY_POINTS = (
     EntryPoint("transcript stream", "/sandbox/10001/transcript/stream", ADMIN),
     EntryPoint("event log", "/sandbox/10001/log", ADMIN),
     EntryPoint("event log stream", "/sandbox/10001/log/stream", ADMIN),
-    EntryPoint("sandbox media", "/sandbox/10001/media?name=a.txt", ADMIN, b"hello"),
+    EntryPoint("sandbox media", "/sandbox/10001/media", ADMIN, b"hello"),
     EntryPoint("metrics", "/metrics", ADMIN),
     EntryPoint("implementation", "/onebot/v11/ws", DIALLING, upgrade=True, X_Self_ID="10002",
          X_Client_Role="Universal"),
