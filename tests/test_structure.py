@@ -93,6 +93,7 @@ PURE = [
     "lgtwist.web.routes",
     "lgtwist.web.local_origin",
     "lgtwist.web.settings",
+    "lgtwist.console.reasons",
     "lgtwist.app.configuration",
 ]
 

@@ -190,8 +190,14 @@ class Delivery:
     @property
     def cursor_age(self) -> float:
         """How long ago, in seconds, the newest confirmed event was taken in, while others wait; else 0."""
+        since = self.cursor_since
+        return 0.0 if since is None else max(0.0, self._wall_clock() - since)
+
+    @property
+    def cursor_since(self) -> float | None:
+        """When the newest confirmed event was taken in (epoch seconds), while others wait; else None."""
         newest = self._cursor.reached
-        return max(0.0, self._wall_clock() - newest.time / 1000) if self.backlog and newest.time else 0.0
+        return newest.time / 1000 if self.backlog and newest.time else None
 
     @property
     def silent(self) -> bool:

@@ -171,6 +171,11 @@ class Account:
         return self.links.dialect
 
     @property
+    def action_timeout(self) -> float:
+        """Seconds that a response may take."""
+        return self._calls.limit
+
+    @property
     def calls_in_flight(self) -> int:
         """Number of calls that wait for their response."""
         return len(self._calls)

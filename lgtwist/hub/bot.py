@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from attrs import define, field
@@ -210,6 +210,33 @@ class PendingAction(msgspec.Struct, eq=False):
             self.bot.budget.release(self.size)
 
 
+class ActionWatch(Protocol):
+    """Sees the actions of bots and their responses, refused ones too. Its methods never raise."""
+
+    def perform(
+        self,
+        bot: Bot,
+        account: Account,
+        request: ActionRequest,
+        reply: Reply,
+        read_params: Callable[[], bytes] | None,
+        /,
+    ) -> tuple[Reply, Callable[[], bytes] | None]:
+        """See an action that a bot performs; the arguments are those of :meth:`Bot.perform`.
+
+        :returns: what is used in place of ``reply`` and ``read_params``: the same, or functions that call
+            them.
+        """
+
+    def call(
+        self, bot: Bot, account: Account, action: str, params: bytes, received: Deferred[bytes], /
+    ) -> None:
+        """See an action that lgtwist makes for a bot: a step of a quick operation, or what ``_async`` runs.
+
+        :param received: fires with the response without ``echo``; its result must stay the same.
+        """
+
+
 class Bot:
     """One bot of the configuration; it may have any number of connections.
 
@@ -221,6 +248,7 @@ class Bot:
     :ivar sessions: its open connections, the oldest first.
     :ivar last_ended: its connection that ended last, and why; None before the first.
     :ivar deliveries: its at-least-once deliveries, by the account's number.
+    :ivar watch: sees its actions; None if nobody looks.
     """
 
     _log = Logger()
@@ -230,6 +258,7 @@ class Bot:
         self.name = settings.name
         self.counters = BotCounters()
         self.deliveries: dict[int, Delivery] = {}
+        self.watch: ActionWatch | None = None
         self.sessions: dict[IBotSession, None] = {}
         self._http_calls: dict[int, set[PendingAction]] = {}  # of requests under way, by the sets' identity
         self.last_ended: EndedSession | None = None
@@ -339,6 +368,9 @@ class Bot:
             action now. What it raises, but for :class:`OneBotError`, is raised.
         """
         self.counters.actions += 1
+        watch = self.watch
+        if watch is not None:
+            reply, read_params = watch.perform(self, account, request, reply, read_params)
         quota = self._quotas.get(account.self_id) or self.quota(account)
         action, suffix = request.action, ""
         if action[-1:] in "cd":  # of "_async" and "_rate_limited"
@@ -516,6 +548,8 @@ class Bot:
 
         call = InternalCall(action, receive, caller=self.name)
         received: Deferred[bytes] = Deferred(lambda _cancelled: account.abandon(call))
+        if self.watch is not None:
+            self.watch.call(self, account, action, params, received)
         try:
             self._call(account, call, params, self.quota(account))
         except OneBotError as error:
@@ -527,7 +561,10 @@ class Bot:
         try:
             self._check_permission(account, action)
         except OneBotError as error:
-            return succeed(responses.from_error(error))
+            refused = succeed(responses.from_error(error))
+            if self.watch is not None:
+                self.watch.call(self, account, action, params, refused)
+            return refused
         return self._call_and_wait(account, action, params)
 
     # -- what lgtwist does itself, the same for every kind of account

@@ -1,0 +1,304 @@
+"""The sentences of lgtwist as codes: the real things make them, and both word tables have them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import defer, error
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from lgtwist.app.configuration import parse
+from lgtwist.app.data_dir import DataDir
+from lgtwist.app.warnings import warnings
+from lgtwist.console.reasons import FORMS, FORMS_BY_CODE, explain
+from lgtwist.hub.account import Account
+from lgtwist.hub.interfaces import Channel
+from lgtwist.journal.backpressure import Backpressure
+from lgtwist.net.client_endpoints import why_unreachable
+from lgtwist.net.http_client import why_failed
+from lgtwist.web.local_origin import why_not_local
+from lgtwist.websocket.dial import RefusalWatch
+from lgtwist.websocket.liveness import Liveness, PeerVerdict
+from tests.hub.fakes import FakeLink, checked_link
+from tests.integration.running import ROOT
+
+PACKAGE = ROOT / "lgtwist"
+WORDS = PACKAGE / "console" / "static" / "words"
+
+
+def literals() -> list[str]:
+    """The texts of all modules but the console's, as Python joins them; braces as placeholders leave gaps."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "console" not in path.parts:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return found
+
+
+def table(language: str) -> dict[str, str]:
+    """A word table: strict JSON within one export."""
+    text = (WORDS / language / "reasons.js").read_text("utf-8")
+    assert text.startswith("export default {"), text[:40]
+    assert text.endswith("};\n"), text[-40:]
+    words: dict[str, str] = json.loads(text.removeprefix("export default ").removesuffix(";\n"))
+    return words
+
+
+class FormTests(SynchronousTestCase):
+    def explained(self, sentence: str, code: str, **args: str) -> None:
+        self.assertEqual(explain(sentence), {"code": code, "args": args, "sentence": sentence})
+
+    def test_codes_are_unique(self) -> None:
+        """No code is in two groups, and each is snake_case."""
+        self.assertEqual(len(FORMS_BY_CODE), sum(len(group) for group in FORMS.values()))
+        for code in FORMS_BY_CODE:
+            self.assertRegex(code, r"^[a-z0-9_]+$")
+        self.assertNotIn("other", FORMS_BY_CODE)
+
+    def test_the_words_are_in_the_sources(self) -> None:
+        """Each form's own words still occur in the sources: who changes a sentence there changes it here."""
+        # Between words of two expressions, such as a hint that is added; they occur apart from each other.
+        apart = re.compile(
+            r""";[ ]|"|[ ]\(|\)|:[ ]|,[ ]|[ ]and[ ]$|[ ]goes[ ]to[ ]|[ ](?=in[ ]its)|[ ](?=an[ ]authority)""",
+            re.VERBOSE,
+        )
+        texts, missing = "\0".join(literals()), []
+        for group, forms in FORMS.items():
+            for code in forms if group != "system" else ():
+                for literal in FORMS_BY_CODE[code].literals:
+                    pieces = [literal] if literal in texts else apart.split(literal)
+                    missing += [f"{code}: {piece!r}" for piece in pieces if piece.strip(" :") not in texts]
+        self.assertFalse(missing, "\n".join(missing))
+
+    def test_each_form_fits_itself(self) -> None:
+        """A sentence made from a form has the form's code and its arguments."""
+        for group in FORMS.values():
+            for code, text in group.items():
+                with self.subTest(code=code):
+                    form = FORMS_BY_CODE[code]
+                    args = dict.fromkeys(form.names, "7")
+                    sentence = text
+                    for name in form.names:
+                        value = " 7" if text.endswith(f"d}}{{{name}}}") else "7"  # as " Forbidden" behind 403
+                        sentence = re.sub(rf"\{{{name}(:[dg])?\}}", value, sentence)
+                    found = explain(sentence)
+                    self.assertEqual(found["code"], code)
+                    self.assertEqual(
+                        {name: value for name, value in found["args"].items() if name in args}, args
+                    )
+
+    def test_unknown_sentences(self) -> None:
+        """What is not known is other, with its text."""
+        self.explained(
+            "zażółć <img src=x onerror=alert(1)>", "other", text="zażółć <img src=x onerror=alert(1)>"
+        )
+        self.explained("", "other", text="")
+
+    def test_peers_words_are_arguments(self) -> None:
+        """What a peer says is an argument, also where it says a sentence of ours."""
+        self.explained(
+            "1008 closed by the peer: closed by us with 1000 lost",
+            "closed_by_peer_saying",
+            words="closed by us with 1000 lost",
+            close_code="1008",
+        )
+        self.explained(
+            "get_login_info failed: the token is wrong", "login_info_failed", words="the token is wrong"
+        )
+
+    def test_ends_of_links(self) -> None:
+        """The channel, the close code, and that we closed it, are arguments besides."""
+        self.explained("API link: 1006 lost", "lost", link="API", close_code="1006")
+        self.explained("event link: silent for 60 s", "silent", seconds="60", link="event")
+        self.explained(
+            "closed by us with 1008 a message did not end within body_timeout (60 s)",
+            "message_unfinished",
+            seconds="60",
+            close_code="1008",
+            by="us",
+        )
+        self.explained(
+            "closed by us with 1001 something new",
+            "closed_by_us_saying",
+            with_code="1001",
+            words="something new",
+        )
+        self.explained("1000 something new", "other", text="something new", close_code="1000")
+
+    def test_addresses_are_whole(self) -> None:
+        """An IPv6 address keeps its colons."""
+        self.explained(
+            "refused ::1: address ::2 is not loopback and account 1 has no token; set it",
+            "not_local_address",
+            peer="::1",
+            address="::2",
+            hint="account 1 has no token; set it",
+        )
+
+    def test_long_sentences(self) -> None:
+        """Long and odd texts take no long time."""
+        for text in ("a and " * 50_000, "refused : and" * 30_000, "\u202e" * 100_000, "1008 " * 9999):
+            self.assertLess(len(explain(text)["args"].get("text", "")), 500)
+
+
+class RealSentenceTests(SynchronousTestCase):
+    """The real things make sentences of known codes."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.account = Account(10001, self.clock, self.clock.seconds)
+
+    def code(self, sentence: str | None) -> str:
+        assert sentence
+        return str(explain(sentence)["code"])
+
+    def open(self, channel: Channel = Channel.BOTH, *, silent: bool = False) -> FakeLink:
+        link: FakeLink = checked_link(self.account)
+        if silent:
+            link.introductions.clear()
+        self.account.links.opened(link, channel, "")
+        return link
+
+    def test_account(self) -> None:
+        """Why an account is not up."""
+        account = self.account
+        self.assertEqual(self.code(account.reason), "never_connected")
+        link = self.open(silent=True)
+        self.assertEqual(self.code(account.reason), "login_info_unanswered")
+        account.receive(1, b'{"status":"failed","retcode":100,"wording":"not <b>yet</b>"}')
+        self.assertEqual(explain(account.reason)["args"], {"words": "not <b>yet</b>"})
+        account.links.refuse(link, 5)
+        self.assertEqual(explain(account.reason)["args"], {"other": "5", "account": "10001"})
+        self.open(Channel.ACTIONS)
+        self.assertEqual(self.code(account.reason), "no_event_link")
+        self.account = account = Account(10001, self.clock, self.clock.seconds)
+        self.open(Channel.EVENTS)
+        self.assertEqual(self.code(account.reason), "no_api_link")
+
+    def test_presence(self) -> None:
+        """Why it is up but offline."""
+        self.open()
+        self.account.links.status_received(False)
+        self.assertEqual(self.code(self.account.reason), "reported_offline")
+        self.open()
+        self.account.publish(b'{"post_type":"notice","notice_type":"bot_offline"}')
+        first = self.open()
+        second = self.open()
+        self.assertIsNotNone(first.closed)
+        assert first.closed is not None
+        self.assertEqual(self.code(first.closed[1]), "newer_link")
+        self.account.links.closed(second, "1006 lost", code=1006, words="lost")
+        self.assertEqual(explain(self.account.reason)["args"], {"close_code": "1006"})
+
+    def test_dial(self) -> None:
+        """Why dialling fails, by Twisted's own errors."""
+        for failure, code in (
+            (error.ConnectionRefusedError(os.strerror(111)), "connection_was_refused"),
+            (error.TimeoutError(), "tcp_timeout"),
+            (error.DNSLookupError(), "host_unknown"),
+        ):
+            self.assertEqual(self.code(why_unreachable(Failure(failure))), code)
+        for number, code in (
+            (111, "connection_refused"),
+            (113, "no_route"),
+            (101, "network_unreachable"),
+            (104, "connection_reset"),
+        ):
+            refused = error.ConnectError()
+            refused.osError = OSError(number, os.strerror(number))
+            self.assertEqual(self.code(why_unreachable(Failure(refused))), code)
+        reasons: list[str] = []
+        watch = RefusalWatch(self.clock, lambda reason, _logged: reasons.append(reason))
+        watch.opened()
+        watch.closed(1008, "closed by the peer: bad token")
+        self.assertEqual(explain(reasons[0])["args"], {"with_code": "1008", "words": "bad token"})
+        self.assertEqual(self.code("refused with HTTP 403 Forbidden"), "refused_http_403")
+        self.assertEqual(
+            explain("refused with HTTP 502 Bad Gateway")["args"], {"status": "502", "words": "Bad Gateway"}
+        )
+
+    def test_http(self) -> None:
+        """Why requests fail."""
+        for failure, code in (
+            (defer.TimeoutError(), "no_answer_in_time"),
+            (error.ConnectionLost(), "connection_lost"),
+            (error.ConnectionDone(), "connection_closed"),
+        ):
+            self.assertEqual(self.code(why_failed(failure)), code)
+
+    def test_liveness(self) -> None:
+        """Why a dead peer is dropped."""
+        liveness = Liveness(0.0, 30.0, 60.0)
+        self.assertEqual(self.code(liveness.reason(PeerVerdict.DEAD)), "silent")
+        self.assertEqual(self.code(liveness.reason(PeerVerdict.MUTE)), "no_heartbeat")
+
+    def test_journal(self) -> None:
+        """Why events of an account are paused."""
+        backpressure = Backpressure(1000)
+        told: list[str] = []
+        backpressure.observe(lambda _account, reason: told.append(reason))
+        backpressure.added(10001, 5000, 5000)
+        self.assertEqual(self.code(told[0]), "journal_waits")
+        self.assertEqual(explain(told[0])["args"]["account"], "10001")
+
+    def test_warnings(self) -> None:
+        """What is warned of at the start."""
+        config = parse(
+            """
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 1
+            url = "ws://198.51.100.7:3001"
+            access_token = "token-token-token"
+            [[accounts]]
+            type = "forward-websocket"
+            self_id = 2
+            url = "ws://198.51.100.7:3001/?access_token=secret-secret"
+            """
+        )
+        folder = Path(self.mktemp())
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+        open_folder = DataDir(folder).warning()
+        assert open_folder is not None
+        codes = [self.code(sentence) for sentence in warnings(config) if "data_dir" not in sentence]
+        self.assertEqual(codes, ["token_unencrypted", "query_token_unencrypted"])
+        self.assertEqual(self.code(open_folder), "data_dir_open")
+
+    def test_handshakes(self) -> None:
+        """Why requests are not taken for those of this machine."""
+        local = {"host": "127.0.0.1"}
+        for headers, code in (
+            ({**local, "x-forwarded-for": "1"}, "not_local_proxy"),
+            ({"host": "evil.example"}, "not_local_host"),
+            ({**local, "origin": "https://evil.example"}, "not_local_page"),
+        ):
+            why = why_not_local(headers, (), False)
+            self.assertEqual(self.code(f'refused 127.0.0.1: {why} and bot "x" has no token; set it'), code)
+
+
+class WordTests(SynchronousTestCase):
+    def test_both_tables(self) -> None:
+        """Both languages have a text for each code and each reason of a refusal, with the same places."""
+        chinese, english = table("zh"), table("en")
+        wanted: dict[str, Any] = {f"reason.{code}": set(form.names) for code, form in FORMS_BY_CODE.items()}
+        wanted["reason.other"] = {"text"}
+        for reason in ("token", "account", "host", "handshake", "path", "limit"):
+            wanted[f"refused.{reason}"] = set()
+        self.assertEqual(list(chinese), list(english))
+        for words in (chinese, english):
+            self.assertEqual(set(words), set(wanted))
+            for key, text in words.items():
+                self.assertEqual(set(re.findall(r"\{(\w+)\}", text)), wanted[key], key)
+                self.assertTrue(text.isprintable(), key)
+        for key, text in chinese.items():
+            self.assertTrue(key == "reason.other" or re.search("[\u4e00-\u9fff]", text), key)
