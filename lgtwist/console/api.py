@@ -320,7 +320,8 @@ class ConsoleApi:
         headers = headers_of(request)
         site = headers.get("sec-fetch-site", "same-origin")
         if not self._is_own_origin(request, headers) or (
-            site != "same-origin" and headers.get("origin") not in self._authentication.settings.allowed_origins
+            site != "same-origin"
+            and headers.get("origin") not in self._authentication.settings.allowed_origins
         ):
             values = _origin_and_host(headers)
             sentence = (
@@ -368,7 +369,9 @@ class ConsoleApi:
             raise ApiProblem(404, "no_such_stream", {}, "there is no such stream (any more)")
         given = _read_json(body).get("subscriptions")
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            raise ApiProblem(400, "bad_request", {"reason": "subscriptions"}, "expected a list: subscriptions")
+            raise ApiProblem(
+                400, "bad_request", {"reason": "subscriptions"}, "expected a list: subscriptions"
+            )
         if len(given) > MAX_SUBSCRIPTIONS:
             sentence = f"more than {MAX_SUBSCRIPTIONS} subscriptions"
             raise ApiProblem(400, "bad_request", {"reason": sentence}, sentence)
@@ -432,7 +435,9 @@ class ConsoleApi:
         number = account_number(rest[0]) if len(rest) == 1 else None
         found = None if number is None else self._traffic.find(number)
         if found is None:
-            raise ApiProblem(404, "gone", {}, "this row is gone: the newest 500 are there while somebody looks")
+            raise ApiProblem(
+                404, "gone", {}, "this row is gone: the newest 500 are there while somebody looks"
+            )
         return found
 
     # -- what is done

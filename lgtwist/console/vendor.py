@@ -59,9 +59,7 @@ PACKAGES = [
         files={"preact.mjs": "dist/preact.mjs", "hooks.mjs": "hooks/dist/hooks.mjs"},
         licence_file="LICENSE.preact.txt",
     ),
-    Package(
-        name="htm", version="3.1.1", files={"htm.mjs": "dist/htm.mjs"}, licence_file="LICENSE.htm.txt"
-    ),
+    Package(name="htm", version="3.1.1", files={"htm.mjs": "dist/htm.mjs"}, licence_file="LICENSE.htm.txt"),
     Package(
         name="@preact/signals-core",
         version="1.14.5",
@@ -136,9 +134,7 @@ def fetch(package: Package, locked_integrity: str | None) -> tuple[dict[str, Any
     found = integrity_of(tarball)
     for expected, source in ((integrity, "the registry"), (locked_integrity, LOCK)):
         if expected is not None and found != expected:
-            raise VendorError(
-                f"{package.name} {package.version} is {found}, but {source} says {expected}"
-            )
+            raise VendorError(f"{package.name} {package.version} is {found}, but {source} says {expected}")
     contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
         for name, path in {**package.files, package.licence_file: "LICENSE"}.items():

@@ -147,9 +147,7 @@ def busy_state() -> dict[str, Any]:
         }
     ]  # fmt: skip
     state = state_of(accounts, bots, refused)
-    state["warnings"] = [
-        reason("plain", "bots.nonebot: the token is one of the examples; take another one.")
-    ]
+    state["warnings"] = [reason("plain", "bots.nonebot: the token is one of the examples; take another one.")]
     return state
 
 
