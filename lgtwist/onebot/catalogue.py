@@ -112,7 +112,10 @@ def _encode(sandbox: frozenset[str]) -> bytes:
 
 
 #: What the names of actions have in them whose answers let somebody else use the account.
-_SECRET_PARTS = ("cookie", "credential", "csrf", "clientkey", "rkey", "token", "secret")
+_SECRET_PARTS = (
+    *("cookie", "credential", "csrf", "clientkey", "client_key"),
+    *("rkey", "skey", "ticket", "token", "secret"),
+)
 
 
 @lru_cache(1)

@@ -207,7 +207,15 @@ class SecretTests(SynchronousTestCase):
 
     def test_unknown_actions(self) -> None:
         """An unknown action is secret only if its name says so."""
-        for name in ("get_pskey_cookie", "getCsrfToken", "refreshToken", "my_secret", "get_RKey2"):
+        for name in (
+            "get_pskey_cookie",
+            "getCsrfToken",
+            "refreshToken",
+            "my_secret",
+            "get_RKey2",
+            "get_pskey",
+            "get_pc_ticket",
+        ):
             self.assertTrue(answers_secret(name), name)
         for name in ("get_msg", "get_login_info", "get_config_of_group", "", "_async", "whatever"):
             self.assertFalse(answers_secret(name), name)
