@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from lgtwist.onebot.catalogue import answers_secret
+from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_value
 
 #: What stands in place of a secret.
@@ -32,6 +32,12 @@ _MAX_KEY = 100
 _WINDOW = 2 * MAX_STRING
 #: Characters of JSON inside a string that is decoded.
 _MAX_INNER = 262_144
+
+#: Actions whose whole ``data`` is secret. To be replaced by ``lgtwist.onebot.catalogue.answers_secret``.
+_SECRET_ANSWERS = frozenset(
+    {"get_cookies", "get_csrf_token", "get_credentials", "get_clientkey", "get_client_key", "get_rkey"}
+    | {"nc_get_rkey", "get_rkey_server", "get_rkey_ex", "get_pskey", "get_skey", "get_pc_ticket"}
+)
 
 #: Names of secrets, without ``_`` and ``-``, in lower case.
 _SECRET_NAME = re.compile(
@@ -87,6 +93,11 @@ def _plain_name(name: str) -> str:
             break
         name = unquote(name)
     return _SEPARATORS.sub("", name).lower()
+
+
+def answers_secret(action: str) -> bool:
+    """Return whether the whole ``data`` of an action's response is secret."""
+    return split_suffix(action.strip().lower())[0] in _SECRET_ANSWERS
 
 
 def redact(value: bytes, action: str | None = None) -> Any:

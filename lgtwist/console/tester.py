@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred
 
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.problems import ApiProblem, bad_request
-from lgtwist.console.redaction import HIDDEN
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import Decision
 from lgtwist.hub.settings import BotSettings
@@ -26,6 +25,8 @@ from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.onebot.values import read_integer
 from lgtwist.runtime.logs import Logger
 
+#: What stands for the ``data`` of a response that is not shown.
+HIDDEN = "(hidden)"
 #: Bytes that the number of an account may have, as JSON.
 _MAX_NUMBER = 32
 

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.console.redaction import (
     MAX_ITEMS,
     MAX_STRING,
+    answers_secret,
     is_secret_name,
     redact,
     redact_text,
@@ -197,6 +198,7 @@ class RedactionTests(SynchronousTestCase):
         """The data of answers that are secrets is hidden, whatever it consists of."""
         response = {"status": "ok", "retcode": 0, "data": [{"x": SECRET}], "wording": ""}
         for action in ("get_cookies", "nc_get_rkey", "get_rkey", "get_credentials", "GET_COOKIES"):
+            self.assertTrue(answers_secret(action))
             self.assertEqual(shown(response, action), {**response, "data": "(hidden)"})
         self.assertEqual(shown(response, "get_msg"), response)
 

@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config.limits import Limits
 from lgtwist.console.problems import ApiProblem, problem_json
-from lgtwist.console.redaction import HIDDEN
-from lgtwist.console.tester import Tester, hide_secret
+from lgtwist.console.tester import HIDDEN, Tester, hide_secret
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
