@@ -51,7 +51,7 @@ _TOKEN_LIKE = re.compile(
 #: What stands for a token.
 _DOTS = "\u2022\u2022\u2022"
 #: Characters of a text up to which its shown form is remembered.
-_REMEMBERED = 400
+_SHOWN_AGAIN = 400
 #: A shorter token is not searched for: it would be found in other words.
 _SHORTEST_TOKEN = 6
 
@@ -388,7 +388,7 @@ def shown_text(text: str, token: str | None = None) -> str:
 
     :param token: hidden wherever it stands; None for none.
     """
-    if len(text) <= _REMEMBERED:
+    if len(text) <= _SHOWN_AGAIN:
         return _shown_again(text, token)
     return _shown_text(text, token)
 
