@@ -51,7 +51,7 @@ _TOKEN_LIKE = re.compile(
 #: What stands for a token.
 _DOTS = "\u2022\u2022\u2022"
 #: Characters of a text up to which its shown form is remembered.
-_SHOWN_AGAIN = 400
+_SHOWN_AGAIN = 200
 #: A shorter token is not searched for: it would be found in other words.
 _SHORTEST_TOKEN = 6
 

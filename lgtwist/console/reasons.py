@@ -16,7 +16,8 @@ from attrs import frozen
 _EXPLAINED = 400
 
 #: By group and code the form of each sentence. ``{name}`` stands for any text, ``{name:d}`` for digits,
-#: ``{name:g}`` for a number and ``{name:p}`` for close code 1002. The first that fits counts.
+#: ``{name:g}`` for a number and ``{name:p}`` for close code 1002; ``{_}`` is any text that is no
+#: argument. The first that fits counts.
 FORMS: dict[str, dict[str, str]] = {
     "account": {
         "never_connected": "it has not connected yet",
@@ -145,9 +146,16 @@ FORMS: dict[str, dict[str, str]] = {
             "{key}: the token in its query goes to {target} unencrypted, and can be read on the way; "
             "use {scheme}:// there"
         ),
-        "own_certificate_expired": "{certificate} has expired, on {day}: clients will refuse it",
+        "chain_certificate_expired": (
+            "the certificate of {issuer}, sent with {path}, has expired, on {day}: clients will refuse it"
+        ),
+        "chain_certificate_too_early": (
+            "the certificate of {issuer}, sent with {path}, is not valid before {day}: "
+            "clients will refuse it until then"
+        ),
+        "own_certificate_expired": "the certificate {path} has expired, on {day}: clients will refuse it",
         "own_certificate_too_early": (
-            "{certificate} is not valid before {day}: clients will refuse it until then"
+            "the certificate {path} is not valid before {day}: clients will refuse it until then"
         ),
         "own_certificate_alone": "the certificate {path} comes without that of its issuer ({issuer}): {hint}",
         "own_certificate_chain": (
@@ -186,10 +194,13 @@ FORMS: dict[str, dict[str, str]] = {
         "too_many_tokens": "more than two tokens are shown; show one, as Authorization: Bearer ...",
         "signature_wrong": "X-Signature is wrong",
         "signature_missing": "X-Signature is missing",
-        "not_local_address": "refused {peer}: address {address} is not loopback and {hint}",
-        "not_local_proxy": 'refused {peer}: header "{header}" shows a proxy and {hint}',
-        "not_local_host": 'refused {peer}: Host "{host}" is not loopback and {hint}',
-        "not_local_page": "refused {peer}: {why} and {hint}",
+        "not_local_address": (
+            "refused {peer}: address {address} is not loopback and {owner} has no {key}; {_}"
+        ),
+        "not_local_proxy": 'refused {peer}: header "{header}" shows a proxy and {owner} has no {key}; {_}',
+        "not_local_host": 'refused {peer}: Host "{host}" is not loopback and {owner} has no {key}; {_}',
+        "not_local_page": "refused {peer}: {why} and {owner} has no {key}; {_}",
+        "not_local": "refused {peer}: {why} and {hint}",
         "too_many_failures": "too many failures from this address",
         "share_used_up": "{owner} has {count:d} connections, its share of limits.connections; try again soon",
         "no_connection_left": "{owner} finds all of limits.connections in use; try again soon",
@@ -200,9 +211,9 @@ FORMS: dict[str, dict[str, str]] = {
         "path_unknown": (
             "there is nothing here; a bot's WebSocket is at / or /{self_id}, an action at /{action}"
         ),
-        "upgrade_missing": 'the header "Upgrade: websocket" is missing; {hint}',
-        "connection_missing": 'the header "Connection: Upgrade" is missing; {hint}',
-        "not_http_1_1": "a WebSocket handshake is a GET of HTTP/1.1{hint}",
+        "upgrade_missing": 'the header "Upgrade: websocket" is missing; {_}',
+        "connection_missing": 'the header "Connection: Upgrade" is missing; {_}',
+        "not_http_1_1": "a WebSocket handshake is a GET of HTTP/1.1{_}",
         "websocket_version": "Sec-WebSocket-Version must be 13",
         "websocket_key": "Sec-WebSocket-Key must be 16 bytes in base64, once",
         "handshake_body": "a WebSocket handshake has no body",
@@ -248,8 +259,11 @@ def _form(code: str, text: str) -> SentenceForm:
     for place in _ARGUMENT_PLACE.finditer(text):
         literals.append(text[at : place.start()])
         pattern += re.escape(literals[-1])
-        pattern += f"(?P<{place[1]}>{_ARGUMENT_PATTERNS.get(place[2], any_text)})"
-        names.append(place[1])
+        if place[1] == "_":
+            pattern += any_text
+        else:
+            pattern += f"(?P<{place[1]}>{_ARGUMENT_PATTERNS.get(place[2], any_text)})"
+            names.append(place[1])
         at = place.end()
     literals.append(text[at:])
     pattern += re.escape(literals[-1])

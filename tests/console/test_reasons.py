@@ -94,7 +94,7 @@ class FormTests(SynchronousTestCase):
                 with self.subTest(code=code):
                     form = FORMS_BY_CODE[code]
                     args = {name: "1002" if f"{{{name}:p}}" in text else "7" for name in form.names}
-                    sentence = text
+                    sentence = text if code == "path_unknown" else text.replace("{_}", "7")
                     for name in form.names:
                         value = (
                             " 7" if text.endswith(f"d}}{{{name}}}") else args[name]
@@ -151,7 +151,21 @@ class FormTests(SynchronousTestCase):
             "not_local_address",
             peer="::1",
             address="::2",
-            hint="account 1 has no token; set it",
+            owner="account 1",
+            key="token",
+        )
+
+    def test_certificates_of_the_port(self) -> None:
+        """That of an issuer is told from our own."""
+        ending = "has expired, on 2026-01-01 00:00 UTC: clients will refuse it"
+        day = "2026-01-01 00:00 UTC"
+        self.explained(f"the certificate /x.pem {ending}", "own_certificate_expired", path="/x.pem", day=day)
+        self.explained(
+            f"the certificate of CN=y, sent with /x.pem, {ending}",
+            "chain_certificate_expired",
+            issuer="CN=y",
+            path="/x.pem",
+            day=day,
         )
 
     def test_long_sentences(self) -> None:
