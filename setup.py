@@ -12,6 +12,11 @@ setup(
     # Makes `pip install -e .` a plain .pth line; without it twistd does not see the plugin.
     package_dir={"": "."},
     packages=[*find_packages(include=["lgtwist", "lgtwist.*"]), "twisted.plugins"],
-    package_data={"lgtwist": ["py.typed"], "lgtwist.journal": ["*.sql"]},
+    package_data={
+        "lgtwist": ["py.typed"],
+        "lgtwist.journal": ["*.sql"],
+        "lgtwist.onebot": ["catalogue.json"],
+        "lgtwist.console": ["static/**/*"],
+    },
     zip_safe=False,
 )

@@ -31,6 +31,7 @@ PURE = [
     "lgtwist.onebot.action",
     "lgtwist.onebot.auth",
     "lgtwist.onebot.bounds",
+    "lgtwist.onebot.catalogue",
     "lgtwist.onebot.dialect",
     "lgtwist.onebot.errors",
     "lgtwist.onebot.event",
