@@ -308,7 +308,8 @@ def _bot_state(sessions: Sequence[OpenSession], dials: Iterable[Any], postings: 
     """Return ``up`` if a session is open or posts are taken, ``partly`` if others fail, else ``down``."""
     running = [one for one in postings if one.running]
     taken = sum(1 for one in running if not one.failures)
-    failing = len(running) - taken + sum(1 for one in dials if not one.connected)
+    # What was never dialled waits for its account, which was not up yet.
+    failing = len(running) - taken + sum(1 for one in dials if one.attempts and not one.connected)
     if not sessions and not taken:
         return "down"
     return "partly" if failing else "up"
