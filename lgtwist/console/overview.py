@@ -260,7 +260,7 @@ class Overview:
                 "next_attempt_at": self._epoch_of((*owner, number, one.target), one.next_attempt_in),
                 "last_reason": _explained(one.last_reason, token),
             }
-            for number, one in _bounded(dials, lambda dial: not dial[1].connected)
+            for number, one in _listed_first(dials, lambda dial: not dial[1].connected)
         ]
 
     def _postings(self, name: str, postings: dict[int, Any], token: str | None) -> list[dict[str, Any]]:
@@ -279,7 +279,7 @@ class Overview:
                     "reason": _explained(one.last_failure.reason, token),
                 },
             }
-            for number, one in _bounded(list(postings.items()), lambda posting: posting[1].failures > 0)
+            for number, one in _listed_first(list(postings.items()), lambda posting: posting[1].failures > 0)
         ]
 
     def _epoch_of(self, what: tuple[object, ...], seconds: float | None) -> float | None:
@@ -298,7 +298,7 @@ class Overview:
         return shown
 
 
-def _bounded(items: Sequence[_Listed], is_first: Callable[[_Listed], bool]) -> Sequence[_Listed]:
+def _listed_first(items: Sequence[_Listed], is_first: Callable[[_Listed], bool]) -> Sequence[_Listed]:
     if len(items) <= _MOST_LISTED:
         return items
     return sorted(items, key=lambda item: not is_first(item))[:_MOST_LISTED]
@@ -329,7 +329,7 @@ def _deliveries(bot: Bot) -> list[dict[str, Any]]:
             "cursor_since": None if one.cursor_since is None else _rounded(one.cursor_since),
             "silent": one.silent,
         }
-        for one in _bounded(list(bot.deliveries.values()), waits)
+        for one in _listed_first(list(bot.deliveries.values()), waits)
     ]
 
 
