@@ -15,6 +15,7 @@ setup(
     package_data={
         "lgtwist": ["py.typed"],
         "lgtwist.journal": ["*.sql"],
+        "lgtwist.onebot": ["catalogue.json"],
         "lgtwist.console": ["static/**/*"],
     },
     zip_safe=False,

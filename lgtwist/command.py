@@ -20,13 +20,10 @@ from attrs import frozen
 from lgtwist import __version__
 from lgtwist.app.configuration_file import DEFAULT_FILE, VARIABLE, ConfigurationError, ConfigurationFile
 from lgtwist.app.printing import print_journal, print_summary, print_text
-from lgtwist.config.text_files import decode_text
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
 
-#: In ``data_dir``: an administrator's token that was made, where none is configured.
-_MADE_TOKEN = "admin_token"  # noqa: S105  # a file's name
 _CONFIG_HELP = f"the configuration file (else ${VARIABLE}, else ./{DEFAULT_FILE} if it is there)"
 
 
@@ -136,22 +133,27 @@ def _health(options: argparse.Namespace) -> int:
 
 
 def _token(options: argparse.Namespace) -> int:
-    """Print the administrator's token, on stdout alone, and on stderr where it comes from."""
+    """Print the console's link, with the admin token, on stdout alone; on stderr where the token comes from."""
+    from lgtwist.app.admin_token import ADMIN_TOKEN_FILE, CannotMakeToken, console_link, read_made_token
+    from lgtwist.app.summary import http_base
+
     file = ConfigurationFile.find(options.config)
     config = file.read()
     token, where = config.server.admin_token, f"[server] of {file.described}"
     if token is None:
-        made = Path(config.data_dir) / _MADE_TOKEN
-        where = str(made)
+        folder = Path(config.data_dir)
+        where = str(folder / ADMIN_TOKEN_FILE)
         try:
-            token = decode_text(made.read_bytes()).strip() or None
-        except FileNotFoundError:
-            token = None
-        except (OSError, ValueError) as error:
-            sys.exit(f"{made}: cannot be read: {getattr(error, 'strerror', None) or error}")
+            token = read_made_token(folder)
+        except CannotMakeToken as error:
+            sys.exit(str(error))
     if token is None:
-        sys.exit(f"There is no admin_token: {file.described} names none, and {where} holds none.")
-    print_text(f"{token}\n")
+        sys.exit(
+            f"There is no admin_token yet: {file.described} names none, and {where} is made at the first start."
+        )
+    base = http_base(config)
+    shown = console_link(base, token) if config.console.enabled and base else token
+    print_text(f"{shown}\n")
     sys.stderr.write(f"from {where}\n")
     return 0
 
@@ -208,9 +210,9 @@ COMMANDS = {
     ),
     "token": Command(
         _token,
-        "print the administrator's token",
-        "It is admin_token of [server], else what the service made in data_dir. Where it comes from is "
-        "said on stderr.",
+        "print the link of the console, with the admin token",
+        "The token is admin_token of [server], else what the service made in data_dir; where it comes from is "
+        "said on stderr. Without a console, or where only a Unix socket listens, it is printed alone.",
     ),
 }
 

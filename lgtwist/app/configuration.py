@@ -21,6 +21,7 @@ from lgtwist.config.section import Problem, Section
 from lgtwist.config.text_files import decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
 from lgtwist.config.values import InvalidValue, choice, text
+from lgtwist.console.settings import ConsoleSettings, read_console
 from lgtwist.hub.settings import BotSettings, read_bot, read_number
 from lgtwist.journal.settings import JournalSettings, read_journal
 from lgtwist.net.endpoints import certificate_files, is_public
@@ -93,6 +94,7 @@ class Config:
     accounts: tuple[AccountConfig, ...] = DEFAULT_ACCOUNTS
     bots: tuple[BotConfig, ...] = DEFAULT_BOTS
     journal: JournalSettings = Factory(JournalSettings)
+    console: ConsoleSettings = Factory(ConsoleSettings)
     limits: Limits = Factory(Limits)
     #: Paths of all files that it was read from or names (tokens, certificates, private keys, authorities,
     #: worlds): bots may not read them.
@@ -133,6 +135,7 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
         accounts=_read_accounts(root, problems),
         bots=_read_bots(root, problems),
         journal=read_journal(root.section("journal")),
+        console=read_console(root.section("console")),
         limits=read_limits(root.section("limits")),
     )
     root.finish()

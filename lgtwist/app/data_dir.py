@@ -7,10 +7,12 @@ import os
 import stat
 from pathlib import Path
 
-from lgtwist.runtime.private_files import OTHERS, make_private_folder
+from lgtwist.runtime.private_files import OTHERS, create_private, make_private_folder
 
 #: The name of the journal's file in the folder.
 JOURNAL_FILE = "journal.sqlite"
+#: The name of the file that counts how often all sessions of the console were ended.
+_GENERATION_FILE = "console_generation"
 
 
 class CannotStart(Exception):
@@ -32,6 +34,24 @@ class DataDir:
     def journal_file(self) -> Path:
         """Path of the journal's file."""
         return self.path / JOURNAL_FILE
+
+    def session_generation(self) -> int:
+        """Return the generation of the console's sessions; 0 where none was saved."""
+        try:
+            return int((self.path / _GENERATION_FILE).read_bytes()[:20])
+        except (OSError, ValueError):
+            return 0
+
+    def save_session_generation(self, generation: int) -> None:
+        """Keep the generation of the console's sessions over a restart.
+
+        :raises OSError: if it cannot be written.
+        """
+        new = self.path / f"{_GENERATION_FILE}.new"
+        new.unlink(missing_ok=True)
+        with open(create_private(new), "w", encoding="ascii") as file:
+            file.write(f"{generation}\n")
+        new.replace(self.path / _GENERATION_FILE)
 
     def lock(self) -> None:
         """Make the folder, unless it is there, and lock it until :meth:`unlock` or the end of the process.

@@ -55,6 +55,7 @@ class Changes:
     :ivar server: which of ``admin_token`` and ``allowed_origins`` changed.
     :ivar limits: the names of the limits that changed.
     :ivar journal: the names of the journal's keys that changed, without those that wait for a restart.
+    :ivar console: the names of the console's keys that changed.
     :ivar authorities: pairs of the authorities that links use, and what was read for them.
     :ivar waiting: the keys whose change waits for a restart.
     """
@@ -68,13 +69,14 @@ class Changes:
     server: tuple[str, ...]
     limits: tuple[str, ...]
     journal: tuple[str, ...]
+    console: tuple[str, ...]
     authorities: tuple[tuple[Authorities, Authorities], ...]
     waiting: tuple[str, ...]
 
     @property
     def nothing(self) -> bool:
         """Whether nothing changed, but for keys that wait for a restart."""
-        lists = (self.closed, self.opened, self.server, self.limits, self.journal, self.renewed)
+        lists = (self.closed, self.opened, self.server, self.limits, self.journal, self.console, self.renewed)
         return not (self.accounts or self.bots or self.reordered or any(lists))
 
     @property
@@ -90,7 +92,8 @@ class Changes:
             parts.append("the order of accounts")
         parts += [f"endpoint {one} closed" for one in self.closed]
         parts += [f"endpoint {one} opened" for one in self.opened]
-        parts += [f"limits.{name}" for name in self.limits] + [f"journal.{name}" for name in self.journal]
+        for table, names in (("limits", self.limits), ("journal", self.journal), ("console", self.console)):
+            parts += [f"{table}.{name}" for name in names]
         parts += self.server
         parts += [f"certificates of {path} read again" for path in self.renewed]
         line = ", ".join(parts) or "nothing changed"
@@ -166,6 +169,7 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
         ),
         limits=_names(old.limits, running.limits),
         journal=_names(old.journal, running.journal),
+        console=_names(old.console, running.console),
         authorities=authorities,
         waiting=tuple(waiting),
     )

@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
+from lgtwist.app.admin_token import MadeToken
 from lgtwist.app.authorities import authority_warnings
 from lgtwist.app.configuration import AccountConfig, Config
 from lgtwist.app.configuration_file import ConfigurationError
@@ -32,10 +33,12 @@ class _Prepared:
     """What was prepared before anything is changed.
 
     :ivar accounts: accounts that are new or get a new edge, each with the edge, which is prepared.
+    :ivar admin_token: the token that is made where none is configured.
     :ivar ports: the change of the listening ports: ``commit()`` or ``undo()``.
     """
 
     accounts: dict[int, tuple[Account, IEdge]] = field(factory=dict)
+    admin_token: MadeToken | None = None
     ports: Any = None
 
 
@@ -139,6 +142,7 @@ class Reloader:
             prepared.accounts[wanted.self_id] = (account, edge)
         if service.journal is None and any(one.bot.at_least_once for one in found.running.bots):
             await self._in_thread(service.check_journal)
+        prepared.admin_token = await self._in_thread(service.make_admin_token, found.running)
         prepared.ports = await service.ports.change(found.running.server.endpoints)
         return prepared
 
@@ -158,13 +162,25 @@ class Reloader:
         for line in plain_tokens(running):
             if line not in plain_tokens(before):
                 self._log.warn("{line}", line=line)
-        service.config = evolve(running, limits=before.limits, server=before.server, journal=before.journal)
+        service.config = evolve(
+            running,
+            limits=before.limits,
+            server=before.server,
+            journal=before.journal,
+            console=before.console,
+        )
+        token_before = service.port.authentication.admin_token
         if found.limits:
             service.set_limits(running.limits)
         if found.server or found.closed or found.opened:
             service.set_server_settings(running.server)
         if found.journal:
             service.set_journal_settings(running.journal)
+        if found.console:
+            service.set_console_settings(running.console)
+        service.use_made_token(prepared.admin_token)
+        if service.port.authentication.admin_token != token_before:
+            service.console.token_changed()
         tails: list[Any] = []
         for removed in found.bots.removed:
             tails.append(_awaited(service.remove_bot(removed.bot.name)))

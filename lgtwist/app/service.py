@@ -19,12 +19,14 @@ from urllib.parse import urlsplit
 from attrs import evolve
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.threads import deferToThreadPool
 
 from lgtwist import __version__
+from lgtwist.app.admin_token import CannotMakeToken, MadeToken, console_link, made_token
 from lgtwist.app.authorities import authorities_of, renew_authorities
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
+from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.stages import Stage, stop_stages
@@ -33,6 +35,10 @@ from lgtwist.app.warnings import warnings
 from lgtwist.bots.http_api import HttpApi
 from lgtwist.bots.websocket_server import ForwardWebSocket
 from lgtwist.config.limits import Limits
+from lgtwist.console.api import ConsoleResources
+from lgtwist.console.mount import ConsoleMount
+from lgtwist.console.sessions import Sessions
+from lgtwist.console.settings import ConsoleSettings
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
@@ -92,6 +98,9 @@ class LgtwistService(MultiService):
     :ivar directory: the accounts and bots.
     :ivar accounts: the accounts' edges, named by their numbers.
     :ivar bots: the bots' edges, named by the bots' names.
+    :ivar started: when it was started; seconds since the epoch.
+    :ivar read_again: reads the configuration again; None where that cannot be done. May be set.
+    :ivar show_link: writes the console's link where a person sees it, and no log has it. May be set.
     """
 
     _log = Logger(throttled=False, longest=CONFIGURED)
@@ -111,8 +120,8 @@ class LgtwistService(MultiService):
         limits = config.limits
 
         self.directory = Directory(reactor)
-        self._rate_limiters = RateLimiters()
-        self.directory.observe(self._rate_limiters)
+        self.rate_limiters = RateLimiters()
+        self.directory.observe(self.rate_limiters)
         self.journal: Journal | None = None
         self.deliveries: Deliveries | None = None
 
@@ -136,6 +145,12 @@ class LgtwistService(MultiService):
             wall_clock=wall_clock,
         )
         self.directory.observe(self.port.bot_tokens)
+        self.started = wall_clock()
+        self.read_again: Callable[[], Config] | None = None
+        self.show_link: Callable[[str], None] = lambda _link: None
+        self._made_token: MadeToken | None = None
+        self.console = self._make_console()
+        self.port.mount("console", self.console)
         self.ports = Ports(reactor, config.server.endpoints)
         self._resources = EdgeResources(
             reactor=reactor,
@@ -167,6 +182,17 @@ class LgtwistService(MultiService):
     def _add_child(self, name: str, service: MultiService) -> None:
         service.setName(name)
         service.setServiceParent(self)
+
+    def _make_console(self) -> ConsoleMount:
+        resources = ConsoleResources(
+            authentication=self.port.authentication,
+            view=RunningService(self),
+            clock=self._reactor,
+            wall_clock=self._wall_clock,
+            sessions=Sessions(self._data_dir.session_generation()),
+            save_generation=self._data_dir.save_session_generation,
+        )
+        return ConsoleMount(resources, enabled=self.config.console.enabled)
 
     def _bot_addresses(self, self_id: int) -> list[tuple[str, str]]:
         """Return the names of the bots that are connected to an account, and their addresses.
@@ -475,6 +501,44 @@ class LgtwistService(MultiService):
         self._http_api.allowed_origins = settings.allowed_origins
         self.config = evolve(self.config, server=settings)
 
+    def set_console_settings(self, settings: ConsoleSettings) -> None:
+        """Serve the console, or not, from now on."""
+        self.console.enabled = settings.enabled
+        if not settings.enabled:
+            self.console.stop()
+        self.config = evolve(self.config, console=settings)
+
+    def make_admin_token(self, wanted: Config) -> MadeToken | None:
+        """Return the token that is made where none is configured; None where none is needed.
+
+        It may be called in a thread.
+
+        :raises CannotPrepare: if it can neither be read nor made.
+        """
+        if wanted.server.admin_token is not None or not wanted.console.enabled:
+            return None
+        try:
+            return made_token(self._data_dir.path)
+        except CannotMakeToken as error:
+            raise CannotPrepare(str(error)) from None
+
+    def use_made_token(self, made: MadeToken | None) -> None:
+        """Accept a token that was made, where none is configured; show its link if it is new."""
+        self._made_token = made
+        self.port.authentication.made_token = None if made is None else made.value
+        if made is not None and made.is_new and self.running:
+            self._show_link()
+
+    def _show_link(self) -> None:
+        """Show the link once, after the token was made."""
+        made = self._made_token
+        if made is None or not made.is_new:
+            return
+        self._made_token = evolve(made, is_new=False)
+        base = self._http_url()
+        if base.startswith("http"):
+            self.show_link(console_link(base, made.value))
+
     def set_journal_settings(self, settings: JournalSettings) -> None:
         """Replace ``retention`` and ``max_size``."""
         if self.journal is not None:
@@ -487,6 +551,16 @@ class LgtwistService(MultiService):
         :param read: returns the configuration, or raises ``ConfigurationError``.
         """
         return self._reloader.reload(read)
+
+    def reload_again(self) -> Deferred[None]:
+        """Read the configuration again from where it was read, and take it."""
+        read = self.read_again
+        return succeed(None) if read is None else self.reload(read)
+
+    @property
+    def reactor_lag(self) -> float:
+        """The worst lateness of a timer within the last while, in seconds."""
+        return self._lag.worst
 
     def _remove_edge(self, edge: IEdge) -> Deferred[None]:
         """Stop an edge and remove it from the tree when its connections are closed, or time is up.
@@ -591,6 +665,7 @@ class LgtwistService(MultiService):
         try:
             if self.journal is not None:
                 self.check_journal()
+            self.use_made_token(self.make_admin_token(self.config))
             for edge in (*self.accounts, *self.bots):
                 edge.prepare()
             self.ports.listen(self.port.site)
@@ -616,12 +691,14 @@ class LgtwistService(MultiService):
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._stopping = False
         bound_log_files(_LOG_FILES)
+        self.started = self._wall_clock()
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):
             self._log.info("{line}", line=line)
         for line in warnings(self.config):
             self._log.warn("{line}", line=line)
         self.warn_of_certificates()
+        self._show_link()
         super().startService()
 
     def _stages(self) -> list[Stage]:
@@ -630,6 +707,7 @@ class LgtwistService(MultiService):
             Stage("the listening ports", self.ports.close),
             Stage("what dials, polls and posts", self._retire_edges),
             Stage("the accounts", self._stop_accounts),
+            Stage("the console", self.console.stop),
             Stage("the port", self.port.stop),
             Stage("the connections", self._close_connections),
             Stage("the bots' edges", self.bots.stopService),
@@ -669,7 +747,7 @@ class LgtwistService(MultiService):
         return gatherResults(closed)
 
     def _stop_directory(self) -> None:
-        self._rate_limiters.stop()
+        self.rate_limiters.stop()
         if self.deliveries is not None:
             self.deliveries.stop()
         for bot in self.directory.bots.values():

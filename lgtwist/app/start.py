@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Any
 
+from lgtwist.app.admin_token import show_once
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart
+from lgtwist.app.first_configuration import wants_chinese
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.signals import Signals
 from lgtwist.net.resolver import NameResolver
@@ -24,7 +27,10 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     tame_foreign_lines()
     reactor.installNameResolver(NameResolver(reactor))
     service = LgtwistService(config, reactor)
-    signals = Signals(reactor, lambda: service.reload(lambda: file.read(again=True)))
+    service.read_again = lambda: file.read(again=True)
+    word = "控制台" if wants_chinese(os.environ) else "Console"
+    service.show_link = lambda link: show_once(f"{word}: {link}")
+    signals = Signals(reactor, service.reload_again)
     signals.prepare()
     service.prepare()
     signals.setServiceParent(service)

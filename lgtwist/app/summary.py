@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lgtwist import __version__
+from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
 from lgtwist.app.configuration import Config
 from lgtwist.hub.settings import port_owners
 from lgtwist.net.endpoints import websocket_url
@@ -31,7 +32,27 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
         if bot.access_token is not None and owners.get(bot.access_token) != bot.name:
             more += "; its token does not open the port, for another bot has the same"
         lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{more}')
-    return [*lines, *_how_to_attach(config, base), *_how_to_use_sandbox(config, base)]
+    return [
+        *lines,
+        *_where_console_is(config, base),
+        *_how_to_attach(config, base),
+        *_how_to_use_sandbox(config, base),
+    ]
+
+
+def http_base(config: Config) -> str | None:
+    """Return the HTTP URL of the first endpoint, without a slash at its end; None if it is a Unix socket."""
+    base = websocket_url(config.server.endpoints[0])
+    return None if base.startswith("unix:") else base.replace("ws", "http", 1)
+
+
+def _where_console_is(config: Config, base: str) -> list[str]:
+    if not config.console.enabled or base.startswith("unix:"):
+        return []
+    token = "admin_token of [server]"  # noqa: S105
+    if config.server.admin_token is None:
+        token = f"in {Path(config.data_dir).absolute() / ADMIN_TOKEN_FILE}; lgtwist token prints the link"
+    return [f"console: {base.replace('ws', 'http', 1)}/console/ (its token: {token})"]
 
 
 def _how_to_attach(config: Config, base: str) -> list[str]:

@@ -6,9 +6,11 @@ times are seconds since the epoch, so the bytes of a card differ only where some
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,26 +30,28 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS, read_string
 from lgtwist.runtime.logs import printable
 from lgtwist.web.refused_handshakes import RefusedHandshake
 
-_Item = TypeVar("_Item")
+_Listed = TypeVar("_Listed")
 
 #: Cards of accounts and bots together, and how many of them are the least for each kind.
-_MOST_CARDS, _SHARE = 1000, 500
+_MOST_CARDS, _LEAST_CARDS = 1000, 500
 #: Sessions, dials, posts and deliveries, each, that one card lists; and warnings and URLs in all.
 _MOST_LISTED = 50
 #: Seconds by which a time that is computed from two clocks may differ from the one shown before.
-_JITTER = 1.0
+_CLOCK_JITTER = 1.0
 
 #: A URL within a text, from its scheme to its end.
-_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,15}://)([^\s\"'<>/?#][^\s\"'<>]*)")
+_URL_IN_TEXT = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,15}://)([^\s\"'<>/?#][^\s\"'<>]*)")
 #: What looks like a token in a text of a peer's. The three dots are in a sentence of ours; behind a colon
 #: only what has a digit is one, not a word.
-_TOKEN = re.compile(
+_TOKEN_LIKE = re.compile(
     r"(?i)(\b(?:\w{0,20}_)?(?:token|secret|password)[\"']?"
     r"(?:\s{0,2}=\s{0,2}|\s{0,2}:\s{0,2}(?=[\"']|[^\s\"']{0,200}\d))[\"']?|\bbearer\s{1,2}(?!\.\.\.))"
     r"[^\s\"'&,;)]+"
 )
 #: What stands for a token.
-_HIDDEN = "\u2022\u2022\u2022"
+_DOTS = "\u2022\u2022\u2022"
+#: Characters of a text up to which its shown form is remembered.
+_SHOWN_AGAIN = 200
 #: A shorter token is not searched for: it would be found in other words.
 _SHORTEST_TOKEN = 6
 
@@ -125,7 +129,7 @@ class Overview:
     def _read(self) -> _State:
         directory, view = self._view.directory, self._view
         accounts, bots = list(directory.accounts.values()), list(directory.bots.values())
-        account_cards = max(_SHARE, _MOST_CARDS - len(bots))
+        account_cards = max(_LEAST_CARDS, _MOST_CARDS - len(bots))
         bot_cards = _MOST_CARDS - min(len(accounts), account_cards)
         self._next_times = {}
         self._offset = self._wall_clock() - self._clock()
@@ -174,7 +178,7 @@ class Overview:
             "dialect": account.dialect.value,
             "state": "down" if not account.is_up else "up" if account.online else "offline",
             "since": _rounded(account.since),
-            "reason": _reason(account.reason, token),
+            "reason": _explained(account.reason, token),
             "last_event": None
             if last is None
             else {
@@ -186,11 +190,11 @@ class Overview:
             "in_flight": account.calls_in_flight,
             "calls": counters.calls + counters.not_connected,
             "failed": counters.timeouts + counters.broken + counters.not_connected,
-            "links": [_link(one, token) for one in open_links[:_MOST_LISTED]],
+            "links": [_open_link(one, token) for one in open_links[:_MOST_LISTED]],
             "last_ended": None if ended is None else _ended_link(ended, token),
             "dials": self._dials(("account", number), [(number, one) for one in dials], token),
             "dials_count": len(dials),
-            "journal_paused": _reason(links.pause_reason, token),
+            "journal_paused": _explained(links.pause_reason, token),
         }
 
     def _bot_card(self, bot: Bot) -> dict[str, Any]:
@@ -212,7 +216,7 @@ class Overview:
             "accounts": None if accounts is None else list(accounts[:_MOST_LISTED]),
             "accounts_count": None if accounts is None else len(accounts),
             "state": _bot_state(sessions, [one for _number, one in dials], postings.values()),
-            "sessions": [_session(one, token) for one in sessions[-_MOST_LISTED:]],
+            "sessions": [_open_session(one, token) for one in sessions[-_MOST_LISTED:]],
             "sessions_count": len(sessions),
             "last_ended": None if ended is None else _ended_session(ended, token),
             "dials": self._dials(("bot", bot.name), dials, token),
@@ -254,9 +258,9 @@ class Overview:
                 "opened": one.opened,
                 "connected": one.connected,
                 "next_attempt_at": self._epoch_of((*owner, number, one.target), one.next_attempt_in),
-                "last_reason": _reason(one.last_reason, token),
+                "last_reason": _explained(one.last_reason, token),
             }
-            for number, one in _bounded(dials, lambda dial: not dial[1].connected)
+            for number, one in _listed_first(dials, lambda dial: not dial[1].connected)
         ]
 
     def _postings(self, name: str, postings: dict[int, Any], token: str | None) -> list[dict[str, Any]]:
@@ -272,27 +276,29 @@ class Overview:
                 if one.last_failure is None
                 else {
                     "time": _rounded(one.last_failure.time),
-                    "reason": _reason(one.last_failure.reason, token),
+                    "reason": _explained(one.last_failure.reason, token),
                 },
             }
-            for number, one in _bounded(list(postings.items()), lambda posting: posting[1].failures > 0)
+            for number, one in _listed_first(list(postings.items()), lambda posting: posting[1].failures > 0)
         ]
 
     def _epoch_of(self, what: tuple[object, ...], seconds: float | None) -> float | None:
         """Return in whole seconds since the epoch what lies ``seconds`` ahead; the same again for the same.
 
-        :param what: what the time is of: a time that was shown for it before is kept within :data:`_JITTER`.
+        :param what: what the time is of: what was shown for it before stays within :data:`_CLOCK_JITTER`.
         """
         if seconds is None:
             return None
         exactly = self._clock() + self._offset + seconds
         before = self._times.get(what)
-        shown = before if before is not None and abs(before - exactly) <= _JITTER else float(round(exactly))
+        shown = (
+            before if before is not None and abs(before - exactly) <= _CLOCK_JITTER else float(round(exactly))
+        )
         self._next_times[what] = shown
         return shown
 
 
-def _bounded(items: Sequence[_Item], is_first: Callable[[_Item], bool]) -> Sequence[_Item]:
+def _listed_first(items: Sequence[_Listed], is_first: Callable[[_Listed], bool]) -> Sequence[_Listed]:
     if len(items) <= _MOST_LISTED:
         return items
     return sorted(items, key=lambda item: not is_first(item))[:_MOST_LISTED]
@@ -302,7 +308,8 @@ def _bot_state(sessions: Sequence[OpenSession], dials: Iterable[Any], postings: 
     """Return ``up`` if a session is open or posts are taken, ``partly`` if others fail, else ``down``."""
     running = [one for one in postings if one.running]
     taken = sum(1 for one in running if not one.failures)
-    failing = len(running) - taken + sum(1 for one in dials if not one.connected)
+    # What was never dialled waits for its account, which was not up yet.
+    failing = len(running) - taken + sum(1 for one in dials if one.attempts and not one.connected)
     if not sessions and not taken:
         return "down"
     return "partly" if failing else "up"
@@ -322,11 +329,11 @@ def _deliveries(bot: Bot) -> list[dict[str, Any]]:
             "cursor_since": None if one.cursor_since is None else _rounded(one.cursor_since),
             "silent": one.silent,
         }
-        for one in _bounded(list(bot.deliveries.values()), waits)
+        for one in _listed_first(list(bot.deliveries.values()), waits)
     ]
 
 
-def _link(link: OpenLink, token: str | None) -> dict[str, Any]:
+def _open_link(link: OpenLink, token: str | None) -> dict[str, Any]:
     return {"via": shown_text(link.via, token), "channel": link.channel, "since": _rounded(link.since)}
 
 
@@ -335,13 +342,13 @@ def _ended_link(ended: EndedLink, token: str | None) -> dict[str, Any]:
         "via": shown_text(ended.via, token),
         "channel": ended.channel,
         "code": ended.code,
-        "reason": _reason(ended.reason, token),
+        "reason": _explained(ended.reason, token),
         "time": _rounded(ended.time),
         "lasted": _rounded(ended.lasted),
     }
 
 
-def _session(session: OpenSession, token: str | None) -> dict[str, Any]:
+def _open_session(session: OpenSession, token: str | None) -> dict[str, Any]:
     return {
         "account": session.account,
         "role": session.role,
@@ -358,7 +365,7 @@ def _ended_session(ended: EndedSession, token: str | None) -> dict[str, Any]:
         "address": shown_text(ended.address, token),
         "user_agent": shown_text(ended.user_agent, token),
         "code": ended.code,
-        "reason": _reason(ended.reason, token),
+        "reason": _explained(ended.reason, token),
         "time": _rounded(ended.time),
         "lasted": _rounded(ended.lasted),
     }
@@ -371,7 +378,7 @@ def _rounded(seconds: float) -> float:
     return round(seconds, 1)
 
 
-def _reason(sentence: str, token: str | None) -> dict[str, Any] | None:
+def _explained(sentence: str, token: str | None) -> dict[str, Any] | None:
     return explain(shown_text(sentence, token)) if sentence else None
 
 
@@ -382,14 +389,23 @@ def shown_text(text: str, token: str | None = None) -> str:
 
     :param token: hidden wherever it stands; None for none.
     """
+    if len(text) <= _SHOWN_AGAIN:
+        return _shown_again(text, token)
+    return _shown_text(text, token)
+
+
+def _shown_text(text: str, token: str | None) -> str:
     if token is not None and len(token) >= _SHORTEST_TOKEN and token in text:
-        text = text.replace(token, _HIDDEN)
+        text = text.replace(token, _DOTS)
     text = text[:2000]
     if "://" in text:
-        text = _URL.sub(lambda url: url[1] + _without_secrets(url[2]), text)
+        text = _URL_IN_TEXT.sub(lambda url: url[1] + _without_secrets(url[2]), text)
     if "=" in text or ":" in text or " " in text:
-        text = _TOKEN.sub(lambda found: found[1] + _HIDDEN, text)
+        text = _TOKEN_LIKE.sub(lambda found: found[1] + _DOTS, text)
     return printable(text)
+
+
+_shown_again = lru_cache(maxsize=8192)(_shown_text)  # most texts are the same from call to call
 
 
 def _without_secrets(rest: str) -> str:
@@ -406,10 +422,14 @@ def nickname_in(login_info: bytes | None, token: str | None = None) -> str:
     if login_info is None:
         return ""
     try:
-        nickname = bytes(msgspec.json.decode(login_info, type=_LoginInfo).nickname)
-        return shown_text(read_string(nickname), token)
-    except DECODE_ERRORS:
-        return ""
+        nickname: Any = read_string(bytes(msgspec.json.decode(login_info, type=_LoginInfo).nickname))
+    except DECODE_ERRORS:  # half of a character, which only the standard library reads
+        try:
+            found = json.loads(login_info.decode("utf-8", "replace"))
+        except DECODE_ERRORS:
+            return ""
+        nickname = found.get("nickname") if isinstance(found, dict) else None
+    return shown_text(nickname, token) if isinstance(nickname, str) else ""
 
 
 def resident_memory() -> int | None:

@@ -195,7 +195,7 @@ class Delivery:
 
     @property
     def cursor_since(self) -> float | None:
-        """When the newest confirmed event was taken in, in seconds since the epoch; None if no others wait."""
+        """When the newest confirmed event was taken in (epoch seconds), while others wait; else None."""
         newest = self._cursor.reached
         return newest.time / 1000 if self.backlog and newest.time else None
 

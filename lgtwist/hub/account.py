@@ -171,6 +171,11 @@ class Account:
         return self.links.dialect
 
     @property
+    def action_timeout(self) -> float:
+        """Seconds that a response may take."""
+        return self._calls.limit
+
+    @property
     def calls_in_flight(self) -> int:
         """Number of calls that wait for their response."""
         return len(self._calls)
@@ -262,6 +267,12 @@ class Account:
         call.flow_token = link.send(self._calls.add(call, self.clock.seconds()), action, params)
         if self._expiry is None:
             self._schedule_expiry()
+
+    def answers_itself(self, action: str) -> bool:
+        """Return whether :meth:`call` would answer an action now without sending it."""
+        if action == "get_status":
+            return not self.online
+        return action == "get_login_info" and self._action_link is None and self.login_info is not None
 
     def send(self, link: IAccountLink, call: Call, params: bytes) -> None:
         """Send a call on a link, whether it is verified or not; ``call.receive`` gets its response.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from attrs import define, field
@@ -17,7 +17,7 @@ from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.calls import Call, InternalCall
 from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IBotSession
-from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
+from lgtwist.hub.permissions import ActionPermissions, Decision, EventPermissions, Rate
 from lgtwist.hub.quick_operations import (
     HANDLE_QUICK_OPERATION,
     STEP_ACTIONS,
@@ -210,6 +210,33 @@ class PendingAction(msgspec.Struct, eq=False):
             self.bot.budget.release(self.size)
 
 
+class ActionWatch(Protocol):
+    """Sees the actions of bots and their responses, refused ones too. Its methods never raise."""
+
+    def perform(
+        self,
+        bot: Bot,
+        account: Account,
+        request: ActionRequest,
+        reply: Reply,
+        read_params: Callable[[], bytes] | None,
+        /,
+    ) -> tuple[Reply, Callable[[], bytes] | None]:
+        """See an action that a bot performs; the arguments are those of :meth:`Bot.perform`.
+
+        :returns: what is used in place of ``reply`` and ``read_params``: the same, or functions that call
+            them.
+        """
+
+    def call(
+        self, bot: Bot, account: Account, action: str, params: bytes, received: Deferred[bytes], /
+    ) -> None:
+        """See an action that lgtwist makes for a bot: a step of a quick operation, or what ``_async`` runs.
+
+        :param received: fires with the response without ``echo``; its result must stay the same.
+        """
+
+
 class Bot:
     """One bot of the configuration; it may have any number of connections.
 
@@ -221,6 +248,7 @@ class Bot:
     :ivar sessions: its open connections, the oldest first.
     :ivar last_ended: its connection that ended last, and why; None before the first.
     :ivar deliveries: its at-least-once deliveries, by the account's number.
+    :ivar watch: sees its actions; None if nobody looks.
     """
 
     _log = Logger()
@@ -230,6 +258,7 @@ class Bot:
         self.name = settings.name
         self.counters = BotCounters()
         self.deliveries: dict[int, Delivery] = {}
+        self.watch: ActionWatch | None = None
         self.sessions: dict[IBotSession, None] = {}
         self._http_calls: dict[int, set[PendingAction]] = {}  # of requests under way, by the sets' identity
         self.last_ended: EndedSession | None = None
@@ -339,6 +368,9 @@ class Bot:
             action now. What it raises, but for :class:`OneBotError`, is raised.
         """
         self.counters.actions += 1
+        watch = self.watch
+        if watch is not None:
+            reply, read_params = watch.perform(self, account, request, reply, read_params)
         quota = self._quotas.get(account.self_id) or self.quota(account)
         action, suffix = request.action, ""
         if action[-1:] in "cd":  # of "_async" and "_rate_limited"
@@ -416,12 +448,53 @@ class Bot:
             self.counters.refused += 1
             raise TooManyCalls(f'bot "{self.name}" is over its rate')
 
+    def explain(self, account: Account, action: str) -> Decision:
+        """Return whether the bot may use an action now, and by which rule; nothing is sent or counted.
+
+        The rules are asked in the order of :meth:`perform`. The codes are those of
+        :meth:`ActionPermissions.explain`, and ``account_not_its``, ``name_too_long``, ``too_many_calls``,
+        ``over_rate`` and ``not_connected``. Of a quick operation its ``actions`` are those of its
+        steps that the bot may use.
+
+        :param action: its name, with or without a suffix.
+        """
+        if not self.may_use(account.self_id):
+            return Decision(False, "account_not_its")
+        name, suffix = split_suffix(action)
+        if len(name) > MAX_ACTION_LENGTH:
+            return Decision(False, "name_too_long", {"most": MAX_ACTION_LENGTH})
+        quota = self._quotas.get(account.self_id)
+        calls = 0 if quota is None else quota.calls
+        if calls >= self.limits.calls:
+            return Decision(False, "too_many_calls", {"calls": calls})
+        if name == HANDLE_QUICK_OPERATION and not self._permissions.unrestricted:
+            steps = [step for step in STEP_ACTIONS if self._permissions.allows(step)]
+            decision = Decision(bool(steps), "quick_operation", {"actions": steps})
+        else:
+            decision = self._permissions.explain(name)
+        if not decision.allowed:
+            return decision
+        rate = self._rate
+        if rate is not None and not rate.has_room(account.clock.seconds()):
+            return Decision(False, "over_rate", {"most": rate.most, "seconds": rate.seconds})
+        if not account.accepts_actions and (suffix or not account.answers_itself(name)):
+            return Decision(False, "not_connected")
+        return decision
+
     def quota(self, account: Account) -> Quota:
         """Return the :class:`Quota` of this bot for an account."""
         found = self._quotas.get(account.self_id)
         if found is None:
             found = self._quotas[account.self_id] = Quota(account, self.budget)
         return found
+
+    def account_removed(self, account: Account) -> None:
+        """Forget what is under way to an account that is removed; another of its number begins anew."""
+        quota = self._quotas.pop(account.self_id, None)
+        if quota is not None:
+            quota.unsent.clear()
+            quota.budget.release(quota.unsent_bytes)
+            quota.unsent_bytes = 0
 
     def _call(self, account: Account, call: Call, params: bytes, quota: Quota) -> None:
         """Send an action to the account, its messages in the format that the account's implementation takes.
@@ -483,6 +556,8 @@ class Bot:
 
         call = InternalCall(action, receive, caller=self.name)
         received: Deferred[bytes] = Deferred(lambda _cancelled: account.abandon(call))
+        if self.watch is not None:
+            self.watch.call(self, account, action, params, received)
         try:
             self._call(account, call, params, self.quota(account))
         except OneBotError as error:
@@ -494,7 +569,10 @@ class Bot:
         try:
             self._check_permission(account, action)
         except OneBotError as error:
-            return succeed(responses.from_error(error))
+            refused = succeed(responses.from_error(error))
+            if self.watch is not None:
+                self.watch.call(self, account, action, params, refused)
+            return refused
         return self._call_and_wait(account, action, params)
 
     # -- what lgtwist does itself, the same for every kind of account

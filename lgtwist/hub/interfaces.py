@@ -249,6 +249,27 @@ class IControl(Interface):
         """Answer a request for a stored file. No token is needed: the name cannot be guessed."""
 
 
+class IWorldLog(Interface):
+    """A sandbox whose event log is shown as it grows: what happens in its world, with sequence numbers."""
+
+    last_seq = Attribute("The sequence number of the newest entry.")
+
+    def log_portion(after: int | None, most: int, longest: int) -> Any:
+        """Return the entries after a sequence number, the oldest first.
+
+        :param after: the number; None for none, to begin with the next entry.
+        :param most: how many entries at most; there may be fewer of them, so that it takes a few ms.
+        :param longest: bytes of JSON above which a message has an empty ``message``, the first 2000
+            characters of ``raw_message`` and ``"shortened": true``; a forwarded one has no ``nodes`` then.
+        :returns: a value with ``entries`` (the JSON of each as bytes, without line breaks), ``last`` (the
+            number to go on after), ``missed`` (whether the world is to be read anew: entries were removed, or
+            the number is not of this run), ``more`` (whether there are others already).
+        """
+
+    def when_logged() -> Deferred[None]:
+        """Return a Deferred that fires at the next entry, or when the account stops; it may be cancelled."""
+
+
 class IDialler(Interface):
     """An edge that dials a peer, and dials again when the connection is closed."""
 

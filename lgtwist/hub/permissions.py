@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable
+from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.event import Event, place_of
@@ -32,11 +33,19 @@ class _Patterns:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns = [pattern.lower().lstrip(".").split("*") for pattern in patterns]
+        self._texts = tuple(patterns)
+        self._patterns = [pattern.lower().lstrip(".").split("*") for pattern in self._texts]
 
     def match(self, name: str) -> bool:
         """Return whether a pattern matches a whole name, given in lower case without leading dots."""
         return any(_matches(parts, name) for parts in self._patterns)
+
+    def find(self, name: str) -> str | None:
+        """Return the first pattern, as it was given, that matches a name as in :meth:`match`; else None."""
+        for text, parts in zip(self._texts, self._patterns, strict=True):
+            if _matches(parts, name):
+                return text
+        return None
 
 
 def _matches(parts: list[str], name: str) -> bool:
@@ -64,6 +73,19 @@ def _spellings(action: str) -> set[str]:
     return spellings
 
 
+@frozen
+class Decision:
+    """Whether a bot may do something, and by which rule; for people.
+
+    :ivar code: the rule, in lower case and with underscores: ``allowed_by``, ``denied``, ...
+    :ivar arguments: what the rule is about, such as ``{"pattern": "set_*"}``.
+    """
+
+    allowed: bool
+    code: str
+    arguments: dict[str, Any] = Factory(dict)
+
+
 class ActionPermissions:
     """Tells which actions a bot may use.
 
@@ -74,6 +96,7 @@ class ActionPermissions:
 
     def __init__(self, allow: Collection[str] | None = None, deny: Collection[str] = ()) -> None:
         self.unrestricted = allow is None and not deny
+        self._allows_all = allow is None
         self._allow = _Patterns(["*"] if allow is None else allow)
         self._deny = _Patterns(deny)
         self._decisions: dict[str, bool] = {}
@@ -97,6 +120,34 @@ class ActionPermissions:
         if not _PLAIN_NAME.fullmatch(action) or _QUICK_OPERATION in spellings:
             return False
         return all(self._allow.match(spelling) and not self._deny.match(spelling) for spelling in spellings)
+
+    def explain(self, action: str) -> Decision:
+        """Return what :meth:`allows` returns, and the rule that decides it.
+
+        Its code is ``unrestricted``, ``allowed_by`` (a pattern of ``allow``), ``not_denied`` (there is no
+        ``allow``), ``denied`` (by a pattern of ``deny``), ``not_allowed`` (by none of ``allow``),
+        ``not_plain_name`` (other characters than letters, digits, underscores and dots), or
+        ``quick_operation`` (each of its steps is checked, but this spelling of it is refused).
+
+        :param action: its name, without ``_async`` or ``_rate_limited``.
+        """
+        if self.unrestricted:
+            return Decision(True, "unrestricted")
+        spellings = sorted(_spellings(action), key=len, reverse=True)
+        if not _PLAIN_NAME.fullmatch(action):
+            return Decision(False, "not_plain_name")
+        if _QUICK_OPERATION in spellings:
+            return Decision(False, "quick_operation", {"actions": []})
+        for spelling in spellings:
+            pattern = self._deny.find(spelling)
+            if pattern is not None:
+                return Decision(False, "denied", {"pattern": pattern})
+        allowing = [self._allow.find(spelling) for spelling in spellings]
+        if None in allowing:
+            return Decision(False, "not_allowed")
+        if self._allows_all:
+            return Decision(True, "not_denied")
+        return Decision(True, "allowed_by", {"pattern": allowing[0]})
 
 
 @frozen
@@ -132,11 +183,13 @@ class Rate:
 
     :param most: how often at most,
     :param seconds: in any period of this length.
+    :ivar most: as given.
+    :ivar seconds: as given.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
-        self._most = most
-        self._seconds = seconds
+        self.most = most
+        self.seconds = seconds
         self._done_at: deque[float] = deque()
 
     def acquire(self, now: float) -> bool:
@@ -155,6 +208,6 @@ class Rate:
         :param now: seconds of any clock.
         """
         done_at = self._done_at
-        while done_at and now - done_at[0] >= self._seconds:
+        while done_at and now - done_at[0] >= self.seconds:
             done_at.popleft()
-        return len(done_at) < self._most
+        return len(done_at) < self.most

@@ -102,14 +102,14 @@ def _read_action_leniently(payload: bytes) -> ActionRequest:
         raise BadRequest('"action" must be a string that is not empty', echo)
     params = b"{}" if head.params is UNSET else rawjson.to_bytes(head.params)
     if params[:1] != b"{":
-        if not _NO_PARAMS.fullmatch(params):
+        if not NO_PARAMS.fullmatch(params):
             raise BadRequest('"params" must be an object', echo)
         params = b"{}"
     return ActionRequest(name, params, echo)
 
 
 #: What programs send as ``params`` when there are none.
-_NO_PARAMS = re.compile(rb'null|""|\[[ \t\n\r]*\]')
+NO_PARAMS = re.compile(rb'null|""|\[[ \t\n\r]*\]')
 
 
 def _decode_repaired_head(payload: bytes) -> _LenientActionHead:

@@ -23,10 +23,11 @@ from lgtwist.config.text_files import without_mark
 from lgtwist.config.values import InvalidValue, host, text, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
-from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl
+from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl, IWorldLog
 from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
+from lgtwist.onebot.event import read_event
 from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
 from lgtwist.onebot.rawjson import replace_surrogates
 from lgtwist.runtime.logs import Logger
@@ -35,6 +36,8 @@ from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import encode_large, find_action
 from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.control import Control
+from lgtwist.sandbox.control.log import LogPortion, read_portion
+from lgtwist.sandbox.event_log import EventLog
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.links import LinkCheck
@@ -44,6 +47,7 @@ from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.pausing import PausableWork
 from lgtwist.sandbox.store import StoreError, WorldStore
 from lgtwist.sandbox.threads import call_in_thread
+from lgtwist.sandbox.waiters import Waiters
 from lgtwist.sandbox.world.model import Record, WorldFile, record_key
 from lgtwist.sandbox.world.world import World
 from lgtwist.sandbox.writer import WorldWriter
@@ -146,7 +150,7 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     return sandbox
 
 
-@implementer(IAccountLink, IEdge, IControl)
+@implementer(IAccountLink, IEdge, IControl, IWorldLog)
 class SandboxAccount(Service):
     """The implementation of an account, with a world of its own that is saved in a SQLite file.
 
@@ -160,6 +164,7 @@ class SandboxAccount(Service):
     :param fetcher: what ``media`` fetches with, to be given new ``media_hosts``; None for none.
     :param run_in_thread: runs a blocking function.
     :param make_writer: makes what writes the file from its path and the records in it.
+    :ivar event_log: what happened in the world since the start.
     :ivar work: what waits while the journal takes no more events: control verbs, and actions of bots.
     """
 
@@ -195,7 +200,11 @@ class SandboxAccount(Service):
         self._unsaved_changes: dict[tuple[str, str], Record | None] = {}
         self._write_scheduled = False
         self._notified_message_id = 0  # the last one that waiters were called back for
-        self._message_waiters: list[Deferred[None]] = []
+        self._message_waiters = Waiters()
+        # It begins above the numbers of the last run, so that they go on rising after a restart.
+        self.event_log = EventLog(int(wall_clock() * 1000))
+        self._notified_seq = self.event_log.last_seq
+        self._log_waiters = Waiters()
         self.slots = CallerSlots(SLOTS_PER_CALLER)
         self.run_in_thread: RunInThread = run_in_thread
         self._running_actions: set[Deferred[None]] = set()
@@ -239,6 +248,7 @@ class SandboxAccount(Service):
         """Begin to write the file, and announce the account as up."""
         super().startService()
         self._writer, self._stored = self._make_writer(self._path, self._stored), []
+        self._save(self.world.pop_changes())  # nothing happened: it is the world to begin with
         self.account.links.opened(self)
         self.publish_and_save()
 
@@ -251,7 +261,8 @@ class SandboxAccount(Service):
         self.account.links.closed(self, "lgtwist stops")
         for running_action in tuple(self._running_actions):
             running_action.cancel()
-        self._notify_message_waiters()
+        self._message_waiters.notify()
+        self._log_waiters.notify()
         self._save_changes()
         writer, self._writer = self._writer, None
         return succeed(None) if writer is None else writer.close()
@@ -452,15 +463,26 @@ class SandboxAccount(Service):
         """Do nothing: the sandbox starts nothing by itself."""
 
     def publish_and_save(self) -> None:
-        """Publish the world's new events to the bots, and schedule its changes to be saved.
+        """Publish the world's new events to the bots, log what happened, and schedule it to be saved.
 
         Call it after each change of :attr:`world`.
         """
         self._save_and_notify(self.world.pop_changes())
         for event in self.world.pop_events():
-            self.account.publish(msgspec.json.encode(event))
+            raw = msgspec.json.encode(event)
+            if event["post_type"] == "notice":  # of messages and requests the log has the records
+                self.event_log.add_event("notice", raw, "notice", event["time"])
+            self.account.publish(raw)
+        self._notify_log_waiters()
 
     def _save_and_notify(self, changes: dict[tuple[str, str], Record | None]) -> None:
+        """Log changes, and schedule them to be saved; notify the waiters of a new message."""
+        if not changes:
+            return
+        self.event_log.add_records(changes, self.now())
+        self._save(changes)
+
+    def _save(self, changes: dict[tuple[str, str], Record | None]) -> None:
         """Schedule changes to be saved, once per reactor turn; notify the waiters of a new message."""
         if not changes:
             return
@@ -470,7 +492,7 @@ class SandboxAccount(Service):
             self._before_writing(self._save_changes)
         if self.world.last_message_id != self._notified_message_id:
             self._notified_message_id = self.world.last_message_id
-            self._notify_message_waiters()
+            self._message_waiters.notify()
 
     def publish_raw_event(self, raw: bytes) -> None:
         """Publish one event as if the account had sent it.
@@ -478,7 +500,10 @@ class SandboxAccount(Service):
         :param raw: one JSON object with a ``post_type``.
         :raises BadEvent: if it is not an event.
         """
-        self.account.publish(raw)
+        event = read_event(raw)
+        self.event_log.add_event("event", event.raw, event.post_type, self.now())
+        self.account.fan_out.publish(event)
+        self._notify_log_waiters()
 
     def read_world(self, raw: bytes) -> World:
         """Return the world of a world's JSON file; it may be called in a thread.
@@ -500,18 +525,33 @@ class SandboxAccount(Service):
         ):
             self._unsaved_changes |= dict.fromkeys((record_key(record) for record in table.values()), None)
         self.world = world
+        self.event_log.add_world(self.now())
+        self._save(world.pop_changes())
         self.publish_and_save()
 
     def when_message_added(self) -> Deferred[None]:
         """Return a Deferred that fires when a message is added, or the service stops; it may be cancelled."""
-        waiter: Deferred[None] = Deferred(lambda d: self._message_waiters.remove(d))
-        self._message_waiters.append(waiter)
-        return waiter
+        return self._message_waiters.when_notified()
 
-    def _notify_message_waiters(self) -> None:
-        self._message_waiters, waiters = [], self._message_waiters
-        for waiter in waiters:
-            waiter.callback(None)
+    # -- IWorldLog
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence number of the newest entry of the event log."""
+        return self.event_log.last_seq
+
+    def log_portion(self, after: int | None, most: int, longest: int) -> LogPortion:
+        """Return the entries of the event log after ``after``; see :class:`IWorldLog`."""
+        return read_portion(self.event_log, self.world, after, most, longest)
+
+    def when_logged(self) -> Deferred[None]:
+        """Return a Deferred that fires when something is logged, or the service stops; may be cancelled."""
+        return self._log_waiters.when_notified()
+
+    def _notify_log_waiters(self) -> None:
+        if self.event_log.last_seq != self._notified_seq:
+            self._notified_seq = self.event_log.last_seq
+            self._log_waiters.notify()
 
     # -- the file
 

@@ -29,6 +29,8 @@ _KeyOwner = TypeVar("_KeyOwner")
 _UNIX = "unix socket"
 #: Owns the operator's connections; see :meth:`ConnectionLimits.own`.
 _OPERATOR = "operator"
+#: Owns no token: whoever asks without one on this machine, where none is configured.
+_LOCAL_ADMIN = "local admin"
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="lgtwist"'),)
 #: ``Host`` headers whose refusals are logged in a period, one line for each; and the period in seconds.
 _LOGGED_HOSTS = 100
@@ -108,6 +110,7 @@ class Authentication:
         self._limits = limits
         self._bots = bots.keyring
         self._admin: Keyring[str] = Keyring()
+        self._made_token: str | None = None
         self._logged = LogThrottles(limits.clock, _LOGGED_HOSTS, _LOGGED_PERIOD)
         self.settings = settings
         self._budget = Budget(limits.limits.peer_memory)
@@ -126,7 +129,32 @@ class Authentication:
     @settings.setter
     def settings(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self._admin.add("admin", settings.admin_token)
+        self._update_admin()
+
+    @property
+    def made_token(self) -> str | None:
+        """The admin token that the service made, which counts where none is configured; None for none.
+
+        On loopback it is accepted, and not needed.
+        """
+        return self._made_token
+
+    @made_token.setter
+    def made_token(self, token: str | None) -> None:
+        self._made_token = token
+        self._update_admin()
+
+    @property
+    def admin_token(self) -> str | None:
+        """The operator's token, as configured, else made; None if there is none."""
+        return self._made_token if self._settings.admin_token is None else self._settings.admin_token
+
+    def _update_admin(self) -> None:
+        configured, token = self._settings.admin_token, self.admin_token
+        owners: list[tuple[str, str | None]] = [("admin", token)]
+        if configured is None and token is not None and not self._settings.public:
+            owners.append((_LOCAL_ADMIN, None))
+        self._admin = Keyring(owners)
 
     # -- checks that answer a request that fails them
 
@@ -161,6 +189,13 @@ class Authentication:
         )
         if self._authenticate(request, self._admin, lambda _admin: hint, None, changes) is None:
             return False
+        return self.own_by_operator(request)
+
+    def own_by_operator(self, request: Request) -> bool:
+        """Count the connection and the answer of a request for the operator, who was authenticated.
+
+        :returns: whether there is room; if not, it was answered with 503.
+        """
         if not self.own(request, _OPERATOR, "the operator", None):
             return False
         set_budget(request, self.budget)
@@ -320,6 +355,32 @@ class Authentication:
             return False
         return self._has_room(request, _OPERATOR)
 
+    def shows_admin_token(self, request: Request, query: bytes) -> bool | None:
+        """Return whether a request presents the admin token; None if it presents no token. Count nothing.
+
+        :param query: of the request's target.
+        """
+        shown = tokens_of(request, query, self._admin)
+        if not shown:
+            return None
+        return len(shown) <= MAX_TOKENS and self.is_admin_token(*shown)
+
+    def is_admin_token(self, *tokens: str) -> bool:
+        """Return whether one of some tokens is the admin token; the time tells nothing of it."""
+        return self._admin.owner_of([*tokens]) == "admin"
+
+    def has_room_for_operator(self, request: Request) -> bool:
+        """Return whether :meth:`own_by_operator` would find room."""
+        return self._has_room(request, _OPERATOR)
+
+    def count_failure(self, request: Request, why: str) -> bool:
+        """Count a wrong token; log the first one of an address.
+
+        :param why: for the log.
+        :returns: whether the address fails too often; never so for loopback.
+        """
+        return self._limits.authentication_failed(address_of(request), why)
+
     def may_be_local(self, request: Request) -> bool:
         """Return whether :meth:`authenticate_local` would succeed; count nothing."""
         return self._why_not_local(request, headers_of(request), True) is None
@@ -329,7 +390,7 @@ class Authentication:
 
         A wrong token is counted as a failure; then it does not matter where it comes from.
         """
-        if self._settings.admin_token is not None:
+        if self.admin_token is not None:
             shown = tokens_of(request, request.uri.partition(b"?")[2], self._admin)
             if len(shown) <= MAX_TOKENS and self._admin.owner_of(shown) == "admin":
                 if self._admin.owner_of(shown[:1]) != "admin":
@@ -354,7 +415,7 @@ class Authentication:
         return counted is None or self._limits.why_not_owned(counted, owner) is None
 
     def _admin_is_disabled(self) -> bool:
-        return self._settings.admin_token is None and self._settings.public
+        return self.admin_token is None and self._settings.public
 
     def _why_not_local(self, request: Request, headers: dict[str, str], changes: bool) -> str | None:
         address = address_of(request)

@@ -40,7 +40,7 @@ class SandboxEndpoint:
         """Return the account's budget, if the operator sends the request, by its token; else None."""
         self_id = account_number(segments[0])
         account = None if self_id is None else self._account_of(self_id)
-        if account is None or segments[1:2] == ("media",):
+        if account is None or (len(segments) > 2 and segments[1] == "media"):
             return None
         if not self._authentication.may_be_admin(request, query):
             return None

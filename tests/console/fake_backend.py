@@ -31,8 +31,8 @@ TOKEN = "fake-token"
 COOKIE = b"lgtwist_console"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-    "trusted-types 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 #: What the real server does not know either: Python's table depends on the machine.
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".html": "text/html"}
@@ -287,8 +287,8 @@ class FakeBackend:
     """The state that the pages are shown, and the requests that they made.
 
     :ivar state: returns what ``GET state`` answers and ``links`` says.
-    :ivar api: answers of further paths below ``/console/api/``, by method and path (``"GET actions"``): a JSON
-        value, or a function of the request's body that returns a status and a JSON value.
+    :ivar api: answers of further paths below ``/console/api/``, by method and path (``"GET actions"``): JSON,
+        or a function of the request's body that returns a status and JSON.
     :ivar assets: the hash in the paths of the static files.
     :ivar assets_now: the one that ``hello`` says.
     :ivar requests: the method and path of each request below ``/console/api/``, in order.

@@ -20,7 +20,7 @@ class VendorTests(SynchronousTestCase):
     def test_files_are_as_locked(self) -> None:
         """The check of what is in the repository finds nothing."""
         self.assertEqual(vendor.problems(vendor.FOLDER), [])
-        self.assertEqual(vendor.main(["--check"]), 0)
+        self.assertEqual(vendor.run_vendor(["--check"]), 0)
 
     def test_a_changed_file(self) -> None:
         """A file that was edited by hand is found."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.config.limits import Limits
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
@@ -51,11 +52,31 @@ class ActionPermissionsTests(SynchronousTestCase):
             ("", False),
         ):
             self.assertIs(AGENT.allows(action), allowed, action)
+            self.assertIs(AGENT.explain(action).allowed, allowed, action)
         self.assertTrue(ActionPermissions().allows("whatever/it is"))
         self.assertFalse(ActionPermissions([]).allows("get_msg"))
         self.assertFalse(ActionPermissions(deny=["ocr_image"]).allows(".ocr_image"))
         self.assertFalse(ActionPermissions(deny=[".ocr_image"]).allows("ocr_image"))
         self.assertFalse(ActionPermissions(deny=["x"]).allows(".HANDLE_QUICK_OPERATION_async"))
+
+    def test_explained(self) -> None:
+        """The rule that decides is told, with the pattern as it was given; a denied spelling decides."""
+        for permissions, action, code, pattern in (
+            (AGENT, "send_msg", "allowed_by", "send_*"),
+            (AGENT, ".GET_COOKIES", "denied", "get_cookies"),
+            (AGENT, "get_cookies_async", "denied", "get_cookies"),
+            (AGENT, "get_file", "denied", "*_file"),
+            (AGENT, "set_restart", "not_allowed", None),
+            (AGENT, "get_msg/", "not_plain_name", None),
+            (AGENT, "handle_quick_operation", "quick_operation", None),
+            (ActionPermissions([]), "get_msg", "not_allowed", None),
+            (ActionPermissions(["*_async"]), "get_msg_async", "not_allowed", None),
+            (ActionPermissions(deny=["X*"]), "y", "not_denied", None),
+            (ActionPermissions(deny=["X*"]), "xy", "denied", "X*"),
+            (ActionPermissions(), "whatever/it is", "unrestricted", None),
+        ):
+            decision = permissions.explain(action)
+            self.assertEqual((decision.code, decision.arguments.get("pattern")), (code, pattern), action)
 
     @given(
         st.sampled_from(["set_group_kick", "get_cookies", "set_restart"]),
@@ -90,7 +111,8 @@ class ActionPermissionsTests(SynchronousTestCase):
     @given(st.text(max_size=20))
     @quick
     def test_any_text(self, action: str) -> None:
-        """A name that is allowed is a plain one, in every reading of it."""
+        """A name that is allowed is a plain one, in every reading of it; the explanation agrees."""
+        self.assertIs(AGENT.explain(action).allowed, AGENT.allows(action))
         if AGENT.allows(action):
             self.assertRegex(action, r"\A[A-Za-z0-9_.]+\Z")
             self.assertRegex(action.lower().lstrip("."), "^(send_|get_)")
@@ -159,6 +181,34 @@ class BotTests(SynchronousTestCase):
         self.assertIn("set_group_kick", self.answers[0]["message"])
         self.assertEqual((self.link.sent, len(warnings), bot.counters.forbidden), ([], 1, 3))
         self.assertEqual(self.perform(bot, "send_msg"), 0)
+
+    def test_explained_as_performed(self) -> None:
+        """What is explained as allowed is sent, and what is not is refused with the retcode of its rule."""
+        codes = {"not_connected": 1501, "over_rate": 1429, "too_many_calls": 1429, "name_too_long": 1404}
+        bot = Bot(
+            BotSettings("agent", actions=ActionSettings(("send_*",), ("send_like",), (4, 60.0))),
+            Limits(calls=2),
+        )
+        event = {"post_type": "message", "message_type": "private", "user_id": 2, "message_id": 3}
+        quick = {"context": event, "operation": {"reply": "hi"}}
+        seen = set()
+        for step in ("send_msg", "send_like", "send_x_async", "x" * 300, ".handle_quick_operation"):
+            for down in (False, True):
+                if down:
+                    self.account.links.closed(self.link, "test")
+                decision = bot.explain(self.account, step)
+                code = self.perform(bot, step, quick if "quick" in step else {})
+                seen.add(decision.code)
+                expected = (0, 1) if decision.allowed else (codes.get(decision.code, 1403),)
+                self.assertIn(code, expected, (step, down, decision))
+                if down:
+                    self.link = checked_link(self.account)
+                    self.link.instantly = ok()
+                    self.account.links.opened(self.link)
+                    self.assertTrue(self.account.accepts_actions)
+        self.assertLessEqual({"denied", "allowed_by", "not_connected", "name_too_long"}, seen)
+        bot.quota(self.account).calls = 2
+        self.assertEqual(bot.explain(self.account, "send_msg").code, "too_many_calls")
 
     def test_duplicate_keys(self) -> None:
         """The action that is checked is the one that goes up."""

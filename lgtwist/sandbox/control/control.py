@@ -20,18 +20,22 @@ from lgtwist.onebot.message import Segment
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.bounds import LARGE_PARAMS
-from lgtwist.sandbox.control.event_stream import stream_transcript
+from lgtwist.sandbox.control.event_stream import stream_log, stream_transcript
+from lgtwist.sandbox.control.log import log_json
 from lgtwist.sandbox.control.producer import respond_with_parts
 from lgtwist.sandbox.control.transcript import transcript_json
 from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.media import CONTENT_TYPES
 from lgtwist.sandbox.params import Params
+from lgtwist.sandbox.world.forwards import find_forward
+from lgtwist.sandbox.world.model import record_parts
+from lgtwist.sandbox.world.operations import MAX_FILE_NAME
 
 if TYPE_CHECKING:
     from lgtwist.sandbox.account import SandboxAccount
 
-#: Seconds that a request for the transcript may wait for a new message.
+#: Seconds that a request for the transcript or the log may wait for a new message or entry.
 MAX_WAIT_SECONDS = 60.0
 #: Requests that may wait while events are paused. Their bodies are counted in the account's budget.
 _MAX_PAUSED = 64
@@ -50,6 +54,9 @@ class Control:
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", ""): self._overview,
             ("GET", "transcript"): self._transcript,
+            ("GET", "log"): self._read_log,
+            ("GET", "forward"): self._forward,
+            ("POST", "media"): self._store_body,
             ("GET", "world"): self._get_world,
             ("PUT", "world"): self._put_world,
             ("POST", "world"): self._put_world,
@@ -66,7 +73,11 @@ class Control:
         path = tuple(part for part in path if part)
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
         if request.method == b"GET" and path == ("transcript", "stream"):
-            spawn("transcript stream", stream_transcript(self._sandbox, request, _last_seen_id(request)))
+            after = _last_seen_id(request) or 0
+            spawn("transcript stream", stream_transcript(self._sandbox, request, after))
+            return
+        if request.method == b"GET" and path == ("log", "stream"):
+            spawn("log stream", stream_log(self._sandbox, request, _last_seen_id(request)))
             return
         route = self._routes.get((method, "/".join(path)))
         if route is None:
@@ -212,6 +223,7 @@ class Control:
             "groups": list(world.groups.values()),
             "requests": list(world.requests.values()),
             "last_message_id": world.last_message_id,
+            "last_seq": self._sandbox.last_seq,
         }
 
     def _transcript(self, request: Request) -> Any:
@@ -226,6 +238,44 @@ class Control:
 
     def _transcript_after(self, after: int) -> Iterator[bytes]:
         return transcript_json(self._sandbox.world, after)
+
+    def _read_log(self, request: Request) -> Any:
+        """Return the log's entries after ``after``; wait up to ``wait`` seconds for one where there is none.
+
+        Without ``after`` these are the entries that come while it waits.
+        """
+        sandbox, log = self._sandbox, self._sandbox.event_log
+        after = _query_integer(request, "after", log.last_seq)
+        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
+        if wait and after == log.last_seq:
+            waiting = sandbox.when_logged()
+            waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
+            return waiting.addCallback(lambda _fired: log_json(log, sandbox.world, after))
+        return log_json(log, sandbox.world, after)
+
+    def _forward(self, request: Request) -> Iterator[bytes]:
+        """Return the forwarded message with that ``id``, or the one of the message with that number."""
+        name = _query_text(request, "id")
+        if not name:
+            raise BadRequest("id is missing")
+        return record_parts(find_forward(self._sandbox.world, name))
+
+    # -- files
+
+    def _store_body(self, request: Request) -> Any:
+        return Deferred.fromCoroutine(self._store_bytes(_read_body(request), _query_text(request, "name")))
+
+    async def _store_bytes(self, data: bytes, name: str) -> Any:
+        """Store the body of a request as a file, a limited number at a time; return what names it."""
+        if len(name) > MAX_FILE_NAME:
+            raise BadRequest(f"name: more than {MAX_FILE_NAME} characters")
+        slots, caller = self._sandbox.slots, None
+        await slots.acquire(caller)
+        try:
+            stored = await self._sandbox.media.store_bytes(data, name, "the body")
+        finally:
+            slots.release(caller)
+        return {"file": stored.file, "name": stored.name, "url": stored.url, "size": stored.size}
 
     # -- the world as a file
 
@@ -286,11 +336,19 @@ def _query_integer(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _last_seen_id(request: Request) -> int:
-    """Return the number of the message after which a stream starts: ``Last-Event-ID``, ``after`` or 0."""
+def _query_text(request: Request, name: str) -> str:
+    """Return a text of the query; empty if it is not given."""
+    values = request.args.get(name.encode(), [])
+    return values[-1].decode("utf-8", "replace") if values else ""
+
+
+def _last_seen_id(request: Request) -> int | None:
+    """Return the number after which a stream starts: ``Last-Event-ID`` or ``after``; None for neither."""
     for value in request.requestHeaders.getRawHeaders("last-event-id", []):
         if value.isascii() and value.isdigit() and len(value) <= 18:
             return int(value)
+    if not request.args.get(b"after"):
+        return None
     try:
         return _query_integer(request, "after", 0)
     except BadRequest:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from lgtwist.net.http_responses import respond_with_bytes
 
 #: Bytes of a long body that are written at once, about.
-_PART_BYTES = 1 << 16
+PART_BYTES = 1 << 16
 #: Bytes up to which a body is made and written as a whole.
 _WHOLE_BYTES = 1 << 20
 
@@ -72,7 +72,7 @@ async def respond_with_parts(request: Request, parts: Iterator[bytes]) -> None:
 
     :param parts: of the body.
     """
-    body, more = _gather(parts, _WHOLE_BYTES)
+    body, more = gather_parts(parts, _WHOLE_BYTES)
     if not more:
         respond_with_bytes(request, 200, "application/json", body + b"\n")
         return
@@ -87,14 +87,14 @@ async def respond_with_parts(request: Request, parts: Iterator[bytes]) -> None:
     try:
         while body and not producer.stopped:
             await producer.write(body)
-            body, more = _gather(parts, _PART_BYTES)
+            body, more = gather_parts(parts, PART_BYTES)
     except CancelledError:
         pass
     finally:
         producer.finish()
 
 
-def _gather(parts: Iterator[bytes], size: int) -> tuple[bytes, bool]:
+def gather_parts(parts: Iterator[bytes], size: int) -> tuple[bytes, bool]:
     """Return the next parts together, ``size`` bytes or more, and whether there may be others."""
     gathered: list[bytes] = []
     total = 0

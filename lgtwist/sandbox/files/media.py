@@ -108,7 +108,7 @@ FileId = tuple[int, int]
 def _is_internal_name(name: str) -> bool:
     """Return whether a name in ``data_dir`` is that of a file or folder of lgtwist's own."""
     name = name.lower()
-    return name in ("lock", "admin_token") or name.startswith(("sandbox-", "journal"))
+    return name in ("lock", "admin_token", "console_generation") or name.startswith(("sandbox-", "journal"))
 
 
 def _internal_files(data_dir: Path) -> Iterator[FileId]:
@@ -261,6 +261,20 @@ class MediaStore:
                 f"{what}: expected base64://, data:, http://, https://, file://, an absolute path or a "
                 "stored file's name"
             )
+        stored = await self._run_in_thread(self._write_file, data, name)
+        assert isinstance(stored, StoredFile)
+        self.on_link(stored.url)
+        return stored
+
+    async def store_bytes(self, data: bytes, name: str, what: str) -> StoredFile:
+        """Store a file's content, and return the stored file.
+
+        :param name: what the file is called; may have a path before it. Empty for none.
+        :param what: what the content is, for errors.
+        :raises PlatformError: if it cannot be stored, is empty or too large.
+        """
+        self._check_size(data, what)
+        name = name.replace("\\", "/").rpartition("/")[2]
         stored = await self._run_in_thread(self._write_file, data, name)
         assert isinstance(stored, StoredFile)
         self.on_link(stored.url)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest, OneBotError, OverBound
@@ -275,8 +275,8 @@ class World:
         """Whether a message or a forwarded message is so large that it must be encoded part by part."""
         return self._large > 0
 
-    def size_of(self, message: Message) -> int:
-        """Return about how many bytes a message takes in memory."""
+    def size_of(self, message: Message | Forward) -> int:
+        """Return about how many bytes a message or a forwarded message takes in memory."""
         return self._sizes.get(record_key(message), 0)
 
     def newest(self, messages: Sequence[Message], count: int) -> list[Message]:
@@ -293,6 +293,21 @@ class World:
         return list(messages[len(messages) - taken :])
 
     # -- lookups
+
+    def find_record(self, kind: str, key: str) -> Record | None:
+        """Return the record with that type and key, as :func:`record_key` has them; None if there is none."""
+        if kind == "person":
+            return self.people.get(int(key))
+        if kind == "group":
+            return self.groups.get(int(key))
+        if kind == "message":
+            return self.messages.get(int(key))
+        tables: dict[str, Mapping[str, Record]] = {
+            "request": self.requests,
+            "forward": self.forwards,
+            "file": self.files,
+        }
+        return tables[kind].get(key) if kind in tables else None
 
     def person(self, user_id: int) -> Person:
         """Return the person with that number.

@@ -16,5 +16,7 @@ export default {
     "error.no_such_stream": "This stream has ended.",
     "error.no_sandbox": "There is no sandbox account {account}.",
     "error.too_many_failures": "Too many wrong tokens. The right one still works; wrong ones are answered in a minute.",
+    "error.no_such_account": "There is no account {account}.",
+    "error.bad_filter": "The filter {name} is wrong.",
     "error.gone": "It is not there any more."
 };

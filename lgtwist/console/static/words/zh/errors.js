@@ -16,5 +16,7 @@ export default {
     "error.no_such_stream": "这条实时连接已经结束。",
     "error.no_sandbox": "没有沙盒账号 {account}。",
     "error.too_many_failures": "错误的令牌太多。正确的令牌仍然可以登录；错误的要等一分钟才有回答。",
+    "error.no_such_account": "没有账号 {account}。",
+    "error.bad_filter": "筛选条件 {name} 不对。",
     "error.gone": "已经不在了。"
 };

@@ -1,0 +1,39 @@
+"""Why a request to ``/console/api/`` is refused, as a code for the pages and a sentence for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class ApiProblem(Exception):
+    """A request that is refused.
+
+    :ivar status: the HTTP status, from 400 on.
+    :ivar code: what is wrong, in lower case and with underscores; the pages have words for each.
+    :ivar arguments: what the words need, such as ``{"account": 10001}``.
+    :ivar sentence: the same in English, for scripts.
+    """
+
+    def __init__(self, status: int, code: str, arguments: Mapping[str, Any], sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.arguments = dict(arguments)
+        self.sentence = sentence
+
+
+def bad_request(sentence: str) -> ApiProblem:
+    """Return the problem of a body that cannot be read.
+
+    :param sentence: what is wrong with it.
+    """
+    return ApiProblem(400, "bad_request", {"reason": sentence}, sentence)
+
+
+def problem_json(problem: ApiProblem) -> bytes:
+    """Return the body of the response that tells a problem: ``{"error": {"code", "args", "sentence"}}``."""
+    error = {"code": problem.code, "args": problem.arguments, "sentence": problem.sentence}
+    return msgspec.json.encode({"error": error})
