@@ -86,7 +86,7 @@ function Bubble({ message, head, chat, onJump, focusComposer }) {
     const likes = Object.entries(message.likes || {}).filter(([, who]) => who.length);
     const chosen = selection.value.chat === chat ? selection.value.ids : null;
     const only = message.message && message.message.length === 1 && ["image", "video", "forward"].includes(message.message[0].type);
-    return html`<article class=${classes("line bubble-line", mine && "mine", message.from_bot && "from-bot", head && "head")} id=${`message-${id}`} tabindex="-1"
+    return html`<article class=${classes("chat-line bubble-line", mine && "mine", message.from_bot && "from-bot", head && "head")} id=${`message-${id}`} tabindex="-1"
             aria-label=${t("sandbox.says", { name: message.anonymous || name, text: summary(now, message) })}>
         ${chosen && html`<label class="check choose"><input type="checkbox" checked=${chosen.includes(id)} onChange=${() => toggleSelected(chat, id)} />
             <span class="hidden">${t("sandbox.do.select")}</span></label>`}
@@ -115,7 +115,7 @@ function Bubble({ message, head, chat, onJump, focusComposer }) {
 /** @param {{sending: any}} props */
 function PendingBubble({ sending }) {
     const now = /** @type {any} */ (world.value);
-    return html`<article class="line bubble-line mine head pending"><div class="avatar-box"><${Avatar} name=${nameOf(now, sending.user)} id=${sending.user} /></div>
+    return html`<article class="chat-line bubble-line mine head pending"><div class="avatar-box"><${Avatar} name=${nameOf(now, sending.user)} id=${sending.user} /></div>
         <div class="bubble-column"><div class="bubble-row"><div class="bubble">${sending.message.map((segment, index) => (segment.blob
             ? html`<${Preview} key=${index} blob=${segment.blob} name=${segment.name} />` : html`<${Segment} key=${index} segment=${segment} message=${{}} />`))}</div></div>
             <p class="answered muted small" role="status">${t("sandbox.sending")}</p></div></article>`;
@@ -138,12 +138,12 @@ function NoticeLine({ line }) {
     const now = /** @type {any} */ (world.value);
     if (line.request) {
         const open = now.requests.has(line.request.flag);
-        return html`<div class="line notice-line"><div class="request-card"><p><${Peer} text=${requestText(now, line.request)} /></p>
+        return html`<div class="chat-line notice-line"><div class="request-card"><p><${Peer} text=${requestText(now, line.request)} /></p>
             ${line.request.comment && html`<p class="muted"><${Peer} text=${line.request.comment} /></p>`}
             <p class="small"><span class=${classes("chip", open ? "warning" : "")}>${t(open ? "sandbox.request_open" : "sandbox.request_done")}</span> <code>${line.request.flag}</code></p></div></div>`;
     }
     const file = line.event.file;
-    return html`<div class="line notice-line"><button type="button" class="notice-text" title=${dateTime(line.time)} onClick=${() => { dialog.value = { kind: "json", title: t("sandbox.event"), value: line.event }; }}>
+    return html`<div class="chat-line notice-line"><button type="button" class="notice-text" title=${dateTime(line.time)} onClick=${() => { dialog.value = { kind: "json", title: t("sandbox.event"), value: line.event }; }}>
         ${line.injected && html`<span class="chip accent">${t("sandbox.injected")}</span>`}<bdi>${eventText(now, line.event)}</bdi></button>
         ${file && file.url && html`<${FileOfEvent} file=${file} />`}</div>`;
 }
@@ -215,7 +215,7 @@ export function Log({ chat, focusComposer, hint }) {
     // Pictures grow when they have arrived, and the box when the keyboard goes.
     useEffect(() => {
         if (typeof ResizeObserver !== "function") return undefined;
-        const observer = new ResizeObserver(() => { if (state.current.bottom) box.current.scrollTop = box.current.scrollHeight; });
+        const observer = new ResizeObserver(() => { if (box.current && state.current.bottom) box.current.scrollTop = box.current.scrollHeight; });
         observer.observe(box.current);
         observer.observe(box.current.firstElementChild);
         return () => observer.disconnect();
@@ -254,12 +254,12 @@ export function Log({ chat, focusComposer, hint }) {
     const painted = [];
     for (const line of shown) {
         if (!before || line.time - before > PAUSE) {
-            painted.push(html`<p class="line time-line muted small" key=${`t${line.key}`}><time datetime=${new Date(line.time * 1000).toISOString()} title=${dateTime(line.time)}>${shortTime(line.time)}</time></p>`);
+            painted.push(html`<p class="chat-line time-line muted small" key=${`t${line.key}`}><time datetime=${new Date(line.time * 1000).toISOString()} title=${dateTime(line.time)}>${shortTime(line.time)}</time></p>`);
             speaker = "";
         }
         before = line.time;
         if (line.message && line.message.recalled) {
-            painted.push(html`<div class="line notice-line" key=${line.key} id=${`message-${line.message.message_id}`} tabindex="-1"><button type="button" class="notice-text"
+            painted.push(html`<div class="chat-line notice-line" key=${line.key} id=${`message-${line.message.message_id}`} tabindex="-1"><button type="button" class="notice-text"
                 onClick=${() => { dialog.value = { kind: "json", title: t("sandbox.json_of", { id: line.message.message_id }), value: line.message }; }}><bdi>${recalledText(line.message, now)}</bdi></button></div>`);
             speaker = "";
         } else if (line.message) {
@@ -273,7 +273,7 @@ export function Log({ chat, focusComposer, hint }) {
     }
     return html`<div class="log-frame"><div class="log" ref=${box} onScroll=${scrolled} tabindex="0" aria-label=${t("sandbox.log")}>
         <div class="log-lines" role="log" aria-live="polite" aria-label=${t("sandbox.log")}>
-            ${lines.length > count && html`<div class="line notice-line"><${Button} onClick=${more}>${t("sandbox.older", { n: lines.length - count })}<//></div>`}
+            ${lines.length > count && html`<div class="chat-line notice-line"><${Button} onClick=${more}>${t("sandbox.older", { n: lines.length - count })}<//></div>`}
             ${painted}
             ${sending.map((each) => html`<${PendingBubble} key=${each.key} sending=${each} />`)}
             ${!lines.length && !sending.length && hint}

@@ -2,6 +2,8 @@
 /** A sandbox's world as the page shows it: loaded once, then kept up to date by its log. */
 
 import { apiBase, get, post, put, send } from "../../core/api.js";
+import { bytes } from "../../core/format.js";
+import { t } from "../../core/i18n.js";
 import { perTab } from "../../core/store.js";
 import { subscribe } from "../../core/stream.js";
 import { batch, signal } from "../../core/ui.js";
@@ -165,7 +167,10 @@ export async function load(account = accountInView) {
         const entries = [];
         for (let after = 0, more = true; more;) {
             const part = await get(`sandbox/${account}/log`, { after });
-            entries.push(...part.entries);
+            for (const entry of part.entries) {
+                if (entry.kind === "world") entries.length = 0; // what was before it was in another world
+                else entries.push(entry);
+            }
             more = Boolean(part.more);
             after = part.last;
         }
@@ -435,8 +440,14 @@ function drop(sending) {
 }
 
 /** Store a file; returns what names it. @param {number} account @param {Blob} blob @param {string} name */
-export const upload = (account, blob, name) => send("POST", `sandbox/${account}/media`, blob, "application/octet-stream",
-    { query: { name: String(name || "").slice(-150) } });
+export async function upload(account, blob, name) {
+    try {
+        return await send("POST", `sandbox/${account}/media`, blob, "application/octet-stream", { query: { name: String(name || "").slice(-150) } });
+    } catch (error) {
+        if (/** @type {any} */ (error).status !== 413) throw error;
+        throw new Error(t("sandbox.too_large", { name: String(name || "").slice(-60), size: bytes(blob.size) }));
+    }
+}
 
 /** Upload a file to a group, or send it to the account where there is none. @param {number | null} group @param {number} user @param {any} file */
 export async function uploadFile(group, user, file) {

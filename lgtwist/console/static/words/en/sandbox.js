@@ -78,6 +78,7 @@ export default {
     "sandbox.send": "Send",
     "sandbox.more_to_send": "More to send",
     "sandbox.remove_file": "Remove {name}",
+    "sandbox.too_large": "{name} is too large ({size}); the limit is limits.max_message",
     "sandbox.no_reply": "Do not reply",
     "sandbox.chosen": "{n} chosen",
     "sandbox.members": "Members",

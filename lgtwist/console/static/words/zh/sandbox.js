@@ -78,6 +78,7 @@ export default {
     "sandbox.send": "发送",
     "sandbox.more_to_send": "更多",
     "sandbox.remove_file": "移除 {name}",
+    "sandbox.too_large": "{name} 太大（{size}）；上限是 limits.max_message",
     "sandbox.no_reply": "不回复了",
     "sandbox.chosen": "已选 {n} 条",
     "sandbox.members": "成员",
