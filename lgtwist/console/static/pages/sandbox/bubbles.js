@@ -76,6 +76,7 @@ function react(message, emoji) {
 
 /** @param {{message: any, head: boolean, chat: string, onJump: (id: number) => void, focusComposer: any}} props */
 function Bubble({ message, head, chat, onJump, focusComposer }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     const group = message.group_id ? now.groups.get(message.group_id) : null;
     const mine = message.user_id === me.value;
@@ -114,6 +115,7 @@ function Bubble({ message, head, chat, onJump, focusComposer }) {
 
 /** @param {{sending: any}} props */
 function PendingBubble({ sending }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     return html`<article class="chat-line bubble-line mine head pending"><div class="avatar-box"><${Avatar} name=${nameOf(now, sending.user)} id=${sending.user} /></div>
         <div class="bubble-column"><div class="bubble-row"><div class="bubble">${sending.message.map((segment, index) => (segment.blob
@@ -135,6 +137,7 @@ export function Preview({ blob, name }) {
 
 /** What happened, or is asked for, between the messages. @param {{line: any}} props */
 function NoticeLine({ line }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     if (line.request) {
         const open = now.requests.has(line.request.flag);
@@ -150,6 +153,7 @@ function NoticeLine({ line }) {
 
 /** @param {{file: any}} props */
 function FileOfEvent({ file }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     const known = now.files.get(file.id || file.file_id);
     const name = known ? known.media : String(file.url || "").split("/media/").pop();

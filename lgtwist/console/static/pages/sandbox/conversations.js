@@ -30,6 +30,7 @@ export function conversationsOf(now) {
 
 /** @param {{chatKey: string, current: boolean, base: string, own: boolean}} props */
 function Entry({ chatKey, current, base, own }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     const chat = now.chats.get(chatKey);
     const line = chat && chat.lines.length ? chat.lines[chat.lines.length - 1] : null;

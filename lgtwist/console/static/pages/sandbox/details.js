@@ -49,6 +49,7 @@ function memberItems(now, group, member, chat, focusComposer) {
 
 /** @param {{group: any, chat: string, focusComposer: (key: string) => void}} props */
 function GroupCard({ group, chat, focusComposer }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     const picker = useRef(/** @type {any} */ (null));
     const group_id = group.group_id;
@@ -92,6 +93,7 @@ function GroupCard({ group, chat, focusComposer }) {
 
 /** @param {{person: any}} props */
 function PersonCard({ person }) {
+    version.value;
     const now = /** @type {any} */ (world.value);
     const user_id = person.user_id;
     const groups = [...now.groups.values()].filter((group) => rankOf(group, user_id) >= 0);

@@ -4,7 +4,7 @@
 import { errorText, hasWords, t } from "../../core/i18n.js";
 import { bytes, dateTime } from "../../core/format.js";
 import { Button, classes, Dialog, html, Icon, Peer, useEffect, useState } from "../../core/ui.js";
-import { getForward, mediaUrl, world } from "./store.js";
+import { getForward, mediaUrl, version, world } from "./store.js";
 import { cut, faceName, nameOf, segmentText } from "./names.js";
 import { dialog } from "./menu.js";
 
@@ -72,6 +72,7 @@ export function Segment({ segment, message, onJump }) {
 
 /** What a message answers. @param {{id: number, text?: any, onJump?: (id: number) => void}} props */
 function Quote({ id, text, onJump }) {
+    version.value;
     const now = world.peek();
     const quoted = now && now.messages.get(id);
     const group = quoted && quoted.group_id ? now.groups.get(quoted.group_id) : null;
