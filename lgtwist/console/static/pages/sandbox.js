@@ -60,7 +60,7 @@ function Conversation({ account, chat, details }) {
             <div class="grow conversation-title"><h1><${Peer} text=${name} inline /></h1>
                 <p class="muted small one-line">${group ? t("sandbox.people_count", { n: group.members.length }) : own ? t("sandbox.private_as", { name: nameOf(now, me.value) }) : t("sandbox.private_of_other")}</p></div>
             <a class="button quiet bare" href=${details ? `${base}/${chat}` : `${base}/${chat}/details`} aria-label=${t(group ? "sandbox.group_card" : "sandbox.person_card")} title=${t(group ? "sandbox.group_card" : "sandbox.person_card")}><${Icon} name=${group ? "people" : "person"} /></a></header>
-        ${!hasBot(account) && html`<${Bar} kind="warning" action=${html`<a class="button" href="#/overview">${t("sandbox.attach")}</a>`}>${t("sandbox.no_bot")}<//>`}
+        ${!hasBot(account) && !now.answered.size && html`<${Bar} kind="warning" action=${html`<a class="button" href="#/overview">${t("sandbox.attach")}</a>`}>${t("sandbox.no_bot")}<//>`}
         <${Log} key=${chat} chat=${chat} focusComposer=${focusComposer} hint=${hint} />
         <${Composer} chat=${chat} play=${playHere} focusSignal=${focusSignal} />
         <div class="drop-hint" aria-hidden="true">${t("sandbox.drop")}</div></section>`;

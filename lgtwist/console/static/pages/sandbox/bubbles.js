@@ -148,7 +148,7 @@ function NoticeLine({ line }) {
     const file = line.event.file;
     return html`<div class="chat-line notice-line"><button type="button" class="notice-text" title=${dateTime(line.time)} onClick=${() => { dialog.value = { kind: "json", title: t("sandbox.event"), value: line.event }; }}>
         ${line.injected && html`<span class="chip accent">${t("sandbox.injected")}</span>`}<bdi>${eventText(now, line.event)}</bdi></button>
-        ${file && file.url && html`<${FileOfEvent} file=${file} />`}</div>`;
+        ${file && typeof file === "object" && html`<${FileOfEvent} file=${file} />`}</div>`;
 }
 
 /** @param {{file: any}} props */
