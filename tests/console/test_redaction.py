@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.console.redaction import (
     MAX_ITEMS,
     MAX_STRING,
-    answers_secret,
     is_secret_name,
     redact,
     redact_text,
@@ -197,8 +196,14 @@ class RedactionTests(SynchronousTestCase):
     def test_secret_answers(self) -> None:
         """The data of answers that are secrets is hidden, whatever it consists of."""
         response = {"status": "ok", "retcode": 0, "data": [{"x": SECRET}], "wording": ""}
-        for action in ("get_cookies", "nc_get_rkey", "get_rkey", "get_credentials", "GET_COOKIES"):
-            self.assertTrue(answers_secret(action))
+        for action in (
+            "get_cookies",
+            "nc_get_rkey",
+            "get_rkey",
+            "get_credentials",
+            "GET_COOKIES",
+            "get_pskey",
+        ):
             self.assertEqual(shown(response, action), {**response, "data": "(hidden)"})
         self.assertEqual(shown(response, "get_msg"), response)
 
