@@ -16,6 +16,7 @@ setup(
         "lgtwist": ["py.typed"],
         "lgtwist.journal": ["*.sql"],
         "lgtwist.onebot": ["catalogue.json"],
+        "lgtwist.console": ["static/**/*"],
     },
     zip_safe=False,
 )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from lgtwist.app.warnings import warnings
+from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
+from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.web.refused_handshakes import RefusedHandshake
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ class RunningService:
 
     def __init__(self, service: LgtwistService) -> None:
         self._service = service
+
+    @property
+    def limits(self) -> Limits:
+        """The present limits."""
+        return self._service.config.limits
+
+    @property
+    def rate_limiters(self) -> RateLimiters:
+        """The queues of ``_rate_limited`` actions."""
+        return self._service.rate_limiters
 
     @property
     def directory(self) -> Directory:

@@ -120,8 +120,8 @@ class LgtwistService(MultiService):
         limits = config.limits
 
         self.directory = Directory(reactor)
-        self._rate_limiters = RateLimiters()
-        self.directory.observe(self._rate_limiters)
+        self.rate_limiters = RateLimiters()
+        self.directory.observe(self.rate_limiters)
         self.journal: Journal | None = None
         self.deliveries: Deliveries | None = None
 
@@ -747,7 +747,7 @@ class LgtwistService(MultiService):
         return gatherResults(closed)
 
     def _stop_directory(self) -> None:
-        self._rate_limiters.stop()
+        self.rate_limiters.stop()
         if self.deliveries is not None:
             self.deliveries.stop()
         for bot in self.directory.bots.values():

@@ -17,7 +17,7 @@ from lgtwist import __version__
 from lgtwist.console.assets import Assets
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.overview import Overview
-from lgtwist.console.problems import ApiProblem
+from lgtwist.console.problems import ApiProblem, problem_json
 from lgtwist.console.sessions import Sessions, cookies, is_old, set_cookie
 from lgtwist.console.streams import MAX_SUBSCRIPTIONS, Streams
 from lgtwist.console.tester import Tester
@@ -120,7 +120,7 @@ class ConsoleApi:
         self._assets = assets
         self._wrong_tokens = WrongTokens(clock)
         self._failures = LogThrottle(clock)
-        self._overview = Overview(view, wall_clock, clock)
+        self._overview = Overview(view, wall_clock, clock.seconds)
         self._shared_cards = SharedCards(self._overview, clock)
         self._traffic = Traffic(view.directory, clock, wall_clock)
         self._tester = Tester(view)
@@ -128,6 +128,7 @@ class ConsoleApi:
         self.streams = Streams(
             clock, {"links": self._links, "traffic": self._traffic_topic, "sandbox": self._sandbox_topic}
         )
+        self._overview.streams = lambda: len(self.streams)
         #: By method and first segment; those that need no session.
         self._open: dict[tuple[str, str], _Handler] = {
             ("GET", "session"): self._session,
@@ -273,8 +274,7 @@ class ConsoleApi:
         self._answer_problem(request, problem)
 
     def _answer_problem(self, request: Request, problem: ApiProblem) -> None:
-        body = msgspec.json.encode(problem.to_json()) + b"\n"
-        respond_with_bytes(request, problem.status, "application/json", body)
+        respond_with_bytes(request, problem.status, "application/json", problem_json(problem) + b"\n")
 
     async def _refuse_stranger(self, request: Request) -> None:
         """Refuse a request without a token, a wrong one, or with a cookie that is over.
@@ -320,7 +320,8 @@ class ConsoleApi:
         headers = headers_of(request)
         site = headers.get("sec-fetch-site", "same-origin")
         if not self._is_own_origin(request, headers) or (
-            site != "same-origin" and headers.get("origin") not in self._authentication.settings.allowed_origins
+            site != "same-origin"
+            and headers.get("origin") not in self._authentication.settings.allowed_origins
         ):
             values = _origin_and_host(headers)
             sentence = (
@@ -350,7 +351,7 @@ class ConsoleApi:
     # -- what there is to see
 
     def _state(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
-        return self._state_now()
+        return self._overview.state()
 
     def _stream(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> None:
         wanted = _read_subscriptions_of_query(request)
@@ -368,7 +369,9 @@ class ConsoleApi:
             raise ApiProblem(404, "no_such_stream", {}, "there is no such stream (any more)")
         given = _read_json(body).get("subscriptions")
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            raise ApiProblem(400, "bad_request", {"reason": "subscriptions"}, "expected a list: subscriptions")
+            raise ApiProblem(
+                400, "bad_request", {"reason": "subscriptions"}, "expected a list: subscriptions"
+            )
         if len(given) > MAX_SUBSCRIPTIONS:
             sentence = f"more than {MAX_SUBSCRIPTIONS} subscriptions"
             raise ApiProblem(400, "bad_request", {"reason": sentence}, sentence)
@@ -407,14 +410,9 @@ class ConsoleApi:
             stream,
             wanted["id"],
             shared=self._shared_cards,
-            state=self._state_now,
+            state=self._overview.state,
             wall_clock=self._wall_clock,
         )
-
-    def _state_now(self) -> dict[str, Any]:
-        state = self._overview.state()
-        state["summary"]["streams"] = len(self.streams)
-        return state
 
     def _traffic_topic(self, stream: Any, wanted: dict[str, Any]) -> TrafficTopic:
         return TrafficTopic(stream, wanted["id"], self._traffic, wanted.get("filter", {}))
@@ -437,7 +435,9 @@ class ConsoleApi:
         number = account_number(rest[0]) if len(rest) == 1 else None
         found = None if number is None else self._traffic.find(number)
         if found is None:
-            raise ApiProblem(404, "gone", {}, "this row is gone: the newest 500 are there while somebody looks")
+            raise ApiProblem(
+                404, "gone", {}, "this row is gone: the newest 500 are there while somebody looks"
+            )
         return found
 
     # -- what is done
@@ -446,12 +446,12 @@ class ConsoleApi:
         return catalogue_json()
 
     def _call(self, _request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
-        return self._tester.call(body)
+        return self._tester.post_call(body)
 
     def _rights(self, _request: Request, rest: tuple[str, ...], body: bytes) -> Any:
         if rest != ("try",):
             raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
-        return self._tester.try_rights(_read_json(body))
+        return self._tester.post_rights(body)
 
     def _reload(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
         done: Deferred[Any] = Deferred()

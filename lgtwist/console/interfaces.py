@@ -6,16 +6,25 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
+from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.web.refused_handshakes import RefusedHandshake
 
 
 class ServiceView(Protocol):
     """What the console sees of the running service.
 
-    :ivar directory: the accounts and bots.
-    :ivar started: when the service was started; seconds since the epoch.
+    The methods may be called whenever somebody asks.
     """
+
+    @property
+    def limits(self) -> Limits:
+        """The present limits."""
+
+    @property
+    def rate_limiters(self) -> RateLimiters:
+        """The queues of ``_rate_limited`` actions."""
 
     @property
     def directory(self) -> Directory:

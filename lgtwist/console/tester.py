@@ -13,12 +13,10 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
-from lgtwist.config.limits import Limits
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.problems import ApiProblem, bad_request
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import Decision
-from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import NO_PARAMS, ActionRequest
@@ -56,29 +54,17 @@ class Tester:
 
     They are those of a bot that is in no configuration, called ``console``, within the limits of any bot.
 
-    :param rate_limiters: the queues of ``_rate_limited`` that the bots of the service share.
-    :param limits: those of a bot; the defaults where they are missing.
     :param seconds: returns seconds of a clock that is never put back.
+    :ivar bot: the bot that asks.
     """
 
     _log = Logger()
 
-    def __init__(
-        self,
-        view: ServiceView,
-        *,
-        rate_limiters: RateLimiters,
-        limits: Limits | None = None,
-        seconds: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, view: ServiceView, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._view = view
         self._seconds = seconds
-        self._bot = Bot(BotSettings(name="console"), limits)
-        self._bot.set_rate_limiters(rate_limiters)
-
-    def set_limits(self, limits: Limits) -> None:
-        """Replace the limits, from the next call on."""
-        self._bot.limits = limits
+        self.bot = Bot(BotSettings(name="console"), view.limits)
+        self.bot.set_rate_limiters(view.rate_limiters)
 
     def call(self, account: int, action: str, params: bytes) -> Deferred[bytes]:
         """Carry out an action.
@@ -115,7 +101,8 @@ class Tester:
                 answered.callback(b'{"response":%b,"ms":%.1f%b}' % (shown, ms, streamed))
 
         self._log.info("console: {action} on account {account}", action=printable(action), account=account)
-        self._bot.perform(found, ActionRequest(action, params, None), reply, in_flight)
+        self.bot.limits = self._view.limits
+        self.bot.perform(found, ActionRequest(action, params, None), reply, in_flight)
         return answered
 
     def post_call(self, body: bytes) -> Deferred[bytes]:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from lgtwist.console.overview import Cards, Overview
 from lgtwist.console.problems import ApiProblem
 from lgtwist.console.streams import TICK, Stream
-from lgtwist.console.traffic import Traffic, TrafficFilter, read_filter
+from lgtwist.console.traffic import BadFilter, Traffic, TrafficFilter, read_filter
 from lgtwist.hub.interfaces import IWorldLog
 from lgtwist.runtime.logs import Logger
 
@@ -114,8 +114,8 @@ def read_traffic_filter(given: dict[str, Any]) -> TrafficFilter:
     """
     try:
         return read_filter(given)
-    except ValueError as error:
-        raise ApiProblem(400, "bad_filter", {"reason": str(error)}, str(error)) from None
+    except BadFilter as error:
+        raise ApiProblem(400, "bad_filter", {"name": error.name}, str(error)) from None
 
 
 class TrafficTopic:
@@ -147,7 +147,7 @@ class TrafficTopic:
         return True
 
     def drop(self) -> None:
-        """Count a row as dropped: there was no time to search the text of the filter in it."""
+        """Count a row as dropped."""
         self._dropped += 1
 
     def send_row(self, row: bytes) -> None:

@@ -40,7 +40,12 @@ class WrongTokens:
         if self._waiting >= _MOST_WAITING:
             return False
         self._waiting += 1
-        waiting: Deferred[bool] = Deferred(lambda _cancelled: delayed.active() and delayed.cancel())
+
+        def cancel(_waiting: Deferred[bool]) -> None:
+            if delayed.active():
+                delayed.cancel()
+
+        waiting: Deferred[bool] = Deferred(cancel)
         delayed = self._clock.callLater(_DELAY, waiting.callback, True)
 
         def ended(result: bool) -> bool:

@@ -164,7 +164,9 @@ class CookieTests(ConsoleTestCase):
         cookie = self.cookie()
         other = self.cookie()
         stream = self.api("stream?topics=links", Cookie=other)
-        self.assertEqual(self.api("logout", "POST", {"everywhere": True}, Cookie=cookie, **OURS).status(), 200)
+        self.assertEqual(
+            self.api("logout", "POST", {"everywhere": True}, Cookie=cookie, **OURS).status(), 200
+        )
         self.assertIn('"logged_out"', stream.body())
         self.assertEqual(self.api("state", Cookie=other).status(), 401)
         saved = Path(self.service.config.data_dir) / "console_generation"
@@ -202,11 +204,13 @@ class HeaderTests(ConsoleTestCase):
         self.assertEqual(peer.status(), 200)
         self.assertIn("immutable", peer.headers())
         self.assertIn("content-type: text/javascript", peer.headers())
-        self.assertIn("content-encoding: gzip", self.get(f"/console/{path}", Accept_Encoding="gzip").headers())
+        self.assertIn(
+            "content-encoding: gzip", self.get(f"/console/{path}", Accept_Encoding="gzip").headers()
+        )
 
     def test_no_other_files(self) -> None:
         page = self.get("/console/").body()
-        folder = page.partition('src="')[2].rpartition("/")[0]
+        folder = page.partition('src="')[2].partition('"')[0].rpartition("/")[0]
         for path in (
             f"{folder}/../mount.py", f"{folder}/%2e%2e/mount.py", "s/0000000000000000/app.js", "s", "s/",
             f"{folder}/index.html", f"{folder}/vendor/vendor.lock.py", "x", "apix/session",
@@ -276,7 +280,9 @@ class StreamTests(ConsoleTestCase):
 
     def test_nobody_looking_costs_nothing(self) -> None:
         before = len(self.clock.getDelayedCalls())
-        subscribers = [len(account.fan_out._subscribers) for account in self.service.directory.accounts.values()]
+        subscribers = [
+            len(account.fan_out._subscribers) for account in self.service.directory.accounts.values()
+        ]
         peer = self.stream("topics=links,traffic,sandbox:10001")
         self.assertGreater(len(self.clock.getDelayedCalls()), before)
         self.assertIsNotNone(self.service.directory.bots["default"].watch)

@@ -32,8 +32,8 @@ class TesterCase(SynchronousTestCase):
         limiters = RateLimiters()
         self.directory.observe(limiters)
         self.directory.add_account(self.account)
-        view: Any = SimpleNamespace(directory=self.directory)
-        self.tester = Tester(view, rate_limiters=limiters, limits=Limits(calls=2), seconds=self.clock.seconds)
+        view: Any = SimpleNamespace(directory=self.directory, rate_limiters=limiters, limits=Limits(calls=2))
+        self.tester = Tester(view, seconds=self.clock.seconds)
         self.link: FakeLink = checked_link(self.account)
         self.lines: list[str] = []
         globalLogPublisher.addObserver(self.keep)

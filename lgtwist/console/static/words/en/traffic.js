@@ -1,0 +1,3 @@
+export default {
+    "traffic.title": "Live traffic"
+};

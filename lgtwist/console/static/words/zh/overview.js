@@ -1,0 +1,3 @@
+export default {
+    "overview.title": "总览"
+};

@@ -1,0 +1,3 @@
+export default {
+    "sandbox.title": "沙盒"
+};
