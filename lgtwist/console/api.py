@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from attrs import define, frozen
@@ -33,11 +32,11 @@ from lgtwist.console.traffic import Traffic
 from lgtwist.console.wrong_tokens import WrongTokens
 from lgtwist.hub.interfaces import IControl
 from lgtwist.net.http_responses import body_was_read, respond_with_bytes
-from lgtwist.net.loopback import split_host
 from lgtwist.onebot.catalogue import catalogue_json
 from lgtwist.runtime.logs import Logger, LogThrottle
 from lgtwist.web.authentication import Authentication, headers_of, set_budget
 from lgtwist.web.bodies import BodyBudget, PeerBodies, RequestBody
+from lgtwist.web.local_origin import is_origin_of
 from lgtwist.web.routes import account_number
 
 #: What a request that changes something must have where a cookie opens it: no form and no link of another
@@ -201,14 +200,7 @@ class ConsoleApi:
             return True
         if origin in self._authentication.settings.allowed_origins:
             return True
-        try:
-            parts = urlsplit(origin)
-            there = (parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme))
-            host, port = split_host(headers.get("host", ""))
-        except ValueError:
-            return False
-        # Host has no port where it is the usual one; whether that is 80 or 443, a proxy knows, we do not.
-        return there == (host.lower().strip("[]"), port or _DEFAULT_PORTS.get(parts.scheme))
+        return is_origin_of(origin, headers.get("host", ""))
 
     # -- answering
 
@@ -230,7 +222,7 @@ class ConsoleApi:
         if handler is None:
             visitor = self._visitor(request, request.uri.partition(b"?")[2])
             if visitor is None:
-                return self._refuse_stranger(request)
+                return self._refuse_unknown(request)
             if visitor.session is not None:
                 self._refuse_foreign(request, method)
             if not self._authentication.own_by_operator(request):
@@ -276,7 +268,7 @@ class ConsoleApi:
     def _answer_problem(self, request: Request, problem: ApiProblem) -> None:
         respond_with_bytes(request, problem.status, "application/json", problem_json(problem) + b"\n")
 
-    async def _refuse_stranger(self, request: Request) -> None:
+    async def _refuse_unknown(self, request: Request) -> None:
         """Refuse a request without a token, a wrong one, or with a cookie that is over.
 
         :raises ApiProblem: always.
@@ -481,9 +473,6 @@ class ConsoleApi:
     def stop(self) -> None:
         """End every stream: the service stops."""
         self.streams.end_all("stopping")
-
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def _origin_and_host(headers: dict[str, str]) -> dict[str, str]:

@@ -10,14 +10,14 @@ from pathlib import Path
 from attrs import define, frozen
 
 #: Content types by the ends of the names. Other files (licences, locks) are not served.
-_TYPES = {
+_CONTENT_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".json": "application/json",
 }
-_PAGE = "index.html"
+_PAGE_FILE = "index.html"
 _FOLDER = Path(__file__).with_name("static")
 #: Hexadecimal digits of the hash in the paths.
 _HASH_LENGTH = 16
@@ -63,11 +63,11 @@ class Assets:
         for path, body in found:
             digest.update(b"%b %d %b" % (path.encode(), len(body), body))
         name = digest.hexdigest()[:_HASH_LENGTH]
-        page = next(body for path, body in found if path == _PAGE).decode()
+        page = next(body for path, body in found if path == _PAGE_FILE).decode()
         by_path = {
             path: Asset(body, kind)
             for path, body in found
-            if (kind := _TYPES.get(path[path.rfind(".") :])) is not None
+            if (kind := _CONTENT_TYPES.get(path[path.rfind(".") :])) is not None
         }
         return cls(name, page.replace("{{hash}}", name), by_path)
 

@@ -25,7 +25,7 @@ _WAITING_BYTES = 262_144
 _ENTRIES = 50
 _LONGEST_ENTRY = 65_536
 
-_encode = msgspec.json.encode
+_to_json = msgspec.json.encode
 
 
 class SharedCards:
@@ -80,7 +80,7 @@ class LinksTopic:
 
     def _write_all(self) -> None:
         self._written = self._shared.get()
-        self._stream.write("links", _encode({"to": self._to, **self._state()}))
+        self._stream.write("links", _to_json({"to": self._to, **self._state()}))
 
     def tick(self) -> None:
         """Write the cards that have changed, once in a second."""
@@ -101,7 +101,7 @@ class LinksTopic:
             value[f"{kind}s"] = [msgspec.Raw(now.cards[key]) for key in changed if key[0] == kind]
         if refused:
             value["refused"] = msgspec.Raw(now.refused)
-        self._stream.write("link", _encode(value))
+        self._stream.write("link", _to_json(value))
 
     def close(self) -> None:
         """Do nothing: there is no subscription elsewhere."""
@@ -129,7 +129,7 @@ class TrafficTopic:
     def __init__(self, stream: Stream, to: str, traffic: Traffic, given: dict[str, Any]) -> None:
         self.filter = read_traffic_filter(given)
         self._stream = stream
-        self._to = _encode(to)
+        self._to = _to_json(to)
         self._rows: list[bytes] = []
         self._answers: list[bytes] = []
         self._waiting = 0
@@ -174,7 +174,7 @@ class TrafficTopic:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 value = {"to": msgspec.Raw(self._to), "topic": "traffic", "count": dropped}
-                self._stream.write("dropped", _encode(value))
+                self._stream.write("dropped", _to_json(value))
         if self._rows or self._answers:
             rows, answers = b",".join(self._rows), b",".join(self._answers)
             self._rows, self._answers, self._waiting = [], [], 0
@@ -234,7 +234,7 @@ class SandboxTopic:
                     "last": portion.last,
                     "missed": portion.missed,
                 }
-                self._stream.write("sandbox", _encode(value))
+                self._stream.write("sandbox", _to_json(value))
             self._after = portion.last
             if not portion.more:
                 break

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 #: Wrong tokens within a minute that are answered at once.
-_AT_ONCE = 10
-_PERIOD = 60.0
+_ANSWERED_AT_ONCE = 10
+_MINUTE = 60.0
 #: Seconds that the answers to others wait, and how many may wait.
 _DELAY = 2.0
-_MOST_WAITING = 100
+_MOST_DELAYED = 100
 
 
 class WrongTokens:
@@ -23,7 +23,7 @@ class WrongTokens:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._times: deque[float] = deque(maxlen=_AT_ONCE)
+        self._times: deque[float] = deque(maxlen=_ANSWERED_AT_ONCE)
         self._waiting = 0
 
     def count(self) -> Deferred[bool] | bool:
@@ -33,11 +33,11 @@ class WrongTokens:
             A Deferred that is returned may be cancelled.
         """
         now = self._clock.seconds()
-        many = len(self._times) == _AT_ONCE and now - self._times[0] < _PERIOD
+        many = len(self._times) == _ANSWERED_AT_ONCE and now - self._times[0] < _MINUTE
         self._times.append(now)
         if not many:
             return True
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MOST_DELAYED:
             return False
         self._waiting += 1
 

@@ -14,12 +14,10 @@ import msgspec
 
 #: Entries that a log has at most; the oldest are removed.
 MAX_ENTRIES = 1000
-#: Bytes that all entries of a log may take together; the oldest are removed.
+#: Bytes that the events in a log may have together; the oldest entries are removed. Other entries are small.
 MAX_LOG_BYTES = 4 << 20
 #: Bytes up to which the JSON of an event is logged; of a larger one only its ``post_type`` and its size.
 MAX_LOGGED_EVENT = 8 << 10
-#: Bytes that an entry is counted as, beside its key and its event.
-_ENTRY_BYTES = 300
 #: Characters of the ``post_type`` of an event that is too large to be logged.
 _MAX_POST_TYPE = 100
 
@@ -41,11 +39,6 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     key: str
     event: bytes = b""
 
-    @property
-    def size(self) -> int:
-        """About how many bytes the entry takes in memory."""
-        return _ENTRY_BYTES + len(self.key) + len(self.event)
-
 
 class EventLog:
     """The newest entries of a log.
@@ -58,8 +51,9 @@ class EventLog:
 
     def __init__(self, first: int) -> None:
         self.last_seq = self.dropped_seq = first
-        self._entries: OrderedDict[tuple[str, str], LogEntry] = OrderedDict()
-        self._bytes = 0
+        # By type and key: the sequence number, the time and the event.
+        self._entries: OrderedDict[tuple[str, str], tuple[int, int, bytes]] = OrderedDict()
+        self._bytes = 0  # of the events
 
     def add_records(self, keys: Iterable[tuple[str, str]], now: int) -> None:
         """Add an entry for each record that changed or was removed.
@@ -67,8 +61,13 @@ class EventLog:
         :param keys: their types and keys.
         :param now: seconds since the epoch.
         """
-        for kind, key in keys:
-            self._add(kind, key, b"", now)
+        entries, seq = self._entries, self.last_seq
+        for key in keys:
+            seq += 1
+            if key in entries:
+                entries.move_to_end(key)
+            entries[key] = seq, now, b""
+        self.last_seq = seq
         self._drop_oldest()
 
     def add_event(self, kind: str, raw: bytes, post_type: str, now: int) -> None:
@@ -82,7 +81,9 @@ class EventLog:
         if len(raw) > MAX_LOGGED_EVENT:
             shown = post_type[:_MAX_POST_TYPE].encode("utf-8", "replace").decode()
             raw = msgspec.json.encode({"post_type": shown, "size": len(raw)})
-        self._add(kind, str(self.last_seq + 1), raw, now)
+        self.last_seq += 1
+        self._entries[kind, str(self.last_seq)] = self.last_seq, now, raw
+        self._bytes += len(raw)
         self._drop_oldest()
 
     def add_world(self, now: int) -> None:
@@ -90,23 +91,15 @@ class EventLog:
 
         :param now: seconds since the epoch.
         """
-        for key in [key for key, entry in self._entries.items() if not entry.event]:
-            self._bytes -= self._entries.pop(key).size
-        self._add("world", "", b"", now)
-
-    def _add(self, kind: str, key: str, event: bytes, now: int) -> None:
-        former = self._entries.pop((kind, key), None)
-        if former is not None:
-            self._bytes -= former.size
-        self.last_seq += 1
-        entry = self._entries[kind, key] = LogEntry(self.last_seq, now, kind, key, event)
-        self._bytes += entry.size
+        for key in [key for key, (_seq, _time, event) in self._entries.items() if not event]:
+            del self._entries[key]
+        self.add_records([("world", "")], now)
 
     def _drop_oldest(self) -> None:
-        while len(self._entries) > MAX_ENTRIES or (self._bytes > MAX_LOG_BYTES and len(self._entries) > 1):
-            _key, entry = self._entries.popitem(last=False)
-            self._bytes -= entry.size
-            self.dropped_seq = entry.seq
+        while len(self._entries) > MAX_ENTRIES or self._bytes > MAX_LOG_BYTES:
+            _key, (seq, _time, event) = self._entries.popitem(last=False)
+            self._bytes -= len(event)
+            self.dropped_seq = seq
 
     def has_missed(self, after: int) -> bool:
         """Return whether who has read up to ``after`` has missed entries, or read those of another log."""
@@ -120,9 +113,10 @@ class EventLog:
         if self.has_missed(after):
             after = self.dropped_seq
         newer = []
-        for entry in reversed(self._entries.values()):
-            if entry.seq <= after:
+        for key in reversed(self._entries):
+            seq, time, event = self._entries[key]
+            if seq <= after:
                 break
-            newer.append(entry)
+            newer.append(LogEntry(seq, time, *key, event))
         newer.reverse()
         return newer[:most]

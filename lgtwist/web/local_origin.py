@@ -30,17 +30,33 @@ _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def _same_origin(origin: str, host_header: str, secure: bool) -> bool:
+    return _has_address(origin, host_header, 443 if secure else 80)
+
+
+def is_origin_of(origin: str, host_header: str) -> bool:
+    """Return whether an ``Origin`` is the address that a request was sent to, perhaps to a proxy.
+
+    ``Host`` names no port where it is the usual one; whether that is 80 or 443 is the proxy's affair.
+
+    :param host_header: the request's ``Host``.
+    """
+    return _has_address(origin, host_header, None)
+
+
+def _has_address(origin: str, host_header: str, usual_port: int | None) -> bool:
+    """Return whether an ``Origin`` has the host and port of a ``Host``.
+
+    :param usual_port: what a ``Host`` without a port means; None for that of the origin's scheme.
+    """
     try:
         parts = urlsplit(origin)
-        origin_port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        scheme_port = _DEFAULT_PORTS.get(parts.scheme)
+        origin_port = parts.port or scheme_port
         origin_host = parts.hostname
     except ValueError:
         return False
     host, port = split_host(host_header)
-    return (origin_host, origin_port) == (
-        host.lower().strip("[]"),
-        port or (443 if secure else 80),
-    )
+    return (origin_host, origin_port) == (host.lower().strip("[]"), port or usual_port or scheme_port)
 
 
 def _site_of(origin: str | None) -> str | None:

@@ -256,7 +256,7 @@ class Public(StrangersTestCase):
     def test_admin_pages_are_shut(self) -> None:
         """The admin's pages answer 403 and say what to set, whatever is shown; the rest works."""
         pages = [entry for entry in ENTRY_POINTS if entry.owner == ADMIN]
-        self.assertEqual(len(pages), 5)
+        self.assertEqual(len(pages), 8)
         for entry in pages:
             for headers in (
                 {},

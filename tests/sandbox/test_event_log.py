@@ -49,7 +49,7 @@ class RingTests(SynchronousTestCase):
         """Below what is there, and above it, all that is there is given, as missed; between them never."""
         log = EventLog(10)
         self.assertEqual([log.has_missed(n) for n in (9, 10, 11)], [True, False, True])
-        log.add_records((("message", str(n)) for n in range(MAX_ENTRIES + 5)), 0)
+        log.add_records([("message", str(n)) for n in range(MAX_ENTRIES + 5)], 0)
         self.assertEqual([log.has_missed(n) for n in (14, 15, 1015, 1016)], [True, False, False, True])
         for after in (0, 14, 15, 99_999):
             self.assertEqual(self.seqs(log, after, 2), [16, 17])

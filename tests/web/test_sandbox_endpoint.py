@@ -34,7 +34,10 @@ class AdminTokenTests(SiteTestCase):
 
 
 class PublicTests(SiteTestCase):
-    toml = '[server]\nendpoints = ["tcp:8081"]\n[[bots]]\nname = "a"\naccess_token = "ta"\n'
+    toml = (
+        '[server]\nendpoints = ["tcp:8081"]\n[console]\nenabled = false\n'
+        '[[bots]]\nname = "a"\naccess_token = "ta"\n'
+    )
 
     def test_the_control_without_admin_token(self) -> None:
         """On a public address the control answers 403 until an admin_token is set."""

@@ -155,6 +155,7 @@ class StreamTests(SandboxTestCase):
         port = self.ask("log/stream?after=5")
         _comment, missed, *entries = self.blocks(port)
         self.assertEqual((missed["event"], json.loads(missed["data"])), ("missed", {"last": FIRST + 2}))
+        self.assertEqual(missed["id"], str(FIRST))  # so that a client that comes back misses nothing more
         self.assertEqual([e["id"] for e in entries], [str(FIRST + 1), str(FIRST + 2)])
         port.lose()
 

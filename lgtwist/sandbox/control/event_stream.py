@@ -95,8 +95,8 @@ async def _send_entries(sandbox: SandboxAccount, producer: ResponseProducer, aft
     log = sandbox.event_log
     while not producer.stopped and sandbox.running:
         if log.has_missed(after):
-            await producer.write(b'event: missed\ndata: {"last":%d}\n\n' % log.last_seq)
             after = log.dropped_seq
+            await producer.write(b'event: missed\nid: %d\ndata: {"last":%d}\n\n' % (after, log.last_seq))
         for entry in log.entries_after(after, _ENTRIES_AT_ONCE):
             after = entry.seq
             await _send_event(producer, after, entry_parts(entry, sandbox.world))

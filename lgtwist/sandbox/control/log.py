@@ -19,8 +19,8 @@ from lgtwist.sandbox.world.world import World
 _SHORTENED_TEXT = 2000
 #: Bytes that one portion of :func:`read_portion` may have encoded, about; one entry is always in it.
 _MAX_PORTION = 1 << 20
-#: Bytes that one member or announcement of a group is counted as.
-_MEMBER_BYTES = 150
+#: Bytes that an entry is counted as beside its event or record, and one member or announcement of a group.
+_ENTRY_BYTES, _MEMBER_BYTES = 300, 150
 
 
 @frozen
@@ -69,12 +69,12 @@ def _shortened(record: Record, world: World) -> bytes:
 
 def _size_of(entry: LogEntry, world: World) -> int:
     """Return about how many bytes the JSON of an entry has."""
-    record = world.find_record(entry.kind, entry.key)
+    record, size = world.find_record(entry.kind, entry.key), _ENTRY_BYTES + len(entry.event)
     if isinstance(record, (Message, Forward)):
-        return entry.size + world.size_of(record)
+        return size + world.size_of(record)
     if isinstance(record, Group):
-        return entry.size + _MEMBER_BYTES * (len(record.members) + len(record.notices))
-    return entry.size
+        return size + _MEMBER_BYTES * (len(record.members) + len(record.notices))
+    return size
 
 
 def _event_json(entry: LogEntry) -> bytes:
