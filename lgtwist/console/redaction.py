@@ -44,19 +44,23 @@ _URL_NAMES = frozenset({"key", "sig", "sign", "signature"})
 #: What stands before a name in a URL that is percent-encoded.
 _NAME_ENDS = re.compile(r"[?&;/:=,\s]")
 _SEPARATORS = re.compile(r"[\W_]+", re.ASCII)
-#: What stands between a name and its value, also percent-encoded; the name; and the value, up to what ends it
-#: in URLs, headers and CQ codes.
-_SEPARATOR = re.compile(r"\s{0,4}[:=]\s{0,4}|%(?:25){0,4}3[dDaA]")
+#: What stands between a name and its value, also percent-encoded, and with the quote behind a quoted name.
+_SEPARATOR = re.compile(r"""(?:\[\w{0,16}\])?(?:\\{0,16}["'])?\s{0,4}[:=\uff1a]\s{0,4}|%(?:25){0,4}3[dDaA]""")
 _NAME_BEFORE = re.compile(r"[A-Za-z0-9_.%\-]{1,64}\Z")
 _MAX_NAME_LENGTH = 64
-_VALUE = re.compile(r"""(?:&\#[0-9]+;|[^&\s"'<>\]\#])+""")
-#: A member of JSON, or of Python, inside a string that cannot be decoded; backslashes escape the quotes.
-_MEMBER = re.compile(
-    r"""(\\{0,16}["'])([^"'\\]{1,100})\1(\s{0,4}:\s{0,4})"""
-    r"""(?:(\\{0,16}["'])(?:(?!\4)[^\r\n])*(?:\4|\Z)|[\[{][^\r\n]*|[^\s"'\\,}\]]+)"""
+#: A value: up to its quote; a list or an object up to the end of the line; or up to what ends a value in
+#: URLs, headers and CQ codes.
+_VALUE = re.compile(
+    r"""[ubrf]{0,2}(\\{0,16}["'])(?:(?!\1)[^\r\n])*|[\[{][^\r\n]*|(?:&\#[0-9]+;|[^&\s"'<>\]\#])+""",
+    re.IGNORECASE,
 )
+#: An element of XML.
+_ELEMENT = re.compile(r"<([\w:.\-]{1,64})>[^<]+")
 #: Headers whose whole value is secret.
-_HEADER = re.compile(r"\b(authorization|(?:set-)?cookie2?)(\s*:\s*)[^\r\n\"]*", re.IGNORECASE)
+_HEADER = re.compile(
+    r"""\b(authorization|(?:set-)?cookies?2?)(\s{0,4}[:=]\s{0,4})(?![\s"'\[{\\])[^\r\n"'<\]&]*""",
+    re.IGNORECASE,
+)
 _BEARER = re.compile(r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=\-]{6,}", re.IGNORECASE)
 _USERINFO = re.compile(r"""(:\\*/\\*/)[^/\s?\#"'<>\\]*@""")
 _ENCODED_USERINFO = re.compile(
@@ -66,9 +70,12 @@ _ENCODED_USERINFO = re.compile(
 _CUT_URL = re.compile(
     r"(:\\*/\\*/|%(?:25)*3a(?:%(?:25)*2f){2})(?:[^/\s?\#%]|%(?!(?:25)*2f))*\Z", re.IGNORECASE
 )
-_BASE64_URL = re.compile(r"base64:(?:\\*/){2}[A-Za-z0-9+/=_%\-\r\n]*", re.IGNORECASE)
+_BASE64_URL = re.compile(
+    r"base64(?::|%(?:25)*3a)(?:\\*/|%(?:25)*2f){2}[A-Za-z0-9+/=_%\-\r\n]*", re.IGNORECASE
+)
 _DATA_URL = re.compile(
-    r"""data:(?:[\w.+\-]+/[\w.+\-]+(?:;[\w.+=\-]*)*|(?:;[\w.+=\-]*)*;base64)(?:,|&\#44;|%2c)[^\s"'<>\]]*""",
+    r"""data(?::|%(?:25)*3a)(?:[\w.+\-]+(?:\\*/|%(?:25)*2f)[\w.+\-]+(?:(?:;|%(?:25)*3b)[\w.+=\-]*)*"""
+    r"""|(?:;|%(?:25)*3b)(?:[\w.+=\-]*;)?base64)(?:,|&\#44;|%(?:25)*2c)[^\s"'<>\]]*""",
     re.IGNORECASE,
 )
 
@@ -173,18 +180,16 @@ def redact_text(text: str, is_cut: bool = False) -> str:
     left_out = len(shown) - _WINDOW
     if left_out > 0 or is_cut:
         shown = _CUT_URL.sub(rf"\1{HIDDEN_VALUE}", shown[:_WINDOW])
-    # Whole members and headers first: what follows stops at blanks and at "&".
+    # Whole headers first: what follows stops at blanks and at "&".
+    shown = _HEADER.sub(rf"\1\2{HIDDEN_VALUE}", shown)
     if ":" in shown:
-        if '"' in shown or "'" in shown:
-            shown = _MEMBER.sub(_hide_member, shown)
-        shown = _HEADER.sub(rf"\1\2{HIDDEN_VALUE}", shown)
         shown = _USERINFO.sub(r"\1", shown)
     if "%" in shown:
         shown = _ENCODED_USERINFO.sub(r"\1", shown)
     shown = _BEARER.sub(rf"\1\2{HIDDEN_VALUE}", shown)
-    if "=" in shown or ":" in shown or "%" in shown:
-        shown = _hide_values(shown)
-    return _cut(shown, MAX_STRING, max(0, left_out))
+    if "<" in shown:
+        shown = _ELEMENT.sub(_hide_element, shown)
+    return _cut(_hide_values(shown), MAX_STRING, max(0, left_out))
 
 
 def _cut(text: str, most: int, left_out: int = 0) -> str:
@@ -194,7 +199,7 @@ def _cut(text: str, most: int, left_out: int = 0) -> str:
 
 
 def _shorten_files(text: str) -> str:
-    if ":" in text:
+    if ":" in text or "%" in text:
         text = _BASE64_URL.sub(lambda found: _file_size(found[0]), text)
         text = _DATA_URL.sub(lambda found: _file_size(found[0]), text)
     return text
@@ -205,11 +210,8 @@ def _file_size(encoded: str) -> str:
     return f"[base64 {max(1, round(len(encoded) * 3 / 4096))} KB]"
 
 
-def _hide_member(found: re.Match[str]) -> str:
-    if not is_secret_name(found[2]):
-        return found[0]
-    quote = found[4] or ""
-    return f"{found[1]}{found[2]}{found[1]}{found[3]}{quote}{HIDDEN_VALUE}{quote}"
+def _hide_element(found: re.Match[str]) -> str:
+    return f"<{found[1]}>{HIDDEN_VALUE}" if is_secret_name(found[1]) else found[0]
 
 
 def _hide_values(text: str) -> str:
@@ -220,7 +222,8 @@ def _hide_values(text: str) -> str:
     while separator is not None:
         at = separator.end()
         if _is_secret_before(text, separator.start()) and (value := _VALUE.match(text, at)) is not None:
-            pieces += (text[done:at], HIDDEN_VALUE)
+            quote = value[1] or ""
+            pieces += (text[done:at], quote, HIDDEN_VALUE)
             done = at = value.end()
         separator = _SEPARATOR.search(text, at)
     pieces.append(text[done:])
