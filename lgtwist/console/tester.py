@@ -80,6 +80,9 @@ class Tester:
         found = self._view.directory.accounts.get(account)
         if found is None:
             raise ApiProblem(404, "no_such_account", {"account": account}, f"there is no account {account}")
+        quota = self.bot.quota(found)
+        if quota.account is not found:  # it was removed and added again
+            self.bot.account_removed(found)
         in_flight: set[PendingAction] = set()
 
         def abandon(_cancelled: object) -> None:
