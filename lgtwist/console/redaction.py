@@ -41,11 +41,15 @@ _SECRET_NAME = re.compile(
 )
 #: Names of parameters that are secret in URLs only.
 _URL_NAMES = frozenset({"key", "sig", "sign", "signature"})
-#: What stands before a name in a URL that is percent-encoded.
-_NAME_ENDS = re.compile(r"[?&;/:=,\s]")
+#: What stands before a name in a URL that is percent-encoded, or in JSON.
+_NAME_ENDS = re.compile(r"[?&;/:=,\s]|u0026|u003[fF]")
 _SEPARATORS = re.compile(r"[\W_]+", re.ASCII)
 #: What stands between a name and its value, also percent-encoded, and with the quote behind a quoted name.
-_SEPARATOR = re.compile(r"""(?:\[\w{0,16}\])?(?:\\{0,16}["'])?\s{0,4}[:=\uff1a]\s{0,4}|%(?:25){0,4}3[dDaA]""")
+_SEPARATOR = re.compile(
+    r"""(?:\[\w{0,16}\])?(?:\\{0,16}["'])?\s{0,4}(?:[:=\uff1a]|\\{1,16}u(?:003[ad]|ff1a))\s{0,4}"""
+    r"""|%(?:25){0,4}3[da]""",
+    re.IGNORECASE,
+)
 _NAME_BEFORE = re.compile(r"[A-Za-z0-9_.%\-]{1,64}\Z")
 _MAX_NAME_LENGTH = 64
 #: A value: up to its quote; a list or an object up to the end of the line; or up to what ends a value in
@@ -161,11 +165,13 @@ def _redact_object(value: dict[str, Any], depth: int) -> dict[str, Any]:
 
 def _redact_string(text: str, depth: int) -> str:
     """Return a string without secrets; JSON in it is read, so that its members are hidden by their names."""
-    if text[:1] in ("{", "[") and 2 < len(text) <= _MAX_INNER and depth < MAX_SHOWN_DEPTH:
+    if text[:1] in ("{", "[", '"') and 2 < len(text) <= _MAX_INNER and depth < MAX_SHOWN_DEPTH:
         try:
             inner = decode_value(text.encode())
-            if isinstance(inner, (dict, list)):
-                return _cut(msgspec.json.encode(_redact(inner, depth + 1)).decode(), MAX_STRING)
+            if isinstance(inner, (dict, list, str)):
+                shown = _redact(inner, depth + 1)
+                if shown != inner:
+                    return _cut(msgspec.json.encode(shown).decode(), MAX_STRING)
         except (*DECODE_ERRORS, OverflowError):
             pass  # a CQ code, or a text
     return redact_text(text)

@@ -102,6 +102,7 @@ def texts_with_secret(draw: st.DrawFn) -> str:
                 f"redis://:{SECRET}@a.example:1/0",
                 f"https:\\/\\/a.example\\/?token={SECRET}",
                 f"x?token[]={SECRET}",
+                f"x https://a.example/?a=1\\u0026sig\\u003d{SECRET}",
                 f"file=base64%3A%2F%2F{SECRET}",
                 f"data%3Aimage%2Fpng%3Bbase64%2C{SECRET}",
                 f"{{'token': u'{SECRET}'}}",
@@ -176,6 +177,8 @@ class RedactionTests(SynchronousTestCase):
             "key=5",
         ):
             self.assertEqual(redact_text(text), text)
+        for text in ("[1, 2]", '{"a": 1}', '"quoted"', "[CQ:face,id=1]"):
+            self.assertEqual(shown([text]), [text])
         event = {"post_type": "message", "message": [{"type": "text", "data": {"text": "hi"}}], "x": None}
         self.assertEqual(shown(event), event)
 
