@@ -126,6 +126,10 @@ class FrameTests(PageTestCase):
             page.reload()
             page.get_by_role("heading", name="Accounts").wait_for()
             self.assertEqual(page.evaluate(background), light)
+            visit.allowed.append(FAILED_REQUESTS)
+            page.route("**/app.js", lambda route: route.abort())
+            page.reload()
+            self.assertEqual(page.evaluate(background), light, "nothing flashes while the modules are loaded")
 
         return self.look(script, dark=True)
 
