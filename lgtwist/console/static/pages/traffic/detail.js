@@ -32,7 +32,7 @@ export function Detail({ item, hidden, onClose }) {
     }, [row.n, item.answer]);
     const action = row.kind === "action";
     const gone = error && error.code === "gone";
-    const title = action ? row.action : row.kind === "message" ? typeWord(row) : `${t(`traffic.kind.${row.kind}`)}: ${typeWord(row)}`;
+    const title = action ? row.action : row.kind === "message" ? typeWord(row) : `${t(`traffic.one.${row.kind}`)}: ${typeWord(row)}`;
     const again = action && whole && shown && html`<${Button} kind="primary" icon="bolt" onClick=${() => sendAgain(row.account, whole.action, whole.params)}>${t("traffic.again")}<//>`;
     return html`<${Dialog} wide title=${html`<bdi class="peer">${title}</bdi>`} onClose=${onClose} actions=${html`${again}<${Button} onClick=${onClose}>${t("ui.close")}<//>`}>
         <div class="stack">
