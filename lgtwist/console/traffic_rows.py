@@ -243,7 +243,7 @@ def read_segments(message: bytes, most: int, auto_escape: bool = False) -> list[
 
 
 def _first_parts(message: bytes, most: int) -> list[Any]:
-    """Return the first items of a JSON array, decoded; of the first one that is too long its type and its text."""
+    """Return the first items of a JSON array, decoded; of one that is too long its type and its text."""
     text = message[:_MESSAGE_HEAD].decode("utf-8", "replace")
     found: list[Any] = []
     at = 1

@@ -42,7 +42,7 @@ export function Detail({ item, hidden, onClose }) {
             ${!shown && html`<${Bar} action=${html`<${Button} onClick=${() => setShown(true)}>${t("traffic.show_this")}<//>`}>${t("traffic.hidden_now")}<//>`}
             ${gone && html`<${Bar} kind="warning">${t("traffic.gone")}<//>`}
             ${error && !gone && html`<${Problem} error=${error} text=${errorText(error)} />`}
-            ${gone && shown && html`<${Json} value=${item.answer ? { row, answer: item.answer } : { row }} />`}
+            ${gone && shown && html`<${Json} value=${item.answer ? { row, answer: item.answer } : { row }} openDepth=${5} />`}
             ${!whole && !error && html`<p class="muted" role="status">${t("traffic.loading")}</p>`}
             ${whole && shown && (action
                 ? html`<section class="stack"><h3>${t("traffic.params")}</h3><${Json} value=${whole.params} openDepth=${3} label=${t("traffic.params")} /></section>
