@@ -140,6 +140,8 @@ def _token(options: argparse.Namespace) -> int:
     file = ConfigurationFile.find(options.config)
     config = file.read()
     token, where = config.server.admin_token, f"[server] of {file.described}"
+    if token is None and not config.console.enabled:
+        sys.exit(f"There is no admin_token: {file.described} names none, and none is made without a console.")
     if token is None:
         folder = Path(config.data_dir)
         where = str(folder / ADMIN_TOKEN_FILE)

@@ -293,8 +293,11 @@ class Looking(CommandTestCase):
         made = self.data / "admin_token"
         made.write_text("m4de\n")
         self.assertEqual(self.token(config), (f"{link}m4de\n", f"from {made}\n"))
+        off = self.write("[console]\nenabled = false\n", server='admin_token = "c0nfigured"')
+        self.assertEqual(self.token(off)[0], "c0nfigured\n")
         off = self.write("[console]\nenabled = false\n")
-        self.assertEqual(self.token(off), ("m4de\n", f"from {made}\n"))
+        self.assertIn("without a console", self.refused_in_one_line("token", "--config", off))
+        config = self.write()
         made.write_text("")
         self.refused_in_one_line("token", "--config", config)
         made.unlink()
