@@ -1,8 +1,8 @@
 """Make docs/console.png, the picture of the console, from a real service and a real browser.
 
-``pip install -e '.[test,browser]'`` and ``apt-get install -y chromium fonts-wqy-microhei`` first; then, in the
-checkout, ``python docs/make_screenshot.py``. It shows the sandbox on a screen of 1280 x 800, in Chinese, and
-beside it the overview on a phone, in English; both light.
+``pip install -e '.[test,browser]'`` and ``apt-get install -y chromium fonts-wqy-microhei`` first; then, in
+the checkout, ``python docs/make_screenshot.py``. It shows the sandbox on a screen of 1280 x 800, in Chinese,
+and beside it the overview on a phone, in English; both light.
 """
 
 from __future__ import annotations
@@ -165,9 +165,7 @@ def try_to(what: str, *attempts: Any) -> None:
 
 def photograph(browser: Browser, base: str, control: Control, bot: ClientConnection) -> bytes:
     """Return the picture of both pages beside each other, a PNG."""
-    wide = browser.new_page(
-        viewport={"width": WIDE, "height": HIGH}, locale="zh-CN", color_scheme="light"
-    )
+    wide = browser.new_page(viewport={"width": WIDE, "height": HIGH}, locale="zh-CN", color_scheme="light")
     narrow = browser.new_context(
         viewport={"width": NARROW, "height": HIGH},
         locale="en-US",

@@ -106,7 +106,7 @@ class ProxyDocumentationTests(SynchronousTestCase):
             self.assertEqual(done.returncode, 0, f"{file}: {done.stderr}")
 
     def test_caddy_loads_what_is_shown(self) -> None:
-        """``caddy adapt`` finds no mistake, where it is installed; Debian's is not needed for anything else."""
+        """``caddy adapt`` finds no mistake, where it is installed."""
         caddy = shutil.which("caddy")
         for file in PAGES:
             [block] = blocks_of(file, "caddyfile")
@@ -114,9 +114,7 @@ class ProxyDocumentationTests(SynchronousTestCase):
                 conf = Path(self.mktemp())
                 conf.write_text(block.text)
                 command = [caddy, "adapt", "--adapter", "caddyfile", "--config", str(conf)]
-                done = subprocess.run(
-                    command, capture_output=True, text=True, timeout=PATIENCE, check=False
-                )
+                done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
                 self.assertEqual(done.returncode, 0, f"{file}: {done.stderr}")
 
 
@@ -130,7 +128,9 @@ class BehindDocumentedProxyTests(SynchronousTestCase):
         self.service = Service(folder, toml, f'admin_token = "{TOKEN}"')
         self.addCleanup(self.service.clean_up)
         files.conf.write_text(
-            re.sub(r"(proxy_pass http://127\.0\.0\.1:)\d+", rf"\g<1>{self.service.port}", files.conf.read_text())
+            re.sub(
+                r"(proxy_pass http://127\.0\.0\.1:)\d+", rf"\g<1>{self.service.port}", files.conf.read_text()
+            )
         )
         self.proxy = Proxy(files)
         self.addCleanup(self.proxy.end)

@@ -282,7 +282,7 @@ class Looking(CommandTestCase):
         return ended.stdout, ended.stderr
 
     def test_token(self) -> None:
-        """The link with the configured one, else the made one, alone on stdout; on stderr where it comes from."""
+        """The link, with the configured or else the made one, alone on stdout; on stderr its origin."""
         config = self.write(server='admin_token = "c0nfigured/+"')
         link = f"http://127.0.0.1:{self.port}/console/#token="
         self.assertEqual(self.token(config), (f"{link}c0nfigured%2F%2B\n", f"from [server] of {config}\n"))
