@@ -59,7 +59,6 @@ url = "ws://127.0.0.1:{nobody}/ws"
 """
 #: Who says what; None is the bot, which answers to the message before.
 TALK: list[tuple[int | None, str]] = [
-    (ALICE, "大家好！今天有人去爬山吗？"),
     (BOB, "[CQ:at,qq=10001] 北京天气"),
     (None, "北京：晴，12 ~ 23 ℃，西北风 2 级。适合爬山。"),
     (ALICE, "[CQ:at,qq=10001] 提醒我们八点集合"),
@@ -140,7 +139,7 @@ def talk(control: Control, bot: ClientConnection) -> str:
             bot.send(json.dumps({"action": "send_group_msg", "params": params, "echo": number}))
             while json.loads(bot.recv(10)).get("echo") != number:
                 pass
-        time.sleep(0.3)
+            time.sleep(0.4)  # they read it
     return TALK[-1][1].rpartition("] ")[2]
 
 
