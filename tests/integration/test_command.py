@@ -282,16 +282,22 @@ class Looking(CommandTestCase):
         return ended.stdout, ended.stderr
 
     def test_token(self) -> None:
-        """The configured one, else the made one, alone on stdout; where it comes from on stderr."""
-        config = self.write(server='admin_token = "c0nfigured"')
-        self.assertEqual(self.token(config), ("c0nfigured\n", f"from [server] of {config}\n"))
+        """The link, with the configured or else the made one, alone on stdout; on stderr its origin."""
+        config = self.write(server='admin_token = "c0nfigured/+"')
+        link = f"http://127.0.0.1:{self.port}/console/#token="
+        self.assertEqual(self.token(config), (f"{link}c0nfigured%2F%2B\n", f"from [server] of {config}\n"))
         config = self.write()
         line = self.refused_in_one_line("token", "--config", config)
         self.assertIn("There is no admin_token", line)
         self.data.mkdir()
         made = self.data / "admin_token"
         made.write_text("m4de\n")
-        self.assertEqual(self.token(config), ("m4de\n", f"from {made}\n"))
+        self.assertEqual(self.token(config), (f"{link}m4de\n", f"from {made}\n"))
+        off = self.write("[console]\nenabled = false\n", server='admin_token = "c0nfigured"')
+        self.assertEqual(self.token(off)[0], "c0nfigured\n")
+        off = self.write("[console]\nenabled = false\n")
+        self.assertIn("without a console", self.refused_in_one_line("token", "--config", off))
+        config = self.write()
         made.write_text("")
         self.refused_in_one_line("token", "--config", config)
         made.unlink()

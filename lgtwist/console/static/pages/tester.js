@@ -121,10 +121,10 @@ function Tester({ accounts, bots, known }) {
         if (action === draft.action) return;
         setTried(false);
         setRedacted(false);
-        // What both actions have (group_id ...) stays.
-        const names = new Set(next ? next.params.map(({ name }) => name) : []);
+        // What the next one needs and this one has (group_id ...) stays.
+        const names = new Set(next ? next.params.filter(({ required }) => required).map(({ name }) => name) : []);
         const kept = Object.fromEntries(Object.entries(params || {}).filter(([name]) => names.has(name)));
-        if (!next) set({ action, text: mode === "json" ? draft.text : jsonOf(params || {}), mode: entry ? draft.mode : draft.mode });
+        if (!next) set({ action, text: mode === "json" ? draft.text : jsonOf(params || {}), mode: draft.mode });
         else set({ action, form: formOf(next.params, kept), text: jsonOf(kept) });
     };
     const chooseMode = (wanted) => {

@@ -131,8 +131,8 @@ export default function Page() {
             <div class="row traffic-tools">
                 <${Check} label=${t("traffic.hide")} checked=${hidden} onChange=${hide} />
                 <${Button} icon=${paused ? "play" : "pause"} kind=${paused ? "primary" : ""} onClick=${pause}>${t(paused ? "traffic.resume" : "traffic.pause")}<//>
-                <${Button} icon="trash" disabled=${!items.length} onClick=${clear}>${t("traffic.clear")}<//>
-                <${Button} icon="download" disabled=${!shown} onClick=${() => download(items)}>${t("traffic.export")}<//>
+                <${Button} icon="trash" class="narrow" disabled=${!items.length} onClick=${clear}>${t("traffic.clear")}<//>
+                <${Button} icon="download" class="narrow" disabled=${!shown} onClick=${() => download(items)}>${t("traffic.export")}<//>
             </div></div>
         <${FilterControls} filter=${filter} onChange=${setFilter} names=${names} />
         ${refusal && html`<${Problem} error=${refusal} text=${errorText(refusal)} />`}

@@ -19,14 +19,16 @@ const DANGEROUS = /^_?(set|del|delete|remove|clear|quit|restart|bot_exit)(_|$)|k
 export const isDangerous = (action, entry) => (entry ? Boolean(entry.danger) : DANGEROUS.test(action));
 
 /**
- * Return the actions that match, the best first where something is searched.
- * @param {any} catalogue @param {string} query
+ * Return the actions that match, the best first where something is searched; those of the sandbox before others.
+ * @param {any} catalogue @param {string} query @param {boolean} sandbox whether the account is one
  */
-export function search(catalogue, query) {
+export function search(catalogue, query, sandbox) {
+    const last = (entry) => (sandbox ? !entry.sandbox : !entry.in.includes("standard")) ? 1 : 0;
     const groups = Object.fromEntries(catalogue.groups.map((group) => [group.name, group]));
     const wanted = query.toLowerCase().split(/\s+/).filter(Boolean);
     if (!wanted.length) {
-        return catalogue.groups.map((group) => ({ group, actions: catalogue.actions.filter((entry) => entry.group === group.name) }))
+        return catalogue.groups.map((group) => ({ group, actions: catalogue.actions.filter((entry) => entry.group === group.name)
+            .sort((one, other) => last(one) - last(other)) }))
             .filter(({ actions }) => actions.length);
     }
     const found = [];
@@ -36,9 +38,9 @@ export function search(catalogue, query) {
         const all = `${name} ${entry.zh} ${entry.en} ${group.zh || ""} ${group.en || ""} ${entry.in.join(" ")}`.toLowerCase();
         if (!wanted.every((word) => all.includes(word))) continue;
         const rank = name === wanted[0] ? 0 : name.startsWith(wanted[0]) ? 1 : name.includes(wanted[0]) ? 2 : 3;
-        found.push({ rank, standard: entry.in.includes("standard") ? 0 : 1, entry });
+        found.push({ rank, last: last(entry), entry });
     }
-    found.sort((one, other) => one.rank - other.rank || one.standard - other.standard);
+    found.sort((one, other) => one.rank - other.rank || one.last - other.last);
     return found.length ? [{ group: null, actions: found.map(({ entry }) => entry) }] : [];
 }
 
@@ -51,7 +53,7 @@ export function ActionField({ catalogue, value, onChange, sandbox, error }) {
     const [active, setActive] = useState(-1);
     const id = useId();
     const box = useRef(/** @type {any} */ (null));
-    const found = open ? search(catalogue, query) : [];
+    const found = open ? search(catalogue, query, sandbox) : [];
     const flat = found.reduce((list, { actions }) => list.concat(actions), []).slice(0, MAX_SHOWN);
     const known = catalogue.actions.find((entry) => entry.name === withoutSuffix(value));
     useEffect(() => {

@@ -32,7 +32,7 @@ export function Detail({ item, hidden, onClose }) {
     }, [row.n, item.answer]);
     const action = row.kind === "action";
     const gone = error && error.code === "gone";
-    const title = action ? row.action : row.kind === "message" ? typeWord(row) : `${t(`traffic.kind.${row.kind}`)}: ${typeWord(row)}`;
+    const title = action ? row.action : row.kind === "message" ? typeWord(row) : `${t(`traffic.one.${row.kind}`)}: ${typeWord(row)}`;
     const again = action && whole && shown && html`<${Button} kind="primary" icon="bolt" onClick=${() => sendAgain(row.account, whole.action, whole.params)}>${t("traffic.again")}<//>`;
     return html`<${Dialog} wide title=${html`<bdi class="peer">${title}</bdi>`} onClose=${onClose} actions=${html`${again}<${Button} onClick=${onClose}>${t("ui.close")}<//>`}>
         <div class="stack">
@@ -42,7 +42,7 @@ export function Detail({ item, hidden, onClose }) {
             ${!shown && html`<${Bar} action=${html`<${Button} onClick=${() => setShown(true)}>${t("traffic.show_this")}<//>`}>${t("traffic.hidden_now")}<//>`}
             ${gone && html`<${Bar} kind="warning">${t("traffic.gone")}<//>`}
             ${error && !gone && html`<${Problem} error=${error} text=${errorText(error)} />`}
-            ${gone && shown && html`<${Json} value=${item.answer ? { row, answer: item.answer } : { row }} />`}
+            ${gone && shown && html`<${Json} value=${item.answer ? { row, answer: item.answer } : { row }} openDepth=${5} />`}
             ${!whole && !error && html`<p class="muted" role="status">${t("traffic.loading")}</p>`}
             ${whole && shown && (action
                 ? html`<section class="stack"><h3>${t("traffic.params")}</h3><${Json} value=${whole.params} openDepth=${3} label=${t("traffic.params")} /></section>

@@ -93,7 +93,7 @@ export class Rows {
 export function typeWord(row) {
     const key = `traffic.type.${row.kind}.${row.type}`;
     if (hasWords(key)) return t(key);
-    return row.type || t(`traffic.kind.${row.kind}`);
+    return row.type || t(`traffic.one.${row.kind}`);
 }
 
 /** A part of a message, in the reader's language. @param {string[]} part @returns {string} */
@@ -155,7 +155,7 @@ function drawRow(item, hidden, open) {
     const action = row.kind === "action";
     return html`<li key=${item.key}><button type="button" class=${`traffic-row ${row.kind}`} aria-haspopup="dialog" onClick=${() => open(item)}>
         <time class="numbers traffic-time" title=${dateTime(row.t)} datetime=${new Date(row.t * 1000).toISOString()}>${clock(row.t)}</time>
-        <span class="traffic-kind"><${Icon} name=${ICONS[row.kind] || "more"} /><span>${row.kind === "message" ? typeWord(row) : t(`traffic.kind.${row.kind}`)}</span></span>
+        <span class="traffic-kind"><${Icon} name=${ICONS[row.kind] || "more"} /><span>${row.kind === "message" ? typeWord(row) : t(`traffic.one.${row.kind}`)}</span></span>
         <span class="numbers traffic-account">${row.account}</span>
         <span class="traffic-bot">${action ? html`<bdi class="peer">${row.bot === "console" ? t("traffic.console") : row.bot}</bdi>` : html`<span class="muted">${t("traffic.everybody")}</span>`}</span>
         <${Place} row=${row} hidden=${hidden} />

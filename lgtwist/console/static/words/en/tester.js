@@ -10,7 +10,7 @@ export default {
     "tester.action_search": "Search by name or words, such as: ban",
     "tester.action_hint": "Any name may be entered",
     "tester.unknown_action": "Not in the catalogue; it is sent as it is",
-    "tester.danger": "asks before sending",
+    "tester.danger": "asks first",
     "tester.not_in_sandbox": "not in the sandbox",
     "tester.choose": "Choose an action, fill in its parameters and send it to the account. Try get_status.",
     "tester.params": "Parameters",
@@ -99,8 +99,5 @@ export default {
     "tester.retcode.1501": "Not sent: the account is not connected.",
     "tester.retcode.1502": "The connection was lost after sending; it may have been carried out.",
     "tester.retcode.1504": "No answer in time; it may have been carried out.",
-    "tester.retcode.other": "It failed; the implementation knows what this code means.",
-    "error.no_such_account": "There is no account {account}.",
-    "error.bad_request": "The request is wrong: {reason}",
-    "error.bad_filter": "The filter is wrong: {reason}"
+    "tester.retcode.other": "It failed; the implementation knows what this code means."
 };

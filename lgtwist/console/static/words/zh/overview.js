@@ -54,6 +54,7 @@ export default {
     "overview.forbidden": "无权限 1403",
     "overview.rate_limited": "过于频繁 1429",
     "overview.dropped": "丢弃事件",
+    "overview.awaited": "等待连接",
     "overview.never_connected": "启动以来还没有连接过。",
     "overview.backlog": "积压 {n}",
     "overview.unconfirmed": "未确认 {n}",

@@ -10,7 +10,7 @@ export default {
     "tester.action_search": "输入名字或文字来查找，如：禁言",
     "tester.action_hint": "可以输入任何动作名",
     "tester.unknown_action": "目录里没有这个动作，会照原样发出",
-    "tester.danger": "有影响，会先确认",
+    "tester.danger": "需要确认",
     "tester.not_in_sandbox": "沙盒没有",
     "tester.choose": "选一个动作，填好参数，就能发给账号。试试 get_status。",
     "tester.params": "参数",
@@ -99,8 +99,5 @@ export default {
     "tester.retcode.1501": "没有发出：账号没有连接。",
     "tester.retcode.1502": "发出后连接断了，可能已经执行。",
     "tester.retcode.1504": "发出后没有按时收到回答，可能已经执行。",
-    "tester.retcode.other": "失败，这个代码的意思由实现决定。",
-    "error.no_such_account": "没有账号 {account}。",
-    "error.bad_request": "请求不对：{reason}",
-    "error.bad_filter": "筛选条件不对：{reason}"
+    "tester.retcode.other": "失败，这个代码的意思由实现决定。"
 };
