@@ -16,7 +16,7 @@ const AT_ONCE = 100;
 /** Seconds between two lines above which the time stands between them. */
 const PAUSE = 300;
 /** Reactions that the menu offers. */
-const REACTIONS = ["76", "66", "124", "14", "178", "5", "201", "277", "128077"];
+const REACTIONS = ["76", "66", "124", "14", "178", "5", "201", "277", "63"];
 
 const HUES = 8;
 
