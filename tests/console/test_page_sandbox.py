@@ -187,7 +187,7 @@ class SandboxPageTests(BrowserTestCase):
             area.press("Enter")
             area.press_sequentially("你也早")
             area.press("Enter")
-            quote = alice.get_by_role("button", name=f"跳到消息 {first}")
+            quote = alice.get_by_title(f"跳到消息 {first}")
             quote.wait_for()
             kinds = [segment["type"] for segment in self.said()[-1]["message"]]
             self.assertEqual(kinds, ["reply", "at", "text"])

@@ -5,7 +5,7 @@ import { errorText, t } from "../../core/i18n.js";
 import { perTab } from "../../core/store.js";
 import { Button, classes, html, Icon, Peer, signal, useEffect, useId, useLayoutEffect, useRef, useState } from "../../core/ui.js";
 import { act, me, say, uploadFile, version, world } from "./store.js";
-import { faceName, nameOf, rankOf, summary } from "./names.js";
+import { cut, faceName, nameOf, rankOf, summary } from "./names.js";
 import { menu, MenuButton, notice } from "./menu.js";
 import { clearSelection, selection } from "./selection.js";
 import { attempt, Preview } from "./bubbles.js";
@@ -266,7 +266,7 @@ export function Composer({ chat, play, focusSignal }) {
         <div class="composer-row">
             <${MenuButton} id="composer-more" icon="plus" label=${t("sandbox.more_to_send")} items=${things} />
             <input type="file" hidden multiple ref=${picker} aria-hidden="true" tabindex="-1" data-picker="composer" onChange=${(event) => { addFiles(chat, event.currentTarget.files); event.currentTarget.value = ""; area.current.focus(); }} />
-            <textarea ref=${area} rows="1" value=${draft.text} placeholder=${group ? t("sandbox.say_group", { name: nameOf(now, me.value, group) }) : t("sandbox.say_private")}
+            <textarea ref=${area} rows="1" value=${draft.text} placeholder=${group ? t("sandbox.say_group", { name: cut(nameOf(now, me.value, group), 12) }) : t("sandbox.say_private")}
                 aria-label=${t("sandbox.message")} aria-controls=${hints ? listId : undefined} aria-activedescendant=${hints ? `${listId}-${hints.index}` : undefined} enterkeyhint="send"
                 onInput=${(event) => { const { value, selectionStart } = event.currentTarget; change(chat, { text: value }); if (problem) setProblem(""); lookForMention(value, selectionStart); }}
                 onKeyDown=${pressed} onPaste=${pasted} onBlur=${() => setHints(null)}></textarea>

@@ -77,6 +77,6 @@ export function Conversations({ account, chat }) {
             ${open.length > 0 && html`<${Button} class="wide" icon="info" onClick=${() => { dialog.value = { kind: "requests" }; }}>${t("sandbox.pending", { n: open.length })}<//>`}
         </div>
         <div class="conversations-list" onKeyDown=${arrows}><ul>${mine.map((key) => html`<${Entry} key=${key} chatKey=${key} current=${key === chat} base=${base} own />`)}</ul>
-            ${others.length > 0 && html`<h3 class="muted small">${t("sandbox.of_others")}</h3><ul>${others.map((key) => html`<${Entry} key=${key} chatKey=${key} current=${key === chat} base=${base} own=${false} />`)}</ul>`}</div>
+            ${others.length > 0 && html`<h2 class="muted">${t("sandbox.of_others")}</h2><ul>${others.map((key) => html`<${Entry} key=${key} chatKey=${key} current=${key === chat} base=${base} own=${false} />`)}</ul>`}</div>
     </nav>`;
 }

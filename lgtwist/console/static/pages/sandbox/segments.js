@@ -61,10 +61,12 @@ export function Segment({ segment, message, onJump }) {
         case "image": return html`<${Picture} data=${data} />`;
         case "record": {
             const url = mediaUrl(data);
+            if (url && !/\.(mp3|ogg|wav)$/.test(url)) return html`<${FileCard} name=${name} size=${data.file_size} url=${url} />`;
             return url ? html`<audio controls preload="none" src=${url} aria-label=${name}></audio>` : html`<${ForeignFile} data=${data} name=${name} />`;
         }
         case "video": {
             const url = mediaUrl(data);
+            if (url && !/\.mp4$/.test(url)) return html`<${FileCard} name=${name} size=${data.file_size} url=${url} />`;
             return url ? html`<video controls preload="metadata" src=${url} aria-label=${name}></video>` : html`<${ForeignFile} data=${data} name=${name} />`;
         }
         case "file": return mediaUrl(data) ? html`<${FileCard} name=${data.name || data.file} size=${data.file_size} url=${mediaUrl(data)} />`
@@ -86,7 +88,7 @@ function Quote({ id, text, onJump }) {
         <${Peer} text=${quoted.recalled ? t("sandbox.recalled_short") : (quoted.message || []).map((each) => segmentText(now, each, quoted)).join("")} inline />`
         : html`<span class="muted">${text ? cut(text, 100) : t("sandbox.quote_gone", { id: Number.isFinite(id) ? id : "?" })}</span>`;
     if (!quoted || !onJump) return html`<span class="quote">${words}</span>`;
-    return html`<button type="button" class="quote" aria-label=${t("sandbox.quote_jump", { id })} onClick=${() => onJump(id)}>${words}</button>`;
+    return html`<button type="button" class="quote" title=${t("sandbox.quote_jump", { id })} onClick=${() => onJump(id)}>${words}</button>`;
 }
 
 /** @param {{id: string}} props */
