@@ -100,7 +100,8 @@ function GroupDialog() {
 function AskDialog({ user }) {
     const now = /** @type {any} */ (world.value);
     const [kind, setKind] = useState("friend");
-    const [who, setWho] = useState(String(user || me.peek()));
+    const stranger = [...now.people.values()].find((each) => !each.friend && each.user_id !== now.id);
+    const [who, setWho] = useState(String(user || (stranger ? stranger.user_id : me.peek())));
     const groups = [...now.groups.values()];
     const [group, setGroup] = useState(String(groups.length ? groups[0].group_id : ""));
     const [comment, setComment] = useState("");
