@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
 from lgtwist.runtime.logs import LogThrottle
@@ -114,12 +116,14 @@ class Port:
         """Let ``mount`` answer the requests whose path begins with the segment ``name``, from now on."""
         self._router.add(name, mount)
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """Close the HTTP connections; answers under way are still written.
 
         Handshakes that wait for their account, and requests that are not complete, are answered with 503.
+
+        :returns: fires when they are closed, or a second later.
         """
         self._waiting_handshakes.stop()
         self.site.refuse_unfinished()
         self.connection_limits.stop()
-        self.site.close_all()
+        return self.site.close_all()
