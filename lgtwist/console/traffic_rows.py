@@ -84,6 +84,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANKS = re.compile(r"[ \t\n\r,]*")
 #: The type of a segment that is too long to be read, and that of such a CQ code.
 _SEGMENT_TYPE = re.compile(r'"type"\s*:\s*"([A-Za-z0-9_\-]{1,24})"')
+#: The beginning of its text, and that of a segment whose type stands behind it.
+_TEXT = r'"text"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,20000})'
+_SEGMENT_TEXT = re.compile(_TEXT)
+_DATA_TEXT = re.compile(r'\{\s*"data"\s*:\s*\{\s*' + _TEXT)
 _CODE_TYPE = re.compile(r"\[CQ:([A-Za-z0-9_\-]{1,24}),")
 _decode_part = json.JSONDecoder().raw_decode
 
@@ -239,7 +243,7 @@ def read_segments(message: bytes, most: int, auto_escape: bool = False) -> list[
 
 
 def _first_parts(message: bytes, most: int) -> list[Any]:
-    """Return the first items of a JSON array, decoded; of the first one that is too long only its type."""
+    """Return the first items of a JSON array, decoded; of one that is too long its type and its text."""
     text = message[:_MESSAGE_HEAD].decode("utf-8", "replace")
     found: list[Any] = []
     at = 1
@@ -251,12 +255,22 @@ def _first_parts(message: bytes, most: int) -> list[Any]:
         try:
             value, at = _decode_part(text, at)
         except DECODE_ERRORS:
-            kind = _SEGMENT_TYPE.search(text, at)
-            if kind is not None:
-                found.append({"type": kind[1], "data": {}})
+            cut = _cut_segment(text, at)
+            found += [] if cut is None else [cut]
             break
         found.append(value)
     return found
+
+
+def _cut_segment(text: str, at: int) -> Segment | None:
+    """Return what is known of a segment whose end is not there: its type, and the beginning of its text."""
+    found = _SEGMENT_TYPE.search(text, at)
+    kind = "" if found is None else found[1]
+    start = _SEGMENT_TEXT.search(text, at) if kind == "text" else None
+    if found is None and (start := _DATA_TEXT.match(text, at)) is not None:
+        kind = "text"  # the type stands behind
+    data = {} if start is None else {"text": _decoded_text(f'"{start[1]}"'.encode())}
+    return {"type": kind, "data": data} if kind else None
 
 
 def _read_cq(text: str) -> list[Segment]:

@@ -1,9 +1,9 @@
-"""Fetch the JavaScript modules that the console's pages use, or check them: ``python -m lgtwist.console.vendor``.
+"""Fetch the JavaScript modules that the console's pages use, or check them.
 
-Without arguments the packages of ``PACKAGES`` are downloaded from npm's registry in exactly the named
-versions, their integrity is checked (with the lock file's, too, where it has the same version), and the files
-are written to ``static/vendor``, with the licence texts and ``vendor.lock.json``. With ``--check`` the files
-there are compared with the lock file; that needs no network.
+This is run as ``python -m lgtwist.console.vendor``. Without arguments the packages of ``PACKAGES`` are
+downloaded from npm's registry in exactly the named versions, their integrity is checked (with the lock's,
+too, where it has the same version), and the files are written to ``static/vendor``, with the licences and
+``vendor.lock.json``. With ``--check`` the files there are compared with the lock file, without a network.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def download(url: str) -> bytes:
     """
     if not url.startswith(f"{REGISTRY}/"):
         raise VendorError(f"{url} is not below {REGISTRY}")
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310: https, checked above
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # https, checked above
         body: bytes = response.read(MAX_DOWNLOAD + 1)
     if len(body) > MAX_DOWNLOAD:
         raise VendorError(f"{url} is longer than {MAX_DOWNLOAD} bytes")
@@ -184,7 +184,7 @@ def update(folder: Path, packages: Sequence[Package] = PACKAGES) -> None:
 
 
 def problems(folder: Path, packages: Sequence[Package] = PACKAGES) -> list[str]:
-    """Return what is wrong with the vendored files, a sentence each; empty if all are as the lock file says."""
+    """Return what is wrong with the vendored files, a sentence each; empty if they are as locked."""
     try:
         entries = json.loads((folder / LOCK).read_text("utf-8"))["packages"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -135,6 +135,13 @@ class EventRowTests(SynchronousTestCase):
         long = row(message="y" * 100_000, sender={"nickname": "z" * 100_000})
         self.assertEqual(long["parts"], [["text", "y" * (MAX_ROW_TEXT - 1) + "\u2026"]])
         self.assertEqual(long["sender"], "z" * (MAX_SENDER - 1) + "\u2026")
+        for text in ("y" * 100_000, 'y"\\' * 50_000, "\u957f" * 100_000):
+            for segment in (
+                {"type": "text", "data": {"text": text}},
+                {"data": {"text": text}, "type": "text"},
+            ):
+                parts = row(message=[{"type": "image", "data": {}}, segment])["parts"]
+                self.assertEqual(parts, [["image"], ["text", text[: MAX_TEXT - 1] + "\u2026"]])
 
     def test_no_secrets(self) -> None:
         """What is hidden in the whole JSON is hidden in a row."""
