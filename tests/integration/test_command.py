@@ -116,7 +116,7 @@ class Run(CommandTestCase):
         self.assertEqual(names, {"data", config.name})
 
     def test_log(self) -> None:
-        """Its lines are those of ``twistd -n``, on stdout, and the console's link, at the first start only."""
+        """Its lines are those of ``twistd -n``, on stdout, and the console's link at the first start."""
         config = self.write()
         stamp = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[\w.#-]+\] "
         for links in (1, 0):
