@@ -141,9 +141,20 @@ def busy_state() -> dict[str, Any]:
     ]  # fmt: skip
     refused = [
         {
-            "time": now - 12, "address": "192.0.2.44", "path": "/", "self_id": "40004", "role": "Universal",
-            "user_agent": "OneBot/11 <script>alert(1)</script>", "reason": "no_such_account",
-            "count": 7, "block": '[[accounts]]\nself_id = 40004\ntype = "reverse-websocket"\naccess_token = "..."  # the same here and there\n',
+            "address": "192.0.2.44", "account": 40004, "bot": None, "reason": "account", "status": 404, "times": 7,
+            "sentence": "there is no account 40004 of type reverse-websocket in [[accounts]]",
+            "explained": reason(
+                "unknown_account", "there is no account 40004 of type reverse-websocket in [[accounts]]",
+                account="40004", type="reverse-websocket",
+            ),
+            "first": now - 400, "last": now - 12,
+            "block": '[[accounts]]\ntype = "reverse-websocket"\nself_id = 40004\naccess_token = ""\n',
+        },
+        {
+            "address": "192.0.2.45", "account": None, "bot": None, "reason": "path", "status": 404, "times": 1,
+            "sentence": "<script>alert(1)</script>" + "A" * 175,
+            "explained": reason("other", "<script>alert(1)</script>", text="<script>alert(1)</script>" + "A" * 175),
+            "first": now - 100, "last": now - 100, "block": "",
         }
     ]  # fmt: skip
     state = state_of(accounts, bots, refused)
