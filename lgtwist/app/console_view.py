@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from lgtwist.app.configuration import Config
 from lgtwist.app.warnings import warnings
 from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
@@ -24,6 +25,8 @@ class RunningService:
 
     def __init__(self, service: LgtwistService) -> None:
         self._service = service
+        self._config: Config | None = None
+        self._read: tuple[dict[int, str], dict[str, str]] = ({}, {})
 
     @property
     def limits(self) -> Limits:
@@ -55,11 +58,21 @@ class RunningService:
 
     def account_type(self, self_id: int) -> str:
         """Return the ``type`` of an account in the configuration; empty if there is no such account."""
-        return next((one.type for one in self._service.config.accounts if one.self_id == self_id), "")
+        return self._names(self._service.config)[0].get(self_id, "")
 
     def bot_connection(self, name: str) -> str:
         """Return the ``connection`` of a bot in the configuration; empty if there is no such bot."""
-        return next((one.connection for one in self._service.config.bots if one.bot.name == name), "")
+        return self._names(self._service.config)[1].get(name, "")
+
+    def _names(self, config: Config) -> tuple[dict[int, str], dict[str, str]]:
+        """Return the types of the accounts and the connections of the bots."""
+        if self._config is not config:
+            self._config = config
+            self._read = (
+                {one.self_id: one.type for one in config.accounts},
+                {one.bot.name: one.connection for one in config.bots},
+            )
+        return self._read
 
     def urls(self) -> list[str]:
         """Return the base URLs of the listening ports, without a slash at their ends."""

@@ -51,7 +51,7 @@ _TOKEN_LIKE = re.compile(
 #: What stands for a token.
 _DOTS = "\u2022\u2022\u2022"
 #: Characters of a text up to which its shown form is remembered.
-_REMEMBERED = 400
+_SHOWN_AGAIN = 200
 #: A shorter token is not searched for: it would be found in other words.
 _SHORTEST_TOKEN = 6
 
@@ -260,7 +260,7 @@ class Overview:
                 "next_attempt_at": self._epoch_of((*owner, number, one.target), one.next_attempt_in),
                 "last_reason": _explained(one.last_reason, token),
             }
-            for number, one in _bounded(dials, lambda dial: not dial[1].connected)
+            for number, one in _listed_first(dials, lambda dial: not dial[1].connected)
         ]
 
     def _postings(self, name: str, postings: dict[int, Any], token: str | None) -> list[dict[str, Any]]:
@@ -279,7 +279,7 @@ class Overview:
                     "reason": _explained(one.last_failure.reason, token),
                 },
             }
-            for number, one in _bounded(list(postings.items()), lambda posting: posting[1].failures > 0)
+            for number, one in _listed_first(list(postings.items()), lambda posting: posting[1].failures > 0)
         ]
 
     def _epoch_of(self, what: tuple[object, ...], seconds: float | None) -> float | None:
@@ -298,7 +298,7 @@ class Overview:
         return shown
 
 
-def _bounded(items: Sequence[_Listed], is_first: Callable[[_Listed], bool]) -> Sequence[_Listed]:
+def _listed_first(items: Sequence[_Listed], is_first: Callable[[_Listed], bool]) -> Sequence[_Listed]:
     if len(items) <= _MOST_LISTED:
         return items
     return sorted(items, key=lambda item: not is_first(item))[:_MOST_LISTED]
@@ -308,7 +308,8 @@ def _bot_state(sessions: Sequence[OpenSession], dials: Iterable[Any], postings: 
     """Return ``up`` if a session is open or posts are taken, ``partly`` if others fail, else ``down``."""
     running = [one for one in postings if one.running]
     taken = sum(1 for one in running if not one.failures)
-    failing = len(running) - taken + sum(1 for one in dials if not one.connected)
+    # What was never dialled waits for its account, which was not up yet.
+    failing = len(running) - taken + sum(1 for one in dials if one.attempts and not one.connected)
     if not sessions and not taken:
         return "down"
     return "partly" if failing else "up"
@@ -328,7 +329,7 @@ def _deliveries(bot: Bot) -> list[dict[str, Any]]:
             "cursor_since": None if one.cursor_since is None else _rounded(one.cursor_since),
             "silent": one.silent,
         }
-        for one in _bounded(list(bot.deliveries.values()), waits)
+        for one in _listed_first(list(bot.deliveries.values()), waits)
     ]
 
 
@@ -388,7 +389,7 @@ def shown_text(text: str, token: str | None = None) -> str:
 
     :param token: hidden wherever it stands; None for none.
     """
-    if len(text) <= _REMEMBERED:
+    if len(text) <= _SHOWN_AGAIN:
         return _shown_again(text, token)
     return _shown_text(text, token)
 

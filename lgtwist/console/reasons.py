@@ -15,8 +15,9 @@ from attrs import frozen
 #: Characters of a sentence that are looked at; longer ones are cut before they are shown.
 _EXPLAINED = 400
 
-#: By group and code the form of each sentence. ``{name}`` stands for any text, ``{name:d}`` for digits and
-#: ``{name:g}`` for a number. The first that fits counts.
+#: By group and code the form of each sentence. ``{name}`` stands for any text, ``{name:d}`` for digits,
+#: ``{name:g}`` for a number and ``{name:p}`` for close code 1002; ``{_}`` is any text that is no
+#: argument. The first that fits counts.
 FORMS: dict[str, dict[str, str]] = {
     "account": {
         "never_connected": "it has not connected yet",
@@ -57,6 +58,7 @@ FORMS: dict[str, dict[str, str]] = {
         "no_heartbeat": "no message for {count:d} of its heartbeat intervals of {seconds:g} s",
         "closed_by_peer": "closed by the peer",
         "closed_by_peer_saying": "closed by the peer: {words}",
+        "closed_by_us_protocol": "closed by us with {protocol_error:p} {words}",
         "closed_by_us": "closed by us with {with_code:d}",
         "closed_by_us_saying": "closed by us with {with_code:d} {words}",
     },
@@ -77,22 +79,27 @@ FORMS: dict[str, dict[str, str]] = {
         "host_unknown": "the host's name is not known",
     },
     "tls": {
-        "certificate_self_signed": "the certificate {shown} is signed by itself and not known here; {hint}",
+        "certificate_self_signed": (
+            "TLS: the certificate {shown} is signed by itself and not known here; {hint}"
+        ),
         "certificate_authority": (
-            'the certificate {shown} is signed by an authority that is not known here ("{issuer}"); {hint}'
+            'TLS: the certificate {shown} is signed by an authority that is not known here ("{issuer}"); '
+            "{hint}"
         ),
-        "certificate_expired": 'the certificate {shown} (issued by "{issuer}") has expired on {day}',
+        "certificate_expired": 'TLS: the certificate {shown} (issued by "{issuer}") has expired on {day}',
         "certificate_too_early": (
-            'the certificate {shown} (issued by "{issuer}") is not valid before {day}; is our clock right?'
+            'TLS: the certificate {shown} (issued by "{issuer}") is not valid before {day}; '
+            "is our clock right?"
         ),
-        "certificate_refused": 'the certificate {shown} (issued by "{issuer}") is refused: {why}',
-        "certificate_other_host": 'the certificate is for {hosts}, not for "{host}"',
+        "certificate_refused": 'TLS: the certificate {shown} (issued by "{issuer}") is refused: {why}',
+        "certificate_other_host": 'TLS: the certificate is for {hosts}, not for "{host}"',
         "certificate_no_hosts": (
-            'the certificate of "{shown}" has no host names that can be read, and not "{host}"'
+            'TLS: the certificate of "{shown}" has no host names that can be read, and not "{host}"'
         ),
-        "certificate_unreadable": "the certificate is refused, and cannot be read",
-        "no_tls": "the server does not speak TLS (is the URL ws:// or http://?)",
-        "tls_too_old": ("protocol version not supported (the server speaks neither TLS 1.2 nor 1.3)"),
+        "certificate_unreadable": "TLS: the certificate is refused, and cannot be read",
+        "no_tls": "TLS: the server does not speak TLS (is the URL ws:// or http://?)",
+        "tls_too_old": ("TLS: protocol version not supported (the server speaks neither TLS 1.2 nor 1.3)"),
+        "tls_failed": "TLS: {words}",
     },
     "http": {
         "wants_token": "it wants an access_token (HTTP {status:d})",
@@ -104,7 +111,13 @@ FORMS: dict[str, dict[str, str]] = {
         "http_status": "HTTP {status:d}",
     },
     "system": {  # the operating system's, Twisted's and Autobahn's
+        "peer_vanished": (
+            'connection was closed uncleanly ("peer dropped the TCP connection without previous WebSocket '
+            'closing handshake")'
+        ),
         "lost_uncleanly": "connection was closed uncleanly ({words})",
+        "not_http": "Bad HTTP response status line {words}",
+        "no_upgrade": "HTTP {header} header missing",
         "connection_refused": "connection refused",
         "connection_was_refused": "connection was refused by other side",
         "no_route": "no route to host",
@@ -133,9 +146,16 @@ FORMS: dict[str, dict[str, str]] = {
             "{key}: the token in its query goes to {target} unencrypted, and can be read on the way; "
             "use {scheme}:// there"
         ),
-        "own_certificate_expired": "{certificate} has expired, on {day}: clients will refuse it",
+        "chain_certificate_expired": (
+            "the certificate of {issuer}, sent with {path}, has expired, on {day}: clients will refuse it"
+        ),
+        "chain_certificate_too_early": (
+            "the certificate of {issuer}, sent with {path}, is not valid before {day}: "
+            "clients will refuse it until then"
+        ),
+        "own_certificate_expired": "the certificate {path} has expired, on {day}: clients will refuse it",
         "own_certificate_too_early": (
-            "{certificate} is not valid before {day}: clients will refuse it until then"
+            "the certificate {path} is not valid before {day}: clients will refuse it until then"
         ),
         "own_certificate_alone": "the certificate {path} comes without that of its issuer ({issuer}): {hint}",
         "own_certificate_chain": (
@@ -174,10 +194,13 @@ FORMS: dict[str, dict[str, str]] = {
         "too_many_tokens": "more than two tokens are shown; show one, as Authorization: Bearer ...",
         "signature_wrong": "X-Signature is wrong",
         "signature_missing": "X-Signature is missing",
-        "not_local_address": "refused {peer}: address {address} is not loopback and {hint}",
-        "not_local_proxy": 'refused {peer}: header "{header}" shows a proxy and {hint}',
-        "not_local_host": 'refused {peer}: Host "{host}" is not loopback and {hint}',
-        "not_local_page": "refused {peer}: {why} and {hint}",
+        "not_local_address": (
+            "refused {peer}: address {address} is not loopback and {owner} has no {key}; {_}"
+        ),
+        "not_local_proxy": 'refused {peer}: header "{header}" shows a proxy and {owner} has no {key}; {_}',
+        "not_local_host": 'refused {peer}: Host "{host}" is not loopback and {owner} has no {key}; {_}',
+        "not_local_page": "refused {peer}: {why} and {owner} has no {key}; {_}",
+        "not_local": "refused {peer}: {why} and {hint}",
         "too_many_failures": "too many failures from this address",
         "share_used_up": "{owner} has {count:d} connections, its share of limits.connections; try again soon",
         "no_connection_left": "{owner} finds all of limits.connections in use; try again soon",
@@ -188,9 +211,9 @@ FORMS: dict[str, dict[str, str]] = {
         "path_unknown": (
             "there is nothing here; a bot's WebSocket is at / or /{self_id}, an action at /{action}"
         ),
-        "upgrade_missing": 'the header "Upgrade: websocket" is missing; {hint}',
-        "connection_missing": 'the header "Connection: Upgrade" is missing; {hint}',
-        "not_http_1_1": "a WebSocket handshake is a GET of HTTP/1.1{hint}",
+        "upgrade_missing": 'the header "Upgrade: websocket" is missing; {_}',
+        "connection_missing": 'the header "Connection: Upgrade" is missing; {_}',
+        "not_http_1_1": "a WebSocket handshake is a GET of HTTP/1.1{_}",
         "websocket_version": "Sec-WebSocket-Version must be 13",
         "websocket_key": "Sec-WebSocket-Key must be 16 bytes in base64, once",
         "handshake_body": "a WebSocket handshake has no body",
@@ -204,8 +227,8 @@ _LITERAL = frozenset({"path_unknown"})
 _MAY_BE_EMPTY = {"refused_http_401", "refused_http_403", "refused_http_404", "refused_http", "refused_close"}
 _MAY_BE_EMPTY |= {"not_http_1_1"}
 
-_ARGUMENT_PLACE = re.compile(r"\{(\w+)(?::([dg]))?\}")
-_ARGUMENT_PATTERNS = {"d": r"\d{1,20}", "g": r"[0-9.e+-]{1,20}"}
+_ARGUMENT_PLACE = re.compile(r"\{(\w+)(?::([dgp]))?\}")
+_ARGUMENT_PATTERNS = {"d": r"\d{1,20}", "g": r"[0-9.e+-]{1,20}", "p": "1002"}
 #: What stands in front of the reason why a WebSocket of an account ended.
 _PREFIX = re.compile(r"(?:(API|event) link: )?(?:(\d{4}) )?(.+)", re.DOTALL)
 _BY_US = re.compile(r"closed by us with (\d{4}) (.+)", re.DOTALL)
@@ -236,8 +259,11 @@ def _form(code: str, text: str) -> SentenceForm:
     for place in _ARGUMENT_PLACE.finditer(text):
         literals.append(text[at : place.start()])
         pattern += re.escape(literals[-1])
-        pattern += f"(?P<{place[1]}>{_ARGUMENT_PATTERNS.get(place[2], any_text)})"
-        names.append(place[1])
+        if place[1] == "_":
+            pattern += any_text
+        else:
+            pattern += f"(?P<{place[1]}>{_ARGUMENT_PATTERNS.get(place[2], any_text)})"
+            names.append(place[1])
         at = place.end()
     literals.append(text[at:])
     pattern += re.escape(literals[-1])

@@ -23,7 +23,7 @@ from lgtwist.onebot.action import NO_PARAMS, ActionRequest
 from lgtwist.onebot.catalogue import answers_secret
 from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.onebot.values import read_integer
-from lgtwist.runtime.logs import Logger, printable
+from lgtwist.runtime.logs import Logger
 
 #: What stands for the ``data`` of a response that is not shown.
 HIDDEN = "(hidden)"
@@ -80,6 +80,9 @@ class Tester:
         found = self._view.directory.accounts.get(account)
         if found is None:
             raise ApiProblem(404, "no_such_account", {"account": account}, f"there is no account {account}")
+        quota = self.bot.quota(found)
+        if quota.account is not found:  # it was removed and added again
+            self.bot.account_removed(found)
         in_flight: set[PendingAction] = set()
 
         def abandon(_cancelled: object) -> None:
@@ -100,7 +103,7 @@ class Tester:
                 shown = hide_secret(action, response)
                 answered.callback(b'{"response":%b,"ms":%.1f%b}' % (shown, ms, streamed))
 
-        self._log.info("console: {action} on account {account}", action=printable(action), account=account)
+        self._log.info("console: {action} on account {account}", action=action, account=account)
         self.bot.limits = self._view.limits
         self.bot.perform(found, ActionRequest(action, params, None), reply, in_flight)
         return answered

@@ -1,9 +1,9 @@
-"""Fetch the JavaScript modules that the console's pages use, or check them: ``python -m lgtwist.console.vendor``.
+"""Fetch the JavaScript modules that the console's pages use, or check them.
 
-Without arguments the packages of ``PACKAGES`` are downloaded from npm's registry in exactly the named
-versions, their integrity is checked (with the lock file's, too, where it has the same version), and the files
-are written to ``static/vendor``, with the licence texts and ``vendor.lock.json``. With ``--check`` the files
-there are compared with the lock file; that needs no network.
+This is run as ``python -m lgtwist.console.vendor``. Without arguments the packages of ``PACKAGES`` are
+downloaded from npm's registry in exactly the named versions, their integrity is checked (with the lock's,
+too, where it has the same version), and the files are written to ``static/vendor``, with the licences and
+``vendor.lock.json``. With ``--check`` the files there are compared with the lock file, without a network.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tarfile
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,14 @@ class Package:
     :ivar version: the pinned version.
     :ivar files: the file names below ``static/vendor``, and the paths in the package that they come from.
     :ivar licence_file: the file name below ``static/vendor`` of its licence text.
+    :ivar are_modules: whether the files are modules, whose imports are to be rewritten.
     """
 
     name: str
     version: str
     files: dict[str, str]
     licence_file: str
+    are_modules: bool = True
 
 
 PACKAGES = [
@@ -109,7 +112,7 @@ def download(url: str) -> bytes:
     """
     if not url.startswith(f"{REGISTRY}/"):
         raise VendorError(f"{url} is not below {REGISTRY}")
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310: https, checked above
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # https, checked above
         body: bytes = response.read(MAX_DOWNLOAD + 1)
     if len(body) > MAX_DOWNLOAD:
         raise VendorError(f"{url} is longer than {MAX_DOWNLOAD} bytes")
@@ -145,7 +148,7 @@ def fetch(package: Package, locked_integrity: str | None) -> tuple[dict[str, Any
             if member is None:
                 raise VendorError(f"{package.name} {package.version} has no file {path}")
             contents[name] = member.read()
-    for name in package.files:
+    for name in package.files if package.are_modules else ():
         contents[name] = rewrite(contents[name].decode("utf-8")).encode("utf-8")
     entry = {
         "name": package.name,
@@ -157,8 +160,8 @@ def fetch(package: Package, locked_integrity: str | None) -> tuple[dict[str, Any
     return entry, contents
 
 
-def update(folder: Path) -> None:
-    """Fetch all packages and write their files and the lock file.
+def update(folder: Path, packages: Sequence[Package] = PACKAGES) -> None:
+    """Fetch packages and write their files and the lock file.
 
     :raise VendorError: if a package is not the pinned one; nothing is written then.
     :raise OSError: if something cannot be fetched or written.
@@ -167,7 +170,7 @@ def update(folder: Path) -> None:
     known = json.loads(lock.read_text("utf-8"))["packages"] if lock.exists() else []
     integrities = {(entry["name"], entry["version"]): entry["integrity"] for entry in known}
     entries, contents = [], {}
-    for package in PACKAGES:
+    for package in packages:
         entry, files = fetch(package, integrities.get((package.name, package.version)))
         entries.append(entry)
         contents.update(files)
@@ -180,21 +183,21 @@ def update(folder: Path) -> None:
         (folder / name).write_bytes(body)
 
 
-def problems(folder: Path) -> list[str]:
-    """Return what is wrong with the vendored files, a sentence each; empty if all are as the lock file says."""
+def problems(folder: Path, packages: Sequence[Package] = PACKAGES) -> list[str]:
+    """Return what is wrong with the vendored files, a sentence each; empty if they are as locked."""
     try:
         entries = json.loads((folder / LOCK).read_text("utf-8"))["packages"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"{LOCK} cannot be read: {error}"]
     found = []
-    pinned = {package.name: package for package in PACKAGES}
+    pinned = {package.name: package for package in packages}
     locked = {entry["name"]: entry["version"] for entry in entries}
     for name, package in pinned.items():
         if locked.get(name) != package.version:
             found.append(f"{name} is pinned at {package.version}, but locked at {locked.get(name)}")
     found += [f"{name} is locked, but not pinned" for name in sorted(locked.keys() - pinned.keys())]
     hashes = {name: sha256 for entry in entries for name, sha256 in entry["files"].items()}
-    for package in PACKAGES:
+    for package in packages:
         for name in (*package.files, package.licence_file):
             if name not in hashes:
                 found.append(f"{name} is not in {LOCK}")
@@ -209,21 +212,27 @@ def problems(folder: Path) -> list[str]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
+def run_vendor(
+    arguments: list[str] | None = None,
+    *,
+    program: str = "python -m lgtwist.console.vendor",
+    folder: Path = FOLDER,
+    packages: Sequence[Package] = PACKAGES,
+) -> int:
     """Fetch the vendored modules, or check them; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lgtwist.console.vendor", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog=program, description=run_vendor.__doc__)
     parser.add_argument("--check", action="store_true", help="compare the files with the lock; no network")
     options = parser.parse_args(arguments)
     if not options.check:
         try:
-            update(FOLDER)
+            update(folder, packages)
         except (VendorError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 1
-    found = problems(FOLDER)
+    found = problems(folder, packages)
     sys.stderr.writelines(f"{problem}\n" for problem in found)
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_vendor())

@@ -488,6 +488,14 @@ class Bot:
             found = self._quotas[account.self_id] = Quota(account, self.budget)
         return found
 
+    def account_removed(self, account: Account) -> None:
+        """Forget what is under way to an account that is removed; another of its number begins anew."""
+        quota = self._quotas.pop(account.self_id, None)
+        if quota is not None:
+            quota.unsent.clear()
+            quota.budget.release(quota.unsent_bytes)
+            quota.unsent_bytes = 0
+
     def _call(self, account: Account, call: Call, params: bytes, quota: Quota) -> None:
         """Send an action to the account, its messages in the format that the account's implementation takes.
 

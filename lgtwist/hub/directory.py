@@ -86,6 +86,8 @@ class Directory:
         account = self.accounts.pop(self_id)
         for observer in reversed(self._observers):
             self._notify(observer.account_removed, account)
+        for bot in self.bots.values():
+            bot.account_removed(account)
         return account
 
     def sort_accounts(self, numbers: Iterable[int]) -> None:

@@ -99,11 +99,11 @@ def catalogue_json(sandbox: Collection[str] = ()) -> bytes:
 
     :param sandbox: the names of the actions that sandbox accounts carry out; those have ``"sandbox": true``.
     """
-    return _encode(frozenset(sandbox))
+    return _encode_catalogue(frozenset(sandbox))
 
 
 @lru_cache(2)
-def _encode(sandbox: frozenset[str]) -> bytes:
+def _encode_catalogue(sandbox: frozenset[str]) -> bytes:
     known: dict[str, Any] = msgspec.to_builtins(_read())
     for entry in known["actions"]:
         if entry["name"] in sandbox:
@@ -112,7 +112,10 @@ def _encode(sandbox: frozenset[str]) -> bytes:
 
 
 #: What the names of actions have in them whose answers let somebody else use the account.
-_SECRET_PARTS = ("cookie", "credential", "csrf", "clientkey", "rkey", "token", "secret")
+_SECRET_PARTS = (
+    *("cookie", "credential", "csrf", "clientkey", "client_key"),
+    *("rkey", "skey", "ticket", "token", "secret"),
+)
 
 
 @lru_cache(1)

@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
+from twisted.protocols.policies import WrappingFactory
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -28,9 +30,9 @@ STATIC = ROOT / "lgtwist" / "console" / "static"
 TOKEN = "fake-token"
 COOKIE = b"lgtwist_console"
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-    "trusted-types 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 #: What the real server does not know either: Python's table depends on the machine.
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".html": "text/html"}
@@ -62,19 +64,43 @@ def empty_state() -> dict[str, Any]:
 
 def account(self_id: int, kind: str, **others: Any) -> dict[str, Any]:
     return {
-        "account": self_id, "type": kind, "name": "", "app": "", "app_version": "", "dialect": "",
-        "state": "up", "since": time.time() - 7400, "reason": None, "last_event": None, "events": 0,
-        "in_flight": 0, "calls": 0, "failed": 0, "links": [], "last_ended": None, "dials": [],
-        "journal_paused": None, **others,
-    }  # fmt: skip
+        "account": self_id,
+        "type": kind,
+        "name": "",
+        "app": "",
+        "app_version": "",
+        "dialect": "",
+        "state": "up",
+        "since": time.time() - 7400,
+        "reason": None,
+        "last_event": None,
+        "events": 0,
+        "in_flight": 0,
+        "calls": 0,
+        "failed": 0,
+        "links": [],
+        "last_ended": None,
+        "dials": [],
+        "journal_paused": None,
+        **others,
+    }
 
 
 def bot(name: str, **others: Any) -> dict[str, Any]:
     return {
-        "bot": name, "connection": "forward-websocket", "delivery": "live", "accounts": None, "sessions": [],
-        "last_ended": None, "dials": [], "postings": [], "deliveries": [], "state": "up",
-        "counters": counters(), **others,
-    }  # fmt: skip
+        "bot": name,
+        "connection": "forward-websocket",
+        "delivery": "live",
+        "accounts": None,
+        "sessions": [],
+        "last_ended": None,
+        "dials": [],
+        "postings": [],
+        "deliveries": [],
+        "state": "up",
+        "counters": counters(),
+        **others,
+    }
 
 
 def state_of(
@@ -82,16 +108,26 @@ def state_of(
 ) -> dict[str, Any]:
     now = time.time()
     return {
-        "now": now, "version": "0.1", "started": now - 93784.0,
+        "now": now,
+        "version": "0.1",
+        "started": now - 93784.0,
         "summary": {
-            "accounts_up": sum(each["state"] == "up" for each in accounts), "accounts": len(accounts),
-            "bots_connected": sum(each["state"] == "up" for each in bots), "bots": len(bots),
-            "events": sum(each["events"] for each in accounts), "lag": 0.004, "memory": 61_000_000,
-            "journal_size": 4_200_000, "streams": 1,
+            "accounts_up": sum(each["state"] == "up" for each in accounts),
+            "accounts": len(accounts),
+            "bots_connected": sum(each["state"] == "up" for each in bots),
+            "bots": len(bots),
+            "events": sum(each["events"] for each in accounts),
+            "lag": 0.004,
+            "memory": 61_000_000,
+            "journal_size": 4_200_000,
+            "streams": 1,
         },
-        "urls": ["ws://127.0.0.1:8081"], "warnings": [], "accounts": accounts, "bots": bots,
+        "urls": ["ws://127.0.0.1:8081"],
+        "warnings": [],
+        "accounts": accounts,
+        "bots": bots,
         "refused": refused or [],
-    }  # fmt: skip
+    }
 
 
 def busy_state() -> dict[str, Any]:
@@ -99,64 +135,149 @@ def busy_state() -> dict[str, Any]:
     now = time.time()
     accounts = [
         account(
-            10001, "sandbox", name="沙盒机器人", app="lgtwist sandbox", since=now - 7400, events=321,
-            last_event={"time": now - 4, "post_type": "message", "detail": "group"}, calls=40, failed=1, in_flight=2,
+            10001,
+            "sandbox",
+            name="沙盒机器人",
+            app="lgtwist sandbox",
+            since=now - 7400,
+            events=321,
+            last_event={"time": now - 4, "post_type": "message", "detail": "group"},
+            calls=40,
+            failed=1,
+            in_flight=2,
         ),
         account(
-            20002, "forward-websocket", name="<img src=x onerror=alert(1)>\u202egnp.exe" + "长" * 300,
-            app="NapCat.Onebot", app_version="4.8.119", dialect="napcat", state="offline", since=now - 320,
-            reason=reason("not_logged_in", "The account is not logged in."), events=90210,
+            20002,
+            "forward-websocket",
+            name="<img src=x onerror=alert(1)>\u202egnp.exe" + "长" * 300,
+            app="NapCat.Onebot",
+            app_version="4.8.119",
+            dialect="napcat",
+            state="offline",
+            since=now - 320,
+            reason=reason("not_logged_in", "The account is not logged in."),
+            events=90210,
             links=[{"address": "192.0.2.7:6099", "since": now - 320, "role": "Universal"}],
-            dials=[{"target": "ws://192.0.2.7:6099", "attempts": 1, "connected": True, "next_attempt_at": None,
-                    "last_reason": None}],
+            dials=[
+                {
+                    "target": "ws://192.0.2.7:6099",
+                    "attempts": 1,
+                    "connected": True,
+                    "next_attempt_at": None,
+                    "last_reason": None,
+                }
+            ],
         ),
         account(
-            30003, "forward-websocket", state="down", since=now - 4000,
+            30003,
+            "forward-websocket",
+            state="down",
+            since=now - 4000,
             reason=reason("refused", "The connection was refused.", status=403),
-            dials=[{"target": "ws://192.0.2.9:3001", "attempts": 12, "connected": False, "next_attempt_at": now + 25,
-                    "last_reason": reason("connection_refused", "Connection was refused by other side: 111.")}],
+            dials=[
+                {
+                    "target": "ws://192.0.2.9:3001",
+                    "attempts": 12,
+                    "connected": False,
+                    "next_attempt_at": now + 25,
+                    "last_reason": reason("connection_refused", "Connection was refused by other side: 111."),
+                }
+            ],
         ),
-    ]  # fmt: skip
+    ]
     bots = [
         bot(
-            "nonebot", accounts=[10001], counters=counters(300, 41, refused=2, forbidden=1),
-            sessions=[{"address": "127.0.0.1:51234", "user_agent": "Python/3.12 websockets/15.0", "since": now - 700,
-                       "role": "Universal"}],
+            "nonebot",
+            accounts=[10001],
+            counters=counters(300, 41, refused=2, forbidden=1),
+            sessions=[
+                {
+                    "address": "127.0.0.1:51234",
+                    "user_agent": "Python/3.12 websockets/15.0",
+                    "since": now - 700,
+                    "role": "Universal",
+                }
+            ],
         ),
         bot(
-            "yunzai", connection="reverse-websocket", delivery="at-least-once", state="down",
-            last_ended={"address": "127.0.0.1:2536", "since": now - 900, "ended": now - 300,
-                        "reason": reason("closed_by_peer", "The peer closed: 1001 going away", code=1001)},
-            dials=[{"target": "ws://127.0.0.1:2536/OneBotv11", "attempts": 5, "connected": False,
-                    "next_attempt_at": now + 8, "last_reason": reason("timeout", "It did not answer in 10 s.")}],
-            deliveries=[{"account": 10001, "backlog": 128, "unconfirmed": 16, "cursor_age": 305.0, "silent": True}],
+            "yunzai",
+            connection="reverse-websocket",
+            delivery="at-least-once",
+            state="down",
+            last_ended={
+                "address": "127.0.0.1:2536",
+                "since": now - 900,
+                "ended": now - 300,
+                "reason": reason("closed_by_peer", "The peer closed: 1001 going away", code=1001),
+            },
+            dials=[
+                {
+                    "target": "ws://127.0.0.1:2536/OneBotv11",
+                    "attempts": 5,
+                    "connected": False,
+                    "next_attempt_at": now + 8,
+                    "last_reason": reason("timeout", "It did not answer in 10 s."),
+                }
+            ],
+            deliveries=[
+                {"account": 10001, "backlog": 128, "unconfirmed": 16, "cursor_age": 305.0, "silent": True}
+            ],
         ),
         bot(
-            "webhook", connection="http-post", state="partly",
-            postings=[{"account": 10001, "target": "http://127.0.0.1:5700/", "running": True, "failures": 3,
-                       "paused_until": now + 14,
-                       "last_failure": {"time": now - 6, "reason": reason("status", "It answered 502.", status=502)}}],
+            "webhook",
+            connection="http-post",
+            state="partly",
+            postings=[
+                {
+                    "account": 10001,
+                    "target": "http://127.0.0.1:5700/",
+                    "running": True,
+                    "failures": 3,
+                    "paused_until": now + 14,
+                    "last_failure": {
+                        "time": now - 6,
+                        "reason": reason("status", "It answered 502.", status=502),
+                    },
+                }
+            ],
             counters=counters(20, 3, dropped=4),
         ),
-    ]  # fmt: skip
+    ]
     refused = [
         {
-            "address": "192.0.2.44", "account": 40004, "bot": None, "reason": "account", "status": 404, "times": 7,
+            "address": "192.0.2.44",
+            "account": 40004,
+            "bot": None,
+            "reason": "account",
+            "status": 404,
+            "times": 7,
             "sentence": "there is no account 40004 of type reverse-websocket in [[accounts]]",
             "explained": reason(
-                "unknown_account", "there is no account 40004 of type reverse-websocket in [[accounts]]",
-                account="40004", type="reverse-websocket",
+                "unknown_account",
+                "there is no account 40004 of type reverse-websocket in [[accounts]]",
+                account="40004",
+                type="reverse-websocket",
             ),
-            "first": now - 400, "last": now - 12,
+            "first": now - 400,
+            "last": now - 12,
             "block": '[[accounts]]\ntype = "reverse-websocket"\nself_id = 40004\naccess_token = ""\n',
         },
         {
-            "address": "192.0.2.45", "account": None, "bot": None, "reason": "path", "status": 404, "times": 1,
+            "address": "192.0.2.45",
+            "account": None,
+            "bot": None,
+            "reason": "path",
+            "status": 404,
+            "times": 1,
             "sentence": "<script>alert(1)</script>" + "A" * 175,
-            "explained": reason("other", "<script>alert(1)</script>", text="<script>alert(1)</script>" + "A" * 175),
-            "first": now - 100, "last": now - 100, "block": "",
-        }
-    ]  # fmt: skip
+            "explained": reason(
+                "other", "<script>alert(1)</script>", text="<script>alert(1)</script>" + "A" * 175
+            ),
+            "first": now - 100,
+            "last": now - 100,
+            "block": "",
+        },
+    ]
     state = state_of(accounts, bots, refused)
     state["warnings"] = [reason("plain", "bots.nonebot: the token is one of the examples; take another one.")]
     return state
@@ -166,9 +287,10 @@ class FakeBackend:
     """The state that the pages are shown, and the requests that they made.
 
     :ivar state: returns what ``GET state`` answers and ``links`` says.
-    :ivar api: answers of further paths below ``/console/api/``, by method and path (``"GET actions"``): a JSON
-        value, or a function of the request's body that returns a status and a JSON value.
-    :ivar assets: the hash that ``hello`` and ``GET session`` say.
+    :ivar api: answers of further paths below ``/console/api/``, by method and path (``"GET actions"``): JSON,
+        or a function of the request's body that returns a status and JSON.
+    :ivar assets: the hash in the paths of the static files.
+    :ivar assets_now: the one that ``hello`` says.
     :ivar requests: the method and path of each request below ``/console/api/``, in order.
     :ivar subscriptions: what was last wanted of each open stream, by its id.
     """
@@ -176,19 +298,26 @@ class FakeBackend:
     def __init__(self) -> None:
         self.state: Callable[[], dict[str, Any]] = busy_state
         self.api: dict[str, Any] = {}
-        self.assets = assets_hash()
+        self.assets = self.assets_now = assets_hash()
         self.requests: list[str] = []
         self.streams: dict[str, Request] = {}
         self.subscriptions: dict[str, list[dict[str, Any]]] = {}
         self.opened = 0
         self.refuse_streams: tuple[int, str] | None = None
-        self.site = Site(_Router(self))
+        self.refused_sandboxes: set[int] = set()
+        self.connections = _Connections(Site(_Router(self)))
         self.port: IListeningPort | None = None
 
     def listen(self, reactor: Any, port: int = 0) -> str:
         """Listen on the loopback address; return the console's URL."""
-        self.port = reactor.listenTCP(port, self.site, interface="127.0.0.1")
+        self.port = reactor.listenTCP(port, self.connections, interface="127.0.0.1")
         return f"http://127.0.0.1:{self.port.getHost().port}/console/"
+
+    async def close(self) -> None:
+        """Stop listening, and close what is open."""
+        if self.port is not None:
+            await maybeDeferred(self.port.stopListening)
+        await self.connections.close()
 
     def say(self, event: str, data: Any, stream: str | None = None) -> None:
         """Send an event on all open streams, or on one."""
@@ -201,6 +330,12 @@ class FakeBackend:
         """End all streams without a word."""
         for request in list(self.streams.values()):
             request.transport.abortConnection()
+
+    def end(self, code: str) -> None:
+        """End all streams with a reason."""
+        self.say("bye", {"code": code})
+        for request in list(self.streams.values()):
+            request.finish()
 
     def open_stream(self, request: Request) -> int:
         self.opened += 1
@@ -216,7 +351,7 @@ class FakeBackend:
         request.notifyFinish().addBoth(closed)
         self.say(
             "hello",
-            {"stream": name, "version": "0.1", "assets": self.assets, "started": time.time() - 93784},
+            {"stream": name, "version": "0.1", "assets": self.assets_now, "started": time.time() - 93784},
             name,
         )
         return NOT_DONE_YET
@@ -226,6 +361,27 @@ class FakeBackend:
         self.subscriptions[name] = wanted
         if any(each["topic"] == "links" and each["id"] not in before for each in wanted):
             self.say("links", self.state(), name)
+
+
+class _Connections(WrappingFactory):
+    """A factory that knows its connections: browsers keep them open."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self._all_closed: Deferred[None] | None = None
+
+    def unregisterProtocol(self, protocol: Any) -> None:
+        super().unregisterProtocol(protocol)
+        if self._all_closed is not None and not self.protocols:
+            self._all_closed.callback(None)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self.protocols:
+            self._all_closed = Deferred()
+            for protocol in list(self.protocols):
+                protocol.transport.abortConnection()
+            await self._all_closed
 
 
 class _Router(Resource):
@@ -304,7 +460,10 @@ class _Router(Resource):
             name = path.partition("/")[2]
             if name not in backend.streams:
                 return self.error(request, 404, "no_such_stream")
-            backend.subscribe(name, json.loads(body)["subscriptions"])
+            wanted = json.loads(body)["subscriptions"]
+            if any(each.get("account") in backend.refused_sandboxes for each in wanted):
+                return self.error(request, 404, "no_sandbox")
+            backend.subscribe(name, wanted)
             return self.answer(request, 200, {})
         if f"{method} {path}" in backend.api:
             canned = backend.api[f"{method} {path}"]

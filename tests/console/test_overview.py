@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lgtwist.app.configuration import parse
-from lgtwist.console.interfaces import ServiceView
+from lgtwist.app.console_view import RunningService
 from lgtwist.console.overview import Overview, nickname_in, resident_memory, shown_text
 from lgtwist.console.refused_blocks import block_for
 from lgtwist.hub.account import Account
@@ -26,6 +26,7 @@ from lgtwist.hub.snapshots import EndedSession, OpenSession, PostFailure, Postin
 from lgtwist.web.refused_handshakes import RefusedHandshake
 from lgtwist.websocket.dial import DialState
 from tests.hub.fakes import FakeLink, checked_link, directory_of
+from tests.web.site_case import SiteTestCase
 
 #: Seconds since the epoch when the clock stands at zero.
 EPOCH = 1_700_000_000.0
@@ -147,7 +148,7 @@ class OverviewTests(SynchronousTestCase):
         self.account = Account(10001, self.clock, self.wall)
         self.bot = Bot(BotSettings(name="nonebot", access_token="bot-token-4711"))
         self.view = View(directory_of([self.account], [self.bot], None))
-        view: ServiceView = self.view
+        view: Any = self.view
         self.overview = Overview(view, self.wall, self.clock.seconds)
 
     def wall(self) -> float:
@@ -282,6 +283,8 @@ class StateTests(OverviewTests):
         dial(None, connected=True)
         self.assertEqual(self.bot_card()["state"], "up")
         self.assertIsNone(self.bot_card()["dials"][0]["last_reason"])
+        edge.states[2] = [evolve(edge.states[10001][0], attempts=0, connected=False)]
+        self.assertEqual(self.bot_card()["state"], "up")  # account 2 was not up yet
 
     def test_postings(self) -> None:
         """A bot whose posts are taken is up; partly, where those of another account fail."""
@@ -580,3 +583,70 @@ class RefusedTests(OverviewTests):
         sentence = 'bot "a\\" x = 1 [[bots]] " has no token'
         block = block_for(evolve(REFUSED, reason="host", sentence=sentence), lambda _number: "", ())
         self.assertIn('name = "a\\\\\\" x', block)
+
+
+class ServiceTests(SiteTestCase):
+    """The overview of a whole service in memory."""
+
+    toml = """
+        [server]
+        admin_token = "secret-admin"
+        [[accounts]]
+        self_id = 1
+        [[accounts]]
+        self_id = 2
+        type = "forward-websocket"
+        url = "ws://198.51.100.7:3001/x?access_token=secret-query"
+        access_token = "secret-token"
+        [[accounts]]
+        self_id = 3
+        type = "http"
+        url = "http://127.0.0.1:1/"
+        access_token = "secret-http"
+        secret = "secret-signature"
+        [[accounts]]
+        self_id = 4
+        type = "reverse-websocket"
+        access_token = "secret-reverse"
+        [[bots]]
+        name = "one"
+        access_token = "secret-bot"
+        [[bots]]
+        name = "two"
+        connection = "reverse-websocket"
+        url = "ws://127.0.0.1:6199/ws?access_token=secret-dialled"
+        access_token = "secret-bot-2"
+        [[bots]]
+        name = "three"
+        connection = "http-post"
+        url = "http://127.0.0.1:6199/post?key=secret-post"
+        secret = "secret-signature-3"
+    """
+
+    def test_all_of_it(self) -> None:
+        """Each kind of account and bot has a card; nobody's token is in it."""
+        overview = Overview(RunningService(self.service), lambda: EPOCH, self.clock.seconds)
+        self.dial("/1/?access_token=secret-bot").read()
+        self.dial("/?access_token=secret-wrong").read()
+        self.dial("/onebot/v11/ws", X_Self_ID="9", Authorization="Bearer secret-stranger").read()
+        raw = msgspec.json.encode(overview.state())
+        self.assertNotIn(b"secret-", raw)
+        self.assertNotIn(b"secret-", b"".join(overview.cards().cards.values()))
+        state = json.loads(raw)
+        types = {card["account"]: card["type"] for card in state["accounts"]}
+        self.assertEqual(types, {1: "sandbox", 2: "forward-websocket", 3: "http", 4: "reverse-websocket"})
+        self.assertEqual(state["accounts"][1]["dials"][0]["target"], "ws://198.51.100.7:3001/x")
+        bots = {card["bot"]: card for card in state["bots"]}
+        self.assertEqual(
+            {name: card["connection"] for name, card in bots.items()},
+            {"one": "forward-websocket", "two": "reverse-websocket", "three": "http-post"},
+        )
+        self.assertEqual(bots["one"]["state"], "up")
+        self.assertEqual(len(bots["one"]["sessions"]), 1)
+        self.assertEqual(bots["three"]["postings"][0]["target"], "http://127.0.0.1:6199/post")
+        codes = [warning["code"] for warning in state["warnings"]]
+        self.assertIn("token_unencrypted", codes)
+        self.assertNotIn("other", codes)
+        refused = {card["reason"]: card for card in state["refused"]}
+        self.assertEqual(refused["token"]["explained"]["code"], "token_wrong")
+        self.assertIn("self_id = 9", refused["account"]["block"])

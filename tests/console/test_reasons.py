@@ -6,6 +6,8 @@ import ast
 import json
 import os
 import re
+import ssl
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,19 @@ from lgtwist.console.reasons import FORMS, FORMS_BY_CODE, explain
 from lgtwist.hub.account import Account
 from lgtwist.hub.interfaces import Channel
 from lgtwist.journal.backpressure import Backpressure
-from lgtwist.net.client_endpoints import why_unreachable
+from lgtwist.net.client_endpoints import Verifying, why_unreachable
 from lgtwist.net.http_client import why_failed
+from lgtwist.runtime.logs import printable
 from lgtwist.web.local_origin import why_not_local
 from lgtwist.websocket.dial import RefusalWatch
 from lgtwist.websocket.liveness import Liveness, PeerVerdict
 from tests.hub.fakes import FakeLink, checked_link
+from tests.integration.rawclient import CLOSE
 from tests.integration.running import ROOT
+from tests.net.test_client_endpoints import DAY, NOW, Plain, dial, made
+from tests.net.test_client_endpoints import Peer as TlsPeer
+from tests.pair import DiallingPair, Pair
+from tests.web.site_case import SiteTestCase
 
 PACKAGE = ROOT / "lgtwist"
 WORDS = PACKAGE / "console" / "static" / "words"
@@ -85,11 +93,13 @@ class FormTests(SynchronousTestCase):
             for code, text in group.items():
                 with self.subTest(code=code):
                     form = FORMS_BY_CODE[code]
-                    args = dict.fromkeys(form.names, "7")
-                    sentence = text
+                    args = {name: "1002" if f"{{{name}:p}}" in text else "7" for name in form.names}
+                    sentence = text if code == "path_unknown" else text.replace("{_}", "7")
                     for name in form.names:
-                        value = " 7" if text.endswith(f"d}}{{{name}}}") else "7"  # as " Forbidden" behind 403
-                        sentence = re.sub(rf"\{{{name}(:[dg])?\}}", value, sentence)
+                        value = (
+                            " 7" if text.endswith(f"d}}{{{name}}}") else args[name]
+                        )  # as " Forbidden" behind 403
+                        sentence = re.sub(rf"\{{{name}(:[dgp])?\}}", value, sentence)
                     found = explain(sentence)
                     self.assertEqual(found["code"], code)
                     self.assertEqual(
@@ -141,7 +151,21 @@ class FormTests(SynchronousTestCase):
             "not_local_address",
             peer="::1",
             address="::2",
-            hint="account 1 has no token; set it",
+            owner="account 1",
+            key="token",
+        )
+
+    def test_certificates_of_the_port(self) -> None:
+        """That of an issuer is told from our own."""
+        ending = "has expired, on 2026-01-01 00:00 UTC: clients will refuse it"
+        day = "2026-01-01 00:00 UTC"
+        self.explained(f"the certificate /x.pem {ending}", "own_certificate_expired", path="/x.pem", day=day)
+        self.explained(
+            f"the certificate of CN=y, sent with /x.pem, {ending}",
+            "chain_certificate_expired",
+            issuer="CN=y",
+            path="/x.pem",
+            day=day,
         )
 
     def test_long_sentences(self) -> None:
@@ -284,6 +308,165 @@ class RealSentenceTests(SynchronousTestCase):
         ):
             why = why_not_local(headers, (), False)
             self.assertEqual(self.code(f'refused 127.0.0.1: {why} and bot "x" has no token; set it'), code)
+
+
+class EndTests(SynchronousTestCase):
+    """Why WebSockets end, by real connections in memory."""
+
+    def explained(self, peer: Any) -> tuple[str, dict[str, str]]:
+        for _step in range(20):
+            peer.pair.advance(1.0)
+        found = explain(printable(peer.handler.named("closed")[-1][2]))
+        return found["code"], found["args"]
+
+    def test_open(self) -> None:
+        """Of an open WebSocket: what the peer did, or we."""
+        by_us = {"by": "us"}
+        cases: list[tuple[Any, str, dict[str, str]]] = [
+            (lambda peer: peer.lose(), "peer_vanished", {}),
+            (lambda peer: peer.close(1000), "closed_by_peer", {}),
+            (
+                lambda peer: peer.send(struct.pack("!H", 1008) + b"<b>no</b>", CLOSE),
+                "closed_by_peer_saying",
+                {"words": "<b>no</b>"},
+            ),
+            (
+                lambda peer: peer.pair.factory.close(peer.connection, 1000, "a newer link took over"),
+                "newer_link",
+                {**by_us, "close_code": "1000"},
+            ),
+            (lambda peer: peer.send(b"\xff\xff"), "not_utf8", {**by_us, "close_code": "1007"}),
+            (lambda peer: peer.send(b"x" * 3000), "message_too_large", {**by_us, "close_code": "1009"}),
+            (
+                lambda peer: peer.close(999),
+                "closed_by_us_protocol",
+                {"protocol_error": "1002", "words": "invalid close code 999"},
+            ),
+            (lambda peer: peer.pair.factory.abort(peer.connection, "a send failed"), "send_failed", {}),
+        ]
+        for act, code, args in cases:
+            peer = Pair(max_message=2000).connect().open()
+            act(peer)
+            self.assertEqual(self.explained(peer), (code, args))
+
+    def test_dialled(self) -> None:
+        """Of an opening handshake that failed."""
+        upgrade = (
+            b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+        )
+        for answer, code, args in (
+            (b"HTTP/1.1 401 Unauthorized\r\n\r\n", "refused_http_401", {"words": "Unauthorized"}),
+            (b"HTTP/1.1 404 \r\n\r\n", "refused_http_404", {"words": ""}),
+            (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "refused_http", {"status": "502", "words": "Bad Gateway"}),
+            (b"SSH-2.0\r\n\r\n", "not_http", {"words": '"SSH-2.0"'}),
+            (b"HTTP/1.1 101 X\r\n\r\n", "no_upgrade", {"header": "Upgrade"}),
+            (upgrade, "wrong_accept", {}),
+            (b"x" * 100_000, "handshake_unanswered", {}),
+            (b"", "handshake_timeout", {"seconds": "5"}),
+        ):
+            peer = DiallingPair().connect()
+            peer.bytes(answer)
+            self.assertEqual(self.explained(peer), (code, args))
+
+    def test_tls(self) -> None:
+        """Of a certificate that is refused."""
+        authority, other = made("My CA", authority=True), made("Their CA", authority=True)
+        for shown, code in (
+            (made("x", authority, ["a.example"]), "certificate_other_host"),
+            (made("x", authority, ["localhost"], end=NOW - DAY), "certificate_expired"),
+            (made("x", authority, ["localhost"], begin=NOW + DAY), "certificate_too_early"),
+            (made("x", other, ["localhost"]), "certificate_authority"),
+            (made("x", None, ["localhost"]), "certificate_self_signed"),
+        ):
+            path = Path(self.mktemp())
+            shown.write(path)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(path)
+            words = dial(Verifying("localhost", authority.root()), TlsPeer(context)).words
+            self.assertEqual(explain(printable(words))["code"], code, words)
+        words = dial(Verifying("localhost", authority.root()), Plain(b"HTTP/1.1 400 Bad\r\n\r\n")).words
+        self.assertEqual(explain(printable(words))["code"], "no_tls", words)
+
+
+class PortTests(SiteTestCase):
+    """Why the port refuses handshakes: the whole port in memory."""
+
+    toml = """
+        [[accounts]]
+        self_id = 1
+        [[accounts]]
+        self_id = 2
+        type = "reverse-websocket"
+        access_token = "right-2"
+        [[accounts]]
+        self_id = 3
+        type = "http"
+        url = "http://127.0.0.1:1/"
+        secret = "secret"
+        [[accounts]]
+        self_id = 4
+        type = "reverse-websocket"
+        [[bots]]
+        name = "one"
+        access_token = "right"
+        accounts = [1, 2]
+    """
+
+    def code(self) -> str:
+        """Why it refused last."""
+        refused = self.service.port.refused_handshakes.recent()
+        self.service.port.refused_handshakes._entries.clear()
+        self.service.port.connection_limits._failures.clear()
+        return str(explain(refused[0].sentence)["code"])
+
+    def test_handshakes(self) -> None:
+        """Each has a code of its own."""
+        right, implementation = {"Authorization": "Bearer right"}, "/onebot/v11/ws"
+        cases: list[tuple[str, dict[str, str], str, str]] = [
+            ("/", {}, "localhost", "token_needed"),
+            ("/", {"Authorization": "Bearer"}, "localhost", "token_not_set"),
+            ("/", {"Authorization": "Bearer wrong"}, "localhost", "token_wrong"),
+            ("/?access_token=a&access_token=b&access_token=c", {}, "localhost", "too_many_tokens"),
+            ("/9/", right, "localhost", "unknown_account_of_bot"),
+            ("/3/", right, "localhost", "account_forbidden"),
+            ("/2/", right, "localhost", "account_not_up"),
+            ("/1/", {**right, "Sec_WebSocket_Version": "12"}, "localhost", "websocket_version"),
+            ("/1/", {**right, "Sec_WebSocket_Key": "x"}, "localhost", "websocket_key"),
+            ("/nothing/nothing", right, "localhost", "path_unknown"),
+            ("/", {"X_Client_Role": "Universal", "X_Self_ID": "2"}, "localhost", "path_of_bots"),
+            (implementation, {}, "localhost", "path_of_implementations"),
+            (implementation, {"X_Self_ID": "9"}, "localhost", "unknown_account"),
+            (implementation, {"X_Self_ID": "2"}, "localhost", "token_needed"),
+            (implementation, {"X_Self_ID": "4"}, "example.org", "not_local_host"),
+            (implementation, {"X_Self_ID": "4", "X_Forwarded_For": "::1"}, "localhost", "not_local_proxy"),
+            (implementation, {"X_Self_ID": "4", "Origin": "http://x.example"}, "localhost", "not_local_page"),
+        ]
+        for path, headers, host, code in cases:
+            self.dial(path, host, **headers).read()
+            self.clock.advance(3)  # one waits for its account
+            self.assertEqual(self.code(), code, (path, headers))
+
+    def test_requests(self) -> None:
+        """So have requests that are no handshakes, and posts."""
+        post = "/onebot/v11/post"
+        for path, method, headers, code in (
+            ("/1/event", "GET", {}, "role_is_websocket"),
+            ("/onebot/v11/ws", "GET", {"X_Self_ID": "4"}, "this_is_websocket"),
+            (post, "POST", {}, "self_id_missing"),
+            (post, "POST", {"X_Self_ID": "2"}, "unknown_account"),
+            (post, "POST", {"X_Self_ID": "3"}, "signature_missing"),
+            (post, "POST", {"X_Self_ID": "3", "X_Signature": "sha1=00"}, "signature_wrong"),
+        ):
+            self.get(path, method, b"{}" if method == "POST" else b"", **headers).read()
+            self.assertEqual(self.code(), code, (path, headers))
+
+    def test_a_proxy_that_loses_headers(self) -> None:
+        """A handshake without Upgrade is told from other requests."""
+        key = {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec_WebSocket_Version": "13"}
+        self.get("/", Authorization="Bearer right", **key).read()
+        self.assertEqual(self.code(), "upgrade_missing")
+        self.get("/", Authorization="Bearer right", Upgrade="websocket", **key).read()
+        self.assertEqual(self.code(), "connection_missing")
 
 
 class WordTests(SynchronousTestCase):

@@ -90,6 +90,7 @@ class CursorTests(DeliveryTestCase):
         room = self.room()
         self.assertEqual(room.delivery.backlog, 0)
         self.assertEqual(room.delivery.cursor_age, 0.0)
+        self.assertIsNone(room.delivery.cursor_since)
         sink = room.attach(window=2)
         room.put(1)
         sink.confirm()
@@ -108,6 +109,9 @@ class CursorTests(DeliveryTestCase):
         sink.confirm()
         self.assertEqual(room.delivery.backlog, 1)
         self.assertEqual(room.delivery.cursor_age, 2.0)
+        since = room.delivery.cursor_since
+        room.clock.advance(0.25)
+        self.assertEqual((room.delivery.cursor_age, room.delivery.cursor_since), (2.25, since))
 
     def test_a_mark_says_where(self) -> None:
         """Position, how many came before, and when: all three as of the last event."""

@@ -123,6 +123,18 @@ class CallTests(DirectoryTestCase):
         self.account.stop("stops")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_an_account_that_was_removed_and_added_again(self) -> None:
+        """What was under way to the old one is counted no more, and the new one's calls are."""
+        self.perform("a")
+        quota = self.bot.quota(self.account)
+        quota.add_unsent(self.link, object(), 1000)
+        self.account.stop("removed")
+        self.directory.remove_account(10001)
+        again = Account(10001, self.clock, lambda: 1_700_000_000.5)
+        self.directory.add_account(again)
+        self.assertIs(self.bot.quota(again).account, again)
+        self.assertEqual((self.bot.quota(again).calls, self.bot.budget.used), (0, 0))
+
     def test_no_link(self) -> None:
         """1501 and nothing sent without a link; 1502 for what was under way when it broke."""
         self.perform("under way")

@@ -70,6 +70,7 @@ class ActionPermissionsTests(SynchronousTestCase):
             (AGENT, "get_msg/", "not_plain_name", None),
             (AGENT, "handle_quick_operation", "quick_operation", None),
             (ActionPermissions([]), "get_msg", "not_allowed", None),
+            (ActionPermissions(["*_async"]), "get_msg_async", "not_allowed", None),
             (ActionPermissions(deny=["X*"]), "y", "not_denied", None),
             (ActionPermissions(deny=["X*"]), "xy", "denied", "X*"),
             (ActionPermissions(), "whatever/it is", "unrestricted", None),

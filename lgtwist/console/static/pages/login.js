@@ -10,7 +10,7 @@ export default function Login({ logIn, note, version, preferences }) {
     const [error, setError] = useState(/** @type {any} */ (null));
     const [busy, setBusy] = useState(false);
     const form = useRef(/** @type {any} */ (null));
-    const focus = () => form.current && form.current.querySelector("input").focus();
+    const focus = () => form.current && form.current.querySelector("[name=token]").focus();
     useEffect(() => {
         document.title = `${t("login.title")} · lgtwist`;
         focus();

@@ -164,7 +164,7 @@ function Dial({ dial, showAccount }) {
             ${showAccount && dial.account !== undefined && html`<span class="chip mono">${dial.account}</span>`}
             <bdi class="peer mono grow">${dial.target}</bdi></div>
         ${!dial.connected && html`<p class="small muted" role="timer">${dial.next_attempt_at ? html`<${Countdown} at=${dial.next_attempt_at} />` : t("overview.dialling")}
-            · ${t("overview.attempts", { n: dial.attempts })}</p><${Reason} reason=${dial.last_reason} tone="warning" />`}
+            ${` · ${t("overview.attempts", { n: dial.attempts })}`}</p><${Reason} reason=${dial.last_reason} tone="warning" />`}
     </li>`;
 }
 
@@ -331,7 +331,7 @@ function urlFor(urls) {
 function Attach({ urls }) {
     const [tab, setTab] = useState("nonebot");
     const url = urlFor(urls);
-    const env = `DRIVER=~websockets\nONEBOT_WS_URLS=["${url}/"]\n# ONEBOT_ACCESS_TOKEN=${t("overview.attach_token")}\n`;
+    const env = `DRIVER=~websockets\nONEBOT_WS_URLS=["${url}/"]\n# ONEBOT_ACCESS_TOKEN=...\n`;
     return html`<${Tabs} label=${t("overview.attach")} value=${tab} onChange=${setTab} tabs=${[["nonebot", "NoneBot2"], ["forward", t("overview.attach_forward")], ["account", t("overview.attach_account")]]}>
         ${tab === "nonebot" && html`<div class="stack"><p>${t("overview.attach_nonebot")}</p><${Code} text=${env} label=".env" />
             <p class="muted small">${t("overview.attach_nonebot_more")}</p></div>`}
@@ -418,12 +418,12 @@ export default function Page() {
             ${!accounts.length && html`<${Empty} title=${t(current.accounts.length ? "overview.none_fits" : "overview.no_accounts")} />`}
             ${current.summary.accounts > current.accounts.length && html`<p class="muted small">${t("overview.left_out", { n: current.summary.accounts - current.accounts.length })}</p>`}
         </section>
-        <section class="section" aria-labelledby="bots-title">
+        ${(current.bots.length > 0 || !none) && html`<section class="section" aria-labelledby="bots-title">
             <header><h2 id="bots-title">${t("overview.bots")}</h2><span class="muted small">${t("overview.up_of", { up: current.summary.bots_connected, n: current.summary.bots })}</span></header>
             <div class="cards">${bots.map((card) => html`<${BotCard} key=${card.bot} card=${card} />`)}</div>
             ${!bots.length && html`<${Empty} icon="plug" title=${t(current.bots.length ? "overview.none_fits" : "overview.no_bots")} />`}
             ${current.summary.bots > current.bots.length && html`<p class="muted small">${t("overview.left_out", { n: current.summary.bots - current.bots.length })}</p>`}
-        </section>
+        </section>`}
         ${current.refused.length > 0 && !none && html`<${Refused} list=${current.refused} />`}
         ${!none && html`<details class="card attach-more"><summary><${Icon} name="plug" /><span>${t("overview.attach")}</span></summary><${Attach} urls=${current.urls} /></details>`}`;
 }

@@ -1,7 +1,7 @@
 export default {
     "error.wrong_token": "The token is wrong.",
     "error.no_token_given": "Enter the token.",
-    "error.foreign_origin": "The request came from another site and was refused.",
+    "error.foreign_origin": "The request did not come from this console and was refused. A reverse proxy in between must pass Host on, or its address must be in [server] allowed_origins.",
     "error.not_logged_in": "Log in first.",
     "error.unauthorized": "Log in first.",
     "error.too_many_streams": "Too many consoles are open.",
@@ -9,5 +9,14 @@ export default {
     "error.bad_answer": "The answer makes no sense (a proxy in between?).",
     "error.status": "lgtwist answered HTTP {status}.",
     "error.sentence": "{sentence}",
+    "error.internal": "lgtwist failed; its log says why.",
+    "error.bad_request": "The request is wrong: {reason}",
+    "error.wrong_method": "Only {allowed} here.",
+    "error.no_such_path": "There is nothing here.",
+    "error.no_such_stream": "This stream has ended.",
+    "error.no_sandbox": "There is no sandbox account {account}.",
+    "error.too_many_failures": "Too many wrong tokens. The right one still works; wrong ones are answered in a minute.",
+    "error.no_such_account": "There is no account {account}.",
+    "error.bad_filter": "The filter {name} is wrong.",
     "error.gone": "It is not there any more."
 };

@@ -1,7 +1,7 @@
 export default {
     "error.wrong_token": "令牌不对。",
     "error.no_token_given": "请输入令牌。",
-    "error.foreign_origin": "请求来自别的网站，已拒绝。",
+    "error.foreign_origin": "请求不是来自这个控制台，已拒绝。如果中间有反向代理，请让它转发 Host，或把网址写进 [server] allowed_origins。",
     "error.not_logged_in": "请先登录。",
     "error.unauthorized": "请先登录。",
     "error.too_many_streams": "同时打开的控制台太多。",
@@ -9,5 +9,14 @@ export default {
     "error.bad_answer": "收到的回答看不懂（中间的代理？）。",
     "error.status": "lgtwist 回答 HTTP {status}。",
     "error.sentence": "{sentence}",
+    "error.internal": "lgtwist 出错了，它的日志里有原因。",
+    "error.bad_request": "请求不对：{reason}",
+    "error.wrong_method": "这里只能用 {allowed}。",
+    "error.no_such_path": "这里什么都没有。",
+    "error.no_such_stream": "这条实时连接已经结束。",
+    "error.no_sandbox": "没有沙盒账号 {account}。",
+    "error.too_many_failures": "错误的令牌太多。正确的令牌仍然可以登录；错误的要等一分钟才有回答。",
+    "error.no_such_account": "没有账号 {account}。",
+    "error.bad_filter": "筛选条件 {name} 不对。",
     "error.gone": "已经不在了。"
 };

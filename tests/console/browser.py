@@ -1,0 +1,251 @@
+"""A real browser for tests: Playwright drives Debian's Chromium.
+
+Where Playwright or Chromium is missing, the tests are skipped, or fail with LGTWIST_TEST_REQUIRE_ALL=1:
+``apt-get install -y chromium fonts-wqy-microhei`` and ``pip install 'lgtwist[browser]'``. The browser is
+launched once per process, in the one thread that Playwright's sync API needs; the server that it talks to
+runs in the reactor. A test hands a function to :meth:`BrowserTestCase.visit`, which is called in that thread
+with a :class:`Visit`, and must not touch anything of Twisted but by ``visit.in_reactor``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import SkipTest, TestCase
+
+try:
+    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+except ImportError:
+    sync_playwright = None  # type: ignore[assignment]
+
+_Result = TypeVar("_Result")
+
+reactor: Any = _reactor
+
+CHROMIUM = os.environ.get("LGTWIST_TEST_CHROMIUM") or shutil.which("chromium") or ""
+WIDE, NARROW = 1280, 390
+#: Milliseconds within which a page has to show what is waited for.
+PATIENCE = 10_000
+#: What Chromium itself writes to the console and no page can help.
+ALWAYS_ALLOWED = [r"Password forms should have"]
+
+
+def unavailable(reason: str) -> Exception:
+    """The exception for a test that cannot run."""
+    if os.environ.get("LGTWIST_TEST_REQUIRE_ALL") == "1":
+        return AssertionError(reason)
+    return SkipTest(reason)
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE / 1000) -> Any:
+    """Wait in the browser's thread for what happens elsewhere; return what the condition returned at last."""
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+class _Driver:
+    """The browser and its thread; both end with the reactor."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPool | None = None
+        self._playwright: Any = None
+        self._browser: Browser | None = None
+
+    def run(self, function: Callable[[Browser], _Result]) -> Deferred[_Result]:
+        """Call a function with the browser, in the browser's thread."""
+        if sync_playwright is None:
+            raise unavailable("playwright is not installed")
+        if not CHROMIUM:
+            raise unavailable("chromium is not installed")
+        if self._pool is None:
+            self._pool = ThreadPool(1, 1, "browser")
+            self._pool.start()
+            reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+        return deferToThreadPool(reactor, self._pool, lambda: function(self._launched()))
+
+    def _launched(self) -> Browser:
+        if self._browser is None or not self._browser.is_connected():
+            if self._playwright is None:
+                self._playwright = sync_playwright().start()
+            self._browser = self._playwright.chromium.launch(
+                executable_path=CHROMIUM,
+                args=["--no-sandbox"],
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
+            )
+        return self._browser
+
+    def _stop(self) -> Deferred[None]:
+        assert self._pool is not None
+        done = deferToThreadPool(reactor, self._pool, self._close)
+        return done.addBoth(lambda _: self._pool.stop())  # type: ignore[union-attr]
+
+    def _close(self) -> None:
+        if self._browser is not None:
+            self._browser.close()
+        if self._playwright is not None:
+            self._playwright.stop()
+
+
+DRIVER = _Driver()
+
+
+class Visit:
+    """One browser context, as one person's browser, in which a test looks at pages.
+
+    :ivar context: Playwright's context.
+    :ivar page: its first page.
+    :ivar allowed: regular expressions of console messages and page errors that are expected in this test.
+    :ivar problems: what was found that must not be: errors in the console and in pages, requests to other
+        hosts, pages that scroll sideways.
+    """
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.url = url
+        self.host = urlsplit(url).netloc
+        self.allowed = list(ALWAYS_ALLOWED)
+        self.problems: list[str] = []
+        self._pages: list[Page] = []
+        context.set_default_timeout(PATIENCE)
+        context.on("request", lambda request: self._requested(request.url))
+        self.page = self.new_page()
+
+    def new_page(self) -> Page:
+        """Open another tab of the same browser."""
+        page = self.context.new_page()
+        self._pages.append(page)
+        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("pageerror", lambda error: self._problem(f"page error: {error}"))
+        return page
+
+    def open(self, fragment: str = "", page: Page | None = None) -> Page:
+        """Load the console's page, with what stands behind ``#``."""
+        page = page or self.page
+        page.goto(f"{self.url}#{fragment}" if fragment else self.url)
+        return page
+
+    def wait_for(self, expression: str, page: Page | None = None, argument: Any = None) -> Any:
+        """Wait until an expression is true in a page; return its value.
+
+        Playwright's ``wait_for_function`` does not run under the console's policy: it evaluates strings.
+        """
+        page = page or self.page
+
+        def evaluated() -> Any:
+            page.wait_for_timeout(20)  # lets Playwright handle events
+            return page.evaluate(expression, argument)
+
+        return wait_until(evaluated, expression)
+
+    def in_reactor(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in the reactor's thread; return what it returns, or its Deferred fires with."""
+        future: Future[Any] = Future()
+
+        def call() -> None:
+            done = maybeDeferred(function, *arguments)
+            done.addCallbacks(future.set_result, lambda failure: future.set_exception(failure.value))
+
+        reactor.callFromThread(call)
+        return future.result(timeout=30)
+
+    def check(self) -> None:
+        """Note each open page that can be scrolled sideways."""
+        for page in self._pages:
+            if page.is_closed():
+                continue
+            there, room = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+            if there > room:
+                self.problems.append(f"{page.url} is {there} px wide in {room} px")
+
+    def small_targets(self, page: Page | None = None, least: int = 36) -> list[str]:
+        """Return the controls in view that are smaller than a finger needs: their text and size."""
+        return (page or self.page).evaluate(
+            """least => [...document.querySelectorAll("a, button, input, select, textarea, summary")]
+                .filter(each => each.checkVisibility() && !each.closest(".hidden, .skip"))
+                .map(each => [each, each.getBoundingClientRect(), each.closest("label")])
+                .map(([each, box, label]) => [each, label ? label.getBoundingClientRect() : box])
+                .filter(([, box]) => box.width > 0 && (box.height < least - 0.5 || box.width < least - 0.5))
+                .map(([each, box]) => `${each.outerHTML.slice(0, 120)}: ${box.width} x ${box.height}`)""",
+            least,
+        )
+
+    def _requested(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob", "about") and parts.netloc != self.host:
+            self.problems.append(f"a request to another host: {url}")
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self._problem(f"console {kind}: {text}")
+
+    def _problem(self, text: str) -> None:
+        if not any(re.search(pattern, text) for pattern in self.allowed):
+            self.problems.append(text)
+
+
+class BrowserTestCase(TestCase):
+    """A test with a browser."""
+
+    timeout = 90
+
+    def visit(
+        self,
+        url: str,
+        script: Callable[[Visit], Any],
+        *,
+        width: int = WIDE,
+        language: str = "zh-CN",
+        dark: bool = False,
+        **options: Any,
+    ) -> Deferred[Any]:
+        """Let a function look at the console in a new browser context; fail where something is wrong there.
+
+        :param url: the console's, with a slash at its end.
+        :param script: called in the browser's thread; what it returns is the result.
+        :param width: of the view, in pixels; below 700 it is a phone's.
+        :param options: further ones of Playwright's ``new_context``.
+        """
+        phone = width < 700
+        picture = Path(f"{self.mktemp()}.png").absolute()
+
+        def look(browser: Browser) -> Any:
+            context = browser.new_context(
+                viewport={"width": width, "height": 844 if phone else 800},
+                is_mobile=phone,
+                has_touch=phone,
+                locale=language,
+                color_scheme="dark" if dark else "light",
+                **options,
+            )
+            try:
+                visit = Visit(context, url)
+                try:
+                    result = script(visit)
+                    visit.check()
+                except Exception as error:
+                    visit.page.screenshot(path=picture)
+                    raise AssertionError(f"{error}\n{visit.problems}\nsee {picture}") from error
+                if visit.problems:
+                    raise AssertionError("\n".join(visit.problems))
+                return result
+            finally:
+                context.close()
+
+        return DRIVER.run(look)
