@@ -271,7 +271,9 @@ class TokenTests(FaultTestCase):
     def configure(self, token: str | None) -> None:
         path = self.service.config_path
         line = "" if token is None else f'admin_token = "{token}"'
-        text = re.sub(r'^(admin_token = ".*"|# none)$', line or "# none", path.read_text(), flags=re.MULTILINE)
+        text = re.sub(
+            r'^(admin_token = ".*"|# none)$', line or "# none", path.read_text(), flags=re.MULTILINE
+        )
         path.write_text(text)
         self.service.send_signal(signal.SIGHUP)
 

@@ -146,5 +146,3 @@ class LinkTests(RunTestCase):
         wait_until("the link is printed", lambda: _LINK.search(service.log()))
         service.stop()
         self.assertGreater(len(self.token_path.read_text()), 40)
-
-
