@@ -207,7 +207,9 @@ class SandboxPageTests(BrowserTestCase):
             # what comes while one looks elsewhere is counted
             bob.get_by_role("link", name="lgtwist").click()
             self.say(alice, "在吗")
-            bob.wait_for_timeout(800); bob.screenshot(path="/tmp/scratch/chat/f.png"); alice.screenshot(path="/tmp/scratch/chat/g.png")
+            bob.wait_for_timeout(800)
+            bob.screenshot(path="/tmp/scratch/chat/f.png")
+            alice.screenshot(path="/tmp/scratch/chat/g.png")
             bob.get_by_label("1 条未读").wait_for()
 
         return self.look(script)
