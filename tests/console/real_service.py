@@ -93,7 +93,7 @@ class ConsoleTestCase(BrowserTestCase):
             self.assertNotIn(bad, log)
 
     def look(self, page: str, script: Callable[[Visit], Any], **options: Any) -> Deferred[Any]:
-        """Log in by the link and open a page (``traffic``), then call ``script``; see ``visit``."""
+        """Log in and open a page (``traffic``), then call ``script``; see ``visit``."""
 
         self.subscribed: list[str] = []
 
@@ -103,9 +103,9 @@ class ConsoleTestCase(BrowserTestCase):
 
         def logged_in(visit: Visit) -> Any:
             visit.page.on("requestfinished", finished)
-            visit.open(f"token={TOKEN}")
-            visit.page.wait_for_selector("main.page")
-            visit.page.goto(f"{self.service.console}#/{page}")
+            answer = visit.context.request.post(f"{self.service.console}api/login", data={"token": TOKEN})
+            assert answer.ok, answer.status
+            visit.open(f"/{page}")
             visit.page.wait_for_selector(f"main.page-{page}")
             return script(visit)
 
