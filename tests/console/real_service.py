@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.console.browser import BrowserTestCase, Visit
-from tests.integration.running import Service
+from tests.console.browser import BrowserTestCase, Visit, reactor
+from tests.integration.running import PATIENCE, Service
 from tests.processes import wait_until
 
 __all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "ConsoleTestCase", "wait_until"]
@@ -77,17 +79,47 @@ class ConsoleService(Service):
         return super().http(f"/{account}/{action}", params, headers)[1]
 
 
+#: The services that tests share, by their configuration, with their sandbox's first world.
+_shared: dict[str, tuple[ConsoleService, Any]] = {}
+
+
 class ConsoleTestCase(BrowserTestCase):
-    """A test with a browser and a service, which is started before it and must not have failed."""
+    """A test with a browser and a service, whose log must stay free of tracebacks and of its token.
+
+    Tests with the same ``toml`` share the service; the sandbox's world is the first one again in each.
+
+    :cvar shared: whether others may use the service; not where it is killed.
+    """
 
     toml = BOTS
+    shared = True
 
     def setUp(self) -> None:
-        self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
-        self.addCleanup(self._end)
+        if not self.shared:
+            self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
+            self.addCleanup(self.service.clean_up)
+        elif self.toml in _shared:
+            self.service, world = _shared[self.toml]
+            if world is not None:
+                self._put_world(world)
+        else:
+            self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
+            reactor.addSystemEventTrigger("before", "shutdown", self.service.clean_up)
+            has_sandbox = '"sandbox"' in self.toml
+            world = self.service.http(f"/sandbox/{ACCOUNT}/world")[1] if has_sandbox else None
+            _shared[self.toml] = self.service, world
+        self.addCleanup(self._look_at_log)
 
-    def _end(self) -> None:
-        self.service.clean_up()
+    def _put_world(self, world: Any) -> None:
+        connection = HTTPConnection("127.0.0.1", self.service.port, timeout=PATIENCE)
+        try:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            connection.request("PUT", f"/sandbox/{ACCOUNT}/world", json.dumps(world), headers)
+            self.assertEqual(connection.getresponse().status, 200)
+        finally:
+            connection.close()
+
+    def _look_at_log(self) -> None:
         log = self.service.log()
         for bad in ("Traceback", "Unhandled", TOKEN):
             self.assertNotIn(bad, log)

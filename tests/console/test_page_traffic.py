@@ -25,11 +25,13 @@ def rows(page: Page) -> Locator:
     return page.locator(".traffic-row")
 
 
-class TrafficTests(ConsoleTestCase):
+class TrafficTestCase(ConsoleTestCase):
     def wait_for_stream(self, visit: Visit, text: str = '"topic":"traffic"') -> None:
         """Wait until the service watches for this page; what happens before is not shown."""
         self.wait_subscribed(visit, text)
 
+
+class TrafficTests(TrafficTestCase):
     def test_events_and_actions(self) -> Deferred[Any]:
         """What is said is a row; an action is one row, with its answer and the time that it took."""
 
@@ -226,6 +228,10 @@ class TrafficTests(ConsoleTestCase):
             self.assertLessEqual(box["x"] + box["width"], NARROW)
 
         return self.look("traffic", script, width=NARROW, language="en-US")
+
+
+class RestartTests(TrafficTestCase):
+    shared = False
 
     def test_a_restart(self) -> Deferred[Any]:
         """After a restart it goes on by itself; a row of before says that its JSON is gone."""
