@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, Visit
-from tests.console.real_service import ConsoleTestCase
+from tests.console.real_service import ConsoleTestCase, barriers
 
 try:
     from playwright.sync_api import Locator, Page, expect
@@ -60,8 +60,16 @@ class TrafficTests(TrafficTestCase):
             expect(action.first).to_contain_text("失败")
             expect(action.first).to_contain_text("the account is in no group 5")
             expect(page.get_by_text("显示 5 条，收到 5 条")).to_be_visible()
-            self.assertEqual(page.locator(".traffic-row.meta").count(), 0)
             self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(barriers(page), [])
+            heartbeat = {"post_type": "meta_event", "meta_event_type": "heartbeat", "interval": 5000}
+            self.service.inject(heartbeat)
+            page.wait_for_timeout(800)  # more than the stream and the painting take
+            self.assertEqual(page.locator(".traffic-row.meta").count(), 0)
+            page.get_by_role("button", name="心跳等元事件").click()
+            self.wait_for_stream(visit, '"meta"')
+            self.service.inject(heartbeat)
+            expect(page.locator(".traffic-row.meta")).to_contain_text("心跳")
 
         return self.look("traffic", script)
 
