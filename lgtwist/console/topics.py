@@ -76,7 +76,8 @@ class LinksTopic:
         self._state = state
         self._ticks = 0
         self._written: Cards | None = None
-        self._write_all()
+        if not stream.is_paused:  # else with the first tick after that
+            self._write_all()
 
     def _write_all(self) -> None:
         self._written = self._shared.get()
@@ -159,13 +160,15 @@ class TrafficTopic:
         self._waiting += len(row)
 
     def send_answer(self, answer: bytes) -> None:
-        """Write the answer to a row with the next tick.
+        """Write the answer to a row with the next tick; leave it out if the browser takes too little.
 
         :param answer: JSON.
         """
         if self._waiting <= 2 * _WAITING_BYTES:
             self._answers.append(answer)
             self._waiting += len(answer)
+        else:
+            self._dropped += 1
 
     def tick(self) -> None:
         """Write what waits, and how much was left out."""

@@ -246,15 +246,15 @@ def guess(test: StrangersTestCase, address: tuple[str, int], source: str, looks:
 
 
 class Public(StrangersTestCase):
-    """A service that other machines can reach, without ``admin_token`` in its configuration."""
+    """A service that other machines can reach, without ``admin_token`` and without a console."""
 
-    toml = WithTokens.toml
+    toml = WithTokens.toml + "[console]\nenabled = false\n"
 
     def start_shared(self, folder: Path) -> LastingService:
         return PublicService(folder, self.toml, self.server)
 
     def test_admin_pages_are_shut(self) -> None:
-        """The admin's pages want the token that was made, whatever else is shown; the rest works."""
+        """The admin's pages answer 403 and say what to set, whatever is shown; the rest works."""
         pages = [entry for entry in ENTRY_POINTS if entry.owner == ADMIN]
         self.assertEqual(len(pages), 8)
         for entry in pages:
@@ -266,14 +266,33 @@ class Public(StrangersTestCase):
                 {"Host": "localhost"},
             ):
                 status, _head, body = self.knock(entry, headers)
-                self.assertIn(status, (401, 403), entry.name)
-                self.assertIn("token", body)
+                self.assertEqual(status, 403, entry.name)
+                self.assertIn("admin_token", body)
         for path in ("/healthz", "/readyz"):
             self.assertNotIn(self.knock(EntryPoint(path, path, ADMIN), {})[0], (401, 403))
         self.assertEqual(self.knock(ENTRY_POINTS[0], ENTRY_POINTS[0].shows(BOT))[0], 101)
         for entry in ENTRY_POINTS:
             if entry.owner != ADMIN:
                 self.assertEqual(self.knock(entry, {})[0], 401, entry.name)
+
+
+class PublicWithMadeToken(StrangersTestCase):
+    """A service that other machines can reach, with the admin token that it has made."""
+
+    toml = WithTokens.toml
+
+    def start_shared(self, folder: Path) -> LastingService:
+        return PublicService(folder, self.toml, self.server)
+
+    def test_admin_pages_open(self) -> None:
+        """The made token opens the admin's pages as a configured one does; without it nobody is let in."""
+        made = (self.service.folder / "data" / "admin_token").read_text().strip()
+        for entry in ENTRY_POINTS:
+            if entry.owner == ADMIN:
+                for headers in ({}, {"Host": "localhost"}):
+                    self.assertEqual(self.knock(entry, headers)[0], 401, entry.name)
+                self.assertEqual(self.knock(entry, entry.shows("guess"))[0], 403, entry.name)
+                self.assertEqual(self.knock(entry, entry.shows(made))[0], 200, entry.name)
 
 
 class PublicWithAdmin(StrangersTestCase):
