@@ -81,7 +81,7 @@ class ConsoleService(Service):
 
 
 def barriers(page: Any) -> list[str]:
-    """Return what axe-core finds in a page that keeps people out, the serious ones: the rule and the place."""
+    """Return the serious things that axe-core finds in a page: the rule and the place of each."""
     page.evaluate((AXE_FOLDER / "axe.min.js").read_text("utf-8") + ";0")
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     assert found["passes"]
@@ -140,7 +140,6 @@ class ConsoleTestCase(BrowserTestCase):
 
     def look(self, page: str, script: Callable[[Visit], Any], **options: Any) -> Deferred[Any]:
         """Log in and open a page (``traffic``), then call ``script``; see ``visit``."""
-
         self.subscribed: list[str] = []
 
         def finished(request: Any) -> None:
@@ -158,7 +157,7 @@ class ConsoleTestCase(BrowserTestCase):
         return self.visit(self.service.console, logged_in, **options)
 
     def wait_subscribed(self, visit: Visit, text: str) -> None:
-        """Wait until the page's stream carries what it wants: the last subscriptions have ``text`` in them."""
+        """Wait until the page's stream carries what it wants: its subscriptions have ``text`` in them."""
 
         def carries() -> bool:
             visit.page.wait_for_timeout(10)  # lets Playwright handle events

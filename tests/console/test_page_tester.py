@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,10 +16,8 @@ from tests.console.browser import NARROW, Visit
 from tests.console.real_service import TOKEN, ConsoleTestCase, barriers, wait_until
 from tests.integration.rawclient import RawClient
 
-try:
+with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Page, expect
-except ImportError:  # then the tests are skipped
-    pass
 
 ALICE, BOB, GROUP = 20001, 20002, 30001
 HOSTILE = "<img src=x onerror=alert(1)></script>\u202egnp.exe"

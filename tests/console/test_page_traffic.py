@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -12,10 +13,8 @@ from twisted.internet.defer import Deferred
 from tests.console.browser import NARROW, Visit
 from tests.console.real_service import ConsoleTestCase, barriers
 
-try:
+with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Locator, Page, expect
-except ImportError:  # then the tests are skipped
-    pass
 
 ALICE, BOB, CAROL, GROUP = 20001, 20002, 20003, 30001
 HOSTILE = "<img src=x onerror=alert(1)></script>\u202egnp.exe"
