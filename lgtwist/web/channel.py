@@ -45,8 +45,6 @@ _BUFFER = 4_096
 _READ_AHEAD = 16_384
 #: Digits of a length that is within any limit. Python refuses to read numbers of thousands of digits.
 _MAX_DIGITS = 18
-#: Seconds that answers under way may take when the service stops.
-_CLOSING_TIME = 1.0
 #: Kinds of refusals, by address, status and sentence, that are logged per minute, one line for each.
 _LOGGED_ANSWERS = 20
 
@@ -107,7 +105,7 @@ class PortChannel(RefusingHTTPChannel):
 
         :returns: a function; call it when the connection is closed.
         """
-        self.site.channel_closed(self)
+        self.site.channel_gone(self)
         set_buffer_size(self.transport, None)
         self._let_go()
         self.counted.connection = None
@@ -452,7 +450,7 @@ class PortChannel(RefusingHTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection, and end its requests."""
         self._limits.handshake_ended(self)
-        self.site.channel_closed(self)
+        self.site.channel_gone(self)
         self._let_go()
         self.counted.closed()
         super().connectionLost(reason)
@@ -511,7 +509,7 @@ class PortSite(Site):
         self._refusals = LogThrottles(clock, _LOGGED_ANSWERS)
         self.scheduler = scheduler
         self.channels: set[PortChannel] = set()
-        self._waiting_for_close: list[Deferred[None]] = []
+        self._waiting_for_ends: Deferred[None] | None = None
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return the protocol of an accepted connection; None to drop it, if there are far too many."""
@@ -553,33 +551,43 @@ class PortSite(Site):
                 sentence = "lgtwist stops; try again soon"
                 channel.refuse(503, sentence, (("Retry-After", "3"),), logged=True)
 
-    def close_all(self) -> Deferred[None]:
+    def close_all(self) -> None:
         """Close every HTTP connection; answers under way are still written.
 
         Those that were refused close by themselves, once their peers have read the answer.
-
-        :returns: fires when the others are closed, or a second later.
         """
         for channel in tuple(self.channels):
             if not channel.refused:
                 channel.loseConnection()
-        done: Deferred[None] = Deferred()
-        self._waiting_for_close.append(done)
-        done.addTimeout(_CLOSING_TIME, self.reactor, lambda _late, _seconds: None)
-        self._check_closed()
-        return done
 
-    def channel_closed(self, channel: PortChannel) -> None:
-        """Forget a connection that is closed, or was upgraded."""
+    def channel_gone(self, channel: PortChannel) -> None:
+        """Forget a connection: it is closed, or is none of HTTP any more."""
         self.channels.discard(channel)
-        self._check_closed()
+        if self._waiting_for_ends is not None and all(each.refused for each in self.channels):
+            waiting, self._waiting_for_ends = self._waiting_for_ends, None
+            waiting.callback(None)
 
-    def _check_closed(self) -> None:
-        if self._waiting_for_close and all(channel.refused for channel in self.channels):
-            self._waiting_for_close, waiting = [], self._waiting_for_close
-            for done in waiting:
-                if not done.called:
-                    done.callback(None)
+    async def wait_closed(self, patience: float) -> None:
+        """Wait for the ends of what :meth:`close_all` closes: until its answers are written.
+
+        What was refused is given one turn of the reactor, not the time that its peer may take to read.
+
+        :param patience: in seconds.
+        """
+        if not self.channels:
+            return
+        if all(channel.refused for channel in self.channels):
+            patience = 0
+        waiting = self._waiting_for_ends = Deferred()
+        timer = self.reactor.callLater(patience, self._end_waiting)
+        await waiting
+        if timer.active():
+            timer.cancel()
+
+    def _end_waiting(self) -> None:
+        waiting, self._waiting_for_ends = self._waiting_for_ends, None
+        if waiting is not None:
+            waiting.callback(None)
 
     def startFactory(self) -> None:
         """Do nothing: Twisted would open its access log."""

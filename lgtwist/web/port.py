@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
-
-from twisted.internet.defer import Deferred
 
 from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
@@ -116,14 +114,16 @@ class Port:
         """Let ``mount`` answer the requests whose path begins with the segment ``name``, from now on."""
         self._router.add(name, mount)
 
-    def stop(self) -> Deferred[None]:
+    def stop(self) -> None:
         """Close the HTTP connections; answers under way are still written.
 
         Handshakes that wait for their account, and requests that are not complete, are answered with 503.
-
-        :returns: fires when they are closed, or a second later.
         """
         self._waiting_handshakes.stop()
         self.site.refuse_unfinished()
         self.connection_limits.stop()
-        return self.site.close_all()
+        self.site.close_all()
+
+    def wait_closed(self) -> Coroutine[Any, Any, None]:
+        """Wait, for ``close_timeout`` at most, until the HTTP connections that were stopped are closed."""
+        return self.site.wait_closed(self.connection_limits.limits.close_timeout)
