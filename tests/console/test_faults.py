@@ -437,9 +437,7 @@ class TabTests(FaultTestCase):
         """As over plain HTTP from elsewhere: a tab in view has a stream, a hidden one has none."""
 
         def script(visit: Visit) -> None:
-            visit.context.add_init_script(
-                "delete Navigator.prototype.locks; delete window.BroadcastChannel; delete window.SharedWorker;"
-            )
+            visit.context.add_init_script("delete Navigator.prototype.locks; delete window.BroadcastChannel;")
             first = self.log_in(visit)
             second = visit.open(page=visit.new_page())
             second.wait_for_selector("main.page")

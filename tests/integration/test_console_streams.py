@@ -127,7 +127,8 @@ class StreamTests(SynchronousTestCase):
         self.addCleanup(client.socket.close)
         event = {
             "time": 1, "self_id": 10002, "post_type": "message", "message_type": "group",
-            "sub_type": "normal", "message_id": 1, "group_id": 1, "user_id": 2, "raw_message": "x" * 300, "font": 0,
+            "sub_type": "normal", "message_id": 1, "group_id": 1, "user_id": 2, "font": 0,
+            "raw_message": "x" * 300,
             "message": [{"type": "text", "data": {"text": "x" * 300}}], "sender": {"nickname": "N" * 20},
         }  # fmt: skip
         frame = masked_frame(json.dumps(event).encode(), 1)
