@@ -252,6 +252,20 @@ def live_with_journal() -> Case:
     )
 
 
+def watched() -> Case:
+    """Latency of live bots, with somebody who looks at the live traffic and without."""
+    return Case(
+        "watched",
+        "event latency of a live bot at 5000 events/s of 300 B, with one page on live traffic and with none",
+        {"mode": "latency", "bots": 1, "size": 300, "rate": 5000},
+        (_P50, _P99, _cpu("delivery")),
+        variants={
+            "nobody-looks": ("lgtwist", Setting(1), {}),
+            "watched": ("lgtwist", Setting(1, watched=True), {}),
+        },
+    )
+
+
 _CASES: list[Case] = [
     *(fanout(bots, size) for bots in (1, 10, 200, 1000) for size in (300, 1024, 16384)),
     *(fanout(bots, 1024, 256) for bots in (10, 200)),
@@ -264,6 +278,7 @@ _CASES: list[Case] = [
     stalled(),
     replay(200_000),
     live_with_journal(),
+    watched(),
 ]
 CASES: dict[str, Case] = {case.name: case for case in _CASES}
 

@@ -47,10 +47,12 @@ class Setting:
 
     :ivar bots: how many bots will connect.
     :ivar extra: how a bot with a token of its own is to be served: not at all, or by this ``delivery``.
+    :ivar watched: whether somebody looks at the live traffic; only lgtwist has that.
     """
 
     bots: int = 1
     extra: str | None = None
+    watched: bool = False
 
 
 @frozen
@@ -329,7 +331,7 @@ def _lgtwist(
         if delivery != "live" or setting.extra not in (None, "live"):
             _check(twistd, file, checkout)
         options = ["-n", "--pidfile=", "lgtwist", "--config", str(file)]
-        return [sys.executable, twistd, *options]
+        return [sys.executable, str(HERE / "watched.py") if setting.watched else twistd, *options]
 
     return command
 

@@ -86,7 +86,10 @@ def _init(options: argparse.Namespace) -> int:
 
     file = _target(options)
     _write(file, LOOPBACK)
-    print_text(f"To start it: lgtwist run --config {file.name}\n")
+    print_text(
+        f"To start it: lgtwist run --config {file.name}\n"
+        f"The link of its console: lgtwist token --config {file.name}\n"
+    )
     return 0
 
 
@@ -133,13 +136,15 @@ def _health(options: argparse.Namespace) -> int:
 
 
 def _token(options: argparse.Namespace) -> int:
-    """Print the console's link, with the admin token, on stdout alone; on stderr where the token comes from."""
+    """Print the console's link, with the admin token, on stdout alone; on stderr the token's origin."""
     from lgtwist.app.admin_token import ADMIN_TOKEN_FILE, CannotMakeToken, console_link, read_made_token
     from lgtwist.app.summary import http_base
 
     file = ConfigurationFile.find(options.config)
     config = file.read()
     token, where = config.server.admin_token, f"[server] of {file.described}"
+    if token is None and not config.console.enabled:
+        sys.exit(f"There is no admin_token: {file.described} names none, and none is made without a console.")
     if token is None:
         folder = Path(config.data_dir)
         where = str(folder / ADMIN_TOKEN_FILE)
@@ -149,7 +154,8 @@ def _token(options: argparse.Namespace) -> int:
             sys.exit(str(error))
     if token is None:
         sys.exit(
-            f"There is no admin_token yet: {file.described} names none, and {where} is made at the first start."
+            f"There is no admin_token yet: {file.described} names none, and {where} is made at the "
+            "first start."
         )
     base = http_base(config)
     shown = console_link(base, token) if config.console.enabled and base else token
@@ -211,8 +217,8 @@ COMMANDS = {
     "token": Command(
         _token,
         "print the link of the console, with the admin token",
-        "The token is admin_token of [server], else what the service made in data_dir; where it comes from is "
-        "said on stderr. Without a console, or where only a Unix socket listens, it is printed alone.",
+        "The token is admin_token of [server], else what the service made in data_dir; stderr says which. "
+        "Without a console, or where the first endpoint is a Unix socket, it is printed alone.",
     ),
 }
 

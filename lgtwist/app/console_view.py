@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -11,6 +12,7 @@ from lgtwist.app.warnings import warnings
 from lgtwist.config.limits import Limits
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
+from lgtwist.sandbox.actions import ACTIONS
 from lgtwist.web.refused_handshakes import RefusedHandshake
 
 if TYPE_CHECKING:
@@ -85,6 +87,10 @@ class RunningService:
     def warnings(self) -> list[str]:
         """Return what is to be told about the configuration and the certificates, a sentence each."""
         return [*warnings(self._service.config), *self._service.ports.warnings()]
+
+    def sandbox_actions(self) -> Collection[str]:
+        """Return the names of the actions that sandbox accounts carry out."""
+        return ACTIONS.keys()
 
     def journal_trouble(self) -> str:
         """Return why the journal cannot be written; empty if it can, or there is none."""

@@ -21,7 +21,7 @@ data_dir = "lgtwist-data"
 [server]
 # Programs on this machine only: "tcp:8081:interface=127.0.0.1". Everybody: "tcp:8081".
 endpoints = ["{endpoint}"]
-# Opens /metrics and /sandbox/..., for you alone.
+# Opens the console (`lgtwist token` prints its link), /metrics and /sandbox/..., for you alone.
 admin_token = "{admin_token}"
 
 # An account to try things with, which needs no chat account. Remove it when the real ones are here.
@@ -63,7 +63,7 @@ data_dir = "lgtwist-data"
 [server]
 # 只允许本机的程序连接："tcp:8081:interface=127.0.0.1"；允许所有机器："tcp:8081"。
 endpoints = ["{endpoint}"]
-# 用来打开 /metrics 和 /sandbox/...，只有你自己知道。
+# 用来打开控制台（`lgtwist token` 打印它的链接）、/metrics 和 /sandbox/...，只有你自己知道。
 admin_token = "{admin_token}"
 
 # 用来试验的沙盒账号，不需要任何聊天账号。有了真实账号之后可以删掉。

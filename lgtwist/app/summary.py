@@ -49,10 +49,11 @@ def http_base(config: Config) -> str | None:
 def _where_console_is(config: Config, base: str) -> list[str]:
     if not config.console.enabled or base.startswith("unix:"):
         return []
-    token = "admin_token of [server]"  # noqa: S105
+    where = "admin_token of [server]"
     if config.server.admin_token is None:
-        token = f"in {Path(config.data_dir).absolute() / ADMIN_TOKEN_FILE}; lgtwist token prints the link"
-    return [f"console: {base.replace('ws', 'http', 1)}/console/ (its token: {token})"]
+        where = f"kept in {Path(config.data_dir).absolute() / ADMIN_TOKEN_FILE}"
+    console = f"{base.replace('ws', 'http', 1)}/console/"
+    return [f"console: {console}; `lgtwist token` prints a link that logs you in (its token: {where})"]
 
 
 def _how_to_attach(config: Config, base: str) -> list[str]:
@@ -74,10 +75,11 @@ def _how_to_use_sandbox(config: Config, base: str) -> list[str]:
     if sandbox is None or base.startswith("unix:"):
         return []
     http = base.replace("ws", "http", 1)
-    key = " -H 'Authorization: Bearer <admin_token>'" if config.server.admin_token else ""
+    needed = config.server.admin_token is not None or config.server.public
+    key = " -H 'Authorization: Bearer <admin_token>'" if needed else ""
     control = f"{http}/sandbox/{sandbox.self_id}"
     words = '{"user_id": 20001, "message": "hello"}'
     return [
-        f"To talk to it as Alice: curl{key} {control}/say -d '{words}'",
+        f"To say something to account {sandbox.self_id} as Alice: curl{key} {control}/say -d '{words}'",
         f"To read what was answered: curl{key} {control}/transcript",
     ]

@@ -440,7 +440,7 @@ class ConsoleApi:
     # -- what is done
 
     def _actions(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> bytes:
-        return catalogue_json()
+        return catalogue_json(self._view.sandbox_actions())
 
     def _call(self, _request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
         return self._tester.post_call(body)

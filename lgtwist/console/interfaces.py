@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -54,6 +55,9 @@ class ServiceView(Protocol):
 
     def warnings(self) -> list[str]:
         """Return what is to be told about the configuration and the certificates, a sentence each."""
+
+    def sandbox_actions(self) -> Collection[str]:
+        """Return the names of the actions that sandbox accounts carry out."""
 
     def journal_trouble(self) -> str:
         """Return why the journal cannot be written; empty if it can, or there is none."""

@@ -14,16 +14,17 @@ from urllib.parse import unquote
 import msgspec
 
 from lgtwist.onebot.action import split_suffix
+from lgtwist.onebot.catalogue import answers_secret
 from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_value
 
 #: What stands in place of a secret.
-HIDDEN = "(hidden)"
+HIDDEN_VALUE = "(hidden)"
 #: Characters of a string that are shown.
 MAX_STRING = 4_000
 #: Items of a list, and members of an object, that are shown.
 MAX_ITEMS = 200
 #: Levels of lists and objects that are shown, with those of JSON inside strings.
-MAX_DEPTH = 30
+MAX_SHOWN_DEPTH = 30
 #: Characters of the ``flag`` of a request that are shown: whoever has all of it can answer the request.
 MAX_FLAG = 8
 #: Characters of a key.
@@ -33,12 +34,6 @@ _WINDOW = 2 * MAX_STRING
 #: Characters of JSON inside a string that is decoded.
 _MAX_INNER = 262_144
 
-#: Actions whose whole ``data`` is secret. To be replaced by ``lgtwist.onebot.catalogue.answers_secret``.
-_SECRET_ANSWERS = frozenset(
-    {"get_cookies", "get_csrf_token", "get_credentials", "get_clientkey", "get_client_key", "get_rkey"}
-    | {"nc_get_rkey", "get_rkey_server", "get_rkey_ex", "get_pskey", "get_skey", "get_pc_ticket"}
-)
-
 #: Names of secrets, without ``_`` and ``-``, in lower case.
 _SECRET_NAME = re.compile(
     r"token|secret|passw|cookie|clientkey|authorization|csrf|credential|apikey|privatekey"
@@ -46,22 +41,30 @@ _SECRET_NAME = re.compile(
 )
 #: Names of parameters that are secret in URLs only.
 _URL_NAMES = frozenset({"key", "sig", "sign", "signature"})
-#: What stands before a name in a URL that is percent-encoded.
-_NAME_ENDS = re.compile(r"[?&;/:=,\s]")
+#: What stands before a name in a URL that is percent-encoded, or in JSON.
+_NAME_ENDS = re.compile(r"[?&;/:=,\s]|u0026|u003[fF]")
 _SEPARATORS = re.compile(r"[\W_]+", re.ASCII)
-#: What stands between a name and its value, also percent-encoded; the name; and the value, up to what ends it
-#: in URLs, headers and CQ codes.
-_SEPARATOR = re.compile(r"\s{0,4}[:=]\s{0,4}|%(?:25){0,4}3[dDaA]")
-_NAME = re.compile(r"[A-Za-z0-9_.%\-]{1,64}\Z")
-_MAX_NAME = 64
-_VALUE = re.compile(r"""(?:&\#[0-9]+;|[^&\s"'<>\]\#])+""")
-#: A member of JSON, or of Python, inside a string that cannot be decoded; backslashes escape the quotes.
-_MEMBER = re.compile(
-    r"""(\\{0,16}["'])([^"'\\]{1,100})\1(\s{0,4}:\s{0,4})"""
-    r"""(?:(\\{0,16}["'])(?:(?!\4)[^\r\n])*(?:\4|\Z)|[\[{][^\r\n]*|[^\s"'\\,}\]]+)"""
+#: What stands between a name and its value, also percent-encoded, and with the quote behind a quoted name.
+_SEPARATOR = re.compile(
+    r"""(?:\[\w{0,16}\])?(?:\\{0,16}["'])?\s{0,4}(?:[:=\uff1a]|\\{1,16}u(?:003[ad]|ff1a))\s{0,4}"""
+    r"""|%(?:25){0,4}3[da]""",
+    re.IGNORECASE,
 )
+_NAME_BEFORE = re.compile(r"[A-Za-z0-9_.%\-]{1,64}\Z")
+_MAX_NAME_LENGTH = 64
+#: A value: up to its quote; a list or an object up to the end of the line; or up to what ends a value in
+#: URLs, headers and CQ codes.
+_VALUE = re.compile(
+    r"""[ubrf]{0,2}(\\{0,16}["'])(?:(?!\1)[^\r\n])*|[\[{][^\r\n]*|(?:&\#[0-9]+;|[^&\s"'<>\]\#])+""",
+    re.IGNORECASE,
+)
+#: An element of XML.
+_ELEMENT = re.compile(r"<([\w:.\-]{1,64})>[^<]+")
 #: Headers whose whole value is secret.
-_HEADER = re.compile(r"\b(authorization|(?:set-)?cookie2?)(\s*:\s*)[^\r\n\"]*", re.IGNORECASE)
+_HEADER = re.compile(
+    r"""\b(authorization|(?:set-)?cookies?2?)(\s{0,4}[:=]\s{0,4})(?![\s"'\[{\\])[^\r\n"'<\]&]*""",
+    re.IGNORECASE,
+)
 _BEARER = re.compile(r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=\-]{6,}", re.IGNORECASE)
 _USERINFO = re.compile(r"""(:\\*/\\*/)[^/\s?\#"'<>\\]*@""")
 _ENCODED_USERINFO = re.compile(
@@ -71,9 +74,12 @@ _ENCODED_USERINFO = re.compile(
 _CUT_URL = re.compile(
     r"(:\\*/\\*/|%(?:25)*3a(?:%(?:25)*2f){2})(?:[^/\s?\#%]|%(?!(?:25)*2f))*\Z", re.IGNORECASE
 )
-_BASE64 = re.compile(r"base64:(?:\\*/){2}[A-Za-z0-9+/=_%\-\r\n]*", re.IGNORECASE)
+_BASE64_URL = re.compile(
+    r"base64(?::|%(?:25)*3a)(?:\\*/|%(?:25)*2f){2}[A-Za-z0-9+/=_%\-\r\n]*", re.IGNORECASE
+)
 _DATA_URL = re.compile(
-    r"""data:(?:[\w.+\-]+/[\w.+\-]+(?:;[\w.+=\-]*)*|(?:;[\w.+=\-]*)*;base64)(?:,|&\#44;|%2c)[^\s"'<>\]]*""",
+    r"""data(?::|%(?:25)*3a)(?:[\w.+\-]+(?:\\*/|%(?:25)*2f)[\w.+\-]+(?:(?:;|%(?:25)*3b)[\w.+=\-]*)*"""
+    r"""|(?:;|%(?:25)*3b)(?:[\w.+=\-]*;)?base64)(?:,|&\#44;|%(?:25)*2c)[^\s"'<>\]]*""",
     re.IGNORECASE,
 )
 
@@ -95,11 +101,6 @@ def _plain_name(name: str) -> str:
     return _SEPARATORS.sub("", name).lower()
 
 
-def answers_secret(action: str) -> bool:
-    """Return whether the whole ``data`` of an action's response is secret."""
-    return split_suffix(action.strip().lower())[0] in _SECRET_ANSWERS
-
-
 def redact(value: bytes, action: str | None = None) -> Any:
     """Return an event, the parameters of an action, or a response, decoded and without secrets.
 
@@ -109,9 +110,9 @@ def redact(value: bytes, action: str | None = None) -> Any:
     """
     try:
         decoded = decode_value(value)
-        if action is not None and answers_secret(action) and isinstance(decoded, dict):
+        if action is not None and isinstance(decoded, dict) and _is_secret_answer(action):
             decoded = {
-                name: HIDDEN if name == "data" and inner is not None else inner
+                name: HIDDEN_VALUE if name == "data" and inner is not None else inner
                 for name, inner in decoded.items()
             }
         return _redact(decoded, 0)
@@ -119,11 +120,15 @@ def redact(value: bytes, action: str | None = None) -> Any:
         return {"unreadable": len(value)}
 
 
+def _is_secret_answer(action: str) -> bool:
+    return answers_secret(action) or is_secret_name(split_suffix(action)[0])
+
+
 def _redact(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return _redact_string(value, depth)
     if isinstance(value, (dict, list)):
-        if depth >= MAX_DEPTH:
+        if depth >= MAX_SHOWN_DEPTH:
             return "(nested too deeply)"
         return _redact_object(value, depth) if isinstance(value, dict) else _redact_list(value, depth)
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
@@ -146,12 +151,12 @@ def _redact_object(value: dict[str, Any], depth: int) -> dict[str, Any]:
             break
         plain = _plain_name(name[:_MAX_KEY])
         if _SECRET_NAME.search(plain) and inner is not None and inner != "" and not isinstance(inner, bool):
-            result: Any = HIDDEN
+            result: Any = HIDDEN_VALUE
         elif plain == "flag" and isinstance(inner, (str, int)) and not isinstance(inner, bool):
             text = str(inner)
             result = _redact(inner, depth + 1) if len(text) <= MAX_FLAG else f"{text[:MAX_FLAG]}..."
         elif plain == "base64" and isinstance(inner, str):
-            result = _size_of(inner)
+            result = _file_size(inner)
         else:
             result = _redact(inner, depth + 1)
         shown[_cut(redact_text(name), _MAX_KEY)] = result
@@ -160,11 +165,13 @@ def _redact_object(value: dict[str, Any], depth: int) -> dict[str, Any]:
 
 def _redact_string(text: str, depth: int) -> str:
     """Return a string without secrets; JSON in it is read, so that its members are hidden by their names."""
-    if text[:1] in ("{", "[") and 2 < len(text) <= _MAX_INNER and depth < MAX_DEPTH:
+    if text[:1] in ("{", "[", '"') and 2 < len(text) <= _MAX_INNER and depth < MAX_SHOWN_DEPTH:
         try:
             inner = decode_value(text.encode())
-            if isinstance(inner, (dict, list)):
-                return _cut(msgspec.json.encode(_redact(inner, depth + 1)).decode(), MAX_STRING)
+            if isinstance(inner, (dict, list, str)):
+                shown = _redact(inner, depth + 1)
+                if shown != inner:
+                    return _cut(msgspec.json.encode(shown).decode(), MAX_STRING)
         except (*DECODE_ERRORS, OverflowError):
             pass  # a CQ code, or a text
     return redact_text(text)
@@ -178,19 +185,17 @@ def redact_text(text: str, is_cut: bool = False) -> str:
     shown = _shorten_files(text)
     left_out = len(shown) - _WINDOW
     if left_out > 0 or is_cut:
-        shown = _CUT_URL.sub(rf"\1{HIDDEN}", shown[:_WINDOW])
-    # Whole members and headers first: what follows stops at blanks and at "&".
+        shown = _CUT_URL.sub(rf"\1{HIDDEN_VALUE}", shown[:_WINDOW])
+    # Whole headers first: what follows stops at blanks and at "&".
+    shown = _HEADER.sub(rf"\1\2{HIDDEN_VALUE}", shown)
     if ":" in shown:
-        if '"' in shown or "'" in shown:
-            shown = _MEMBER.sub(_hide_member, shown)
-        shown = _HEADER.sub(rf"\1\2{HIDDEN}", shown)
         shown = _USERINFO.sub(r"\1", shown)
     if "%" in shown:
         shown = _ENCODED_USERINFO.sub(r"\1", shown)
-    shown = _BEARER.sub(rf"\1\2{HIDDEN}", shown)
-    if "=" in shown or ":" in shown or "%" in shown:
-        shown = _hide_values(shown)
-    return _cut(shown, MAX_STRING, max(0, left_out))
+    shown = _BEARER.sub(rf"\1\2{HIDDEN_VALUE}", shown)
+    if "<" in shown:
+        shown = _ELEMENT.sub(_hide_element, shown)
+    return _cut(_hide_values(shown), MAX_STRING, max(0, left_out))
 
 
 def _cut(text: str, most: int, left_out: int = 0) -> str:
@@ -200,22 +205,19 @@ def _cut(text: str, most: int, left_out: int = 0) -> str:
 
 
 def _shorten_files(text: str) -> str:
-    if ":" in text:
-        text = _BASE64.sub(lambda found: _size_of(found[0]), text)
-        text = _DATA_URL.sub(lambda found: _size_of(found[0]), text)
+    if ":" in text or "%" in text:
+        text = _BASE64_URL.sub(lambda found: _file_size(found[0]), text)
+        text = _DATA_URL.sub(lambda found: _file_size(found[0]), text)
     return text
 
 
-def _size_of(encoded: str) -> str:
+def _file_size(encoded: str) -> str:
     """Return what stands in place of base64: about how many KiB it is."""
     return f"[base64 {max(1, round(len(encoded) * 3 / 4096))} KB]"
 
 
-def _hide_member(found: re.Match[str]) -> str:
-    if not is_secret_name(found[2]):
-        return found[0]
-    quote = found[4] or ""
-    return f"{found[1]}{found[2]}{found[1]}{found[3]}{quote}{HIDDEN}{quote}"
+def _hide_element(found: re.Match[str]) -> str:
+    return f"<{found[1]}>{HIDDEN_VALUE}" if is_secret_name(found[1]) else found[0]
 
 
 def _hide_values(text: str) -> str:
@@ -226,7 +228,8 @@ def _hide_values(text: str) -> str:
     while separator is not None:
         at = separator.end()
         if _is_secret_before(text, separator.start()) and (value := _VALUE.match(text, at)) is not None:
-            pieces += (text[done:at], HIDDEN)
+            quote = value[1] or ""
+            pieces += (text[done:at], quote, HIDDEN_VALUE)
             done = at = value.end()
         separator = _SEPARATOR.search(text, at)
     pieces.append(text[done:])
@@ -235,8 +238,8 @@ def _hide_values(text: str) -> str:
 
 def _is_secret_before(text: str, end: int) -> bool:
     """Return whether what ends at an index is the name of a secret."""
-    start = max(0, end - _MAX_NAME)
-    found = _NAME.search(text[start:end])
+    start = max(0, end - _MAX_NAME_LENGTH)
+    found = _NAME_BEFORE.search(text[start:end])
     if found is None:
         return False
     name = found[0]

@@ -176,14 +176,20 @@ class Streams:
         :param wanted: each has ``id`` and ``topic``, and what the topic needs; they were checked.
         """
         by_id = {one["id"]: one for one in wanted}
+        ended = []
         for name in tuple(stream.topics):
             if by_id.get(name) != stream.subscriptions[name]:
-                stream.topics.pop(name).close()
+                ended.append(stream.topics.pop(name))
                 del stream.subscriptions[name]
-        for name, one in by_id.items():
-            if stream.is_open and name not in stream.topics:
-                stream.topics[name] = self._make_topics[one["topic"]](stream, one)
-                stream.subscriptions[name] = one
+        try:
+            for name, one in by_id.items():
+                if stream.is_open and name not in stream.topics:
+                    stream.topics[name] = self._make_topics[one["topic"]](stream, one)
+                    stream.subscriptions[name] = one
+        finally:
+            # After the new ones have begun: with another filter, the rows of live traffic can still be had.
+            for topic in ended:
+                topic.close()
 
     def end_all(self, code: str, session: str | None = None) -> None:
         """End all streams.

@@ -160,13 +160,15 @@ class TrafficTopic:
         self._waiting += len(row)
 
     def send_answer(self, answer: bytes) -> None:
-        """Write the answer to a row with the next tick.
+        """Write the answer to a row with the next tick; leave it out if the browser takes too little.
 
         :param answer: JSON.
         """
         if self._waiting <= 2 * _WAITING_BYTES:
             self._answers.append(answer)
             self._waiting += len(answer)
+        else:
+            self._dropped += 1
 
     def tick(self) -> None:
         """Write what waits, and how much was left out."""

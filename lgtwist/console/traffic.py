@@ -166,7 +166,7 @@ class _Watching:
 
 
 @define(eq=False)
-class _KeptRow:
+class _RecentRow:
     """One row, and the JSON that it is made of; of what is larger than ``MAX_RAW`` only the size.
 
     :ivar action: its name; None for an event.
@@ -196,7 +196,7 @@ class _PendingAnswer:
 
     number: int
     account: Account
-    kept_row: _KeptRow
+    recent_row: _RecentRow
     watchings: tuple[_Watching, ...]
     begun: float
     deadline: float
@@ -250,7 +250,7 @@ class Traffic(DirectoryObserver):
         self._taps: dict[int, _AccountTap] = {}
         self._other_bots: list[Bot] = []
         self._last_number = 0
-        self._rows: dict[int, _KeptRow] = {}
+        self._rows: dict[int, _RecentRow] = {}
         self._order: deque[int] = deque()
         self._bytes = 0
         self._pending: dict[int, _PendingAnswer] = {}
@@ -329,8 +329,8 @@ class Traffic(DirectoryObserver):
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
-        for kept_row in self._rows.values():
-            kept_row.current = False
+        for recent_row in self._rows.values():
+            recent_row.current = False
         self._rows.clear()
         self._order.clear()
         self._bytes = 0
@@ -386,7 +386,7 @@ class Traffic(DirectoryObserver):
         if takers and self._watchings:  # a watcher may have ended its watch meanwhile
             number = self._last_number = self._last_number + 1
             row = event_row(number, self._wall_clock(), self_id, event)
-            self._keep(number, _KeptRow(row, None, _bounded(event.raw)))
+            self._keep(number, _RecentRow(row, None, _raw_or_size(event.raw)))
             for watching in takers:
                 if watching.active:
                     watching.watcher.send_row(row)
@@ -487,11 +487,11 @@ class Traffic(DirectoryObserver):
                 return None
             number = self._last_number = self._last_number + 1
             row = action_row(number, self._wall_clock(), account.self_id, bot.name, action, params)
-            kept_row = _KeptRow(row, action, _bounded(params))
-            self._keep(number, kept_row)
+            recent_row = _RecentRow(row, action, _raw_or_size(params))
+            self._keep(number, recent_row)
             now = self._clock.seconds()
             deadline = now + account.action_timeout + _GRACE
-            pending = _PendingAnswer(number, account, kept_row, tuple(takers), now, deadline)
+            pending = _PendingAnswer(number, account, recent_row, tuple(takers), now, deadline)
             self._pending[number] = pending
             if len(self._pending) > MAX_PENDING:
                 self._complete(next(iter(self._pending.values())), None)
@@ -548,15 +548,15 @@ class Traffic(DirectoryObserver):
         """
         self._pending.pop(pending.number, None)
         watchings = [watching for watching in pending.watchings if watching.active]
-        kept_row = pending.kept_row
-        if not watchings and not kept_row.current:
+        recent_row = pending.recent_row
+        if not watchings and not recent_row.current:
             return
         milliseconds = 1000 * (self._clock.seconds() - pending.begun)
-        answer = kept_row.answer = answer_row(pending.number, milliseconds, response)
-        if kept_row.current and response is not None:
-            self._bytes -= kept_row.size()
-            kept_row.response = _bounded(response)
-            self._bytes += kept_row.size()
+        answer = recent_row.answer = answer_row(pending.number, milliseconds, response)
+        if recent_row.current and response is not None:
+            self._bytes -= recent_row.size()
+            recent_row.response = _raw_or_size(response)
+            self._bytes += recent_row.size()
             self._drop_oldest()
         for watching in watchings:
             if watching.active:
@@ -570,10 +570,10 @@ class Traffic(DirectoryObserver):
 
     # -- rows
 
-    def _keep(self, number: int, kept_row: _KeptRow) -> None:
-        self._rows[number] = kept_row
+    def _keep(self, number: int, recent_row: _RecentRow) -> None:
+        self._rows[number] = recent_row
         self._order.append(number)
-        self._bytes += kept_row.size()
+        self._bytes += recent_row.size()
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -583,13 +583,13 @@ class Traffic(DirectoryObserver):
             self._bytes -= dropped.size()
 
 
-def _bounded(raw: bytes) -> bytes | int:
+def _raw_or_size(raw: bytes) -> bytes | int:
     """Return what is kept of some JSON: the same object, or its size if it is too large."""
     return raw if len(raw) <= MAX_RAW else len(raw)
 
 
 def _shown(raw: bytes | int, action: str | None) -> Any:
-    """Return what is shown of what :func:`_bounded` returned."""
+    """Return what is shown of what :func:`_raw_or_size` returned."""
     return {"too_large": raw} if isinstance(raw, int) else redact(raw, action)
 
 

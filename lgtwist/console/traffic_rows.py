@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from lgtwist.console.redaction import HIDDEN, is_secret_name, redact_text
+from lgtwist.console.redaction import HIDDEN_VALUE, is_secret_name, redact_text
 from lgtwist.onebot.event import Event, read_id
 from lgtwist.onebot.message import MessageReader, Segment, as_segments, text_segment
 from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_leniently, decode_value, to_bytes
@@ -23,7 +23,7 @@ from lgtwist.onebot.values import read_boolean, read_text
 #: Bytes of a row.
 MAX_ROW = 2_048
 #: Characters of a row's texts together, and of an answer's wording.
-MAX_TEXT = 80
+MAX_ROW_TEXT = 80
 #: Characters of a sender's name.
 MAX_SENDER = 40
 #: Parts of a message that a row has.
@@ -33,7 +33,7 @@ _ROW_SEGMENTS = 32
 #: Segments and characters of a message that a text is searched in.
 _SEARCHED_SEGMENTS, _SEARCHED_TEXT = 200, 20_000
 #: Characters of a segment's type, of the value of a part, of an event's type, and of an action's name.
-_MAX_NAME, _MAX_VALUE, _MAX_TYPE, _MAX_ACTION = 24, 24, 40, 80
+_MAX_SEGMENT_TYPE, _MAX_VALUE, _MAX_TYPE, _MAX_ACTION = 24, 24, 40, 80
 #: Bytes of a message up to which it is decoded as a whole; of a longer one only so many are looked at.
 _SMALL_MESSAGE, _MESSAGE_HEAD = 4_096, 65_536
 #: Bytes of parameters, or of a short value, that are decoded.
@@ -78,12 +78,16 @@ _decode_event_members = msgspec.json.Decoder(_EventMembers).decode
 _decode_param_members = msgspec.json.Decoder(_ParamMembers).decode
 
 #: Control characters; those that stand between words become blanks.
-_CONTROLS: dict[int, str] = dict.fromkeys((*range(32), *range(127, 160)), "�")
-_CONTROLS.update({ord(character): " " for character in "\t\n\r"})
+_REPLACED: dict[int, str] = dict.fromkeys((*range(32), *range(127, 160)), "�")
+_REPLACED.update({ord(character): " " for character in "\t\n\r"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANKS = re.compile(r"[ \t\n\r,]*")
 #: The type of a segment that is too long to be read, and that of such a CQ code.
 _SEGMENT_TYPE = re.compile(r'"type"\s*:\s*"([A-Za-z0-9_\-]{1,24})"')
+#: The beginning of its text, and that of a segment whose type stands behind it.
+_TEXT = r'"text"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4}){0,20000})'
+_SEGMENT_TEXT = re.compile(_TEXT)
+_DATA_TEXT = re.compile(r'\{\s*"data"\s*:\s*\{\s*' + _TEXT)
 _CODE_TYPE = re.compile(r"\[CQ:([A-Za-z0-9_\-]{1,24}),")
 _decode_part = json.JSONDecoder().raw_decode
 
@@ -97,7 +101,7 @@ def clean(text: str, most: int) -> str:
         text = f"{text[: max(0, most - 1)]}\u2026"
     if text.isprintable():
         return text
-    return _SURROGATE.sub("\ufffd", text.translate(_CONTROLS))
+    return _SURROGATE.sub("\ufffd", text.translate(_REPLACED))
 
 
 def event_row(number: int, time: float, account: int, event: Event) -> bytes:
@@ -122,13 +126,13 @@ def event_row(number: int, time: float, account: int, event: Event) -> bytes:
     if members.message is not UNSET:
         parts = _parts(read_segments(to_bytes(members.message), _ROW_SEGMENTS))
     elif comment := _string(members.comment):
-        parts = [["text", _text(comment, MAX_TEXT)]]
+        parts = [["text", _short_text(comment, MAX_ROW_TEXT)]]
     else:
         if file := _string_member(members.file, "name"):
             parts.append(["file", clean(file, MAX_SENDER)])
         if target := _id(members.target_id):
             parts.append(["at", str(target)])
-    return _encode(
+    return _encode_row(
         number,
         time,
         account=account,
@@ -152,14 +156,14 @@ def action_row(number: int, time: float, account: int, bot: str, action: str, pa
     """
     members = _param_members(params)
     if members.message is not UNSET and bytes(members.message)[:1] != b"n":
-        escaped = members.auto_escape is not UNSET and _is_true(members.auto_escape)
+        escaped = members.auto_escape is not UNSET and _reads_true(members.auto_escape)
         parts = _parts(read_segments(to_bytes(members.message), _ROW_SEGMENTS, escaped))
     elif members.messages is not UNSET:
         parts = [["forward"]]
     else:
         summary = _summary(params)
-        parts = [["text", clean(summary, MAX_TEXT)]] if summary else []
-    return _encode(
+        parts = [["text", clean(summary, MAX_ROW_TEXT)]] if summary else []
+    return _encode_row(
         number,
         time,
         account=account,
@@ -186,7 +190,7 @@ def answer_row(number: int, milliseconds: float, response: bytes | None) -> byte
         status = head.status if head.status in ("ok", "failed", "async") else ""
         answer["status"] = status or {0: "ok", 1: "async"}.get(head.retcode, "failed")
         answer["retcode"] = head.retcode
-        answer["wording"] = _text(head.reason, MAX_TEXT)
+        answer["wording"] = _short_text(head.reason, MAX_ROW_TEXT)
     return msgspec.json.encode(answer)
 
 
@@ -239,7 +243,7 @@ def read_segments(message: bytes, most: int, auto_escape: bool = False) -> list[
 
 
 def _first_parts(message: bytes, most: int) -> list[Any]:
-    """Return the first items of a JSON array, decoded; of the first one that is too long only its type."""
+    """Return the first items of a JSON array, decoded; of one that is too long its type and its text."""
     text = message[:_MESSAGE_HEAD].decode("utf-8", "replace")
     found: list[Any] = []
     at = 1
@@ -251,12 +255,22 @@ def _first_parts(message: bytes, most: int) -> list[Any]:
         try:
             value, at = _decode_part(text, at)
         except DECODE_ERRORS:
-            kind = _SEGMENT_TYPE.search(text, at)
-            if kind is not None:
-                found.append({"type": kind[1], "data": {}})
+            cut = _cut_segment(text, at)
+            found += [] if cut is None else [cut]
             break
         found.append(value)
     return found
+
+
+def _cut_segment(text: str, at: int) -> Segment | None:
+    """Return what is known of a segment whose end is not there: its type, and the beginning of its text."""
+    found = _SEGMENT_TYPE.search(text, at)
+    kind = "" if found is None else found[1]
+    start = _SEGMENT_TEXT.search(text, at) if kind == "text" else None
+    if found is None and (start := _DATA_TEXT.match(text, at)) is not None:
+        kind = "text"  # the type stands behind
+    data = {} if start is None else {"text": _decoded_text(f'"{start[1]}"'.encode())}
+    return {"type": kind, "data": data} if kind else None
 
 
 def _read_cq(text: str) -> list[Segment]:
@@ -284,13 +298,13 @@ def _texts(segments: list[Segment]) -> list[str]:
 def _parts(segments: list[Segment]) -> list[list[str]]:
     """Return the parts of a row: lists of a type and, of some types, a value."""
     parts: list[list[str]] = []
-    left = MAX_TEXT
+    left = MAX_ROW_TEXT
     for segment in segments:
         if len(parts) >= _MAX_PARTS:
             break
         kind, data = segment["type"], segment.get("data") or {}
         if kind == "text":
-            text = _text(read_text(data.get("text")) or "", left) if left > 0 else ""
+            text = _short_text(read_text(data.get("text")) or "", left) if left > 0 else ""
             if text:
                 left -= len(text)
                 parts.append(["text", text])
@@ -300,13 +314,13 @@ def _parts(segments: list[Segment]) -> list[list[str]]:
             parts.append(["face", clean(read_text(data.get("id")) or "", _MAX_VALUE)])
         elif kind == "file":
             name = read_text(data.get("name")) or read_text(data.get("file_name")) or ""
-            parts.append(["file", _text(name, _MAX_VALUE)] if name else ["file"])
+            parts.append(["file", _short_text(name, _MAX_VALUE)] if name else ["file"])
         else:
-            parts.append(["forward" if kind == "node" else clean(kind, _MAX_NAME)])
+            parts.append(["forward" if kind == "node" else clean(kind, _MAX_SEGMENT_TYPE)])
     return parts
 
 
-def _text(text: str, most: int) -> str:
+def _short_text(text: str, most: int) -> str:
     """Return the beginning of a text for a row, without secrets."""
     is_cut = len(text) > 8 * most
     return clean(redact_text(text[: 8 * most] if is_cut else text, is_cut), most)
@@ -325,18 +339,18 @@ def _summary(params: bytes) -> str:
         if name in ("group_id", "user_id", "self_id") or value is None or isinstance(value, (dict, list)):
             continue
         if is_secret_name(name):
-            shown = HIDDEN
+            shown = HIDDEN_VALUE
         elif isinstance(value, bool):
             shown = "true" if value else "false"
         else:
-            shown = str(value)[:8] if name == "flag" else clean(redact_text(str(value)), MAX_TEXT)
-        found.append(f"{name[:_MAX_NAME]}={shown}")
+            shown = str(value)[:8] if name == "flag" else clean(redact_text(str(value)), MAX_ROW_TEXT)
+        found.append(f"{name[:_MAX_SEGMENT_TYPE]}={shown}")
         if len(found) == 8:
             break
     return " ".join(found)
 
 
-def _encode(
+def _encode_row(
     number: int,
     time: float,
     *,
@@ -420,8 +434,8 @@ def _sender(members: _EventMembers) -> str:
     return _string_member(members.anonymous, "name") or _string_member(members.sender, "card", "nickname")
 
 
-def _is_true(value: Raw) -> bool:
+def _reads_true(value: Raw) -> bool:
     try:
-        return len(bytes(value)) <= _MAX_NAME and bool(read_boolean(decode_value(bytes(value))))
+        return len(bytes(value)) <= _MAX_SEGMENT_TYPE and bool(read_boolean(decode_value(bytes(value))))
     except DECODE_ERRORS:
         return False

@@ -184,7 +184,8 @@ class Authentication:
             respond(request, 403, "set admin_token in [server] to use this from a public address")
             return False
         hint, changes = (
-            "there is no admin_token; set it in [server] and send it along",
+            "no admin_token was sent; send the one that is set in [server], else the one that "
+            "`lgtwist token` prints",
             request.method not in _SAFE_METHODS,
         )
         if self._authenticate(request, self._admin, lambda _admin: hint, None, changes) is None:

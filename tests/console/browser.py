@@ -35,6 +35,7 @@ _Result = TypeVar("_Result")
 reactor: Any = _reactor
 
 CHROMIUM = os.environ.get("LGTWIST_TEST_CHROMIUM") or shutil.which("chromium") or ""
+AXE = Path(__file__).with_name("axe") / "axe.min.js"
 WIDE, NARROW = 1280, 390
 #: Milliseconds within which a page has to show what is waited for.
 PATIENCE = 10_000
@@ -185,6 +186,21 @@ class Visit:
                 .map(([each, box]) => `${each.outerHTML.slice(0, 120)}: ${box.width} x ${box.height}`)""",
             least,
         )
+
+    def barriers(self, page: Page | None = None) -> list[str]:
+        """Return the serious and critical violations that axe-core finds in a page.
+
+        It is evaluated, not added to the page: the console's policy forbids that.
+        """
+        page = page or self.page
+        page.evaluate(AXE.read_text("utf-8"))
+        found = page.evaluate(
+            """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+                .filter(each => ["serious", "critical"].includes(each.impact))
+                .map(each => `${each.id}: ${each.help}: ` + each.nodes.map(node => node.html))"""
+        )
+        assert isinstance(found, list)
+        return found
 
     def _requested(self, url: str) -> None:
         parts = urlsplit(url)

@@ -157,7 +157,7 @@ def busy_state() -> dict[str, Any]:
             since=now - 320,
             reason=reason("not_logged_in", "The account is not logged in."),
             events=90210,
-            links=[{"address": "192.0.2.7:6099", "since": now - 320, "role": "Universal"}],
+            links=[{"via": "ws://192.0.2.7:6099", "channel": "both", "since": now - 320}],
             dials=[
                 {
                     "target": "ws://192.0.2.7:6099",
@@ -206,8 +206,12 @@ def busy_state() -> dict[str, Any]:
             state="down",
             last_ended={
                 "address": "127.0.0.1:2536",
-                "since": now - 900,
-                "ended": now - 300,
+                "account": 10001,
+                "role": "Universal",
+                "user_agent": "",
+                "code": 1001,
+                "time": now - 300,
+                "lasted": 600.0,
                 "reason": reason("closed_by_peer", "The peer closed: 1001 going away", code=1001),
             },
             dials=[

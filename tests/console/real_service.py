@@ -1,17 +1,19 @@
-"""The real service with a sandbox account and an admin token, for tests of the console's pages in a browser."""
+"""The real service with a sandbox account and an admin token, for tests of the console's pages."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.running import PATIENCE, Service
+from twisted.internet.defer import Deferred
+
+from tests.console.browser import BrowserTestCase, Visit
+from tests.integration.running import Service
 from tests.processes import wait_until
 
-__all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "wait_until"]
+__all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "ConsoleTestCase", "wait_until"]
 
 #: The admin token; no word of a configuration is equal to it.
 TOKEN = "console-test-token-0123456789"
@@ -35,7 +37,7 @@ events = { post_type = ["message"] }
 
 
 class ConsoleService(Service):
-    """One lgtwist as a child process, on a free port of 127.0.0.1, with a world of Alice, Bob, Carol and a group.
+    """One lgtwist as a child process, on a free port of 127.0.0.1, with the sandbox's first world.
 
     ``kill()`` and ``start()`` (with the same port, data and token) play a restart; ``clean_up()`` ends it.
 
@@ -69,13 +71,51 @@ class ConsoleService(Service):
         assert status == 200, (status, answer)
         return answer
 
-    def call_action(self, action: str, account: int = ACCOUNT, **params: Any) -> dict[str, Any]:
-        """Let a bot, ``helper``, carry out an action over HTTP; its response."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/{account}/{action}",
-            json.dumps(params).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            response: dict[str, Any] = json.load(answer)
-        return response
+    def call_action(self, action: str, account: int = ACCOUNT, **params: Any) -> Any:
+        """Let the bot ``helper`` carry out an action over HTTP; its response, or the text of a refusal."""
+        headers = {"Content-Type": "application/json"}
+        return super().http(f"/{account}/{action}", params, headers)[1]
+
+
+class ConsoleTestCase(BrowserTestCase):
+    """A test with a browser and a service, which is started before it and must not have failed."""
+
+    toml = BOTS
+
+    def setUp(self) -> None:
+        self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
+        self.addCleanup(self._end)
+
+    def _end(self) -> None:
+        self.service.clean_up()
+        log = self.service.log()
+        for bad in ("Traceback", "Unhandled", TOKEN):
+            self.assertNotIn(bad, log)
+
+    def look(self, page: str, script: Callable[[Visit], Any], **options: Any) -> Deferred[Any]:
+        """Log in by the link and open a page (``traffic``), then call ``script``; see ``visit``."""
+
+        self.subscribed: list[str] = []
+
+        def finished(request: Any) -> None:
+            if request.method == "POST" and "/console/api/stream/" in request.url:
+                self.subscribed.append(str(request.post_data))
+
+        def logged_in(visit: Visit) -> Any:
+            visit.page.on("requestfinished", finished)
+            visit.open(f"token={TOKEN}")
+            visit.page.wait_for_selector("main.page")
+            visit.page.goto(f"{self.service.console}#/{page}")
+            visit.page.wait_for_selector(f"main.page-{page}")
+            return script(visit)
+
+        return self.visit(self.service.console, logged_in, **options)
+
+    def wait_subscribed(self, visit: Visit, text: str) -> None:
+        """Wait until the page's stream carries what it wants: the last subscriptions have ``text`` in them."""
+
+        def carries() -> bool:
+            visit.page.wait_for_timeout(10)  # lets Playwright handle events
+            return bool(self.subscribed) and text in self.subscribed[-1]
+
+        wait_until(f"subscriptions with {text}", carries)

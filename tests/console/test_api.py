@@ -324,6 +324,27 @@ class StreamTests(ConsoleTestCase):
         self.assertIn('event: traffic\ndata: {"to":"b"', peer.body())
         self.assertEqual(self.bearer("stream/nobody", "POST", {"subscriptions": []}).status(), 404)
 
+    def test_another_filter_keeps_the_rows(self) -> None:
+        """The rows that are shown can still be opened when the only filter is replaced."""
+        peer = self.stream("topics=traffic")
+        name = json.loads(peer.body().partition("event: hello\ndata: ")[2].partition("\n")[0])["stream"]
+        self.bearer("sandbox/10001/say", "POST", {"user_id": 20001, "message": "hello there"})
+        self.clock.advance(0.3)
+        number = json.loads(peer.body().partition("event: traffic\ndata: ")[2].partition("\n")[0])["rows"][0][
+            "n"
+        ]
+        wanted = [{"id": "b", "topic": "traffic", "filter": {"account": 10001}}]
+        self.bearer(f"stream/{name}", "POST", {"subscriptions": wanted})
+        self.assertEqual(self.bearer(f"traffic/{number}").status(), 200)
+        peer.lose()
+        self.clock.advance(1)
+        self.assertEqual(self.bearer(f"traffic/{number}").status(), 404)
+
+    def test_the_catalogue_names_the_actions_of_the_sandbox(self) -> None:
+        actions = json.loads(self.bearer("actions").body())["actions"]
+        there = {action["name"]: action.get("sandbox", False) for action in actions}
+        self.assertEqual((there["send_msg"], there["send_packet"]), (True, False))
+
     def test_wrong_subscriptions(self) -> None:
         for query in ("topics=nothing", "topics=sandbox", "topics=sandbox:1", "topics=traffic&account=x"):
             self.assertIn(self.stream(query).status(), (400, 404), query)

@@ -129,6 +129,9 @@ class View:
     def warnings(self) -> list[str]:
         return self.told
 
+    def sandbox_actions(self) -> list[str]:
+        return []
+
     def journal_trouble(self) -> str:
         return self.trouble
 

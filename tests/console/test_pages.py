@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +52,7 @@ class LoginTests(PageTestCase):
             field.press("Enter")
             page.get_by_role("heading", name="账号", exact=True).wait_for()
             self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(visit.barriers(), [])
             page.get_by_role("button", name="退出登录").click()
             page.get_by_label("管理令牌").wait_for()
             wait_until(lambda: not self.backend.streams, "the stream is closed")
@@ -81,7 +84,9 @@ class LoginTests(PageTestCase):
             page = visit.open("token=old")
             page.get_by_text("链接里的令牌不对").wait_for()
             self.assertEqual(page.evaluate("location.hash"), "#/overview")
+            page.get_by_text("令牌在哪里？").click()
             self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(visit.barriers(), [])
 
         return self.look(script, width=NARROW)
 
@@ -121,6 +126,10 @@ class FrameTests(PageTestCase):
             page.reload()
             page.get_by_role("heading", name="Accounts").wait_for()
             self.assertEqual(page.evaluate(background), light)
+            visit.allowed.append(FAILED_REQUESTS)
+            page.route("**/app.js", lambda route: route.abort())
+            page.reload()
+            self.assertEqual(page.evaluate(background), light, "nothing flashes while the modules are loaded")
 
         return self.look(script, dark=True)
 
@@ -284,6 +293,115 @@ class FrameTests(PageTestCase):
         return self.look(script)
 
 
+class ComponentTests(PageTestCase):
+    """The components that all pages share."""
+
+    def show(self, visit: Visit, markup: str, given: Any = None) -> None:
+        """Draw markup above the page; what is given has the name ``given`` in it."""
+        visit.page.evaluate(
+            """async given => {
+                const path = document.querySelector("script[src$='/app.js']").src;
+                const ui = await import(path.replace("app.js", "core/ui.js"));
+                const box = document.createElement("div");
+                box.id = "drawn";
+                document.body.prepend(box);
+                window.components = {ui, box, given};
+            }""",
+            given,
+        )
+        visit.page.evaluate(
+            f"() => {{ const {{ui, box, given}} = window.components; const {{html}} = ui; "
+            f"const {{Button, Confirm, Dialog, Json, Peer, Copy, Field, Select, useState}} = ui; "
+            f"ui.render({markup}, box); }}"
+        )
+
+    def test_text_of_peers(self) -> Deferred[Any]:
+        """Text of peers is text, is cut to its lines, and does not turn round what is beside it."""
+        hostile = "<img src=x onerror=alert(1)></script>\u202e" + "A" * 100_000
+
+        def script(visit: Visit) -> None:
+            visit.open().get_by_label("Admin token").wait_for()
+            self.show(visit, "html`<p id=one><${Peer} text=${given} lines=${2} /></p>`", hostile)
+            box = visit.page.locator("#one")
+            self.assertLess(box.bounding_box()["height"], 120)
+            visit.check()
+            box.get_by_role("button", name="more", exact=True).click()
+            self.assertGreater(box.bounding_box()["height"], 1000)
+            visit.check()
+            box.get_by_role("button", name="90,038 more characters").click()
+            box.get_by_role("button", name="80,038 more characters").wait_for()
+            box.get_by_role("button", name="less").click()
+            self.assertEqual(visit.page.locator("#drawn img, #drawn script").count(), 0)
+
+        return self.look(script, width=NARROW, language="en-US")
+
+    def test_json(self) -> Deferred[Any]:
+        """A JSON value is a tree of which only the open part is drawn; it can be copied whole."""
+        value = {
+            "deep": {"deeper": {"<b>deepest": "\u202ehidden <i>text</i>" + "B" * 5000}},
+            "many": list(range(5000)),
+        }
+
+        def script(visit: Visit) -> None:
+            visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+            page = visit.open()
+            page.get_by_label("管理令牌").wait_for()
+            self.show(visit, "html`<${Json} value=${given} openDepth=${1} />`", value)
+            tree = page.locator("#drawn")
+            self.assertEqual(tree.get_by_text("deepest").count(), 0)
+            tree.get_by_role("button", name="deep").click()
+            tree.get_by_role("button", name="deeper").click()
+            tree.get_by_text("<b>deepest").wait_for()
+            tree.get_by_role("button", name="many").click()
+            self.assertLess(tree.locator("li").count(), 200)
+            tree.get_by_role("button", name="还有 4,900 项").click()
+            self.assertLess(tree.locator("li").count(), 1300)
+            self.assertEqual(visit.small_targets(), [])
+            visit.check()
+            tree.get_by_role("button", name="复制 JSON").click()
+            tree.get_by_text("已复制").wait_for()
+            self.assertEqual(json.loads(page.evaluate("navigator.clipboard.readText()")), value)
+
+        return self.look(script, width=NARROW)
+
+    def test_dialog(self) -> Deferred[Any]:
+        """A dialog takes the focus, closes with Escape and with its button, and gives the focus back."""
+        markup = """(() => {
+            const Test = () => {
+                const [open, set] = useState(false);
+                window.answers = window.answers || [];
+                const yes = () => window.answers.push("yes");
+                return html`<${Button} onClick=${() => set(true)}>Open it<//>
+                    ${open && html`<${Confirm} title="Sure?" action="Delete x" onYes=${yes}
+                        onClose=${() => set(false)}>Text<//>`}`;
+            };
+            return html`<${Test} />`;
+        })()"""
+
+        def script(visit: Visit) -> None:
+            page = visit.open()
+            page.get_by_label("Admin token").wait_for()
+            self.show(visit, markup)
+            button = page.get_by_role("button", name="Open it")
+            for close in (
+                lambda: page.keyboard.press("Escape"),
+                lambda: page.get_by_role("button", name="Close").click(),
+                lambda: page.get_by_role("button", name="Cancel").click(),
+                lambda: page.get_by_role("button", name="Delete x").click(),
+            ):
+                button.press("Enter")
+                dialog = page.get_by_role("dialog", name="Sure?")
+                dialog.wait_for()
+                visit.wait_for("Boolean(document.activeElement.closest('dialog'))")
+                self.assertEqual(visit.small_targets(), [])
+                close()
+                dialog.wait_for(state="detached")
+                visit.wait_for("document.activeElement.textContent.includes('Open it')")
+            self.assertEqual(page.evaluate("window.answers"), ["yes"])
+
+        return self.look(script, language="en-US", dark=True)
+
+
 class OverviewTests(PageTestCase):
     def everything(self, visit: Visit) -> None:
         """What peers say stays text in its box; controls are large enough; states have words."""
@@ -293,11 +411,11 @@ class OverviewTests(PageTestCase):
         self.assertEqual(page.locator("img").count(), 0)
         for summary in page.locator("details > summary").all():
             summary.click()
-        for button in page.get_by_role("button", name="ui.more").all():
+        for button in page.get_by_role("button", name=re.compile("^(展开|more)$")).all():
             button.click()
         self.assertEqual(visit.small_targets(), [])
-        page.wait_for_timeout(1200)
         self.assertGreater(page.locator(".spark").count(), 3)
+        self.assertEqual(visit.barriers(), [])
         visit.check()
 
     def test_wide_and_light(self) -> Deferred[Any]:

@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.console.redaction import (
     MAX_ITEMS,
     MAX_STRING,
-    answers_secret,
     is_secret_name,
     redact,
     redact_text,
@@ -45,6 +44,41 @@ CASES = st.sampled_from([str, str.upper, str.title])
 @st.composite
 def secret_names(draw: st.DrawFn) -> str:
     return draw(CASES)(draw(NAMES))
+
+
+#: The secret in other texts than URLs.
+TEXTS = [
+    f"[CQ:image,file=base64://{SECRET * 3}]",
+    f"x base64://{SECRET} y",
+    f"data:image/png;base64,{SECRET}",
+    f"[CQ:image,file=data:image/png;base64&#44;{SECRET}]",
+    f"uin=1; skey={SECRET}; p_skey={SECRET}",
+    f"Authorization: Bearer {SECRET}",
+    f"Cookie: a={SECRET}; b=2",
+    f"wrong token: {SECRET}",
+    json.dumps({"config": {"token": SECRET, "a": 1}}),
+    "[CQ:json,data=" + json.dumps({"token": SECRET}).replace(",", "&#44;") + "]",
+    f'x{{"token": {SECRET}, "a": 1}}',
+    f"cookie={SECRET}; x={SECRET}",
+    f"token\uff1a{SECRET}",
+    f'TOKEN = "{SECRET}"',
+    f"access_token='{SECRET}'",
+    f"<token>{SECRET}</token>",
+    f"redis://:{SECRET}@a.example:1/0",
+    f"https:\\/\\/a.example\\/?token={SECRET}",
+    f"x?token[]={SECRET}",
+    f"x https://a.example/?a=1\\u0026sig\\u003d{SECRET}",
+    f"file=base64%3A%2F%2F{SECRET}",
+    f"data%3Aimage%2Fpng%3Bbase64%2C{SECRET}",
+    f"{{'token': u'{SECRET}'}}",
+    "[CQ:json,data=" + json.dumps({"a": json.dumps({"token": SECRET})}) + "]",
+    quote(json.dumps({"token": SECRET})),
+    f'x{{"a": 1, "cookies": ["{SECRET}"',
+    f'x{{"token": "{SECRET}',
+    f"{{'password': '{SECRET}'}}",
+    f'{{"token": "{SECRET}"}} x',
+    "x" + json.dumps(json.dumps({"token": SECRET})),
+]
 
 
 @st.composite
@@ -80,29 +114,7 @@ def texts_with_secret(draw: st.DrawFn) -> str:
         )
     )
     text = form.format(url, quoted=quote(url, safe=""), twice=quote(quote(url, safe=""), safe=""))
-    other = draw(
-        st.sampled_from(
-            [
-                text,
-                f"[CQ:image,file=base64://{SECRET * 3}]",
-                f"x base64://{SECRET} y",
-                f"data:image/png;base64,{SECRET}",
-                f"[CQ:image,file=data:image/png;base64&#44;{SECRET}]",
-                f"uin=1; skey={SECRET}; p_skey={SECRET}",
-                f"Authorization: Bearer {SECRET}",
-                f"Cookie: a={SECRET}; b=2",
-                f"wrong token: {SECRET}",
-                json.dumps({"config": {"token": SECRET, "a": 1}}),
-                "[CQ:json,data=" + json.dumps({"token": SECRET}).replace(",", "&#44;") + "]",
-                f'x{{"token": {SECRET}, "a": 1}}',
-                f'x{{"a": 1, "cookies": ["{SECRET}"',
-                f'x{{"token": "{SECRET}',
-                f"{{'password': '{SECRET}'}}",
-                f'{{"token": "{SECRET}"}} x',
-                "x" + json.dumps(json.dumps({"token": SECRET})),
-            ]
-        )
-    )
+    other = draw(st.one_of(st.just(text), st.sampled_from(TEXTS)))
     before = draw(st.sampled_from(["", "a ", "\u4f60\u597d ", "x " * 2500, "[]", "{", "% ", "&"]))
     return before + other
 
@@ -153,6 +165,13 @@ class RedactionTests(SynchronousTestCase):
         redact_text(text)
         msgspec.json.encode(redact(text.encode("utf-8", "replace")))
 
+    def test_each_form(self) -> None:
+        """A secret is hidden in each form of a text, alone and inside of others."""
+        encoded = quote(f"https://user:{SECRET}@a.example/x", safe="")
+        for text in (*TEXTS, f"https://b.example/?url={encoded}", f"https://b.example/?url={quote(encoded)}"):
+            for value in (text, [text], {"text": f"a {text} b"}):
+                self.assertNotIn(SECRET, json.dumps(shown(value)))
+
     def test_harmless_text_stays(self) -> None:
         """What is no secret is shown as it is."""
         for text in (
@@ -164,6 +183,8 @@ class RedactionTests(SynchronousTestCase):
             "key=5",
         ):
             self.assertEqual(redact_text(text), text)
+        for text in ("[1, 2]", '{"a": 1}', '"quoted"', "[CQ:face,id=1]"):
+            self.assertEqual(shown([text]), [text])
         event = {"post_type": "message", "message": [{"type": "text", "data": {"text": "hi"}}], "x": None}
         self.assertEqual(shown(event), event)
 
@@ -197,8 +218,14 @@ class RedactionTests(SynchronousTestCase):
     def test_secret_answers(self) -> None:
         """The data of answers that are secrets is hidden, whatever it consists of."""
         response = {"status": "ok", "retcode": 0, "data": [{"x": SECRET}], "wording": ""}
-        for action in ("get_cookies", "nc_get_rkey", "get_rkey", "get_credentials", "GET_COOKIES"):
-            self.assertTrue(answers_secret(action))
+        for action in (
+            "get_cookies",
+            "nc_get_rkey",
+            "get_rkey",
+            "get_credentials",
+            "GET_COOKIES",
+            "get_pskey",
+        ):
             self.assertEqual(shown(response, action), {**response, "data": "(hidden)"})
         self.assertEqual(shown(response, "get_msg"), response)
 

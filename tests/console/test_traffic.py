@@ -48,9 +48,11 @@ class FakeWatcher:
     dropped: int = 0
     asked: int = 0
     on_row: Callable[[], None] = lambda: None
+    on_take: Callable[[], None] = lambda: None
 
     def take(self) -> bool:
         self.asked += 1
+        self.on_take()
         if len(self.rows) >= self.room:
             self.dropped += 1
             return False
@@ -183,13 +185,19 @@ class NobodyLookingTests(TrafficTestCase):
         self.assertIsNotNone(hidden.watch)
 
     def test_a_watch_that_ends_in_a_row(self) -> None:
-        """A watcher may end its watch when it is sent something; nothing is left."""
+        """A watcher may end its watch when it is asked or sent something; nothing is left."""
+        asked = FakeWatcher()
+        for look in (lambda: self.account.publish(message()), lambda: self.perform("get_msg")):
+            asked.on_take = self.traffic.watch(asked)
+            look()
+            self.assertTrue(self.is_quiet())
+            self.assertEqual((asked.rows, len(self.traffic._rows), len(self.traffic._pending)), ([], 0, 0))
         watcher = FakeWatcher()
         end = self.traffic.watch(watcher)
         watcher.on_row = end
         self.perform("send_msg")
         self.assertTrue(self.is_quiet())
-        self.link.answer(0, ok())
+        self.link.answer(1, ok())
         self.assertEqual((len(watcher.rows), watcher.answers), (1, []))
         self.assertEqual(len(self.replies), 1)
 
@@ -433,7 +441,7 @@ class ActionTests(TrafficTestCase):
         self.assertEqual(len(self.flushLoggedErrors(self.failureException)), 1)
 
 
-class KeptRowTests(TrafficTestCase):
+class RecentRowTests(TrafficTestCase):
     def test_rows_are_bounded(self) -> None:
         """So many rows are kept, the newest."""
         self.watch()

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.console.traffic_rows import (
     MAX_ROW,
+    MAX_ROW_TEXT,
     MAX_SENDER,
-    MAX_TEXT,
     action_row,
     answer_row,
     event_row,
@@ -133,8 +133,15 @@ class EventRowTests(SynchronousTestCase):
         self.assertEqual(made["parts"], [["text", "<b>\u202eabc\ufffd[0m \ufffd."]])
         self.assertEqual(made["sender"], "\ufffdx\u202e")
         long = row(message="y" * 100_000, sender={"nickname": "z" * 100_000})
-        self.assertEqual(long["parts"], [["text", "y" * (MAX_TEXT - 1) + "\u2026"]])
+        self.assertEqual(long["parts"], [["text", "y" * (MAX_ROW_TEXT - 1) + "\u2026"]])
         self.assertEqual(long["sender"], "z" * (MAX_SENDER - 1) + "\u2026")
+        for text in ("y" * 100_000, 'y"\\' * 50_000, "\u957f" * 100_000):
+            for segment in (
+                {"type": "text", "data": {"text": text}},
+                {"data": {"text": text}, "type": "text"},
+            ):
+                parts = row(message=[{"type": "image", "data": {}}, segment])["parts"]
+                self.assertEqual(parts, [["image"], ["text", text[: MAX_TEXT - 1] + "\u2026"]])
 
     def test_no_secrets(self) -> None:
         """What is hidden in the whole JSON is hidden in a row."""
@@ -192,7 +199,7 @@ class EventRowTests(SynchronousTestCase):
         message += [{"type": "\U0001f600" * 50, "data": {}}] * 50
         made = event_row(1, 1.5, 10001, event(message=message, sender={"nickname": "\U0001f600" * 500}))
         self.assertLessEqual(len(made), MAX_ROW)
-        self.assertIn(["text", "\U0001f600" * (MAX_TEXT - 1) + "\u2026"], json.loads(made)["parts"])
+        self.assertIn(["text", "\U0001f600" * (MAX_ROW_TEXT - 1) + "\u2026"], json.loads(made)["parts"])
         params = json.dumps({"message": message}).encode()
         made = action_row(1, 1.5, 10001, "\u5b57" * 500, "\u5b57" * 500, params)
         self.assertLessEqual(len(made), MAX_ROW)

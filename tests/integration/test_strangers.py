@@ -246,9 +246,9 @@ def guess(test: StrangersTestCase, address: tuple[str, int], source: str, looks:
 
 
 class Public(StrangersTestCase):
-    """A service that other machines can reach, without ``admin_token``."""
+    """A service that other machines can reach, without ``admin_token`` and without a console."""
 
-    toml = WithTokens.toml
+    toml = WithTokens.toml + "[console]\nenabled = false\n"
 
     def start_shared(self, folder: Path) -> LastingService:
         return PublicService(folder, self.toml, self.server)
@@ -274,6 +274,25 @@ class Public(StrangersTestCase):
         for entry in ENTRY_POINTS:
             if entry.owner != ADMIN:
                 self.assertEqual(self.knock(entry, {})[0], 401, entry.name)
+
+
+class PublicWithMadeToken(StrangersTestCase):
+    """A service that other machines can reach, with the admin token that it has made."""
+
+    toml = WithTokens.toml
+
+    def start_shared(self, folder: Path) -> LastingService:
+        return PublicService(folder, self.toml, self.server)
+
+    def test_admin_pages_open(self) -> None:
+        """The made token opens the admin's pages as a configured one does; without it nobody is let in."""
+        made = (self.service.folder / "data" / "admin_token").read_text().strip()
+        for entry in ENTRY_POINTS:
+            if entry.owner == ADMIN:
+                for headers in ({}, {"Host": "localhost"}):
+                    self.assertEqual(self.knock(entry, headers)[0], 401, entry.name)
+                self.assertEqual(self.knock(entry, entry.shows("guess"))[0], 403, entry.name)
+                self.assertEqual(self.knock(entry, entry.shows(made))[0], 200, entry.name)
 
 
 class PublicWithAdmin(StrangersTestCase):

@@ -44,15 +44,21 @@ window.addEventListener("hashchange", () => {
 
 /** Other tabs of this browser: they log in and out together. */
 const others = typeof BroadcastChannel === "function" ? new BroadcastChannel(`lgtwist.session:${base}`) : null;
-if (others) others.onmessage = () => checkSession();
+if (others) {
+    others.onmessage = ({ data }) => {
+        if (data === "out" && session.value && session.value.in) setSession({ ...session.value, in: false });
+        else checkSession();
+    };
+}
 
 /** @param {any} value */
 function setSession(value) {
     const was = session.value;
     session.value = value;
+    // Told first: whoever takes over the stream must know that there is none any more.
+    if (others && was && was.in !== undefined && Boolean(was.in) !== Boolean(value.in)) others.postMessage(value.in ? "in" : "out");
     if (value.in) start();
     else stop();
-    if (others && was && was.in !== undefined && Boolean(was.in) !== Boolean(value.in)) others.postMessage("changed");
 }
 
 let sessionTimer = 0;

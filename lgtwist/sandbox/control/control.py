@@ -222,22 +222,20 @@ class Control:
             "people": list(world.people.values()),
             "groups": list(world.groups.values()),
             "requests": list(world.requests.values()),
+            "files": list(world.files.values()),
             "last_message_id": world.last_message_id,
             "last_seq": self._sandbox.last_seq,
         }
 
     def _transcript(self, request: Request) -> Any:
         """Return the messages after ``after``; wait up to ``wait`` seconds for one where there is none."""
-        after = _query_integer(request, "after", 0)
+        after, details = _query_integer(request, "after", 0), bool(_query_integer(request, "details", 0))
         wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
         if wait and self._sandbox.world.last_message_id <= after:
             waiting = self._sandbox.when_message_added()
             waiting.addTimeout(wait, self._sandbox.account.clock, lambda _result, _timeout: None)
-            return waiting.addCallback(lambda _fired: self._transcript_after(after))
-        return self._transcript_after(after)
-
-    def _transcript_after(self, after: int) -> Iterator[bytes]:
-        return transcript_json(self._sandbox.world, after)
+            return waiting.addCallback(lambda _fired: transcript_json(self._sandbox.world, after, details))
+        return transcript_json(self._sandbox.world, after, details)
 
     def _read_log(self, request: Request) -> Any:
         """Return the log's entries after ``after``; wait up to ``wait`` seconds for one where there is none.

@@ -40,22 +40,12 @@ class LogPortion:
     more: bool
 
 
-def _message_json(message: Message, world: World) -> dict[str, Any]:
-    """Return a message as the log shows it: as the transcript does, with all that can change of it."""
-    return {
-        **transcript_entry(message, world),
-        "likes": message.likes,
-        "essence": message.essence and msgspec.structs.asdict(message.essence),
-        "anonymous": message.anonymous,
-    }
-
-
 def _shortened(record: Record, world: World) -> bytes:
     """Return the JSON of a record that is too long, without what may be long in it."""
     shown: dict[str, Any]
     if isinstance(record, Message):
         raw_message = record.raw_message[:_SHORTENED_TEXT]
-        shown = {**_message_json(record, world), "message": [], "raw_message": raw_message}
+        shown = {**transcript_entry(record, world, details=True), "message": [], "raw_message": raw_message}
     elif isinstance(record, Forward):
         shown = {"forward_id": record.forward_id, "time": record.time, "nodes": []}
     elif isinstance(record, Group):
@@ -115,9 +105,9 @@ def _whole_record_parts(record: Record, world: World) -> Iterator[bytes]:
     if not isinstance(record, Message):
         yield from record_parts(record)
     elif world.size_of(record) < LARGE:
-        yield msgspec.json.encode(_message_json(record, world))
+        yield msgspec.json.encode(transcript_entry(record, world, details=True))
     else:
-        yield from json_parts(_message_json(record, world))
+        yield from json_parts(transcript_entry(record, world, details=True))
 
 
 def _record_json(record: Record, world: World, longest: int) -> bytes:
@@ -126,7 +116,9 @@ def _record_json(record: Record, world: World, longest: int) -> bytes:
         return _shortened(record, world)
     if isinstance(record, Group) and _MEMBER_BYTES * len(record.members) > LARGE:
         return _shortened(record, world)
-    whole = msgspec.json.encode(_message_json(record, world) if isinstance(record, Message) else record)
+    whole = msgspec.json.encode(
+        transcript_entry(record, world, details=True) if isinstance(record, Message) else record
+    )
     if len(whole) > (LARGE if isinstance(record, Group) else longest):
         return _shortened(record, world)
     return whole

@@ -79,6 +79,17 @@ export function t(key, args) {
 }
 
 /**
+ * Enclose arguments that turn the direction of writing (what a peer said may do so), so that they leave the
+ * sentence around them alone.
+ * @param {Record<string, any>} args
+ */
+function isolated(args) {
+    return Object.fromEntries(Object.entries(args).map(([name, value]) => (
+        [name, typeof value === "string" && /[\u202a-\u202e\u2066-\u2069]/.test(value) ? `\u2068${value}\u2069` : value]
+    )));
+}
+
+/**
  * Return the sentence of a `{"code", "args", "sentence"}` of the server: of the key `<prefix>.<code>`, or the
  * server's English one where the tables have none.
  * @param {{code?: string, args?: Record<string, any> | null, sentence?: string} | null | undefined} reason
@@ -87,7 +98,7 @@ export function t(key, args) {
 export function reasonText(reason, prefix = "reason") {
     if (!reason) return "";
     const key = `${prefix}.${reason.code}`;
-    return hasWords(key) ? t(key, reason.args || {}) : reason.sentence || String(reason.code || "");
+    return hasWords(key) ? t(key, isolated(reason.args || {})) : reason.sentence || String(reason.code || "");
 }
 
 /**

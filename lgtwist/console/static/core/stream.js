@@ -22,6 +22,7 @@ const MAX_DELAY = 10000;
 const SHOW_LOST_AFTER = 1500;
 const FULL_DELAY = 30000;
 const SILENT_AFTER = 45000;
+const SUCCESSION = 100;
 const PRUNE_EACH = 30000;
 /** As the server's bound of subscriptions per stream. */
 const MAX_SUBSCRIPTIONS = 32;
@@ -249,10 +250,13 @@ export function stop() {
 function stand() {
     if (lockRequest || !started) return;
     const request = new AbortController();
+    const asked = Date.now();
     lockRequest = request;
-    locks.request(name, { signal: request.signal }, () => {
-        if (lockRequest !== request || !started) return undefined;
-        return new Promise((resolve) => {
+    locks.request(name, { signal: request.signal }, async () => {
+        // A leader that logged out says so, but its lock may be here before its word.
+        if (Date.now() - asked > SUCCESSION) await new Promise((resolve) => setTimeout(resolve, SUCCESSION));
+        if (lockRequest !== request || !started) return;
+        await new Promise((resolve) => {
             releaseLock = () => resolve(undefined);
             lead();
         });

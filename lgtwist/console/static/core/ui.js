@@ -8,7 +8,7 @@ import {
 import { batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect } from "../vendor/signals.mjs";
 import htm from "../vendor/htm.mjs";
 import { t } from "./i18n.js";
-import { dateTime, relative } from "./format.js";
+import { dateTime, number, relative } from "./format.js";
 
 export {
     Fragment, batch, computed, createContext, effect, h, render, signal, untracked, useCallback, useComputed, useContext,
@@ -147,7 +147,7 @@ export function Dialog({ title, onClose, children, actions, wide }) {
         };
     }, []);
     return html`<dialog ref=${ref} class=${classes("dialog", wide && "wide")} aria-labelledby=${id}
-        onCancel=${(event) => { event.preventDefault(); onClose(); }}
+        onCancel=${(event) => { event.preventDefault(); onClose(); }} onClose=${onClose}
         onClick=${(event) => event.target === ref.current && onClose()}>
         <div class="dialog-box">
             <header><h2 id=${id}>${title}</h2><${Button} kind="quiet" icon="close" label=${t("ui.close")} onClick=${onClose} /></header>
@@ -194,27 +194,33 @@ export function Status({ state, children }) {
 }
 
 /**
- * Text of a peer: isolated, so that it cannot turn round what is beside it, and cut to `lines` lines (and 4000
- * characters) with a button for the rest.
+ * Text of a peer: isolated, so that it cannot turn round what is beside it, and cut to `lines` lines with a button
+ * for the rest. `lines`: 1, 2, 3, 5, 10 or 20.
  * @param {{text: any, lines?: number, inline?: boolean, class?: string}} props
  */
 export function Peer({ text, lines = 3, inline, class: extra }) {
     const whole = text === null || text === undefined ? "" : String(text);
-    const [open, setOpen] = useState(false);
+    const [limit, setLimit] = useState(0);
     const [cut, setCut] = useState(false);
     const ref = useRef(/** @type {any} */ (null));
-    const bound = 4000;
-    const long = whole.length > bound;
-    const shown = open ? whole.slice(0, 100000) : whole.slice(0, bound);
+    const open = limit > 0;
+    const shown = whole.slice(0, open ? limit : CLOSED_CHARACTERS);
     useLayoutEffect(() => {
         const box = ref.current;
-        if (box && !open && !inline) setCut(long || box.scrollHeight > box.clientHeight + 1);
-    }, [whole, open, inline]);
+        if (box && !open) setCut(shown.length < whole.length || box.scrollHeight > box.clientHeight + 1);
+    }, [whole, open]);
     if (inline) return html`<bdi class=${classes("peer", "one-line", extra)} title=${whole.slice(0, 300)}>${whole.slice(0, 300)}</bdi>`;
+    const rest = whole.length - shown.length;
     return html`<span class=${classes("peer-box", extra)}><bdi ref=${ref} class=${classes("peer", !open && `clamp clamp-${lines}`)}>${shown}</bdi>
         ${(cut || open) && html`<button type="button" class="link-button" aria-expanded=${open ? "true" : "false"}
-            onClick=${() => setOpen(!open)}>${t(open ? "ui.less" : "ui.more")}</button>`}</span>`;
+            onClick=${() => setLimit(open ? 0 : OPEN_CHARACTERS)}>${t(open ? "ui.less" : "ui.more")}</button>`}
+        ${open && rest > 0 && html`<button type="button" class="link-button"
+            onClick=${() => setLimit(limit + OPEN_CHARACTERS)}>${t("ui.more_characters", { n: number(rest) })}</button>`}</span>`;
 }
+
+/** Characters that are laid out at once: browsers take seconds for 100,000 of hostile ones. */
+const CLOSED_CHARACTERS = 2000;
+const OPEN_CHARACTERS = 10000;
 
 /**
  * A time, as how long ago it was; a press shows date and time instead.
@@ -291,11 +297,12 @@ function jsonSummary(value) {
 
 /** @param {{value: string}} props */
 function JsonString({ value }) {
-    const [open, setOpen] = useState(false);
-    const long = value.length > STRING_AT_ONCE;
-    const shown = open || !long ? value.slice(0, 200000) : value.slice(0, STRING_AT_ONCE);
-    return html`<bdi class="peer json-string">${JSON.stringify(shown)}${long && !open && "…"}</bdi>${long && html` <button type="button" class="link-button"
-        aria-expanded=${open ? "true" : "false"} onClick=${() => setOpen(!open)}>${open ? t("ui.less") : t("ui.more_characters", { n: value.length - STRING_AT_ONCE })}</button>`}`;
+    const [limit, setLimit] = useState(STRING_AT_ONCE);
+    const shown = value.slice(0, limit);
+    const rest = value.length - shown.length;
+    return html`<bdi class="peer json-string">${JSON.stringify(shown)}${rest > 0 && "…"}</bdi>${rest > 0 && html` <button type="button" class="link-button"
+        onClick=${() => setLimit(limit + OPEN_CHARACTERS)}>${t("ui.more_characters", { n: number(rest) })}</button>`}${limit > STRING_AT_ONCE && html` <button
+        type="button" class="link-button" onClick=${() => setLimit(STRING_AT_ONCE)}>${t("ui.less")}</button>`}`;
 }
 
 /** @param {{name?: any, value: any, depth: number, openDepth: number}} props */
@@ -314,7 +321,7 @@ function JsonNode({ name, value, depth, openDepth }) {
         ${open && html`<ul>${keys.slice(0, count).map((each) => html`<${JsonNode} key=${each} name=${each} value=${value[each]}
             depth=${depth + 1} openDepth=${openDepth} />`)}
             ${keys.length > count && html`<li><button type="button" class="link-button"
-                onClick=${() => setCount(count + 10 * CHILDREN_AT_ONCE)}>${t("ui.more_items", { n: keys.length - count })}</button></li>`}</ul>`}</li>`;
+                onClick=${() => setCount(count + 10 * CHILDREN_AT_ONCE)}>${t("ui.more_items", { n: number(keys.length - count) })}</button></li>`}</ul>`}</li>`;
 }
 
 /**

@@ -193,6 +193,17 @@ function Ended({ ended }) {
         <${Peer} class="small" text=${reasonText(reason)} lines=${3} /></div>`;
 }
 
+/** Whether something has only not connected yet, to where it is to connect by itself: no reason to worry. @param {any} card */
+function isAwaited(card) {
+    if (card.state !== "down" || card.last_ended || (card.dials || []).length || (card.postings || []).length) return false;
+    return card.bot !== undefined ? card.connection === "forward-websocket" : card.type === "reverse-websocket";
+}
+
+/** @param {{card: any}} props */
+function CardStatus({ card }) {
+    return isAwaited(card) ? html`<${Status} state="idle">${t("overview.awaited")}<//>` : html`<${Status} state=${card.state} />`;
+}
+
 /** @param {any} event */
 function eventText(event) {
     const key = `overview.event.${event.post_type}`;
@@ -207,12 +218,12 @@ function AccountCard({ card }) {
     const dials = card.dials || [];
     const links = card.links || [];
     const waits = dials.some((dial) => !dial.connected);
-    return html`<article class=${classes("card", "link-card", card.state)} aria-label=${`${t("overview.account")} ${card.account}`}>
+    return html`<article class=${classes("card", "link-card", isAwaited(card) ? "awaited" : card.state)} aria-label=${`${t("overview.account")} ${card.account}`}>
         <header><div class="card-title"><h3><${Peer} inline text=${card.name || t("overview.unnamed")} /></h3>
                 <span class="mono muted">${card.account}</span></div>
-            <${Status} state=${card.state} /></header>
+            <${CardStatus} card=${card} /></header>
         <p class="chips"><span class="chip">${kindText(card.type, "account")}</span>${app && html`<span class="chip"><${Peer} inline text=${app} /></span>`}</p>
-        ${away && html`<${Reason} reason=${card.reason} tone=${card.state === "offline" ? "warning" : "bad"} />`}
+        ${away && !isAwaited(card) && html`<${Reason} reason=${card.reason} tone=${card.state === "offline" ? "warning" : "bad"} />`}
         <${Reason} reason=${card.journal_paused} tone="warning" />
         <${Rate} name=${`account ${card.account}`} label=${t("overview.events")} />
         <dl class="facts">
@@ -222,6 +233,7 @@ function AccountCard({ card }) {
             <${Fact} label=${t("overview.calls")}>${number(card.calls)}${card.in_flight > 0 && html`<span class="muted small">${t("overview.in_flight", { n: number(card.in_flight) })}</span>`}<//>
             <${Fact} label=${t("overview.failed")} tone=${card.failed > 0 ? "warning" : ""}>${card.calls ? percent(card.failed / card.calls) : "–"}${card.failed > 0 && html`<span class="muted small">${number(card.failed)}</span>`}<//>
         </dl>
+        ${isAwaited(card) && html`<p class="muted small">${t("overview.never_connected")}</p>`}
         ${waits && html`<ul class="lines">${dials.map((dial) => html`<${Dial} dial=${dial} />`)}</ul>`}
         ${!links.length && card.last_ended && html`<${Ended} ended=${card.last_ended} />`}
         ${(links.length > 0 || (dials.length > 0 && !waits)) && html`<${More} title=${t("overview.connections", { n: number(links.length || dials.length) })}>
@@ -242,8 +254,8 @@ function BotCard({ card }) {
     const { counters } = card;
     const accounts = card.accounts === null || card.accounts === undefined ? t("overview.all_accounts") : card.accounts.join(", ") || t("overview.none");
     const waits = dials.filter((dial) => !dial.connected);
-    return html`<article class=${classes("card", "link-card", card.state)} aria-label=${`${t("overview.bot")} ${card.bot}`}>
-        <header><div class="card-title"><h3><${Peer} inline text=${card.bot} /></h3></div><${Status} state=${card.state} /></header>
+    return html`<article class=${classes("card", "link-card", isAwaited(card) ? "awaited" : card.state)} aria-label=${`${t("overview.bot")} ${card.bot}`}>
+        <header><div class="card-title"><h3><${Peer} inline text=${card.bot} /></h3></div><${CardStatus} card=${card} /></header>
         <p class="chips"><span class="chip">${kindText(card.connection, "bot")}</span>
             ${card.delivery === "at-least-once" && html`<span class="chip accent">${t("overview.at_least_once")}</span>`}
             <span class="chip"><${Peer} inline text=${`${t("overview.accounts")}: ${accounts}`} /></span></p>
@@ -259,7 +271,7 @@ function BotCard({ card }) {
         ${deliveries.length > 0 && html`<ul class="lines">${deliveries.map((one) => html`<${DeliveryLine} one=${one} />`)}<${LeftOut} shown=${deliveries} count=${card.deliveries_count} /></ul>`}
         ${waits.length > 0 && html`<ul class="lines">${waits.map((dial) => html`<${Dial} dial=${dial} showAccount />`)}<${LeftOut} shown=${dials} count=${card.dials_count} /></ul>`}
         ${postings.length > 0 && html`<ul class="lines">${postings.map((one) => html`<${PostingLine} one=${one} />`)}<${LeftOut} shown=${postings} count=${card.postings_count} /></ul>`}
-        ${card.state === "down" && !waits.length && !postings.length && !card.last_ended && html`<p class="muted small">${t("overview.never_connected")}</p>`}
+        ${isAwaited(card) && html`<p class="muted small">${t("overview.never_connected")}</p>`}
         ${!sessions.length && card.last_ended && html`<${Ended} ended=${card.last_ended} />`}
         ${sessions.length > 0 && html`<${More} title=${t("overview.connections", { n: number(card.sessions_count === undefined ? sessions.length : card.sessions_count) })}>
             ${sessions.map((one) => html`<li class="line"><div class="line-head"><span class="chip">${one.role}</span>${one.account !== undefined && html`<span class="chip mono">${one.account}</span>`}

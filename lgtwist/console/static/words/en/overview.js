@@ -54,6 +54,7 @@ export default {
     "overview.forbidden": "Forbidden 1403",
     "overview.rate_limited": "Refused 1429",
     "overview.dropped": "Dropped",
+    "overview.awaited": "awaited",
     "overview.never_connected": "It has not connected since the start.",
     "overview.backlog": "backlog {n}",
     "overview.unconfirmed": "{n} unconfirmed",
