@@ -105,7 +105,7 @@ class PortChannel(RefusingHTTPChannel):
 
         :returns: a function; call it when the connection is closed.
         """
-        self.site.channel_gone(self)
+        self.site.channel_closed(self)
         set_buffer_size(self.transport, None)
         self._let_go()
         self.counted.connection = None
@@ -450,7 +450,7 @@ class PortChannel(RefusingHTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection, and end its requests."""
         self._limits.handshake_ended(self)
-        self.site.channel_gone(self)
+        self.site.channel_closed(self)
         self._let_go()
         self.counted.closed()
         super().connectionLost(reason)
@@ -560,7 +560,7 @@ class PortSite(Site):
             if not channel.refused:
                 channel.loseConnection()
 
-    def channel_gone(self, channel: PortChannel) -> None:
+    def channel_closed(self, channel: PortChannel) -> None:
         """Forget a connection: it is closed, or is none of HTTP any more."""
         self.channels.discard(channel)
         if self._waiting_for_ends is not None and all(each.refused for each in self.channels):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import re
 import select
 import signal
@@ -18,7 +20,7 @@ from twisted.internet.defer import Deferred
 from tests.console.browser import BrowserTestCase, Visit
 from tests.console.real_service import ACCOUNT, TOKEN, ConsoleService
 from tests.integration.running import wait_until
-from tests.rounds import ROUNDS
+from tests.rounds import ROUNDS, combination
 
 #: Chromium writes these where a request or the stream fails, which these tests make it do.
 FAILED_REQUESTS = r"Failed to load resource|net::ERR_"
@@ -27,13 +29,14 @@ LOST = ".bars .bar.warning"
 _WATCH = """async ([account, after]) => {
     const script = document.querySelector("script[src]").src;
     const { subscribe } = await import(script.replace(/app\\.js$/, "core/stream.js"));
-    window.seen = { hello: 0, links: 0, link: 0, missed: 0, entries: [] };
+    window.seen = { hello: 0, links: 0, link: 0, sandbox: 0, missed: 0, entries: [] };
     subscribe({ topic: "links" }, {
         connected() { window.seen.hello += 1; },
         links() { window.seen.links += 1; },
         link() { window.seen.link += 1; },
     });
     subscribe({ topic: "sandbox", account, after }, { sandbox({ entries, missed }) {
+        window.seen.sandbox += 1;
         window.seen.missed += missed ? 1 : 0;
         for (const entry of entries) window.seen.entries.push(entry);
     } });
@@ -44,9 +47,13 @@ _SET_HIDDEN = """hidden => {
 }"""
 
 
-def watch(page: Any, after: int | None = None) -> None:
-    """Let a page note what the stream brings."""
-    page.evaluate(_WATCH, [ACCOUNT, after])
+def watch(page: Any, greeted: bool = True) -> None:
+    """Let a page note what the stream brings, and wait until it is subscribed.
+
+    :param greeted: whether it is the first tab with this subscription, to which the server says so.
+    """
+    page.evaluate(_WATCH, [ACCOUNT, None])
+    until(page, "greeted => window.seen.links > 0 && (window.seen.sandbox > 0 || !greeted)", greeted)
 
 
 def until(page: Any, expression: str, argument: Any = None, seconds: float = 10) -> None:
@@ -139,12 +146,25 @@ class CuttingProxy:
             self._close(other)
 
 
+class MadeTokenService(ConsoleService):
+    """A service that makes its admin token."""
+
+    def start(self) -> None:
+        """Take the token out of the configuration, and start it."""
+        self.config_path.write_text(self.config_path.read_text().replace(f'admin_token = "{TOKEN}"', ""))
+        super().start()
+
+
 class FaultTestCase(BrowserTestCase):
     """A test with a real service, whose log holds no traceback and no token afterwards."""
 
     def setUp(self) -> None:
-        self.service = ConsoleService(Path(self.mktemp()).absolute())
+        self.service = self.start_service()
         self.addCleanup(self._end)
+
+    def start_service(self) -> ConsoleService:
+        """Start the service of the test."""
+        return ConsoleService(Path(self.mktemp()).absolute())
 
     def _end(self) -> None:
         self.service.clean_up()
@@ -180,7 +200,6 @@ class RestartTests(FaultTestCase):
         """End the service under an open page, and start it again."""
         page = self.log_in(visit)
         watch(page)
-        until(page, "window.seen.links > 0")
         self.service.say(20001, "before")
         self.hears(page, "before")
         hellos = page.evaluate("window.seen.hello")
@@ -205,6 +224,7 @@ class RestartTests(FaultTestCase):
         """It comes back by itself, and is logged in as before."""
         return self.look(lambda visit: self.restart(visit, self.service.kill))
 
+    @combination
     def test_stopped(self) -> Deferred[Any]:
         """In good order it is the same."""
         return self.look(lambda visit: self.restart(visit, self.service.stop))
@@ -218,7 +238,6 @@ class RestartTests(FaultTestCase):
                 visit.url, visit.host = f"http://127.0.0.1:{proxy.port}/console/", f"127.0.0.1:{proxy.port}"
                 page = self.log_in(visit)
                 watch(page)
-                until(page, "window.seen.links > 0")
                 hellos = page.evaluate("window.seen.hello")
                 page.evaluate("""() => {
                     window.flashes = 0;
@@ -244,7 +263,6 @@ class CutTests(FaultTestCase):
                 visit.url, visit.host = f"http://127.0.0.1:{proxy.port}/console/", f"127.0.0.1:{proxy.port}"
                 page = self.log_in(visit)
                 watch(page)
-                until(page, "window.seen.links > 0")
                 self.service.say(20001, "first")
                 self.hears(page, "first")
                 said = ["first"]
@@ -283,8 +301,9 @@ class TokenTests(FaultTestCase):
         made_path = self.service.folder / "data" / "admin_token"
 
         def log_in_with(page: Any, token: str) -> None:
-            page.get_by_label("Admin token").fill(token)
-            page.get_by_role("button", name="Log in", exact=True).click()
+            field = page.get_by_label("Admin token")
+            field.fill(token)
+            field.press("Enter")  # a click waits for a frame, which a tab in the background has seldom
 
         def script(visit: Visit) -> None:
             page = self.log_in(visit)
@@ -318,9 +337,74 @@ class TokenTests(FaultTestCase):
         return self.look(script)
 
 
+class MadeTokenTests(FaultTestCase):
+    def start_service(self) -> ConsoleService:
+        return MadeTokenService(Path(self.mktemp()).absolute())
+
+    def test_the_printed_link(self) -> Deferred[Any]:
+        """Opened as it was printed, it logs in; its token stays nowhere in the browser."""
+        [link] = re.findall(r"(http://\S+/console/#token=\S+)", self.service.log())
+        token = link.partition("=")[2]
+
+        def script(visit: Visit) -> None:
+            page = visit.page
+            page.goto(link)
+            page.wait_for_selector("main.page")
+            self.assertNotIn(token, page.url)
+            page.reload()
+            page.wait_for_selector("main.page")
+            page.go_back()
+            self.assertNotIn(token, page.url)
+            page.go_forward()
+            page.wait_for_selector("main.page")
+            self.assertNotIn(token, page.url)
+            kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
+            self.assertNotIn(token, kept)
+            self.assertNotIn(token, str(visit.context.cookies()))
+
+        return self.look(script)
+
+
+class FileTests(FaultTestCase):
+    def test_a_file_of_a_chat_runs_nothing(self) -> Deferred[Any]:
+        """Opened in a tab of its own, a picture that is a page can not ask the console in our name."""
+        script_of = "<script>document.title='owned';fetch('/console/api/state')</script>"
+        files = (
+            f"<html>{script_of}",
+            f'<svg xmlns="http://www.w3.org/2000/svg">{script_of}</svg>',
+            f'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml">{script_of}</html>',
+            f"GIF89a<html>{script_of}",
+        )
+
+        def script(visit: Visit) -> None:
+            visit.allowed.append("Blocked script execution")
+            self.log_in(visit)
+            for number, data in enumerate(files):
+                code = "base64://" + base64.b64encode(data.encode()).decode()
+                kind = ("image", "file")[number % 2]
+                self.service.say(20001, [{"type": kind, "data": {"file": code, "name": "x.html"}}])
+            world = json.dumps(self.service.transcript())
+            names = set(re.findall(r"/media/([\w.-]+)", world))
+            self.assertEqual(len(names), len(files))
+            asked: list[str] = []
+            visit.context.on("request", lambda request: asked.append(request.url))
+            for name in names:
+                for below in ("console/api/sandbox", "sandbox"):
+                    page = visit.new_page()
+                    url = f"http://127.0.0.1:{self.service.port}/{below}/{ACCOUNT}/media/{name}"
+                    with contextlib.suppress(Exception):  # it is saved instead of shown
+                        page.goto(url)
+                    page.wait_for_timeout(50)
+                    self.assertNotEqual(page.title(), "owned")
+                    page.close()
+            self.assertEqual([url for url in asked if url.endswith("/state")], [])
+
+        return self.look(script)
+
+
 class TabTests(FaultTestCase):
     def test_eight_tabs(self) -> Deferred[Any]:
-        """All of them load and are live over one stream; when the tab that has it closes, another one takes over."""
+        """All load and are live over one stream; when its tab closes, another goes on."""
 
         def script(visit: Visit) -> None:
             pages = [self.log_in(visit)]
@@ -330,14 +414,12 @@ class TabTests(FaultTestCase):
                 page.wait_for_selector("main.page")
                 pages.append(page)
             for page in pages:
-                watch(page)
-            for page in pages:
-                until(page, "window.seen.links > 0")
+                watch(page, greeted=page is pages[0])
             self.assertEqual(self.streams(), 1)
             self.service.say(20001, "to all")
             for page in pages:
                 self.hears(page, "to all")
-            for number in range(2):
+            for number in range(min(ROUNDS, 4)):
                 pages.pop(0).close()
                 closed = time.monotonic()
                 self.service.say(20001, f"after {number}")
@@ -346,24 +428,21 @@ class TabTests(FaultTestCase):
                 self.assertLess(time.monotonic() - closed, 2)
                 wait_until("one stream is left", lambda: self.streams() == 1)
             for page in pages:
-                self.assertEqual(texts(page), ["to all", "after 0", "after 1"])
+                self.assertEqual(texts(page)[:2], ["to all", "after 0"])
                 self.assertIsNone(page.query_selector(LOST))
 
         return self.look(script)
 
     def test_a_browser_without_locks(self) -> Deferred[Any]:
-        """As over plain HTTP from another machine: each tab in view has a stream, a hidden one has none."""
+        """As over plain HTTP from elsewhere: a tab in view has a stream, a hidden one has none."""
 
         def script(visit: Visit) -> None:
-            visit.context.add_init_script(
-                "delete Navigator.prototype.locks; delete window.BroadcastChannel; delete window.SharedWorker;"
-            )
+            visit.context.add_init_script("delete Navigator.prototype.locks; delete window.BroadcastChannel;")
             first = self.log_in(visit)
             second = visit.open(page=visit.new_page())
             second.wait_for_selector("main.page")
             for page in (first, second):
                 watch(page)
-                until(page, "window.seen.links > 0")
             self.assertEqual(self.streams(), 2)
             first.evaluate(_SET_HIDDEN, True)
             wait_until("the hidden tab closes its stream", lambda: self.streams() == 1)
@@ -386,7 +465,6 @@ class TabTests(FaultTestCase):
         def script(visit: Visit) -> None:
             page = self.log_in(visit)
             watch(page)
-            until(page, "window.seen.links > 0")
             with contextlib.ExitStack() as stack:
                 for _ in range(20):
                     connection = stack.enter_context(self.service.connect())

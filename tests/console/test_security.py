@@ -93,6 +93,52 @@ class EveryAnswerTests(ConsoleTestCase):
         self.check(self.get(f"/console/{path}"))
 
 
+class SecretTests(ConsoleTestCase):
+    secrets = (
+        "b0t-t0ken-of-test",
+        "acc0unt-t0ken-of-test",
+        "p0st-secret-of-test",
+        "qu3ry-t0ken",
+        "us3r-info",
+    )
+    toml = f"""
+        [server]
+        admin_token = "{TOKEN}"
+        [[accounts]]
+        self_id = 10001
+        [[accounts]]
+        type = "reverse-websocket"
+        self_id = 10002
+        access_token = "acc0unt-t0ken-of-test"
+        [[bots]]
+        name = "a"
+        access_token = "b0t-t0ken-of-test"
+        [[bots]]
+        name = "b"
+        connection = "http-post"
+        url = "http://127.0.0.1:9/post?access_token=qu3ry-t0ken&x=1"
+        secret = "p0st-secret-of-test"
+        """
+
+    def test_no_answer_has_a_token(self) -> None:
+        log = LogLines(self)
+        self.dial("/onebot/v11/ws", X_Self_ID="10002", Authorization="Bearer us3r-info")
+        self.dial("/?access_token=us3r-info")
+        self.get("/get_status?access_token=us3r-info")
+        stream = self.bearer("stream?topics=links,traffic,sandbox:10001")
+        call = {"account": 10001, "action": "get_status", "params": {"access_token": "us3r-info"}}
+        self.bearer("call", "POST", call)
+        self.clock.advance(1.1)
+        for path in ("state", "actions", "session", "traffic/1", "sandbox/10001", "sandbox/10001/log"):
+            text = self.bearer(path).read().decode()
+            for secret in (TOKEN, *self.secrets):
+                self.assertNotIn(secret, text, path)
+        for secret in (TOKEN, *self.secrets):
+            self.assertNotIn(secret, stream.read().decode())
+            for line in log.lines:
+                self.assertNotIn(secret, line)
+
+
 class PathTests(ConsoleTestCase):
     def test_nothing_is_below_what_is_open(self) -> None:
         """A cookie that is set there would be sent there only; and nobody shall find two names of a path."""

@@ -69,7 +69,7 @@ class Stream:
         """The data of all events of a name that were read to their ends."""
         lines = self._body().split(b"\n")
         found = []
-        for event, data in zip(lines, lines[1:]):
+        for event, data in zip(lines, lines[1:], strict=False):
             if event == b"event: " + name.encode() and data.startswith(b"data: "):
                 with contextlib.suppress(ValueError):
                     found.append(json.loads(data[6:]))
@@ -126,8 +126,9 @@ class StreamTests(SynchronousTestCase):
         client = RawClient(None, "/onebot/v11/ws", {"X-Self-ID": "10002"}, port=service.port)
         self.addCleanup(client.socket.close)
         event = {
-            "time": 1, "self_id": 10002, "post_type": "message", "message_type": "group", "sub_type": "normal",
-            "message_id": 1, "group_id": 1, "user_id": 2, "raw_message": "x" * 300, "font": 0,
+            "time": 1, "self_id": 10002, "post_type": "message", "message_type": "group",
+            "sub_type": "normal", "message_id": 1, "group_id": 1, "user_id": 2, "font": 0,
+            "raw_message": "x" * 300,
             "message": [{"type": "text", "data": {"text": "x" * 300}}], "sender": {"nickname": "N" * 20},
         }  # fmt: skip
         frame = masked_frame(json.dumps(event).encode(), 1)
@@ -164,7 +165,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(streams[10].until("bye"), [{"code": "stopping"}])
 
     def test_one_that_does_not_read(self) -> None:
-        """It costs neither memory nor the rows of the others; when it reads again it hears what it has missed."""
+        """It costs neither memory nor the others' rows, and is told what it has missed."""
         service = self.start()
         for _ in range(150):
             self.say(service, "x" * 20_000)
