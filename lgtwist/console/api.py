@@ -300,9 +300,9 @@ class ConsoleApi:
 
     def _session(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
         visitor = self._visitor(request, request.uri.partition(b"?")[2])
-        if visitor is not None and visitor.session is not None:
-            if is_old(visitor.expires, self._wall_clock()):
-                self._set_cookie(request)
+        expires = None if visitor is None or visitor.session is None else visitor.expires
+        if expires is not None and is_old(expires, self._wall_clock()):
+            self._set_cookie(request)
         return {"in": visitor is not None, "version": __version__, "assets": self._assets.hash}
 
     def _set_cookie(self, request: Request) -> None:
@@ -320,8 +320,8 @@ class ConsoleApi:
         ):
             values = _origin_and_host(headers)
             sentence = (
-                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; behind a '
-                "proxy let it pass Host on, or name the origin in [server] allowed_origins"
+                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; behind '
+                "a proxy let it pass Host on, or name the origin in [server] allowed_origins"
             )
             raise ApiProblem(403, "foreign_origin", values, sentence)
         token = _read_json(body).get("token")
