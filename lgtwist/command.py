@@ -86,7 +86,10 @@ def _init(options: argparse.Namespace) -> int:
 
     file = _target(options)
     _write(file, LOOPBACK)
-    print_text(f"To start it: lgtwist run --config {file.name}\n")
+    print_text(
+        f"To start it: lgtwist run --config {file.name}\n"
+        f"The link of its console: lgtwist token --config {file.name}\n"
+    )
     return 0
 
 

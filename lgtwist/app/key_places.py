@@ -10,6 +10,7 @@ from attrs import evolve
 from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS
 from lgtwist.config.limits import read_limits
 from lgtwist.config.section import UNKNOWN_KEY, Problem, Section
+from lgtwist.console.settings import read_console
 from lgtwist.hub.settings import read_bot
 from lgtwist.journal.settings import read_journal
 from lgtwist.web.settings import read_server
@@ -44,8 +45,9 @@ def _or(places: list[str]) -> str:
 def _keys() -> dict[str, tuple[str, ...]]:
     """Return the keys of each table; of ``[[accounts]]`` and ``[[bots]]`` those of each kind."""
     keys = {
-        _TOP: ("data_dir", "server", "accounts", "bots", "journal", "limits"),
+        _TOP: ("data_dir", "server", "console", "accounts", "bots", "journal", "limits"),
         "[server]": _keys_that_are_read(read_server),
+        "[console]": _keys_that_are_read(read_console),
         "[journal]": _keys_that_are_read(read_journal),
         "[limits]": _keys_that_are_read(read_limits),
     }

@@ -744,6 +744,7 @@ class LgtwistService(MultiService):
         for bot in self.directory.bots.values():
             log_failures("closing a bot's connections", partial(bot.end_sessions, 1012, _STOPPING))()
         closed = [factory.close_all(1001, _STOPPING) for factory in (self.factory, self.client_factory)]
+        closed.append(Deferred.fromCoroutine(self.port.wait_closed()))
         return gatherResults(closed)
 
     def _stop_directory(self) -> None:

@@ -45,6 +45,8 @@ CSRF_HEADER = "x-lgtwist-console"
 #: Bytes of the body of a request that needs no session.
 _LOGIN_BYTES = 4_096
 _READING = ("GET", "HEAD")
+#: The first segments of paths that have more of them.
+_DEEPER = ("sandbox", "stream", "traffic", "rights")
 _TOPICS = ("links", "traffic", "sandbox")
 #: Parameters of a stream's query that are the filter of live traffic.
 _FILTER = ("account", "bot", "kind", "group", "user", "text")
@@ -149,7 +151,7 @@ class ConsoleApi:
 
     def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
         """Return what the body of a request is counted in; None if it is not to be read."""
-        if segments[:1] == ("login",):
+        if segments == ("login",):
             return ShortBodies()
         if self._visitor(request, query) is None or not self._authentication.has_room_for_operator(request):
             return None
@@ -182,11 +184,11 @@ class ConsoleApi:
         headers = headers_of(request)
         site = headers.get("sec-fetch-site")
         foreign = site is not None and site not in ("same-origin", "none")
-        if method not in _READING:
-            foreign = foreign or CSRF_HEADER not in headers
-            if site != "same-origin":
-                foreign = foreign or not self._is_own_origin(request, headers)
-        if foreign and headers.get("origin") not in self._authentication.settings.allowed_origins:
+        if method not in _READING and site != "same-origin":
+            foreign = foreign or not self._is_own_origin(request, headers)
+        if headers.get("origin") in self._authentication.settings.allowed_origins:
+            foreign = False
+        if foreign or (method not in _READING and CSRF_HEADER not in headers):
             sentence = (
                 "this request comes from no page of this console; it needs the header X-Lgtwist-Console: 1 "
                 "and an Origin that is equal to Host"
@@ -209,7 +211,6 @@ class ConsoleApi:
 
         :param segments: those behind ``/console/api/``.
         """
-        request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
         name = segments[0] if segments else ""
         try:
@@ -218,6 +219,8 @@ class ConsoleApi:
             self._answer_problem(request, problem)
 
     def _dispatch(self, request: Request, method: str, name: str, rest: tuple[str, ...]) -> Any:
+        if rest and name not in _DEEPER:
+            name = ""  # nothing is below the others
         handler = self._open.get((method, name))
         if handler is None:
             visitor = self._visitor(request, request.uri.partition(b"?")[2])
@@ -297,9 +300,9 @@ class ConsoleApi:
 
     def _session(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
         visitor = self._visitor(request, request.uri.partition(b"?")[2])
-        if visitor is not None and visitor.session is not None:
-            if is_old(visitor.expires, self._wall_clock()):
-                self._set_cookie(request)
+        expires = None if visitor is None or visitor.session is None else visitor.expires
+        if expires is not None and is_old(expires, self._wall_clock()):
+            self._set_cookie(request)
         return {"in": visitor is not None, "version": __version__, "assets": self._assets.hash}
 
     def _set_cookie(self, request: Request) -> None:
@@ -317,8 +320,8 @@ class ConsoleApi:
         ):
             values = _origin_and_host(headers)
             sentence = (
-                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; behind a '
-                "proxy let it pass Host on, or name the origin in [server] allowed_origins"
+                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; behind '
+                "a proxy let it pass Host on, or name the origin in [server] allowed_origins"
             )
             raise ApiProblem(403, "foreign_origin", values, sentence)
         token = _read_json(body).get("token")
@@ -345,7 +348,9 @@ class ConsoleApi:
     def _state(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
         return self._overview.state()
 
-    def _stream(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> None:
+    def _stream(self, request: Request, rest: tuple[str, ...], _body: bytes) -> None:
+        if rest:
+            raise ApiProblem(405, "wrong_method", {"allowed": "POST"}, "only POST here")
         wanted = _read_subscriptions_of_query(request)
         visitor = self._visitor(request, request.uri.partition(b"?")[2])
         if request.method == b"HEAD":

@@ -26,7 +26,9 @@ _POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
+#: Of every answer; a file of the pages says otherwise about how long it may be kept.
 _HEADERS = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": _POLICY,
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -69,7 +71,6 @@ class ConsoleMount:
         elif request.method not in (b"GET", b"HEAD"):
             respond(request, 405, "only GET here", (("Allow", "GET, HEAD"),))
         elif not segments:
-            request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
             base = "" if request.path.endswith(b"/") else "console/"
             respond_with_bytes(request, 200, "text/html; charset=utf-8", self._assets.html(base))
         elif segments[0] == "s":
@@ -81,9 +82,7 @@ class ConsoleMount:
         """Answer with a file of the pages, which never changes below its path."""
         asset = self._assets.by_path.get("/".join(segments[1:]))
         if asset is None or segments[0] != self._assets.hash:
-            # A page of another version may ask, once: it must not keep that answer.
-            request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
-            answer_not_found(request)
+            answer_not_found(request)  # not to be kept: a page of another version may ask
             return
         headers = request.responseHeaders
         headers.setRawHeaders("Cache-Control", [_FOR_EVER])

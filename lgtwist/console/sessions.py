@@ -16,7 +16,7 @@ COOKIE = "lgtwist_console"
 LIFETIME = 30 * 86400
 _RENEW_AFTER = 86400
 #: Cookies of one request that are looked at: another program on this host may have some of the same name.
-_MOST_COOKIES = 5
+_MOST_COOKIES = 20
 
 
 class Sessions:

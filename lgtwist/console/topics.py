@@ -76,7 +76,8 @@ class LinksTopic:
         self._state = state
         self._ticks = 0
         self._written: Cards | None = None
-        self._write_all()
+        if not stream.is_paused:  # else with the first tick after that
+            self._write_all()
 
     def _write_all(self) -> None:
         self._written = self._shared.get()

@@ -33,6 +33,8 @@ def refusal(status: int, sentence: str, is_action: bool = False, headers: Header
         ("Content-Type", kind),
         ("Content-Length", str(len(body))),
         ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Cache-Control", "no-store"),
         ("Connection", "close"),
         *headers,
     )

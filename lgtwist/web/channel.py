@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
@@ -104,7 +105,7 @@ class PortChannel(RefusingHTTPChannel):
 
         :returns: a function; call it when the connection is closed.
         """
-        self.site.channels.discard(self)
+        self.site.channel_closed(self)
         set_buffer_size(self.transport, None)
         self._let_go()
         self.counted.connection = None
@@ -449,7 +450,7 @@ class PortChannel(RefusingHTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection, and end its requests."""
         self._limits.handshake_ended(self)
-        self.site.channels.discard(self)
+        self.site.channel_closed(self)
         self._let_go()
         self.counted.closed()
         super().connectionLost(reason)
@@ -508,6 +509,7 @@ class PortSite(Site):
         self._refusals = LogThrottles(clock, _LOGGED_ANSWERS)
         self.scheduler = scheduler
         self.channels: set[PortChannel] = set()
+        self._waiting_for_ends: Deferred[None] | None = None
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return the protocol of an accepted connection; None to drop it, if there are far too many."""
@@ -557,6 +559,35 @@ class PortSite(Site):
         for channel in tuple(self.channels):
             if not channel.refused:
                 channel.loseConnection()
+
+    def channel_closed(self, channel: PortChannel) -> None:
+        """Forget a connection: it is closed, or is none of HTTP any more."""
+        self.channels.discard(channel)
+        if self._waiting_for_ends is not None and all(each.refused for each in self.channels):
+            waiting, self._waiting_for_ends = self._waiting_for_ends, None
+            waiting.callback(None)
+
+    async def wait_closed(self, patience: float) -> None:
+        """Wait for the ends of what :meth:`close_all` closes: until its answers are written.
+
+        What was refused is given one turn of the reactor, not the time that its peer may take to read.
+
+        :param patience: in seconds.
+        """
+        if not self.channels:
+            return
+        if all(channel.refused for channel in self.channels):
+            patience = 0
+        waiting = self._waiting_for_ends = Deferred()
+        timer = self.reactor.callLater(patience, self._end_waiting)
+        await waiting
+        if timer.active():
+            timer.cancel()
+
+    def _end_waiting(self) -> None:
+        waiting, self._waiting_for_ends = self._waiting_for_ends, None
+        if waiting is not None:
+            waiting.callback(None)
 
     def startFactory(self) -> None:
         """Do nothing: Twisted would open its access log."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from lgtwist.config.limits import Limits
@@ -123,3 +123,7 @@ class Port:
         self.site.refuse_unfinished()
         self.connection_limits.stop()
         self.site.close_all()
+
+    def wait_closed(self) -> Coroutine[Any, Any, None]:
+        """Wait, for ``close_timeout`` at most, until the HTTP connections that were stopped are closed."""
+        return self.site.wait_closed(self.connection_limits.limits.close_timeout)

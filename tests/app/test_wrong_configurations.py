@@ -57,6 +57,8 @@ MISTAKES = [
     ("[server]\nport = 8081", "server.port", 'is "endpoints" meant?'),
     ("[server]\nmax_message = '4MiB'", "server.max_message", "it belongs to [limits]"),
     ("[server]\ndata_dir = 'd'", "server.data_dir", "the top of the file"),
+    ("[server]\nenabled = false", "server.enabled", "it belongs to [console]"),
+    ("[console]\nadmin_token = 't'", "console.admin_token", "it belongs to [server]"),
     ("self_id = 5", "self_id", "it belongs to [[accounts]]"),
     (BOT + "url = 'ws://127.0.0.1/'", "bots[0].url", 'connection = "reverse-websocket"'),
     ("[[accounts]]\nself_id = 1\nurl = 'ws://x/'", "accounts[0].url", 'type = "forward-websocket"'),

@@ -49,6 +49,12 @@ class CommandTestCase(RunTestCase):
         (line,) = ended.stderr.splitlines()
         return line
 
+    def token(self, config: Path) -> tuple[str, str]:
+        """What the command ``token`` writes to stdout and stderr."""
+        ended = self.run_to_end("token", "--config", config)
+        self.assertEqual(ended.returncode, 0, ended)
+        return ended.stdout, ended.stderr
+
 
 class Line(CommandTestCase):
     """The command line."""
@@ -110,11 +116,27 @@ class Run(CommandTestCase):
         self.assertEqual(names, {"data", config.name})
 
     def test_log(self) -> None:
-        """Its lines are those of ``twistd -n``, on stdout."""
-        self.run_on("run", "--config", self.write())
-        for line in self.log().splitlines():
-            self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[\w.#-]+\] ")
-        self.assertEqual(lifecycle_from(f"ws://127.0.0.1:{self.port}/")["self_id"], 10001)
+        """Its lines are those of ``twistd -n``, on stdout, and the console's link at the first start."""
+        config = self.write()
+        stamp = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[\w.#-]+\] "
+        for links in (1, 0):
+            process = self.run_on("run", "--config", config)
+            wait_until("all is said", lambda: "account 10001 is up\n" in self.log())
+            lines = self.log().splitlines()
+            link = f"http://127.0.0.1:{self.port}/console/#token="
+            shown = [line for line in lines if link in line]
+            self.assertEqual(len(shown), links, lines)
+            for line in lines:
+                if line not in shown:
+                    self.assertRegex(line, stamp)
+            if shown:
+                made = (self.data / "admin_token").read_text().strip()
+                self.assertRegex(shown[0], rf"^(Console|控制台): {re.escape(link + made)}$")
+                self.assertEqual(self.token(config)[0], f"{link}{made}\n")
+            self.assertEqual(lifecycle_from(f"ws://127.0.0.1:{self.port}/")["self_id"], 10001)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(), 0)
+            self.log_path.unlink()
 
     def test_refusals(self) -> None:
         """What the plugin refuses in one line with status 1, it refuses in the same words."""
@@ -275,11 +297,6 @@ class Looking(CommandTestCase):
         mine = self.refused_in_one_line("journal", "--config", config)
         self.program = TWISTD
         self.assertEqual(mine, self.refused_in_one_line("lgtwist", "--journal", "--config", config))
-
-    def token(self, config: Path) -> tuple[str, str]:
-        ended = self.run_to_end("token", "--config", config)
-        self.assertEqual(ended.returncode, 0, ended)
-        return ended.stdout, ended.stderr
 
     def test_token(self) -> None:
         """The link, with the configured or else the made one, alone on stdout; on stderr its origin."""

@@ -140,6 +140,29 @@ class ChannelTests(SiteTestCase):
         for peer in peers:
             peer.lose()
 
+    def test_stopping_waits_until_the_answers_are_written(self) -> None:
+        """The process would end before that; not for ever, and not for those that were refused to read it."""
+
+        def stopped_with(peer: Peer | None, seconds: float, *, lost: bool) -> None:
+            stopped = self.service.stopService()
+            if seconds or lost:
+                self.assertNoResult(stopped)
+            if lost:
+                assert peer is not None
+                peer.lose()
+            else:
+                self.clock.advance(seconds)
+            self.successResultOf(stopped)
+            if peer is not None and not lost:
+                peer.lose()
+            self.service.prepare()
+            self.service.startService()
+
+        stopped_with(None, 0, lost=False)
+        stopped_with(Peer(self), 2.1, lost=False)  # close_timeout
+        stopped_with(Peer(self), 0, lost=True)
+        stopped_with(Peer(self).send(b"GET /"), 0.001, lost=False)
+
     def test_a_peer_that_cuts_itself_off_in_the_middle(self) -> None:
         """Whatever part of a request came: nothing is left."""
         whole = handshake("/", None, "localhost") + masked_frame(b'{"action":"get_status"}')

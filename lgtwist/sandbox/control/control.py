@@ -130,7 +130,7 @@ class Control:
             respond(request, 404, "there is no such file")
             return
         request.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])
-        request.responseHeaders.setRawHeaders("Content-Security-Policy", ["sandbox"])
+        request.responseHeaders.setRawHeaders("Content-Security-Policy", ["sandbox; frame-ancestors 'none'"])
         file = File(str(stored.path))
         file.type = CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         file.encoding = None

@@ -14,6 +14,15 @@ export function sendAgain(account, action, params) {
     location.hash = "#/tester";
 }
 
+/** A value as the server shows it, which may be that it is too large or cannot be read. @param {{value: any, label: string}} props */
+function Value({ value, label }) {
+    const keys = value && typeof value === "object" ? Object.keys(value) : [];
+    if (keys.length === 1 && (keys[0] === "too_large" || keys[0] === "unreadable") && typeof value[keys[0]] === "number") {
+        return html`<${Bar} kind="warning">${t(keys[0] === "too_large" ? "traffic.too_large" : "traffic.unreadable", { size: bytes(value[keys[0]]) })}<//>`;
+    }
+    return html`<${Json} value=${value} openDepth=${3} label=${label} />`;
+}
+
 /** @param {{item: any, hidden: boolean, onClose: () => void}} props */
 export function Detail({ item, hidden, onClose }) {
     const { row } = item;
@@ -45,9 +54,9 @@ export function Detail({ item, hidden, onClose }) {
             ${gone && shown && html`<${Json} value=${item.answer ? { row, answer: item.answer } : { row }} openDepth=${5} />`}
             ${!whole && !error && html`<p class="muted" role="status">${t("traffic.loading")}</p>`}
             ${whole && shown && (action
-                ? html`<section class="stack"><h3>${t("traffic.params")}</h3><${Json} value=${whole.params} openDepth=${3} label=${t("traffic.params")} /></section>
-                    ${whole.response !== null && html`<section class="stack"><h3>${t("traffic.response")}</h3><${Json} value=${whole.response} openDepth=${3} label=${t("traffic.response")} /></section>`}`
-                : html`<${Json} value=${whole.event} openDepth=${3} label=${t("traffic.event")} />`)}
+                ? html`<section class="stack"><h3>${t("traffic.params")}</h3><${Value} value=${whole.params} label=${t("traffic.params")} /></section>
+                    ${whole.response !== null && html`<section class="stack"><h3>${t("traffic.response")}</h3><${Value} value=${whole.response} label=${t("traffic.response")} /></section>`}`
+                : html`<${Value} value=${whole.event} label=${t("traffic.event")} />`)}
         </div>
     <//>`;
 }

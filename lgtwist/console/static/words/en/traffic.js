@@ -47,6 +47,8 @@ export default {
     "traffic.lost": "answer not received",
     "traffic.again": "Send again in Actions",
     "traffic.gone": "The whole of it is not there any more: only the latest are kept. Below is the row of the list.",
+    "traffic.too_large": "It is too large ({size}); its whole was not kept.",
+    "traffic.unreadable": "It is no JSON that can be read ({size}).",
     "traffic.loading": "Loading…",
     "traffic.params": "Parameters",
     "traffic.response": "Response",

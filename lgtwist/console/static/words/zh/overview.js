@@ -8,7 +8,7 @@ export default {
     "overview.bots": "机器人",
     "overview.up_of": "{up} / {n} 在线",
     "overview.events_per_minute": "事件/分",
-    "overview.lag": "反应延迟",
+    "overview.lag": "事件循环延迟",
     "overview.lag_hint": "最近一分钟里，处理最多晚了多久",
     "overview.memory": "内存",
     "overview.journal": "事件日志",

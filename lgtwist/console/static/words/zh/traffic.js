@@ -47,6 +47,8 @@ export default {
     "traffic.lost": "没有收到回答",
     "traffic.again": "在调试里重发",
     "traffic.gone": "完整内容已经不在了：服务只留着最近的一部分。下面是列表里的这一行。",
+    "traffic.too_large": "太大了（{size}），完整内容没有留下。",
+    "traffic.unreadable": "不是能读懂的 JSON（{size}）。",
     "traffic.loading": "正在读取…",
     "traffic.params": "参数",
     "traffic.response": "回答",
