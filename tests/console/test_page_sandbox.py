@@ -163,6 +163,39 @@ class SandboxPageTests(BrowserTestCase):
 
         return self.look(script, width=NARROW, language="en-US", dark=True)
 
+    def test_keyboard(self) -> Deferred[Any]:
+        """Conversations and menus are gone through by arrows; Escape gives the focus back and ends a reply."""
+
+        def script(visit: Visit) -> None:
+            number = self.verb("say", user_id=20002, group_id=30001, message="by keys")["message_id"]
+            page = self.enter(visit, "/sandbox/10001")
+            page.locator(".conversation").first.focus()
+            page.keyboard.press("ArrowDown")
+            page.keyboard.press("Enter")
+            page.locator(f"#message-{number}").wait_for()
+            self.assertEqual(page.evaluate("location.hash"), "#/sandbox/10001/g30001")
+            page.locator(f"#more-{number}").focus()
+            page.keyboard.press("Enter")
+            page.keyboard.press("ArrowDown")
+            self.assertEqual(page.evaluate("document.activeElement.innerText.trim()"), "React")
+            page.keyboard.press("Escape")
+            self.assertEqual(page.evaluate("document.activeElement.id"), f"more-{number}")
+            page.keyboard.press("Enter")
+            page.keyboard.press("Enter")
+            visit.wait_for("document.activeElement.tagName === 'TEXTAREA'")
+            page.locator(".composer-strip", has_text="by keys").wait_for()
+            page.keyboard.type("kept")
+            page.keyboard.press("Escape")
+            page.locator(".composer-strip").wait_for(state="detached")
+            # what is not sent is kept for its conversation
+            page.goto(f"{self.service.console}#/sandbox/10001/p20001")
+            visit.wait_for("document.querySelector('.composer textarea').value === ''")
+            page.reload()
+            page.goto(f"{self.service.console}#/sandbox/10001/g30001")
+            visit.wait_for("document.querySelector('.composer textarea')?.value === 'kept'")
+
+        return self.look(script, language="en-US")
+
     # -- two people
 
     def test_two_people(self) -> Deferred[Any]:

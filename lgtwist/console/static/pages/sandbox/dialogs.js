@@ -3,7 +3,7 @@
 
 import { errorText, t } from "../../core/i18n.js";
 import { Button, Check, Dialog, Field, html, Json, Peer, Problem, Select, useState } from "../../core/ui.js";
-import { act, getWorld, load, me, putWorld, version, world } from "./store.js";
+import { act, getWorld, inject, load, me, putWorld, version, world } from "./store.js";
 import { chatName, nameOf, rankOf, requestText } from "./names.js";
 import { ForwardDialog } from "./segments.js";
 import { dialog } from "./menu.js";
@@ -173,7 +173,7 @@ function InjectDialog({ chat }) {
         const wrong = check(text);
         setProblem(wrong);
         if (wrong) throw new Error(wrong);
-        await act("event", JSON.parse(text));
+        await inject(text);
     };
     return html`<${Form} title=${t("sandbox.do.inject")} action=${t("sandbox.inject")} run=${send} wide>
         <p class="muted small">${t("sandbox.inject_hint")}</p>
@@ -183,9 +183,9 @@ function InjectDialog({ chat }) {
             onInput=${(event) => { const { value } = event.currentTarget; setText(value); setProblem(value.trim() ? check(value) : ""); }}></textarea>`}<//><//>`;
 }
 
-/** Let the browser save a JSON value as a file. @param {any} value @param {string} name */
-function download(value, name) {
-    const url = URL.createObjectURL(new Blob([JSON.stringify(value, null, 1)], { type: "application/json" }));
+/** Let the browser save a file. @param {Blob} blob @param {string} name */
+function download(blob, name) {
+    const url = URL.createObjectURL(blob);
     const link = document.createElement("a");
     link.href = url;
     link.download = name;
@@ -200,6 +200,9 @@ function SaveDialog() {
     return html`<${Form} title=${t("sandbox.do.save")} action=${t("sandbox.save_file")} run=${async () => download(await getWorld(), `world-${now.id}.json`)}><p>${t("sandbox.save_hint")}</p><//>`;
 }
 
+/** @param {any} list */
+const countOf = (list) => (Array.isArray(list) ? list.length : 0);
+
 function LoadDialog() {
     const now = /** @type {any} */ (world.value);
     const [file, setFile] = useState(/** @type {any} */ (null));
@@ -210,20 +213,22 @@ function LoadDialog() {
         setProblem("");
         if (!chosen) return;
         try {
-            setFile({ name: chosen.name, value: JSON.parse(await chosen.text()) });
+            const value = JSON.parse(await chosen.text());
+            if (!value || typeof value !== "object" || Array.isArray(value)) setProblem(t("sandbox.no_object"));
+            else setFile({ chosen, value });
         } catch (error) {
             setProblem(t("sandbox.no_json", { why: String(/** @type {any} */ (error).message) }));
         }
     };
     const run = async () => {
         if (!file) throw new Error(problem || t("sandbox.no_file_chosen"));
-        await putWorld(file.value);
+        await putWorld(file.chosen);
         await load();
     };
     return html`<${Form} title=${t("sandbox.do.load")} action=${t("sandbox.load_into", { id: now.id })} danger run=${run}>
         <p>${t("sandbox.load_hint", { id: now.id })}</p>
         <${Field} label=${t("sandbox.world_file")} error=${problem}>${(attributes) => html`<input type="file" accept=".json,application/json" ...${attributes} data-picker="world" onChange=${pick} />`}<//>
-        ${file && html`<p>${t("sandbox.world_counts", { people: (file.value.people || []).length, groups: (file.value.groups || []).length, messages: (file.value.messages || []).length })}</p>`}<//>`;
+        ${file && html`<p>${t("sandbox.world_counts", { people: countOf(file.value.people), groups: countOf(file.value.groups), messages: countOf(file.value.messages) })}</p>`}<//>`;
 }
 
 function PictureDialog({ url }) {

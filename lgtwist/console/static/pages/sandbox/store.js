@@ -1,7 +1,7 @@
 // @ts-check
 /** A sandbox's world as the page shows it: loaded once, then kept up to date by its log. */
 
-import { apiBase, get, post, put, send } from "../../core/api.js";
+import { ApiError, apiBase, errorOf, get, post, send, urlOf } from "../../core/api.js";
 import { bytes } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
 import { perTab } from "../../core/store.js";
@@ -40,6 +40,9 @@ export const pending = signal(/** @type {any[]} */ ([]));
 
 /** The number of the last message that was read, by chat. */
 export const seen = signal(/** @type {Record<string, number>} */ ({}));
+
+/** Lines that are kept of a chat; the sandbox itself keeps 1000 messages. */
+const MOST_LINES = 3000;
 
 let accountInView = 0;
 let endLog = () => {};
@@ -273,6 +276,7 @@ function insert(chat, line) {
         index -= 1;
     }
     lines.splice(index, 0, line);
+    if (lines.length > MOST_LINES) lines.splice(0, lines.length - MOST_LINES);
 }
 
 /** Take an entry of the log. @param {any} entry @param {boolean} live @param {number} [anchor] */
@@ -374,6 +378,7 @@ function takeEvent(now, entry, anchor) {
 function takeTraffic(data) {
     const now = world.peek();
     if (!now) return;
+    let known = false;
     for (const row of data.rows) {
         const key = row.group ? `g${row.group}` : row.user ? `p${row.user}` : "";
         if (row.kind === "message") {
@@ -382,11 +387,13 @@ function takeTraffic(data) {
             const answer = { bot: row.bot, ms: asked.has(key) ? Math.max(0, (row.t - asked.get(key)) * 1000) : null };
             asked.delete(key);
             const waiting = (unanswered.get(key) || []).shift();
-            if (waiting) now.answered.set(waiting, answer);
-            else calls.set(key, [...(calls.get(key) || []).slice(-20), answer]);
+            if (waiting) {
+                now.answered.set(waiting, answer);
+                known = true;
+            } else calls.set(key, [...(calls.get(key) || []).slice(-20), answer]);
         }
     }
-    changed();
+    if (known) changed();
 }
 
 // ---- what the page does -------------------------------------------------------------------------------------------
@@ -451,8 +458,7 @@ export async function upload(account, blob, name) {
     try {
         return await send("POST", `sandbox/${account}/media`, blob, "application/octet-stream", { query: { name: String(name || "").slice(-150) } });
     } catch (error) {
-        if (/** @type {any} */ (error).status !== 413) throw error;
-        throw new Error(t("sandbox.too_large", { name: String(name || "").slice(-60), size: bytes(blob.size) }));
+        throw tooLarge(error, name, blob.size);
     }
 }
 
@@ -487,8 +493,27 @@ export async function loadWhole(id) {
     }
 }
 
-/** The world as a file. */
-export const getWorld = () => get(`sandbox/${accountInView}/world`);
+/** The world as a file, byte for byte: numbers in it may be larger than JavaScript's. */
+export async function getWorld() {
+    const response = await fetch(urlOf(`sandbox/${accountInView}/world`), { credentials: "same-origin", cache: "no-store" }).catch(() => null);
+    if (!response) throw new ApiError(0, "unreachable", {}, "");
+    if (!response.ok) throw errorOf(response.status, await response.json().catch(() => null));
+    return response.blob();
+}
 
-/** Put a file in the world's place. @param {any} file */
-export const putWorld = (file) => put(`sandbox/${accountInView}/world`, file);
+/** Put a file in the world's place. @param {File} file */
+export async function putWorld(file) {
+    try {
+        await send("PUT", `sandbox/${accountInView}/world`, file, "application/json");
+    } catch (error) {
+        throw tooLarge(error, file.name, file.size);
+    }
+}
+
+/** Give bots an event, as the text is. @param {string} text */
+export const inject = (text) => send("POST", `sandbox/${accountInView}/event`, text, "application/json");
+
+/** The error to show where a body may have been too large. @param {any} error @param {string} name @param {number} size */
+function tooLarge(error, name, size) {
+    return error.status === 413 ? new Error(t("sandbox.too_large", { name: String(name || "").slice(-60), size: bytes(size) })) : error;
+}
