@@ -164,7 +164,7 @@ class SandboxPageTests(BrowserTestCase):
         return self.look(script, width=NARROW, language="en-US", dark=True)
 
     def test_keyboard(self) -> Deferred[Any]:
-        """Conversations and menus are gone through by arrows; Escape gives the focus back and ends a reply."""
+        """Arrows go through conversations and menus; Escape gives the focus back and ends a reply."""
 
         def script(visit: Visit) -> None:
             number = self.verb("say", user_id=20002, group_id=30001, message="by keys")["message_id"]
