@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.console.browser import BrowserTestCase, Visit
-from tests.integration.running import Service
+from tests.console.browser import BrowserTestCase, Visit, reactor
+from tests.console.vendor_axe import AXE_FOLDER
+from tests.integration.running import PATIENCE, Service
 from tests.processes import wait_until
 
-__all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "ConsoleTestCase", "wait_until"]
+__all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "ConsoleTestCase", "barriers", "wait_until"]
 
 #: The admin token; no word of a configuration is equal to it.
 TOKEN = "console-test-token-0123456789"
@@ -77,24 +80,66 @@ class ConsoleService(Service):
         return super().http(f"/{account}/{action}", params, headers)[1]
 
 
+def barriers(page: Any) -> list[str]:
+    """Return the serious things that axe-core finds in a page: the rule and the place of each."""
+    page.evaluate((AXE_FOLDER / "axe.min.js").read_text("utf-8") + ";0")
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert found["passes"]
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+#: The services that tests share, by their configuration, with their sandbox's first world.
+_shared: dict[str, tuple[ConsoleService, Any]] = {}
+
+
 class ConsoleTestCase(BrowserTestCase):
-    """A test with a browser and a service, which is started before it and must not have failed."""
+    """A test with a browser and a service, whose log must stay free of tracebacks and of its token.
+
+    Tests with the same ``toml`` share the service; the sandbox's world is the first one again in each.
+
+    :cvar shared: whether others may use the service; not where it is killed.
+    """
 
     toml = BOTS
+    shared = True
 
     def setUp(self) -> None:
-        self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
-        self.addCleanup(self._end)
+        if not self.shared:
+            self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
+            self.addCleanup(self.service.clean_up)
+        elif self.toml in _shared:
+            self.service, world = _shared[self.toml]
+            if world is not None:
+                self._put_world(world)
+        else:
+            self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
+            reactor.addSystemEventTrigger("before", "shutdown", self.service.clean_up)
+            has_sandbox = '"sandbox"' in self.toml
+            world = self.service.http(f"/sandbox/{ACCOUNT}/world")[1] if has_sandbox else None
+            _shared[self.toml] = self.service, world
+        self.addCleanup(self._look_at_log)
 
-    def _end(self) -> None:
-        self.service.clean_up()
+    def _put_world(self, world: Any) -> None:
+        connection = HTTPConnection("127.0.0.1", self.service.port, timeout=PATIENCE)
+        try:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            connection.request("PUT", f"/sandbox/{ACCOUNT}/world", json.dumps(world), headers)
+            self.assertEqual(connection.getresponse().status, 200)
+        finally:
+            connection.close()
+
+    def _look_at_log(self) -> None:
         log = self.service.log()
         for bad in ("Traceback", "Unhandled", TOKEN):
             self.assertNotIn(bad, log)
 
     def look(self, page: str, script: Callable[[Visit], Any], **options: Any) -> Deferred[Any]:
-        """Log in by the link and open a page (``traffic``), then call ``script``; see ``visit``."""
-
+        """Log in and open a page (``traffic``), then call ``script``; see ``visit``."""
         self.subscribed: list[str] = []
 
         def finished(request: Any) -> None:
@@ -103,16 +148,16 @@ class ConsoleTestCase(BrowserTestCase):
 
         def logged_in(visit: Visit) -> Any:
             visit.page.on("requestfinished", finished)
-            visit.open(f"token={TOKEN}")
-            visit.page.wait_for_selector("main.page")
-            visit.page.goto(f"{self.service.console}#/{page}")
+            answer = visit.context.request.post(f"{self.service.console}api/login", data={"token": TOKEN})
+            assert answer.ok, answer.status
+            visit.open(f"/{page}")
             visit.page.wait_for_selector(f"main.page-{page}")
             return script(visit)
 
         return self.visit(self.service.console, logged_in, **options)
 
     def wait_subscribed(self, visit: Visit, text: str) -> None:
-        """Wait until the page's stream carries what it wants: the last subscriptions have ``text`` in them."""
+        """Wait until the page's stream carries what it wants: its subscriptions have ``text`` in them."""
 
         def carries() -> bool:
             visit.page.wait_for_timeout(10)  # lets Playwright handle events

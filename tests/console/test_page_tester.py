@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,13 +13,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, Visit
-from tests.console.real_service import TOKEN, ConsoleTestCase, wait_until
+from tests.console.real_service import TOKEN, ConsoleTestCase, barriers, wait_until
 from tests.integration.rawclient import RawClient
 
-try:
+with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Page, expect
-except ImportError:  # then the tests are skipped
-    pass
 
 ALICE, BOB, GROUP = 20001, 20002, 30001
 HOSTILE = "<img src=x onerror=alert(1)></script>\u202egnp.exe"
@@ -73,6 +72,7 @@ class TesterTests(ConsoleTestCase):
             expect(page.get_by_text("像是消息段，但不是正确的 JSON")).to_be_visible()
             expect(send).to_be_disabled()
             self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(barriers(page), [])
 
         return self.look("tester", script)
 
@@ -81,6 +81,15 @@ class TesterTests(ConsoleTestCase):
 
         def script(visit: Visit) -> None:
             page = visit.page
+            field = page.get_by_role("combobox", name="Action", exact=True)
+            field.fill("x")
+            page.get_by_label("Parameters (a JSON object)").fill(
+                '{"user_id": 20001, "message": "hi", "mine": 1}'
+            )
+            choose(page, "send_private_msg", "Action")  # what was written before stays
+            expect(page.get_by_role("textbox", name=re.compile("^user_id"))).to_have_value("20001")
+            expect(page.get_by_text("mine")).to_be_visible()
+            choose(page, "get_status", "Action")
             choose(page, "get_group_member_info", "Action")
             page.get_by_role("textbox", name="group_id").fill("12345678901234567890")
             page.get_by_role("textbox", name="user_id").fill(str(BOB))

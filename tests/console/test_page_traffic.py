@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -10,12 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, Visit
-from tests.console.real_service import ConsoleTestCase
+from tests.console.real_service import ConsoleTestCase, barriers
 
-try:
+with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Locator, Page, expect
-except ImportError:  # then the tests are skipped
-    pass
 
 ALICE, BOB, CAROL, GROUP = 20001, 20002, 20003, 30001
 HOSTILE = "<img src=x onerror=alert(1)></script>\u202egnp.exe"
@@ -25,11 +24,13 @@ def rows(page: Page) -> Locator:
     return page.locator(".traffic-row")
 
 
-class TrafficTests(ConsoleTestCase):
+class TrafficTestCase(ConsoleTestCase):
     def wait_for_stream(self, visit: Visit, text: str = '"topic":"traffic"') -> None:
         """Wait until the service watches for this page; what happens before is not shown."""
         self.wait_subscribed(visit, text)
 
+
+class TrafficTests(TrafficTestCase):
     def test_events_and_actions(self) -> Deferred[Any]:
         """What is said is a row; an action is one row, with its answer and the time that it took."""
 
@@ -58,8 +59,16 @@ class TrafficTests(ConsoleTestCase):
             expect(action.first).to_contain_text("失败")
             expect(action.first).to_contain_text("the account is in no group 5")
             expect(page.get_by_text("显示 5 条，收到 5 条")).to_be_visible()
-            self.assertEqual(page.locator(".traffic-row.meta").count(), 0)
             self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(barriers(page), [])
+            heartbeat = {"post_type": "meta_event", "meta_event_type": "heartbeat", "interval": 5000}
+            self.service.inject(heartbeat)
+            page.wait_for_timeout(800)  # more than the stream and the painting take
+            self.assertEqual(page.locator(".traffic-row.meta").count(), 0)
+            page.get_by_role("button", name="心跳等元事件").click()
+            self.wait_for_stream(visit, '"meta"')
+            self.service.inject(heartbeat)
+            expect(page.locator(".traffic-row.meta")).to_contain_text("心跳")
 
         return self.look("traffic", script)
 
@@ -146,7 +155,7 @@ class TrafficTests(ConsoleTestCase):
                 self.service.say(ALICE, "meanwhile")
             expect(page.get_by_text("Paused; 3 left out.")).to_be_visible()
             expect(rows(page)).to_have_count(1)
-            page.get_by_role("button", name="Go on").first.click()
+            page.get_by_role("button", name="Go on").click()
             expect(page.get_by_text("3 left out while paused")).to_be_visible()
             self.service.say(BOB, "after")
             expect(rows(page)).to_have_count(2)
@@ -226,6 +235,10 @@ class TrafficTests(ConsoleTestCase):
             self.assertLessEqual(box["x"] + box["width"], NARROW)
 
         return self.look("traffic", script, width=NARROW, language="en-US")
+
+
+class RestartTests(TrafficTestCase):
+    shared = False
 
     def test_a_restart(self) -> Deferred[Any]:
         """After a restart it goes on by itself; a row of before says that its JSON is gone."""

@@ -141,7 +141,7 @@ class EventRowTests(SynchronousTestCase):
                 {"data": {"text": text}, "type": "text"},
             ):
                 parts = row(message=[{"type": "image", "data": {}}, segment])["parts"]
-                self.assertEqual(parts, [["image"], ["text", text[: MAX_TEXT - 1] + "\u2026"]])
+                self.assertEqual(parts, [["image"], ["text", text[: MAX_ROW_TEXT - 1] + "\u2026"]])
 
     def test_no_secrets(self) -> None:
         """What is hidden in the whole JSON is hidden in a row."""

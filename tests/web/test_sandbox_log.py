@@ -40,6 +40,26 @@ class SandboxTestCase(SiteTestCase):
         self.answer("poke", "POST", json.dumps({"user_id": ALICE}).encode())
 
 
+class DetailsTests(SandboxTestCase):
+    def test_transcript_and_overview(self) -> None:
+        """With ``details=1`` the transcript has what the log has of a message; the overview has the files."""
+        number = self.say("hi", group_id=GROUP)["message_id"]
+        for verb, params in (
+            ("react", {"user_id": BOB, "message_id": number, "emoji_id": "76"}),
+            ("essence", {"user_id": ALICE, "message_id": number}),
+            ("upload", {"user_id": BOB, "group_id": GROUP, "file": "base64://aGVsbG8=", "name": "a.txt"}),
+        ):
+            self.answer(verb, "POST", json.dumps(params).encode())
+        plain = self.answer("transcript")["messages"][0]
+        (message,) = self.answer("transcript?details=1")["messages"]
+        (logged,) = (e for e in self.answer("log?after=0")["entries"] if e["kind"] == "message")
+        self.assertEqual(message, logged["message"])
+        self.assertEqual((message["likes"], message["essence"]["operator_id"]), ({"76": [BOB]}, ALICE))
+        self.assertEqual(set(message) - set(plain), {"likes", "essence", "anonymous"})
+        (file,) = self.answer("")["files"]
+        self.assertEqual((file["name"], file["group_id"], file["size"]), ("a.txt", GROUP, 5))
+
+
 class LongPollTests(SandboxTestCase):
     """``GET log?after=&wait=``."""
 

@@ -123,7 +123,7 @@ export default function Page() {
     } else if (!ready) {
         inside = html`<p class="muted sandbox-message" role="status">${t("sandbox.loading")}</p>`;
     } else {
-        inside = html`<${Conversations} account=${account} chat=${chat} />
+        inside = html`${narrow.value && (!chat || here.details) && html`<h1 class="hidden">${t("sandbox.title")}</h1>`}<${Conversations} account=${account} chat=${chat} />
             ${chat && html`<${Conversation} account=${account} chat=${chat} details=${here.details} />
             <aside class="details" aria-label=${t(chat[0] === "g" ? "sandbox.group_card" : "sandbox.person_card")}>
                 <div class="details-bar"><a class="button quiet bare" href=${`#/sandbox/${account}/${chat}`} aria-label=${t("sandbox.back")}><${Icon} name="back" /></a><b>${t(chat[0] === "g" ? "sandbox.group_card" : "sandbox.person_card")}</b></div>

@@ -19,9 +19,9 @@ const catalogue = signal(/** @type {any} */ (null));
 
 /**
  * What stands in the fields, also while another page is in view. It is not kept in the browser: it may hold secrets.
- * @type {{account: string, action: string, mode: "form" | "json", form: any, text: string}}
+ * @type {{account: string, action: string, mode: "form" | "json", form: any, text: string, written: boolean}}
  */
-let draft = { account: "", action: "", mode: "form", form: { fields: {}, extra: {} }, text: "{}" };
+let draft = { account: "", action: "", mode: "form", form: { fields: {}, extra: {} }, text: "{}", written: false };
 
 /** Return what another page wants to be sent, and forget it. */
 function takeLoad() {
@@ -121,11 +121,12 @@ function Tester({ accounts, bots, known }) {
         if (action === draft.action) return;
         setTried(false);
         setRedacted(false);
-        // What the next one needs and this one has (group_id ...) stays.
+        // What the next one needs and this one has (group_id ...) stays; and all that was written before a name was chosen.
+        const all = !entry && draft.written;
         const names = new Set(next ? next.params.filter(({ required }) => required).map(({ name }) => name) : []);
-        const kept = Object.fromEntries(Object.entries(params || {}).filter(([name]) => names.has(name)));
+        const kept = Object.fromEntries(Object.entries(params || {}).filter(([name]) => all || names.has(name)));
         if (!next) set({ action, text: mode === "json" ? draft.text : jsonOf(params || {}), mode: draft.mode });
-        else set({ action, form: formOf(next.params, kept), text: jsonOf(kept) });
+        else set({ action, form: formOf(next.params, kept), text: jsonOf(kept), written: false });
     };
     const chooseMode = (wanted) => {
         if (wanted === mode) return;
@@ -178,7 +179,7 @@ function Tester({ accounts, bots, known }) {
     const json = html`<${Field} label=${t("tester.params_json")} error=${fromText.error && t(`tester.wrong.${fromText.error}`, { at: fromText.at || "" })}
         hint=${!formPossible && draft.action ? t(entry ? "tester.json_only" : "tester.json_unknown") : ""}>${(attributes) => html`
         <textarea ...${attributes} class="mono" rows="10" name="json" spellcheck=${false} autocapitalize="off" value=${draft.text}
-            onInput=${(event) => set({ text: event.currentTarget.value })}></textarea>`}<//>`;
+            onInput=${(event) => set({ text: event.currentTarget.value, written: true })}></textarea>`}<//>`;
     return html`<h1>${t("tester.title")}</h1>
         <div class="tester" onKeyDown=${pressed}>
             <div class="tester-main">
@@ -210,7 +211,7 @@ function Tester({ accounts, bots, known }) {
                 </section>
             </div>
             <div class="tester-side">
-                <${Rights} bots=${bots} account=${account.account} action=${draft.action} />
+                ${bots.length > 0 && html`<${Rights} bots=${bots} account=${account.account} action=${draft.action} />`}
                 <${History} restore=${(each) => { fill(each.account, each.action, paramsOf(each)); setRedacted(false); window.scrollTo(0, 0); }} />
             </div>
         </div>

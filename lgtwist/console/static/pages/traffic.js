@@ -136,7 +136,7 @@ export default function Page() {
             </div></div>
         <${FilterControls} filter=${filter} onChange=${setFilter} names=${names} />
         ${refusal && html`<${Problem} error=${refusal} text=${errorText(refusal)} />`}
-        ${paused && html`<${Bar} kind="warning" action=${html`<${Button} icon="play" onClick=${pause}>${t("traffic.resume")}<//>`}>${t("traffic.paused", { n: number(live.leftOut) })}<//>`}
+        ${paused && html`<${Bar} kind="warning">${t("traffic.paused", { n: number(live.leftOut) })}<//>`}
         <section class="card traffic-list" aria-label=${t("traffic.title")}>
             <p class="muted small traffic-count">${t(shown >= MAX_ROWS ? "traffic.count_newest" : "traffic.count", { n: number(shown), all: number(live.received) })}</p>
             <p class="hidden" role="status">${busy ? t("traffic.busy") : ""}</p>

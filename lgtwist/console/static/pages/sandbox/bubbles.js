@@ -2,7 +2,7 @@
 /** A conversation: bubbles, notices and requests, the newest at the bottom. */
 
 import { errorText, language, t } from "../../core/i18n.js";
-import { dateTime, milliseconds, shortTime } from "../../core/format.js";
+import { dateTime, duration, milliseconds, shortTime } from "../../core/format.js";
 import { Button, classes, html, Icon, Peer, useEffect, useLayoutEffect, useRef, useState } from "../../core/ui.js";
 import { act, loadWhole, markSeen, me, mediaUrl, pending, version, world } from "./store.js";
 import { eventText, faceName, nameOf, rankOf, requestText, summary } from "./names.js";
@@ -16,7 +16,7 @@ const AT_ONCE = 100;
 /** Seconds between two lines above which the time stands between them. */
 const PAUSE = 300;
 /** Reactions that the menu offers. */
-const REACTIONS = ["76", "66", "124", "14", "178", "5", "201", "277", "128077"];
+const REACTIONS = ["76", "66", "124", "14", "178", "5", "201", "277", "63"];
 
 const HUES = 8;
 
@@ -74,8 +74,8 @@ function react(message, emoji) {
     return attempt(() => act("react", { user_id: me.peek(), message_id: message.message_id, emoji_id: emoji, set: !mine }));
 }
 
-/** @param {{message: any, head: boolean, chat: string, onJump: (id: number) => void, focusComposer: any}} props */
-function Bubble({ message, head, chat, onJump, focusComposer }) {
+/** @param {{message: any, head: boolean, after: number | null, chat: string, onJump: (id: number) => void, focusComposer: any}} props */
+function Bubble({ message, head, after, chat, onJump, focusComposer }) {
     version.value;
     const now = /** @type {any} */ (world.value);
     const group = message.group_id ? now.groups.get(message.group_id) : null;
@@ -108,8 +108,9 @@ function Bubble({ message, head, chat, onJump, focusComposer }) {
                 ${likes.map(([emoji, who]) => html`<button type="button" key=${emoji} class="reaction" aria-pressed=${who.includes(me.value) ? "true" : "false"}
                     title=${who.map((each) => nameOf(now, each, group)).join(", ").slice(0, 300)} aria-label=${t("sandbox.reaction", { name: faceName(emoji), n: who.length })}
                     onClick=${() => react(message, emoji)}><span>${faceName(emoji)}</span> <b>${who.length}</b></button>`)}</div>`}
-            ${answered && html`<p class="answered muted small">${answered.ms === null ? t("sandbox.said_by", { bot: answered.bot || "" })
-                : t("sandbox.answered_by", { bot: answered.bot || "", time: milliseconds(answered.ms) })}</p>`}
+            ${answered ? html`<p class="answered muted small">${answered.ms === null ? t("sandbox.said_by", { bot: answered.bot || "" })
+                : t("sandbox.answered_by", { bot: answered.bot || "", time: milliseconds(answered.ms) })}</p>`
+                : after !== null && html`<p class="answered muted small">${after < 1 ? t("sandbox.answered_soon") : t("sandbox.answered_after", { time: duration(after) })}</p>`}
         </div></article>`;
 }
 
@@ -255,6 +256,7 @@ export function Log({ chat, focusComposer, hint }) {
     };
     let before = 0;
     let speaker = "";
+    let asked = 0; // when a person spoke last, with nothing behind it
     const painted = [];
     for (const line of shown) {
         if (!before || line.time - before > PAUSE) {
@@ -267,8 +269,10 @@ export function Log({ chat, focusComposer, hint }) {
                 onClick=${() => { dialog.value = { kind: "json", title: t("sandbox.json_of", { id: line.message.message_id }), value: line.message }; }}><bdi>${recalledText(line.message, now)}</bdi></button></div>`);
             speaker = "";
         } else if (line.message) {
+            const after = line.message.from_bot && asked && line.time - asked <= PAUSE ? line.time - asked : null;
+            asked = line.message.from_bot ? 0 : line.time;
             const who = `${line.message.user_id} ${line.message.anonymous || ""}`;
-            painted.push(html`<${Bubble} key=${line.key} message=${line.message} head=${who !== speaker} chat=${chat} onJump=${onJump} focusComposer=${focusComposer} />`);
+            painted.push(html`<${Bubble} key=${line.key} message=${line.message} head=${who !== speaker} after=${after} chat=${chat} onJump=${onJump} focusComposer=${focusComposer} />`);
             speaker = who;
         } else {
             painted.push(html`<${NoticeLine} key=${line.key} line=${line} />`);

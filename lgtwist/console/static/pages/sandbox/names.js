@@ -67,7 +67,7 @@ export function segmentText(world, segment, message) {
 /** The sentence of an event that is no message. @param {any} world @param {any} event */
 export function eventText(world, event) {
     const group = event.group_id ? world.groups.get(event.group_id) : null;
-    const user = nameOf(world, event.user_id, group);
+    const user = nameOf(world, event.user_id, event.notice_type === "group_card" ? null : group);
     const target = nameOf(world, event.target_id, group);
     const operator = nameOf(world, event.operator_id, group);
     const type = event.notice_type;

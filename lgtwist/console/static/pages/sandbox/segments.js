@@ -42,13 +42,19 @@ function TextCard({ label, text }) {
     return html`<span class="text-card"><span class="muted small">${label}</span><${Peer} text=${text} lines=${10} /></span>`;
 }
 
+/** A text: in the line with what is beside it, or where it is long in a box that opens. @param {{text: string}} props */
+function Words({ text }) {
+    if (text.length <= 1500 && text.split("\n", 18).length < 18) return html`<bdi class="peer">${text}</bdi>`;
+    return html`<${Peer} text=${text} lines=${10} />`;
+}
+
 /** One segment of a message. @param {{segment: any, message: any, onJump?: (id: number) => void}} props */
 export function Segment({ segment, message, onJump }) {
     const data = (segment && segment.data) || {};
     const now = world.peek();
     const name = hasWords(`sandbox.part.${segment.type}`) ? t(`sandbox.part.${segment.type}`) : cut(segment.type, 40);
     switch (segment.type) {
-        case "text": return html`<${Peer} text=${data.text} lines=${20} class="words" />`;
+        case "text": return html`<${Words} text=${textOf(data.text)} />`;
         case "at": return html`<bdi class=${classes("at", String(data.qq) === String(now && now.id) && "at-bot")}>${segmentText(now, segment, message).trim()}</bdi>`;
         case "face": return html`<span class="face" title=${t("sandbox.face", { id: cut(data.id, 12) })}>${faceName(data.id)}</span>`;
         case "reply": return html`<${Quote} id=${Number(data.id)} text=${data.text} onJump=${onJump} />`;

@@ -422,6 +422,13 @@ export function say(key, user, message, options = {}) {
                 anonymous: Boolean(options.anonymous),
             });
             const now = world.peek();
+            // The log has it in a moment; where there is no stream at all it is read.
+            setTimeout(() => {
+                const later = world.peek();
+                if (account !== accountInView || !later) return;
+                const known = later.messages.has(answer.message_id);
+                (known ? Promise.resolve() : loadWhole(answer.message_id)).then(() => drop(sending), () => {});
+            }, 4000);
             if (now && now.messages.has(answer.message_id)) drop(sending);
             else pending.value = pending.peek().map((each) => (each.key === sending.key ? { ...each, messageId: answer.message_id } : each));
             return answer;

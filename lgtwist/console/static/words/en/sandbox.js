@@ -35,6 +35,8 @@ export default {
     "sandbox.sending": "Sending…",
     "sandbox.said_by": "sent by {bot}",
     "sandbox.answered_by": "answered by {bot} after {time}",
+    "sandbox.answered_soon": "answered within a second",
+    "sandbox.answered_after": "answered after {time}",
     "sandbox.essence": "essence",
     "sandbox.reaction": "Reaction {name}, {n}",
     "sandbox.recalled": "{sender} recalled a message",

@@ -35,6 +35,8 @@ export default {
     "sandbox.sending": "发送中…",
     "sandbox.said_by": "来自 {bot}",
     "sandbox.answered_by": "{bot} 回答，用时 {time}",
+    "sandbox.answered_soon": "不到 1 秒后回答",
+    "sandbox.answered_after": "{time}后回答",
     "sandbox.essence": "精华",
     "sandbox.reaction": "表情“{name}”，{n} 人",
     "sandbox.recalled": "{sender} 撤回了一条消息",
