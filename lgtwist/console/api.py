@@ -130,6 +130,8 @@ class ConsoleApi:
             clock, {"links": self._links, "traffic": self._traffic_topic, "sandbox": self._sandbox_topic}
         )
         self._overview.streams = lambda: len(self.streams)
+        #: Requests to sandboxes that are not answered yet, and by which session; some are streams.
+        self._sandbox_requests: dict[Request, str | None] = {}
         #: By method and first segment; those that need no session.
         self._open: dict[tuple[str, str], _Handler] = {
             ("GET", "session"): self._session,
@@ -231,7 +233,7 @@ class ConsoleApi:
             if not self._authentication.own_by_operator(request):
                 return None
             if name == "sandbox":
-                return self._sandbox(request, rest)
+                return self._sandbox(request, rest, visitor)
             handler = self._routes.get((method, name))
         if handler is None:
             allowed = [known for known, route in (*self._open, *self._routes) if route == name]
@@ -300,8 +302,8 @@ class ConsoleApi:
 
     def _session(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
         visitor = self._visitor(request, request.uri.partition(b"?")[2])
-        expires = None if visitor is None or visitor.session is None else visitor.expires
-        if expires is not None and is_old(expires, self._wall_clock()):
+        now = self._wall_clock()
+        if visitor is not None and visitor.session is not None and is_old(visitor.expires, now):
             self._set_cookie(request)
         return {"in": visitor is not None, "version": __version__, "assets": self._assets.hash}
 
@@ -320,8 +322,8 @@ class ConsoleApi:
         ):
             values = _origin_and_host(headers)
             sentence = (
-                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; behind '
-                "a proxy let it pass Host on, or name the origin in [server] allowed_origins"
+                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; '
+                "behind a proxy let it pass Host on, or name the origin in [server] allowed_origins"
             )
             raise ApiProblem(403, "foreign_origin", values, sentence)
         token = _read_json(body).get("token")
@@ -337,9 +339,9 @@ class ConsoleApi:
         if body.strip() and _read_json(body).get("everywhere") is True:
             self._sessions.generation += 1
             self._save_generation(self._sessions.generation)
-            self.streams.end_all("logged_out")
+            self._end_all("logged_out")
         elif visitor is not None and visitor.session is not None:
-            self.streams.end_all("logged_out", visitor.session)
+            self._end_all("logged_out", visitor.session)
         request.responseHeaders.addRawHeader("Set-Cookie", set_cookie("", secure=_is_secure(request)))
         return {"in": False}
 
@@ -456,7 +458,7 @@ class ConsoleApi:
         self._view.reload().addCallback(lambda _none: None if done.called else done.callback({}))
         return done
 
-    def _sandbox(self, request: Request, rest: tuple[str, ...]) -> None:
+    def _sandbox(self, request: Request, rest: tuple[str, ...], visitor: Visitor) -> None:
         self_id = account_number(rest[0]) if rest else None
         control = None if self_id is None else IControl(self._view.account_edge(self_id), None)
         account = None if self_id is None else self._view.directory.accounts.get(self_id)
@@ -467,17 +469,30 @@ class ConsoleApi:
             control.serve_file(request, rest[2])
             return
         set_budget(request, account.budget)
+        self._sandbox_requests[request] = visitor.session
+        request.notifyFinish().addBoth(lambda _ended: self._sandbox_requests.pop(request, None))
         control.handle(request, rest[1:])
 
     # -- its end
 
     def token_changed(self) -> None:
         """End every stream: the admin token is another one."""
-        self.streams.end_all("token_changed")
+        self._end_all("token_changed")
 
     def stop(self) -> None:
         """End every stream: the service stops."""
         self.streams.end_all("stopping")
+
+    def _end_all(self, code: str, session: str | None = None) -> None:
+        """End the streams, those of sandboxes too.
+
+        :param session: only those that are open by this cookie; None for all.
+        """
+        self.streams.end_all(code, session)
+        for request, opened_by in tuple(self._sandbox_requests.items()):
+            channel: Any = request.channel
+            if session in (None, opened_by) and channel is not None:
+                channel.abort()
 
 
 def _origin_and_host(headers: dict[str, str]) -> dict[str, str]:

@@ -438,6 +438,37 @@ class StreamTests(ConsoleTestCase):
         self.assertIn("event: dropped\n", peer.body())
         self.assertIn('event: sandbox\ndata: {"to":"sandbox49"', peer.body())
 
+    def test_streams_of_a_sandbox_end_too(self) -> None:
+        """Nobody reads on what he may not read any more."""
+        service = self.service
+        for how in ("token", "everywhere", "this", "another"):
+            cookie = self.cookie()
+            peers = [
+                self.api(path, Cookie=cookie)
+                for path in (
+                    "sandbox/10001/log/stream",
+                    "sandbox/10001/log?wait=30",
+                    "sandbox/10001/transcript?wait=30",
+                )
+            ]
+            answered = [peer.read() for peer in peers]
+            self.assertTrue(answered[0])
+            if how == "token":
+                service.set_server_settings(evolve(service.config.server, admin_token=TOKEN + "2"))
+                service.console.token_changed()
+                service.set_server_settings(evolve(service.config.server, admin_token=TOKEN))
+            elif how == "another":
+                self.clock.advance(0)
+                other = service.console._api._sessions.make(TOKEN, 1_700_000_100.0)
+                self.api("logout", "POST", {}, Cookie=f"lgtwist_console={other}", **OURS)
+            else:
+                self.api("logout", "POST", {"everywhere": how == "everywhere"}, Cookie=cookie, **OURS)
+            ended = [peer.transport.aborted for peer in peers]
+            self.assertEqual(ended, [how != "another"] * 3, how)
+            for peer in peers:
+                peer.lose()
+            self.assertEqual(service.console._api._sandbox_requests, {})
+
     def test_markup_stays_text(self) -> None:
         """In an event stream a line break would begin another event."""
         peer = self.bearer("stream?topics=traffic,sandbox:10001")
