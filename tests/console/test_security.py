@@ -241,8 +241,8 @@ class CookieTests(ConsoleTestCase):
         self.assertEqual(self.login(**origin).status(), 200)
 
     def test_one_that_has_expired(self) -> None:
-        api = self.service.console._api
-        value = api._access._sessions.make(TOKEN, api._wall_clock() - LIFETIME - 1)
+        api = self.service.console._api._access
+        value = api._sessions.make(TOKEN, api._wall_clock() - LIFETIME - 1)
         self.assertEqual(
             self.api("state", Cookie=set_cookie(value, secure=False).split(";")[0]).status(), 401
         )
