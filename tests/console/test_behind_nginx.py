@@ -17,9 +17,9 @@ from tests.console.browser import NARROW, Visit, unavailable
 from tests.console.real_service import TOKEN
 from tests.console.test_faults import FAILED_REQUESTS, LOST, FaultTestCase, texts, until, watch
 from tests.integration.certificates import Authority
-from tests.processes import PATIENCE, ChildProcess, free_port, inherited_environment
+from tests.processes import PATIENCE, ROOT, ChildProcess, free_port, inherited_environment
+from tests.test_docs import page as documentation
 
-_FOLDER = Path(__file__).parent
 #: A proxy as many have it: what is not said is nginx's default.
 _BARE = "location / { proxy_pass http://127.0.0.1:8081; }"
 _CONF = """
@@ -35,6 +35,12 @@ http {{
     }}
 }}
 """
+
+
+def _documented() -> list[str]:
+    """The two blocks of docs/console.md: a whole server, and a location below a path."""
+    blocks = documentation(ROOT / "docs" / "console.md").blocks
+    return [block.text for block in blocks if block.language == "nginx"]
 
 
 class TlsNginx(ChildProcess):
@@ -129,12 +135,12 @@ class NginxTests(FaultTestCase):
 
     def test_at_the_root(self) -> Deferred[Any]:
         """As docs/console.md shows it."""
-        location = (_FOLDER / "nginx_root.conf").read_text()
+        location = "location" + _documented()[0].partition("location")[2].rpartition("}")[0]
         return self.behind(location, "/", lambda visit, _nginx: self.works(visit, "/"))
 
     def test_at_a_path(self) -> Deferred[Any]:
         """Below a prefix, as docs/console.md shows it."""
-        path, location = "/bots/lgtwist/", (_FOLDER / "nginx_subpath.conf").read_text()
+        path, location = "/lgtwist/", _documented()[1]
         return self.behind(location, path, lambda visit, _nginx: self.works(visit, path), width=NARROW)
 
     def test_without_host(self) -> Deferred[Any]:

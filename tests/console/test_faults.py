@@ -27,7 +27,7 @@ FAILED_REQUESTS = r"Failed to load resource|net::ERR_"
 LOST = ".bars .bar.warning"
 #: Lets a page note what the stream brings, in ``window.seen``.
 _WATCH = """async ([account, after]) => {
-    const script = document.querySelector("script[src]").src;
+    const script = document.querySelector("script[type=module]").src;
     const { subscribe } = await import(script.replace(/app\\.js$/, "core/stream.js"));
     window.seen = { hello: 0, links: 0, link: 0, sandbox: 0, missed: 0, entries: [] };
     subscribe({ topic: "links" }, {
@@ -341,9 +341,13 @@ class MadeTokenTests(FaultTestCase):
     def start_service(self) -> ConsoleService:
         return MadeTokenService(Path(self.mktemp()).absolute())
 
+    def printed_link(self) -> str:
+        found = re.search(r"http://\S+/console/#token=\S+$", self.service.log(), re.MULTILINE)
+        return found[0] if found else ""
+
     def test_the_printed_link(self) -> Deferred[Any]:
         """Opened as it was printed, it logs in; its token stays nowhere in the browser."""
-        [link] = re.findall(r"(http://\S+/console/#token=\S+)", self.service.log())
+        link = wait_until("it is printed", self.printed_link)
         token = link.partition("=")[2]
 
         def script(visit: Visit) -> None:
