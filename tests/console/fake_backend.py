@@ -287,6 +287,20 @@ def busy_state() -> dict[str, Any]:
     return state
 
 
+def empty_sandbox(self_id: int) -> dict[str, Any]:
+    """The answers that the sandbox's page needs, of a world with one person and nothing said."""
+    alice = {"user_id": 20001, "nickname": "Alice", "friend": True}
+    overview = {
+        "self_id": self_id, "people": [{"user_id": self_id, "nickname": "lgtwist"}, alice], "groups": [],
+        "requests": [], "files": [], "last_message_id": 0, "last_seq": 1,
+    }  # fmt: skip
+    return {
+        f"GET sandbox/{self_id}/": overview,
+        f"GET sandbox/{self_id}/transcript": {"last_message_id": 0, "messages": []},
+        f"GET sandbox/{self_id}/log": {"last": 1, "missed": False, "entries": []},
+    }
+
+
 class FakeBackend:
     """The state that the pages are shown, and the requests that they made.
 
@@ -301,7 +315,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.state: Callable[[], dict[str, Any]] = busy_state
-        self.api: dict[str, Any] = {}
+        self.api: dict[str, Any] = empty_sandbox(10001)
         self.assets = self.assets_now = assets_hash()
         self.requests: list[str] = []
         self.streams: dict[str, Request] = {}
