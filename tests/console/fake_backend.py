@@ -24,6 +24,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from lgtwist.onebot.catalogue import catalogue_json
 from tests.integration.running import ROOT
 
 STATIC = ROOT / "lgtwist" / "console" / "static"
@@ -315,7 +316,10 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.state: Callable[[], dict[str, Any]] = busy_state
-        self.api: dict[str, Any] = empty_sandbox(10001)
+        self.api: dict[str, Any] = {
+            **empty_sandbox(10001),
+            "GET actions": json.loads(catalogue_json(frozenset())),
+        }
         self.assets = self.assets_now = assets_hash()
         self.requests: list[str] = []
         self.streams: dict[str, Request] = {}

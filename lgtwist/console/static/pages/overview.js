@@ -211,8 +211,8 @@ function eventText(event) {
     return event.detail && event.detail !== "heartbeat" ? `${kind} · ${event.detail}` : kind;
 }
 
-/** @param {{card: any}} props */
-function AccountCard({ card }) {
+/** @param {{card: any, alone: boolean}} props whether it is the only sandbox */
+function AccountCard({ card, alone }) {
     const away = card.state !== "up";
     const app = [card.app, card.app_version].filter(Boolean).join(" ");
     const dials = card.dials || [];
@@ -241,7 +241,7 @@ function AccountCard({ card }) {
                 <bdi class="peer mono grow">${link.via || t("overview.via_unknown")}</bdi></div><p class="small muted">${t("overview.since")} <${Time} at=${link.since} /></p></li>`)}
             ${!links.length && dials.map((dial) => html`<${Dial} dial=${dial} />`)}
             ${card.last_ended && html`<li class="line"><${Ended} ended=${card.last_ended} /></li>`}<//>`}
-        ${card.type === "sandbox" && html`<a class="button wide" href="#/sandbox"><${Icon} name="chat" /><span>${t("overview.talk")}</span></a>`}
+        ${card.type === "sandbox" && html`<a class="button wide" href=${alone ? "#/sandbox" : `#/sandbox/${card.account}`}><${Icon} name="chat" /><span>${t("overview.talk")}</span></a>`}
     </article>`;
 }
 
@@ -415,6 +415,7 @@ export default function Page() {
     if (!current) {
         return html`<h1 class="hidden">${t("overview.title")}</h1>${error ? html`<${Problem} error=${error} text=${errorText(error)} />` : html`<p class="muted loading" role="status">${t("overview.loading")}</p>`}`;
     }
+    const sandboxes = current.accounts.filter((card) => card.type === "sandbox").length;
     const many = current.accounts.length + current.bots.length > MANY;
     const none = current.summary.bots_connected === 0;
     return html`<h1 class="hidden">${t("overview.title")}</h1>
@@ -426,7 +427,7 @@ export default function Page() {
             <${Check} label=${t("overview.only_troubled")} checked=${troubled} onChange=${setTroubled} /></div>`}
         <section class="section" aria-labelledby="accounts-title">
             <header><h2 id="accounts-title">${t("overview.accounts")}</h2><span class="muted small">${t("overview.up_of", { up: current.summary.accounts_up, n: current.summary.accounts })}</span></header>
-            <div class="cards">${accounts.map((card) => html`<${AccountCard} key=${card.account} card=${card} />`)}</div>
+            <div class="cards">${accounts.map((card) => html`<${AccountCard} key=${card.account} card=${card} alone=${sandboxes === 1} />`)}</div>
             ${!accounts.length && html`<${Empty} title=${t(current.accounts.length ? "overview.none_fits" : "overview.no_accounts")} />`}
             ${current.summary.accounts > current.accounts.length && html`<p class="muted small">${t("overview.left_out", { n: current.summary.accounts - current.accounts.length })}</p>`}
         </section>
