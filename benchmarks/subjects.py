@@ -18,6 +18,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from benchmarks.watched import ADMIN_TOKEN
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
@@ -287,6 +289,7 @@ def configuration(port: int, folder: Path, setting: Setting, delivery: str, tls:
         f'data_dir = "{folder / "data"}"',
         "[server]",
         f'endpoints = ["{endpoint}"]',
+        *([f'admin_token = "{ADMIN_TOKEN}"'] if setting.watched else []),
         "[limits]",
         'heartbeat_interval = "0s"',
         "calls = 100000",

@@ -1,87 +1,56 @@
-"""``python watched.py ARGUMENTS``: twistd, with somebody who looks at the live traffic of the service.
+"""``python watched.py ARGUMENTS``: twistd, and beside it a program that looks at the live traffic.
 
-It does what a stream to a browser does: at most 100 rows a second, written as JSON four times a second.
+The program reads a stream of ``/console/api/`` as a browser does, and ends with the service.
 """
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from twisted.scripts import twistd
-
-from lgtwist import tap
-from lgtwist.console.traffic import Traffic, TrafficFilter
-
-ROWS_PER_SECOND, WRITES_PER_SECOND = 100, 4
-#: Seconds after the start when the watch begins.
-DELAY = 0.2
+#: Seconds within which the service must listen.
+PATIENCE = 30.0
+#: The admin token of a service that is looked at.
+ADMIN_TOKEN = "benchmark-admin-token"  # noqa: S105
 
 
-class Watcher:
-    """Takes rows and answers, and joins them as a stream does."""
-
-    filter = TrafficFilter()
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._rows: list[bytes] = []
-        self._answers: list[bytes] = []
-        self._left = ROWS_PER_SECOND
-        self._writes = 0
-        self.dropped = self.written = 0
-        reactor.callLater(1 / WRITES_PER_SECOND, self._write)
-
-    def take(self) -> bool:
-        """Return whether there is room for one more row in this second."""
-        if self._left <= 0:
-            self.dropped += 1
-            return False
-        self._left -= 1
-        return True
-
-    def drop(self) -> None:
-        """Count a row as dropped."""
-        self.dropped += 1
-
-    def send_row(self, row: bytes) -> None:
-        """Keep a row until the next write."""
-        self._rows.append(row)
-
-    def send_answer(self, answer: bytes) -> None:
-        """Keep an answer until the next write."""
-        self._answers.append(answer)
-
-    def _write(self) -> None:
-        self._reactor.callLater(1 / WRITES_PER_SECOND, self._write)
-        self._writes += 1
-        if self._writes % WRITES_PER_SECOND == 0:
-            self._left = ROWS_PER_SECOND
-        text = b'event: traffic\ndata: {"rows":[%b],"answers":[%b]}\n\n'
-        self.written += len(text % (b",".join(self._rows), b",".join(self._answers)))
-        self._rows, self._answers = [], []
-
-
-def watch(service: Any) -> None:
-    """Look at the traffic of a service from now on."""
-    from twisted.internet import reactor  # it was installed by makeService
-
-    traffic = Traffic(service.directory, reactor, time.time)
-    traffic.watch(Watcher(reactor))
+def look(port: int) -> None:
+    """Read the live traffic of the service on a port of 127.0.0.1 until the stream ends."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), 1.0)
+            break
+        except OSError:
+            if time.monotonic() > until:
+                raise SystemExit("the service does not listen") from None
+            time.sleep(0.05)
+    with connection:
+        connection.settimeout(PATIENCE)
+        request = f"GET /console/api/stream?topics=traffic HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        connection.sendall(f"{request}Authorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode())
+        if b" 200 " not in connection.recv(65536)[:20]:
+            raise SystemExit("the stream is refused")
+        while connection.recv(65536):
+            pass
 
 
 def main() -> None:
-    """Run twistd with the arguments of the command line."""
-    make = tap.makeService
+    """Run twistd with the arguments of the command line, or look at what the first one names."""
+    if sys.argv[1:2] == ["--look"]:
+        look(int(sys.argv[2]))
+        return
+    from twisted.scripts import twistd
 
-    def make_watched(options: Any) -> Any:
-        service = make(options)
-        from twisted.internet import reactor
-
-        reactor.callLater(DELAY, watch, service)
-        return service
-
-    tap.makeService = make_watched
+    config = Path(sys.argv[sys.argv.index("--config") + 1]).read_text("utf-8")
+    found = re.search(r"tcp:(\d+)", config)
+    assert found is not None
+    subprocess.Popen([sys.executable, __file__, "--look", found[1]])  # noqa: S603
     run: Any = twistd.run
     run()
 

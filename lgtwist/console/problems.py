@@ -37,3 +37,17 @@ def problem_json(problem: ApiProblem) -> bytes:
     """Return the body of the response that tells a problem: ``{"error": {"code", "args", "sentence"}}``."""
     error = {"code": problem.code, "args": problem.arguments, "sentence": problem.sentence}
     return msgspec.json.encode({"error": error})
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body.
+
+    :raises ApiProblem: if it is none.
+    """
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise ApiProblem(400, "bad_request", {"reason": str(error)[:200]}, "expected a JSON object") from None
+    if not isinstance(value, dict):
+        raise ApiProblem(400, "bad_request", {"reason": "no object"}, "expected a JSON object")
+    return value

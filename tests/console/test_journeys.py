@@ -107,7 +107,7 @@ class FirstVisitTests(BrowserTestCase):
 
     def test_in_chinese_on_a_screen(self) -> Deferred[Any]:
         words = {
-            "copy": "复制", "copied": "已复制", "talk": "和沙盒机器人聊天", "answered": r"default 回答，用时 \d",
+            "copy": "复制", "copied": "已复制", "talk": "和沙盒机器人聊天", "answered": r"回答，用时 \d",
             "traffic": "实时", "watching": "还没有消息经过", "sandbox": "沙盒",
         }  # fmt: skip
         return self.first_visit(words, language="zh-CN", width=WIDE)

@@ -241,7 +241,7 @@ class CookieTests(ConsoleTestCase):
         self.assertEqual(self.login(**origin).status(), 200)
 
     def test_one_that_has_expired(self) -> None:
-        api = self.service.console._api
+        api = self.service.console._api._access
         value = api._sessions.make(TOKEN, api._wall_clock() - LIFETIME - 1)
         self.assertEqual(
             self.api("state", Cookie=set_cookie(value, secure=False).split(";")[0]).status(), 401
@@ -308,9 +308,9 @@ class LoginTests(ConsoleTestCase):
                 self.assertEqual(peer.status(), 503)
         self.assertEqual(self.login().status(), 200)
         self.assertLessEqual(len([line for line in log.lines if "wrong token" in line]), 1)
-        self.assertLessEqual(self.service.console._api._wrong_tokens._waiting, 100)
+        self.assertLessEqual(self.service.console._api._access._wrong_tokens._waiting, 100)
         self.clock.advance(2.1)
-        self.assertEqual(self.service.console._api._wrong_tokens._waiting, 0)
+        self.assertEqual(self.service.console._api._access._wrong_tokens._waiting, 0)
         for line in log.lines:
             self.assertNotIn(TOKEN, line)
             self.assertNotIn("wrong 1", line)
@@ -409,13 +409,13 @@ class StreamTests(ConsoleTestCase):
                 peer.lose()
             self.clock.advance(1)
             self.assertEqual(self.watched(), before)
-            self.assertEqual(len(service.console._api.streams), 0)
+            self.assertEqual(len(service.console._api._streams), 0)
 
     def test_a_stream_that_does_not_read_is_given_no_more(self) -> None:
         """Whatever happens, and however often what it carries is changed."""
         peer = self.bearer("stream?topics=traffic")
         name = json.loads(peer.body().partition("event: hello\ndata: ")[2].partition("\n")[0])["stream"]
-        stream = self.service.console._api.streams.find(name)
+        stream = self.service.console._api._streams.find(name)
         assert stream is not None
         stream.pauseProducing()
         there = len(peer.read())
@@ -459,7 +459,7 @@ class StreamTests(ConsoleTestCase):
                 service.set_server_settings(evolve(service.config.server, admin_token=TOKEN))
             elif how == "another":
                 self.clock.advance(0)
-                other = service.console._api._sessions.make(TOKEN, 1_700_000_100.0)
+                other = service.console._api._access._sessions.make(TOKEN, 1_700_000_100.0)
                 self.api("logout", "POST", {}, Cookie=f"lgtwist_console={other}", **OURS)
             else:
                 self.api("logout", "POST", {"everywhere": how == "everywhere"}, Cookie=cookie, **OURS)

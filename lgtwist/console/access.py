@@ -1,0 +1,230 @@
+"""Who may ask the console: the operator's token, or the cookie of a page of ours; login and logout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, ISSLTransport
+from twisted.web.server import Request
+
+from lgtwist import __version__
+from lgtwist.console.problems import ApiProblem, read_object
+from lgtwist.console.routing import READING, RouteHandler
+from lgtwist.console.sessions import Sessions, cookies, is_old, set_cookie
+from lgtwist.console.wrong_tokens import WrongTokens
+from lgtwist.web.authentication import Authentication, headers_of
+from lgtwist.web.bodies import RequestBody
+from lgtwist.web.local_origin import is_origin_of
+
+#: What a request that changes something must have where a cookie opens it: no form and no link of another
+#: site can send it.
+CSRF_HEADER = "x-lgtwist-console"
+#: Bytes of the body of a request that needs no session.
+_LOGIN_BYTES = 4_096
+
+
+@frozen
+class Visitor:
+    """Who sends a request.
+
+    :ivar session: the value of its cookie; None where a token was shown.
+    :ivar expires: when the session does, in seconds since the epoch; 0 for a token.
+    """
+
+    session: str | None = None
+    expires: int = 0
+
+
+class ShortBodies:
+    """Lets the body of a request that needs no session come, as far as it is short."""
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    def charge(self, body: RequestBody, size: int) -> None:
+        """Refuse a body of which more has come than there is to say."""
+        self._size += size
+        if self._size > _LOGIN_BYTES:
+            body.refuse(f"the body has more than {_LOGIN_BYTES} bytes")
+
+    def forget(self, body: RequestBody, size: int) -> None:
+        """Do nothing: nothing is counted."""
+
+
+class Access:
+    """Tells who sends a request, lets people log in and out, and refuses others.
+
+    :param authentication: of the operator.
+    :param sessions: of those who logged in.
+    :param save_generation: keeps the generation of the sessions over a restart.
+    :param clock: the reactor, or a clock in its place.
+    :param wall_clock: seconds since the epoch.
+    :param assets: the hash of the pages' files, for ``GET session``.
+    :param logged_out: called with the session that has ended, None for all of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        authentication: Authentication,
+        sessions: Sessions,
+        save_generation: Callable[[int], None],
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        assets: str,
+        logged_out: Callable[[str | None], None],
+    ) -> None:
+        self._authentication = authentication
+        self._sessions = sessions
+        self._save_generation = save_generation
+        self._wall_clock = wall_clock
+        self._assets = assets
+        self._logged_out = logged_out
+        self._wrong_tokens = WrongTokens(clock)
+
+    def open_routes(self) -> Mapping[tuple[str, str], RouteHandler]:
+        """Return the handlers of requests that need no session."""
+        return {("GET", "session"): self._session, ("POST", "login"): self._login}
+
+    def routes(self) -> Mapping[tuple[str, str], RouteHandler]:
+        """Return the other handlers."""
+        return {("POST", "logout"): self._logout}
+
+    # -- who asks
+
+    def visitor(self, request: Request, query: bytes | None = None) -> Visitor | None:
+        """Return who sends a request, by the token or else the cookie that it shows; None for a stranger.
+
+        :param query: of its target, where that is not known to the request yet.
+        """
+        query = request.uri.partition(b"?")[2] if query is None else query
+        authentication = self._authentication
+        shown = authentication.shows_admin_token(request, query)
+        if shown is not None:
+            return Visitor() if shown else None
+        token = authentication.admin_token
+        if token is None:
+            return None
+        now = self._wall_clock()
+        for value in cookies(request.requestHeaders.getRawHeaders("cookie", [])):
+            expires = self._sessions.expiry(value, token, now)
+            if expires is not None:
+                return Visitor(value, expires)
+        return None
+
+    def refuse_foreign(self, request: Request, method: str) -> None:
+        """Refuse a request with a cookie that a page of ours has not sent.
+
+        :raises ApiProblem: if it may be another page's.
+        """
+        headers = headers_of(request)
+        site = headers.get("sec-fetch-site")
+        foreign = site is not None and site not in ("same-origin", "none")
+        if method not in READING and site != "same-origin":
+            foreign = foreign or not self._is_own_origin(request, headers)
+        if headers.get("origin") in self._authentication.settings.allowed_origins:
+            foreign = False
+        if foreign or (method not in READING and CSRF_HEADER not in headers):
+            sentence = (
+                "this request comes from no page of this console; it needs the header X-Lgtwist-Console: 1 "
+                "and an Origin that is equal to Host"
+            )
+            raise ApiProblem(403, "foreign_origin", _origin_and_host(headers), sentence)
+
+    def _is_own_origin(self, request: Request, headers: dict[str, str]) -> bool:
+        """Return whether the ``Origin`` of a request, if it has one, is the address that it was sent to."""
+        origin = headers.get("origin")
+        if origin is None:
+            return True
+        if origin in self._authentication.settings.allowed_origins:
+            return True
+        return is_origin_of(origin, headers.get("host", ""))
+
+    async def refuse_unknown(self, request: Request) -> None:
+        """Refuse a request without a token, a wrong one, or with a cookie that is over.
+
+        :raises ApiProblem: always.
+        """
+        query = request.uri.partition(b"?")[2]
+        if self._authentication.shows_admin_token(request, query) is None:
+            request.responseHeaders.setRawHeaders("WWW-Authenticate", ['Bearer realm="lgtwist"'])
+            raise ApiProblem(401, "not_logged_in", {}, "log in, or send Authorization: Bearer <admin_token>")
+        await self._refuse_wrong_token(request)
+
+    async def _refuse_wrong_token(self, request: Request) -> None:
+        """Refuse a wrong token, at once or some seconds later.
+
+        :raises ApiProblem: always.
+        """
+        limited = self._authentication.count_failure(request, "a wrong token for the console")
+        may_tell = self._wrong_tokens.count()
+        if isinstance(may_tell, Deferred):
+            may_tell = await may_tell
+        if limited or not may_tell:
+            request.responseHeaders.setRawHeaders("Retry-After", ["60"])
+            raise ApiProblem(503, "too_many_failures", {}, "too many wrong tokens; the right one still works")
+        raise ApiProblem(403, "wrong_token", {}, "the token is wrong")
+
+    # -- sessions
+
+    def _session(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
+        visitor = self.visitor(request)
+        now = self._wall_clock()
+        if visitor is not None and visitor.session is not None and is_old(visitor.expires, now):
+            self._set_cookie(request)
+        return {"in": visitor is not None, "version": __version__, "assets": self._assets}
+
+    def _set_cookie(self, request: Request) -> None:
+        token = self._authentication.admin_token
+        assert token is not None
+        value = self._sessions.make(token, self._wall_clock())
+        request.responseHeaders.addRawHeader("Set-Cookie", set_cookie(value, secure=_is_secure(request)))
+
+    def _login(self, request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
+        headers = headers_of(request)
+        site = headers.get("sec-fetch-site", "same-origin")
+        if not self._is_own_origin(request, headers) or (
+            site != "same-origin"
+            and headers.get("origin") not in self._authentication.settings.allowed_origins
+        ):
+            values = _origin_and_host(headers)
+            sentence = (
+                f'a page of {values["origin"] or "another site"} may not log in to "{values["host"]}"; '
+                "behind a proxy let it pass Host on, or name the origin in [server] allowed_origins"
+            )
+            raise ApiProblem(403, "foreign_origin", values, sentence)
+        token = read_object(body).get("token")
+        if not isinstance(token, str):
+            raise ApiProblem(400, "bad_request", {"reason": "token is missing"}, 'expected {"token": "..."}')
+        if self._authentication.admin_token is None or not self._authentication.is_admin_token(token.strip()):
+            return self._refuse_wrong_token(request)
+        self._set_cookie(request)
+        return {"in": True}
+
+    def _logout(self, request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
+        visitor = self.visitor(request)
+        if body.strip() and read_object(body).get("everywhere") is True:
+            self._sessions.generation += 1
+            self._save_generation(self._sessions.generation)
+            self._logged_out(None)
+        elif visitor is not None and visitor.session is not None:
+            self._logged_out(visitor.session)
+        request.responseHeaders.addRawHeader("Set-Cookie", set_cookie("", secure=_is_secure(request)))
+        return {"in": False}
+
+
+def _origin_and_host(headers: dict[str, str]) -> dict[str, str]:
+    return {"origin": headers.get("origin", "")[:200], "host": headers.get("host", "")[:200]}
+
+
+def _is_secure(request: Request) -> bool:
+    """Return whether the browser talks TLS, to us or to a proxy in front of us."""
+    channel: Any = request.channel
+    if channel is not None and ISSLTransport.providedBy(channel.transport):
+        return True
+    headers = headers_of(request)
+    forwarded = headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    return forwarded == "https" or "proto=https" in headers.get("forwarded", "").lower()
