@@ -88,13 +88,18 @@ class CuttingProxy:
         self.port: int = self._listener.getsockname()[1]
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._wake, self._waker = socket.socketpair()
-        self._cut = self._stop = False
+        self._cut = self._stop = self._silence = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def cut(self) -> None:
         """Close all connections."""
         self._cut = True
+        self._waker.send(b"x")
+
+    def silence(self) -> None:
+        """Pass on nothing more of the connections that there are, and leave them open."""
+        self._silence = True
         self._waker.send(b"x")
 
     def close(self) -> None:
@@ -106,8 +111,10 @@ class CuttingProxy:
             each.close()
 
     def _run(self) -> None:
+        silent: set[socket.socket] = set()
         while not self._stop:
-            ready, _, _ = select.select([self._listener, self._wake, *self._pairs], [], [])
+            read = [each for each in self._pairs if each not in silent]
+            ready, _, _ = select.select([self._listener, self._wake, *read], [], [])
             for each in ready:
                 if each is self._listener:
                     self._accept()
@@ -115,6 +122,9 @@ class CuttingProxy:
                     self._wake.recv(100)
                 elif each in self._pairs:
                     self._pass_on(each)
+            if self._silence:
+                self._silence = False
+                silent.update(self._pairs)
             if self._cut or self._stop:
                 self._cut = False
                 for each in tuple(self._pairs):
@@ -279,6 +289,36 @@ class CutTests(FaultTestCase):
                 self.assertEqual(texts(page), said)
                 self.assertEqual(page.evaluate("window.seen.missed"), 0)
                 wait_until("one stream is left", lambda: self.streams() == 1)
+            finally:
+                proxy.close()
+
+        return self.look(script)
+
+    def test_a_connection_that_falls_silent(self) -> Deferred[Any]:
+        """Nothing says that it is over, as after a change of Wi-Fi; but no comment comes any more."""
+
+        def script(visit: Visit) -> None:
+            proxy = CuttingProxy(self.service.port)
+            try:
+                visit.url, visit.host = f"http://127.0.0.1:{proxy.port}/console/", f"127.0.0.1:{proxy.port}"
+                visit.page.clock.install()
+                page = self.log_in(visit)
+                watch(page)
+                self.service.say(20001, "before")
+                self.hears(page, "before")
+                hellos = page.evaluate("window.seen.hello")
+                proxy.silence()
+                self.service.say(20001, "meanwhile")
+                page.clock.fast_forward(20_000)
+                page.wait_for_timeout(200)
+                self.assertEqual(page.evaluate("window.seen.hello"), hellos)
+                for _ in range(30):  # the browser asks over others that are as dead first
+                    if page.evaluate("window.seen.hello") > hellos:
+                        break
+                    page.clock.fast_forward(11_000)
+                    page.wait_for_timeout(100)
+                self.hears(page, "meanwhile")
+                self.assertEqual(texts(page), ["before", "meanwhile"])
             finally:
                 proxy.close()
 

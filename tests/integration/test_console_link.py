@@ -12,6 +12,7 @@ import urllib.request
 from tests.integration.commands import RunTestCase, answers, gone
 from tests.integration.running import wait_until
 from tests.processes import TWISTD, ChildProcess
+from tests.rounds import combination
 
 LGTWIST = (sys.executable, "-m", "lgtwist.command")
 _LINK = re.compile(r"^Console: (http://127\.0\.0\.1:\d+/console/)#token=([\w-]{43,})$", re.MULTILINE)
@@ -78,6 +79,7 @@ class LinkTests(RunTestCase):
         self.assertEqual(ended.returncode, 0, ended)
         return ended.stdout
 
+    @combination
     def test_twistd_to_the_terminal(self) -> None:
         self.first_and_second(*TWISTD, "-n", "--pidfile=", "lgtwist", "--config", self.config)
 
