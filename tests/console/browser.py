@@ -1,7 +1,8 @@
 """A real browser for tests: Playwright drives Debian's Chromium.
 
 Where Playwright or Chromium is missing, the tests are skipped, or fail with LGTWIST_TEST_REQUIRE_ALL=1:
-``apt-get install -y chromium fonts-wqy-microhei`` and ``pip install 'lgtwist[browser]'``. The browser is
+``apt-get install -y chromium fonts-wqy-microhei`` and ``pip install 'lgtwist[browser]'``. With
+LGTWIST_TEST_BROWSER=0 they are left out: a browser for each of many workers is slow. The browser is
 launched once per process, in the one thread that Playwright's sync API needs; the server that it talks to
 runs in the reactor. A test hands a function to :meth:`BrowserTestCase.visit`, which is called in that thread
 with a :class:`Visit`, and must not touch anything of Twisted but by ``visit.in_reactor``.
@@ -9,6 +10,7 @@ with a :class:`Visit`, and must not touch anything of Twisted but by ``visit.in_
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -16,14 +18,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from queue import Queue
+from threading import Event, Thread
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, TestCase
+
+from tests.integration.shared import IN_WORKER
 
 try:
     from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -59,25 +64,53 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
     return found
 
 
+def at_end(function: Callable[[], object]) -> None:
+    """Call a function when the tests are over.
+
+    In a worker of ``trial -j`` the reactor is shut down after each test, so there it is the process's end.
+    """
+    if IN_WORKER:
+        atexit.register(function)
+    else:
+        reactor.addSystemEventTrigger("before", "shutdown", function)
+
+
 class _Driver:
-    """The browser and its thread; both end with the reactor."""
+    """The browser and its thread; both end with the tests."""
 
     def __init__(self) -> None:
-        self._pool: ThreadPool | None = None
+        self._jobs: Queue[Callable[[], None]] = Queue()
+        self._thread: Thread | None = None
         self._playwright: Any = None
         self._browser: Browser | None = None
 
     def run(self, function: Callable[[Browser], _Result]) -> Deferred[_Result]:
         """Call a function with the browser, in the browser's thread."""
+        if os.environ.get("LGTWIST_TEST_BROWSER") == "0":
+            raise SkipTest("left out, for LGTWIST_TEST_BROWSER is 0")
         if sync_playwright is None:
             raise unavailable("playwright is not installed")
         if not CHROMIUM:
             raise unavailable("chromium is not installed")
-        if self._pool is None:
-            self._pool = ThreadPool(1, 1, "browser")
-            self._pool.start()
-            reactor.addSystemEventTrigger("before", "shutdown", self._stop)
-        return deferToThreadPool(reactor, self._pool, lambda: function(self._launched()))
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name="browser", daemon=True)
+            self._thread.start()
+            at_end(self._stop)
+        done: Deferred[_Result] = Deferred()
+
+        def job() -> None:
+            try:
+                result: Any = function(self._launched())
+            except BaseException:
+                result = Failure()
+            reactor.callFromThread(lambda: None if done.called else done.callback(result))
+
+        self._jobs.put(job)
+        return done
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
 
     def _launched(self) -> Browser:
         if self._browser is None or not self._browser.is_connected():
@@ -92,16 +125,19 @@ class _Driver:
             )
         return self._browser
 
-    def _stop(self) -> Deferred[None]:
-        assert self._pool is not None
-        done = deferToThreadPool(reactor, self._pool, self._close)
-        return done.addBoth(lambda _: self._pool.stop())  # type: ignore[union-attr]
+    def _stop(self) -> None:
+        ended = Event()
+        self._jobs.put(lambda: self._close(ended))
+        ended.wait(10)
 
-    def _close(self) -> None:
-        if self._browser is not None:
-            self._browser.close()
-        if self._playwright is not None:
-            self._playwright.stop()
+    def _close(self, ended: Event) -> None:
+        try:
+            if self._browser is not None:
+                self._browser.close()
+            if self._playwright is not None:
+                self._playwright.stop()
+        finally:
+            ended.set()
 
 
 DRIVER = _Driver()

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.console.browser import BrowserTestCase, Visit, reactor
+from tests.console.browser import BrowserTestCase, Visit, at_end
 from tests.console.vendor_axe import AXE_FOLDER
 from tests.integration.running import PATIENCE, Service
 from tests.processes import wait_until
@@ -118,7 +118,7 @@ class ConsoleTestCase(BrowserTestCase):
                 self._put_world(world)
         else:
             self.service = ConsoleService(Path(self.mktemp()).absolute(), self.toml)
-            reactor.addSystemEventTrigger("before", "shutdown", self.service.clean_up)
+            at_end(self.service.clean_up)
             has_sandbox = '"sandbox"' in self.toml
             world = self.service.http(f"/sandbox/{ACCOUNT}/world")[1] if has_sandbox else None
             _shared[self.toml] = self.service, world

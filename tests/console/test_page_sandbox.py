@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.console.browser import NARROW, WIDE, BrowserTestCase, Visit, reactor, wait_until
+from tests.console.browser import NARROW, WIDE, BrowserTestCase, Visit, at_end, wait_until
 from tests.console.real_service import BOTS, ConsoleService
 
 PICTURE = base64.b64decode(
@@ -37,7 +37,7 @@ GIVE_FILE = """([selector, event, bytes, name, type]) => {
 
 
 class _Services:
-    """One service for all tests here, with the world that it began with; it ends with the reactor."""
+    """One service for all tests here, with the world that it began with; it ends with the tests."""
 
     def __init__(self) -> None:
         self._service: ConsoleService | None = None
@@ -46,7 +46,7 @@ class _Services:
     def shared(self) -> tuple[ConsoleService, Any]:
         if self._service is None:
             self._service = ConsoleService(toml=f'{BOTS}\n[limits]\nmax_message = "1MiB"\n')
-            reactor.addSystemEventTrigger("after", "shutdown", self._service.clean_up)
+            at_end(self._service.clean_up)
             self._world = self._service.http("/sandbox/10001/world")[1]
         return self._service, self._world
 
