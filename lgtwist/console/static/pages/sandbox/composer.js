@@ -21,15 +21,14 @@ const drafts = signal(/** @type {Record<string, Draft>} */ ({}));
 /** @param {string} key */
 const draftKey = (key) => `sandbox.draft.${(world.peek() || { id: 0 }).id}.${key}`;
 
-/** @param {string} key @returns {Draft} */
-function draftOf(key) {
-    return drafts.value[draftKey(key)] || { text: perTab.get(draftKey(key)) || "", tokens: [], files: [], reply: 0, anonymous: false };
+/** @param {string} key @param {string} [name] of the draft, where the page may show another world by now @returns {Draft} */
+function draftOf(key, name = draftKey(key)) {
+    return drafts.value[name] || { text: perTab.get(name) || "", tokens: [], files: [], reply: 0, anonymous: false };
 }
 
-/** @param {string} key @param {Partial<Draft>} changes */
-function change(key, changes) {
-    const name = draftKey(key);
-    drafts.value = { ...drafts.value, [name]: { ...draftOf(key), ...changes } };
+/** @param {string} key @param {Partial<Draft>} changes @param {string} [name] of the draft, as for `draftOf` */
+function change(key, changes, name = draftKey(key)) {
+    drafts.value = { ...drafts.value, [name]: { ...draftOf(key, name), ...changes } };
     if (changes.text !== undefined) perTab.set(name, changes.text);
 }
 
@@ -178,6 +177,7 @@ export function Composer({ chat, play, focusSignal }) {
         const empty = !segments.some((segment) => segment.type !== "reply");
         if (empty && !files.length) return;
         setProblem("");
+        const name = draftKey(chat);
         change(chat, { text: "", tokens: [], files: [], reply: 0 });
         area.current.focus();
         try {
@@ -189,13 +189,13 @@ export function Composer({ chat, play, focusSignal }) {
         } catch (error) {
             setProblem(errorText(error));
             const said = files.length < current.files.filter((file) => file.type === "file").length;
-            const written = draftOf(chat);
-            if (said) change(chat, { files: [...files, ...written.files] });
+            const written = draftOf(chat, name);
+            if (said) change(chat, { files: [...files, ...written.files] }, name);
             else {
                 change(chat, {
                     text: written.text ? `${current.text}\n${written.text}` : current.text, tokens: [...current.tokens, ...written.tokens],
                     files: [...current.files, ...written.files], reply: written.reply || current.reply,
-                });
+                }, name);
             }
         }
     };

@@ -145,6 +145,7 @@ export function watchWorld(account) {
     const endTraffic = subscribe({ topic: "traffic", filter: { account, kinds: ["message", "action"] } }, { traffic: takeTraffic });
     return () => {
         accountInView = 0;
+        world.value = null; // what is shown of it before it is loaded again could not be answered
         loads += 1;
         endLog();
         endLog = () => {};
