@@ -16,6 +16,7 @@ from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.overview import Overview
+from lgtwist.console.permissions import Permissions
 from lgtwist.console.problems import ApiProblem, problem_json
 from lgtwist.console.routing import RouteHandler
 from lgtwist.console.sessions import Sessions
@@ -94,6 +95,7 @@ class ConsoleApi:
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
+            **Permissions(view, clock.seconds).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,
