@@ -1,0 +1,114 @@
+// @ts-check
+/** The events that a bot has refused so often that they were left out: look, deliver again, drop. */
+
+import { del, get, post } from "../../core/api.js";
+import { bytes, number } from "../../core/format.js";
+import { errorText, hasWords, t } from "../../core/i18n.js";
+import { Bar, Button, Confirm, Dialog, Empty, html, Icon, Json, Peer, Problem, Select, Status, Time, useEffect, useState } from "../../core/ui.js";
+
+const AT_ONCE = 100;
+/** The looks of what came of delivering again. */
+const LOOKS = { confirmed: "good", sent: "partly", refused: "bad", gone: "idle", not_connected: "warning" };
+
+/** @param {string} type */
+function typeText(type) {
+    const key = `overview.event.${type}`;
+    return hasWords(key) ? t(key) : type;
+}
+
+/** The event as JSON, as far as there is one. @param {{event: any, onClose: () => void}} props */
+function Look({ event, onClose }) {
+    const [answer, setAnswer] = useState(/** @type {any} */ (null));
+    const [error, setError] = useState(/** @type {any} */ (null));
+    useEffect(() => {
+        get(`refused/${event.id}`).then(setAnswer, setError);
+    }, []);
+    const whole = answer && answer.event;
+    return html`<${Dialog} wide title=${t("backlog.event")} onClose=${onClose} actions=${html`<${Button} onClick=${onClose}>${t("ui.close")}<//>`}>
+        <div class="stack"><p class="row"><${Peer} inline text=${event.bot} /><span class="mono muted">${event.account}</span><span class="muted small">${t("backlog.position", { n: number(event.position) })}</span></p>
+            <div class="reason warning"><${Icon} name="warning" /><${Peer} text=${event.reason || t("backlog.no_reason")} lines=${5} /></div>
+            ${!answer && !error && html`<p role="status" class="muted">${t("backlog.loading")}</p>`}
+            ${error && html`<${Problem} error=${error} text=${error.code === "gone" ? t("backlog.gone") : errorText(error)} />`}
+            ${answer && !answer.complete && html`<${Bar} kind="warning">${t(whole === null || whole === undefined ? "backlog.gone" : "backlog.incomplete")}<//>`}
+            ${typeof whole === "string" ? html`<pre class="event-text" tabindex="0" aria-label="JSON"><${Peer} text=${whole} lines=${20} /></pre>`
+                : whole !== null && whole !== undefined && html`<${Json} value=${whole} openDepth=${3} label="JSON" />`}
+        </div><//>`;
+}
+
+/** What came of delivering again. @param {{outcome: any}} props */
+function Outcome({ outcome }) {
+    if (outcome.error) return html`<${Problem} error=${outcome.error} text=${errorText(outcome.error)} />`;
+    const said = outcome.outcome === "refused" && outcome.reason;
+    return html`<div class="outcome"><${Status} state=${LOOKS[outcome.outcome] || "idle"}>${t(`backlog.outcome.${outcome.outcome}`)}<//>
+        ${said ? html`<${Peer} class="small" text=${outcome.reason} lines=${2} />` : html`<span class="muted small">${t(`backlog.outcome_hint.${outcome.outcome}`)}</span>`}</div>`;
+}
+
+/** @param {{event: any, gone: boolean, outcome: any, act: any}} props */
+function Entry({ event, gone, outcome, act }) {
+    const args = { type: typeText(event.post_type), bot: event.bot };
+    return html`<li class="refused-event">
+        <div class="refused-what"><span class="chip">${typeText(event.post_type)}</span><b><${Peer} inline text=${event.bot} /></b><span class="mono muted">${event.account}</span>
+            <span class="muted small"><${Time} at=${event.time} /></span><span class="muted small numbers">${bytes(event.size)}</span></div>
+        <div class="refused-why"><${Peer} text=${event.reason || t("backlog.no_reason")} lines=${2} /><span class="muted small">${t("backlog.given_up")} <${Time} at=${event.skipped} /></span></div>
+        <div class="refused-outcome" aria-live="polite">${outcome && html`<${Outcome} outcome=${outcome} />`}</div>
+        ${!gone && html`<div class="row refused-buttons"><${Button} icon="search" label=${t("backlog.look_of", args)} onClick=${() => act.look(event)}>${t("backlog.look")}<//>
+            <${Button} icon="send" label=${t("backlog.again_of", args)} onClick=${() => act.again(event)}>${t("backlog.again")}<//>
+            <${Button} kind="quiet" icon="trash" label=${t("backlog.drop_of", args)} onClick=${() => act.drop(event)} /></div>`}
+    </li>`;
+}
+
+/** @param {{list: any[], more: boolean, load: () => Promise<any>}} props */
+export function Refused({ list, more, load }) {
+    const [looking, setLooking] = useState(/** @type {any} */ (null));
+    const [dropping, setDropping] = useState(/** @type {any} */ (null));
+    const [error, setError] = useState(/** @type {any} */ (null));
+    const [bot, setBot] = useState("");
+    const [limit, setLimit] = useState(AT_ONCE);
+    // What came of delivering again; those that the bot has taken are gone from the list, and stay in view.
+    const [outcomes, setOutcomes] = useState(/** @type {Record<string, any>} */ ({}));
+    const told = (id, value) => setOutcomes((all) => ({ ...all, [id]: value }));
+    const there = new Set(list.map(({ id }) => id));
+    const kept = Object.values(outcomes).filter(({ event, outcome }) => !there.has(event.id) && outcome === "confirmed").map(({ event }) => event);
+    const all = [...list, ...kept].sort((one, other) => other.skipped - one.skipped || other.id - one.id);
+    const bots = [...new Set(all.map((event) => event.bot))].sort();
+    const chosen = bots.includes(bot) ? bot : "";
+    const shown = chosen ? all.filter((event) => event.bot === chosen) : all;
+    const act = {
+        look: setLooking,
+        drop: setDropping,
+        again: async (event) => {
+            try {
+                told(event.id, { event, ...await post(`refused/${event.id}`) });
+            } catch (failure) {
+                told(event.id, /** @type {any} */ (failure).code === "gone" ? { event, outcome: "gone" } : { event, error: failure });
+            }
+            await load();
+        },
+    };
+    const drop = async () => {
+        setError(null);
+        try {
+            await del(dropping === "all" ? "refused" : `refused/${dropping.id}`);
+            if (dropping === "all") setOutcomes({});
+        } catch (failure) {
+            // Somebody else has dropped it.
+            if (/** @type {any} */ (failure).code !== "gone") setError(failure);
+        }
+        await load();
+    };
+    return html`<section class="section" aria-labelledby="refused-title">
+        <header><h2 id="refused-title">${t("backlog.refused")}</h2>${list.length > 0 && html`<span class="chip warning numbers">${t(more ? "backlog.count_more" : "backlog.count", { n: number(list.length) })}</span>`}<span class="grow"></span>
+            ${list.length > 0 && html`<${Button} icon="trash" onClick=${() => setDropping("all")}>${t("backlog.drop_all")}<//>`}</header>
+        ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
+        ${all.length > 0 ? html`<p class="muted small">${t("backlog.refused_hint")}</p>
+            ${bots.length > 1 && html`<${Select} class="of-bot" label=${t("overview.bot")} value=${chosen} options=${[["", t("backlog.all_bots")], ...bots.map((name) => [name, name.slice(0, 60)])]} onChange=${setBot} />`}
+            <ul class="card refused-list">${shown.slice(0, limit).map((event) => html`<${Entry} key=${event.id} event=${event} gone=${!there.has(event.id)} outcome=${outcomes[event.id]} act=${act} />`)}</ul>
+            ${shown.length > limit && html`<div><${Button} onClick=${() => setLimit(limit + AT_ONCE)}>${t("ui.more_items", { n: number(shown.length - limit) })}<//></div>`}
+            ${more && html`<p class="muted small">${t("backlog.refused_more", { n: number(list.length) })}</p>`}`
+        : html`<div class="card"><${Empty} icon="check" title=${t("backlog.none_refused")}><p class="what-for">${t("backlog.refused_what_for")}</p><//></div>`}
+        ${looking && html`<${Look} event=${looking} onClose=${() => setLooking(null)} />`}
+        ${dropping && html`<${Confirm} title=${t(dropping === "all" ? "backlog.drop_all_title" : "backlog.drop_title")} action=${t(dropping === "all" ? "backlog.drop_all_yes" : "backlog.drop_yes")}
+            onYes=${drop} onClose=${() => setDropping(null)}><p>${dropping === "all" ? t("backlog.drop_all_ask", { n: number(list.length) })
+        : html`<bdi class="peer">${t("backlog.drop_ask", { type: typeText(dropping.post_type), bot: dropping.bot, account: dropping.account })}</bdi>`}</p><//>`}
+    </section>`;
+}
