@@ -6,7 +6,7 @@ import { editConfiguration } from "../core/configuration.js";
 import { errorText, hasWords, t } from "../core/i18n.js";
 import { duration, number } from "../core/format.js";
 import { subscribe } from "../core/stream.js";
-import { Bar, Button, classes, Dialog, Empty, Field, html, Peer, Problem, Select, Status, Time, useEffect, useRef, useState } from "../core/ui.js";
+import { Bar, Button, classes, Dialog, Empty, Field, html, Icon, Peer, Problem, Select, Status, Time, useEffect, useRef, useState } from "../core/ui.js";
 import { Refused } from "./backlog/refused.js";
 
 /** Milliseconds between two looks at a backlog that changes. */
@@ -96,25 +96,23 @@ function Skip({ row, onClose, onDone }) {
         </form><//>`;
 }
 
-/** What was skipped and can be had back. @param {{row: any, onDone: () => any}} props */
+/** What was skipped and can be had back. @param {{row: any, onDone: (error: any) => any}} props */
 function Undo({ row, onDone }) {
-    const [error, setError] = useState(/** @type {any} */ (null));
     const undo = async () => {
-        setError(null);
+        let error = null;
         try {
             await post("backlog/undo", { bot: row.bot, account: row.account });
             skipped.delete(keyOf(row));
         } catch (refusal) {
-            setError(refusal);
+            error = refusal;
         }
-        await onDone();
+        await onDone(error);
     };
     const n = skipped.get(keyOf(row));
     const args = { bot: row.bot, account: row.account, n: number(n || 0) };
     return html`<${Bar} kind="info" action=${html`<${Button} icon="reply" label=${t("backlog.undo_of", args)} onClick=${undo}>${t("backlog.undo")}<//>`}>
         <bdi class="peer">${t(n === undefined ? "backlog.skipped_some" : "backlog.skipped", args)}</bdi>
-        <p class="muted small">${t("backlog.undo_until")}</p>
-        ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}<//>`;
+        <p class="muted small">${t("backlog.undo_until")}</p><//>`;
 }
 
 /** Make a bot of the configuration an at-least-once one. @param {{bots: string[], onDone: () => any}} props */
@@ -135,7 +133,7 @@ function AtLeastOnce({ rows, live, onDone }) {
     if (!rows.length) {
         return html`<div class="card"><${Empty} icon="plug" title=${t("backlog.none")}><p class="what-for">${t("backlog.what_for")}</p>${convert || html`<p>${t("backlog.no_bots")}</p>`}<//></div>`;
     }
-    return convert && html`<details class="more convert-more"><summary>${t("backlog.others", { n: live.length })}</summary><p class="muted small">${t("backlog.what_for")}</p>${convert}</details>`;
+    return convert && html`<details class="more convert-more"><summary><${Icon} name="right" />${t("backlog.others", { n: live.length })}</summary><p class="muted small">${t("backlog.what_for")}</p>${convert}</details>`;
 }
 
 export default function Page() {
@@ -143,6 +141,7 @@ export default function Page() {
     const [live, setLive] = useState(/** @type {string[]} */ ([]));
     const [error, setError] = useState(/** @type {any} */ (null));
     const [skipping, setSkipping] = useState(/** @type {any} */ (null));
+    const [notUndone, setNotUndone] = useState(/** @type {any} */ (null));
     const loader = useRef({ running: false, again: false, alive: true, timer: 0, last: 0, load: async () => {} });
     if (!loader.current.timer) {
         loader.current.timer = -1;
@@ -201,14 +200,15 @@ export default function Page() {
     const { rows, refused } = backlog;
     return html`${title}
         ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
-        <div aria-live="polite" class="stack undo">${rows.filter((row) => row.can_undo).map((row) => html`<${Undo} key=${keyOf(row)} row=${row} onDone=${load} />`)}</div>
+        <div aria-live="polite" class="stack undo">${rows.filter((row) => row.can_undo).map((row) => html`<${Undo} key=${keyOf(row)} row=${row} onDone=${(failure) => { setNotUndone(failure); return load(); }} />`)}
+            ${notUndone && html`<${Problem} error=${notUndone} text=${errorText(notUndone)} />`}</div>
         <${Advice} rows=${rows} />
         <section class="section" aria-labelledby="deliveries-title">
             <header><h2 id="deliveries-title">${t("backlog.deliveries")}</h2>${rows.length > 0 && html`<span class="muted small">${t("backlog.deliveries_hint")}</span>`}</header>
             ${rows.length > 0 && html`<div class="card table-card"><table class="backlog-table">
                 <thead><tr><th scope="col">${t("overview.bot")}</th><th scope="col">${t("backlog.state")}</th><th scope="col">${t("backlog.backlog")}</th><th scope="col">${t("backlog.unconfirmed")}</th>
                     <th scope="col">${t("backlog.oldest")}</th><th scope="col">${t("backlog.confirmed")}</th><th scope="col">${t("backlog.retention_left")}</th><td></td></tr></thead>
-                <tbody>${rows.map((row) => html`<${Row} key=${keyOf(row)} row=${row} skip=${() => setSkipping(row)} />`)}</tbody></table></div>`}
+                <tbody>${rows.map((row) => html`<${Row} key=${keyOf(row)} row=${row} skip=${() => { setNotUndone(null); setSkipping(row); }} />`)}</tbody></table></div>`}
             <${AtLeastOnce} rows=${rows} live=${live} onDone=${load} />
         </section>
         <${Refused} list=${refused} more=${backlog.refused_more} load=${load} />

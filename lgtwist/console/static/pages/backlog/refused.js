@@ -100,8 +100,8 @@ export function Refused({ list, more, load }) {
         <header><h2 id="refused-title">${t("backlog.refused")}</h2>${list.length > 0 && html`<span class="chip warning numbers">${t(more ? "backlog.count_more" : "backlog.count", { n: number(list.length) })}</span>`}<span class="grow"></span>
             ${list.length > 0 && html`<${Button} icon="trash" onClick=${() => setDropping("all")}>${t("backlog.drop_all")}<//>`}</header>
         ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
-        ${all.length > 0 ? html`<p class="muted small">${t("backlog.refused_hint")}</p>
-            ${bots.length > 1 && html`<${Select} class="of-bot" label=${t("overview.bot")} value=${chosen} options=${[["", t("backlog.all_bots")], ...bots.map((name) => [name, name.slice(0, 60)])]} onChange=${setBot} />`}
+        ${all.length > 0 ? html`<div class="row spread"><p class="muted small">${t("backlog.refused_hint")}</p>
+            ${bots.length > 1 && html`<${Select} class="of-bot" label=${t("overview.bot")} value=${chosen} options=${[["", t("backlog.all_bots")], ...bots.map((name) => [name, name.slice(0, 60)])]} onChange=${setBot} />`}</div>
             <ul class="card refused-list">${shown.slice(0, limit).map((event) => html`<${Entry} key=${event.id} event=${event} gone=${!there.has(event.id)} outcome=${outcomes[event.id]} act=${act} />`)}</ul>
             ${shown.length > limit && html`<div><${Button} onClick=${() => setLimit(limit + AT_ONCE)}>${t("ui.more_items", { n: number(shown.length - limit) })}<//></div>`}
             ${more && html`<p class="muted small">${t("backlog.refused_more", { n: number(list.length) })}</p>`}`

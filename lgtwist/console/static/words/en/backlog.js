@@ -29,7 +29,7 @@ export default {
     "backlog.undo": "Undo",
     "backlog.undo_of": "Undo: {bot}, account {account}",
     "backlog.undo_until": "Possible until the bot confirms its next event.",
-    "backlog.advice.refuses_all": "{bots} refuses every event: its address, its token or the program itself is wrong. See its log. When it is mended, delivery goes on by itself, and nothing is lost.",
+    "backlog.advice.refuses_all": "{bots} refuses every event: its address, its token or the program itself is wrong. See its log. When it is mended, delivery goes on by itself.",
     "backlog.advice.silent": "{bots} is connected and has confirmed nothing for a long time: it may hang, or does not answer WebSocket pings.",
     "backlog.none": "No bot has at-least-once delivery yet",
     "backlog.what_for": "An ordinary bot gets only what happens while it is connected. For one with delivery = \"at-least-once\", events are written to the disk while it is away, and sent in order when it is back: for bots that must not miss a message, such as ledgers and moderators.",

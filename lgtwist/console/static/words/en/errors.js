@@ -18,5 +18,6 @@ export default {
     "error.too_many_failures": "Too many wrong tokens. The right one still works; wrong ones are answered in a minute.",
     "error.no_such_account": "There is no account {account}.",
     "error.bad_filter": "The filter {name} is wrong.",
-    "error.gone": "It is not there any more."
+    "error.gone": "It is not there any more.",
+    "error.not_undoable": "It cannot be undone any more: the bot has confirmed a later event."
 };

@@ -29,7 +29,7 @@ export default {
     "backlog.undo": "撤销",
     "backlog.undo_of": "撤销：{bot}，账号 {account}",
     "backlog.undo_until": "它确认下一个事件之后，就不能撤销了。",
-    "backlog.advice.refuses_all": "{bots} 拒收所有事件：多半是它的地址、令牌或程序出了问题，请先看它的日志。修好之后会自动继续，不会丢事件。",
+    "backlog.advice.refuses_all": "{bots} 拒收所有事件：多半是它的地址、令牌或程序出了问题，请先看它的日志。修好之后会自动继续。",
     "backlog.advice.silent": "{bots} 连着，但很久没有确认收到：它可能卡住了，或者不回应 WebSocket 的 ping。",
     "backlog.none": "还没有可靠投递的机器人",
     "backlog.what_for": "一般的机器人只收到连接期间的事件。可靠投递（delivery = \"at-least-once\"）的机器人不在时，事件会写在磁盘上，等它回来按顺序补发；适合记账、签到、审核这类不能漏消息的机器人。",

@@ -18,5 +18,6 @@ export default {
     "error.too_many_failures": "错误的令牌太多。正确的令牌仍然可以登录；错误的要等一分钟才有回答。",
     "error.no_such_account": "没有账号 {account}。",
     "error.bad_filter": "筛选条件 {name} 不对。",
-    "error.gone": "已经不在了。"
+    "error.gone": "已经不在了。",
+    "error.not_undoable": "不能撤销了：机器人已经确认了后面的事件。"
 };
