@@ -38,6 +38,14 @@ ABILITIES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+#: What lets a bot do the whole of an ability, where some of it is worth saying; ``send_msg`` sends everywhere.
+_WHOLE: Mapping[str, frozenset[str]] = {
+    "read": frozenset(ABILITIES["read"]),
+    "send": frozenset(("send_group_msg", "send_private_msg")),
+    "manage": frozenset(ABILITIES["manage"]),
+}
+
+
 class Permissions:
     """Answers ``GET permissions``.
 
@@ -127,12 +135,12 @@ def _action_parts(bot: Bot) -> list[dict[str, Any]]:
         return [_part("may_nothing")]
     may, partly, may_not = [], [], []
     for ability, names in ABILITIES.items():
-        allowed = sum(bot.explain_permission(name).allowed for name in names)
+        allowed = {name for name in names if bot.explain_permission(name).allowed}
         if not allowed:
             may_not.append(ability)
             continue
         may.append(ability)
-        if allowed < len(names) and ability in ("read", "send", "manage"):
+        if not (allowed >= _WHOLE.get(ability, allowed) or "send_msg" in allowed):
             partly.append(ability)
     parts = [_part("may", abilities=may, partly=partly)] if may else []
     return [*parts, _part("may_not", abilities=may_not)] if may_not else parts

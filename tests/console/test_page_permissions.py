@@ -15,7 +15,7 @@ from lgtwist.console.permissions import Permissions
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.settings import ActionSettings, BotSettings, EventSettings
-from tests.console.browser import NARROW, Visit
+from tests.console.browser import NARROW, Visit, wait_until
 from tests.console.fake_backend import FakeBackend
 from tests.console.real_service import ConsoleTestCase
 from tests.console.test_pages import PageTestCase
@@ -71,7 +71,7 @@ class PermissionsTests(PageTestCase):
             expect(card(page, "nonebot")).to_contain_text("可以使用所有动作；能看到所有事件。")
             agent = card(page, "agent")
             for text in (
-                "可以读取消息和资料（部分）和发消息（部分）；不能撤回、",
+                "可以读取消息和资料（部分）和发消息；不能撤回、",
                 "踢人",
                 "；每分钟 20 次；只用账号 10001；只看群 30001、30002 的消息。",
                 "现在还能用 3 次（最多 20）",
@@ -98,11 +98,11 @@ class PermissionsTests(PageTestCase):
             page = self.open(visit, "Permissions")
             expect(card(page, "agent")).to_contain_text(
                 re.compile(
-                    r"May read messages and profiles \(partly\) and send messages \(partly\); may not recall"
+                    r"May read messages and profiles \(partly\) and send messages; may not recall"
                 )
             )
             expect(card(page, "agent")).to_contain_text(
-                "; 20 a minute; uses only account 10001; sees only messages of groups 30001, 30002."
+                "; 20 a minute; only on account 10001; sees only messages of groups 30001, 30002."
             )
             expect(page.get_by_role("button", name="nonebot, Messages: all")).to_be_visible()
             expect(page.get_by_role("button", name="mute, Messages: none")).to_be_visible()
@@ -143,6 +143,7 @@ class PermissionsTests(PageTestCase):
             def saved() -> Any:
                 save.click()
                 expect(page.locator("dialog")).to_have_count(2)
+                wait_until(lambda: asked, "the edits were asked for")
                 page.keyboard.press("Escape")
                 expect(page.locator("dialog")).to_have_count(1)
                 return {tuple(each["path"][2:]): each.get("value", each["op"]) for each in asked.pop()}

@@ -27,7 +27,9 @@ function listed(values) {
 /** @param {string[] | null} types */
 function kinds(types) {
     if (!types) return t("permissions.kind.any");
-    return joined(types.map((type) => (hasWords(`permissions.kind.${type}`) ? t(`permissions.kind.${type}`) : type)), "conjunction");
+    // A name of its own is isolated: it must not turn round what is beside it.
+    const own = (type) => `\u2068${type.slice(0, 40)}\u2069`;
+    return joined(types.map((type) => (hasWords(`permissions.kind.${type}`) ? t(`permissions.kind.${type}`) : own(type))), "conjunction");
 }
 
 /** @type {Record<string, (args: any) => string>} */
