@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -11,7 +11,8 @@ from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, Refusal, RunAges, Trimmed
+from lgtwist.delivery.refused_event import RefusedEvent
+from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, RunAges, Trimmed
 from tests.journal.fakes import FakeSink, Room, numbers
 
 ACCOUNTS = (1, 2)
@@ -72,12 +73,15 @@ class WitnessedStore:
         totals: dict[int, int],
         upto: Position,
         watermarks: dict[Pair, Watermark],
-        refused: list[Refusal],
+        refused: Sequence[RefusedEvent],
+        put_back: Collection[Pair] = (),
     ) -> None:
         self._check()
-        self.store.save(totals, upto, watermarks, refused)
+        self.store.save(totals, upto, watermarks, refused, put_back)
         for pair, watermark in watermarks.items():
-            assert watermark.position >= self.watermarks[pair].position, "a cursor that is written goes back"
+            assert pair in put_back or watermark.position >= self.watermarks[pair].position, (
+                "a cursor that is written goes back"
+            )
             if (watermark.position, watermark.ordinal) != (
                 self.watermarks[pair].position,
                 self.watermarks[pair].ordinal,
@@ -105,6 +109,19 @@ class WitnessedStore:
             raise JournalError("the disk says nothing")
         page: Page = self.store.read(account, after, upto, max_bytes)
         return page
+
+    def drop_refused(self, upto: int, only: int | None) -> list[int]:
+        self._check()
+        dropped: list[int] = self.store.drop_refused(upto, only)
+        return dropped
+
+    def list_refused(self, most: int) -> list[RefusedEvent]:
+        listed: list[RefusedEvent] = self.store.list_refused(most)
+        return listed
+
+    def find_refused(self, number: int) -> RefusedEvent | None:
+        found: RefusedEvent | None = self.store.find_refused(number)
+        return found
 
     def close_reading(self) -> None:
         self.store.close_reading()
