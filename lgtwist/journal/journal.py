@@ -591,11 +591,9 @@ class Journal:
 
     def find_refused(self, number: int) -> Deferred[RefusedEvent | None]:
         """Return a refused event with its first bytes; None if there is none of that id."""
+        waiting = {one.id: one for one in (*self._saving.refused, *self._unsaved.refused)}
         store = self._store
-        for one in (*self._saving.refused, *self._unsaved.refused):
-            if one.id == number:
-                return self._when_readable(lambda: one)
-        return self._when_readable(lambda: store.find_refused(number))
+        return self._when_readable(lambda: waiting.get(number) or store.find_refused(number))
 
     def drop_refused(self, number: int | None = None) -> Deferred[int]:
         """Delete one refused event, or all; return how many there were."""
