@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from lgtwist.app.configuration import Config
 from lgtwist.app.warnings import warnings
 from lgtwist.config.limits import Limits
+from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.sandbox.actions import ACTIONS
@@ -101,6 +102,14 @@ class RunningService:
         """Return the bytes of the journal's file; None if there is none."""
         journal = self._service.journal
         return None if journal is None else int(journal.used)
+
+    def journal(self) -> IJournal | None:
+        """Return the journal; None if no bot's delivery is at-least-once."""
+        return self._service.journal
+
+    def journal_retention(self) -> float:
+        """Return how long the journal keeps events, in seconds."""
+        return self._service.config.journal.retention
 
     def reactor_lag(self) -> float:
         """Return the worst lateness of a timer within the last while, in seconds."""

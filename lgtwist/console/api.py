@@ -14,6 +14,7 @@ from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
+from lgtwist.console.backlog import BacklogView
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.overview import Overview
 from lgtwist.console.permissions import Permissions
@@ -32,7 +33,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("sandbox", "stream", "traffic", "rights")
+_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused")
 
 
 @define(kw_only=True)
@@ -96,6 +97,7 @@ class ConsoleApi:
             **access.routes(),
             **subscriptions.routes(),
             **Permissions(view, clock.seconds).routes(),
+            **BacklogView(view, wall_clock).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,

@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from lgtwist.config.limits import Limits
+from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.web.refused_handshakes import RefusedHandshake
@@ -64,6 +65,12 @@ class ServiceView(Protocol):
 
     def journal_size(self) -> int | None:
         """Return the bytes of the journal's file; None if there is none."""
+
+    def journal(self) -> IJournal | None:
+        """Return the journal; None if no bot's delivery is at-least-once."""
+
+    def journal_retention(self) -> float:
+        """Return how long the journal keeps events, in seconds."""
 
     def reactor_lag(self) -> float:
         """Return by how many seconds the reactor was late, the most within the last minute or so."""

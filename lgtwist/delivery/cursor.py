@@ -84,3 +84,8 @@ class Cursor:
         self._young.clear()
         self.settled = watermark
         self._save(watermark)
+
+    def put_back(self, watermark: Watermark) -> None:
+        """Stand at a watermark again that it had settled before; nothing is saved."""
+        self._young.clear()
+        self.settled = watermark

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -20,8 +20,10 @@ import msgspec
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
+from lgtwist.delivery.refused_event import POST_TYPE_WITHIN, RefusedEvent
 from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
 from lgtwist.journal.store import (
+    MAX_REFUSED,
     TIMES_ALONE,
     Contents,
     IStore,
@@ -29,7 +31,6 @@ from lgtwist.journal.store import (
     JournalDamaged,
     JournalError,
     Pair,
-    Refusal,
     RunAges,
     Trimmed,
 )
@@ -53,10 +54,9 @@ _STEP_BYTES = 16 << 20
 #: Seconds that SQLite waits where another program has locked the file; then the journal tries it again. A
 #: thread that waits cannot be stopped.
 _LOCK_PATIENCE = 1.0
-#: So many refused events are kept.
-_MAX_REFUSED = 1000
 
 _CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
+_REFUSED_COLUMNS = "id, bot, account, position, time, skipped, reason, size"
 
 
 def _sentence(error: Exception) -> str:
@@ -290,6 +290,7 @@ class SqliteStore:
         ).fetchone()
         contents.end = max(contents.end, found[0] or 0)
         contents.newest = found[1] or 0
+        contents.last_refused = execute("SELECT max(id) FROM refused").fetchone()[0] or 0
         for bot, account, position, ordinal, time in execute(
             "SELECT bot, account, position, ordinal, time FROM cursor"
         ):
@@ -354,10 +355,12 @@ class SqliteStore:
         totals: dict[int, int],
         upto: Position,
         watermarks: dict[Pair, Watermark],
-        refused: list[Refusal],
+        refused: Sequence[RefusedEvent],
+        put_back: Collection[Pair] = (),
     ) -> None:
         """Write what has changed beside the chunks."""
         execute, many = self._connected().execute, self._connected().executemany
+        returning = [(*pair, *_row(watermarks[pair])) for pair in put_back if pair in watermarks]
 
         def work() -> None:
             many(
@@ -372,15 +375,38 @@ class SqliteStore:
                 " WHERE position < excluded.position OR ordinal < excluded.ordinal",
                 [(*pair, *_row(watermark)) for pair, watermark in watermarks.items()],
             )
+            many(
+                "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
+                " position = excluded.position, ordinal = excluded.ordinal, time = excluded.time",
+                returning,
+            )
             if refused:
                 many(
-                    "INSERT INTO refused VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [tuple(getattr(one, name) for name in one.__struct_fields__) for one in refused],
+                    "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [msgspec.structs.astuple(one) for one in refused],
                 )
-                execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (_MAX_REFUSED,))
+                execute(
+                    "DELETE FROM refused WHERE id <"
+                    " (SELECT id FROM refused ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                    (MAX_REFUSED - 1,),
+                )
 
         try:
             self._transaction(work)
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+
+    def drop_refused(self, upto: int, only: int | None) -> list[int]:
+        """Delete refused events; return the ids of those that were there."""
+        execute, which = self._connected().execute, "FROM refused WHERE id <= ?1 AND (?2 IS NULL OR id = ?2)"
+
+        def work() -> list[int]:
+            found = [row[0] for row in execute(f"SELECT id {which}", (upto, only))]
+            execute(f"DELETE {which}", (upto, only))
+            return found
+
+        try:
+            return self._transaction(work)
         except sqlite3.Error as error:
             raise _failure(error) from None
 
@@ -507,11 +533,41 @@ class SqliteStore:
             self._reading.close()
             self._reading = None
 
+    def _connected_for_reading(self) -> sqlite3.Connection:
+        if self._reading is None:
+            raise JournalError("it is closed")
+        return self._reading
+
+    def list_refused(self, most: int) -> list[RefusedEvent]:
+        """Return the newest refused events, each with the beginning of its payload."""
+        try:
+            rows = self._connected_for_reading().execute(
+                f"SELECT {_REFUSED_COLUMNS}, substr(payload, 1, ?)"  # noqa: S608
+                " FROM refused ORDER BY id DESC LIMIT ?",
+                (POST_TYPE_WITHIN, most),
+            )
+            return [RefusedEvent(*row) for row in rows]
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+
+    def find_refused(self, number: int) -> RefusedEvent | None:
+        """Return a refused event; None if there is none of that id."""
+        try:
+            row = (
+                self._connected_for_reading()
+                .execute(
+                    f"SELECT {_REFUSED_COLUMNS}, payload FROM refused WHERE id = ?",  # noqa: S608
+                    (number,),
+                )
+                .fetchone()
+            )
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+        return None if row is None else RefusedEvent(*row)
+
     def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
         """Return the next events of an account. What is damaged is passed over."""
-        reading = self._reading
-        if reading is None:
-            raise JournalError("it is closed")
+        reading = self._connected_for_reading()
         try:
             begin: Position | None = after + 1
             while begin is not None and begin <= upto:
