@@ -38,7 +38,7 @@ ABILITIES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-#: What lets a bot do the whole of an ability, where some of it is worth saying; ``send_msg`` sends everywhere.
+#: What lets a bot do the whole of an ability, where a part is worth telling; ``send_msg`` sends everywhere.
 _WHOLE: Mapping[str, frozenset[str]] = {
     "read": frozenset(ABILITIES["read"]),
     "send": frozenset(("send_group_msg", "send_private_msg")),

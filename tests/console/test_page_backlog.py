@@ -11,11 +11,15 @@ from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, Visit, wait_until
 from tests.console.fake_backend import FakeBackend, busy_state
+from tests.console.real_service import ConsoleTestCase
 from tests.console.test_pages import FAILED_REQUESTS, PageTestCase
+from tests.integration.at_least_once import at_least_once, bearer
+from tests.integration.rawclient import PING, PONG, RawClient
 
 with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Page, expect
 
+SANDBOX = '[[accounts]]\nself_id = 10001\ntype = "sandbox"\n'
 HOSTILE = "<img src=x onerror=alert(1)></script>\u202egnp.exe" + "长" * 300
 
 
@@ -47,7 +51,7 @@ def refusal(number: int, bot: str = "webhook", **others: Any) -> dict[str, Any]:
         "position": 1000 + number,
         "time": now - 900,
         "skipped": now - 300 + number,
-        "reason": "It answered 500 three times.",
+        "reason": "HTTP 400",
         "size": 310,
         "post_type": "message",
         **others,
@@ -109,15 +113,13 @@ class CannedBacklog:
         found = next(each for each in self.refused if each["id"] == number)
         event: Any = {"post_type": "message", "raw_message": HOSTILE, "flag": "(hidden)"}
         if found["size"] > 65536:
-            return 200, {"refused": found, "event": '{"post_type":"message","raw_mes', "complete": False}
+            return 200, {"refused": found, "event": {"begin": '{"post_type":"mess'}, "complete": False}
         if found["size"] == 0:
-            return 200, {"refused": found, "event": None, "complete": False}
+            return 200, {"refused": found, "event": event, "complete": False}
         return 200, {"refused": found, "event": event, "complete": True}
 
     def again(self, number: int) -> tuple[int, Any]:
         self.bodies["again"] = number
-        if self.outcome["outcome"] == "confirmed":
-            self.refused = [each for each in self.refused if each["id"] != number]
         return 200, self.outcome
 
     def drop(self, number: int | None) -> tuple[int, Any]:
@@ -132,7 +134,8 @@ def mixed(backend: FakeBackend) -> CannedBacklog:
         delivery("yunzai", 10001, backlog=1128, unconfirmed=16, oldest=now - 7300, cursor_since=now - 7290,
                  connected=False, connection="reverse-websocket", retention_left=590_000.0),
         delivery("nonebot", 10001, unconfirmed=2),
-        delivery("nonebot", 20002, backlog=12, unconfirmed=12, oldest=now - 320, silent=True, retention_left=3000.0),
+        delivery("nonebot", 20002, backlog=12, unconfirmed=12, oldest=now - 320, silent=True,
+                 retention_left=3000.0),
         delivery("webhook", 10001, backlog=40, unconfirmed=1, oldest=now - 60, refuses_all=True,
                  connection="http-post", retention_left=600_000.0),
         delivery(HOSTILE[:120], 30003, backlog=3, oldest=now - 5),
@@ -214,14 +217,15 @@ class BacklogTests(PageTestCase):
             expect(dialog).to_contain_text("only the first 64 KiB are kept")
             page.keyboard.press("Escape")
             events.first.get_by_role("button").filter(has_text="Look").click()
-            expect(dialog).to_contain_text("The contents of this event are gone.")
+            expect(dialog).to_contain_text("It cannot be delivered again.")
+            expect(dialog).to_contain_text("(hidden)")
             page.keyboard.press("Escape")
             for outcome, words in (
-                ({"outcome": "refused", "reason": "It answered 418."}, "It answered 418."),
-                ({"outcome": "not_connected", "reason": ""}, "the bot is not connected"),
+                ({"outcome": "refused", "reason": "HTTP 418"}, "HTTP 418"),
+                ({"outcome": "not_connected", "reason": "it hangs"}, "it hangs"),
                 ({"outcome": "gone", "reason": ""}, "The journal does not have it any more"),
                 ({"outcome": "sent", "reason": ""}, "has not confirmed it yet"),
-                ({"outcome": "confirmed", "reason": ""}, "The bot has taken it."),
+                ({"outcome": "confirmed", "reason": ""}, "The bot has taken it; it is off the list."),
             ):
                 canned.outcome = outcome
                 last.get_by_role("button").filter(has_text="Deliver again").click()
@@ -264,7 +268,7 @@ class BacklogTests(PageTestCase):
         return self.look(script)
 
     def test_it_follows(self) -> Deferred[Any]:
-        """What changes is shown by itself, at most once in a while, and nothing is asked when all is still."""
+        """What changes is shown by itself, at most once in a while; nothing is asked when all is still."""
         canned = CannedBacklog(self.backend, [delivery("ledger", 10001)], [])
 
         def link() -> None:
@@ -314,3 +318,100 @@ class BacklogTests(PageTestCase):
             self.assertEqual(edits, [{"etag": "e1", "edits": [wanted]}])
 
         return self.look(script, width=NARROW)
+
+
+def pong(bot: RawClient) -> None:
+    """Answer the next ping."""
+    while True:
+        opcode, payload = bot.frame()
+        if opcode == PING:
+            bot.send(payload, PONG)
+            return
+
+
+class JourneyTests(ConsoleTestCase):
+    """The real service, and a bot that does as the test says."""
+
+    shared = False
+    toml = SANDBOX + at_least_once("ledger", token=True) + '[[bots]]\nname = "live"\n'
+
+    def come(self) -> RawClient:
+        """The bot connects."""
+        return RawClient(self.service, headers=bearer("ledger"))
+
+    def refuse(self) -> None:
+        """The bot refuses what comes first, until it is skipped."""
+        for _ in range(5):
+            with self.come() as bot:
+                bot.event(post_type="message")
+                bot.send_close(1007)
+                bot.read_to_end()
+
+    def test_a_refused_event(self) -> Deferred[Any]:
+        """A bot refuses an event; it is seen, delivered again to the mended bot, and off the list."""
+
+        def script(visit: Visit) -> None:
+            page = visit.page
+            expect(page.get_by_text("没有被拒收的事件")).to_be_visible()
+            self.service.say(20001, HOSTILE)
+            self.refuse()
+            event = page.locator(".refused-event")
+            page.get_by_role("button", name="刷新").click()
+            expect(event).to_have_count(1)
+            for text in ("消息", "ledger", "1007"):
+                expect(event).to_contain_text(text)
+            event.get_by_role("button").filter(has_text="查看").click()
+            dialog = page.get_by_role("dialog")
+            expect(dialog).to_contain_text(HOSTILE[:60])
+            page.keyboard.press("Escape")
+            event.get_by_role("button").filter(has_text="重发").click()
+            expect(event).to_contain_text("没能发出")
+            with self.come() as bot:
+                bot.event(meta_event_type="lifecycle")
+                event.get_by_role("button").filter(has_text="重发").click()
+                self.assertEqual(bot.event(post_type="message")["raw_message"], HOSTILE)
+                pong(bot)
+                expect(event).to_contain_text("已送达")
+            self.assertEqual(self.service.api("backlog")["refused"], [])
+            page.reload()
+            expect(page.get_by_text("没有被拒收的事件")).to_be_visible()
+
+        return self.look("backlog", script)
+
+    def test_skip(self) -> Deferred[Any]:
+        """What waits for a bot that is away is skipped, had back, and skipped for good."""
+
+        def script(visit: Visit) -> None:
+            page = visit.page
+            cell = page.locator(".figure-cell .cell")
+            expect(cell).to_have_text("0")
+            expect(page.locator("tbody")).to_contain_text("not connected")
+            for number in range(3):
+                self.service.say(20001, f"hello {number}")
+            expect(cell).to_have_text("3")
+            expect(page.locator("tbody")).to_contain_text("6 d 23 h")
+            bar = page.locator(".undo .bar")
+
+            def skip() -> None:
+                page.get_by_role("button", name="Skip to the newest").click()
+                page.get_by_label("type the name of the bot").fill("ledger")
+                page.keyboard.press("Enter")
+                expect(bar).to_contain_text("has skipped 3 events")
+                expect(cell).to_have_text("0")
+
+            skip()
+            bar.get_by_role("button", name="Undo").click()
+            expect(cell).to_have_text("3")
+            expect(bar).to_have_count(0)
+            skip()
+            with self.come() as bot:
+                bot.event(meta_event_type="lifecycle")
+                self.service.say(20001, "after")
+                self.assertEqual(bot.event(post_type="message")["raw_message"], "after")
+                pong(bot)
+                expect(bar).to_have_count(0)
+                expect(page.locator("tbody")).to_contain_text("up to date")
+            self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(visit.barriers(), [])
+
+        return self.look("backlog", script, width=NARROW, language="en-US", dark=True)

@@ -97,9 +97,7 @@ class PermissionsTests(PageTestCase):
         def script(visit: Visit) -> None:
             page = self.open(visit, "Permissions")
             expect(card(page, "agent")).to_contain_text(
-                re.compile(
-                    r"May read messages and profiles \(partly\) and send messages; may not recall"
-                )
+                re.compile(r"May read messages and profiles \(partly\) and send messages; may not recall")
             )
             expect(card(page, "agent")).to_contain_text(
                 "; 20 a minute; only on account 10001; sees only messages of groups 30001, 30002."

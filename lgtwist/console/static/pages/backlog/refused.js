@@ -13,7 +13,7 @@ const LOOKS = { confirmed: "good", sent: "partly", refused: "bad", gone: "idle",
 /** @param {string} type */
 function typeText(type) {
     const key = `overview.event.${type}`;
-    return hasWords(key) ? t(key) : type;
+    return hasWords(key) ? t(key) : type || t("backlog.no_type");
 }
 
 /** The event as JSON, as far as there is one. @param {{event: any, onClose: () => void}} props */
@@ -23,24 +23,27 @@ function Look({ event, onClose }) {
     useEffect(() => {
         get(`refused/${event.id}`).then(setAnswer, setError);
     }, []);
-    const whole = answer && answer.event;
+    const shown = answer && answer.event;
+    const begin = shown && typeof shown.begin === "string" && Object.keys(shown).length === 1 ? shown.begin : null;
     return html`<${Dialog} wide title=${t("backlog.event")} onClose=${onClose} actions=${html`<${Button} onClick=${onClose}>${t("ui.close")}<//>`}>
         <div class="stack"><p class="row"><${Peer} inline text=${event.bot} /><span class="mono muted">${event.account}</span><span class="muted small">${t("backlog.position", { n: number(event.position) })}</span></p>
             <div class="reason warning"><${Icon} name="warning" /><${Peer} text=${event.reason || t("backlog.no_reason")} lines=${5} /></div>
             ${!answer && !error && html`<p role="status" class="muted">${t("backlog.loading")}</p>`}
             ${error && html`<${Problem} error=${error} text=${error.code === "gone" ? t("backlog.gone") : errorText(error)} />`}
-            ${answer && !answer.complete && html`<${Bar} kind="warning">${t(whole === null || whole === undefined ? "backlog.gone" : "backlog.incomplete")}<//>`}
-            ${typeof whole === "string" ? html`<pre class="event-text" tabindex="0" aria-label="JSON"><${Peer} text=${whole} lines=${20} /></pre>`
-                : whole !== null && whole !== undefined && html`<${Json} value=${whole} openDepth=${3} label="JSON" />`}
+            ${answer && !answer.complete && html`<${Bar} kind="warning">${t(begin === null ? "backlog.not_in_journal" : "backlog.incomplete")}<//>`}
+            ${answer && answer.complete && begin !== null && html`<${Bar} kind="info">${t("backlog.too_large")}<//>`}
+            ${begin !== null ? html`<div class="event-text mono"><${Peer} text=${begin} lines=${20} /></div>`
+                : shown !== null && shown !== undefined && html`<${Json} value=${shown} openDepth=${3} label="JSON" />`}
         </div><//>`;
 }
 
 /** What came of delivering again. @param {{outcome: any}} props */
 function Outcome({ outcome }) {
     if (outcome.error) return html`<${Problem} error=${outcome.error} text=${errorText(outcome.error)} />`;
-    const said = outcome.outcome === "refused" && outcome.reason;
-    return html`<div class="outcome"><${Status} state=${LOOKS[outcome.outcome] || "idle"}>${t(`backlog.outcome.${outcome.outcome}`)}<//>
-        ${said ? html`<${Peer} class="small" text=${outcome.reason} lines=${2} />` : html`<span class="muted small">${t(`backlog.outcome_hint.${outcome.outcome}`)}</span>`}</div>`;
+    const { outcome: what, reason } = outcome;
+    return html`<div class="outcome"><${Status} state=${LOOKS[what] || "idle"}>${t(`backlog.outcome.${what}`)}<//>
+        ${reason && what === "refused" ? html`<${Peer} class="small" text=${reason} lines=${2} />` : html`<span class="muted small">${t(`backlog.outcome_hint.${what}`)}</span>`}
+        ${reason && what !== "refused" && html`<${Peer} class="muted small" text=${reason} lines=${2} />`}</div>`;
 }
 
 /** @param {{event: any, gone: boolean, outcome: any, act: any}} props */
@@ -78,7 +81,10 @@ export function Refused({ list, more, load }) {
         drop: setDropping,
         again: async (event) => {
             try {
-                told(event.id, { event, ...await post(`refused/${event.id}`) });
+                const answer = await post(`refused/${event.id}`);
+                // What the bot has taken is not refused any more.
+                if (answer.outcome === "confirmed") await del(`refused/${event.id}`).catch(() => {});
+                told(event.id, { event, ...answer });
             } catch (failure) {
                 told(event.id, /** @type {any} */ (failure).code === "gone" ? { event, outcome: "gone" } : { event, error: failure });
             }

@@ -19,5 +19,9 @@ export default {
     "error.no_such_account": "There is no account {account}.",
     "error.bad_filter": "The filter {name} is wrong.",
     "error.gone": "It is not there any more.",
-    "error.not_undoable": "It cannot be undone any more: the bot has confirmed a later event."
+    "error.not_undoable": "It cannot be undone any more: the bot has confirmed a later event.",
+    "error.no_such_bot": "There is no bot {bot}.",
+    "error.no_delivery": "{bot} has no at-least-once delivery of account {account}.",
+    "error.wrong_name": "The name is not {bot}.",
+    "error.journal_trouble": "The journal cannot be used now: {reason}"
 };

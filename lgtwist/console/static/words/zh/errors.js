@@ -19,5 +19,9 @@ export default {
     "error.no_such_account": "没有账号 {account}。",
     "error.bad_filter": "筛选条件 {name} 不对。",
     "error.gone": "已经不在了。",
-    "error.not_undoable": "不能撤销了：机器人已经确认了后面的事件。"
+    "error.not_undoable": "不能撤销了：机器人已经确认了后面的事件。",
+    "error.no_such_bot": "没有叫 {bot} 的机器人。",
+    "error.no_delivery": "{bot} 没有账号 {account} 的可靠投递。",
+    "error.wrong_name": "名字和 {bot} 不一样。",
+    "error.journal_trouble": "事件日志现在不能用：{reason}"
 };
