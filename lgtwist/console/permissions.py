@@ -11,7 +11,7 @@ from twisted.web.server import Request
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.routing import RouteHandler
 from lgtwist.hub.bot import Bot
-from lgtwist.hub.settings import EventSettings
+from lgtwist.hub.settings import BotSettings, EventSettings
 from lgtwist.onebot.catalogue import action_groups, catalogue
 
 #: Bots that are listed: each takes a millisecond.
@@ -39,7 +39,7 @@ ABILITIES: Mapping[str, tuple[str, ...]] = {
 
 
 #: What lets a bot do the whole of an ability, where a part is worth telling; ``send_msg`` sends everywhere.
-_WHOLE: Mapping[str, frozenset[str]] = {
+_WHOLE_ABILITIES: Mapping[str, frozenset[str]] = {
     "read": frozenset(ABILITIES["read"]),
     "send": frozenset(("send_group_msg", "send_private_msg")),
     "manage": frozenset(ABILITIES["manage"]),
@@ -55,6 +55,8 @@ class Permissions:
     def __init__(self, view: ServiceView, seconds: Callable[[], float]) -> None:
         self._view = view
         self._seconds = seconds
+        # What does not change until the settings do, by the bot's name: pages ask every few seconds.
+        self._known: dict[str, tuple[BotSettings, dict[str, Any]]] = {}
 
     def routes(self) -> Mapping[tuple[str, str], RouteHandler]:
         """Return the handlers by method and first segment."""
@@ -67,40 +69,58 @@ class Permissions:
         """Return what each bot may do and see, in the order of the configuration; see docs/console-api.md."""
         bots = self._view.directory.bots
         now = self._seconds()
+        known, self._known = self._known, {}
+        for bot in islice(bots.values(), _MOST_BOTS):
+            before = known.get(bot.name)
+            is_same = before is not None and before[0] is bot.settings
+            self._known[bot.name] = before if before and is_same else (bot.settings, _permissions_json(bot))
         return {
             "groups": [{"name": each.name, "zh": each.zh, "en": each.en} for each in action_groups()],
-            "bots": [_describe(bot, now) for bot in islice(bots.values(), _MOST_BOTS)],
+            "bots": [
+                {**known_part, "rate": _rate(bots[name], now)}
+                for name, (_, known_part) in self._known.items()
+            ],
             "more": max(0, len(bots) - _MOST_BOTS),
         }
 
 
-def _describe(bot: Bot, now: float) -> dict[str, Any]:
+def _rate(bot: Bot, now: float) -> dict[str, Any] | None:
+    rate = bot.rate
+    if rate is None:
+        return None
+    left, wait = rate.left(now), round(rate.wait(now), 3)
+    return {"most": rate.most, "seconds": rate.seconds, "left": left, "wait": wait}
+
+
+def _permissions_json(bot: Bot) -> dict[str, Any]:
+    """Return what is told of a bot, without what is left of its rate."""
     settings = bot.settings
-    actions, events, rate = settings.actions, settings.events, bot.rate
+    actions, events = settings.actions, settings.events
+    lists = (
+        settings.accounts,
+        actions.allow,
+        actions.deny,
+        events.post_type,
+        events.group_id,
+        events.user_id,
+    )
     return {
         "bot": bot.name,
-        "accounts": _values(settings.accounts),
-        "allow": _values(actions.allow),
-        "deny": _values(actions.deny),
+        "accounts": _first_values(settings.accounts),
+        "allow": _first_values(actions.allow),
+        "deny": _first_values(actions.deny),
         "events": {
-            "post_type": _values(events.post_type),
-            "group_id": _values(events.group_id),
-            "user_id": _values(events.user_id),
+            "post_type": _first_values(events.post_type),
+            "group_id": _first_values(events.group_id),
+            "user_id": _first_values(events.user_id),
         },
-        "rate": None
-        if rate is None
-        else {
-            "most": rate.most,
-            "seconds": rate.seconds,
-            "left": rate.left(now),
-            "wait": round(rate.wait(now), 3),
-        },
+        "cut": any(values is not None and len(values) > _MOST_VALUES for values in lists),
         "sentence": sentence_parts(bot),
         "groups": _group_counts(bot),
     }
 
 
-def _values(values: tuple[Any, ...] | None) -> list[Any] | None:
+def _first_values(values: tuple[Any, ...] | None) -> list[Any] | None:
     return None if values is None else list(values[:_MOST_VALUES])
 
 
@@ -118,7 +138,7 @@ def sentence_parts(bot: Bot) -> list[dict[str, Any]]:
         most, seconds = settings.actions.rate
         parts.append(_part("rate", most=most, seconds=seconds))
     if settings.accounts is not None:
-        parts.append(_part("accounts", accounts=_values(settings.accounts)))
+        parts.append(_part("accounts", accounts=_first_values(settings.accounts)))
     parts.append(_event_part(settings.events))
     return parts
 
@@ -140,7 +160,7 @@ def _action_parts(bot: Bot) -> list[dict[str, Any]]:
             may_not.append(ability)
             continue
         may.append(ability)
-        if not (allowed >= _WHOLE.get(ability, allowed) or "send_msg" in allowed):
+        if not (allowed >= _WHOLE_ABILITIES.get(ability, allowed) or "send_msg" in allowed):
             partly.append(ability)
     parts = [_part("may", abilities=may, partly=partly)] if may else []
     return [*parts, _part("may_not", abilities=may_not)] if may_not else parts
@@ -153,7 +173,7 @@ def _event_part(events: EventSettings) -> dict[str, Any]:
     if () in lists:
         return _part("no_events")
     names = ("post_types", "groups", "users")
-    return _part("events", **{name: _values(values) for name, values in zip(names, lists, strict=True)})
+    return _part("events", **{name: _first_values(values) for name, values in zip(names, lists, strict=True)})
 
 
 def _group_counts(bot: Bot) -> list[dict[str, Any]]:

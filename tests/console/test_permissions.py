@@ -120,6 +120,22 @@ class ListTests(SynchronousTestCase):
         self.clock.advance(40)
         self.assertEqual(self.listed()["bots"][0]["rate"]["left"], 1)
 
+    def test_another_configuration(self) -> None:
+        """What is told follows the settings, without a restart."""
+        bot = self.add("agent")
+        self.assertEqual(self.listed()["bots"][0]["sentence"][0]["code"], "may_all")
+        bot.configure(BotSettings("agent", actions=ActionSettings(())))
+        shown = self.listed()["bots"][0]
+        self.assertEqual((shown["sentence"][0]["code"], shown["allow"]), ("may_nothing", []))
+
+    def test_long_lists(self) -> None:
+        """A list is cut, and that it is cut is told: a form must not write the rest away."""
+        self.add("short", events=EventSettings(None, None, tuple(range(1, 501))))
+        self.add("long", events=EventSettings(None, None, tuple(range(1, 502))))
+        short, long = self.listed()["bots"]
+        self.assertEqual((short["cut"], long["cut"]), (False, True))
+        self.assertEqual(short["events"]["user_id"], long["events"]["user_id"])
+
     def test_many_bots(self) -> None:
         for number in range(60):
             self.add(f"bot{number}")

@@ -42,11 +42,12 @@ function BotCard({ bot, edit }) {
     const risks = risksOf(bot);
     return html`<article class="card permit-card" aria-label=${`${t("overview.bot")} ${bot.bot}`}>
         <header><div class="card-title"><h3><${Peer} inline text=${bot.bot} /></h3></div>
-            <${Button} icon="edit" label=${t("permissions.edit_of", { bot: bot.bot })} onClick=${edit}>${t("permissions.edit")}<//></header>
+            ${!bot.cut && html`<${Button} icon="edit" label=${t("permissions.edit_of", { bot: bot.bot })} onClick=${edit}>${t("permissions.edit")}<//>`}</header>
         <p class="permit-sentence"><bdi class="peer">${sentenceOf(bot)}</bdi></p>
         ${risks.map((risk) => html`<div class="reason warning"><${Icon} name="warning" /><span>${risk}</span></div>`)}
         ${bot.rate && html`<${RateLeft} rate=${bot.rate} />`}
         <${Lists} bot=${bot} />
+        ${bot.cut && html`<p class="muted small">${t("permissions.cut")}</p>`}
     </article>`;
 }
 

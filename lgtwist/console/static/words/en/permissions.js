@@ -47,6 +47,7 @@ export default {
     "permissions.edit": "Change",
     "permissions.edit_of": "Change: {bot}",
     "permissions.edit_title": "Permissions of {bot}",
+    "permissions.cut": "Its lists are too long for a form, and the first 500 are shown; change them in lgtwist.toml.",
     "permissions.save": "Show the change…",
     "permissions.matrix": "Groups of actions",
     "permissions.matrix_hint": "Press a cell to see which actions",

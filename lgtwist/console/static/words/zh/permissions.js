@@ -47,6 +47,7 @@ export default {
     "permissions.edit": "修改",
     "permissions.edit_of": "修改：{bot}",
     "permissions.edit_title": "{bot} 的权限",
+    "permissions.cut": "它的列表太长，这里只显示前 500 个；请在 lgtwist.toml 里修改。",
     "permissions.save": "查看改动…",
     "permissions.matrix": "动作分组",
     "permissions.matrix_hint": "点开一格，看是哪些动作",
