@@ -14,11 +14,14 @@ from twisted.internet.task import Clock
 from lgtwist.console.permissions import Permissions
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
+from lgtwist.hub.permissions import ActionPermissions
 from lgtwist.hub.settings import ActionSettings, BotSettings, EventSettings
+from lgtwist.onebot.catalogue import catalogue
 from tests.console.browser import NARROW, Visit, wait_until
 from tests.console.fake_backend import FakeBackend
 from tests.console.real_service import ConsoleTestCase
 from tests.console.test_pages import PageTestCase
+from tests.integration.running import ROOT
 
 with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Locator, Page, expect
@@ -196,6 +199,40 @@ class PermissionsTests(PageTestCase):
             )
 
         return self.look(script, width=NARROW, language="en-US")
+
+    def test_presets(self) -> Deferred[Any]:
+        """The page reads patterns as the server does; no preset but *everything* gives away the login."""
+        canned_permissions(self.backend)
+        names = [entry.name for entry in catalogue()]
+
+        def script(visit: Visit) -> Any:
+            page = self.open(visit, "Permissions")
+            return page.evaluate(
+                """async ([path, names]) => {
+                    const {PRESETS, allows} = await import(path);
+                    return Object.entries(PRESETS).map(([name, {allow, deny}]) => (
+                        [name, allow, deny, names.filter(each => allows(each, allow, deny))]));
+                }""",
+                [f"/console/s/{self.backend.assets}/pages/permissions/presets.js", names],
+            )
+
+        def look_at(presets: Any) -> None:
+            for name, allow, deny, allowed in presets:
+                permissions = ActionPermissions(allow, deny)
+                wanted = [each for each in names if permissions.explain(each).allowed]
+                self.assertEqual(allowed, wanted, name)
+                known = {entry.name: entry for entry in catalogue()}
+                if name != "everything":
+                    self.assertEqual([each for each in allowed if known[each].answers_secret], [], name)
+                    self.assertEqual([each for each in allowed if "packet" in each or each == "send_pb"], [])
+                if name in ("read", "assistant"):
+                    self.assertEqual([each for each in allowed if known[each].danger], [], name)
+                if name == "assistant":
+                    leash = re.search(r"allow = (\[.*?\n\])", (ROOT / "docs" / "rights.md").read_text(), re.S)
+                    assert leash is not None
+                    self.assertEqual(sorted(allow), sorted(re.findall(r'"(\w+)"', leash[1])))
+
+        return self.look(script, language="en-US").addCallback(look_at)
 
     def test_no_bots(self) -> Deferred[Any]:
         canned_permissions(self.backend, [])
