@@ -185,7 +185,12 @@ export default function Page() {
         get("state").then(bots, () => {});
         const stop = subscribe({ topic: "links" }, {
             links: (state) => { bots(state); soon(); },
-            link: (change) => change.bots && change.bots.length && soon(),
+            link: ({ bots: changed }) => {
+                if (!changed || !changed.length) return;
+                const gone = new Set(changed.filter((card) => card.delivery === "at-least-once").map((card) => card.bot));
+                setLive((names) => (names.some((name) => gone.has(name)) ? names.filter((name) => !gone.has(name)) : names));
+                soon();
+            },
         });
         return () => {
             self.alive = false;

@@ -24,6 +24,9 @@ function listed(values) {
     return t("permissions.list", { list: said.join(t("permissions.comma")) }) + (rest > 0 ? t("permissions.and_more", { n: number(rest) }) : "");
 }
 
+/** A list with the word before it that says of what. @param {"accounts" | "groups" | "users"} what @param {any[] | null} values */
+const named = (what, values) => values && t(values.length === 1 ? `permissions.one.${what}` : `permissions.several.${what}`, { list: listed(values) });
+
 /** @param {string[] | null} types */
 function kinds(types) {
     if (!types) return t("permissions.kind.any");
@@ -51,11 +54,11 @@ const PARTS = {
         const key = `permissions.rate.${seconds}`;
         return hasWords(key) ? t(key, { most: number(most) }) : t("permissions.rate", { most: number(most), seconds: number(seconds) });
     },
-    accounts: ({ accounts }) => t("permissions.accounts", { accounts: listed(accounts) }),
+    accounts: ({ accounts }) => t("permissions.accounts", { accounts: named("accounts", accounts) }),
     all_events: () => t("permissions.all_events"),
     no_events: () => t("permissions.no_events"),
     events: ({ post_types: types, groups, users }) => {
-        const args = { kinds: kinds(types), groups: groups && listed(groups), users: users && listed(users) };
+        const args = { kinds: kinds(types), groups: named("groups", groups), users: named("users", users) };
         if (groups && users) return t("permissions.sees_groups_users", args);
         if (groups) return t("permissions.sees_groups", args);
         return users ? t("permissions.sees_users", args) : t("permissions.sees", args);
