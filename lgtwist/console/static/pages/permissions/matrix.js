@@ -19,7 +19,7 @@ function Names({ cell, known, onClose }) {
     const { bot, group, count } = cell;
     const entries = known.actions.filter((entry) => entry.group === group.name);
     const allowed = (name) => (count.only ? count.only.includes(name) : count.but ? !count.but.includes(name) : count.allowed > 0);
-    const list = (title, state, shown) => shown.length > 0 && html`<section class="section"><header><${Status} state=${state}>${title} (${number(shown.length)})<//></header>
+    const list = (title, state, shown) => shown.length > 0 && html`<section class="section"><h3><${Status} state=${state}>${title} (${number(shown.length)})<//></h3>
         <ul class="matrix-names">${shown.map((entry) => html`<li key=${entry.name}><span class="mono">${entry.name}</span><span class="muted small">${words(entry)}</span></li>`)}</ul></section>`;
     return html`<${Dialog} wide title=${html`<bdi class="peer">${bot.bot}</bdi> · ${words(group)}`} onClose=${onClose} actions=${html`<${Button} onClick=${onClose}>${t("ui.close")}<//>`}>
         <div class="stack" tabindex="0" role="group" aria-label=${words(group)}>${list(t("permissions.allowed"), "good", entries.filter((entry) => allowed(entry.name)))}
