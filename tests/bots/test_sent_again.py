@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.bots.webhook import Settings, WebhookBot
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.delivery.redelivery import TIME_LIMIT
+from lgtwist.delivery.redelivery import REDELIVERY_LIMIT
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
@@ -102,7 +102,7 @@ class WebSocketTests(SinkTestCase):
         self.publish(0)
         peer.connection.write_paused = True
         first = again(self.delivery, 1)
-        self.pair.advance(TIME_LIMIT + 0.1)
+        self.pair.advance(REDELIVERY_LIMIT + 0.1)
         self.assertEqual(first[0][0], "not_connected")
         second = again(self.delivery, 1)
         self.assertEqual(second, [])
@@ -232,7 +232,7 @@ class WebhookTests(SynchronousTestCase):
         self.client.answer()
         self.publish(2)
         found = again(self.delivery, 1)
-        self.clock.advance(TIME_LIMIT)
+        self.clock.advance(REDELIVERY_LIMIT)
         self.assertEqual(found[0][0], "not_connected")
         self.client.answer()
         bodies = [body for body, _headers, _answer in self.client.posts]
