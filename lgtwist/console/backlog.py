@@ -24,7 +24,7 @@ from lgtwist.web.routes import account_number
 _MOST_ROWS = 1000
 #: Of so many rows the oldest event is read from the disk for one answer; it is known for the next.
 _MOST_READ = 20
-#: Bytes of an event that is shown as JSON; of a larger one so many bytes are shown as text.
+#: Bytes of an event up to which it is shown as JSON; bytes of a larger one that are shown as text.
 _MOST_JSON, _BEGINNING = 256 << 10, 16 << 10
 #: Characters of a name or a reason that are shown.
 _MOST_TEXT = 200
@@ -174,7 +174,7 @@ class BacklogView:
         payload = refused.payload if batch is None else batch.payloads[0]
         return {
             "refused": _refused_json(refused),
-            "event": _shown(payload, refused.size),
+            "event": _event_json(payload, refused.size),
             "complete": batch is not None,
         }
 
@@ -199,20 +199,20 @@ class BacklogView:
         except JournalError as error:
             raise _journal_trouble(error) from None
         if number is not None and not dropped:
-            raise _gone()
+            raise _not_listed()
         self._log.info("console: dropped {events} refused events of the list", events=dropped)
         return {"dropped": dropped}
 
     def _journal(self) -> IJournal:
         journal = self._view.journal()
         if journal is None:
-            raise _gone()
+            raise _not_listed()
         return journal
 
     async def _find_refused(self, journal: IJournal, rest: tuple[str, ...]) -> RefusedEvent:
         found = await journal.find_refused(_refused_id(rest))
         if found is None:
-            raise _gone()
+            raise _not_listed()
         return found
 
 
@@ -221,7 +221,7 @@ def _refused_id(rest: tuple[str, ...]) -> int:
     if number is None:
         raise _no_such_path()
     if number >= 1 << 63:
-        raise _gone()
+        raise _not_listed()
     return number
 
 
@@ -239,7 +239,7 @@ def _refused_json(one: RefusedEvent) -> dict[str, Any]:
     }
 
 
-def _shown(payload: bytes, size: int) -> Any:
+def _event_json(payload: bytes, size: int) -> Any:
     """Return an event as people may see it; ``{"begin": text}`` of one that is cut, or too large.
 
     :param payload: all of it, or its first bytes.
@@ -254,7 +254,7 @@ def _no_such_path() -> ApiProblem:
     return ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
 
 
-def _gone() -> ApiProblem:
+def _not_listed() -> ApiProblem:
     return ApiProblem(404, "gone", {}, "this refused event is not in the list any more")
 
 

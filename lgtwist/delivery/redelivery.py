@@ -9,11 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: Seconds until it is said how far it has come.
-TIME_LIMIT = 10.0
+REDELIVERY_LIMIT = 10.0
 
 #: How it ended: the bot has confirmed it, or refused it; it was sent, and nothing else is known; it is not
 #: in the journal any more; or it could not be sent.
-Outcome = Literal["confirmed", "refused", "sent", "gone", "not_connected"]
+RedeliveryOutcome = Literal["confirmed", "refused", "sent", "gone", "not_connected"]
 
 
 class Redelivered(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class Redelivered(msgspec.Struct, frozen=True):
     :ivar reason: a part of a sentence; may be empty.
     """
 
-    outcome: Outcome
+    outcome: RedeliveryOutcome
     reason: str = ""
 
 
@@ -30,7 +30,7 @@ class Redelivery:
     """The event on its way.
 
     :param frame: the event, encoded for the sink that sends it.
-    :ivar ended: fires with :class:`Redelivered`, after :data:`TIME_LIMIT` seconds at the latest. Cancelling
+    :ivar ended: fires with :class:`Redelivered`, after :data:`REDELIVERY_LIMIT` seconds at the latest. Cancelling
         it means that nobody waits for it.
     """
 
@@ -38,7 +38,7 @@ class Redelivery:
         self.frame = frame
         self.ended: Deferred[Redelivered] = Deferred()
         self._is_sent = False
-        self._timer: IDelayedCall | None = clock.callLater(TIME_LIMIT, self._too_late)
+        self._timer: IDelayedCall | None = clock.callLater(REDELIVERY_LIMIT, self._too_late)
 
     @property
     def is_over(self) -> bool:
@@ -51,7 +51,7 @@ class Redelivery:
         self.frame = b""
 
     def _too_late(self) -> None:
-        self.break_off(f"the bot has not confirmed it within {TIME_LIMIT:g} s", "it cannot take it now")
+        self.break_off(f"the bot has not confirmed it within {REDELIVERY_LIMIT:g} s", "it cannot take it now")
 
     def break_off(self, if_sent: str, if_not: str) -> None:
         """End it, for nothing more will be known of it.
@@ -64,7 +64,7 @@ class Redelivery:
         else:
             self.end("not_connected", if_not)
 
-    def end(self, outcome: Outcome, reason: str = "") -> None:
+    def end(self, outcome: RedeliveryOutcome, reason: str = "") -> None:
         """End it, if it has not ended."""
         if self._timer is None:
             return

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from lgtwist.delivery.redelivery import TIME_LIMIT
+from lgtwist.delivery.redelivery import REDELIVERY_LIMIT
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
 from tests.delivery.cases import NO_TAIL, REFUSED, DeliveryTestCase, odd
@@ -256,7 +256,7 @@ class DeliverAgainTests(DeliveryTestCase):
         sink = room.attach()
         room.put(1)
         found = self.again(room, 1)
-        room.advance(TIME_LIMIT)
+        room.advance(REDELIVERY_LIMIT)
         self.assertEqual(found[0][0], "sent")
         sink.again[0].end("refused", "late")
         self.assertEqual(len(found), 1)
