@@ -46,17 +46,17 @@ function Outcome({ outcome }) {
         ${reason && what !== "refused" && html`<${Peer} class="muted small" text=${reason} lines=${2} />`}</div>`;
 }
 
-/** @param {{event: any, gone: boolean, outcome: any, act: any}} props */
-function Entry({ event, gone, outcome, act }) {
+/** @param {{event: any, outcome: any, act: any}} props */
+function Entry({ event, outcome, act }) {
     const args = { type: typeText(event.post_type), bot: event.bot };
     return html`<li class="refused-event">
         <div class="refused-what"><span class="chip">${typeText(event.post_type)}</span><b><${Peer} inline text=${event.bot} /></b><span class="mono muted">${event.account}</span>
             <span class="muted small"><${Time} at=${event.time} /></span><span class="muted small numbers">${bytes(event.size)}</span></div>
         <div class="refused-why"><${Peer} text=${event.reason || t("backlog.no_reason")} lines=${2} /><span class="muted small">${t("backlog.given_up")} <${Time} at=${event.skipped} /></span></div>
         <div class="refused-outcome" aria-live="polite">${outcome && html`<${Outcome} outcome=${outcome} />`}</div>
-        ${!gone && html`<div class="row refused-buttons"><${Button} icon="search" label=${t("backlog.look_of", args)} onClick=${() => act.look(event)}>${t("backlog.look")}<//>
+        <div class="row refused-buttons"><${Button} icon="search" label=${t("backlog.look_of", args)} onClick=${() => act.look(event)}>${t("backlog.look")}<//>
             <${Button} icon="send" label=${t("backlog.again_of", args)} onClick=${() => act.again(event)}>${t("backlog.again")}<//>
-            <${Button} kind="quiet" icon="trash" label=${t("backlog.drop_of", args)} onClick=${() => act.drop(event)} /></div>`}
+            <${Button} kind="quiet" icon="trash" label=${t("backlog.drop_of", args)} onClick=${() => act.drop(event)} /></div>
     </li>`;
 }
 
@@ -67,26 +67,20 @@ export function Refused({ list, more, load }) {
     const [error, setError] = useState(/** @type {any} */ (null));
     const [bot, setBot] = useState("");
     const [limit, setLimit] = useState(AT_ONCE);
-    // What came of delivering again; those that the bot has taken are gone from the list, and stay in view.
+    // What came of delivering again, by the event's id.
     const [outcomes, setOutcomes] = useState(/** @type {Record<string, any>} */ ({}));
     const told = (id, value) => setOutcomes((all) => ({ ...all, [id]: value }));
-    const there = new Set(list.map(({ id }) => id));
-    const kept = Object.values(outcomes).filter(({ event, outcome }) => !there.has(event.id) && outcome === "confirmed").map(({ event }) => event);
-    const all = [...list, ...kept].sort((one, other) => other.skipped - one.skipped || other.id - one.id);
-    const bots = [...new Set(all.map((event) => event.bot))].sort();
+    const bots = [...new Set(list.map((event) => event.bot))].sort();
     const chosen = bots.includes(bot) ? bot : "";
-    const shown = chosen ? all.filter((event) => event.bot === chosen) : all;
+    const shown = chosen ? list.filter((event) => event.bot === chosen) : list;
     const act = {
         look: setLooking,
         drop: setDropping,
         again: async (event) => {
             try {
-                const answer = await post(`refused/${event.id}`);
-                // What the bot has taken is not refused any more.
-                if (answer.outcome === "confirmed") await del(`refused/${event.id}`).catch(() => {});
-                told(event.id, { event, ...answer });
+                told(event.id, await post(`refused/${event.id}`));
             } catch (failure) {
-                told(event.id, /** @type {any} */ (failure).code === "gone" ? { event, outcome: "gone" } : { event, error: failure });
+                told(event.id, /** @type {any} */ (failure).code === "gone" ? { outcome: "gone" } : { error: failure });
             }
             await load();
         },
@@ -95,7 +89,6 @@ export function Refused({ list, more, load }) {
         setError(null);
         try {
             await del(dropping === "all" ? "refused" : `refused/${dropping.id}`);
-            if (dropping === "all") setOutcomes({});
         } catch (failure) {
             // Somebody else has dropped it.
             if (/** @type {any} */ (failure).code !== "gone") setError(failure);
@@ -106,9 +99,9 @@ export function Refused({ list, more, load }) {
         <header><h2 id="refused-title">${t("backlog.refused")}</h2>${list.length > 0 && html`<span class="chip warning numbers">${t(more ? "backlog.count_more" : "backlog.count", { n: number(list.length) })}</span>`}<span class="grow"></span>
             ${list.length > 0 && html`<${Button} icon="trash" onClick=${() => setDropping("all")}>${t("backlog.drop_all")}<//>`}</header>
         ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
-        ${all.length > 0 ? html`<div class="row spread"><p class="muted small">${t("backlog.refused_hint")}</p>
+        ${list.length > 0 ? html`<div class="row spread"><p class="muted small">${t("backlog.refused_hint")}</p>
             ${bots.length > 1 && html`<${Select} class="of-bot" label=${t("overview.bot")} value=${chosen} options=${[["", t("backlog.all_bots")], ...bots.map((name) => [name, name.slice(0, 60)])]} onChange=${setBot} />`}</div>
-            <ul class="card refused-list">${shown.slice(0, limit).map((event) => html`<${Entry} key=${event.id} event=${event} gone=${!there.has(event.id)} outcome=${outcomes[event.id]} act=${act} />`)}</ul>
+            <ul class="card refused-list">${shown.slice(0, limit).map((event) => html`<${Entry} key=${event.id} event=${event} outcome=${outcomes[event.id]} act=${act} />`)}</ul>
             ${shown.length > limit && html`<div><${Button} onClick=${() => setLimit(limit + AT_ONCE)}>${t("ui.more_items", { n: number(shown.length - limit) })}<//></div>`}
             ${more && html`<p class="muted small">${t("backlog.refused_more", { n: number(list.length) })}</p>`}`
         : html`<div class="card"><${Empty} icon="check" title=${t("backlog.none_refused")}><p class="what-for">${t("backlog.refused_what_for")}</p><//></div>`}

@@ -71,7 +71,7 @@ export default {
     "backlog.outcome.refused": "refused again",
     "backlog.outcome.gone": "gone",
     "backlog.outcome.not_connected": "not sent",
-    "backlog.outcome_hint.confirmed": "The bot has taken it; it is off the list.",
+    "backlog.outcome_hint.confirmed": "The bot has taken it. Drop it when you are done.",
     "backlog.outcome_hint.sent": "The bot has not confirmed it yet.",
     "backlog.outcome_hint.refused": "The bot did not say why.",
     "backlog.outcome_hint.gone": "The journal does not have it any more, so it cannot be sent.",

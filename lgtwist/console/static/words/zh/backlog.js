@@ -71,7 +71,7 @@ export default {
     "backlog.outcome.refused": "又被拒收",
     "backlog.outcome.gone": "内容已不在",
     "backlog.outcome.not_connected": "没能发出",
-    "backlog.outcome_hint.confirmed": "机器人收下了它，已从列表中去掉。",
+    "backlog.outcome_hint.confirmed": "机器人收下了它。确认处理好了，就可以丢弃。",
     "backlog.outcome_hint.sent": "还没有等到机器人的确认。",
     "backlog.outcome_hint.refused": "机器人没有说明原因。",
     "backlog.outcome_hint.gone": "事件日志里已经没有它了，不能重发。",
