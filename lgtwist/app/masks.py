@@ -25,8 +25,8 @@ _SECRET = re.compile(
 _SECRET_NAMES = ("key", "pass", "auth")
 #: Within the texts of comments: a key that may be a secret's, and what stands behind it.
 _SECRET_WORD = (
-    r"[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key|pushkey|sendkey|authorization|cookie"
-    r"|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
+    r"(?<![\w.-])[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key|pushkey|sendkey"  # noqa: S105  # a pattern
+    r"|authorization|cookie|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
 )
 _IN_COMMENT = re.compile(
     rf"(?P<key>{_SECRET_WORD})[\"']?\s*(?:[=:：＝]\s*|(?=[\"'])|(?<=[\"'])\s*)"
@@ -206,8 +206,8 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
     """
     places = places_of(text) if places is None else places
     found = _Found(text)
-    junk = {start: end for start, end in places.junk}
-    comments = {start: end for start, end in places.comments}
+    junk = dict(places.junk)
+    comments = dict(places.comments)
     for entry in places.entries:
         if entry.kind == "string":
             _look_at_string(found, entry)
@@ -350,16 +350,16 @@ def _look_at_words(found: _Found, start: int, end: int, *, in_alerts: bool) -> N
     for match in _BEARER.finditer(text):
         found.add(start + match.start("value"), start + match.end("value"), "")
     at = 0
-    while match := _IN_COMMENT.search(text, at):
-        at = max(match.end("key"), match.start("key") + 1)
-        value, key = match["value"], decode_string(f'"{match["key"]}"').lower()
+    while word := _IN_COMMENT.search(text, at):
+        at = max(word.end("key"), word.start("key") + 1)
+        value, key = word["value"], decode_string(f'"{word["key"]}"').lower()
         folded = re.sub(r"[_-]", "", key)
         if not (_SECRET.search(folded) or folded in _SECRET_NAMES):
             continue
         quoted = value[0] in "\"'“「『"
         if folded.endswith("file") and re.search(r"[/\\.]", value):
             continue
-        first, last = start + match.start("value"), start + match.end("value")
+        first, last = start + word.start("value"), start + word.end("value")
         if quoted and decode_string(value).strip("“”「」『』"):
             whole = value[0] in "\"'" and len(value) > 1 and value[-1] == value[0]
             found.add(first, last, "", decode_string(value), whole=whole)

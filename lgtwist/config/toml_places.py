@@ -16,6 +16,7 @@ _BARE_KEY = re.compile(r"[^\s=\[\]{}#,.\"':]+")
 _BLANKS = re.compile(r"[ \t]*")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LINE = re.compile(r"[^\r\n]*(?:\r(?!\n)[^\r\n]*)*")
+_BARE_VALUE = re.compile(r"[^#\r\n]*")
 _BARE_ELEMENT = re.compile(r"[^,\]}#\r\n]*")
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|\s*\n\s*|.)", re.DOTALL)
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
@@ -209,7 +210,7 @@ class _Scanner:
             self._rest_of_junk_line(start)
             return
         self._at += len(closing)
-        path = self._resolved(keys[:-1]) + (keys[-1],)
+        path: Path = (*self._resolved(keys[:-1]), keys[-1])
         if array:
             number = self._counts.get(path, 0)
             self._counts[path] = number + 1
@@ -262,7 +263,7 @@ class _Scanner:
             self._elements(path, "]" if here == "[" else "}", depth)
         else:
             kind = "bare"
-            self._skip(_BARE_ELEMENT if inline else re.compile(r"[^#\r\n]*"))
+            self._skip(_BARE_ELEMENT if inline else _BARE_VALUE)
             self._at = begin + len(text[begin : self._at].rstrip(" \t"))
         entry = Entry(
             path=path,

@@ -63,8 +63,10 @@ LINES = [
     "password = 123%",
 ]  # fmt: skip
 OTHERS = [
-    "", "# a comment", "data_dir = 'x'", "[server]", "[[bots]]", "[[accounts]]", "[bots.actions]", "self_id = 1",
-    'deny = ["*_kick", # no\n "x"]', "[", "]]", "= 1", '"""', "'", "\t", "•", f"# {MASK}1", f'name = "{MASK}22"',
+    "", "# a comment", "data_dir = 'x'",
+    "[server]", "[[bots]]", "[[accounts]]", "[bots.actions]", "self_id = 1",
+    'deny = ["*_kick", # no\n "x"]', "[", "]]", "= 1", '"""', "'", "\t", "•",
+    f"# {MASK}1", f'name = "{MASK}22"',
     'token = ""', "• access_token", "reconnect = { min = '1s' }", "\\u0041", "#", "[a.'b c'.\"d\"]", "x = {",
 ]  # fmt: skip
 
@@ -95,7 +97,11 @@ class MaskTests(SynchronousTestCase):
         masked = mask(text)
         self.assertEqual(unmask(masked.text, masked.secrets), text)
 
-    @given(documents([*map(planted, LINES), *(one for one in OTHERS if one not in ('"""', "'", "x = {", "[", "]]"))]))
+    @given(
+        documents(
+            [*map(planted, LINES), *(one for one in OTHERS if one not in ('"""', "'", "x = {", "[", "]]"))]
+        )
+    )
     @quick
     def test_no_secret_stays_among_others(self, text: str) -> None:
         self.assertNotIn(SECRET, mask(text).text)
@@ -108,7 +114,8 @@ class MaskTests(SynchronousTestCase):
 
     def test_what_is_no_secret_is_shown(self) -> None:
         text = (
-            'data_dir = "data"\nname = "bot"\nurl = "ws://127.0.0.1:1/ws?x=1"\naccess_token_file = "run/token"\n'
+            'data_dir = "data"\nname = "bot"\nurl = "ws://127.0.0.1:1/ws?x=1"\n'
+            'access_token_file = "run/token"\n'
             'token = ""\n# the token is in the file\n# write the token there\nca_file = "ca.pem"\n'
             'on = ["tokens"]\nfailed_handshakes = 3\n'
         )
@@ -118,7 +125,8 @@ class MaskTests(SynchronousTestCase):
         masked = mask('[[bots]]\naccess_token = "one-secret"\nsecret = \'two"secret\'\n')
         swapped = masked.text.replace("1", "3").replace("2", "1").replace("3", "2")
         self.assertEqual(
-            unmask(swapped, masked.secrets), '[[bots]]\naccess_token = \'two"secret\'\nsecret = "one-secret"\n'
+            unmask(swapped, masked.secrets),
+            '[[bots]]\naccess_token = \'two"secret\'\nsecret = "one-secret"\n',
         )
         moved = unmask(f"# kept: {MASK}1\n{masked.text}", masked.secrets)
         assert isinstance(moved, str)
