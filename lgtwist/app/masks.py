@@ -25,8 +25,8 @@ _SECRET = re.compile(
 _SECRET_NAMES = ("key", "pass", "auth")
 #: Within the texts of comments: a key that may be a secret's, and what stands behind it.
 _SECRET_WORD = (
-    r"(?<![\w.-])[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key|pushkey|sendkey"  # noqa: S105  # a pattern
-    r"|authorization|cookie|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
+    r"(?<![\w.-])[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key"  # noqa: S105
+    r"|pushkey|sendkey|authorization|cookie|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
 )
 _IN_COMMENT = re.compile(
     rf"(?P<key>{_SECRET_WORD})[\"']?\s*(?:[=:：＝]\s*|(?=[\"'])|(?<=[\"'])\s*)"
@@ -374,7 +374,8 @@ def _look_for_known(found: _Found, places: Places, known: Iterable[str]) -> None
     """Look for secrets that stand at other places too, and for what looks like a mask already."""
     values = {one for one in known if len(one) >= _RECOGNISED}
     for secret in found.in_order():
-        values |= {one for one in (secret.value, secret.raw) if len(one) >= _RECOGNISED}
+        if len(secret.value) >= _RECOGNISED:
+            values.add(secret.value)
     words = sorted(values, key=len, reverse=True)
     pattern = re.compile("|".join([_ALREADY.pattern, *map(re.escape, words)]))
     spans = [
@@ -385,6 +386,6 @@ def _look_for_known(found: _Found, places: Places, known: Iterable[str]) -> None
     spans += [(start, end, "") for start, end in (*places.comments, *places.junk)]
     for start, end, key in spans:
         for match in pattern.finditer(found.text, start, end):
-            is_mask = match[0].startswith(MASK)
+            is_mask = MASK in match[0]
             if is_mask or key != "name":
                 found.add(match.start(), match.end(), key)

@@ -603,27 +603,18 @@ def _lines(table: dict[str, Any]) -> list[str]:
 def difference(old: str, new: str) -> list[dict[str, str]]:
     """Return how two texts differ, line by line: ``{"kind": "same" | "old" | "new", "text": ...}``.
 
-    Of long runs of lines that are the same, the three nearest to a change are there, and one of the kind
-    ``skipped`` with the number of the others.
+    Line ends do not count.
     """
     before, after = _text_lines(old), _text_lines(new)
     found: list[dict[str, str]] = []
     opcodes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    for number, (what, first, last, new_first, new_last) in enumerate(opcodes):
-        if what != "equal":
+    for what, first, last, new_first, new_last in opcodes:
+        if what == "equal":
+            found += [{"kind": "same", "text": line} for line in before[first:last]]
+        else:
             found += [{"kind": "old", "text": line} for line in before[first:last]]
             found += [{"kind": "new", "text": line} for line in after[new_first:new_last]]
-            continue
-        head = 3 if number else 0
-        tail = 3 if number < len(opcodes) - 1 else 0
-        lines = before[first:last]
-        if len(lines) <= head + tail + 1:
-            found += [{"kind": "same", "text": line} for line in lines]
-            continue
-        found += [{"kind": "same", "text": line} for line in lines[:head]]
-        found.append({"kind": "skipped", "text": str(len(lines) - head - tail)})
-        found += [{"kind": "same", "text": line} for line in lines[len(lines) - tail :]]
-    return found if len(opcodes) != 1 or opcodes[0][0] != "equal" else []
+    return found
 
 
 def _text_lines(text: str) -> list[str]:

@@ -405,15 +405,10 @@ class ModelTests(SynchronousTestCase):
 
 class DifferenceTests(SynchronousTestCase):
     def test_lines(self) -> None:
-        old = "".join(f"line {number}\n" for number in range(20))
-        new = old.replace("line 9\n", "line nine\n")
+        old, new = "a\nb\nc\n", "a\r\nB\r\nc\r\n"
         self.assertEqual(
-            [(one["kind"], one["text"]) for one in difference(old, new.replace("\n", "\r\n"))],
-            [
-                ("skipped", "6"), ("same", "line 6"), ("same", "line 7"), ("same", "line 8"),
-                ("old", "line 9"), ("new", "line nine"), ("same", "line 10"), ("same", "line 11"),
-                ("same", "line 12"), ("skipped", "7"),
-            ],
-        )  # fmt: skip
-        self.assertEqual(difference(old, old.replace("\n", "\r\n")), [])
+            [(one["kind"], one["text"]) for one in difference(old, new)],
+            [("same", "a"), ("old", "b"), ("new", "B"), ("same", "c")],
+        )
+        self.assertEqual({one["kind"] for one in difference(old, old.replace("\n", "\r\n"))}, {"same"})
         self.assertEqual(difference("", "x\n"), [{"kind": "new", "text": "x"}])
