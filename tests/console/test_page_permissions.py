@@ -280,3 +280,36 @@ class RealTests(ConsoleTestCase):
             self.assertEqual(visit.barriers(), [])
 
         return self.look("permissions", script)
+
+
+class SavingTests(ConsoleTestCase):
+    shared = False
+
+    def test_a_leash(self) -> Deferred[Any]:
+        """A preset is saved in the configuration, loaded, and counts at once; comments stay."""
+        path = self.service.config_path
+        path.write_text(path.read_text() + "# mine\n")
+        self.assertEqual(self.service.http("/console/api/reload", {})[0], 200)
+
+        def script(visit: Visit) -> None:
+            page = visit.page
+            page.get_by_role("button", name="Change: reader", exact=True).click()
+            page.get_by_role("button", name="AI assistant").click()
+            page.get_by_role("button", name="Show the change…").click()
+            saving = page.get_by_role("dialog").last
+            expect(saving).to_contain_text('rate = "20/min"')
+            expect(saving).not_to_contain_text("reader-test-token")
+            self.assertEqual(visit.small_targets(), [])
+            saving.get_by_role("button", name="Save").click()
+            expect(saving).to_contain_text('bot "reader" changed')
+            saving.get_by_role("button", name="Done").click()
+            expect(page.get_by_role("dialog")).to_have_count(0)
+            expect(card(page, "reader")).to_contain_text("20 of 20 left now")
+            expect(card(page, "reader")).to_contain_text("; 20 a minute; sees only messages.")
+            text = path.read_text()
+            self.assertIn('"get_group_member_list"], rate = "20/min" }', text)
+            self.assertTrue(text.endswith("# mine\n"))
+            asked = {"bot": "reader", "account": 10001, "action": "set_group_kick"}
+            self.assertEqual(self.service.api("rights/try", asked)["rule"]["code"], "not_allowed")
+
+        return self.look("permissions", script, width=NARROW, language="en-US")
