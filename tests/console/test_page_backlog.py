@@ -252,10 +252,14 @@ class BacklogTests(PageTestCase):
     def test_many_refused(self) -> Deferred[Any]:
         """A long list is shown in parts, and by bot; that older ones were dropped is said."""
         canned = CannedBacklog(self.backend, [], [refusal(n, f"bot{n % 2}") for n in range(1, 251)])
+        canned.rows = [delivery(f"bot{n}", 10001) for n in range(101)]
         canned.more = True
 
         def script(visit: Visit) -> None:
             page = self.open(visit, "积压")
+            expect(page.locator("tbody tr")).to_have_count(100)
+            page.get_by_role("button", name="还有 1 项").click()
+            expect(page.locator("tbody tr")).to_have_count(101)
             events = page.locator(".refused-event")
             expect(events).to_have_count(100)
             page.get_by_role("button", name="还有 150 项").click()

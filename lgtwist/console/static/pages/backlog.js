@@ -14,6 +14,9 @@ const LOOK_EACH = 1500;
 /** Seconds before the end of the retention from which on it is a warning. */
 const SOON = 3600;
 
+/** Rows that are shown at once. */
+const AT_ONCE = 100;
+
 /** How many events were skipped from this page, by bot and account. @type {Map<string, number>} */
 const skipped = new Map();
 const keyOf = (row) => `${row.account} ${row.bot}`;
@@ -141,6 +144,7 @@ export default function Page() {
     const [live, setLive] = useState(/** @type {string[]} */ ([]));
     const [error, setError] = useState(/** @type {any} */ (null));
     const [skipping, setSkipping] = useState(/** @type {any} */ (null));
+    const [limit, setLimit] = useState(AT_ONCE);
     const [notUndone, setNotUndone] = useState(/** @type {any} */ (null));
     const loader = useRef({ running: false, again: false, alive: true, timer: 0, last: 0, load: async () => {} });
     if (!loader.current.timer) {
@@ -213,7 +217,8 @@ export default function Page() {
             ${rows.length > 0 && html`<div class="card table-card"><table class="backlog-table">
                 <thead><tr><th scope="col">${t("overview.bot")}</th><th scope="col">${t("backlog.state")}</th><th scope="col">${t("backlog.backlog")}</th><th scope="col">${t("backlog.unconfirmed")}</th>
                     <th scope="col">${t("backlog.oldest")}</th><th scope="col">${t("backlog.confirmed")}</th><th scope="col">${t("backlog.retention_left")}</th><td></td></tr></thead>
-                <tbody>${rows.map((row) => html`<${Row} key=${keyOf(row)} row=${row} skip=${() => { setNotUndone(null); setSkipping(row); }} />`)}</tbody></table></div>`}
+                <tbody>${rows.slice(0, limit).map((row) => html`<${Row} key=${keyOf(row)} row=${row} skip=${() => { setNotUndone(null); setSkipping(row); }} />`)}</tbody></table></div>`}
+            ${rows.length > limit && html`<div><${Button} onClick=${() => setLimit(limit + AT_ONCE)}>${t("ui.more_items", { n: number(rows.length - limit) })}<//></div>`}
             <${AtLeastOnce} rows=${rows} live=${live} onDone=${load} />
         </section>
         <${Refused} list=${refused} more=${backlog.refused_more} load=${load} />
