@@ -137,7 +137,7 @@ def mixed(backend: FakeBackend) -> CannedBacklog:
         delivery("nonebot", 20002, backlog=12, unconfirmed=12, oldest=now - 320, silent=True,
                  retention_left=3000.0),
         delivery("webhook", 10001, backlog=40, unconfirmed=1, oldest=now - 60, refuses_all=True,
-                 connection="http-post", retention_left=600_000.0),
+                 connected=False, connection="http-post", retention_left=600_000.0),
         delivery(HOSTILE[:120], 30003, backlog=3, oldest=now - 5),
     ]  # fmt: skip
     refused = [

@@ -23,8 +23,9 @@ const keyOf = (row) => `${row.account} ${row.bot}`;
 
 /** The state of a delivery: the look of its shape, and the key of its word. @param {any} row */
 function stateOf(row) {
-    if (!row.connected) return ["idle", "away"];
+    // First: a bot that refuses by closing its connection is away most of the time.
     if (row.refuses_all) return ["bad", "refuses_all"];
+    if (!row.connected) return ["idle", "away"];
     if (row.silent) return ["warning", "silent"];
     return row.backlog > row.unconfirmed ? ["partly", "catching_up"] : ["good", "fine"];
 }
@@ -58,7 +59,7 @@ function Row({ row, skip }) {
 
 /** What is to be done where something is wrong, in words. @param {{rows: any[]}} props */
 function Advice({ rows }) {
-    const refusing = rows.filter((row) => row.connected && row.refuses_all);
+    const refusing = rows.filter((row) => row.refuses_all);
     const silent = rows.filter((row) => row.connected && row.silent && !row.refuses_all);
     const names = (list) => [...new Set(list.map((row) => row.bot))].join(", ").slice(0, 200);
     return html`${refusing.length > 0 && html`<${Bar} kind="bad"><bdi class="peer">${t("backlog.advice.refuses_all", { bots: names(refusing) })}</bdi><//>`}
