@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from lgtwist.console.interfaces import ServiceView
@@ -24,10 +25,14 @@ from lgtwist.web.routes import account_number
 _MOST_ROWS = 1000
 #: Of so many rows the oldest event is read from the disk for one answer; it is known for the next.
 _MOST_READ = 20
+#: Pages that are read for it.
+_MOST_PAGES = 8
 #: Bytes of an event up to which it is shown as JSON; bytes of a larger one that are shown as text.
 _MOST_JSON, _BEGINNING = 256 << 10, 16 << 10
 #: Characters of a name or a reason that are shown.
 _MOST_TEXT = 200
+
+_Result = TypeVar("_Result")
 
 
 class BacklogView:
@@ -95,9 +100,7 @@ class BacklogView:
                 self._oldest[pair] = before
             elif reads < _MOST_READ:
                 reads += 1
-                page = await journal.read(delivery.account, position)
-                time = page.batches[0].times[0] / 1000 if page.batches else None
-                self._oldest[pair] = (position, time)
+                self._oldest[pair] = (position, await _time_behind(journal, delivery.account, position))
 
     def _row(self, delivery: Delivery, now: float, retention: float) -> dict[str, Any]:
         oldest = delivery.oldest
@@ -138,6 +141,8 @@ class BacklogView:
             raise ApiProblem(
                 400, "wrong_name", {"bot": delivery.bot}, '"name" must be the name of the bot, exactly'
             )
+        if not delivery.has_begun:
+            raise _journal_trouble(JournalError("the journal is not open"))
         return {"skipped": delivery.skip_to_end(), "undo": delivery.can_undo}
 
     def _find_delivery(self, asked: dict[str, Any]) -> Delivery:
@@ -174,7 +179,7 @@ class BacklogView:
         payload = refused.payload if batch is None else batch.payloads[0]
         return {
             "refused": _refused_json(refused),
-            "event": _event_json(payload, refused.size),
+            "event": _redacted_event(payload, refused.size),
             "complete": batch is not None,
         }
 
@@ -186,7 +191,8 @@ class BacklogView:
             if delivery is None:
                 result = Redelivered("not_connected", "the bot gets no events of this account at least once")
             else:
-                result = await delivery.deliver_again(refused.position)
+                again = Deferred.fromCoroutine(delivery.deliver_again(refused.position))
+                result = await _going_on(again)
         except JournalError as error:
             raise _journal_trouble(error) from None
         return {"outcome": result.outcome, "reason": result.reason}
@@ -195,13 +201,20 @@ class BacklogView:
         number = _refused_id(rest) if rest else None
         journal = self._view.journal()
         try:
-            dropped = 0 if journal is None else await journal.drop_refused(number)
+            dropped = 0 if journal is None else await _going_on(self._drop_logged(journal, number))
         except JournalError as error:
             raise _journal_trouble(error) from None
         if number is not None and not dropped:
             raise _not_listed()
-        self._log.info("console: dropped {events} refused events of the list", events=dropped)
         return {"dropped": dropped}
+
+    def _drop_logged(self, journal: IJournal, number: int | None) -> Deferred[int]:
+        def dropped(events: int) -> int:
+            if events:
+                self._log.info("console: dropped {events} refused events of the list", events=events)
+            return events
+
+        return journal.drop_refused(number).addCallback(dropped)
 
     def _journal(self) -> IJournal:
         journal = self._view.journal()
@@ -214,6 +227,30 @@ class BacklogView:
         if found is None:
             raise _not_listed()
         return found
+
+
+async def _time_behind(journal: IJournal, account: int, position: int) -> float | None:
+    """Return when the first event behind a position was taken in, in seconds since the epoch.
+
+    None if it is not found in some pages.
+
+    :raises JournalError: if the journal cannot be read.
+    """
+    for _page in range(_MOST_PAGES):
+        page = await journal.read(account, position)
+        if page.batches:
+            return page.batches[0].times[0] / 1000
+        position = page.upto
+        if position >= journal.end(account):
+            break
+    return None
+
+
+def _going_on(work: Deferred[_Result]) -> Deferred[_Result]:
+    """Return what fires as ``work`` does; cancelling it does not cancel that."""
+    done: Deferred[_Result] = Deferred()
+    work.addBoth(lambda result: None if done.called else done.callback(result))
+    return done
 
 
 def _refused_id(rest: tuple[str, ...]) -> int:
@@ -239,7 +276,7 @@ def _refused_json(one: RefusedEvent) -> dict[str, Any]:
     }
 
 
-def _event_json(payload: bytes, size: int) -> Any:
+def _redacted_event(payload: bytes, size: int) -> Any:
     """Return an event as people may see it; ``{"begin": text}`` of one that is cut, or too large.
 
     :param payload: all of it, or its first bytes.

@@ -37,6 +37,8 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 _PORTION = 256 << 10
 #: For a bot that wants all of the past.
 _EVERYTHING = ReplayPolicy()
+#: Events that are on their way again because the operator wants it, at most; each is in memory.
+_MOST_REDELIVERIES = 16
 #: Seconds until what cannot be read from the disk is tried again.
 _READ_AGAIN = 1.0
 
@@ -239,6 +241,11 @@ class Delivery:
         return self._cursor.reached.position
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it goes on from a cursor: the journal was opened."""
+        return self._begun
+
+    @property
     def is_connected(self) -> bool:
         """Whether a connection takes the events."""
         return self._active is not None
@@ -326,6 +333,8 @@ class Delivery:
         encoded = convert_event(payload, self._format)
         if self._policy.mark:
             encoded = mark_replayed(encoded)
+        if len(self._redeliveries) >= _MOST_REDELIVERIES:
+            return Redelivered("not_connected", "too many events are being delivered again")
         redelivery = Redelivery(active.encode(encoded), self._clock)
         self._redeliveries.add(redelivery)
         try:

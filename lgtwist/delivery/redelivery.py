@@ -30,8 +30,8 @@ class Redelivery:
     """The event on its way.
 
     :param frame: the event, encoded for the sink that sends it.
-    :ivar ended: fires with :class:`Redelivered`, after :data:`REDELIVERY_LIMIT` seconds at the latest. Cancelling
-        it means that nobody waits for it.
+    :ivar ended: fires with :class:`Redelivered`, after :data:`REDELIVERY_LIMIT` seconds at the latest.
+        Cancelling it means that nobody waits for it.
     """
 
     def __init__(self, frame: bytes, clock: IReactorTime) -> None:

@@ -259,6 +259,30 @@ class RefusedTests(BacklogTestCase):
         self.assertEqual(self.ask("GET", "backlog")["refused"][0]["id"], number)
         self.assertEqual(self.delivery.counters.refused, 1)
 
+    def test_whoever_asked_goes_away(self) -> None:
+        """It goes on, and the line is written."""
+        number = self.refuse(n=17)
+        sink = self.attach()
+        answer = self.routes["POST", "refused"](None, (str(number),), b"")  # type: ignore[arg-type]
+        waiting: Deferred[Any] = Deferred.fromCoroutine(answer)
+        waiting.addErrback(lambda _cancelled: None)
+        waiting.cancel()
+        sink.again[0].end("confirmed")
+        self.assertEqual(len(self.lines.all("console:", "confirmed")), 1)
+
+    def test_many_at_once(self) -> None:
+        """No more than some are on their way."""
+        number = self.refuse()
+        sink = self.attach()
+        found: list[Any] = []
+        for _ in range(30):
+            answer = self.routes["POST", "refused"](None, (str(number),), b"")  # type: ignore[arg-type]
+            Deferred.fromCoroutine(answer).addCallback(found.append)
+        self.assertEqual((len(sink.again), len(found)), (16, 14))
+        self.clock.advance(11)
+        self.assertEqual(len(found), 30)
+        self.assertEqual(found[-1]["outcome"], "sent")
+
     def test_of_a_bot_that_is_gone(self) -> None:
         number = self.refuse()
         del self.directory.bots["nonebot"]
@@ -299,3 +323,6 @@ class NotOpenTests(BacklogTestCase):
             ("DELETE", "refused"),
         ):  # fmt: skip
             self.assertEqual(self.problem(method, path), (503, "journal_trouble"), path)
+        asked = {"bot": "nonebot", "account": 10001, "name": "nonebot"}
+        self.assertEqual(self.problem("POST", "backlog/skip", asked), (503, "journal_trouble"))
+        self.assertEqual(self.problem("POST", "backlog/undo", asked), (409, "not_undoable"))

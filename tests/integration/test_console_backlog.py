@@ -1,4 +1,4 @@
-"""Backlog and refused events over the console's interface: a real NoneBot2, and a webhook bot that refuses."""
+"""Backlog and refused events over the console: a real NoneBot2, and a webhook bot that refuses."""
 
 from __future__ import annotations
 
