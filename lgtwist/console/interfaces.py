@@ -14,8 +14,8 @@ from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.web.refused_handshakes import RefusedHandshake
 
 
-class ReloadOutcome(Protocol):
-    """What came of a reload."""
+class OutcomeOfReload(Protocol):
+    """The result of a reload."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ class ReloadOutcome(Protocol):
         """The keys whose change waits for a restart."""
 
 
-class ConfigurationEditor(Protocol):
+class EditedConfiguration(Protocol):
     """The configuration file without its secrets.
 
     What is refused is an ``ApiProblem``, as a failure of the Deferred.
@@ -117,10 +117,10 @@ class ServiceView(Protocol):
     def reload(self) -> Deferred[Any]:
         """Read the configuration again and take it.
 
-        :returns: fires with a :class:`ReloadOutcome`.
+        :returns: fires with a :class:`OutcomeOfReload`.
         """
 
-    def configuration(self) -> ConfigurationEditor | None:
+    def configuration(self) -> EditedConfiguration | None:
         """Return the editor of the configuration file; None where there is none to edit."""
 
     def waiting(self) -> tuple[str, ...]:
