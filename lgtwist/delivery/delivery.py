@@ -138,7 +138,6 @@ class Delivery:
         self._replayed: Position = 0  # what is up to it is marked as late
         self._refusals = Refusals()
         self._gaps = Gaps()
-        self._before_skip: Watermark | None = None  # where the cursor was, as long as that can be undone
         self._redeliveries: set[Redelivery] = set()
 
     def configure(
@@ -178,7 +177,7 @@ class Delivery:
         self._delayed.clear()
         self._stop_sending()
         self._sent = self._cursor.go_back()
-        self._before_skip = None
+        self._cursor.before_skip = None
         for redelivery in tuple(self._redeliveries):
             redelivery.break_off("the delivery was ended", "the delivery was ended")
         if active is not None:
@@ -258,7 +257,7 @@ class Delivery:
     @property
     def can_undo(self) -> bool:
         """Whether the last :meth:`skip_to_end` can be undone."""
-        return self._before_skip is not None
+        return self._cursor.before_skip is not None
 
     # -- what the operator wants
 
@@ -278,8 +277,8 @@ class Delivery:
         if skipped <= 0:
             return 0
         before = self._cursor.go_back()
-        if self._before_skip is None:
-            self._before_skip = before
+        if self._cursor.before_skip is None:
+            self._cursor.before_skip = before
         self.counters.skipped_to_end += skipped
         self._log.skipped_to_end(skipped)
         self._cursor.jump(end)
@@ -292,7 +291,7 @@ class Delivery:
         What was sent since comes again behind what was skipped, and so does what was under way then, and
         what had been confirmed for less than the grace.
         """
-        before, self._before_skip = self._before_skip, None
+        before, self._cursor.before_skip = self._cursor.before_skip, None
         if before is None:
             return False
         self._log.skip_undone()
@@ -414,7 +413,7 @@ class Delivery:
         if watermark is None:
             self.pump()  # a sink may be ready again that had what was forgotten meanwhile
             return
-        self._before_skip = None
+        self._cursor.before_skip = None
         self.counters.confirmed += before - window.events
         self._refusals.confirmed(watermark.position)
         log = self._log
@@ -785,7 +784,7 @@ class Delivery:
 
     def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
-        self._before_skip = None  # it would be refused once more
+        self._cursor.before_skip = None  # it would be refused once more
         kind = _read_for_routing(event.payloads[0])
         self._log.refused(event, "unreadable" if kind is None else kind.post_type, reason)
         self._journal.refused(self.bot, event, reason)
