@@ -53,6 +53,8 @@ const ICONS = {
     down: "m6 9 6 6 6-6",
     right: "m9 6 6 6-6 6",
     edit: "M4 20h4L19 9l-4-4L4 16z",
+    sliders: "M4 7h8m6 0h2M4 17h2m6 0h8M15 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM9 20a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z",
+    lines: "M4 6h16M4 11h16M4 16h10",
     filter: "M4 5h16l-6 8v6l-4-2v-4z",
     refresh: "M20 11a8 8 0 1 0-2.300 6.300M20 5v6h-6",
 };

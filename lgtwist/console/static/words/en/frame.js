@@ -5,6 +5,8 @@ export default {
     "frame.page.traffic": "Live traffic",
     "frame.page.tester": "Actions",
     "frame.page.sandbox": "Sandbox",
+    "frame.page.configuration": "Configuration",
+    "frame.page.log": "Log",
     "frame.theme": "Theme: {theme}",
     "frame.theme.auto": "automatic",
     "frame.theme.light": "light",
