@@ -26,11 +26,11 @@ const levelOf = (level) => (LEVELS.includes(level) ? level : "info");
 /** A line; a failure's traceback is folded. @param {{line: any}} props */
 function Line({ line }) {
     const level = levelOf(line.level);
-    return html`<li class=${classes("log-line", level)}>
-        <time class="log-time numbers" datetime=${new Date(line.t * 1000).toISOString()} title=${dateTime(line.t)}>${clock(line.t)}</time>
-        <span class="log-level"><${Icon} name=${ICONS[level]} /><span>${t(`log.level.${level}`)}</span></span>
-        <span class="log-text">${line.system && line.system !== "-" && html`<bdi class="peer log-system">${line.system}</bdi> `}<bdi class="peer">${line.text}</bdi>
-            ${line.failure && html`<details class="more"><summary><${Icon} name="right" /><span>${t("log.failure")}</span></summary><pre class="log-failure" tabindex="0"><bdi class="peer">${line.failure}</bdi></pre></details>`}</span></li>`;
+    return html`<li class=${classes("record", level)}>
+        <time class="record-time numbers" datetime=${new Date(line.t * 1000).toISOString()} title=${dateTime(line.t)}>${clock(line.t)}</time>
+        <span class="record-level"><${Icon} name=${ICONS[level]} /><span>${t(`log.level.${level}`)}</span></span>
+        <span class="record-text">${line.system && line.system !== "-" && html`<bdi class="peer record-system">${line.system}</bdi> `}<bdi class="peer">${line.text}</bdi>
+            ${line.failure && html`<details class="more"><summary><${Icon} name="right" /><span>${t("log.failure")}</span></summary><pre class="record-failure" tabindex="0"><bdi class="peer">${line.failure}</bdi></pre></details>`}</span></li>`;
 }
 
 export default function Page() {
@@ -147,10 +147,10 @@ export default function Page() {
                 <a class="button" href=${urlOf("log/download")} download><${Icon} name="download" /><span>${t("log.download")}</span></a>
                 <a class="button quiet" href="#/traffic"><${Icon} name="pulse" /><span>${t("log.traffic")}</span></a></div></div>
         ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
-        <div aria-live="polite">${paused && html`<${Bar} kind="info">${t("log.paused", { n: number(live.waiting) })}<//>`}
+        <div class="log-notes" aria-live="polite">${paused && html`<${Bar} kind="info">${t("log.paused", { n: number(live.waiting) })}<//>`}
             ${live.dropped > 0 && !paused && html`<${Bar} kind="warning" action=${html`<${Button} onClick=${() => live.load()}>${t("frame.retry")}<//>`}>${t("log.dropped", { n: number(live.dropped) })}<//>`}</div>
         <div class="card log-box" ref=${box} onScroll=${scrolled} tabindex="0" role="log" aria-live="off" aria-label=${t("log.title")}>
-            ${live.lines.length > 0 ? html`<ol class="log-lines mono">${live.lines.map((line) => html`<${Line} key=${line.n} line=${line} />`)}</ol>`
+            ${live.lines.length > 0 ? html`<ol class="records mono">${live.lines.map((line) => html`<${Line} key=${line.n} line=${line} />`)}</ol>`
                 : loaded && !error && html`<${Empty} title=${t(asked || level !== "debug" ? "log.none_fits" : "log.none")} />`}</div>
         <p class="muted small log-foot">${t("log.count", { n: number(live.lines.length) })} · ${t("log.elsewhere")}
             ${!follow && live.lines.length > 0 && html` <button type="button" class="link-button" onClick=${() => setFollow(true)}>${t("log.to_end")}</button>`}</p>`;
