@@ -106,6 +106,10 @@ class RunningService:
         """Return the worst lateness of a timer within the last while, in seconds."""
         return self._service.reactor_lag
 
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens that are valid now, or were in this run."""
+        return self._service.secrets()
+
     def reload(self) -> Deferred[None]:
         """Read the configuration again and take it."""
         return self._service.reload_again()

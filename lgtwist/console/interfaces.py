@@ -68,5 +68,8 @@ class ServiceView(Protocol):
     def reactor_lag(self) -> float:
         """Return by how many seconds the reactor was late, the most within the last minute or so."""
 
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens that are valid now, or were in this run: nobody is shown them."""
+
     def reload(self) -> Deferred[None]:
         """Read the configuration again and take it."""
