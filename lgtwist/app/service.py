@@ -26,6 +26,7 @@ from twisted.logger import globalLogPublisher
 from lgtwist import __version__
 from lgtwist.app.admin_token import CannotMakeToken, MadeToken, console_link, made_token
 from lgtwist.app.authorities import authorities_of, renew_authorities
+from lgtwist.app.backup import Backups, remove_unfinished
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
@@ -154,6 +155,7 @@ class LgtwistService(MultiService):
         self._made_token: MadeToken | None = None
         self._secrets = KnownSecrets()
         self.log_lines = LogLines(wall_clock)
+        self.backups = Backups(self, self._data_dir.path, wall_clock, self._in_thread)
         self.console = self._make_console()
         self.port.mount("console", self.console)
         self.ports = Ports(reactor, config.server.endpoints)
@@ -675,6 +677,7 @@ class LgtwistService(MultiService):
         :raises CannotStart: if one of these fails; the argument is a sentence for the terminal.
         """
         self._data_dir.lock()
+        remove_unfinished(self._data_dir.path)
         try:
             if self.journal is not None:
                 self.check_journal()
@@ -727,6 +730,7 @@ class LgtwistService(MultiService):
             Stage("the bots' edges", self.bots.stopService),
             Stage("the accounts' edges", self.accounts.stopService),
             Stage("the timers", self._timers.stopService),
+            Stage("the backup", self._stop_backup),
             Stage("the directory", self._stop_directory),
             Stage("what waits to be written", self._scheduler.stop),
             Stage("the journal", self._close_journal),
@@ -768,6 +772,10 @@ class LgtwistService(MultiService):
             self.deliveries.stop()
         for bot in self.directory.bots.values():
             bot.stop()
+
+    def _stop_backup(self) -> Deferred[Any]:
+        patience = self.config.limits.close_timeout + 1
+        return self.backups.stop().addTimeout(patience, self._reactor, lambda _late, _seconds: None)
 
     def _close_journal(self) -> Deferred[None] | None:
         if self.journal is None:

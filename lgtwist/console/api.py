@@ -14,6 +14,7 @@ from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
+from lgtwist.console.backup import BackupRoutes
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import Log, LogLines
 from lgtwist.console.overview import Overview
@@ -100,6 +101,7 @@ class ConsoleApi:
             **access.routes(),
             **subscriptions.routes(),
             **log.routes(),
+            **BackupRoutes(view, access).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,

@@ -361,7 +361,9 @@ class LogTopic:
     :raises ApiProblem: if the filter cannot be read.
     """
 
-    def __init__(self, stream: Stream, to: str, log: Log, given: Mapping[str, Any], after: int | None) -> None:
+    def __init__(
+        self, stream: Stream, to: str, log: Log, given: Mapping[str, Any], after: int | None
+    ) -> None:
         self._filter = read_line_filter(given)
         self._stream = stream
         self._to = to
