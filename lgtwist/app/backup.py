@@ -10,6 +10,7 @@ the folder before it is sent: a client that is slow, or goes away, leaves nothin
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets as random
@@ -89,6 +90,10 @@ def remove_unfinished(data_dir: Path) -> None:
 
 _VALUE = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
 _SECRET = re.compile(rf"""(?<![\w-])(["']?)({"|".join(SECRET_KEYS)})\1(\s*=\s*)(?:{_VALUE})""", re.DOTALL)
+#: Passwords and tokens in URLs.
+_IN_URL = re.compile(
+    r"(?<=://)[^/\s\"'@?#]+@|(?:(?<=[?&]access_token=)|(?<=[?&]token=)|(?<=[?&]secret=)|(?<=[?&]key=))[^&\"'\s#]+"
+)
 _LEFT_OUT = '# Tokens and secrets were left out of this backup: write them in place of "".'
 
 
@@ -100,9 +105,10 @@ def blank_secrets(source: str, secrets: Collection[str]) -> str | None:
     """
     line_end = "\r\n" if "\r\n" in source else "\n"
     text = _SECRET.sub(lambda found: f'{found[1]}{found[2]}{found[1]}{found[3]}""', source)
+    text = _IN_URL.sub("", text)
     known = {one for one in secrets if len(one) >= 4} | _secret_values(source)
     for secret in sorted(known, key=len, reverse=True):
-        text = text.replace(secret, "")
+        text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "", text)
     # A key or a value may be written in a way that is not found above: "acc\u0065ss_token".
     if any(left for left in _secret_values(text)):
         return None
@@ -283,9 +289,9 @@ def write_zip(
             made.add(name, source, _LARGEST_NAMED)
         notes.append(f"{name}: {path}")
     for name, text in contents.texts.items():
-        made.add(name, _Text(text))
+        made.add(name, io.BytesIO(text))
     blanked = not secrets and CONFIGURATION in contents.texts
-    text = _READ_ME.format(
+    read_me = _READ_ME.format(
         version=__version__,
         made=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)),
         secrets="with" if secrets else "without",
@@ -296,15 +302,9 @@ def write_zip(
         fill_in_zh='，并把 "" 换成令牌' if blanked else "",
         notes="\n".join(notes),
     )
-    made.add("README.txt", _Text(text.encode("utf-8", "replace")))
+    made.add("README.txt", io.BytesIO(read_me.encode("utf-8", "replace")))
     made.close()
     file.flush()
-
-
-def _Text(text: bytes) -> BinaryIO:
-    import io
-
-    return io.BytesIO(text)
 
 
 def _open_named(path: Path) -> BinaryIO:
@@ -313,7 +313,7 @@ def _open_named(path: Path) -> BinaryIO:
     :raises OSError: if it cannot be opened.
     :raises ValueError: if it is something else, or too large.
     """
-    file = open(path, "rb", opener=lambda name, mode: os.open(name, mode | os.O_NONBLOCK | os.O_CLOEXEC))
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_NAMED:
         file.close()
@@ -340,8 +340,11 @@ def _check_room(data_dir: Path, needed: int) -> None:
     found = os.statvfs(data_dir)
     free = found.f_bavail * found.f_frsize
     if free < needed + _STAYS_FREE:
-        sentence = f"a backup may need {needed / 1e6:.0f} MB for a moment in {data_dir}, and {free / 1e6:.0f} MB are free"
-        raise CannotBackUp("no_space", sentence)
+        raise CannotBackUp(
+            "no_space",
+            f"a backup may need {needed / 1e6:.0f} MB for a moment in {data_dir}, and {free / 1e6:.0f} MB are "
+            "free",
+        )
 
 
 def _databases(data_dir: Path) -> list[Path]:
