@@ -92,7 +92,8 @@ _VALUE = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\
 _SECRET = re.compile(rf"""(?<![\w-])(["']?)({"|".join(SECRET_KEYS)})\1(\s*=\s*)(?:{_VALUE})""", re.DOTALL)
 #: Passwords and tokens in URLs.
 _IN_URL = re.compile(
-    r"(?<=://)[^/\s\"'@?#]+@|(?:(?<=[?&]access_token=)|(?<=[?&]token=)|(?<=[?&]secret=)|(?<=[?&]key=))[^&\"'\s#]+"
+    r"(?<=://)[^/\s\"'@?#]+@"
+    r"|(?:(?<=[?&]access_token=)|(?<=[?&]token=)|(?<=[?&]secret=)|(?<=[?&]key=))[^&\"'\s#]+"
 )
 _LEFT_OUT = '# Tokens and secrets were left out of this backup: write them in place of "".'
 
@@ -106,21 +107,23 @@ def blank_secrets(source: str, secrets: Collection[str]) -> str | None:
     line_end = "\r\n" if "\r\n" in source else "\n"
     text = _SECRET.sub(lambda found: f'{found[1]}{found[2]}{found[1]}{found[3]}""', source)
     text = _IN_URL.sub("", text)
-    known = {one for one in secrets if len(one) >= 4} | _secret_values(source)
+    values = _secret_values(source)
+    known = {one for one in secrets if len(one) >= 4} | (values or set())
     for secret in sorted(known, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "", text)
     # A key or a value may be written in a way that is not found above: "acc\u0065ss_token".
-    if any(left for left in _secret_values(text)):
+    left = _secret_values(text)
+    if left or (left is None and values is not None):
         return None
     return f"{_LEFT_OUT}{line_end}{text}" if text != source else source
 
 
-def _secret_values(source: str) -> set[str]:
-    """Return the values of secret keys; nothing where the text is no TOML."""
+def _secret_values(source: str) -> set[str] | None:
+    """Return the values of secret keys; None where the text is no TOML."""
     try:
         value: Any = msgspec.toml.decode(source)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return set()
+        return None
     found: set[str] = set()
     waiting = [value]
     while waiting:
@@ -210,7 +213,7 @@ To restore it:
 2. Make a new, empty data_dir with mode 0700, unpack the zip into it as lgtwist's user, and move
    {configuration} from there to where it belongs{fill_in}.
 3. Move the files of {named}/, if there are any, to where the configuration names them; the list is below.
-4. Start lgtwist. At-least-once bots go on where they were when the backup was made: one line of the log says so.
+4. Start lgtwist. At-least-once bots go on where they were when the backup was made; a line of the log says so.
 
 恢复方法：
 1. 停止 lgtwist，把原来的 data_dir 移到别处；不要解压到旧文件夹里，旧的 journal.sqlite-wal 会损坏日志。
@@ -342,8 +345,8 @@ def _check_room(data_dir: Path, needed: int) -> None:
     if free < needed + _STAYS_FREE:
         raise CannotBackUp(
             "no_space",
-            f"a backup may need {needed / 1e6:.0f} MB for a moment in {data_dir}, and {free / 1e6:.0f} MB are "
-            "free",
+            f"a backup may need {needed / 1e6:.0f} MB for a moment in {data_dir}, and {free / 1e6:.0f} MB "
+            "are free",
         )
 
 

@@ -362,7 +362,7 @@ class LogTopic:
     """
 
     def __init__(
-        self, stream: Stream, to: str, log: Log, given: Mapping[str, Any], after: int | None
+        self, stream: Stream, to: str, *, log: Log, given: Mapping[str, Any], after: int | None
     ) -> None:
         self._filter = read_line_filter(given)
         self._stream = stream

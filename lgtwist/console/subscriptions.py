@@ -153,7 +153,8 @@ class Subscriptions:
         return TrafficTopic(stream, wanted["id"], self._traffic, wanted.get("filter", {}))
 
     def _log_topic(self, stream: Any, wanted: dict[str, Any]) -> LogTopic:
-        return LogTopic(stream, wanted["id"], self._log, wanted.get("filter", {}), wanted.get("after"))
+        given, after = wanted.get("filter", {}), wanted.get("after")
+        return LogTopic(stream, wanted["id"], log=self._log, given=given, after=after)
 
     def _world_log(self, account: int) -> Any:
         return world_log_of(self._view.account_edge(account))

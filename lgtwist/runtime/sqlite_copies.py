@@ -23,8 +23,8 @@ def copy_database(
     What is written by the same connection meanwhile is in the copy. Where *another* connection writes, SQLite
     begins again at each of its commits: so the connection must be the one that writes.
 
-    :param between: called after each step, in this thread; it may write by the connection. What it raises ends
-        the copy.
+    :param between: called after each step, in this thread; it may write by the connection. What it raises
+        ends the copy.
     :raises sqlite3.Error: if it cannot be copied.
     :raises OSError: if the new file cannot be made.
     """
