@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from lgtwist.app.configuration import Config
 from lgtwist.app.warnings import warnings
 from lgtwist.config.limits import Limits
+from lgtwist.console.interfaces import BackupFile
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.sandbox.actions import ACTIONS
@@ -105,6 +106,14 @@ class RunningService:
     def reactor_lag(self) -> float:
         """Return the worst lateness of a timer within the last while, in seconds."""
         return self._service.reactor_lag
+
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens that are valid now, or were in this run."""
+        return self._service.secrets()
+
+    def backup(self, secrets: bool, address: str) -> Deferred[BackupFile]:
+        """Make a backup."""
+        return self._service.backups.make(secrets, address)
 
     def reload(self) -> Deferred[None]:
         """Read the configuration again and take it."""

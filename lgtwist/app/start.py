@@ -28,6 +28,7 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     reactor.installNameResolver(NameResolver(reactor))
     service = LgtwistService(config, reactor)
     service.read_again = lambda: file.read(again=True)
+    service.backups.file = file
     word = "控制台" if wants_chinese(os.environ) else "Console"
     service.show_link = lambda link: show_once(f"{word}: {link}")
     signals = Signals(reactor, service.reload_again)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from attrs import define
+from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -14,7 +14,9 @@ from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
+from lgtwist.console.backup import BackupRoutes
 from lgtwist.console.interfaces import ServiceView
+from lgtwist.console.log_lines import Log, LogLines
 from lgtwist.console.overview import Overview
 from lgtwist.console.problems import ApiProblem, problem_json
 from lgtwist.console.routing import RouteHandler
@@ -31,7 +33,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("sandbox", "stream", "traffic", "rights")
+_DEEPER = ("sandbox", "stream", "traffic", "rights", "log")
 
 
 @define(kw_only=True)
@@ -44,6 +46,7 @@ class ConsoleResources:
     :ivar wall_clock: seconds since the epoch.
     :ivar sessions: of those who logged in.
     :ivar save_generation: keeps the generation of the sessions over a restart.
+    :ivar log_lines: the newest lines of the log.
     """
 
     authentication: Authentication
@@ -52,6 +55,7 @@ class ConsoleResources:
     wall_clock: Callable[[], float]
     sessions: Sessions
     save_generation: Callable[[int], None]
+    log_lines: LogLines = Factory(LogLines)
 
 
 class ConsoleApi:
@@ -77,11 +81,13 @@ class ConsoleApi:
             assets=assets.hash,
             logged_out=lambda session: self._end_all("logged_out", session),
         )
+        log = Log(resources.log_lines, view.secrets, clock, wall_clock)
         subscriptions = Subscriptions(
             view=view,
             access=access,
             overview=self._overview,
             traffic=self._traffic,
+            log=log,
             clock=clock,
             wall_clock=wall_clock,
             assets=assets.hash,
@@ -94,6 +100,8 @@ class ConsoleApi:
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
+            **log.routes(),
+            **BackupRoutes(view, access).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,6 +37,8 @@ class Contents(msgspec.Struct):
     :ivar expired: how many of these are gone.
     :ivar watermarks: how far each bot has come with each account.
     :ivar untouched: whether it could not be written which pairs the configuration names.
+    :ivar backup_made: where the file is a backup that was not opened yet: when it was made, in milliseconds
+        since the epoch; None for any other file.
     """
 
     end: Position = 0
@@ -45,6 +48,7 @@ class Contents(msgspec.Struct):
     watermarks: dict[Pair, Watermark] = msgspec.field(default_factory=dict)
     untouched: bool = False
     newest: int = 0
+    backup_made: int | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -149,6 +153,20 @@ class IStore(Interface):
         :param older_than: milliseconds since the epoch; 0 where nobody knows what time it is.
         :param max_size: bytes.
         :param ages: what is known without the times that were written.
+        :raises JournalError: if it cannot be written.
+        """
+
+    def back_up(target: Path, now: int, between: Callable[[], object]) -> None:
+        """Copy everything into a new file, which says of itself that it is a backup.
+
+        :param now: milliseconds since the epoch.
+        :param between: called between two steps; it may use this store. What it raises ends the copy.
+        :raises JournalError: if it cannot be copied.
+        """
+
+    def forget_backup() -> None:
+        """Do not say any more that this file is a backup.
+
         :raises JournalError: if it cannot be written.
         """
 

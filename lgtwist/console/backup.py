@@ -1,0 +1,108 @@
+"""``/console/api/backup``: a backup of everything that lgtwist keeps, as a zip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IPullProducer
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from lgtwist.console.access import Access
+from lgtwist.console.interfaces import BackupFile, CannotBackUp, ServiceView
+from lgtwist.console.problems import ApiProblem, read_object
+from lgtwist.console.routing import RouteHandler
+from lgtwist.web.authentication import address_of
+
+#: Bytes that are read from the file at once.
+_BYTES = 65_536
+#: The HTTP statuses of the reasons why there is none; 500 for others.
+_STATUSES = {"backup_running": 409, "no_space": 507, "stopping": 503}
+
+
+class BackupRoutes:
+    """Answers ``GET backup`` and ``POST backup``.
+
+    :param view: the running service, which makes it.
+    :param access: asks for the token once more where secrets are wanted.
+    """
+
+    def __init__(self, view: ServiceView, access: Access) -> None:
+        self._view = view
+        self._access = access
+
+    def routes(self) -> Mapping[tuple[str, str], RouteHandler]:
+        """Return the handlers."""
+        return {("GET", "backup"): self._get, ("POST", "backup"): self._post}
+
+    async def _get(self, request: Request, _rest: tuple[str, ...], _body: bytes) -> None:
+        if request.method == b"HEAD":
+            raise ApiProblem(405, "wrong_method", {"allowed": "GET, POST"}, "only GET and POST here")
+        if request.args.get(b"secrets", [b"0"])[-1] not in (b"0", b"false", b""):
+            sentence = 'secrets are asked for by POST with {"secrets": true, "token": "..."}'
+            raise ApiProblem(403, "confirm_token", {}, sentence)
+        await self._answer(request, secrets=False)
+
+    async def _post(self, request: Request, _rest: tuple[str, ...], body: bytes) -> None:
+        asked = read_object(body)
+        secrets = asked.get("secrets", False)
+        if not isinstance(secrets, bool):
+            sentence = "secrets: expected true or false"
+            raise ApiProblem(400, "bad_request", {"reason": sentence}, sentence)
+        if secrets:
+            await self._access.require_token(request, asked.get("token"))
+        await self._answer(request, secrets=secrets)
+
+    async def _answer(self, request: Request, *, secrets: bool) -> None:
+        try:
+            made = await self._view.backup(secrets, address_of(request))
+        except CannotBackUp as problem:
+            status = _STATUSES.get(problem.code, 500)
+            raise ApiProblem(status, problem.code, {"reason": str(problem)}, str(problem)) from None
+        _Download(request, made).start()
+
+
+@implementer(IPullProducer)
+class _Download:
+    """Sends a backup, as fast as it is read; what is not read waits in the file, not in memory."""
+
+    def __init__(self, request: Request, made: BackupFile) -> None:
+        self._request = request
+        self._made = made
+        self._left = made.size
+
+    def start(self) -> None:
+        """Send the head, then one piece after the other."""
+        request, made = self._request, self._made
+        if getattr(request, "channel", None) is None or request.finished:
+            made.file.close()
+            return
+        headers = request.responseHeaders
+        headers.setRawHeaders("Content-Type", ["application/zip"])
+        headers.setRawHeaders("Content-Length", [str(made.size)])
+        headers.setRawHeaders("Content-Disposition", [f'attachment; filename="{made.name}"'])
+        headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
+        request.notifyFinish().addBoth(lambda _ended: made.file.close())
+        request.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """Send the next piece."""
+        piece = b"" if self._made.file.closed else self._made.file.read(min(_BYTES, self._left))
+        self._left -= len(piece)
+        if piece:
+            self._request.write(piece)
+        if not piece or self._left <= 0:
+            self._request.unregisterProducer()
+            if self._left > 0:  # so that nobody takes it for a whole one
+                channel: Any = self._request.channel
+                channel.abort()
+            else:
+                self._request.finish()
+
+    def stopProducing(self) -> None:
+        """Send no more: the client is gone."""
+        self._made.file.close()
+
+
+__all__ = ["BackupRoutes"]
