@@ -199,7 +199,7 @@ export function AskToken({ title, what, error, submit, close, action }) {
     return html`<${Dialog} title=${title} onClose=${close} actions=${html`<${Button} onClick=${close}>${t("ui.cancel")}<//>
             <${Button} kind="primary" disabled=${!token.trim()} onClick=${() => submit(token.trim())}>${action || t("save.save")}<//>`}>
         <form class="stack" onSubmit=${send}><p>${what}</p>
-            <${Field} label=${t("login.token")} type="password" autocomplete="current-password" value=${token} error=${wrong ? errorText(error) : ""}
+            <${Field} label=${t("login.token")} type="password" autocomplete="current-password" autofocus value=${token} error=${wrong ? errorText(error) : ""}
                 onInput=${(event) => setToken(event.currentTarget.value)} />
             ${error && !wrong && html`<${Problem} error=${error} text=${errorText(error)} />`}</form><//>`;
 }

@@ -3,7 +3,7 @@
 
 import { Fragment, createContext, h, render } from "../vendor/preact.mjs";
 import {
-    useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+    useCallback, useContext, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useState,
 } from "../vendor/hooks.mjs";
 import { batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect } from "../vendor/signals.mjs";
 import htm from "../vendor/htm.mjs";
@@ -12,8 +12,18 @@ import { dateTime, number, relative } from "./format.js";
 
 export {
     Fragment, batch, computed, createContext, effect, h, render, signal, untracked, useCallback, useComputed, useContext,
-    useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
+    useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
 };
+
+let ids = 0;
+
+/** An id that no other element has; Preact's own is unique only within what one `render` made. */
+export function useId() {
+    return useState(() => {
+        ids += 1;
+        return `id-${ids}`;
+    })[0];
+}
 
 /** Markup: html`<p class="x">${text}</p>`; what is put in is text, never markup. */
 export const html = htm.bind(h);

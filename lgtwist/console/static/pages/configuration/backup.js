@@ -9,7 +9,7 @@ import { Button, html, Icon, Problem, useState } from "../../core/ui.js";
 /** Return the backup with secrets. @param {string} token @returns {Promise<{blob: Blob, name: string}>} */
 async function withSecrets(token) {
     const response = await fetch(urlOf("backup"), {
-        method: "POST", credentials: "same-origin", cache: "no-store", body: JSON.stringify({ token }),
+        method: "POST", credentials: "same-origin", cache: "no-store", body: JSON.stringify({ secrets: true, token }),
         headers: { "Content-Type": "application/json", "X-Lgtwist-Console": "1" },
     });
     if (!response.ok) {
