@@ -48,7 +48,7 @@ export default function Page() {
     useEffect(() => { load(); }, [saves.value]);
     const known = config.value;
     if (!known) {
-        return html`<h1>${t("configuration.title")}</h1>${failure.value ? html`<${Problem} error=${failure.value} text=${errorText(failure.value)} /><div><${Button} onClick=${() => load()}>${t("frame.retry")}<//></div>`
+        return html`<h1>${t("configuration.title")}</h1>${failure.value ? html`<${Problem} error=${failure.value} text=${errorText(failure.value)} /><div><${Button} onClick=${() => load()}>${t("frame.retry")}<//></div><${Backup} />`
             : html`<p class="muted loading" role="status">${t("configuration.loading")}</p>`}`;
     }
     const chosen = tab.value;
