@@ -5,7 +5,7 @@
  * `editConfiguration(edits, {title})` is for forms; `saveText(text, base, {title})` for the file as text.
  */
 
-import { get, post, put } from "./api.js";
+import { get, onLoggedOut, post, put } from "./api.js";
 import { errorText, hasWords, reasonText, t } from "./i18n.js";
 import { Bar, Button, classes, Code, Dialog, Field, html, Icon, Peer, Problem, render, signal, useEffect, useState } from "./ui.js";
 
@@ -82,10 +82,13 @@ function show(options, prepare) {
         };
         const close = () => {
             window.removeEventListener("hashchange", close);
+            forget();
             if (options.conflict && clash.now) options.conflict(clash.now);
             done(clash.saved);
         };
         const clash = { now: null, saved: false };
+        // What was saved stays in view: a new admin token ends the session, and is shown there.
+        const forget = onLoggedOut(() => { if (!clash.saved) close(); });
         window.addEventListener("hashchange", close);
         render(html`<${Saving} options=${options} prepare=${prepare} clash=${clash} close=${close} />`, root);
     });

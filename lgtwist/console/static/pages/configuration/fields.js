@@ -92,9 +92,6 @@ export const TABLES = [
 /** @param {FormField} field */
 export const idOf = (field) => field.path.join(".");
 
-/** Whether a value of the file is a secret that the server does not tell. @param {any} value */
-export const isMask = (value) => typeof value === "string" && value.startsWith("•");
-
 /** @param {any} entry @param {string[]} path @returns {any} */
 export function valueAt(entry, path) {
     return path.reduce((value, key) => (value && typeof value === "object" ? value[key] : undefined), entry);

@@ -3,8 +3,8 @@
 
 import { editConfiguration } from "../../core/configuration.js";
 import { errorText, language, t } from "../../core/i18n.js";
-import { Button, classes, Copy, Field, html, Icon, Problem, Select, useId, useState } from "../../core/ui.js";
-import { asText, editsOf, entryOf, fieldsOf, helpOf, idOf, isMask, valueAt } from "./fields.js";
+import { Button, classes, Code, Copy, Field, html, Icon, Problem, Select, useId, useState } from "../../core/ui.js";
+import { asText, editsOf, entryOf, fieldsOf, helpOf, idOf, valueAt } from "./fields.js";
 import { config, drafts, load, made, newToken, setDraft } from "./state.js";
 
 const EMPTY = { written: {}, made: {} };
@@ -99,7 +99,8 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
         const whole = base ? { ...entry, ...Object.fromEntries(Object.entries(draft.written).filter(([, text]) => text)) } : /** @type {any} */ (result).entry;
         const secrets = Object.fromEntries(shown.filter((field) => field.type === "secret" && draft.written[idOf(field)]).map((field) => [idOf(field), draft.written[idOf(field)]]));
         const name = String(whole.name || whole.self_id || "");
-        const saved = await editConfiguration(edits, { title, after: after && Object.keys(secrets).length ? () => after({ ...whole, ...secrets }) : undefined });
+        const last = () => (after ? after({ ...whole, ...secrets }) : html`<${NewTokens} secrets=${secrets} />`);
+        const saved = await editConfiguration(edits, { title, after: Object.keys(secrets).length ? last : undefined });
         if (!saved) return;
         if (name) made.value = { ...made.peek(), ...Object.fromEntries(Object.entries(secrets).map(([id, text]) => [`${table} ${name} ${id}`, text])) };
         setDraft(draftKey, null);
@@ -126,5 +127,7 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
             ${children}</div></div>`;
 }
 
-/** Whether an entry has this secret. @param {any} entry @param {string} key */
-export const hasSecret = (entry, key) => isMask(entry[key]) || Boolean(entry[key]);
+/** The tokens that were saved, to be copied. @param {{secrets: Record<string, string>}} props */
+function NewTokens({ secrets }) {
+    return html`<p>${t("configuration.token_once")}</p>${Object.entries(secrets).map(([id, text]) => html`<${Code} key=${id} text=${text} label=${id} />`)}`;
+}

@@ -62,9 +62,8 @@ window.addEventListener("beforeunload", (event) => {
     event.returnValue = "";
 });
 
-/** @typedef {{line: number, table: string, key: string, mask: string}} Mask */
-
-const MASK = /"(•+\d*)"/g;
+/** A mask: a whole value, or a part of one (in a URL, in a comment). */
+const MASK = /•{6}\d+/g;
 
 /**
  * Return each mask of a text with what it stands at: the table (with the entry's own name) and the key.
@@ -92,8 +91,8 @@ function masksOf(text) {
             names[header] = name;
         }
         for (const each of line.matchAll(MASK)) {
-            const key = /([\w.-]+)\s*=\s*$/.exec(line.slice(0, each.index)) || ["", line.trim()];
-            found.push({ mask: each[1], header, key: `${/^\s*#/.test(line) ? "#" : ""}${key[1]}` });
+            const key = /^\s*#?\s*([\w.-]+)\s*=/.exec(line);
+            found.push({ mask: each[0], header, key: `${/^\s*#/.test(line) ? "#" : ""}${key ? key[1] : ""}` });
         }
     }
     return found.map(({ mask, header: at, key }) => ({ mask, place: `${at.replace(/ \d+$/, "")} ${names[at] || ""} ${key}` }));
@@ -117,5 +116,5 @@ export function moved(text, base, now) {
         const left = there.get(place) || [];
         renamed.set(mask, left.shift() || NO_MASK);
     }
-    return text.replace(MASK, (_whole, mask) => `"${renamed.get(mask) || NO_MASK}"`);
+    return text.replace(MASK, (mask) => renamed.get(mask) || NO_MASK);
 }
