@@ -79,12 +79,10 @@ class FakeConfiguration:
                     "waiting": self.waiting,
                 },
             ),
-            "POST restart": lambda _: self.restart(),
+            "POST restart": lambda body: self.restart(json.loads(body)),
             "GET log": lambda _: (200, {"lines": self.lines, "last": len(self.lines)}),
             "POST backup": lambda body: (
-                (200, "a zip")
-                if json.loads(body).get("token") == TOKEN
-                else self.refuse(403, "wrong_token")
+                (200, "a zip") if json.loads(body).get("token") == TOKEN else self.refuse(403, "wrong_token")
             ),
         }
 
@@ -189,12 +187,14 @@ class FakeConfiguration:
         if asked["etag"] != self.etag():
             return self.refuse(409, "changed", etag=self.etag())
         if self.why_not is not None:
-            return self.refuse(422, "cannot_write", why=self.why_not, block="[[bots]]\nname = \"x\"\n")
+            return self.refuse(422, "cannot_write", why=self.why_not, block='[[bots]]\nname = "x"\n')
         self.text = self.unmasked(asked["text"])
         self.saved.append(self.text)
         return 200, {"etag": self.etag(), "backup": "lgtwist.toml.bak-20261129-081500"}
 
-    def restart(self) -> tuple[int, Any]:
+    def restart(self, asked: dict[str, Any]) -> tuple[int, Any]:
+        if self.confirm and asked.get("token") != TOKEN:
+            return self.refuse(403, "confirm_token")
         self.started = time.time()
         state = self.backend.state
         self.backend.state = lambda: {**state(), "started": self.started}
@@ -225,8 +225,11 @@ def line(number: int, level: str = "", text: str = "") -> dict[str, Any]:
         "t": 1_764_400_000 + number,
         "level": chosen,
         "system": "lgtwist",
-        "text": text or f'bot "nonebot": {number} \u202eevil <img src=x onerror=alert(1)> ' + "x" * (number * 3),
-        "failure": "Traceback (most recent call last):\n  File <b>x</b>\nValueError: no" if chosen == "error" else None,
+        "text": text
+        or f'bot "nonebot": {number} \u202eevil <img src=x onerror=alert(1)> ' + "x" * (number * 3),
+        "failure": "Traceback (most recent call last):\n  File <b>x</b>\nValueError: no"
+        if chosen == "error"
+        else None,
     }
 
 

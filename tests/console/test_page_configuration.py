@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred
 from tests.console.browser import NARROW, BrowserTestCase, Visit, reactor
 from tests.console.fake_backend import TOKEN, FakeBackend
 from tests.console.fake_configuration import FakeConfiguration
+from tests.integration.running import ROOT
 
 with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Locator, Page, expect
@@ -19,6 +21,13 @@ with contextlib.suppress(ImportError):  # then the tests are skipped
 FAILED_REQUESTS = r"Failed to load resource"
 CLIPBOARD = "navigator.clipboard.writeText = async (text) => { window.copied = text; }"
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+
+
+def documented(key: str) -> Any:
+    """The JSON of docs/accounts.md in which a key is, with the token that is made here."""
+    text = (ROOT / "docs" / "accounts.md").read_text("utf-8")
+    blocks = [block for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if key in block]
+    return json.loads(blocks[0].replace("change-me", "new-token-abcdefghijklmnopqrstuvw"))
 
 
 class ConfigurationTestCase(BrowserTestCase):
@@ -93,10 +102,14 @@ class FormTests(ConfigurationTestCase):
             expect(dialog.get_by_text("已保存。")).to_be_visible()
             expect(dialog).to_contain_text("lgtwist.toml.bak-20261129-081500")
             expect(dialog).to_contain_text('reload: bot "nonebot" changed <img src=x>')
-            self.assertIn('access_token = "secret-of-nonebot"  # both sides\naccounts = [10001]\n', self.file.text)
+            self.assertIn(
+                'access_token = "secret-of-nonebot"  # both sides\naccounts = [10001]\n', self.file.text
+            )
             expect(dialog).to_contain_text("journal.sync")
             dialog.get_by_role("button", name="重启 lgtwist").click()
             self.assertNotIn("POST restart", self.backend.requests)
+            dialog.get_by_role("button", name="现在重启").click()
+            dialog.get_by_label("管理令牌").fill(TOKEN)
             dialog.get_by_role("button", name="现在重启").click()
             expect(dialog.get_by_text("lgtwist 已经重新启动。")).to_be_visible()
             self.clean(visit)
@@ -126,11 +139,17 @@ class FormTests(ConfigurationTestCase):
             dialog.get_by_role("button", name="Save", exact=True).click()
             expect(dialog.get_by_text("Saved.")).to_be_visible()
             expect(dialog.locator("pre")).to_contain_text('"token": "new-token-abcdefghijklmnopqrstuvw"')
-            expect(dialog.locator("pre")).to_contain_text('"url": "ws://127.0.0.1:8081/onebot/v11/ws"')
             self.clean(visit)
-            dialog.get_by_role("tab", name="LLBot").click()
-            dialog.get_by_role("button", name=re.compile("^Copy")).click()
-            visit.wait_for("window.copied.includes('ws-reverse')")
+            for name, key in (
+                ("NapCat", "websocketClients"),
+                ("LLBot", "ws-reverse"),
+                ("Lagrange", "ReverseWebSocket"),
+            ):
+                dialog.get_by_role("tab", name=name).click()
+                expect(dialog.locator("pre")).to_contain_text(key)
+                dialog.get_by_role("button", name=re.compile("^Copy")).click()
+                visit.wait_for("key => window.copied.includes(key)", argument=key)
+                self.assertEqual(json.loads(page.evaluate("window.copied")), documented(key))
             dialog.get_by_role("button", name="Done").click()
             new = 'type = "reverse-websocket"\naccess_token = "new-token-abcdefghijklmnopqrstuvw"\n'
             self.assertIn(f"[[accounts]]\nself_id = 10009\n{new}", self.file.text)
@@ -359,7 +378,9 @@ class OverviewTests(ConfigurationTestCase):
             self.clean(visit)
             self.assertIn("POST reload", self.backend.requests)
             token = 'access_token = "new-token-abcdefghijklmnopqrstuvw"\n'
-            self.assertIn(f'[[accounts]]\ntype = "reverse-websocket"\nself_id = 40004\n{token}', self.file.text)
+            self.assertIn(
+                f'[[accounts]]\ntype = "reverse-websocket"\nself_id = 40004\n{token}', self.file.text
+            )
             dialog.get_by_role("button", name="完成").click()
             self.assertNotIn("new-token", page.content())
 

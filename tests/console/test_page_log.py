@@ -25,7 +25,14 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
 
 def line(n: int, text: str = "", level: str = "info", failure: str | None = None) -> dict[str, Any]:
     """A line as the server tells it."""
-    return {"n": n, "t": time.time(), "level": level, "system": "lgtwist", "text": text or f"line {n}", "failure": failure}
+    return {
+        "n": n,
+        "t": time.time(),
+        "level": level,
+        "system": "lgtwist",
+        "text": text or f"line {n}",
+        "failure": failure,
+    }
 
 
 class LogTests(BrowserTestCase):
@@ -95,7 +102,9 @@ class LogTests(BrowserTestCase):
             self.assertEqual(visit.barriers(), [])
             page.get_by_role("button", name="Go on").click()
             expect(page.get_by_text("line 201")).to_be_in_viewport()
-            visit.in_reactor(self.backend.say, "dropped", {"topic": "log", "to": (self.wanted() or {})["id"], "count": 7})
+            visit.in_reactor(
+                self.backend.say, "dropped", {"topic": "log", "to": (self.wanted() or {})["id"], "count": 7}
+            )
             expect(page.get_by_text("7 lines were left out")).to_be_visible()
 
         return self.look(script, width=NARROW, language="en-US", dark=True)
@@ -115,7 +124,8 @@ class LogTests(BrowserTestCase):
             page.get_by_label("查找").fill("nonebot")
             filter_ = {"level": "warn", "text": "nonebot"}
             wait_until(
-                lambda: page.wait_for_timeout(10) or (self.wanted() or {}).get("filter") == filter_, "subscribed"
+                lambda: page.wait_for_timeout(10) or (self.wanted() or {}).get("filter") == filter_,
+                "subscribed",
             )
             self.assertIn({"level": ["warn"], "text": ["nonebot"]}, asked)
             link = page.get_by_role("link", name="下载")

@@ -166,6 +166,7 @@ function Saving({ options, prepare, clash, close }) {
         return html`<${Dialog} wide title=${options.title} onClose=${shut} actions=${html`<${Button} onClick=${shut}>${t("ui.close")}<//>`}>
             <div class="stack"><${Bar} kind="warning"><bdi class="peer">${t("save.cannot_write", { why: whyText(block.why) })}</bdi><//>
             ${block.block && html`<p>${t("save.paste")}</p><${Code} text=${block.block} label="lgtwist.toml" />`}
+            ${/•{6}/.test(block.block || "") && html`<p><${Icon} name="warning" /> ${t("save.paste_masks")}</p>`}
             <p class="muted small">${t("save.paste_then")}</p>
             ${options.after && options.after()}</div><//>`;
     }
@@ -235,7 +236,7 @@ function Saved({ saved, options, close }) {
 /** What a reload said. @param {{reload: any}} props */
 export function ReloadLines({ reload }) {
     const lines = (reload.lines || []).map((line) => (typeof line === "string" ? line : line.text));
-    return html`<p>${t(reload.changed ? "save.reloaded" : "save.reloaded_same")}</p>
+    return html`${reload.applied === false ? html`<${Bar} kind="bad">${t("save.reload_refused")}<//>` : html`<p>${t(reload.changed ? "save.reloaded" : "save.reloaded_same")}</p>`}
         ${lines.length > 0 && html`<ul class="reload-lines mono">${lines.map((line) => html`<li><bdi class="peer">${line}</bdi></li>`)}</ul>`}`;
 }
 
@@ -252,12 +253,14 @@ const LOOK_FOR = 60000;
 /** A button that starts the service anew, after asking once, and says when it is back. */
 export function Restart() {
     const [step, setStep] = useState("");
+    const [token, setToken] = useState("");
     const [error, setError] = useState(/** @type {any} */ (null));
-    const restart = async () => {
+    /** @param {any} [shown] the admin token, where it was asked for */
+    const restart = async (shown) => {
         setError(null);
         try {
             const { started } = await get("state");
-            await post("restart");
+            await post("restart", typeof shown === "string" ? { token: shown } : {});
             setStep("going");
             const until = Date.now() + LOOK_FOR;
             while (Date.now() < until) {
@@ -271,13 +274,23 @@ export function Restart() {
             }
             setStep("missing");
         } catch (refusal) {
-            setStep("");
-            setError(refusal);
+            const { code } = /** @type {any} */ (refusal);
+            if (code === "confirm_token") setStep("token");
+            else {
+                if (code !== "wrong_token") setStep("");
+                setError(refusal);
+            }
         }
+    };
+    const confirm = (event) => {
+        event.preventDefault();
+        return token.trim() ? restart(token.trim()) : undefined;
     };
     return html`<div class="stack" aria-live="polite">
         ${step === "" && html`<div><${Button} icon="refresh" onClick=${() => setStep("asking")}>${t("save.restart")}<//></div>`}
         ${step === "asking" && html`<p>${t("save.restart_ask")}</p><div class="row"><${Button} onClick=${() => setStep("")}>${t("ui.cancel")}<//><${Button} kind="danger" icon="refresh" onClick=${restart}>${t("save.restart_yes")}<//></div>`}
+        ${step === "token" && html`<form class="stack" onSubmit=${confirm}><p>${t("save.token")}</p><${Field} label=${t("login.token")} type="password" autocomplete="current-password" value=${token}
+                onInput=${(event) => setToken(event.currentTarget.value)} /><div class="row"><${Button} onClick=${() => setStep("")}>${t("ui.cancel")}<//><${Button} type="submit" kind="danger" icon="refresh">${t("save.restart_yes")}<//></div></form>`}
         ${step === "going" && html`<p role="status">${t("save.restarting")}</p>`}
         ${step === "back" && html`<${Bar} kind="good">${t("save.back")}<//>`}
         ${step === "missing" && html`<${Bar} kind="bad">${t("save.missing")}<//>`}

@@ -35,7 +35,7 @@ function Reload() {
             const said = await post("reload");
             waiting.value = said.waiting || [];
             setAnswer(said);
-            await load(true);
+            await load();
         } catch (refusal) {
             setError(refusal);
         }
@@ -46,6 +46,12 @@ function Reload() {
 
 export default function Page() {
     useEffect(() => { load(); }, [saves.value]);
+    useEffect(() => {
+        // The file's own tab looks by itself.
+        const glance = () => { if (!document.hidden && tab.peek() !== "file") load(true); };
+        window.addEventListener("focus", glance);
+        return () => window.removeEventListener("focus", glance);
+    }, []);
     const known = config.value;
     if (!known) {
         return html`<h1>${t("configuration.title")}</h1>${failure.value ? html`<${Problem} error=${failure.value} text=${errorText(failure.value)} /><div><${Button} onClick=${() => load()}>${t("frame.retry")}<//></div><${Backup} />`
@@ -57,8 +63,9 @@ export default function Page() {
         settings: Object.keys(drafts.value).some((key) => key.startsWith("table ")), file: raw.value !== null,
     };
     return html`<div class="configuration-head"><h1>${t("configuration.title")}</h1>
-            <p class="muted small grow">${known.path ? html`<bdi class="peer mono">${known.path}</bdi>` : t("configuration.no_file")}</p><${Reload} /></div>
+            <p class="muted small grow">${known.path && html`<bdi class="peer mono">${known.path}</bdi> `}${(!known.path || known.exists === false) && t("configuration.no_file")}</p><${Reload} /></div>
         ${!known.writable && html`<${Bar} kind="warning"><bdi class="peer">${t("configuration.read_only", { why: reasonText(known.why_not, "cannot_write") })}</bdi><//>`}
+        ${known.changed_on_disk && html`<${Bar} kind="info">${t("configuration.changed_since")}<//>`}
         ${waiting.value.length > 0 && html`<div class="card"><${Waiting} keys=${waiting.value} /></div>`}
         <${Tabs} label=${t("configuration.title")} value=${chosen} onChange=${(key) => { tab.value = key; }} tabs=${TABS.map((key) => [key, `${t(`configuration.tab_${key}`)}${marked[key] ? " •" : ""}`])}>
             ${chosen === "accounts" && html`<${Entries} key="accounts" table="accounts" />`}

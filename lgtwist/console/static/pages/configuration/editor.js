@@ -67,10 +67,10 @@ export function Editor() {
 
     /** Take a newer file: at once where nothing was written, else it is told. @param {any} now */
     const found = (now) => {
-        const current = raw.peek() || draft;
-        if (now.etag === current.etag) {
+        const mine = raw.peek();
+        if (now.etag === (mine || config.peek()).etag) {
             setNewer(null);
-        } else if (!raw.peek() || current.text === current.base) {
+        } else if (!mine || mine.text === mine.base) {
             raw.value = null;
             config.value = now;
             setTaken(true);

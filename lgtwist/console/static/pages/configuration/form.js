@@ -33,7 +33,7 @@ function KeyField({ field, table, value, written, made: token, error, disabled, 
         return html`<${Select} label=${label} hint=${hint} error=${words} value=${shown} disabled=${disabled} onChange=${(chosen) => onChange(chosen)}
             options=${[["", none], ...strange, ...choices.map((each) => [each, choiceText(id, each)])]} />`;
     }
-    const attributesOf = (attributes) => ({ ...attributes, value: shown, disabled, placeholder: fallback ? t("configuration.default", { value: fallback }) : "", spellcheck: false, autocapitalize: "off", autocomplete: "off", onInput: change });
+    const attributesOf = (attributes) => ({ ...attributes, value: shown, disabled, placeholder: fallback ? t("configuration.default", { value: fallback }) : field.type === "numbers" ? t("configuration.all") : "", spellcheck: false, autocapitalize: "off", autocomplete: "off", onInput: change });
     return html`<${Field} label=${label} hint=${hint} error=${words}>${(attributes) => (field.type === "list"
         ? html`<textarea class="mono" rows=${Math.min(6, Math.max(2, shown.split("\n").length))} ...${attributesOf(attributes)}></textarea>`
         : html`<input type="text" inputmode=${field.type === "number" ? "numeric" : undefined} ...${attributesOf(attributes)} />`)}<//>`;

@@ -41,7 +41,8 @@ export async function load(quiet) {
     try {
         const answer = await get("config");
         waiting.value = answer.waiting || [];
-        if (!config.peek() || config.peek().etag !== answer.etag || !quiet) config.value = answer;
+        const known = config.peek();
+        if (!quiet || !known || known.etag !== answer.etag || known.changed_on_disk !== answer.changed_on_disk) config.value = answer;
         failure.value = null;
     } catch (error) {
         if (!quiet || !config.peek()) failure.value = error;

@@ -102,5 +102,21 @@ export default {
     "configuration.backup_token": "The backup holds every token. Enter the admin token again.",
     "configuration.backup_get": "Download",
     "configuration.backup_done": "The backup is downloaded.",
-    "mistake.unknown_mask": "The file has no token for this ••••••."
+    "mistake.unknown_mask": "The file has no token for this ••••••.",
+    "cannot_write.not_a_file": "{path} is no regular file.",
+    "cannot_write.mounted_alone": "{path} is mounted into the container by itself, so no new file can take its place. Mount its folder instead.",
+    "cannot_write.read_only_disk": "{path} is on a file system that is mounted read-only.",
+    "cannot_write.read_only_file": "The user that lgtwist runs as may not write {path}.",
+    "cannot_write.read_only_folder": "The user that lgtwist runs as may not make files in {folder}.",
+    "cannot_write.another_owner": "{path} belongs to another user, to whom a new file cannot be given.",
+    "cannot_write.no_space": "There is no space left for {path}.",
+    "cannot_write.cannot_be_written": "{path} cannot be written: {detail}.",
+    "cannot_write.cannot_be_read": "{path} cannot be read: {detail}.",
+    "cannot_write.too_long": "{path} is too long.",
+    "cannot_write.not_text": "{path} is no UTF-8 text: {detail}.",
+    "mistake.misplaced_mask": "No token belongs here, so •••••• means nothing.",
+    "save.paste_masks": "Where •••••• stands, keep the token that is in the file.",
+    "configuration.changed_since": "The file was changed after it was loaded; what runs is the former one. Press “Reload” to take the new one.",
+    "configuration.all": "default all",
+    "save.reload_refused": "The file has mistakes, or something cannot be had: nothing was changed, and the former configuration goes on:"
 };
