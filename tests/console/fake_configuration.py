@@ -10,8 +10,9 @@ import difflib
 import json
 import re
 import time
-import tomllib
 from typing import Any
+
+import msgspec
 
 from tests.console.fake_backend import TOKEN, FakeBackend
 
@@ -103,7 +104,7 @@ class FakeConfiguration:
         return _MASK.sub(lambda found: json.dumps(secrets[int(found[1].strip("•")) - 1]), text)
 
     def answer(self) -> dict[str, Any]:
-        values = tomllib.loads(self.masked())
+        values = msgspec.toml.decode(self.masked())
         return {
             "path": "/etc/lgtwist/lgtwist.toml",
             "writable": self.why_not is None,
@@ -126,8 +127,8 @@ class FakeConfiguration:
 
     def problems(self, text: str) -> list[dict[str, Any]]:
         try:
-            tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            msgspec.toml.decode(text)
+        except (msgspec.DecodeError, ValueError) as error:
             place = re.search(r"line (\d+), column (\d+)", str(error))
             line, column = (int(place[1]), int(place[2])) if place else (len(text.splitlines()), 1)
             return [{"path": "", "line": line, "column": column, "sentence": f"not TOML: {error}"}]

@@ -1,4 +1,4 @@
-"""The page of the configuration in a real browser, with a stand-in for the server that can do what is rare."""
+"""The page of the configuration in a real browser, with a stand-in for a server that does what is rare."""
 
 from __future__ import annotations
 
