@@ -28,8 +28,10 @@ from lgtwist.app.admin_token import CannotMakeToken, MadeToken, console_link, ma
 from lgtwist.app.authorities import authorities_of, renew_authorities
 from lgtwist.app.backup import Backups, remove_unfinished
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
+from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.secrets import KnownSecrets
 from lgtwist.app.stages import Stage, stop_stages
@@ -104,6 +106,9 @@ class LgtwistService(MultiService):
     :ivar bots: the bots' edges, named by the bots' names.
     :ivar started: when it was started; seconds since the epoch.
     :ivar read_again: reads the configuration again; None where that cannot be done. May be set.
+    :ivar editor: of the configuration file; None where there is none to edit. May be set.
+    :ivar restart: stops the process so that it comes back; None where that cannot be done. May be set.
+    :ivar waiting: the keys whose change waits for a restart, as the last reload found them.
     :ivar show_link: writes the console's link where a person sees it, and no log has it. May be set.
     """
 
@@ -151,6 +156,9 @@ class LgtwistService(MultiService):
         self.directory.observe(self.port.bot_tokens)
         self.started = wall_clock()
         self.read_again: Callable[[], Config] | None = None
+        self.editor: ConfigurationEditor | None = None
+        self.restart: Callable[[], str] | None = None
+        self.waiting: tuple[str, ...] = ()
         self.show_link: Callable[[str], None] = lambda _link: None
         self._made_token: MadeToken | None = None
         self._secrets = KnownSecrets()
@@ -559,18 +567,31 @@ class LgtwistService(MultiService):
             self.journal.configure(settings.retention, settings.max_size)
         self.config = evolve(self.config, journal=settings)
 
-    def reload(self, read: Callable[[], Config]) -> Deferred[None]:
+    def reload(self, read: Callable[[], Config]) -> Deferred[ReloadOutcome]:
         """Read the configuration again and take it; see :class:`Reloader`.
 
         :param read: returns the configuration, or raises ``ConfigurationError``.
         """
         self.secrets()  # to be hidden in old lines of the log
-        return self._reloader.reload(read)
+        return self._reloader.reload(read).addCallback(self._reloaded)
 
-    def reload_again(self) -> Deferred[None]:
+    def _reloaded(self, outcome: ReloadOutcome) -> ReloadOutcome:
+        if outcome.applied:
+            self.waiting = outcome.waiting
+        return outcome
+
+    def reload_again(self) -> Deferred[ReloadOutcome]:
         """Read the configuration again from where it was read, and take it."""
         read = self.read_again
-        return succeed(None) if read is None else self.reload(read)
+        if read is None:
+            return succeed(ReloadOutcome(("this service cannot read its configuration again",)))
+
+        def reloaded(outcome: ReloadOutcome) -> ReloadOutcome:
+            if outcome.applied and self.editor is not None:
+                self.editor.taken()
+            return outcome
+
+        return self.reload(read).addCallback(reloaded)
 
     @property
     def reactor_lag(self) -> float:

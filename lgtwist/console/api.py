@@ -15,6 +15,7 @@ from twisted.web.server import Request
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
 from lgtwist.console.backup import BackupRoutes
+from lgtwist.console.configuration import Configuration
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import Log, LogLines
 from lgtwist.console.overview import Overview
@@ -33,7 +34,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("sandbox", "stream", "traffic", "rights", "log")
+_DEEPER = ("config", "sandbox", "stream", "traffic", "rights", "log")
 
 
 @define(kw_only=True)
@@ -107,7 +108,7 @@ class ConsoleApi:
             ("GET", "actions"): self._actions,
             ("POST", "call"): self._call,
             ("POST", "rights"): self._rights,
-            ("POST", "reload"): self._reload,
+            **Configuration(view, access).routes(),
         }
 
     def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
@@ -214,12 +215,6 @@ class ConsoleApi:
         if rest != ("try",):
             raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
         return self._tester.post_rights(body)
-
-    def _reload(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
-        done: Deferred[Any] = Deferred()
-        # Whoever asks may go away; the reload goes on.
-        self._view.reload().addCallback(lambda _none: None if done.called else done.callback({}))
-        return done
 
     def _sandbox(self, request: Request, rest: tuple[str, ...], visitor: Visitor) -> None:
         self_id = account_number(rest[0]) if rest else None

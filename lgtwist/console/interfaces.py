@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -36,6 +36,45 @@ class CannotBackUp(Exception):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class ReloadOutcome(Protocol):
+    """What came of a reload."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the log says of it."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether something changed."""
+
+    @property
+    def applied(self) -> bool:
+        """Whether what was read is the running configuration now."""
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The keys whose change waits for a restart."""
+
+
+class ConfigurationEditor(Protocol):
+    """The configuration file without its secrets.
+
+    What is refused is an ``ApiProblem``, as a failure of the Deferred.
+    """
+
+    def read(self) -> Deferred[dict[str, Any]]:
+        """Return the file, with masks, and what may be done about it."""
+
+    def check(self, etag: str, text: str) -> Deferred[dict[str, Any]]:
+        """Return the mistakes of a text, and how it differs from the file."""
+
+    def edit(self, etag: str, edits: Any, text: str | None = None) -> Deferred[dict[str, Any]]:
+        """Return what edits make of the file, or of a text."""
+
+    def save(self, etag: str, text: str, client: str) -> Deferred[dict[str, Any]]:
+        """Write a text that has no mistakes."""
 
 
 class ServiceView(Protocol):
@@ -103,5 +142,20 @@ class ServiceView(Protocol):
         :param address: of whoever wants it, for the log.
         """
 
-    def reload(self) -> Deferred[None]:
-        """Read the configuration again and take it."""
+    def reload(self) -> Deferred[Any]:
+        """Read the configuration again and take it.
+
+        :returns: fires with a :class:`ReloadOutcome`.
+        """
+
+    def configuration(self) -> ConfigurationEditor | None:
+        """Return the editor of the configuration file; None where there is none to edit."""
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the keys whose change waits for a restart."""
+
+    def restart(self) -> str | None:
+        """Stop the process so that it comes back; return ``supervisor`` or ``exec``, by whom.
+
+        :returns: None where it cannot be done.
+        """
