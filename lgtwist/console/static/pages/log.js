@@ -29,7 +29,7 @@ function Line({ line }) {
     return html`<li class=${classes("record", level)}>
         <time class="record-time numbers" datetime=${new Date(line.t * 1000).toISOString()} title=${dateTime(line.t)}>${clock(line.t)}</time>
         <span class="record-level"><${Icon} name=${ICONS[level]} /><span>${t(`log.level.${level}`)}</span></span>
-        <span class="record-text">${line.system && line.system !== "-" && html`<bdi class="peer record-system">${line.system}</bdi> `}<bdi class="peer">${line.text}</bdi>
+        <span class="record-text">${line.system && line.system !== "-" && html`<bdi class="peer record-system" title=${line.system}>${line.system.split(".").pop()}</bdi> `}<bdi class="peer">${line.text}</bdi>
             ${line.failure && html`<details class="more"><summary><${Icon} name="right" /><span>${t("log.failure")}</span></summary><pre class="record-failure" tabindex="0"><bdi class="peer">${line.failure}</bdi></pre></details>`}</span></li>`;
 }
 

@@ -3,7 +3,7 @@
 
 /**
  * @typedef {{path: string[], type: "text" | "number" | "secret" | "choice" | "list" | "numbers" | "boolean",
- *   kinds?: string[], choices?: string[], standard?: string, required?: boolean, more?: boolean}} FormField
+ *   kinds?: string[], choices?: string[], standard?: string, required?: boolean, more?: boolean, when?: [string, string]}} FormField
  * @typedef {{op: "set" | "unset" | "add" | "remove", path: Array<string | number>, value?: any}} Edit
  */
 
@@ -53,12 +53,12 @@ export const BOT_FIELDS = [
     { path: ["ca_file"], type: "text", kinds: [REVERSE, POST], more: true },
     { path: ["reconnect", "min"], type: "text", kinds: [REVERSE], standard: "1s", more: true },
     { path: ["reconnect", "max"], type: "text", kinds: [REVERSE], standard: "60s", more: true },
-    { path: ["replay", "max_age"], type: "text", more: true },
-    { path: ["replay", "max_events"], type: "number", more: true },
-    { path: ["replay", "rate"], type: "number", more: true },
-    { path: ["replay", "mark"], type: "boolean", more: true },
-    { path: ["replay", "grace"], type: "text", more: true },
-    { path: ["replay", "delay"], type: "text", more: true },
+    { path: ["replay", "max_age"], type: "text", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "max_events"], type: "number", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "rate"], type: "number", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "mark"], type: "boolean", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "grace"], type: "text", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "delay"], type: "text", when: ["delivery", "at-least-once"], more: true },
 ];
 
 /** @param {string} key @param {string} standard @returns {FormField} */
@@ -117,7 +117,7 @@ export function read(field, written) {
     if (!trimmed) return field.required ? { error: "required" } : {};
     switch (field.type) {
         case "number": {
-            if (/^\d+$/.test(trimmed) && Number.isSafeInteger(Number(trimmed))) return { value: Number(trimmed) };
+            if (/^\d+(\.\d+)?$/.test(trimmed) && (trimmed.includes(".") || Number.isSafeInteger(Number(trimmed)))) return { value: Number(trimmed) };
             return { error: "number" };
         }
         case "numbers": {
@@ -188,15 +188,16 @@ export function entryOf(fields, kind, written) {
     return { entry, errors };
 }
 
+/** What a change of a key does beside counting at once, as far as the words say it. */
+const EFFECTS = ["anew", "sessions", "restart", "nothing"];
+
 /**
- * Return the help of a key, in a language: its sentence, and its default where it has one.
- * @param {any} keys of GET config @param {string} table @param {string[]} path @param {string} language
+ * Return the help of a key, in a language: its sentence, its default, an example, and what a change does.
+ * @param {any} keys of GET config @param {string} table @param {string[]} path @param {string} kind @param {string} language
  */
-export function helpOf(keys, table, path, language) {
+export function helpOf(keys, table, path, kind, language) {
     const name = [table, ...path].filter(Boolean).join(".");
-    const whole = [table, path[0]].filter(Boolean).join(".");
-    const found = keys && (keys[name] || keys[whole]);
-    if (!found) return { text: "", standard: "" };
-    const standard = found.default === undefined || found.default === null || path.length > 1 ? "" : asText(found.default);
-    return { text: found[language] || found.en || "", standard };
+    const found = (keys && keys[name]) || {};
+    const effect = (found.effects && found.effects[kind]) || found.effect || "";
+    return { text: found[language] || found.en || "", standard: asText(found.default), example: asText(found.example), effect: EFFECTS.includes(effect) ? effect : "" };
 }

@@ -15,13 +15,14 @@ const choiceText = (id, value) => {
     return kinds ? `${t(kinds + value)} (${value})` : value;
 };
 
-/** One key. @param {{field: any, table: string, value: any, written: string | undefined, made: string | undefined, error: string, disabled: boolean, onChange: (text: string | null, made?: string) => void}} props */
-function KeyField({ field, table, value, written, made: token, error, disabled, onChange }) {
+/** One key. @param {{field: any, table: string, kind: string, value: any, written: string | undefined, made: string | undefined, error: string, disabled: boolean, onChange: (text: string | null, made?: string) => void}} props */
+function KeyField({ field, table, kind, value, written, made: token, error, disabled, onChange }) {
     const id = idOf(field);
-    const { text: help, standard } = helpOf(config.value && config.value.keys, table, field.path, language.value);
+    const { text: help, standard, example, effect } = helpOf(config.value && config.value.keys, table, field.path, kind, language.value);
     const shown = written === undefined ? asText(value) : written;
     const fallback = field.standard || standard;
-    const hint = help;
+    const stop = !help || /[.。]$/.test(help) ? "" : t("configuration.stop");
+    const hint = effect ? [help + stop, t(`configuration.effect_${effect}`)].join(language.value === "zh" ? "" : " ") : help;
     const label = html`<code>${id}</code>${field.required && html` <span class="required">${t("configuration.required")}</span>`}`;
     const words = error ? t(`configuration.wrong.${error}`) : "";
     const change = (event) => onChange(event.currentTarget.value);
@@ -33,7 +34,7 @@ function KeyField({ field, table, value, written, made: token, error, disabled, 
         return html`<${Select} label=${label} hint=${hint} error=${words} value=${shown} disabled=${disabled} onChange=${(chosen) => onChange(chosen)}
             options=${[["", none], ...strange, ...choices.map((each) => [each, choiceText(id, each)])]} />`;
     }
-    const attributesOf = (attributes) => ({ ...attributes, value: shown, disabled, placeholder: fallback ? t("configuration.default", { value: fallback }) : field.type === "numbers" ? t("configuration.all") : "", spellcheck: false, autocapitalize: "off", autocomplete: "off", onInput: change });
+    const attributesOf = (attributes) => ({ ...attributes, value: shown, disabled, placeholder: fallback ? t("configuration.default", { value: fallback }) : example ? t("configuration.example", { value: example }) : field.type === "numbers" ? t("configuration.all") : "", spellcheck: false, autocapitalize: "off", autocomplete: "off", onInput: change });
     return html`<${Field} label=${label} hint=${hint} error=${words}>${(attributes) => (field.type === "list"
         ? html`<textarea class="mono" rows=${Math.min(6, Math.max(2, shown.split("\n").length))} ...${attributesOf(attributes)}></textarea>`
         : html`<input type="text" inputmode=${field.type === "number" ? "numeric" : undefined} ...${attributesOf(attributes)} />`)}<//>`;
@@ -80,7 +81,8 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
     const draft = drafts.value[draftKey] || EMPTY;
     const [tried, setTried] = useState(false);
     const kind = (kindKey && (draft.written[kindKey] || valueAt(entry, [kindKey]))) || kindStandard;
-    const shown = fieldsOf(fields, kind);
+    const value = (key) => draft.written[key] || asText(valueAt(entry, [key]));
+    const shown = fieldsOf(fields, kind).filter((field) => !field.when || value(field.when[0]) === field.when[1] || valueAt(entry, field.path) !== undefined);
     const result = base ? editsOf({ base, entry, fields, kind, written: draft.written }) : { ...entryOf(fields, kind, draft.written), edits: [] };
     const changed = base ? result.edits.length > 0 || Object.keys(draft.written).length > 0 : true;
     const writable = Boolean(config.value);
@@ -111,7 +113,7 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
     const one = (field) => {
         const id = idOf(field);
         const wrong = result.errors[id];
-        return html`<${KeyField} key=${id} field=${field} table=${table} value=${valueAt(entry, field.path)} written=${draft.written[id]} made=${draft.made[id]}
+        return html`<${KeyField} key=${id} field=${field} table=${table} kind=${kind} value=${valueAt(entry, field.path)} written=${draft.written[id]} made=${draft.made[id]}
             error=${wrong && (tried || wrong !== "required") ? wrong : ""} disabled=${!writable} onChange=${change(id)} />`;
     };
     const more = shown.filter((field) => field.more);

@@ -118,5 +118,11 @@ export default {
     "save.paste_masks": "Where •••••• stands, keep the token that is in the file.",
     "configuration.changed_since": "The file was changed after it was loaded; what runs is the former one. Press “Reload” to take the new one.",
     "configuration.all": "default all",
-    "save.reload_refused": "The file has mistakes, or something cannot be had: nothing was changed, and the former configuration goes on:"
+    "save.reload_refused": "The file has mistakes, or something cannot be had: nothing was changed, and the former configuration goes on:",
+    "configuration.effect_anew": "A change ends the connection, which is made anew.",
+    "configuration.effect_sessions": "A change ends the connections with the old one.",
+    "configuration.effect_restart": "A change waits for a restart.",
+    "configuration.effect_nothing": "A change means nothing to an account that has its world.",
+    "configuration.stop": ".",
+    "configuration.example": "such as {value}"
 };

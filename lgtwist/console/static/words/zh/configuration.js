@@ -118,5 +118,11 @@ export default {
     "save.paste_masks": "有 •••••• 的地方，保留文件里原来的令牌。",
     "configuration.changed_since": "文件在加载之后改过，正在运行的还是原来的配置。按“重新加载”生效。",
     "configuration.all": "默认全部",
-    "save.reload_refused": "文件里有错误或者有东西拿不到，所以没有改动，继续用原来的配置："
+    "save.reload_refused": "文件里有错误或者有东西拿不到，所以没有改动，继续用原来的配置：",
+    "configuration.effect_anew": "改了以后这条连接会断开重连。",
+    "configuration.effect_sessions": "改了以后，用旧令牌的连接会断开。",
+    "configuration.effect_restart": "重启后才生效。",
+    "configuration.effect_nothing": "已有世界的账号，改了没有作用。",
+    "configuration.stop": "。",
+    "configuration.example": "例如 {value}"
 };
