@@ -80,6 +80,10 @@ class ConfigurationEditor:
         self._was_read: bytes | None = None
         self._known = False
 
+    def backups(self) -> list[Path]:
+        """Return the paths of the backups, which hold secrets."""
+        return [self._path.parent / name for name in backups_of(self._path)]
+
     # -- which content runs
 
     def note_running(self) -> None:

@@ -176,7 +176,7 @@ class LgtwistService(MultiService):
             server_factory=self.factory,
             client_factory=self.client_factory,
             data_dir=self._data_dir.path,
-            private_files=lambda: [Path(private) for private in self.config.private_files],
+            private_files=self._private_files,
             http_url=self._http_url,
             is_own_port=self.ports.are_reached_by,
             bot_addresses=self._bot_addresses,
@@ -209,6 +209,11 @@ class LgtwistService(MultiService):
             log_lines=self.log_lines,
         )
         return ConsoleMount(resources, enabled=self.config.console.enabled)
+
+    def _private_files(self) -> list[Path]:
+        """Return the paths of the files that bots may not read."""
+        backups = [] if self.editor is None else self.editor.backups()
+        return [*map(Path, self.config.private_files), *backups]
 
     def _bot_addresses(self, self_id: int) -> list[tuple[str, str]]:
         """Return the names of the bots that are connected to an account, and their addresses.
