@@ -3,8 +3,8 @@
 The running service makes it: only who writes a SQLite file can copy it while it is written. Where no service
 has the lock of ``data_dir``, the command copies by itself, and has the lock meanwhile.
 
-What is copied comes first into a private folder below ``data_dir``, then into a zip there, which is removed from
-the folder before it is sent: a client that is slow, or goes away, leaves nothing behind.
+What is copied comes first into a private folder below ``data_dir``, then into a zip there, which is removed
+from the folder before it is sent: a client that is slow, or goes away, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ To restore it:
 2. Make a new, empty data_dir with mode 0700, unpack the zip into it as lgtwist's user, and move
    {configuration} from there to where it belongs{fill_in}.
 3. Move the files of {named}/, if there are any, to where the configuration names them; the list is below.
-4. Start lgtwist. At-least-once bots go on where they were when the backup was made; a line of the log says so.
+4. Start lgtwist. At-least-once bots go on where they were when the backup was made; the log says so.
 
 恢复方法：
 1. 停止 lgtwist，把原来的 data_dir 移到别处；不要解压到旧文件夹里，旧的 journal.sqlite-wal 会损坏日志。
