@@ -172,7 +172,7 @@ def read_line_filter(given: Mapping[str, Any]) -> LineFilter:
     for name in given:
         if name not in ("level", "text"):
             raise _bad_filter(name, f"there is no filter {name[:40]!r} of lines; there are level and text")
-    level, text = given.get("level") or LEVELS[0], given.get("text") or ""
+    level, text = given.get("level", LEVELS[0]), given.get("text", "")
     if level not in LEVELS:
         raise _bad_filter("level", f"level: expected one of {', '.join(LEVELS)}")
     if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
