@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from attrs import define, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 
 from lgtwist import __version__
 from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
@@ -46,6 +48,7 @@ from lgtwist.runtime.tasks import spawn
 
 if TYPE_CHECKING:
     from lgtwist.app.service import LgtwistService
+    from lgtwist.journal.journal import Journal
 
 #: The name of the configuration in the zip.
 CONFIGURATION = "lgtwist.toml"
@@ -59,6 +62,8 @@ _PIECE = 262_144
 _LARGEST_NAMED = 64 << 20
 #: Bytes that stay free on the disk, for the journal.
 _STAYS_FREE = 16 << 20
+#: Seconds to wait until the journal is open.
+_OPENING_PATIENCE = 10.0
 #: Backups that were made and wait for slow clients, at most.
 _MOST_WAITING = 3
 _WORLD = re.compile(r"sandbox-\d+\.sqlite\Z")
@@ -77,6 +82,11 @@ def backup_name(now: float) -> str:
     :param now: seconds since the epoch.
     """
     return f"lgtwist-backup-{time.strftime('%Y-%m-%dT%H%M%S', time.localtime(now))}-{__version__}.zip"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 def remove_unfinished(data_dir: Path) -> None:
@@ -400,6 +410,7 @@ class Backups:
     :param data_dir: its folder.
     :param wall_clock: seconds since the epoch.
     :param in_thread: calls a function in a thread.
+    :param clock: the reactor, or a clock in its place.
     :ivar file: where the configuration was read from; None for nowhere. May be set.
     """
 
@@ -411,13 +422,16 @@ class Backups:
         data_dir: Path,
         wall_clock: Callable[[], float],
         in_thread: InThread,
+        clock: IReactorTime,
     ) -> None:
+        self._clock = clock
         self.file: ConfigurationFile | None = None
         self._service = service
         self._data_dir = data_dir
         self._wall_clock = wall_clock
         self._in_thread = in_thread
         self._wanted: _Wanted | None = None
+        self._opening: Deferred[None] | None = None
         self._stopping = False
         self._waiting: list[BinaryIO] = []  # those that are sent, or were
 
@@ -447,6 +461,8 @@ class Backups:
         :returns: fires when nothing goes on any more.
         """
         self._stopping = True
+        if self._opening is not None:
+            self._opening.cancel()
         wanted = self._wanted
         if wanted is None:
             return succeed(None)
@@ -477,8 +493,8 @@ class Backups:
             if not wanted.done.called:
                 wanted.done.errback(problem)
         else:
-            size = f"{made.size / 1e6:.1f}"
-            self._log.info("a backup {what} was made for {who}: {size} MB", what=what, who=who, size=size)
+            size = size_text(made.size)
+            self._log.info("a backup {what} was made for {who}: {size}", what=what, who=who, size=size)
             if wanted.done.called:
                 made.file.close()
             else:
@@ -486,6 +502,22 @@ class Backups:
                 wanted.done.callback(made)
         finally:
             await self._in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+    async def _journal_is_open(self, journal: Journal) -> None:
+        """Wait a few seconds until the journal is open: the service has just started, or it is locked.
+
+        :raises CannotBackUp: if it does not open.
+        """
+        opened: Deferred[None] = Deferred()
+        journal.when_open(lambda: None if opened.called else opened.callback(None))
+        self._opening = opened.addTimeout(_OPENING_PATIENCE, self._clock)
+        try:
+            await opened
+        except (DeferredTimeout, CancelledError):
+            why = f": {journal.trouble}" if journal.trouble else ""
+            raise CannotBackUp("backup_failed", f"the journal is not open{why}") from None
+        finally:
+            self._opening = None
 
     async def _make_in(self, folder: Path, wanted: _Wanted, now: float) -> BackupFile:
         service, in_thread, data_dir = self._service, self._in_thread, self._data_dir
@@ -503,6 +535,8 @@ class Backups:
         resting: dict[str, Path] = {path.name: path for path in await in_thread(begin)}
         check_wanted()
         if service.journal is not None:
+            await self._journal_is_open(service.journal)
+            check_wanted()
             await service.journal.back_up(folder / JOURNAL_FILE, check_wanted)
             resting.pop(JOURNAL_FILE, None)
         for edge in tuple(service.accounts):
@@ -594,5 +628,6 @@ __all__ = [
     "blank_secrets",
     "contents_of",
     "remove_unfinished",
+    "size_text",
     "write_zip",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lgtwist.app.admin_token import CannotMakeToken, read_made_token
-from lgtwist.app.backup import back_up_stopped, backup_name
+from lgtwist.app.backup import back_up_stopped, backup_name, size_text
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart, DataDir
@@ -61,7 +61,7 @@ def back_up(file: ConfigurationFile, output: str | None, *, secrets: bool) -> st
             raise NoBackup(f"{path}: cannot be written: {error.strerror or error}") from None
         raise
     what = "with" if secrets else "without"
-    return f"{path}: {size / 1e6:.1f} MB, {what} secrets, {where}"
+    return f"{path}: {size_text(size)}, {what} secrets, {where}"
 
 
 def _write(written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets: bool, now: float) -> str:
