@@ -479,7 +479,10 @@ class Backups:
         folder = self._data_dir / f"backup-{random.token_hex(8)}"
         who, what = wanted.address, "with secrets" if wanted.secrets else "without secrets"
         try:
-            made = await self._make_in(folder, wanted, now)
+            try:
+                made = await self._make_in(folder, wanted, now)
+            finally:
+                await self._in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
         except _Cancelled:
             self._log.info("a backup for {who} was given up", who=who)
             if not wanted.done.called:
@@ -500,8 +503,6 @@ class Backups:
             else:
                 self._waiting.append(made.file)
                 wanted.done.callback(made)
-        finally:
-            await self._in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
 
     async def _journal_is_open(self, journal: Journal) -> None:
         """Wait a few seconds until the journal is open: the service has just started, or it is locked.

@@ -118,7 +118,7 @@ class RunningTests(BackupTestCase):
     def has_all(self) -> bool:
         _status, text = self.admin("GET", "/metrics")
         [line] = [line for line in text.splitlines() if line.startswith(b"lgtwist_bot_backlog_events{")]
-        return line.endswith(b" 0")
+        return line.endswith(b" 0.0")
 
     def position(self) -> int:
         uri = f"{(self.data / 'journal.sqlite').as_uri()}?mode=ro"
