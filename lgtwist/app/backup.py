@@ -432,7 +432,6 @@ class Backups:
         self._in_thread = in_thread
         self._wanted: _Wanted | None = None
         self._opening: Deferred[None] | None = None
-        self._stopping = False
         self._waiting: list[BinaryIO] = []  # those that are sent, or were
 
     def make(self, secrets: bool, address: str) -> Deferred[BackupFile]:
@@ -443,7 +442,7 @@ class Backups:
         """
         self._waiting = [file for file in self._waiting if not file.closed]
         done: Deferred[BackupFile] = Deferred()
-        if self._stopping or not self._service.running:
+        if not self._service.may_change:
             done.errback(CannotBackUp("stopping", "lgtwist stops"))
         elif self._wanted is not None:
             done.errback(CannotBackUp("backup_running", "another backup is being made; try again soon"))
@@ -456,11 +455,10 @@ class Backups:
         return done
 
     def stop(self) -> Deferred[None]:
-        """Make no more, and end the one that is being made.
+        """End the one that is being made: the service stops.
 
         :returns: fires when nothing goes on any more.
         """
-        self._stopping = True
         if self._opening is not None:
             self._opening.cancel()
         wanted = self._wanted
@@ -524,7 +522,7 @@ class Backups:
         service, in_thread, data_dir = self._service, self._in_thread, self._data_dir
 
         def check_wanted() -> None:
-            if self._stopping or wanted.done.called:
+            if wanted.done.called or not service.may_change:
                 raise _Cancelled
 
         def begin() -> list[Path]:
