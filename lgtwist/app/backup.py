@@ -55,9 +55,9 @@ CONFIGURATION = "lgtwist.toml"
 #: The folder in the zip of the files that the configuration names.
 _NAMED_FILES = "backup-files"
 #: Folders in which backups are made.
-_FOLDER = re.compile(r"backup-[0-9a-f]{16}\Z")
+_BACKUP_FOLDER = re.compile(r"backup-[0-9a-f]{16}\Z")
 #: Bytes that are read at once.
-_PIECE = 262_144
+_ZIP_PIECE = 262_144
 #: A file that the configuration names is left out beyond so many bytes.
 _LARGEST_NAMED = 64 << 20
 #: Bytes that stay free on the disk, for the journal.
@@ -65,8 +65,8 @@ _STAYS_FREE = 16 << 20
 #: Seconds to wait until the journal is open.
 _OPENING_PATIENCE = 10.0
 #: Backups that were made and wait for slow clients, at most.
-_MOST_WAITING = 3
-_WORLD = re.compile(r"sandbox-\d+\.sqlite\Z")
+_MOST_DOWNLOADS = 3
+_WORLD_FILE = re.compile(r"sandbox-\d+\.sqlite\Z")
 
 #: Calls a function in a thread.
 InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
@@ -92,14 +92,16 @@ def size_text(size: int) -> str:
 def remove_unfinished(data_dir: Path) -> None:
     """Remove what a backup left behind that did not end, for the process was killed."""
     for path in data_dir.iterdir():
-        if _FOLDER.match(path.name) and path.is_dir() and not path.is_symlink():
+        if _BACKUP_FOLDER.match(path.name) and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
 
 
 # -- the configuration
 
-_VALUE = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
-_SECRET = re.compile(rf"""(?<![\w-])(["']?)({"|".join(SECRET_KEYS)})\1(\s*=\s*)(?:{_VALUE})""", re.DOTALL)
+_TOML_STRING = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
+_SECRET = re.compile(
+    rf"""(?<![\w-])(["']?)({"|".join(SECRET_KEYS)})\1(\s*=\s*)(?:{_TOML_STRING})""", re.DOTALL
+)
 #: Passwords and tokens in URLs.
 _IN_URL = re.compile(
     r"(?<=://)[^/\s\"'@?#]+@"
@@ -150,7 +152,7 @@ def _secret_values(source: str) -> set[str] | None:
 
 
 @define
-class Contents:
+class ZipContents:
     """What goes into a zip.
 
     :ivar copies: a folder with copies that were made for it.
@@ -173,14 +175,14 @@ def contents_of(
     secrets: bool,
     known: Collection[str] = (),
     copies: Path | None = None,
-) -> Contents:
+) -> ZipContents:
     """Find what goes into a zip beside the copies.
 
     :param file: where the configuration was read from; None for nowhere.
     :param secrets: whether tokens and the files that the configuration names are wanted.
     :param known: tokens that are valid now, or were.
     """
-    contents = Contents(copies, {}, {}, [])
+    contents = ZipContents(copies, {}, {}, [])
     path = None if file is None else file.path
     if file is not None and path is not None:
         try:
@@ -237,6 +239,12 @@ docs/backup.md says more. What is in it, and where it was:
 """
 
 
+class _FastEntry(zipfile.ZipInfo):
+    """An entry that is compressed fast; before Python 3.13 there is no other way to say so."""
+
+    compress_level = _compresslevel = property(lambda _self: zlib.Z_BEST_SPEED, lambda _self, _level: None)
+
+
 class _Zip:
     """Writes a zip.
 
@@ -252,14 +260,13 @@ class _Zip:
 
     def add(self, name: str, source: BinaryIO, most: int | None = None) -> None:
         """Add what can be read from a file, and no more than ``most`` bytes of it."""
-        info = zipfile.ZipInfo(name, self._date)
+        info = _FastEntry(name, self._date)
         info.compress_type = zipfile.ZIP_DEFLATED
-        info._compresslevel = zlib.Z_BEST_SPEED  # type: ignore[attr-defined]
         info.create_system = 3  # Unix: who unpacks it gets these permissions
         info.external_attr = (stat.S_IFREG | 0o600) << 16
         left = most
         with self._zip.open(info, "w", force_zip64=True) as entry:
-            while piece := source.read(_PIECE if left is None else min(left, _PIECE)):
+            while piece := source.read(_ZIP_PIECE if left is None else min(left, _ZIP_PIECE)):
                 self._check()
                 entry.write(piece)
                 left = None if left is None else left - len(piece)
@@ -271,7 +278,7 @@ class _Zip:
 
 def write_zip(
     file: BinaryIO,
-    contents: Contents,
+    contents: ZipContents,
     *,
     data_dir: Path,
     secrets: bool,
@@ -334,7 +341,7 @@ def _open_named(path: Path) -> BinaryIO:
     return file
 
 
-def _why(error: BaseException) -> CannotBackUp:
+def _why_no_backup(error: BaseException) -> CannotBackUp:
     """Return what to tell of an error."""
     if isinstance(error, CannotBackUp):
         return error
@@ -362,12 +369,12 @@ def _check_room(data_dir: Path, needed: int) -> None:
 
 def _databases(data_dir: Path) -> list[Path]:
     """Return the journal and the worlds in a folder."""
-    found = [path for path in sorted(data_dir.iterdir()) if _WORLD.match(path.name)]
+    found = [path for path in sorted(data_dir.iterdir()) if _WORLD_FILE.match(path.name)]
     journal = data_dir / JOURNAL_FILE
     return [*found, journal] if journal.exists() else found
 
 
-def _size(paths: Iterable[Path]) -> int:
+def _copies_size(paths: Iterable[Path]) -> int:
     """Return how many bytes the copies of databases take at most."""
     with_logs = [path.with_name(f"{path.name}{ending}") for path in paths for ending in ("", "-wal")]
     return sum(path.stat().st_size for path in with_logs if path.exists())
@@ -390,7 +397,7 @@ def _copy_resting(path: Path, target: Path, now: float, check_: Callable[[], obj
 
 
 @frozen
-class _Wanted:
+class _WantedBackup:
     """A backup that is being made.
 
     :ivar done: whoever wants it; may be cancelled.
@@ -430,7 +437,7 @@ class Backups:
         self._data_dir = data_dir
         self._wall_clock = wall_clock
         self._in_thread = in_thread
-        self._wanted: _Wanted | None = None
+        self._wanted: _WantedBackup | None = None
         self._opening: Deferred[None] | None = None
         self._waiting: list[BinaryIO] = []  # those that are sent, or were
 
@@ -446,11 +453,11 @@ class Backups:
             done.errback(CannotBackUp("stopping", "lgtwist stops"))
         elif self._wanted is not None:
             done.errback(CannotBackUp("backup_running", "another backup is being made; try again soon"))
-        elif len(self._waiting) >= _MOST_WAITING:
-            sentence = f"{_MOST_WAITING} backups are being downloaded; try again later"
+        elif len(self._waiting) >= _MOST_DOWNLOADS:
+            sentence = f"{_MOST_DOWNLOADS} backups are being downloaded; try again later"
             done.errback(CannotBackUp("backup_running", sentence))
         else:
-            wanted = self._wanted = _Wanted(secrets, address, done, Deferred())
+            wanted = self._wanted = _WantedBackup(secrets, address, done, Deferred())
             spawn("backup", self._make(wanted)).addBoth(lambda _none: self._ended(wanted))
         return done
 
@@ -468,11 +475,11 @@ class Backups:
         wanted.ended.addCallback(lambda _none: None if stopped.called else stopped.callback(None))
         return stopped
 
-    def _ended(self, wanted: _Wanted) -> None:
+    def _ended(self, wanted: _WantedBackup) -> None:
         self._wanted = None
         wanted.ended.callback(None)
 
-    async def _make(self, wanted: _Wanted) -> None:
+    async def _make(self, wanted: _WantedBackup) -> None:
         now = self._wall_clock()
         folder = self._data_dir / f"backup-{random.token_hex(8)}"
         who, what = wanted.address, "with secrets" if wanted.secrets else "without secrets"
@@ -489,7 +496,7 @@ class Backups:
             expected = (CannotBackUp, CannotPrepare, JournalError, OSError, sqlite3.Error)
             if not isinstance(error, expected):
                 self._log.failure("a backup failed")
-            problem = _why(error)
+            problem = _why_no_backup(error)
             self._log.error("a backup for {who} was not made: {reason}", who=who, reason=problem)
             if not wanted.done.called:
                 wanted.done.errback(problem)
@@ -518,7 +525,7 @@ class Backups:
         finally:
             self._opening = None
 
-    async def _make_in(self, folder: Path, wanted: _Wanted, now: float) -> BackupFile:
+    async def _make_in(self, folder: Path, wanted: _WantedBackup, now: float) -> BackupFile:
         service, in_thread, data_dir = self._service, self._in_thread, self._data_dir
 
         def check_wanted() -> None:
@@ -527,7 +534,7 @@ class Backups:
 
         def begin() -> list[Path]:
             found = _databases(data_dir)
-            _check_room(data_dir, int(1.3 * _size(found)))
+            _check_room(data_dir, int(1.3 * _copies_size(found)))
             folder.mkdir(mode=0o700)
             return found
 
@@ -603,7 +610,7 @@ def back_up_stopped(
         if data_dir.is_dir():
             remove_unfinished(data_dir)
             found = _databases(data_dir)
-            _check_room(data_dir, _size(found))
+            _check_room(data_dir, _copies_size(found))
             copies = data_dir / f"backup-{random.token_hex(8)}"
             copies.mkdir(mode=0o700)
             for path in found:
@@ -614,7 +621,7 @@ def back_up_stopped(
         contents = contents_of(config, source, data_dir, secrets=secrets, known=known, copies=copies)
         write_zip(file, contents, data_dir=data_dir, secrets=secrets, now=now)
     except (CannotPrepare, JournalError, OSError, sqlite3.Error) as error:
-        raise _why(error) from None
+        raise _why_no_backup(error) from None
     finally:
         if copies is not None:
             shutil.rmtree(copies, ignore_errors=True)

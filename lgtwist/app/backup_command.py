@@ -23,7 +23,7 @@ from lgtwist.runtime.private_files import create_private
 _PATIENCE = 900.0
 #: Seconds that connecting may take.
 _CONNECT_PATIENCE = 5.0
-_PIECE = 262_144
+_ANSWER_PIECE = 262_144
 
 
 class NoBackup(Exception):
@@ -51,7 +51,7 @@ def back_up(file: ConfigurationFile, output: str | None, *, secrets: bool) -> st
         raise NoBackup(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
     try:
         with written:
-            where = _write(written, file, config, secrets=secrets, now=now)
+            where = _write_backup(written, file, config, secrets=secrets, now=now)
             written.flush()
             os.fsync(written.fileno())
             size = written.seek(0, os.SEEK_END)
@@ -64,7 +64,9 @@ def back_up(file: ConfigurationFile, output: str | None, *, secrets: bool) -> st
     return f"{path}: {size_text(size)}, {what} secrets, {where}"
 
 
-def _write(written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets: bool, now: float) -> str:
+def _write_backup(
+    written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets: bool, now: float
+) -> str:
     """Write a backup; return who made it.
 
     :raises NoBackup: if it cannot be made.
@@ -78,7 +80,7 @@ def _write(written: BinaryIO, file: ConfigurationFile, config: Config, *, secret
         except CannotStart as error:
             if data_dir.is_free():
                 raise NoBackup(str(error)) from None
-            _ask(written, file, config, secrets=secrets)
+            _ask_service(written, file, config, secrets=secrets)
             return "made by the running service"
     try:
         back_up_stopped(written, file, config, secrets=secrets, now=now)
@@ -89,7 +91,7 @@ def _write(written: BinaryIO, file: ConfigurationFile, config: Config, *, secret
     return "copied, for no service runs"
 
 
-def _ask(written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets: bool) -> None:
+def _ask_service(written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets: bool) -> None:
     """Let the running service make the backup, and write what it answers.
 
     :raises NoBackup: if it does not answer, or with a refusal.
@@ -119,7 +121,7 @@ def _ask(written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets:
                 raise NoBackup(_refusal(answer, endpoint))
             left = int(answer.headers["Content-Length"])
             while left:
-                piece = _read(answer, min(left, _PIECE), endpoint)
+                piece = _read_answer(answer, min(left, _ANSWER_PIECE), endpoint)
                 written.write(piece)
                 left -= len(piece)
     except _Unanswered as error:
@@ -134,7 +136,7 @@ class _Unanswered(Exception):
     """The answer ended before its time."""
 
 
-def _read(answer: http.client.HTTPResponse, size: int, endpoint: str) -> bytes:
+def _read_answer(answer: http.client.HTTPResponse, size: int, endpoint: str) -> bytes:
     try:
         piece = answer.read(size)
     except (OSError, http.client.HTTPException) as error:

@@ -379,7 +379,8 @@ class Journal:
             check()
             writer.run_waiting()
 
-        # While events come without a pause it is never done: what came before is written after a moment.
+        # While events come without a pause it is never done: what was appended before is
+        # written after a moment.
         written = self.flush().addTimeout(_FLUSH_PATIENCE, self._clock, lambda _late, _seconds: None)
         return written.addCallback(lambda _none: writer.do(lambda: self._store.back_up(target, now, between)))
 

@@ -10,7 +10,7 @@ from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.console.log_lines import FAILURE_BYTES, LINE_BYTES, MAX_BYTES, Hider, LogLines, show
+from lgtwist.console.log_lines import FAILURE_BYTES, LINE_BYTES, MAX_RING_BYTES, Hider, LogLines, show
 from tests.console.test_api import TOKEN, ConsoleTestCase
 from tests.web.site_case import Peer
 
@@ -42,7 +42,7 @@ class RingTests(SynchronousTestCase):
         self.hider = Hider(())
 
     def shown(self, after: int = 0) -> list[Any]:
-        return [show(kept, self.hider) for kept in self.lines.after(after)]
+        return [show(entry, self.hider) for entry in self.lines.after(after)]
 
     def test_a_line(self) -> None:
         self.lines(event())
@@ -71,10 +71,10 @@ class RingTests(SynchronousTestCase):
 
         for _number in range(1000):
             self.lines(event("x", log_failure=Long(ValueError("v" * 1000))))
-        kept = self.lines.after(0)
-        self.assertLessEqual(max(len(one.line.failure or "") for one in kept), FAILURE_BYTES)
-        self.assertLessEqual(sum(one.line.size() for one in kept), MAX_BYTES)
-        self.assertLess(len(kept), 1000)
+        found = self.lines.after(0)
+        self.assertLessEqual(max(len(one.line.failure or "") for one in found), FAILURE_BYTES)
+        self.assertLessEqual(sum(one.line.size() for one in found), MAX_RING_BYTES)
+        self.assertLess(len(found), 1000)
 
     def test_lines_that_were_left_out_are_none(self) -> None:
         self.lines(event(log_format=None))
