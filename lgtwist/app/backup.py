@@ -3,8 +3,8 @@
 The running service makes it: only who writes a SQLite file can copy it while it is written. Where no service
 has the lock of ``data_dir``, the command copies by itself, and has the lock meanwhile.
 
-What is copied comes first into a private folder below ``data_dir``, then into a zip there, which is removed from
-the folder before it is sent: a client that is slow, or goes away, leaves nothing behind.
+What is copied comes first into a private folder below ``data_dir``, then into a zip there, which is removed
+from the folder before it is sent: a client that is slow, or goes away, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from attrs import define, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 
 from lgtwist import __version__
 from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
@@ -46,22 +48,25 @@ from lgtwist.runtime.tasks import spawn
 
 if TYPE_CHECKING:
     from lgtwist.app.service import LgtwistService
+    from lgtwist.journal.journal import Journal
 
 #: The name of the configuration in the zip.
 CONFIGURATION = "lgtwist.toml"
 #: The folder in the zip of the files that the configuration names.
 _NAMED_FILES = "backup-files"
 #: Folders in which backups are made.
-_FOLDER = re.compile(r"backup-[0-9a-f]{16}\Z")
+_BACKUP_FOLDER = re.compile(r"backup-[0-9a-f]{16}\Z")
 #: Bytes that are read at once.
-_PIECE = 262_144
+_ZIP_PIECE = 262_144
 #: A file that the configuration names is left out beyond so many bytes.
 _LARGEST_NAMED = 64 << 20
 #: Bytes that stay free on the disk, for the journal.
 _STAYS_FREE = 16 << 20
+#: Seconds to wait until the journal is open.
+_OPENING_PATIENCE = 10.0
 #: Backups that were made and wait for slow clients, at most.
-_MOST_WAITING = 3
-_WORLD = re.compile(r"sandbox-\d+\.sqlite\Z")
+_MOST_DOWNLOADS = 3
+_WORLD_FILE = re.compile(r"sandbox-\d+\.sqlite\Z")
 
 #: Calls a function in a thread.
 InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
@@ -79,17 +84,24 @@ def backup_name(now: float) -> str:
     return f"lgtwist-backup-{time.strftime('%Y-%m-%dT%H%M%S', time.localtime(now))}-{__version__}.zip"
 
 
+def size_text(size: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
 def remove_unfinished(data_dir: Path) -> None:
     """Remove what a backup left behind that did not end, for the process was killed."""
     for path in data_dir.iterdir():
-        if _FOLDER.match(path.name) and path.is_dir() and not path.is_symlink():
+        if _BACKUP_FOLDER.match(path.name) and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
 
 
 # -- the configuration
 
-_VALUE = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
-_SECRET = re.compile(rf"""(?<![\w-])(["']?)({"|".join(SECRET_KEYS)})\1(\s*=\s*)(?:{_VALUE})""", re.DOTALL)
+_TOML_STRING = r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
+_SECRET = re.compile(
+    rf"""(?<![\w-])(["']?)({"|".join(SECRET_KEYS)})\1(\s*=\s*)(?:{_TOML_STRING})""", re.DOTALL
+)
 #: Passwords and tokens in URLs.
 _IN_URL = re.compile(
     r"(?<=://)[^/\s\"'@?#]+@"
@@ -140,7 +152,7 @@ def _secret_values(source: str) -> set[str] | None:
 
 
 @define
-class Contents:
+class ZipContents:
     """What goes into a zip.
 
     :ivar copies: a folder with copies that were made for it.
@@ -163,14 +175,14 @@ def contents_of(
     secrets: bool,
     known: Collection[str] = (),
     copies: Path | None = None,
-) -> Contents:
+) -> ZipContents:
     """Find what goes into a zip beside the copies.
 
     :param file: where the configuration was read from; None for nowhere.
     :param secrets: whether tokens and the files that the configuration names are wanted.
     :param known: tokens that are valid now, or were.
     """
-    contents = Contents(copies, {}, {}, [])
+    contents = ZipContents(copies, {}, {}, [])
     path = None if file is None else file.path
     if file is not None and path is not None:
         try:
@@ -213,7 +225,7 @@ To restore it:
 2. Make a new, empty data_dir with mode 0700, unpack the zip into it as lgtwist's user, and move
    {configuration} from there to where it belongs{fill_in}.
 3. Move the files of {named}/, if there are any, to where the configuration names them; the list is below.
-4. Start lgtwist. At-least-once bots go on where they were when the backup was made; a line of the log says so.
+4. Start lgtwist. At-least-once bots go on where they were when the backup was made; the log says so.
 
 恢复方法：
 1. 停止 lgtwist，把原来的 data_dir 移到别处；不要解压到旧文件夹里，旧的 journal.sqlite-wal 会损坏日志。
@@ -225,6 +237,12 @@ docs/backup.md says more. What is in it, and where it was:
 
 {notes}
 """
+
+
+class _FastEntry(zipfile.ZipInfo):
+    """An entry that is compressed fast; before Python 3.13 there is no other way to say so."""
+
+    compress_level = _compresslevel = property(lambda _self: zlib.Z_BEST_SPEED, lambda _self, _level: None)
 
 
 class _Zip:
@@ -242,14 +260,13 @@ class _Zip:
 
     def add(self, name: str, source: BinaryIO, most: int | None = None) -> None:
         """Add what can be read from a file, and no more than ``most`` bytes of it."""
-        info = zipfile.ZipInfo(name, self._date)
+        info = _FastEntry(name, self._date)
         info.compress_type = zipfile.ZIP_DEFLATED
-        info._compresslevel = zlib.Z_BEST_SPEED  # type: ignore[attr-defined]
         info.create_system = 3  # Unix: who unpacks it gets these permissions
         info.external_attr = (stat.S_IFREG | 0o600) << 16
         left = most
         with self._zip.open(info, "w", force_zip64=True) as entry:
-            while piece := source.read(_PIECE if left is None else min(left, _PIECE)):
+            while piece := source.read(_ZIP_PIECE if left is None else min(left, _ZIP_PIECE)):
                 self._check()
                 entry.write(piece)
                 left = None if left is None else left - len(piece)
@@ -261,7 +278,7 @@ class _Zip:
 
 def write_zip(
     file: BinaryIO,
-    contents: Contents,
+    contents: ZipContents,
     *,
     data_dir: Path,
     secrets: bool,
@@ -324,7 +341,7 @@ def _open_named(path: Path) -> BinaryIO:
     return file
 
 
-def _why(error: BaseException) -> CannotBackUp:
+def _why_no_backup(error: BaseException) -> CannotBackUp:
     """Return what to tell of an error."""
     if isinstance(error, CannotBackUp):
         return error
@@ -352,12 +369,12 @@ def _check_room(data_dir: Path, needed: int) -> None:
 
 def _databases(data_dir: Path) -> list[Path]:
     """Return the journal and the worlds in a folder."""
-    found = [path for path in sorted(data_dir.iterdir()) if _WORLD.match(path.name)]
+    found = [path for path in sorted(data_dir.iterdir()) if _WORLD_FILE.match(path.name)]
     journal = data_dir / JOURNAL_FILE
     return [*found, journal] if journal.exists() else found
 
 
-def _size(paths: Iterable[Path]) -> int:
+def _copies_size(paths: Iterable[Path]) -> int:
     """Return how many bytes the copies of databases take at most."""
     with_logs = [path.with_name(f"{path.name}{ending}") for path in paths for ending in ("", "-wal")]
     return sum(path.stat().st_size for path in with_logs if path.exists())
@@ -380,7 +397,7 @@ def _copy_resting(path: Path, target: Path, now: float, check_: Callable[[], obj
 
 
 @frozen
-class _Wanted:
+class _WantedBackup:
     """A backup that is being made.
 
     :ivar done: whoever wants it; may be cancelled.
@@ -400,6 +417,7 @@ class Backups:
     :param data_dir: its folder.
     :param wall_clock: seconds since the epoch.
     :param in_thread: calls a function in a thread.
+    :param clock: the reactor, or a clock in its place.
     :ivar file: where the configuration was read from; None for nowhere. May be set.
     """
 
@@ -411,14 +429,16 @@ class Backups:
         data_dir: Path,
         wall_clock: Callable[[], float],
         in_thread: InThread,
+        clock: IReactorTime,
     ) -> None:
+        self._clock = clock
         self.file: ConfigurationFile | None = None
         self._service = service
         self._data_dir = data_dir
         self._wall_clock = wall_clock
         self._in_thread = in_thread
-        self._wanted: _Wanted | None = None
-        self._stopping = False
+        self._wanted: _WantedBackup | None = None
+        self._opening: Deferred[None] | None = None
         self._waiting: list[BinaryIO] = []  # those that are sent, or were
 
     def make(self, secrets: bool, address: str) -> Deferred[BackupFile]:
@@ -429,24 +449,25 @@ class Backups:
         """
         self._waiting = [file for file in self._waiting if not file.closed]
         done: Deferred[BackupFile] = Deferred()
-        if self._stopping or not self._service.running:
+        if not self._service.may_change:
             done.errback(CannotBackUp("stopping", "lgtwist stops"))
         elif self._wanted is not None:
             done.errback(CannotBackUp("backup_running", "another backup is being made; try again soon"))
-        elif len(self._waiting) >= _MOST_WAITING:
-            sentence = f"{_MOST_WAITING} backups are being downloaded; try again later"
+        elif len(self._waiting) >= _MOST_DOWNLOADS:
+            sentence = f"{_MOST_DOWNLOADS} backups are being downloaded; try again later"
             done.errback(CannotBackUp("backup_running", sentence))
         else:
-            wanted = self._wanted = _Wanted(secrets, address, done, Deferred())
+            wanted = self._wanted = _WantedBackup(secrets, address, done, Deferred())
             spawn("backup", self._make(wanted)).addBoth(lambda _none: self._ended(wanted))
         return done
 
     def stop(self) -> Deferred[None]:
-        """Make no more, and end the one that is being made.
+        """End the one that is being made: the service stops.
 
         :returns: fires when nothing goes on any more.
         """
-        self._stopping = True
+        if self._opening is not None:
+            self._opening.cancel()
         wanted = self._wanted
         if wanted is None:
             return succeed(None)
@@ -454,16 +475,19 @@ class Backups:
         wanted.ended.addCallback(lambda _none: None if stopped.called else stopped.callback(None))
         return stopped
 
-    def _ended(self, wanted: _Wanted) -> None:
+    def _ended(self, wanted: _WantedBackup) -> None:
         self._wanted = None
         wanted.ended.callback(None)
 
-    async def _make(self, wanted: _Wanted) -> None:
+    async def _make(self, wanted: _WantedBackup) -> None:
         now = self._wall_clock()
         folder = self._data_dir / f"backup-{random.token_hex(8)}"
         who, what = wanted.address, "with secrets" if wanted.secrets else "without secrets"
         try:
-            made = await self._make_in(folder, wanted, now)
+            try:
+                made = await self._make_in(folder, wanted, now)
+            finally:
+                await self._in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
         except _Cancelled:
             self._log.info("a backup for {who} was given up", who=who)
             if not wanted.done.called:
@@ -472,37 +496,53 @@ class Backups:
             expected = (CannotBackUp, CannotPrepare, JournalError, OSError, sqlite3.Error)
             if not isinstance(error, expected):
                 self._log.failure("a backup failed")
-            problem = _why(error)
+            problem = _why_no_backup(error)
             self._log.error("a backup for {who} was not made: {reason}", who=who, reason=problem)
             if not wanted.done.called:
                 wanted.done.errback(problem)
         else:
-            size = f"{made.size / 1e6:.1f}"
-            self._log.info("a backup {what} was made for {who}: {size} MB", what=what, who=who, size=size)
+            size = size_text(made.size)
+            self._log.info("a backup {what} was made for {who}: {size}", what=what, who=who, size=size)
             if wanted.done.called:
                 made.file.close()
             else:
                 self._waiting.append(made.file)
                 wanted.done.callback(made)
-        finally:
-            await self._in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
 
-    async def _make_in(self, folder: Path, wanted: _Wanted, now: float) -> BackupFile:
+    async def _journal_is_open(self, journal: Journal) -> None:
+        """Wait a few seconds until the journal is open: the service has just started, or it is locked.
+
+        :raises CannotBackUp: if it does not open.
+        """
+        opened: Deferred[None] = Deferred()
+        journal.when_open(lambda: None if opened.called else opened.callback(None))
+        self._opening = opened.addTimeout(_OPENING_PATIENCE, self._clock)
+        try:
+            await opened
+        except (DeferredTimeout, CancelledError):
+            why = f": {journal.trouble}" if journal.trouble else ""
+            raise CannotBackUp("backup_failed", f"the journal is not open{why}") from None
+        finally:
+            self._opening = None
+
+    async def _make_in(self, folder: Path, wanted: _WantedBackup, now: float) -> BackupFile:
         service, in_thread, data_dir = self._service, self._in_thread, self._data_dir
 
         def check_wanted() -> None:
-            if self._stopping or wanted.done.called:
+            if wanted.done.called or not service.may_change:
                 raise _Cancelled
 
         def begin() -> list[Path]:
             found = _databases(data_dir)
-            _check_room(data_dir, int(1.3 * _size(found)))
+            _check_room(data_dir, int(1.3 * _copies_size(found)))
             folder.mkdir(mode=0o700)
             return found
 
         resting: dict[str, Path] = {path.name: path for path in await in_thread(begin)}
         check_wanted()
         if service.journal is not None:
+            await self._journal_is_open(service.journal)
+            check_wanted()
             await service.journal.back_up(folder / JOURNAL_FILE, check_wanted)
             resting.pop(JOURNAL_FILE, None)
         for edge in tuple(service.accounts):
@@ -570,7 +610,7 @@ def back_up_stopped(
         if data_dir.is_dir():
             remove_unfinished(data_dir)
             found = _databases(data_dir)
-            _check_room(data_dir, _size(found))
+            _check_room(data_dir, _copies_size(found))
             copies = data_dir / f"backup-{random.token_hex(8)}"
             copies.mkdir(mode=0o700)
             for path in found:
@@ -581,7 +621,7 @@ def back_up_stopped(
         contents = contents_of(config, source, data_dir, secrets=secrets, known=known, copies=copies)
         write_zip(file, contents, data_dir=data_dir, secrets=secrets, now=now)
     except (CannotPrepare, JournalError, OSError, sqlite3.Error) as error:
-        raise _why(error) from None
+        raise _why_no_backup(error) from None
     finally:
         if copies is not None:
             shutil.rmtree(copies, ignore_errors=True)
@@ -594,5 +634,6 @@ __all__ = [
     "blank_secrets",
     "contents_of",
     "remove_unfinished",
+    "size_text",
     "write_zip",
 ]

@@ -7,7 +7,7 @@ from lgtwist.app.configuration import Config
 #: The keys that are secret.
 SECRET_KEYS = ("access_token", "admin_token", "secret")
 #: Tokens of former configurations of this run that are remembered.
-_MOST = 10_000
+_MOST_REMEMBERED = 10_000
 
 
 def secrets_of(config: Config) -> frozenset[str]:
@@ -36,7 +36,7 @@ class KnownSecrets:
             self._config, self._made = config, made
             now = secrets_of(config) | ({made} if made else frozenset())
             if not now <= self._known:
-                self._known = now if len(self._known) > _MOST else self._known | now
+                self._known = now if len(self._known) > _MOST_REMEMBERED else self._known | now
         return self._known
 
 

@@ -163,7 +163,7 @@ class LgtwistService(MultiService):
         self._made_token: MadeToken | None = None
         self._secrets = KnownSecrets()
         self.log_lines = LogLines(wall_clock)
-        self.backups = Backups(self, self._data_dir.path, wall_clock, self._in_thread)
+        self.backups = Backups(self, self._data_dir.path, wall_clock, self._in_thread, reactor)
         self.console = self._make_console()
         self.port.mount("console", self.console)
         self.ports = Ports(reactor, config.server.endpoints)

@@ -16,7 +16,7 @@ from lgtwist.console.routing import RouteHandler
 from lgtwist.web.authentication import address_of
 
 #: Bytes that are read from the file at once.
-_BYTES = 65_536
+_DOWNLOAD_PIECE = 65_536
 #: The HTTP statuses of the reasons why there is none; 500 for others.
 _STATUSES = {"backup_running": 409, "no_space": 507, "stopping": 503}
 
@@ -88,7 +88,7 @@ class _Download:
 
     def resumeProducing(self) -> None:
         """Send the next piece."""
-        piece = b"" if self._made.file.closed else self._made.file.read(min(_BYTES, self._left))
+        piece = b"" if self._made.file.closed else self._made.file.read(min(_DOWNLOAD_PIECE, self._left))
         self._left -= len(piece)
         if piece:
             self._request.write(piece)

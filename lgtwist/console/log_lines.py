@@ -1,4 +1,4 @@
-"""The newest lines of the log, kept in memory for the console."""
+"""The newest lines of the log, in memory for the console."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from lgtwist.console.streams import TICK, Stream
 from lgtwist.net.http_responses import respond_with_bytes
 from lgtwist.runtime.log_text import ShownFailure, shorten
 
-#: Lines that are kept, and their bytes together.
+#: Lines that are held, and their bytes together.
 MAX_LINES = 1_000
-MAX_BYTES = 4 << 20
+MAX_RING_BYTES = 4 << 20
 #: Bytes of a line, of the name of its origin, and of a traceback.
 LINE_BYTES = 2_048
 SYSTEM_BYTES = 200
@@ -48,10 +48,10 @@ _LONGEST_TEXT = 200
 _SHORT_SECRET = 4
 _CUT = "\u2026"
 
-_to_json = msgspec.json.encode
+_encode_json = msgspec.json.encode
 
 
-def _cut(text: str, most: int) -> str:
+def _cut_bytes(text: str, most: int) -> str:
     """Return text of so many bytes at most, with an ellipsis at its end where something is left out."""
     if len(text) * 4 <= most or (text.isascii() and len(text) <= most):
         return text
@@ -128,7 +128,7 @@ class Line(msgspec.Struct):
 
 
 @define
-class _Kept:
+class _RingEntry:
     """A line as it was written, and as it is shown.
 
     :ivar shown: without secrets; None where nobody has looked at it yet.
@@ -172,7 +172,7 @@ def read_line_filter(given: Mapping[str, Any]) -> LineFilter:
     for name in given:
         if name not in ("level", "text"):
             raise _bad_filter(name, f"there is no filter {name[:40]!r} of lines; there are level and text")
-    level, text = given.get("level") or LEVELS[0], given.get("text") or ""
+    level, text = given.get("level", LEVELS[0]), given.get("text", "")
     if level not in LEVELS:
         raise _bad_filter("level", f"level: expected one of {', '.join(LEVELS)}")
     if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
@@ -195,7 +195,7 @@ class LogLines:
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.Lock()
-        self._kept: deque[_Kept] = deque()
+        self._entries: deque[_RingEntry] = deque()
         self._bytes = 0
         #: The number of the newest line. It begins above those of the last run.
         self.last = int(wall_clock() * 1000)
@@ -214,58 +214,58 @@ class LogLines:
             0,
             event.get("log_time") or time.time(),
             LogLevel.info.name if level is None else level.name,
-            _cut(shorten(system, SYSTEM_BYTES), SYSTEM_BYTES),
-            _cut(shorten(text, LINE_BYTES), LINE_BYTES),
+            _cut_bytes(shorten(system, SYSTEM_BYTES), SYSTEM_BYTES),
+            _cut_bytes(shorten(text, LINE_BYTES), LINE_BYTES),
             _traceback(failure),
         )
-        kept = _Kept(line, line.size())
+        entry = _RingEntry(line, line.size())
         with self._lock:
             self.last = line.n = self.last + 1
-            self._kept.append(kept)
-            self._bytes += kept.size
-            while len(self._kept) > MAX_LINES or self._bytes > MAX_BYTES:
-                self._bytes -= self._kept.popleft().size
+            self._entries.append(entry)
+            self._bytes += entry.size
+            while len(self._entries) > MAX_LINES or self._bytes > MAX_RING_BYTES:
+                self._bytes -= self._entries.popleft().size
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
-    def after(self, number: int) -> list[_Kept]:
+    def after(self, number: int) -> list[_RingEntry]:
         """Return the lines with higher numbers, the oldest first. Pass them to :func:`show`.
 
         :param number: where it is higher than that of the newest line it counts as 0: another run's.
         """
         with self._lock:
             newer = self.last - number
-            if not 0 <= newer < len(self._kept):
-                return list(self._kept)
-            return [self._kept[-back] for back in range(newer, 0, -1)]
+            if not 0 <= newer < len(self._entries):
+                return list(self._entries)
+            return [self._entries[-back] for back in range(newer, 0, -1)]
 
 
 def _traceback(failure: object) -> str | None:
     if not isinstance(failure, Failure):
         return None
     shown = failure if isinstance(failure, ShownFailure) else ShownFailure(failure)
-    return _cut(shown.traceback_text, FAILURE_BYTES)
+    return _cut_bytes(shown.traceback_text, FAILURE_BYTES)
 
 
-def show(kept: _Kept, hider: Hider) -> Line:
+def show(entry: _RingEntry, hider: Hider) -> Line:
     """Return a line without secrets."""
-    if kept.shown is None or kept.hider is not hider:
-        line = kept.line
-        kept.shown = msgspec.structs.replace(
+    if entry.shown is None or entry.hider is not hider:
+        line = entry.line
+        entry.shown = msgspec.structs.replace(
             line,
             text=hider.hide(line.text),
             system=hider.hide(line.system),
             failure=None if line.failure is None else hider.hide(line.failure),
         )
-        kept.hider = hider
-    return kept.shown
+        entry.hider = hider
+    return entry.shown
 
 
 class Log:
     """Answers ``GET log`` and ``GET log/download``, and has what subscriptions show.
 
-    :param lines: what is kept.
+    :param lines: the newest ones.
     :param secrets: returns the tokens that are never shown.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
@@ -304,15 +304,15 @@ class Log:
             raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
         wanted = {name: value for name in ("level", "text") if (value := _parameter(request, name))}
         only = read_line_filter(wanted)
-        after, most = _number(request, "after", 0), _number(request, "most", MAX_LINES)
-        kept, last = self.lines.after(after), self.lines.last
-        found = [line for line in await self._shown(kept) if only.passes(line)]
+        after, most = _read_number(request, "after", 0), _read_number(request, "most", MAX_LINES)
+        entries, last = self.lines.after(after), self.lines.last
+        found = [line for line in await self._shown(entries) if only.passes(line)]
         return {"lines": found[-most:] if most else [], "last": last}
 
-    async def _shown(self, kept: list[_Kept]) -> list[Line]:
+    async def _shown(self, entries: list[_RingEntry]) -> list[Line]:
         """Return lines without secrets; a little of them in each turn of the reactor."""
         hider, shown, size = self.hider(), [], 0
-        for one in kept:
+        for one in entries:
             size += 0 if one.hider is hider else one.size
             if size > _BYTES_PER_TURN:
                 size = 0
@@ -343,7 +343,7 @@ def _parameter(request: Request, name: str) -> str:
     return values[-1].decode("utf-8", "replace") if values else ""
 
 
-def _number(request: Request, name: str, default: int) -> int:
+def _read_number(request: Request, name: str, default: int) -> int:
     value = _parameter(request, name)
     if not value:
         return default
@@ -381,15 +381,15 @@ class LogTopic:
         if self._ticks % _SECOND == 0 and self._dropped:
             value = {"to": self._to, "topic": "log", "count": self._dropped}
             self._dropped = 0
-            self._stream.write("dropped", _to_json(value))
+            self._stream.write("dropped", _encode_json(value))
 
     def _write(self, lines: LogLines) -> None:
         # What is logged while this writes is looked at with the next tick.
-        kept, stream, hider = lines.after(self._after), self._stream, self._log.hider()
-        if kept and 0 <= self._after < kept[0].line.n - 1 and self._ticks > 1:
-            self._dropped += kept[0].line.n - 1 - self._after  # those that are not kept any more
+        entries, stream, hider = lines.after(self._after), self._stream, self._log.hider()
+        if entries and 0 <= self._after < entries[0].line.n - 1 and self._ticks > 1:
+            self._dropped += entries[0].line.n - 1 - self._after  # those that are gone
         chosen, size, looked = [], 0, 0
-        for one in reversed(kept):
+        for one in reversed(entries):
             looked += one.size if one.hider is not hider else 0
             if stream.lines_left <= 0 or size > _BYTES_PER_TICK or looked > 2 * _BYTES_PER_TICK:
                 self._dropped += 1
@@ -399,12 +399,12 @@ class LogTopic:
                 stream.lines_left -= 1
                 size += one.size
                 chosen.append(line)
-        if kept:
-            self._after = kept[-1].line.n
+        if entries:
+            self._after = entries[-1].line.n
         else:
             self._after = lines.last
         if chosen:
-            self._stream.write("log", _to_json({"to": self._to, "lines": chosen[::-1]}))
+            self._stream.write("log", _encode_json({"to": self._to, "lines": chosen[::-1]}))
 
     def close(self) -> None:
         """Do nothing: there is no subscription elsewhere."""

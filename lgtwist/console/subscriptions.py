@@ -197,6 +197,8 @@ def _read_subscriptions_of_query(request: Request) -> list[dict[str, Any]]:
             one["filter"] = {key: value for key in _FILTER if (value := read(key))}
         elif name == "log":
             one["filter"] = {key: value for key in _LINE_FILTER if (value := read(key))}
+            after = read("after")
+            one["after"] = None if after is None else account_number(after)
         wanted.append(one)
     if len(wanted) > MAX_SUBSCRIPTIONS:
         sentence = f"more than {MAX_SUBSCRIPTIONS} topics"

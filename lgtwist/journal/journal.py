@@ -47,6 +47,8 @@ _RETRY_LOCKED_AFTER = 0.1
 _STALLED_AFTER = 60.0
 #: Seconds that closing takes at most, however much is still written.
 _LONGEST_CLOSE = 30.0
+#: Seconds that a backup waits until what waits for the disk is written.
+_FLUSH_PATIENCE = 1.0
 #: Accounts whose pauses are logged per minute, one line for each.
 _LOGGED_PAUSES = 100
 #: Events in a commit after which the next one waits for half of the time that this one took, so that what the
@@ -364,7 +366,7 @@ class Journal:
         self._workers.writer.do(self._store.forget_backup).addErrback(failed)
 
     def back_up(self, target: Path, check: Callable[[], object]) -> Deferred[None]:
-        """Copy everything that is durable into a new file; commits go on meanwhile.
+        """Copy everything into a new file, with what waits for the disk; commits go on meanwhile.
 
         :param check: called between two steps, in a thread; what it raises ends the copy.
         :returns: fires when it is copied; fails with JournalError, or what ``check`` raised.
@@ -377,7 +379,10 @@ class Journal:
             check()
             writer.run_waiting()
 
-        return writer.do(lambda: self._store.back_up(target, now, between))
+        # While events come without a pause it is never done: what was appended before is
+        # written after a moment.
+        written = self.flush().addTimeout(_FLUSH_PATIENCE, self._clock, lambda _late, _seconds: None)
+        return written.addCallback(lambda _none: writer.do(lambda: self._store.back_up(target, now, between)))
 
     def when_open(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once it is open; at once if it is."""

@@ -12,7 +12,7 @@ from lgtwist.runtime.private_files import create_private
 #: Pages that are copied in one step; between two steps others may use the connection.
 _PAGES = 128
 #: Seconds between two attempts while another program has locked the file.
-_RETRY_SECONDS = 0.05
+_LOCKED_RETRY_SECONDS = 0.05
 
 
 def copy_database(
@@ -33,7 +33,7 @@ def copy_database(
     try:
         for pragma in ("journal_mode=OFF", "synchronous=OFF"):
             copy.execute(f"PRAGMA {pragma}").fetchall()
-        source.backup(copy, pages=_PAGES, progress=lambda *_step: between(), sleep=_RETRY_SECONDS)
+        source.backup(copy, pages=_PAGES, progress=lambda *_step: between(), sleep=_LOCKED_RETRY_SECONDS)
     finally:
         copy.close()
 
