@@ -16,6 +16,16 @@ with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import expect
 
 
+#: The keys that the forms have: each with its kinds, as the help of the keys tells them.
+FIELDS = """async () => {
+    const app = document.querySelector("script[type=module]").src;
+    const { ACCOUNT_FIELDS, BOT_FIELDS, TABLES, idOf } = await import(app.replace("app.js", "pages/configuration/fields.js"));
+    const tables = [["accounts", ACCOUNT_FIELDS], ["bots", BOT_FIELDS], ...TABLES];
+    return Object.fromEntries(tables.flatMap(([table, fields]) => fields.map(
+        (field) => [[table, idOf(field)].filter(Boolean).join("."), field])));
+}"""
+
+
 class ConfigurationJourneyTests(ConsoleTestCase):
     toml = """
 # the sandbox
@@ -34,6 +44,21 @@ access_token = "reader-test-token-0123456789"
     def file(self) -> str:
         """The configuration file."""
         return (self.service.folder / "lgtwist.toml").read_text("utf-8")
+
+    def compare_with_help(self, fields: dict[str, Any], keys: dict[str, Any]) -> None:
+        """The forms have every key but permissions, which have a page, with its kinds and choices."""
+        permissions = ("bots.actions", "bots.events")
+        wanted = {
+            name: help_
+            for name, help_ in keys.items()
+            if help_["type"] != "table" and not name.startswith(permissions)
+        }
+        self.assertEqual(sorted(fields), sorted(wanted))
+        for name, help_ in wanted.items():
+            field = fields[name]
+            self.assertEqual(sorted(field.get("kinds", [])), sorted(help_.get("kinds", [])), name)
+            self.assertEqual(sorted(field.get("choices", [])), sorted(help_.get("choices", [])), name)
+            self.assertEqual(field["type"] == "secret", help_.get("secret", False), name)
 
     def test_let_in_who_was_refused(self) -> Deferred[Any]:
         """Two presses let in an implementation that was refused: its next attempt succeeds."""
@@ -67,6 +92,7 @@ access_token = "reader-test-token-0123456789"
 
         def script(visit: Visit) -> None:
             page = visit.page
+            self.compare_with_help(page.evaluate(FIELDS), self.service.api("config")["keys"])
             page.get_by_role("tab", name=re.compile("^Bots")).click()
             bot = page.get_by_role("article", name="Bot helper", exact=True)
             bot.locator(".entry-head").click()

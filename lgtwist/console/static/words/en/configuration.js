@@ -124,5 +124,16 @@ export default {
     "configuration.effect_restart": "A change waits for a restart.",
     "configuration.effect_nothing": "A change means nothing to an account that has its world.",
     "configuration.stop": ".",
-    "configuration.example": "such as {value}"
+    "configuration.example": "such as {value}",
+    "error.confirm_token": "Enter the admin token again.",
+    "error.changed": "The configuration file was changed elsewhere just now.",
+    "error.has_problems": "The configuration has mistakes; nothing was saved.",
+    "error.cannot_write": "The configuration file cannot be written.",
+    "error.cannot_edit": "A form cannot change this file: {reason} Change it yourself under “File”.",
+    "error.too_long": "Too long: {most} bytes at most.",
+    "error.cannot_restart": "This lgtwist cannot restart itself; restart it as it was started.",
+    "error.backup_running": "Another backup is being made; try again later.",
+    "error.no_space": "There is no space left for a backup.",
+    "error.stopping": "lgtwist is stopping.",
+    "error.backup_failed": "The backup failed: {reason}"
 };

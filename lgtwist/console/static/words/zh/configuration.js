@@ -124,5 +124,16 @@ export default {
     "configuration.effect_restart": "重启后才生效。",
     "configuration.effect_nothing": "已有世界的账号，改了没有作用。",
     "configuration.stop": "。",
-    "configuration.example": "例如 {value}"
+    "configuration.example": "例如 {value}",
+    "error.confirm_token": "请再输入一次管理令牌。",
+    "error.changed": "配置文件刚被别处改过。",
+    "error.has_problems": "配置里有错误，没有保存。",
+    "error.cannot_write": "不能写入配置文件。",
+    "error.cannot_edit": "表单改不了这个文件：{reason} 请在“文件”里自己改。",
+    "error.too_long": "太长了：最多 {most} 字节。",
+    "error.cannot_restart": "这个 lgtwist 不能自己重启，请用启动它的方式重启。",
+    "error.backup_running": "已经有一个备份正在进行，请稍后再试。",
+    "error.no_space": "磁盘空间不够做备份。",
+    "error.stopping": "lgtwist 正在停止。",
+    "error.backup_failed": "备份失败：{reason}"
 };
