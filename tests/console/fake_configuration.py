@@ -42,6 +42,10 @@ name = "nonebot"
 access_token = "secret-of-nonebot"  # both sides
 accounts = [10001, 10002]
 
+[[bots]]
+name = "<img src=x onerror=alert(1)>\\u202egnp.exe"
+access_token = "secret-of-evil"
+
 [limits]
 action_timeout = "60s"
 """

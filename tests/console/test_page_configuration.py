@@ -386,6 +386,21 @@ class OverviewTests(ConfigurationTestCase):
 
         return self.look(script, page="overview")
 
+    def test_the_first_account(self) -> Deferred[Any]:
+        """The sandbox account that is there without being configured stays when the first one is added."""
+        self.file.text = 'data_dir = "d"\n'
+
+        def script(visit: Visit, page: Page) -> None:
+            page.get_by_role("button", name="添加账号 40004").click()
+            dialog = page.get_by_role("dialog")
+            expect(dialog).to_contain_text("现在有一个沙盒账号 10001")
+            dialog.get_by_role("button", name="保存").click()
+            expect(dialog).to_contain_text("最后一步")
+            self.assertIn('[[accounts]]\ntype = "sandbox"\nself_id = 10001\n', self.file.text)
+            self.assertIn("self_id = 40004\n", self.file.text)
+
+        return self.look(script, page="overview")
+
     def test_not_where_it_cannot_be_written(self) -> Deferred[Any]:
         """Where the file cannot be written there is the block alone."""
         self.file.why_not = {"code": "strange", "args": {}, "sentence": "read-only"}

@@ -7,7 +7,7 @@
 
 import { get, onLoggedOut, post, put } from "./api.js";
 import { errorText, hasWords, reasonText, t } from "./i18n.js";
-import { Bar, Button, classes, Code, Dialog, Field, html, Icon, Peer, Problem, render, signal, useEffect, useState } from "./ui.js";
+import { Bar, Button, classes, Code, Dialog, Field, html, Icon, IconText, Peer, Problem, render, signal, useEffect, useState } from "./ui.js";
 
 /**
  * @typedef {{op: "set" | "unset" | "add" | "remove", path: Array<string | number>, value?: any}} Edit
@@ -166,7 +166,7 @@ function Saving({ options, prepare, clash, close }) {
         return html`<${Dialog} wide title=${options.title} onClose=${shut} actions=${html`<${Button} onClick=${shut}>${t("ui.close")}<//>`}>
             <div class="stack"><${Bar} kind="warning"><bdi class="peer">${t("save.cannot_write", { why: whyText(block.why) })}</bdi><//>
             ${block.block && html`<p>${t("save.paste")}</p><${Code} text=${block.block} label="lgtwist.toml" />`}
-            ${/•{6}/.test(block.block || "") && html`<p><${Icon} name="warning" /> ${t("save.paste_masks")}</p>`}
+            ${/•{6}/.test(block.block || "") && html`<p><${IconText} icon="warning">${t("save.paste_masks")}<//></p>`}
             <p class="muted small">${t("save.paste_then")}</p>
             ${options.after && options.after()}</div><//>`;
     }
@@ -242,7 +242,7 @@ export function ReloadLines({ reload }) {
 
 /** What waits for a restart, and a button for it. @param {{keys: string[]}} props */
 export function Waiting({ keys }) {
-    return html`<div class="stack"><p><${Icon} name="warning" /> ${t("save.waiting", { n: keys.length })}</p>
+    return html`<div class="stack"><p><${IconText} icon="warning">${t("save.waiting", { n: keys.length })}<//></p>
         <div class="chips">${keys.map((key) => html`<span class="chip warning mono"><bdi class="peer">${key}</bdi></span>`)}</div><${Restart} /></div>`;
 }
 

@@ -4,6 +4,7 @@
 import { editConfiguration } from "../../core/configuration.js";
 import { errorText, language, t } from "../../core/i18n.js";
 import { Button, classes, Code, Copy, Field, html, Icon, Problem, Select, useId, useState } from "../../core/ui.js";
+import { additions } from "./defaults.js";
 import { asText, editsOf, entryOf, fieldsOf, helpOf, idOf, valueAt } from "./fields.js";
 import { config, drafts, load, made, newToken, setDraft } from "./state.js";
 
@@ -97,12 +98,13 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
     const save = async () => {
         setTried(true);
         if (Object.keys(result.errors).length) return;
-        const edits = base ? result.edits : [{ op: /** @type {"add"} */ ("add"), path: [table], value: /** @type {any} */ (result).entry }];
+        const edits = base ? result.edits : additions(config.peek(), /** @type {any} */ (table), /** @type {any} */ (result).entry);
+        const note = !base && edits.length > 1 ? html`<p>${t(`configuration.keeps_${table}`)}</p>` : undefined;
         const whole = base ? { ...entry, ...Object.fromEntries(Object.entries(draft.written).filter(([, text]) => text)) } : /** @type {any} */ (result).entry;
         const secrets = Object.fromEntries(shown.filter((field) => field.type === "secret" && draft.written[idOf(field)]).map((field) => [idOf(field), draft.written[idOf(field)]]));
         const name = String(whole.name || whole.self_id || "");
         const last = () => (after ? after({ ...whole, ...secrets }) : html`<${NewTokens} secrets=${secrets} />`);
-        const saved = await editConfiguration(edits, { title, after: Object.keys(secrets).length ? last : undefined });
+        const saved = await editConfiguration(edits, { title, note, after: Object.keys(secrets).length ? last : undefined });
         if (!saved) return;
         if (name) made.value = { ...made.peek(), ...Object.fromEntries(Object.entries(secrets).map(([id, text]) => [`${table} ${name} ${id}`, text])) };
         setDraft(draftKey, null);

@@ -5,11 +5,12 @@ import { editConfiguration } from "../../core/configuration.js";
 import { get } from "../../core/api.js";
 import { errorText, t } from "../../core/i18n.js";
 import { Button, html, Problem, signal, useEffect, useState } from "../../core/ui.js";
+import { additions } from "../configuration/defaults.js";
 import { Snippets } from "../configuration/entries.js";
 import { made, newToken } from "../configuration/state.js";
 
-/** Whether the configuration file can be written; asked for when somebody was refused. */
-const writable = signal(false);
+/** The configuration, asked for when somebody was refused: whether it can be written, and what is in it. */
+const config = signal(/** @type {any} */ (null));
 
 /**
  * Read a block as the server makes them: a header, and keys whose values are JSON too.
@@ -39,10 +40,10 @@ export function readBlock(block) {
 export function Add({ block, current }) {
     const [error, setError] = useState(/** @type {any} */ (null));
     useEffect(() => {
-        get("config").then((known) => { writable.value = known.writable; }, () => {});
+        get("config").then((answer) => { config.value = answer; }, () => {});
     }, []);
     const read = readBlock(block);
-    if (!read || !writable.value) return null;
+    if (!read || !config.value || !config.value.writable) return null;
     const { table, entry } = read;
     const nameKey = table === "accounts" ? "self_id" : "name";
     const name = entry[nameKey];
@@ -55,10 +56,10 @@ export function Add({ block, current }) {
             const whole = { ...entry };
             for (const key of secrets) whole[key] = await newToken();
             const edits = known ? secrets.map((key) => ({ op: /** @type {"set"} */ ("set"), path: [table, name, key], value: whole[key] }))
-                : [{ op: /** @type {"add"} */ ("add"), path: [table], value: whole }];
+                : additions(config.value, table, whole);
             await editConfiguration(edits, {
                 title: t(word, { name: String(name) }), after: () => html`<p>${t("overview.add_then")}</p><${Snippets} table=${table} entry=${whole} />`,
-                note: known ? html`<p>${t("overview.add_token_what")}</p>` : undefined,
+                note: known ? html`<p>${t("overview.add_token_what")}</p>` : edits.length > 1 ? html`<p>${t(`configuration.keeps_${table}`)}</p>` : undefined,
             }) && (made.value = { ...made.peek(), ...Object.fromEntries(secrets.map((key) => [`${table} ${name} ${key}`, whole[key]])) });
         } catch (refusal) {
             setError(refusal);

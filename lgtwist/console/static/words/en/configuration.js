@@ -15,7 +15,7 @@ export default {
     "save.anew": "Begin anew with the new file",
     "save.cannot_write": "The configuration file cannot be written: {why}",
     "save.paste": "Put this into lgtwist.toml yourself, on the machine that lgtwist runs on:",
-    "save.paste_then": "Then press “reload”, or run lgtwist reload.",
+    "save.paste_then": "Then press “Reload” on the page Configuration, or send SIGHUP.",
     "save.saved": "Saved.",
     "save.backup": "The former file is in {name}.",
     "save.reloading": "Reloading…",
@@ -135,5 +135,7 @@ export default {
     "error.backup_running": "Another backup is being made; try again later.",
     "error.no_space": "There is no space left for a backup.",
     "error.stopping": "lgtwist is stopping.",
-    "error.backup_failed": "The backup failed: {reason}"
+    "error.backup_failed": "The backup failed: {reason}",
+    "configuration.keeps_accounts": "The file has no accounts, so there is a sandbox account 10001 now. It would be gone with the first one, so it is written too.",
+    "configuration.keeps_bots": "The file has no bots, so there is one named default now. It would be gone with the first one, so it is written too."
 };

@@ -15,7 +15,7 @@ export default {
     "save.anew": "在新文件上重做",
     "save.cannot_write": "不能写入配置文件：{why}",
     "save.paste": "请在运行 lgtwist 的机器上，自己把这一段写进 lgtwist.toml：",
-    "save.paste_then": "写好后按“重新加载”，或执行 lgtwist reload。",
+    "save.paste_then": "写好后，在“配置”页按“重新加载”，或发送 SIGHUP。",
     "save.saved": "已保存。",
     "save.backup": "原来的文件在 {name}。",
     "save.reloading": "正在重新加载…",
@@ -135,5 +135,7 @@ export default {
     "error.backup_running": "已经有一个备份正在进行，请稍后再试。",
     "error.no_space": "磁盘空间不够做备份。",
     "error.stopping": "lgtwist 正在停止。",
-    "error.backup_failed": "备份失败：{reason}"
+    "error.backup_failed": "备份失败：{reason}",
+    "configuration.keeps_accounts": "文件里还没有账号，所以现在有一个沙盒账号 10001。加了第一个以后它就没有了，这里也把它写进文件，让它留下。",
+    "configuration.keeps_bots": "文件里还没有机器人，所以现在有一个叫 default 的。加了第一个以后它就没有了，这里也把它写进文件，让它留下。"
 };
