@@ -80,7 +80,11 @@ function show(options, prepare) {
             // The button that was pressed is disabled until the promise is settled.
             setTimeout(() => before && before.isConnected && document.activeElement === document.body && before.focus(), 50);
         };
+        let ended = false;
         const close = () => {
+            // A <dialog> that is taken away says once more that it was closed.
+            if (ended) return;
+            ended = true;
             window.removeEventListener("hashchange", close);
             forget();
             if (options.conflict && clash.now) options.conflict(clash.now);
