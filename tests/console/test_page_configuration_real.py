@@ -19,7 +19,8 @@ with contextlib.suppress(ImportError):  # then the tests are skipped
 #: The keys that the forms have: each with its kinds, as the help of the keys tells them.
 FIELDS = """async () => {
     const app = document.querySelector("script[type=module]").src;
-    const { ACCOUNT_FIELDS, BOT_FIELDS, TABLES, idOf } = await import(app.replace("app.js", "pages/configuration/fields.js"));
+    const fields = await import(app.replace("app.js", "pages/configuration/fields.js"));
+    const { ACCOUNT_FIELDS, BOT_FIELDS, TABLES, idOf } = fields;
     const tables = [["accounts", ACCOUNT_FIELDS], ["bots", BOT_FIELDS], ...TABLES];
     return Object.fromEntries(tables.flatMap(([table, fields]) => fields.map(
         (field) => [[table, idOf(field)].filter(Boolean).join("."), field])));
