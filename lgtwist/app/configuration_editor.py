@@ -18,19 +18,18 @@ from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationFile
 from lgtwist.app.masks import MaskedText, MaskProblem, hide, mask, unmask, without_secrets
 from lgtwist.app.replace_file import CannotWrite, backups_of, replace_file, why_not_writable
-from lgtwist.app.write_back import CannotEdit, Edit, apply_edits, difference, with_line_ends
+from lgtwist.app.write_back import OPERATIONS, CannotEdit, Edit, apply_edits, difference, with_line_ends
 from lgtwist.config.text_files import NotText, decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
 from lgtwist.config.toml_places import places_of
 from lgtwist.console.problems import ApiProblem, bad_request
 from lgtwist.runtime.logs import CONFIGURED, Logger
 
-_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
-_MARK = b"\xef\xbb\xbf"
+_SYNTAX_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of a configuration that is edited, and edits of one request.
-_LONGEST = 1 << 18
+_LONGEST_FILE = 1 << 18
 _MOST_EDITS = 200
-_OPERATIONS = ("set", "unset", "add", "remove")
 
 
 @frozen
@@ -151,11 +150,11 @@ class ConfigurationEditor:
                     raise _cannot_edit(CannotWrite("not_a_file", path))
                 return None
             with open(path, "rb") as file:
-                raw = file.read(_LONGEST + 1)
+                raw = file.read(_LONGEST_FILE + 1)
         except (OSError, ValueError) as error:
             detail = getattr(error, "strerror", None) or str(error)
             raise _cannot_edit(CannotWrite("cannot_be_read", path, detail)) from None
-        if len(raw) > _LONGEST:
+        if len(raw) > _LONGEST_FILE:
             raise _cannot_edit(CannotWrite("too_long", path))
         return raw
 
@@ -239,8 +238,10 @@ class ConfigurationEditor:
         :raises ApiProblem: if it is too long, or no text.
         """
         try:
-            if len(sent.encode("utf-8")) > _LONGEST:
-                raise ApiProblem(413, "too_long", {"most": _LONGEST}, f"a file has at most {_LONGEST} bytes")
+            if len(sent.encode("utf-8")) > _LONGEST_FILE:
+                raise ApiProblem(
+                    413, "too_long", {"most": _LONGEST_FILE}, f"a file has at most {_LONGEST_FILE} bytes"
+                )
         except UnicodeEncodeError:
             raise bad_request("half a character is in the text") from None
         if "\0" in sent or sent.startswith("\ufeff"):
@@ -274,8 +275,8 @@ class ConfigurationEditor:
                 raise ApiProblem(422, "has_problems", {"problems": checked}, sentence)
             text = with_line_ends(present.text, checked)
             raw = text.encode("utf-8")
-            if present.raw is not None and present.raw.startswith(_MARK):
-                raw = _MARK + raw
+            if present.raw is not None and present.raw.startswith(_BYTE_ORDER_MARK):
+                raw = _BYTE_ORDER_MARK + raw
             self._unchanged(etag)  # a moment ago it was; reading the files that it names may take long
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._wall_clock()))
             try:
@@ -287,7 +288,7 @@ class ConfigurationEditor:
                 self._log.error(
                     "the configuration was not saved for {client}: {why}", client=client, why=error.sentence
                 )
-                block = _block(present.masked.text, sent)
+                block = _block_to_paste(present.masked.text, sent)
                 raise ApiProblem(
                     422, "cannot_write", {"why": reason_of(error), "block": block}, error.sentence
                 ) from None
@@ -304,13 +305,13 @@ class ConfigurationEditor:
 def reason_of(error: CannotWrite) -> dict[str, Any]:
     """Return why a file cannot be written, for the pages."""
     arguments = {"path": str(error.path), "folder": str(error.path.parent), "detail": error.detail}
-    return {"code": error.code, "args": arguments, "sentence": _SENTENCES.get(error.code, "{s}").format(
+    return {"code": error.code, "args": arguments, "sentence": _UNREADABLE.get(error.code, "{s}").format(
         s=error.sentence, path=error.path, detail=error.detail)}  # fmt: skip
 
 
-_SENTENCES = {
+_UNREADABLE = {
     "cannot_be_read": "{path} cannot be read: {detail}",
-    "too_long": f"{{path}} has more than {_LONGEST} bytes",
+    "too_long": f"{{path}} has more than {_LONGEST_FILE} bytes",
     "not_text": "{path}: {detail}",
 }
 
@@ -326,7 +327,7 @@ def _read_edits(edits: Any) -> list[Edit]:
     read = []
     for one in edits:
         path = one.get("path") if isinstance(one, dict) else None
-        if not isinstance(path, list) or not path or one.get("op") not in _OPERATIONS:
+        if not isinstance(path, list) or not path or one.get("op") not in OPERATIONS:
             raise bad_request('edits: expected {"op": "set", "path": [...], "value": ...}')
         if not all(isinstance(part, str) or type(part) is int for part in path):
             raise bad_request("edits: a path has names and numbers")
@@ -335,7 +336,7 @@ def _read_edits(edits: Any) -> list[Edit]:
 
 
 def _syntax(text: str, sentence: str, error: str) -> dict[str, Any]:
-    place = _PLACE.search(error)
+    place = _SYNTAX_PLACE.search(error)
     lines = text.split("\n")
     line, column = (int(place[1]), int(place[2])) if place else (len(lines), len(lines[-1]) + 1)
     return {"path": "", "line": line, "column": column, "sentence": sentence}
@@ -353,7 +354,7 @@ def _mask_problem(problem: MaskProblem, place: tuple[int, int]) -> dict[str, Any
     }
 
 
-def _block(old: str, new: str) -> str:
+def _block_to_paste(old: str, new: str) -> str:
     """Return the lines that were to be written, each with the header of its table, to be pasted by hand."""
     lines: Sequence[dict[str, str]] = difference(old, new)
     block: list[str] = []

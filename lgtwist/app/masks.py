@@ -13,13 +13,13 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from lgtwist.config.toml_places import Entry, Path, Places, decode_string, places_of
+from lgtwist.config.toml_places import Path, Places, TomlValue, decode_string, places_of
 
 #: What stands in place of a secret; a number follows.
 MASK = "••••••"
 
 #: A key, without case, ``_`` and ``-``, whose value is a secret.
-_SECRET = re.compile(
+_SECRET_KEY = re.compile(
     r"token|secret|passw|pwd|credential|apikey|pushkey|sendkey|accesskey|authorization|cookie|privatekey$"
 )
 _SECRET_NAMES = ("key", "pass", "auth")
@@ -35,17 +35,17 @@ _IN_COMMENT = re.compile(
     r"|[“「『].*?(?:[”」』]|$)|[^\s\"',;，；。、)）\]}“”]+)",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"\bbearer\s+(?P<value>[^\s\"',;]{6,})", re.IGNORECASE)
+_BEARER_SECRET = re.compile(r"\bbearer\s+(?P<value>[^\s\"',;]{6,})", re.IGNORECASE)
 #: An unquoted word of a comment that may be a secret, rather than prose.
 _LIKE_A_SECRET = re.compile(r"[!-~]{6,}")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]*")
+_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]*")
 _COMMENTED_TABLE = re.compile(r"#+\s*\[+\s*([\w\"'.-]+)")
 _COMMENTED_URL = re.compile(r"\burl[\"']?\s*=\s*(?P<value>\"[^\"]*\"?|'[^']*'?)")
 #: A mask, and the quotation marks around it.
-_SENT = re.compile(rf"(?P<quote>[\"']?)(?<!•){MASK}(?!•)(?P<number>[0-9]*)")
+_SENT_MASK = re.compile(rf"(?P<quote>[\"']?)(?<!•){MASK}(?!•)(?P<number>[0-9]*)")
 _ALREADY = re.compile(rf"{MASK}•*[0-9]*")
 #: Characters of a secret that mean themselves in every kind of string and in a URL.
-_PLAIN = re.compile(r"[A-Za-z0-9._~+/=@:!*()$%&;,-]*")
+_PLAIN_SECRET = re.compile(r"[A-Za-z0-9._~+/=@:!*()$%&;,-]*")
 #: Characters of a secret by which it is recognised at other places, too.
 _RECOGNISED = 8
 
@@ -124,7 +124,7 @@ def unmask(sent: str, secrets: Sequence[Secret]) -> str | list[MaskProblem]:
     put: list[tuple[int, int, Secret, int, str]] = []
     problems: list[MaskProblem] = []
     at = length = 0
-    for found in _SENT.finditer(sent):
+    for found in _SENT_MASK.finditer(sent):
         number, quote, end = found["number"], found["quote"], found.end()
         start = found.start() + len(quote)
         secret = secrets[int(number) - 1] if 0 < int(number[:9] or 0) <= len(secrets) else None
@@ -135,7 +135,7 @@ def unmask(sent: str, secrets: Sequence[Secret]) -> str | list[MaskProblem]:
             start, end, new = start - 1, end + 1, secret.raw
         elif not secret.whole:
             new = secret.raw
-        elif _PLAIN.fullmatch(secret.value):
+        elif _PLAIN_SECRET.fullmatch(secret.value):
             new = secret.value
         else:
             problems.append(MaskProblem(start, number, "misplaced_mask"))
@@ -205,7 +205,7 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
     :param known: secrets that are also hidden wherever they stand in comments and strings.
     """
     places = places_of(text) if places is None else places
-    found = _Found(text)
+    found = _FoundSecrets(text)
     junk = dict(places.junk)
     comments = dict(places.comments)
     for entry in places.entries:
@@ -240,7 +240,7 @@ def _behind(text: str, end: int, comments: dict[int, int]) -> dict[int, int]:
     return {end: start} if start in comments else {}
 
 
-class _Found:
+class _FoundSecrets:
     """The secrets found so far.
 
     :param text: in which they are.
@@ -274,7 +274,7 @@ class _Found:
         raw = text[start:end]
         self._secrets[start] = Secret(start, end, whole, raw, raw if value is None else value, key)
 
-    def add_whole(self, entry: Entry, end: int) -> None:
+    def add_whole(self, entry: TomlValue, end: int) -> None:
         """Add a value that is a secret as a whole."""
         raw = self.text[entry.value_start : end]
         value = decode_string(raw) if entry.kind == "string" else raw
@@ -290,7 +290,7 @@ def _last_key(path: Path) -> str:
     return next((part for part in reversed(path) if isinstance(part, str)), "")
 
 
-def _is_secret(path: Path, text: str, entry: Entry) -> bool:
+def _is_secret(path: Path, text: str, entry: TomlValue) -> bool:
     """Return whether a value is a secret by its key, or by that of an array or table around it."""
     if path[:1] == ("alerts",) and _last_key(path) in ("url", "urls"):
         return True
@@ -301,34 +301,34 @@ def _is_secret(path: Path, text: str, entry: Entry) -> bool:
         if folded.endswith("file"):
             # Some write the secret itself where the name of its file belongs.
             shown = text[entry.value_start : entry.value_end]
-            if _SECRET.search(folded) and not re.search(r"[/\\.]", shown):
+            if _SECRET_KEY.search(folded) and not re.search(r"[/\\.]", shown):
                 return True
-        elif _SECRET.search(folded) or folded in _SECRET_NAMES:
+        elif _SECRET_KEY.search(folded) or folded in _SECRET_NAMES:
             return True
     return False
 
 
-def _look_at_string(found: _Found, entry: Entry) -> None:
+def _look_at_string(found: _FoundSecrets, entry: TomlValue) -> None:
     """Look for secrets in the URLs, and for ``Bearer ...``, in a string that is none itself."""
     raw = found.text[entry.value_start : entry.value_end]
     decoded = decode_string(raw)
-    if not (_in_urls(decoded) or _BEARER.search(decoded) or _in_urls(raw)):
+    if not (_in_urls(decoded) or _BEARER_SECRET.search(decoded) or _in_urls(raw)):
         return
     inner = raw.strip("\"'")
-    if decoded != inner or not all(_PLAIN.fullmatch(decoded[a:b]) for a, b in _in_urls(decoded)):
+    if decoded != inner or not all(_PLAIN_SECRET.fullmatch(decoded[a:b]) for a, b in _in_urls(decoded)):
         found.add_whole(entry, entry.value_end)
         return
     key = _last_key(entry.path)
     for start, end in _in_urls(raw):
         found.add(entry.value_start + start, entry.value_start + end, key)
-    for match in _BEARER.finditer(raw):
+    for match in _BEARER_SECRET.finditer(raw):
         found.add(entry.value_start + match.start("value"), entry.value_start + match.end("value"), key)
 
 
 def _in_urls(text: str) -> list[tuple[int, int]]:
     """Return where secrets are in the URLs of a text: user and password, and the query's tokens."""
     places = []
-    for found in _URL.finditer(text):
+    for found in _ANY_URL.finditer(text):
         url, base = found[0], found.start()
         begin = url.index("://") + 3
         end = min((at for mark in "/?#" if (at := url.find(mark, begin)) >= 0), default=len(url))
@@ -337,24 +337,24 @@ def _in_urls(text: str) -> list[tuple[int, int]]:
             places.append((base + begin, base + at))
         for part in re.finditer(r"(?<=[?&;#])([^?&;#=]*)=([^&;#]*)", url):
             name = re.sub(r"[_-]", "", unquote(part[1]).lower())
-            if part[2] and (_SECRET.search(name) or name in _SECRET_NAMES):
+            if part[2] and (_SECRET_KEY.search(name) or name in _SECRET_NAMES):
                 places.append((base + part.start(2), base + part.end(2)))
     return places
 
 
-def _look_at_words(found: _Found, start: int, end: int, *, in_alerts: bool) -> None:
+def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: bool) -> None:
     """Look for secrets in a comment, or in what is no TOML."""
     text = found.text[start:end]
     for first, last in _in_urls(text):
         found.add(start + first, start + last, "")
-    for match in _BEARER.finditer(text):
+    for match in _BEARER_SECRET.finditer(text):
         found.add(start + match.start("value"), start + match.end("value"), "")
     at = 0
     while word := _IN_COMMENT.search(text, at):
         at = max(word.end("key"), word.start("key") + 1)
         value, key = word["value"], decode_string(f'"{word["key"]}"').lower()
         folded = re.sub(r"[_-]", "", key)
-        if not (_SECRET.search(folded) or folded in _SECRET_NAMES):
+        if not (_SECRET_KEY.search(folded) or folded in _SECRET_NAMES):
             continue
         quoted = value[0] in "\"'“「『"
         if folded.endswith("file") and re.search(r"[/\\.]", value):
@@ -370,7 +370,7 @@ def _look_at_words(found: _Found, start: int, end: int, *, in_alerts: bool) -> N
             found.add(start + match.start("value"), start + match.end("value"), "")
 
 
-def _look_for_known(found: _Found, places: Places, known: Iterable[str]) -> None:
+def _look_for_known(found: _FoundSecrets, places: Places, known: Iterable[str]) -> None:
     """Look for secrets that stand at other places too, and for what looks like a mask already."""
     values = {one for one in known if len(one) >= _RECOGNISED}
     for secret in found.in_order():

@@ -104,7 +104,7 @@ class Changes:
 
 @frozen
 class ReloadOutcome:
-    """What came of a reload.
+    """The result of a reload.
 
     :ivar lines: what the log says of it.
     :ivar applied: whether the configuration that was read is the running one now.

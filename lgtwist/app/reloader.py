@@ -68,7 +68,7 @@ class Reloader:
         """Reload; if that is under way, once more afterwards, however often it is asked for meanwhile.
 
         :param read: returns the configuration, or raises :class:`ConfigurationError`; called in a thread.
-        :returns: fires when everything that was asked for is done, with what came of the last one. Never
+        :returns: fires when everything that was asked for is done, with the result of the last one. Never
             fails.
         """
         done: Deferred[ReloadOutcome] = Deferred()

@@ -33,11 +33,11 @@ class CannotWrite(Exception):
     @property
     def sentence(self) -> str:
         """Why, in a sentence."""
-        template = _SENTENCES.get(self.code, _SENTENCES["cannot_be_written"])
+        template = _CANNOT_WRITE.get(self.code, _CANNOT_WRITE["cannot_be_written"])
         return template.format(path=self.path, folder=self.path.parent, detail=self.detail)
 
 
-_SENTENCES = {
+_CANNOT_WRITE = {
     "not_a_file": "{path} is no regular file",
     "mounted_alone": "{path} is mounted by itself, as into a container, so that no new file can take its "
     "place; mount its folder",

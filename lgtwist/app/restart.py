@@ -15,9 +15,9 @@ from lgtwist.runtime.logs import Logger
 #: The exit status that asks a supervisor for a restart: ``EX_TEMPFAIL`` of ``sysexits.h``.
 RESTART_STATUS = 75
 #: The variable of the environment that says whether a supervisor restarts us: ``1`` or ``0``.
-VARIABLE = "LGTWIST_SUPERVISED"
+SUPERVISED = "LGTWIST_SUPERVISED"
 #: Seconds from the answer to the beginning of the stop: the answer is to be read.
-_PAUSE = 0.2
+_BEFORE_STOPPING = 0.2
 
 
 def is_supervised(environment: Mapping[str, str], pid: int) -> bool:
@@ -28,7 +28,7 @@ def is_supervised(environment: Mapping[str, str], pid: int) -> bool:
 
     :param pid: of this process.
     """
-    said = environment.get(VARIABLE, "")
+    said = environment.get(SUPERVISED, "")
     if said in ("0", "1"):
         return said == "1"
     return "INVOCATION_ID" in environment and environment.get("SYSTEMD_EXEC_PID", str(pid)) == str(pid)
@@ -65,7 +65,7 @@ class Restart:
         """Stop and come back, a moment later; return :attr:`how`. Once begun it does nothing more."""
         if not self._begun:
             self._begun = True
-            self._reactor.callLater(_PAUSE, self._stop)
+            self._reactor.callLater(_BEFORE_STOPPING, self._stop)
         return self.how
 
     def _stop(self) -> None:

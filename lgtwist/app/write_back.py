@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from lgtwist.config.toml_places import Entry, Header, Path, Places, places_of
+from lgtwist.config.toml_places import Header, Path, Places, TomlValue, places_of
 
 #: The arrays of tables whose members are named by a key of theirs.
 _NAMED_BY = {"bots": "name", "accounts": "self_id"}
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_OPERATIONS = ("set", "unset", "add", "remove")
+#: What an edit may do.
+OPERATIONS = ("set", "unset", "add", "remove")
 
 
 class CannotEdit(Exception):
@@ -66,8 +67,8 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def _apply(text: str, edit: Edit) -> str:
-    if edit.operation not in _OPERATIONS:
-        raise CannotEdit(f'expected one of {", ".join(_OPERATIONS)} as "op"')
+    if edit.operation not in OPERATIONS:
+        raise CannotEdit(f'expected one of {", ".join(OPERATIONS)} as "op"')
     if not edit.path or not all(isinstance(part, (str, int)) for part in edit.path):
         raise CannotEdit("expected a list of keys as the path")
     _check_value(edit)
@@ -108,10 +109,10 @@ def _check_value(edit: Edit) -> None:
     if edit.operation == "add" and not isinstance(edit.value, dict):
         raise CannotEdit('expected a table as the "value" to add')
     if edit.operation in ("set", "add"):
-        _check(edit.value, 0)
+        _check_toml(edit.value, 0)
 
 
-def _check(value: Any, depth: int) -> None:
+def _check_toml(value: Any, depth: int) -> None:
     """Check that TOML has such a value.
 
     :raises CannotEdit: if it has not.
@@ -122,10 +123,10 @@ def _check(value: Any, depth: int) -> None:
         for key, one in value.items():
             if not isinstance(key, str):
                 raise CannotEdit("a key is no text")
-            _check(one, depth + 1)
+            _check_toml(one, depth + 1)
     elif isinstance(value, list):
         for one in value:
-            _check(one, depth + 1)
+            _check_toml(one, depth + 1)
     elif isinstance(value, bool) or (isinstance(value, str) and _is_text(value)):
         return
     elif isinstance(value, int):
@@ -241,7 +242,7 @@ class _Editor:
     def _line(self, start: int) -> str:
         return self._text[start : self._line_end(start)].strip()
 
-    def _entry(self, path: Path) -> Entry | None:
+    def _entry(self, path: Path) -> TomlValue | None:
         return next((one for one in self._places.entries if one.path == path), None)
 
     def _headers(self, path: Path) -> list[tuple[int, Header]]:
@@ -249,7 +250,7 @@ class _Editor:
         found = enumerate(self._places.headers)
         return [(number, one) for number, one in found if number and one.path[: len(path)] == path]
 
-    def _body(self, number: int) -> list[Entry]:
+    def _body(self, number: int) -> list[TomlValue]:
         """Return the keys that stand below a header, in their order."""
         return [one for one in self._places.entries if one.header == number and not one.inline]
 
@@ -321,14 +322,14 @@ class _Editor:
                 text = _Editor(text).set((*path, key), one)
         return text
 
-    def _replace_value(self, entry: Entry, value: Any) -> str:
+    def _replace_value(self, entry: TomlValue, value: Any) -> str:
         text, start = self._text, entry.value_start
         old = text[start : entry.value_end]
         comments = [text[a:b] for a, b in self._places.comments if start <= a < entry.value_end]
         if isinstance(value, list) and entry.kind == "array":
-            kept = self._replace_elements(entry, value)
-            if kept is not None:
-                return kept
+            by_element = self._replace_elements(entry, value)
+            if by_element is not None:
+                return by_element
         new = _written(value, quote="'" if old.startswith("'") and not old.startswith("'''") else '"')
         if isinstance(value, list) and "\n" in old and value:
             new = _on_lines(value, self._end)
@@ -338,7 +339,7 @@ class _Editor:
         above = "".join(f"{indent[0] if indent else ''}{comment}{self._end}" for comment in comments)
         return text[:line] + above + text[line:]
 
-    def _replace_elements(self, entry: Entry, value: list[Any]) -> str | None:
+    def _replace_elements(self, entry: TomlValue, value: list[Any]) -> str | None:
         """Change an array element by element, so that the lines and comments of the others stay.
 
         :returns: None where it cannot be done.
@@ -394,7 +395,7 @@ class _Editor:
             return self._insert_inline(around, str(key), value)
         number = next((number for number, one in enumerate(self._places.headers) if one.path == table), None)
         if number is not None:
-            return self._insert_line(number, f"{_key(key)} = {_written(value)}")
+            return self._insert_line(number, f"{_toml_key(key)} = {_written(value)}")
         siblings = [
             one
             for one in self._places.entries
@@ -403,7 +404,7 @@ class _Editor:
         if siblings:  # the table is written by dotted keys
             last = siblings[-1]
             names = [*last.path[len(last.path) - last.keys : len(table)], key]
-            line = f"{'.'.join(map(_key, names))} = {_written(value)}"
+            line = f"{'.'.join(map(_toml_key, names))} = {_written(value)}"
             if last.inline:
                 raise CannotEdit("the table is written by dotted keys in an inline table; edit the text")
             at = self._line_end(last.value_end)
@@ -411,7 +412,7 @@ class _Editor:
         if any(isinstance(part, int) for part in table):  # a new table of a bot or an account
             return self.insert(table, {str(key): value})
         if len(table) == 1 or not self._is_known(table[:-1]):
-            return self._append(f"[{'.'.join(map(_key, table))}]", {str(key): value})
+            return self._append(f"[{'.'.join(map(_toml_key, table))}]", {str(key): value})
         return self.insert(table, {str(key): value})
 
     def _is_known(self, path: Path) -> bool:
@@ -445,12 +446,12 @@ class _Editor:
         before = self._end if at and text[at - 1 : at] != "\n" else ""
         return f"{text[:at]}{before}{indent}{line}{self._end}{text[at:]}"
 
-    def _insert_inline(self, table: Entry, key: str, value: Any) -> str:
+    def _insert_inline(self, table: TomlValue, key: str, value: Any) -> str:
         text = self._text
         inner_end = table.value_end - 1
         at = table.value_start + len(text[table.value_start : inner_end].rstrip())
         empty = not text[table.value_start + 1 : inner_end].strip()
-        added = f"{_key(key)} = {_written(value)}"
+        added = f"{_toml_key(key)} = {_written(value)}"
         if empty:
             return f"{text[: table.value_start]}{{ {added} }}{text[table.value_end :]}"
         return f"{text[:at]}, {added}{text[at:]}"
@@ -469,12 +470,12 @@ class _Editor:
                 return f"{text[: entry.value_start]}{new}{text[entry.value_end :]}"
             at = elements[-1].value_end
             return f"{text[:at]}, {_written(value)}{text[at:]}"
-        block = f"[[{'.'.join(map(_key, path))}]]"
+        block = f"[[{'.'.join(map(_toml_key, path))}]]"
         own = self._headers(path)
         if not own or own[-1][0] == len(self._places.headers) - 1:
             return self._append(block, value)
         at = self._segment_end(own[-1][0])
-        lines = self._end.join([block, *_lines(value)])
+        lines = self._end.join([block, *_table_lines(value)])
         before = self._end if text[at - 1 : at] == "\n" else self._end * 2
         after = "" if self._line(at) == "" else self._end
         return f"{text[:at]}{before}{lines}{self._end}{after}{text[at:]}"
@@ -484,7 +485,7 @@ class _Editor:
         before = "" if not text or text.endswith(("\n\n", "\n\r\n")) else end
         if text and not text.endswith("\n"):
             before = end * 2
-        return f"{text}{before}{end.join([header, *_lines(value)])}{end}"
+        return f"{text}{before}{end.join([header, *_table_lines(value)])}{end}"
 
     def unset(self, path: Path) -> str:
         """Take out a key, or a table with all that is in it."""
@@ -521,10 +522,10 @@ class _Editor:
             end = blanks
         return start, end
 
-    def _lines_of(self, entry: Entry) -> tuple[int, int]:
+    def _lines_of(self, entry: TomlValue) -> tuple[int, int]:
         return self._line_start(entry.start), self._line_end(entry.value_end)
 
-    def _without_key(self, entry: Entry) -> str:
+    def _without_key(self, entry: TomlValue) -> str:
         text = self._text
         if not entry.inline:
             start, end = self._lines_of(entry)
@@ -560,11 +561,11 @@ def _at(values: Any, path: Path) -> Any:
     return values
 
 
-def _key(key: Any) -> str:
-    return str(key) if _BARE.fullmatch(str(key)) else _string(str(key))
+def _toml_key(key: Any) -> str:
+    return str(key) if _BARE.fullmatch(str(key)) else _toml_string(str(key))
 
 
-def _string(text: str, quote: str = '"') -> str:
+def _toml_string(text: str, quote: str = '"') -> str:
     if quote == "'" and "'" not in text and text.isprintable():
         return f"'{text}'"
     # A JSON string is one of TOML; but for DEL, which TOML wants escaped.
@@ -576,9 +577,9 @@ def _written(value: Any, quote: str = '"') -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _string(value, quote)
+        return _toml_string(value, quote)
     if isinstance(value, dict):
-        inner = ", ".join(f"{_key(key)} = {_written(one)}" for key, one in value.items())
+        inner = ", ".join(f"{_toml_key(key)} = {_written(one)}" for key, one in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
@@ -592,9 +593,9 @@ def _on_lines(value: list[Any], end: str) -> str:
     return f"[{end}{inner}]"
 
 
-def _lines(table: dict[str, Any]) -> list[str]:
+def _table_lines(table: dict[str, Any]) -> list[str]:
     """Return the lines of a table, without its header."""
-    return [f"{_key(key)} = {_written(one)}" for key, one in table.items()]
+    return [f"{_toml_key(key)} = {_written(one)}" for key, one in table.items()]
 
 
 # -- texts that were edited by hand

@@ -13,19 +13,19 @@ from attrs import define, field, frozen
 Path = tuple["str | int", ...]
 
 _BARE_KEY = re.compile(r"[^\s=\[\]{}#,.\"':]+")
-_BLANKS = re.compile(r"[ \t]*")
-_SPACE = re.compile(r"[ \t\r\n]*")
-_LINE = re.compile(r"[^\r\n]*(?:\r(?!\n)[^\r\n]*)*")
+_TOML_BLANKS = re.compile(r"[ \t]*")
+_TOML_SPACE = re.compile(r"[ \t\r\n]*")
+_TO_LINE_END = re.compile(r"[^\r\n]*(?:\r(?!\n)[^\r\n]*)*")
 _BARE_VALUE = re.compile(r"[^#\r\n]*")
 _BARE_ELEMENT = re.compile(r"[^,\]}#\r\n]*")
-_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|\s*\n\s*|.)", re.DOTALL)
-_ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
-_BASIC = re.compile(r'"(?:[^"\\\r\n]|\\[^\r\n])*"?')
-_LITERAL = re.compile(r"'[^'\r\n]*'?")
+_TOML_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|\s*\n\s*|.)", re.DOTALL)
+_TOML_ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
+_TOML_BASIC = re.compile(r'"(?:[^"\\\r\n]|\\[^\r\n])*"?')
+_TOML_LITERAL = re.compile(r"'[^'\r\n]*'?")
 _LONG_BASIC = re.compile(r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*("{3,5}|\Z)', re.DOTALL)
 _LONG_LITERAL = re.compile(r"'''(?:[^']|'{1,2}(?!'))*('{3,5}|\Z)", re.DOTALL)
 #: How deep arrays and inline tables are looked into.
-_DEEPEST = 50
+_DEEPEST_VALUE = 50
 
 
 @frozen
@@ -43,7 +43,7 @@ class Header:
 
 
 @frozen(kw_only=True)
-class Entry:
+class TomlValue:
     """A key with its value, or an element of an array.
 
     :ivar path: of the value.
@@ -76,7 +76,7 @@ class Places:
 
     text: str
     headers: list[Header] = field(factory=list)
-    entries: list[Entry] = field(factory=list)
+    entries: list[TomlValue] = field(factory=list)
     comments: list[tuple[int, int]] = field(factory=list)
     junk: list[tuple[int, int]] = field(factory=list)
 
@@ -123,9 +123,9 @@ def _unescaped(text: str) -> str:
         if what[0] in "uUx" and len(what) > 1:
             number = int(what[1:], 16)
             return chr(number) if number < 0x110000 else ""
-        return _ESCAPED.get(what, "" if what.isspace() else what)
+        return _TOML_ESCAPED.get(what, "" if what.isspace() else what)
 
-    return _ESCAPE.sub(character, text)
+    return _TOML_ESCAPE.sub(character, text)
 
 
 def places_of(text: str) -> Places:
@@ -143,7 +143,7 @@ class _Scanner:
     def scan(self) -> Places:
         text = self._text
         while True:
-            self._skip(_SPACE)
+            self._skip(_TOML_SPACE)
             if self._at >= len(text):
                 return self._found
             if text[self._at] == "#":
@@ -163,18 +163,18 @@ class _Scanner:
 
     def _comment(self) -> None:
         start = self._at
-        self._skip(_LINE)
+        self._skip(_TO_LINE_END)
         self._found.comments.append((start, self._at))
 
     def _rest_is_junk(self) -> None:
         start = self._at
-        self._skip(_LINE)
+        self._skip(_TO_LINE_END)
         if self._at == start:  # of no use, but nothing may be looked at for ever
             self._at += 1
         self._found.junk.append((start, self._at))
 
     def _end_of_line(self) -> None:
-        self._skip(_BLANKS)
+        self._skip(_TOML_BLANKS)
         if self._text[self._at : self._at + 1] == "#":
             self._comment()
         elif self._text[self._at : self._at + 1] not in ("", "\n", "\r"):
@@ -184,10 +184,10 @@ class _Scanner:
         """Read a dotted key; return its parts, ``[]`` where there is none."""
         parts: list[str] = []
         while True:
-            self._skip(_BLANKS)
+            self._skip(_TOML_BLANKS)
             here = self._text[self._at : self._at + 1]
             if here in ('"', "'"):
-                literal = self._skip(_BASIC if here == '"' else _LITERAL)
+                literal = self._skip(_TOML_BASIC if here == '"' else _TOML_LITERAL)
                 parts.append(decode_string(literal))
             else:
                 found = _BARE_KEY.match(self._text, self._at)
@@ -195,7 +195,7 @@ class _Scanner:
                     return parts
                 parts.append(found[0])
                 self._at = found.end()
-            self._skip(_BLANKS)
+            self._skip(_TOML_BLANKS)
             if self._text[self._at : self._at + 1] != ".":
                 return parts
             self._at += 1
@@ -221,7 +221,7 @@ class _Scanner:
         self._end_of_line()
 
     def _rest_of_junk_line(self, start: int) -> None:
-        self._skip(_LINE)
+        self._skip(_TO_LINE_END)
         self._found.junk.append((start, self._at))
 
     def _resolved(self, keys: list[str]) -> Path:
@@ -240,7 +240,7 @@ class _Scanner:
             self._at = start
             return False
         self._at += 1
-        self._skip(_BLANKS)
+        self._skip(_TOML_BLANKS)
         path: Path = (*table, *keys)
         self._value(path, len(keys), start, inline=inline, depth=depth)
         return True
@@ -254,10 +254,10 @@ class _Scanner:
             kind = "string"
             long = text.startswith(here * 3, begin)
             if here == '"':
-                self._skip(_LONG_BASIC if long else _BASIC)
+                self._skip(_LONG_BASIC if long else _TOML_BASIC)
             else:
-                self._skip(_LONG_LITERAL if long else _LITERAL)
-        elif here in ("[", "{") and depth < _DEEPEST:
+                self._skip(_LONG_LITERAL if long else _TOML_LITERAL)
+        elif here in ("[", "{") and depth < _DEEPEST_VALUE:
             kind = "array" if here == "[" else "table"
             self._at += 1
             self._elements(path, "]" if here == "[" else "}", depth)
@@ -265,7 +265,7 @@ class _Scanner:
             kind = "bare"
             self._skip(_BARE_ELEMENT if inline else _BARE_VALUE)
             self._at = begin + len(text[begin : self._at].rstrip(" \t"))
-        entry = Entry(
+        entry = TomlValue(
             path=path,
             keys=keys,
             start=start,
@@ -280,7 +280,7 @@ class _Scanner:
     def _elements(self, path: Path, closing: str, depth: int) -> None:
         number = 0
         while True:
-            self._skip(_SPACE)
+            self._skip(_TOML_SPACE)
             here = self._text[self._at : self._at + 1]
             if here == closing or not here:
                 self._at += len(here)

@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from lgtwist.console.access import Access
-from lgtwist.console.interfaces import ConfigurationEditor, ServiceView
+from lgtwist.console.interfaces import EditedConfiguration, ServiceView
 from lgtwist.console.problems import ApiProblem, bad_request, read_object
 from lgtwist.console.routing import RouteHandler
 from lgtwist.web.authentication import headers_of
 
 #: Bytes of a token that is made; each three are four characters.
-_TOKEN_BYTES = 24
+_MADE_TOKEN_BYTES = 24
 
 
 class Configuration:
@@ -43,7 +43,7 @@ class Configuration:
             ("POST", "restart"): self._restart,
         }
 
-    def _editor(self) -> ConfigurationEditor:
+    def _editor(self) -> EditedConfiguration:
         editor = self._view.configuration()
         if editor is None:
             raise ApiProblem(
@@ -59,21 +59,21 @@ class Configuration:
 
     def _post(self, _request: Request, rest: tuple[str, ...], body: bytes) -> Any:
         if rest == ("token",):
-            return {"token": secrets.token_urlsafe(_TOKEN_BYTES)}
+            return {"token": secrets.token_urlsafe(_MADE_TOKEN_BYTES)}
         if rest == ("check",):
             asked = read_object(body)
-            return _shielded(self._editor().check(_text(asked, "etag"), _text(asked, "text")))
+            return _shielded(self._editor().check(_text_member(asked, "etag"), _text_member(asked, "text")))
         if rest == ("edit",):
             asked = read_object(body)
-            text = _text(asked, "text") if "text" in asked else None
-            return _shielded(self._editor().edit(_text(asked, "etag"), asked.get("edits"), text))
+            text = _text_member(asked, "text") if "text" in asked else None
+            return _shielded(self._editor().edit(_text_member(asked, "etag"), asked.get("edits"), text))
         raise _nothing_here()
 
     async def _put(self, request: Request, rest: tuple[str, ...], body: bytes) -> Any:
         if rest:
             raise _nothing_here()
         asked = read_object(body)
-        etag, text, editor = _text(asked, "etag"), _text(asked, "text"), self._editor()
+        etag, text, editor = _text_member(asked, "etag"), _text_member(asked, "text"), self._editor()
         await self._access.confirm(request, asked.get("token"))
         return await _shielded(editor.save(etag, text, self._client(request)))
 
@@ -103,7 +103,7 @@ class Configuration:
         return {"how": how}
 
 
-def _text(asked: dict[str, Any], name: str) -> str:
+def _text_member(asked: dict[str, Any], name: str) -> str:
     value = asked.get(name)
     if not isinstance(value, str):
         raise bad_request(f"{name}: expected text")

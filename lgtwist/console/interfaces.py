@@ -38,8 +38,8 @@ class CannotBackUp(Exception):
         self.code = code
 
 
-class ReloadOutcome(Protocol):
-    """What came of a reload."""
+class OutcomeOfReload(Protocol):
+    """The result of a reload."""
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class ReloadOutcome(Protocol):
         """The keys whose change waits for a restart."""
 
 
-class ConfigurationEditor(Protocol):
+class EditedConfiguration(Protocol):
     """The configuration file without its secrets.
 
     What is refused is an ``ApiProblem``, as a failure of the Deferred.
@@ -145,10 +145,10 @@ class ServiceView(Protocol):
     def reload(self) -> Deferred[Any]:
         """Read the configuration again and take it.
 
-        :returns: fires with a :class:`ReloadOutcome`.
+        :returns: fires with a :class:`OutcomeOfReload`.
         """
 
-    def configuration(self) -> ConfigurationEditor | None:
+    def configuration(self) -> EditedConfiguration | None:
         """Return the editor of the configuration file; None where there is none to edit."""
 
     def waiting(self) -> tuple[str, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from tests.integration.commands import RunTestCase, gone
 from tests.processes import PATIENCE, TWISTD, wait_until
+from tests.rounds import combination
 
 TOKEN = "restart-test-token-0123456789"
 RUN = (sys.executable, "-m", "lgtwist.command", "run")
@@ -53,7 +54,7 @@ class RestartTests(RunTestCase):
     def started(self, **headers: str) -> float:
         """When it was started; 0 while nobody answers."""
         headers = headers or {"Authorization": f"Bearer {TOKEN}"}
-        with suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             status, state, _cookie = self.ask("GET", "/console/api/state", **headers)
             return float(state["started"]) if status == 200 else 0.0
         return 0.0
@@ -88,6 +89,7 @@ class RestartTests(RunTestCase):
         again.send_signal(signal.SIGTERM)
         self.assertEqual(again.wait(PATIENCE), 0)
 
+    @combination
     def test_an_application_file(self) -> None:
         """With twistd's own pid file, which names the process that comes back."""
         (self.folder / "x.tac").write_text(
