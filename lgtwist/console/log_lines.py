@@ -48,7 +48,7 @@ _LONGEST_TEXT = 200
 _SHORT_SECRET = 4
 _CUT = "\u2026"
 
-_encode_json = msgspec.json.encode
+_line_json = msgspec.json.encode
 
 
 def _cut_bytes(text: str, most: int) -> str:
@@ -381,7 +381,7 @@ class LogTopic:
         if self._ticks % _SECOND == 0 and self._dropped:
             value = {"to": self._to, "topic": "log", "count": self._dropped}
             self._dropped = 0
-            self._stream.write("dropped", _encode_json(value))
+            self._stream.write("dropped", _line_json(value))
 
     def _write(self, lines: LogLines) -> None:
         # What is logged while this writes is looked at with the next tick.
@@ -404,7 +404,7 @@ class LogTopic:
         else:
             self._after = lines.last
         if chosen:
-            self._stream.write("log", _encode_json({"to": self._to, "lines": chosen[::-1]}))
+            self._stream.write("log", _line_json({"to": self._to, "lines": chosen[::-1]}))
 
     def close(self) -> None:
         """Do nothing: there is no subscription elsewhere."""
