@@ -81,6 +81,7 @@ class Hider:
                 continue
             written |= {word, quote(word, safe=""), quote(word), quote_plus(word), repr(word)[1:-1]}
             written |= {json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]}
+            written.add(re.sub("%..", lambda found: found[0].lower(), quote(word, safe="")))
             written.add("".join(one if one.isprintable() else "\ufffd" for one in word))
         self._plain = sorted(written, key=len, reverse=True)
 
