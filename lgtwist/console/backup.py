@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import Request
 from zope.interface import implementer
 
@@ -63,7 +63,7 @@ class BackupRoutes:
         _Download(request, made).start()
 
 
-@implementer(IPullProducer)
+@implementer(IPushProducer)
 class _Download:
     """Sends a backup, as fast as it is read; what is not read waits in the file, not in memory."""
 
@@ -71,6 +71,7 @@ class _Download:
         self._request = request
         self._made = made
         self._left = made.size
+        self._is_paused = False
 
     def start(self) -> None:
         """Send the head, then one piece after the other."""
@@ -84,21 +85,34 @@ class _Download:
         headers.setRawHeaders("Content-Disposition", [f'attachment; filename="{made.name}"'])
         headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
         request.notifyFinish().addBoth(lambda _ended: made.file.close())
-        request.registerProducer(self, False)
+        request.registerProducer(self, True)
+        if not self._is_paused:
+            self.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """Send no more for now."""
+        self._is_paused = True
 
     def resumeProducing(self) -> None:
-        """Send the next piece."""
-        piece = b"" if self._made.file.closed else self._made.file.read(min(_DOWNLOAD_PIECE, self._left))
-        self._left -= len(piece)
-        if piece:
-            self._request.write(piece)
-        if not piece or self._left <= 0:
-            self._request.unregisterProducer()
-            if self._left > 0:  # so that nobody takes it for a whole one
-                channel: Any = self._request.channel
-                channel.abort()
-            else:
-                self._request.finish()
+        """Send on, until the connection has enough or all is sent."""
+        self._is_paused = False
+        file = self._made.file
+        while not self._is_paused and not file.closed:
+            piece = file.read(min(_DOWNLOAD_PIECE, self._left))
+            self._left -= len(piece)
+            if piece:
+                self._request.write(piece)
+            if not piece or self._left <= 0:
+                self._end()
+
+    def _end(self) -> None:
+        self._made.file.close()
+        self._request.unregisterProducer()
+        if self._left > 0:  # so that nobody takes it for a whole one
+            channel: Any = self._request.channel
+            channel.abort()
+        else:
+            self._request.finish()
 
     def stopProducing(self) -> None:
         """Send no more: the client is gone."""

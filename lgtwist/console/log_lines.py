@@ -48,7 +48,7 @@ _LONGEST_TEXT = 200
 _SHORT_SECRET = 4
 _CUT = "\u2026"
 
-_encode_json = msgspec.json.encode
+_line_json = msgspec.json.encode
 
 
 def _cut_bytes(text: str, most: int) -> str:
@@ -81,6 +81,7 @@ class Hider:
                 continue
             written |= {word, quote(word, safe=""), quote(word), quote_plus(word), repr(word)[1:-1]}
             written |= {json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]}
+            written.add(re.sub("%..", lambda found: found[0].lower(), quote(word, safe="")))
             written.add("".join(one if one.isprintable() else "\ufffd" for one in word))
         self._plain = sorted(written, key=len, reverse=True)
 
@@ -381,7 +382,7 @@ class LogTopic:
         if self._ticks % _SECOND == 0 and self._dropped:
             value = {"to": self._to, "topic": "log", "count": self._dropped}
             self._dropped = 0
-            self._stream.write("dropped", _encode_json(value))
+            self._stream.write("dropped", _line_json(value))
 
     def _write(self, lines: LogLines) -> None:
         # What is logged while this writes is looked at with the next tick.
@@ -404,7 +405,7 @@ class LogTopic:
         else:
             self._after = lines.last
         if chosen:
-            self._stream.write("log", _encode_json({"to": self._to, "lines": chosen[::-1]}))
+            self._stream.write("log", _line_json({"to": self._to, "lines": chosen[::-1]}))
 
     def close(self) -> None:
         """Do nothing: there is no subscription elsewhere."""
