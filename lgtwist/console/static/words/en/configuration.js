@@ -98,7 +98,7 @@ export default {
     "configuration.backup_what": "One zip with the configuration, the sandboxes' worlds and the journal. It is made while lgtwist runs; nothing stops.",
     "configuration.backup_without": "Download without tokens",
     "configuration.backup_with": "Download with tokens",
-    "configuration.backup_hint": "With tokens it can be restored as it is: keep it like a password. Without them it can be shown to others, and the tokens are to be written again when it is restored.",
+    "configuration.backup_hint": "With tokens it can be restored as it is and opens everything: keep it like a password. Without them they are to be written again when it is restored. Either holds the words of chats. The sandboxes' images and files are in neither.",
     "configuration.backup_token": "The backup holds every token. Enter the admin token again.",
     "configuration.backup_get": "Download",
     "configuration.backup_done": "The backup is downloaded.",

@@ -98,7 +98,7 @@ export default {
     "configuration.backup_what": "一个 zip：配置、沙盒世界和事件日志。正在运行时也可以备份，不会停下。",
     "configuration.backup_without": "下载（不含令牌）",
     "configuration.backup_with": "下载（含令牌）",
-    "configuration.backup_hint": "含令牌的备份能直接用来恢复，请像密码一样保管。不含令牌的可以发给别人看，恢复时要自己补上令牌。",
+    "configuration.backup_hint": "含令牌的备份可以原样恢复，能打开一切，请像密码一样保管；不含令牌的，恢复时要自己补上令牌。两种里面都有聊天消息，不要随便给人。沙盒里的图片等文件不在里面。",
     "configuration.backup_token": "备份里会有全部令牌。请再输入一次管理令牌。",
     "configuration.backup_get": "下载",
     "configuration.backup_done": "备份已下载。",
