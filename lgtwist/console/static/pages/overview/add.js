@@ -1,7 +1,7 @@
 // @ts-check
 /** Let in who was refused: its block of configuration with a new token, which the other side is given too. */
 
-import { editConfiguration } from "../../core/configuration.js";
+import { editConfiguration, saves } from "../../core/configuration.js";
 import { get } from "../../core/api.js";
 import { errorText, t } from "../../core/i18n.js";
 import { Button, html, Problem, signal, useEffect, useState } from "../../core/ui.js";
@@ -11,6 +11,14 @@ import { made, newToken } from "../configuration/state.js";
 
 /** The configuration, asked for when somebody was refused: whether it can be written, and what is in it. */
 const config = signal(/** @type {any} */ (null));
+let asking = false;
+
+/** Ask for the configuration, once for all cards. */
+function ask() {
+    if (asking) return;
+    asking = true;
+    get("config").then((answer) => { config.value = answer; }, () => {}).then(() => { asking = false; });
+}
 
 /**
  * Read a block as the server makes them: a header, and keys whose values are JSON too.
@@ -39,9 +47,7 @@ export function readBlock(block) {
 /** A button that adds the account or the bot of a block, where the file can be written. @param {{block: string, current: any}} props */
 export function Add({ block, current }) {
     const [error, setError] = useState(/** @type {any} */ (null));
-    useEffect(() => {
-        get("config").then((answer) => { config.value = answer; }, () => {});
-    }, []);
+    useEffect(ask, [saves.value]);
     const read = readBlock(block);
     if (!read || !config.value || !config.value.writable) return null;
     const { table, entry } = read;
