@@ -102,7 +102,7 @@ class ConsoleApi:
             **access.routes(),
             **subscriptions.routes(),
             **log.routes(),
-            **BackupRoutes(view, access).routes(),
+            **BackupRoutes(view, access, clock).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,
