@@ -162,6 +162,8 @@ class FormTests(ConfigurationTestCase):
 
         def script(visit: Visit, page: Page) -> None:
             account = card(page, "账号 10002")
+            account.get_by_label("type").select_option("")  # the default: a sandbox
+            expect(account.get_by_label("world")).to_be_visible()
             account.get_by_label("type").select_option("sandbox")
             account.get_by_role("button", name="查看改动并保存").click()
             dialog = page.get_by_role("dialog")

@@ -81,8 +81,8 @@ function SecretField({ id, label, hint, value, written, made: token, disabled, o
 export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = "", draftKey, title, children, after, onDone }) {
     const draft = drafts.value[draftKey] || EMPTY;
     const [tried, setTried] = useState(false);
-    const kind = (kindKey && (draft.written[kindKey] || valueAt(entry, [kindKey]))) || kindStandard;
-    const value = (key) => draft.written[key] || asText(valueAt(entry, [key]));
+    const value = (key) => (draft.written[key] === undefined ? asText(valueAt(entry, [key])) : draft.written[key]);
+    const kind = (kindKey && value(kindKey)) || kindStandard;
     const shown = fieldsOf(fields, kind).filter((field) => !field.when || value(field.when[0]) === field.when[1] || valueAt(entry, field.path) !== undefined);
     const result = base ? editsOf({ base, entry, fields, kind, written: draft.written }) : { ...entryOf(fields, kind, draft.written), edits: [] };
     const changed = base ? result.edits.length > 0 || Object.keys(draft.written).length > 0 : true;
