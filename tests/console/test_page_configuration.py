@@ -288,37 +288,6 @@ class FileTests(ConfigurationTestCase):
 
         return self.look(script)
 
-    def test_changed_elsewhere(self) -> Deferred[Any]:
-        """Who saves later is shown both versions; keeping mine keeps each secret at its own place."""
-
-        def script(visit: Visit, page: Page) -> None:
-            tab(page, "File")
-            area = page.locator(".editor textarea")
-            expect(page.get_by_text("No mistakes.")).to_be_visible()
-            area.fill(area.input_value().replace('"60s"', '"62s"'))
-            visit.allowed.append(FAILED_REQUESTS)
-            expect(page.get_by_text("No mistakes.")).to_be_visible()
-            # Somebody else puts a secret in front of all, so that the others have other numbers.
-            new = '[[bots]]\nname = "first"\naccess_token = "secret-of-first"\n\n# the real one\n'
-            self.file.text = self.file.text.replace("# the real one\n", new)
-            page.get_by_role("button", name="Review and save").click()
-            dialog = page.get_by_role("dialog")
-            expect(dialog.get_by_text("Two versions")).to_be_visible()
-            expect(dialog.locator(".diff-line.old", has_text="first")).to_be_visible()
-            self.clean(visit)
-            dialog.get_by_role("tab", name="Mine").click()
-            expect(dialog.locator("pre")).to_contain_text('"62s"')
-            dialog.get_by_role("button", name="Keep mine").click()
-            expect(page.get_by_text("No mistakes.")).to_be_visible()
-            page.get_by_role("button", name="Review and save").click()
-            dialog.get_by_role("button", name="Save", exact=True).click()
-            dialog.get_by_role("button", name="Done").click()
-            self.assertIn('self_id = 10002\naccess_token = "secret-of-napcat"\n', self.file.text)
-            self.assertIn('name = "nonebot"\naccess_token = "secret-of-nonebot"', self.file.text)
-            self.assertNotIn("first", self.file.text)
-
-        return self.look(script, width=NARROW, language="en-US")
-
     def test_begin_anew(self) -> Deferred[Any]:
         """A file that changes on the disk is told of while one types, and can be begun anew."""
 

@@ -135,31 +135,34 @@ access_token = "reader-test-token-0123456789"
         return self.look("configuration", script, width=NARROW, language="en-US", dark=True)
 
     def test_changed_on_the_disk(self) -> Deferred[Any]:
-        """What was written by hand meanwhile is not written over, and each secret stays where it belongs."""
+        """Changes by hand and on the page are shown beside each other, and each secret stays where it is."""
 
         def script(visit: Visit) -> None:
             page = visit.page
-            page.get_by_role("tab", name=re.compile("^文件")).click()
+            page.get_by_role("tab", name=re.compile("^File")).click()
             area = page.locator(".editor textarea")
-            expect(page.get_by_text("没有错误。")).to_be_visible()
+            expect(page.get_by_text("No mistakes.")).to_be_visible()
             area.fill(area.input_value() + "# mine\n")
-            expect(page.get_by_text("没有错误。")).to_be_visible()
+            expect(page.get_by_text("No mistakes.")).to_be_visible()
             theirs = '[[bots]]\nname = "new"\naccess_token = "new-test-token-0123456789"\n\n'
             at = self.file().index("[[bots]]")
             self.service.config_path.write_text(self.file()[:at] + theirs + self.file()[at:])
             visit.allowed.append("Failed to load resource")  # 409
-            page.get_by_role("button", name="查看改动并保存").click()
+            page.get_by_role("button", name="Review and save").click()
             dialog = page.get_by_role("dialog")
             expect(dialog.locator(".diff-line.old", has_text='name = "new"')).to_be_visible()
-            dialog.get_by_role("button", name="保留我的").click()
-            expect(page.get_by_text("没有错误。")).to_be_visible()
-            page.get_by_role("button", name="查看改动并保存").click()
+            self.assertEqual(visit.barriers(), [])
+            dialog.get_by_role("tab", name="Mine").click()
+            expect(dialog.locator("pre")).to_contain_text("# mine")
+            dialog.get_by_role("button", name="Keep mine").click()
+            expect(page.get_by_text("No mistakes.")).to_be_visible()
+            page.get_by_role("button", name="Review and save").click()
             expect(dialog.locator(".diff-line.old", has_text='name = "new"')).to_be_visible()
             expect(dialog.locator(".diff-line", has_text="reader-test-token")).to_have_count(0)
-            dialog.get_by_role("button", name="保存").click()
-            expect(dialog.get_by_text("已保存。")).to_be_visible()
+            dialog.get_by_role("button", name="Save", exact=True).click()
+            expect(dialog.get_by_text("Saved.")).to_be_visible()
             self.assertIn('name = "reader"\naccess_token = "reader-test-token-0123456789"\n', self.file())
             self.assertTrue(self.file().endswith("# mine\n"))
             self.assertNotIn("new-test-token", self.file())
 
-        return self.look("configuration", script)
+        return self.look("configuration", script, width=NARROW, language="en-US")

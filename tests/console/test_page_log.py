@@ -73,6 +73,8 @@ class LogTests(BrowserTestCase):
 
         def script(visit: Visit, page: Page) -> None:
             expect(page.get_by_text("line 199")).to_be_in_viewport()
+            self.assertEqual(visit.small_targets(), [])
+            self.assertEqual(visit.barriers(), [])
             self.say(visit, line(200))
             expect(page.get_by_text("line 200")).to_be_in_viewport()
             box = page.locator(".log-box")
@@ -153,15 +155,6 @@ class LogTests(BrowserTestCase):
             self.assertEqual(visit.barriers(), [])
 
         return self.look(script, width=NARROW, language="en-US")
-
-    def test_wide(self) -> Deferred[Any]:
-        """The page has no barriers where it is wide either."""
-
-        def script(visit: Visit, page: Page) -> None:
-            self.assertEqual(visit.small_targets(), [])
-            self.assertEqual(visit.barriers(), [])
-
-        return self.look(script)
 
 
 class RealLogTests(ConsoleTestCase):
