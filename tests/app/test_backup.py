@@ -91,7 +91,7 @@ class ZipTests(SynchronousTestCase):
 
     def write(self, contents: ZipContents, file: BinaryIO | None = None, **more: Any) -> zipfile.ZipFile:
         file = io.BytesIO() if file is None else file
-        write_zip(file, contents, data_dir=Path("/data"), secrets=False, now=0.0, **more)
+        self.missing = write_zip(file, contents, data_dir=Path("/data"), secrets=False, now=0.0, **more)
         file.seek(0)
         return zipfile.ZipFile(file)
 
@@ -104,6 +104,7 @@ class ZipTests(SynchronousTestCase):
         contents = ZipContents(self.folder / "copies", {"lgtwist.toml": b"a = 1"}, files, ["a note"])
         made = self.write(contents)
         self.assertEqual(made.testzip(), None)
+        self.assertEqual(len(self.missing), 2)
         self.assertEqual(
             made.namelist(), ["journal.sqlite", "backup-files/key", "lgtwist.toml", "README.txt"]
         )
