@@ -284,11 +284,12 @@ def write_zip(
     secrets: bool,
     now: float,
     check: Callable[[], object] = lambda: None,
-) -> None:
+) -> list[str]:
     """Write a backup.
 
     :param file: open for writing, and empty.
     :param check: called again and again; what it raises ends the work.
+    :returns: what is missing, a sentence each.
     :raises OSError: if it cannot be written, or something that was copied cannot be read.
     """
     made, notes = _Zip(file, check, now), list(contents.notes)
@@ -325,6 +326,7 @@ def write_zip(
     made.add("README.txt", io.BytesIO(read_me.encode("utf-8", "replace")))
     made.close()
     file.flush()
+    return [note for note in notes if " is missing: " in note]
 
 
 def _open_named(path: Path) -> BinaryIO:
@@ -552,7 +554,7 @@ class Backups:
                 await keeper.back_up(folder)
         known, config, file = service.secrets(), service.config, self.file
 
-        def finish() -> BackupFile:
+        def finish() -> tuple[BackupFile, list[str]]:
             # What belongs to accounts and bots that are not configured any more.
             for name, path in resting.items():
                 if not (folder / name).exists():
@@ -565,7 +567,7 @@ class Backups:
             zipped = os.fdopen(create_private(path), "w+b")
             try:
                 path.unlink()
-                write_zip(
+                missing = write_zip(
                     zipped,
                     contents,
                     data_dir=data_dir,
@@ -578,10 +580,12 @@ class Backups:
             except BaseException:
                 zipped.close()
                 raise
-            return BackupFile(backup_name(now), zipped, size)
+            return BackupFile(backup_name(now), zipped, size), missing
 
-        made: BackupFile = await in_thread(finish)
-        return made
+        made, missing = await in_thread(finish)
+        for sentence in missing:
+            self._log.warn("backup: {sentence}", sentence=sentence)
+        return made  # type: ignore[no-any-return]
 
 
 def _move_all(folder: Path, inner: Path) -> None:
@@ -597,10 +601,11 @@ def _move_all(folder: Path, inner: Path) -> None:
 
 def back_up_stopped(
     file: BinaryIO, source: ConfigurationFile, config: Config, *, secrets: bool, now: float
-) -> None:
+) -> list[str]:
     """Write a backup where no service runs; the caller has the lock of ``data_dir``, if that is there.
 
     :param file: open for writing, and empty.
+    :returns: what is missing, a sentence each.
     :raises CannotBackUp: if it cannot be made.
     """
     data_dir = Path(config.data_dir)
@@ -619,7 +624,7 @@ def back_up_stopped(
             if with_token.is_file():
                 known.add(with_token.read_text("utf-8", "replace").strip())
         contents = contents_of(config, source, data_dir, secrets=secrets, known=known, copies=copies)
-        write_zip(file, contents, data_dir=data_dir, secrets=secrets, now=now)
+        return write_zip(file, contents, data_dir=data_dir, secrets=secrets, now=now)
     except (CannotPrepare, JournalError, OSError, sqlite3.Error) as error:
         raise _why_no_backup(error) from None
     finally:

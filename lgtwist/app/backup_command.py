@@ -83,12 +83,12 @@ def _write_backup(
             _ask_service(written, file, config, secrets=secrets)
             return "made by the running service"
     try:
-        back_up_stopped(written, file, config, secrets=secrets, now=now)
+        missing = back_up_stopped(written, file, config, secrets=secrets, now=now)
     except CannotBackUp as error:
         raise NoBackup(str(error)) from None
     finally:
         data_dir.unlock()
-    return "copied, for no service runs"
+    return "; ".join(["copied, for no service runs", *missing])
 
 
 def _ask_service(written: BinaryIO, file: ConfigurationFile, config: Config, *, secrets: bool) -> None:
