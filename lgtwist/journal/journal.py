@@ -12,10 +12,12 @@ program has locked is no failure before that time.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from math import inf
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -56,6 +58,8 @@ _RETRY_LOCKED_AFTER = 0.1
 _STALLED_AFTER = 60.0
 #: Seconds that closing takes at most, however much is still written.
 _LONGEST_CLOSE = 30.0
+#: Seconds that a backup waits until what waits for the disk is written.
+_FLUSH_PATIENCE = 1.0
 #: Accounts whose pauses are logged per minute, one line for each.
 _LOGGED_PAUSES = 100
 #: Events in a commit after which the next one waits for half of the time that this one took, so that what the
@@ -353,11 +357,49 @@ class Journal:
         self._troubles.clear()
         self._end_losing()
         self._due.next_touch = self._clock.seconds() + _TOUCH_INTERVAL
+        if self._contents.backup_made is not None:
+            self._is_restored(self._contents.backup_made)
         self._when_open, waiting = [], self._when_open
         if not self._closing:
             for callback in waiting:
                 self._call(callback)
         self._go_on()
+
+    def _is_restored(self, made: int) -> None:
+        """Say once what is not known after a backup was put back.
+
+        :param made: when it was made; milliseconds since the epoch.
+        """
+        self._log.warn(
+            "journal: this is a backup of {made}: at-least-once bots go on where they were then. Events that "
+            "came after it are lost; what bots have confirmed after it may come to them again",
+            made=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made / 1000)),
+        )
+        self._contents.backup_made = None
+
+        def failed(failure: Failure) -> None:
+            self._log.warn("journal: the next start will say so again: {reason}", reason=failure.value)
+
+        self._workers.writer.do(self._store.forget_backup).addErrback(failed)
+
+    def back_up(self, target: Path, check: Callable[[], object]) -> Deferred[None]:
+        """Copy everything into a new file, with what waits for the disk; commits go on meanwhile.
+
+        :param check: called between two steps, in a thread; what it raises ends the copy.
+        :returns: fires when it is copied; fails with JournalError, or what ``check`` raised.
+        """
+        if self._phase is not _IS_OPEN or self._closing:
+            return fail(JournalError(f"the journal is not open{f': {self.trouble}' if self.trouble else ''}"))
+        writer, now = self._workers.writer, self._now()
+
+        def between() -> None:
+            check()
+            writer.run_waiting()
+
+        # While events come without a pause it is never done: what was appended before is
+        # written after a moment.
+        written = self.flush().addTimeout(_FLUSH_PATIENCE, self._clock, lambda _late, _seconds: None)
+        return written.addCallback(lambda _none: writer.do(lambda: self._store.back_up(target, now, between)))
 
     def when_open(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once it is open; at once if it is."""

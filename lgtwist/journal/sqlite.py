@@ -35,6 +35,7 @@ from lgtwist.journal.store import (
     Trimmed,
 )
 from lgtwist.runtime.private_files import create_private
+from lgtwist.runtime.sqlite_copies import copy_database
 
 _Result = TypeVar("_Result")
 
@@ -54,6 +55,9 @@ _STEP_BYTES = 16 << 20
 #: Seconds that SQLite waits where another program has locked the file; then the journal tries it again. A
 #: thread that waits cannot be stopped.
 _LOCK_PATIENCE = 1.0
+
+#: The table that only a backup has, until it is opened for the first time.
+_BACKUP_TABLE = "backup"
 
 _CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
 _REFUSED_COLUMNS = "id, bot, account, position, time, skipped, reason, size"
@@ -130,6 +134,20 @@ def check(path: Path) -> None:
         raise JournalDamaged(f"{path} is damaged: it is shorter than it says")
 
 
+def mark_as_backup(path: Path, now: int) -> None:
+    """Let a copy of a journal say that it is a backup.
+
+    :param now: milliseconds since the epoch.
+    :raises sqlite3.Error: if it cannot be written.
+    """
+    copy = sqlite3.connect(path, isolation_level=None)
+    try:
+        copy.execute(f"CREATE TABLE IF NOT EXISTS {_BACKUP_TABLE} (made INTEGER NOT NULL)")
+        copy.execute(f"INSERT INTO {_BACKUP_TABLE} VALUES (?)", (now,))  # noqa: S608
+    finally:
+        copy.close()
+
+
 def set_aside(path: Path, suffix: str) -> Path:
     """Rename a file, and what belongs to it, so that a new one can be made.
 
@@ -163,6 +181,7 @@ class SqliteStore:
         self._pairs: frozenset[Pair] = frozenset()
         self._oldest_readable: Position = 0  # what is before lies in a damaged part of the table
         self._writing: sqlite3.Connection | None = None
+        self._is_backing_up = False
         self._reading: sqlite3.Connection | None = None
         self._decoded: dict[Position, list[Batch]] = {}
         self._decoded_size = 0  # bytes
@@ -295,6 +314,8 @@ class SqliteStore:
             "SELECT bot, account, position, ordinal, time FROM cursor"
         ):
             contents.watermarks[bot, account] = Watermark(position, ordinal, time)
+        if execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_BACKUP_TABLE,)).fetchone():
+            contents.backup_made = execute(f"SELECT max(made) FROM {_BACKUP_TABLE}").fetchone()[0]  # noqa: S608
         return contents
 
     def _enlist(self, contents: Contents, pairs: set[Pair], now: int) -> None:
@@ -515,8 +536,28 @@ class SqliteStore:
         except OSError:
             self._ballast.unlink(missing_ok=True)
 
+    def back_up(self, target: Path, now: int, between: Callable[[], object]) -> None:
+        """Copy everything into a new file, by the connection that writes."""
+        self._is_backing_up = True
+        try:
+            copy_database(self._connected(), target, between)
+            mark_as_backup(target, now)
+        except sqlite3.Error as error:
+            raise JournalError(f"the copy of the journal: {_sentence(error)}") from None
+        finally:
+            self._is_backing_up = False
+
+    def forget_backup(self) -> None:
+        """Drop the table that a backup has."""
+        try:
+            self._connected().execute(f"DROP TABLE IF EXISTS {_BACKUP_TABLE}")
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+
     def close_writing(self) -> None:
         """Close the connection that writes."""
+        if self._is_backing_up:
+            raise JournalError("a backup is under way")
         if self._writing is not None:
             self._writing.close()
             self._writing = None

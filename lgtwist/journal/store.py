@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -41,6 +42,8 @@ class Contents(msgspec.Struct):
     :ivar watermarks: how far each bot has come with each account.
     :ivar untouched: whether it could not be written which pairs the configuration names.
     :ivar last_refused: the largest id in the list of refused events; 0 if it is empty.
+    :ivar backup_made: where the file is a backup that was not opened yet: when it was made, in milliseconds
+        since the epoch; None for any other file.
     """
 
     end: Position = 0
@@ -51,6 +54,7 @@ class Contents(msgspec.Struct):
     untouched: bool = False
     newest: int = 0
     last_refused: int = 0
+    backup_made: int | None = None
 
 
 class RunAges(msgspec.Struct, frozen=True):
@@ -159,6 +163,20 @@ class IStore(Interface):
         :param older_than: milliseconds since the epoch; 0 where nobody knows what time it is.
         :param max_size: bytes.
         :param ages: what is known without the times that were written.
+        :raises JournalError: if it cannot be written.
+        """
+
+    def back_up(target: Path, now: int, between: Callable[[], object]) -> None:
+        """Copy everything into a new file, which says of itself that it is a backup.
+
+        :param now: milliseconds since the epoch.
+        :param between: called between two steps; it may use this store. What it raises ends the copy.
+        :raises JournalError: if it cannot be copied.
+        """
+
+    def forget_backup() -> None:
+        """Do not say any more that this file is a backup.
+
         :raises JournalError: if it cannot be written.
         """
 

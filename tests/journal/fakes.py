@@ -54,6 +54,10 @@ class HeldWorker:
         self.jobs.append((job, done))
         return done
 
+    def run_waiting(self) -> None:
+        while self.work():
+            pass
+
     def stop(self) -> Deferred[None]:
         return succeed(None)
 

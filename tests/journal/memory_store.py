@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -130,6 +131,14 @@ class MemoryStore:
         written = max(max(batch.times) for batch in chunk)
         return last <= ages.old_upto or (last <= ages.inherited and written < older_than)
 
+    def back_up(self, target: Path, now: int, between: Callable[[], object]) -> None:
+        """Nothing is copied."""
+        self._check()
+        between()
+
+    def forget_backup(self) -> None:
+        """It is none."""
+
     def close_writing(self) -> None:
         """Nothing is held."""
 
@@ -174,6 +183,9 @@ class InlineWorker:
         else:
             done.callback(result)
         return done
+
+    def run_waiting(self) -> None:
+        """Nothing waits."""
 
     def stop(self) -> Deferred[None]:
         """Nothing is left to do."""

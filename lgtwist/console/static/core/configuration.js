@@ -5,9 +5,9 @@
  * `editConfiguration(edits, {title})` is for forms; `saveText(text, base, {title})` for the file as text.
  */
 
-import { get, post, put } from "./api.js";
+import { get, onLoggedOut, post, put } from "./api.js";
 import { errorText, hasWords, reasonText, t } from "./i18n.js";
-import { Bar, Button, classes, Code, Dialog, Field, html, Icon, Peer, Problem, render, signal, useEffect, useState } from "./ui.js";
+import { Bar, Button, classes, Code, Dialog, Field, html, Icon, IconText, Peer, Problem, render, signal, useEffect, useState } from "./ui.js";
 
 /**
  * @typedef {{op: "set" | "unset" | "add" | "remove", path: Array<string | number>, value?: any}} Edit
@@ -80,12 +80,19 @@ function show(options, prepare) {
             // The button that was pressed is disabled until the promise is settled.
             setTimeout(() => before && before.isConnected && document.activeElement === document.body && before.focus(), 50);
         };
+        let ended = false;
         const close = () => {
+            // A <dialog> that is taken away says once more that it was closed.
+            if (ended) return;
+            ended = true;
             window.removeEventListener("hashchange", close);
+            forget();
             if (options.conflict && clash.now) options.conflict(clash.now);
             done(clash.saved);
         };
         const clash = { now: null, saved: false };
+        // What was saved stays in view: a new admin token ends the session, and is shown there.
+        const forget = onLoggedOut(() => { if (!clash.saved) close(); });
         window.addEventListener("hashchange", close);
         render(html`<${Saving} options=${options} prepare=${prepare} clash=${clash} close=${close} />`, root);
     });
@@ -163,6 +170,7 @@ function Saving({ options, prepare, clash, close }) {
         return html`<${Dialog} wide title=${options.title} onClose=${shut} actions=${html`<${Button} onClick=${shut}>${t("ui.close")}<//>`}>
             <div class="stack"><${Bar} kind="warning"><bdi class="peer">${t("save.cannot_write", { why: whyText(block.why) })}</bdi><//>
             ${block.block && html`<p>${t("save.paste")}</p><${Code} text=${block.block} label="lgtwist.toml" />`}
+            ${/•{6}/.test(block.block || "") && html`<p><${IconText} icon="warning">${t("save.paste_masks")}<//></p>`}
             <p class="muted small">${t("save.paste_then")}</p>
             ${options.after && options.after()}</div><//>`;
     }
@@ -199,7 +207,7 @@ export function AskToken({ title, what, error, submit, close, action }) {
     return html`<${Dialog} title=${title} onClose=${close} actions=${html`<${Button} onClick=${close}>${t("ui.cancel")}<//>
             <${Button} kind="primary" disabled=${!token.trim()} onClick=${() => submit(token.trim())}>${action || t("save.save")}<//>`}>
         <form class="stack" onSubmit=${send}><p>${what}</p>
-            <${Field} label=${t("login.token")} type="password" autocomplete="current-password" value=${token} error=${wrong ? errorText(error) : ""}
+            <${Field} label=${t("login.token")} type="password" autocomplete="current-password" autofocus value=${token} error=${wrong ? errorText(error) : ""}
                 onInput=${(event) => setToken(event.currentTarget.value)} />
             ${error && !wrong && html`<${Problem} error=${error} text=${errorText(error)} />`}</form><//>`;
 }
@@ -232,13 +240,13 @@ function Saved({ saved, options, close }) {
 /** What a reload said. @param {{reload: any}} props */
 export function ReloadLines({ reload }) {
     const lines = (reload.lines || []).map((line) => (typeof line === "string" ? line : line.text));
-    return html`<p>${t(reload.changed ? "save.reloaded" : "save.reloaded_same")}</p>
+    return html`${reload.applied === false ? html`<${Bar} kind="bad">${t("save.reload_refused")}<//>` : html`<p>${t(reload.changed ? "save.reloaded" : "save.reloaded_same")}</p>`}
         ${lines.length > 0 && html`<ul class="reload-lines mono">${lines.map((line) => html`<li><bdi class="peer">${line}</bdi></li>`)}</ul>`}`;
 }
 
 /** What waits for a restart, and a button for it. @param {{keys: string[]}} props */
 export function Waiting({ keys }) {
-    return html`<div class="stack"><p><${Icon} name="warning" /> ${t("save.waiting", { n: keys.length })}</p>
+    return html`<div class="stack"><p><${IconText} icon="warning">${t("save.waiting", { n: keys.length })}<//></p>
         <div class="chips">${keys.map((key) => html`<span class="chip warning mono"><bdi class="peer">${key}</bdi></span>`)}</div><${Restart} /></div>`;
 }
 
@@ -249,12 +257,14 @@ const LOOK_FOR = 60000;
 /** A button that starts the service anew, after asking once, and says when it is back. */
 export function Restart() {
     const [step, setStep] = useState("");
+    const [token, setToken] = useState("");
     const [error, setError] = useState(/** @type {any} */ (null));
-    const restart = async () => {
+    /** @param {any} [shown] the admin token, where it was asked for */
+    const restart = async (shown) => {
         setError(null);
         try {
             const { started } = await get("state");
-            await post("restart");
+            await post("restart", typeof shown === "string" ? { token: shown } : {});
             setStep("going");
             const until = Date.now() + LOOK_FOR;
             while (Date.now() < until) {
@@ -268,13 +278,23 @@ export function Restart() {
             }
             setStep("missing");
         } catch (refusal) {
-            setStep("");
-            setError(refusal);
+            const { code } = /** @type {any} */ (refusal);
+            if (code === "confirm_token") setStep("token");
+            else {
+                if (code !== "wrong_token") setStep("");
+                setError(refusal);
+            }
         }
+    };
+    const confirm = (event) => {
+        event.preventDefault();
+        return token.trim() ? restart(token.trim()) : undefined;
     };
     return html`<div class="stack" aria-live="polite">
         ${step === "" && html`<div><${Button} icon="refresh" onClick=${() => setStep("asking")}>${t("save.restart")}<//></div>`}
         ${step === "asking" && html`<p>${t("save.restart_ask")}</p><div class="row"><${Button} onClick=${() => setStep("")}>${t("ui.cancel")}<//><${Button} kind="danger" icon="refresh" onClick=${restart}>${t("save.restart_yes")}<//></div>`}
+        ${step === "token" && html`<form class="stack" onSubmit=${confirm}><p>${t("save.token")}</p><${Field} label=${t("login.token")} type="password" autocomplete="current-password" value=${token}
+                onInput=${(event) => setToken(event.currentTarget.value)} /><div class="row"><${Button} onClick=${() => setStep("")}>${t("ui.cancel")}<//><${Button} type="submit" kind="danger" icon="refresh">${t("save.restart_yes")}<//></div></form>`}
         ${step === "going" && html`<p role="status">${t("save.restarting")}</p>`}
         ${step === "back" && html`<${Bar} kind="good">${t("save.back")}<//>`}
         ${step === "missing" && html`<${Bar} kind="bad">${t("save.missing")}<//>`}

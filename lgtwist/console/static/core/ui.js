@@ -3,7 +3,7 @@
 
 import { Fragment, createContext, h, render } from "../vendor/preact.mjs";
 import {
-    useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+    useCallback, useContext, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useState,
 } from "../vendor/hooks.mjs";
 import { batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect } from "../vendor/signals.mjs";
 import htm from "../vendor/htm.mjs";
@@ -12,8 +12,18 @@ import { dateTime, number, relative } from "./format.js";
 
 export {
     Fragment, batch, computed, createContext, effect, h, render, signal, untracked, useCallback, useComputed, useContext,
-    useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
+    useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
 };
+
+let ids = 0;
+
+/** An id that no other element has; Preact's own is unique only within what one `render` made. */
+export function useId() {
+    return useState(() => {
+        ids += 1;
+        return `id-${ids}`;
+    })[0];
+}
 
 /** Markup: html`<p class="x">${text}</p>`; what is put in is text, never markup. */
 export const html = htm.bind(h);
@@ -55,6 +65,8 @@ const ICONS = {
     down: "m6 9 6 6 6-6",
     right: "m9 6 6 6-6 6",
     edit: "M4 20h4L19 9l-4-4L4 16z",
+    sliders: "M4 7h8m6 0h2M4 17h2m6 0h8M15 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM9 20a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z",
+    lines: "M4 6h16M4 11h16M4 16h10",
     filter: "M4 5h16l-6 8v6l-4-2v-4z",
     refresh: "M20 11a8 8 0 1 0-2.300 6.300M20 5v6h-6",
 };

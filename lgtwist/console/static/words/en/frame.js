@@ -7,6 +7,8 @@ export default {
     "frame.page.sandbox": "Sandbox",
     "frame.page.backlog": "Backlog",
     "frame.page.permissions": "Permissions",
+    "frame.page.configuration": "Configuration",
+    "frame.page.log": "Log",
     "frame.theme": "Theme: {theme}",
     "frame.theme.auto": "automatic",
     "frame.theme.light": "light",

@@ -7,6 +7,8 @@ export default {
     "frame.page.sandbox": "沙盒",
     "frame.page.backlog": "积压",
     "frame.page.permissions": "权限",
+    "frame.page.configuration": "配置",
+    "frame.page.log": "日志",
     "frame.theme": "主题：{theme}",
     "frame.theme.auto": "自动",
     "frame.theme.light": "浅色",
