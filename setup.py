@@ -16,7 +16,7 @@ setup(
         "lgtwist": ["py.typed"],
         "lgtwist.journal": ["*.sql"],
         "lgtwist.onebot": ["catalogue.json"],
-        "lgtwist.console": ["static/**/*"],
+        "lgtwist.console": ["keys.json", "static/**/*"],
     },
     zip_safe=False,
 )

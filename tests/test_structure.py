@@ -40,6 +40,7 @@ PURE = [
     "lgtwist.onebot.responses",
     "lgtwist.onebot.values",
     "lgtwist.config.section",
+    "lgtwist.config.toml_places",
     "lgtwist.config.values",
     "lgtwist.runtime.budget",
     "lgtwist.runtime.foreign_lines",
@@ -98,6 +99,9 @@ PURE = [
     "lgtwist.web.settings",
     "lgtwist.console.reasons",
     "lgtwist.app.configuration",
+    "lgtwist.app.masks",
+    "lgtwist.app.replace_file",
+    "lgtwist.app.write_back",
 ]
 
 

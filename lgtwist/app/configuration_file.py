@@ -18,6 +18,7 @@ from lgtwist.config.text_files import decode_text, whom
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
+    from lgtwist.config.section import Problem
 
 #: The configuration file that is taken where none is named, if it is there.
 DEFAULT_FILE = "lgtwist.toml"
@@ -105,10 +106,10 @@ class ConfigurationFile:
             thread waiting, and whoever stops the service.
         :raises ConfigurationError: with a line for each mistake, by the key's path.
         """
-        from lgtwist.app.configuration import Config, parse
+        from lgtwist.app.configuration import Config
 
         path = self.path
-        read = parse(self.source(again), lambda name: _read_text(self.base / name, again), self.base)
+        read = self.check(self.source(again), again)
         if not isinstance(read, Config):
             raise ConfigurationError([f"{self.described}: {problem}" for problem in read])
         private = [self.base / named for named in (*read.private_files, *self.also_private)]
@@ -119,6 +120,15 @@ class ConfigurationFile:
             data_dir=str(self.base / read.data_dir),
             private_files=tuple(str(one) for one in private),
         )
+
+    def check(self, source: str, again: bool = False) -> Config | list[Problem]:
+        """Return the configuration that a text would be, or its mistakes. The files that it names are read.
+
+        :param again: whether a service runs already; see :meth:`read`.
+        """
+        from lgtwist.app.configuration import parse
+
+        return parse(source, lambda name: _read_text(self.base / name, again), self.base)
 
 
 def _read_text(path: Path, only_regular: bool) -> str:

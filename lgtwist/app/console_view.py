@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from lgtwist.app.configuration import Config
+from lgtwist.app.configuration_editor import ConfigurationEditor
+from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.warnings import warnings
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.interfaces import IJournal
@@ -115,6 +117,19 @@ class RunningService:
         """Return the worst lateness of a timer within the last while, in seconds."""
         return self._service.reactor_lag
 
-    def reload(self) -> Deferred[None]:
+    def reload(self) -> Deferred[ReloadOutcome]:
         """Read the configuration again and take it."""
         return self._service.reload_again()
+
+    def configuration(self) -> ConfigurationEditor | None:
+        """Return the editor of the configuration file; None where there is none to edit."""
+        return self._service.editor
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the keys whose change waits for a restart."""
+        return self._service.waiting
+
+    def restart(self) -> str | None:
+        """Stop the process so that it comes back; return who starts it again, None where it cannot."""
+        restart = self._service.restart
+        return None if restart is None else restart()

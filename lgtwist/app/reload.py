@@ -102,6 +102,22 @@ class Changes:
         return line
 
 
+@frozen
+class ReloadOutcome:
+    """The result of a reload.
+
+    :ivar lines: what the log says of it.
+    :ivar applied: whether the configuration that was read is the running one now.
+    :ivar changed: whether something changed.
+    :ivar waiting: the keys whose change waits for a restart.
+    """
+
+    lines: tuple[str, ...] = ()
+    applied: bool = False
+    changed: bool = False
+    waiting: tuple[str, ...] = ()
+
+
 def _describe(differences: Differences[_Item], name: Callable[[_Item], str]) -> list[str]:
     return [
         *(f"{name(one)} removed" for one in differences.removed),

@@ -13,7 +13,7 @@ from lgtwist.app.admin_token import MadeToken
 from lgtwist.app.authorities import authority_warnings
 from lgtwist.app.configuration import AccountConfig, Config
 from lgtwist.app.configuration_file import ConfigurationError
-from lgtwist.app.reload import Changes, changes
+from lgtwist.app.reload import Changes, ReloadOutcome, changes
 from lgtwist.app.warnings import plain_tokens
 from lgtwist.config.change import Change
 from lgtwist.hub.account import Account
@@ -60,16 +60,18 @@ class Reloader:
     ) -> None:
         self._service = service
         self._in_thread = in_thread
-        self._waiting: list[Deferred[None]] | None = None  # None while no reload is under way
+        self._waiting: list[Deferred[ReloadOutcome]] | None = None  # None while no reload is under way
+        self._outcome = ReloadOutcome()
         self._again: Callable[[], Config] | None = None
 
-    def reload(self, read: Callable[[], Config]) -> Deferred[None]:
+    def reload(self, read: Callable[[], Config]) -> Deferred[ReloadOutcome]:
         """Reload; if that is under way, once more afterwards, however often it is asked for meanwhile.
 
         :param read: returns the configuration, or raises :class:`ConfigurationError`; called in a thread.
-        :returns: fires when everything that was asked for is done. Never fails.
+        :returns: fires when everything that was asked for is done, with the result of the last one. Never
+            fails.
         """
-        done: Deferred[None] = Deferred()
+        done: Deferred[ReloadOutcome] = Deferred()
         if self._waiting is not None:
             self._again = read
             self._waiting.append(done)
@@ -81,51 +83,59 @@ class Reloader:
     def _ended(self, _none: None) -> None:
         waiting, self._waiting = self._waiting or [], None
         for done in waiting:
-            done.callback(None)
+            done.callback(self._outcome)
 
     async def _reload_all(self, read: Callable[[], Config]) -> None:
         wanted: Callable[[], Config] | None = read
         while wanted is not None:
             try:
-                await self._reload_once(wanted)
+                self._outcome = await self._reload_once(wanted)
             except Exception:
-                self._log.failure("reload: failed; some of it may have been changed")
+                line = "reload: failed; some of it may have been changed"
+                self._log.failure(line)
+                self._outcome = ReloadOutcome((line,))
             self._again, wanted = None, self._again
 
-    async def _reload_once(self, read: Callable[[], Config]) -> None:
+    async def _reload_once(self, read: Callable[[], Config]) -> ReloadOutcome:
         try:
             wanted = await self._in_thread(read)
         except ConfigurationError as error:
-            for line in error.lines:
+            lines = (*error.lines, "reload: the configuration has mistakes; nothing was changed")
+            for line in lines:
                 self._log.error("{line}", line=line)
-            self._log.error("reload: the configuration has mistakes; nothing was changed")
-            return
-        await self.change_to(wanted)
+            return ReloadOutcome(lines)
+        return await self._take(wanted)
 
     async def change_to(self, wanted: Config) -> bool:
         """Change the service to a configuration; return whether it was changed. A refusal is one log line."""
+        return (await self._take(wanted)).applied
+
+    async def _take(self, wanted: Config) -> ReloadOutcome:
         service = self._service
         found = changes(service.config, wanted, open_files_limit())
         try:
             prepared = await self._prepare(found)
         except (CannotPrepare, CannotListen, JournalError) as error:
-            self._log.error("reload: {reason}; nothing was changed", reason=error)
-            return False
+            line = f"reload: {error}; nothing was changed"
+            self._log.error("{line}", line=line)
+            return ReloadOutcome((line,))
         if not service.may_change:
             await prepared.ports.undo()
-            return False
+            return ReloadOutcome(("reload: lgtwist stops; nothing was changed",))
         described = found.describe()
         try:
             tails = self._commit(found, prepared)
         finally:  # one of the two is due, or no later reload could change the ports
             closed = prepared.ports.commit()
         renewed = "".join(f", certificate of {one} read again" for one in prepared.ports.certificates)
-        self._log.info("reload: {what}{renewed}", what=described, renewed=renewed)
+        line = f"reload: {described}{renewed}"
+        self._log.info("{line}", line=line)
         await closed
         if found.opened or prepared.ports.certificates:
             service.warn_of_certificates()
         await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
-        return True
+        changed = not found.nothing or bool(renewed)
+        return ReloadOutcome((line,), applied=True, changed=changed, waiting=found.waiting)
 
     async def _prepare(self, found: Changes) -> _Prepared:
         """Get everything that may be refused.

@@ -26,8 +26,10 @@ from lgtwist import __version__
 from lgtwist.app.admin_token import CannotMakeToken, MadeToken, console_link, made_token
 from lgtwist.app.authorities import authorities_of, renew_authorities
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
+from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.stages import Stage, stop_stages
 from lgtwist.app.summary import summary
@@ -100,6 +102,9 @@ class LgtwistService(MultiService):
     :ivar bots: the bots' edges, named by the bots' names.
     :ivar started: when it was started; seconds since the epoch.
     :ivar read_again: reads the configuration again; None where that cannot be done. May be set.
+    :ivar editor: of the configuration file; None where there is none to edit. May be set.
+    :ivar restart: stops the process so that it comes back; None where that cannot be done. May be set.
+    :ivar waiting: the keys whose change waits for a restart, as the last reload found them.
     :ivar show_link: writes the console's link where a person sees it, and no log has it. May be set.
     """
 
@@ -147,6 +152,9 @@ class LgtwistService(MultiService):
         self.directory.observe(self.port.bot_tokens)
         self.started = wall_clock()
         self.read_again: Callable[[], Config] | None = None
+        self.editor: ConfigurationEditor | None = None
+        self.restart: Callable[[], str] | None = None
+        self.waiting: tuple[str, ...] = ()
         self.show_link: Callable[[str], None] = lambda _link: None
         self._made_token: MadeToken | None = None
         self.console = self._make_console()
@@ -161,7 +169,7 @@ class LgtwistService(MultiService):
             server_factory=self.factory,
             client_factory=self.client_factory,
             data_dir=self._data_dir.path,
-            private_files=lambda: [Path(private) for private in self.config.private_files],
+            private_files=self._private_files,
             http_url=self._http_url,
             is_own_port=self.ports.are_reached_by,
             bot_addresses=self._bot_addresses,
@@ -193,6 +201,11 @@ class LgtwistService(MultiService):
             save_generation=self._data_dir.save_session_generation,
         )
         return ConsoleMount(resources, enabled=self.config.console.enabled)
+
+    def _private_files(self) -> list[Path]:
+        """Return the paths of the files that bots may not read."""
+        backups = [] if self.editor is None else self.editor.backups()
+        return [*map(Path, self.config.private_files), *backups]
 
     def _bot_addresses(self, self_id: int) -> list[tuple[str, str]]:
         """Return the names of the bots that are connected to an account, and their addresses.
@@ -545,17 +558,30 @@ class LgtwistService(MultiService):
             self.journal.configure(settings.retention, settings.max_size)
         self.config = evolve(self.config, journal=settings)
 
-    def reload(self, read: Callable[[], Config]) -> Deferred[None]:
+    def reload(self, read: Callable[[], Config]) -> Deferred[ReloadOutcome]:
         """Read the configuration again and take it; see :class:`Reloader`.
 
         :param read: returns the configuration, or raises ``ConfigurationError``.
         """
-        return self._reloader.reload(read)
+        return self._reloader.reload(read).addCallback(self._reloaded)
 
-    def reload_again(self) -> Deferred[None]:
+    def _reloaded(self, outcome: ReloadOutcome) -> ReloadOutcome:
+        if outcome.applied:
+            self.waiting = outcome.waiting
+        return outcome
+
+    def reload_again(self) -> Deferred[ReloadOutcome]:
         """Read the configuration again from where it was read, and take it."""
         read = self.read_again
-        return succeed(None) if read is None else self.reload(read)
+        if read is None:
+            return succeed(ReloadOutcome(("this service cannot read its configuration again",)))
+
+        def reloaded(outcome: ReloadOutcome) -> ReloadOutcome:
+            if outcome.applied and self.editor is not None:
+                self.editor.taken()
+            return outcome
+
+        return self.reload(read).addCallback(reloaded)
 
     @property
     def reactor_lag(self) -> float:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import partial
 from typing import Any
+
+from twisted.internet.threads import deferToThreadPool
 
 from lgtwist.app.admin_token import show_once
 from lgtwist.app.configuration import Config
+from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart
 from lgtwist.app.first_configuration import wants_chinese
+from lgtwist.app.restart import Restart
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.signals import Signals
 from lgtwist.net.resolver import NameResolver
@@ -27,7 +32,14 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     tame_foreign_lines()
     reactor.installNameResolver(NameResolver(reactor))
     service = LgtwistService(config, reactor)
-    service.read_again = lambda: file.read(again=True)
+    editor = service.editor = ConfigurationEditor(
+        file,
+        partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+        lambda: service.port.authentication.admin_token,
+    )
+    editor.note_running()
+    service.read_again = editor.read_again
+    service.restart = Restart(reactor, file.base, file.also_private).begin
     word = "控制台" if wants_chinese(os.environ) else "Console"
     service.show_link = lambda link: show_once(f"{word}: {link}")
     signals = Signals(reactor, service.reload_again)

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from lgtwist import __version__
 from lgtwist.console.problems import ApiProblem, read_object
 from lgtwist.console.routing import READING, RouteHandler
-from lgtwist.console.sessions import Sessions, cookies, is_old, set_cookie
+from lgtwist.console.sessions import Sessions, cookies, is_old, made_at, set_cookie
 from lgtwist.console.wrong_tokens import WrongTokens
 from lgtwist.web.authentication import Authentication, headers_of
 from lgtwist.web.bodies import RequestBody
@@ -24,6 +24,10 @@ from lgtwist.web.local_origin import is_origin_of
 CSRF_HEADER = "x-lgtwist-console"
 #: Bytes of the body of a request that needs no session.
 _LOGIN_BYTES = 4_096
+#: Seconds for which a token that was shown counts for what is most sensitive.
+CONFIRMED_FOR = 600
+#: Sessions of which it is remembered that the token was shown again.
+_MOST_CONFIRMED = 100
 
 
 @frozen
@@ -32,10 +36,12 @@ class Visitor:
 
     :ivar session: the value of its cookie; None where a token was shown.
     :ivar expires: when the session does, in seconds since the epoch; 0 for a token.
+    :ivar made: when the token was shown for the session, in seconds since the epoch; 0 for a token.
     """
 
     session: str | None = None
     expires: int = 0
+    made: int = 0
 
 
 class ShortBodies:
@@ -84,6 +90,7 @@ class Access:
         self._assets = assets
         self._logged_out = logged_out
         self._wrong_tokens = WrongTokens(clock)
+        self._confirmed: dict[str, float] = {}  # sessions, and when the token was shown again
 
     def open_routes(self) -> Mapping[tuple[str, str], RouteHandler]:
         """Return the handlers of requests that need no session."""
@@ -112,7 +119,7 @@ class Access:
         for value in cookies(request.requestHeaders.getRawHeaders("cookie", [])):
             expires = self._sessions.expiry(value, token, now)
             if expires is not None:
-                return Visitor(value, expires)
+                return Visitor(value, expires, made_at(value))
         return None
 
     def refuse_foreign(self, request: Request, method: str) -> None:
@@ -174,13 +181,42 @@ class Access:
         visitor = self.visitor(request)
         now = self._wall_clock()
         if visitor is not None and visitor.session is not None and is_old(visitor.expires, now):
-            self._set_cookie(request)
+            self._set_cookie(request, visitor.made)
         return {"in": visitor is not None, "version": __version__, "assets": self._assets}
 
-    def _set_cookie(self, request: Request) -> None:
+    async def confirm(self, request: Request, shown: Any) -> None:
+        """See to it that the token was shown lately, as it is for what is most sensitive.
+
+        :param shown: the token that the request has in its body; None if it has none. A right one counts for
+            a while.
+        :raises ApiProblem: if it was not, or the token is wrong.
+        """
+        visitor = self.visitor(request)
+        if visitor is None:  # the token was changed a moment ago
+            await self.refuse_unknown(request)
+        assert visitor is not None
+        if visitor.session is None:
+            return
+        now = self._wall_clock()
+        if shown is not None:
+            token = shown.strip() if isinstance(shown, str) else ""
+            if not self._authentication.is_admin_token(token):
+                await self._refuse_wrong_token(request)
+            if len(self._confirmed) >= _MOST_CONFIRMED:
+                self._confirmed.pop(next(iter(self._confirmed)))
+            self._confirmed[visitor.session] = now
+            return
+        times = (visitor.made, self._confirmed.get(visitor.session, 0.0))
+        if not any(-60 <= now - time < CONFIRMED_FOR for time in times):
+            sentence = (
+                f'show the token again: {{"token": "..."}}; it counts for {CONFIRMED_FOR // 60} minutes'
+            )
+            raise ApiProblem(403, "confirm_token", {"minutes": CONFIRMED_FOR // 60}, sentence)
+
+    def _set_cookie(self, request: Request, made: int | None = None) -> None:
         token = self._authentication.admin_token
         assert token is not None
-        value = self._sessions.make(token, self._wall_clock())
+        value = self._sessions.make(token, self._wall_clock(), made)
         request.responseHeaders.addRawHeader("Set-Cookie", set_cookie(value, secure=_is_secure(request)))
 
     def _login(self, request: Request, _rest: tuple[str, ...], body: bytes) -> Any:

@@ -15,8 +15,10 @@ from twisted.web.server import Request
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
 from lgtwist.console.backlog import BacklogView
+from lgtwist.console.configuration import Configuration
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.overview import Overview
+from lgtwist.console.permissions import Permissions
 from lgtwist.console.problems import ApiProblem, problem_json
 from lgtwist.console.routing import RouteHandler
 from lgtwist.console.sessions import Sessions
@@ -32,7 +34,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused")
+_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused", "config")
 
 
 @define(kw_only=True)
@@ -95,13 +97,14 @@ class ConsoleApi:
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
+            **Permissions(view, clock.seconds).routes(),
             **BacklogView(view, wall_clock).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,
             ("POST", "call"): self._call,
             ("POST", "rights"): self._rights,
-            ("POST", "reload"): self._reload,
+            **Configuration(view, access).routes(),
         }
 
     def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
@@ -208,12 +211,6 @@ class ConsoleApi:
         if rest != ("try",):
             raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
         return self._tester.post_rights(body)
-
-    def _reload(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
-        done: Deferred[Any] = Deferred()
-        # Whoever asks may go away; the reload goes on.
-        self._view.reload().addCallback(lambda _none: None if done.called else done.callback({}))
-        return done
 
     def _sandbox(self, request: Request, rest: tuple[str, ...], visitor: Visitor) -> None:
         self_id = account_number(rest[0]) if rest else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -12,6 +12,45 @@ from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.web.refused_handshakes import RefusedHandshake
+
+
+class OutcomeOfReload(Protocol):
+    """The result of a reload."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the log says of it."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether something changed."""
+
+    @property
+    def applied(self) -> bool:
+        """Whether what was read is the running configuration now."""
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The keys whose change waits for a restart."""
+
+
+class EditedConfiguration(Protocol):
+    """The configuration file without its secrets.
+
+    What is refused is an ``ApiProblem``, as a failure of the Deferred.
+    """
+
+    def read(self) -> Deferred[dict[str, Any]]:
+        """Return the file, with masks, and what may be done about it."""
+
+    def check(self, etag: str, text: str) -> Deferred[dict[str, Any]]:
+        """Return the mistakes of a text, and how it differs from the file."""
+
+    def edit(self, etag: str, edits: Any, text: str | None = None) -> Deferred[dict[str, Any]]:
+        """Return what edits make of the file, or of a text."""
+
+    def save(self, etag: str, text: str, client: str) -> Deferred[dict[str, Any]]:
+        """Write a text that has no mistakes."""
 
 
 class ServiceView(Protocol):
@@ -75,5 +114,20 @@ class ServiceView(Protocol):
     def reactor_lag(self) -> float:
         """Return by how many seconds the reactor was late, the most within the last minute or so."""
 
-    def reload(self) -> Deferred[None]:
-        """Read the configuration again and take it."""
+    def reload(self) -> Deferred[Any]:
+        """Read the configuration again and take it.
+
+        :returns: fires with a :class:`OutcomeOfReload`.
+        """
+
+    def configuration(self) -> EditedConfiguration | None:
+        """Return the editor of the configuration file; None where there is none to edit."""
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the keys whose change waits for a restart."""
+
+    def restart(self) -> str | None:
+        """Stop the process so that it comes back; return ``supervisor`` or ``exec``, by whom.
+
+        :returns: None where it cannot be done.
+        """

@@ -20,7 +20,9 @@ _MOST_COOKIES = 20
 
 
 class Sessions:
-    """Makes and checks cookies' values: ``<expires>.<signature>``.
+    """Makes and checks cookies' values: ``<expires>.<made>.<signature>``.
+
+    ``made`` is when the token was shown; a cookie that takes the place of an older one keeps it.
 
     :param generation: sessions of other generations are over.
     :ivar generation: may be replaced.
@@ -29,14 +31,15 @@ class Sessions:
     def __init__(self, generation: int = 0) -> None:
         self.generation = generation
 
-    def make(self, token: str, now: float) -> str:
+    def make(self, token: str, now: float, made: int | None = None) -> str:
         """Return the value of a new cookie.
 
         :param token: the admin token.
         :param now: seconds since the epoch.
+        :param made: when the token was shown, in seconds since the epoch; None for now.
         """
-        expires = int(now) + LIFETIME
-        return f"{expires}.{self._sign(token, expires)}"
+        signed = f"{int(now) + LIFETIME}.{int(now) if made is None else made}"
+        return f"{signed}.{self._sign(token, signed)}"
 
     def expiry(self, value: str, token: str, now: float) -> int | None:
         """Return when a cookie expires, in seconds since the epoch; None if it is not ours or has expired.
@@ -45,17 +48,25 @@ class Sessions:
         :param token: the admin token.
         :param now: seconds since the epoch.
         """
-        text, _dot, signature = value.partition(".")
-        if not (text.isascii() and text.isdigit()) or len(text) > 12:
+        signed, _dot, signature = value.rpartition(".")
+        text = signed.partition(".")[0]
+        if not (text.isascii() and text.isdigit()) or len(text) > 12 or len(signed) > 30:
             return None
         expires = int(text)
-        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign(token, expires).encode()):
+        expected = self._sign(token, signed).encode()
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected):
             return None
         return expires if now < expires <= now + LIFETIME + 60 else None
 
-    def _sign(self, token: str, expires: int) -> str:
+    def _sign(self, token: str, signed: str) -> str:
         key = hmac.digest(token.encode("utf-8", "replace"), b"lgtwist console %d" % self.generation, "sha256")
-        return hmac.new(key, b"%d" % expires, sha256).hexdigest()
+        return hmac.new(key, signed.encode("utf-8", "replace"), sha256).hexdigest()
+
+
+def made_at(value: str) -> int:
+    """Return when the token was shown for a cookie, whose signature is known to be right; 0 if unknown."""
+    made = value.split(".")[1]
+    return int(made) if made.isascii() and made.isdigit() else 0
 
 
 def is_old(expires: int, now: float) -> bool:

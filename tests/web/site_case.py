@@ -65,6 +65,8 @@ class Peer:
 
 class SiteTestCase(SynchronousTestCase):
     toml = ""
+    #: Seconds since the epoch, as the service sees them.
+    now = 1_700_000_000.0
 
     @property
     def site(self) -> Any:
@@ -75,7 +77,7 @@ class SiteTestCase(SynchronousTestCase):
         self.patch(threads, "deferToThread", maybeDeferred)
         config = parse(f'data_dir = "{self.mktemp()}"\n{self.toml}')
         assert isinstance(config, Config), config
-        self.service = LgtwistService(config, self.clock, lambda: 1_700_000_000.0)
+        self.service = LgtwistService(config, self.clock, lambda: self.now)
         self.start()
 
     def start(self) -> None:

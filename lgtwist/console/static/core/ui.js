@@ -34,6 +34,8 @@ const ICONS = {
     pulse: "M3 12h4l3-8 4 16 3-8h4",
     grid: "M4 4h7v7H4zm9 0h7v7h-7zM4 13h7v7H4zm9 0h7v7h-7z",
     bolt: "M13 3 5 14h6l-1 7 8-11h-6z",
+    inbox: "M4 13 6.500 5h11L20 13v6H4zm0 0h5l1 3h4l1-3h5",
+    shield: "M12 3 5 6v5c0 4.500 3 8 7 10 4-2 7-5.500 7-10V6zm-3 9 2 2 4-4",
     plug: "M9 3v5m6-5v5M6 8h12v3a6 6 0 0 1-12 0zm6 9v4",
     back: "M15 5l-7 7 7 7",
     more: "M6 12h.01M12 12h.01M18 12h.01",

@@ -18,5 +18,17 @@ export default {
     "error.too_many_failures": "Too many wrong tokens. The right one still works; wrong ones are answered in a minute.",
     "error.no_such_account": "There is no account {account}.",
     "error.bad_filter": "The filter {name} is wrong.",
-    "error.gone": "It is not there any more."
+    "error.gone": "It is not there any more.",
+    "error.not_undoable": "It cannot be undone any more: the bot has confirmed a later event.",
+    "error.no_such_bot": "There is no bot {bot}.",
+    "error.no_delivery": "{bot} has no at-least-once delivery of account {account}.",
+    "error.wrong_name": "The name is not {bot}.",
+    "error.journal_trouble": "The journal cannot be used now: {reason}",
+    "error.changed": "The file was changed meanwhile, here or by somebody else.",
+    "error.confirm_token": "Enter the token again.",
+    "error.cannot_write": "The file cannot be written.",
+    "error.cannot_edit": "That cannot be changed by the form: {reason}",
+    "error.has_problems": "The configuration has mistakes; nothing was saved.",
+    "error.too_long": "That is too long.",
+    "error.cannot_restart": "This lgtwist cannot restart itself."
 };

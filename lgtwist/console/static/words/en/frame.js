@@ -5,6 +5,8 @@ export default {
     "frame.page.traffic": "Live traffic",
     "frame.page.tester": "Actions",
     "frame.page.sandbox": "Sandbox",
+    "frame.page.backlog": "Backlog",
+    "frame.page.permissions": "Permissions",
     "frame.theme": "Theme: {theme}",
     "frame.theme.auto": "automatic",
     "frame.theme.light": "light",

@@ -18,5 +18,17 @@ export default {
     "error.too_many_failures": "错误的令牌太多。正确的令牌仍然可以登录；错误的要等一分钟才有回答。",
     "error.no_such_account": "没有账号 {account}。",
     "error.bad_filter": "筛选条件 {name} 不对。",
-    "error.gone": "已经不在了。"
+    "error.gone": "已经不在了。",
+    "error.not_undoable": "不能撤销了：机器人已经确认了后面的事件。",
+    "error.no_such_bot": "没有叫 {bot} 的机器人。",
+    "error.no_delivery": "{bot} 没有账号 {account} 的可靠投递。",
+    "error.wrong_name": "名字和 {bot} 不一样。",
+    "error.journal_trouble": "事件日志现在不能用：{reason}",
+    "error.changed": "文件在这期间被改过了（在别处，或者被别人）。",
+    "error.confirm_token": "请再输入一次令牌。",
+    "error.cannot_write": "文件写不了。",
+    "error.cannot_edit": "没法用表单改：{reason}",
+    "error.has_problems": "配置有错误，没有保存。",
+    "error.too_long": "太长了。",
+    "error.cannot_restart": "这个 lgtwist 没法自己重启。"
 };

@@ -5,6 +5,8 @@ export default {
     "frame.page.traffic": "实时",
     "frame.page.tester": "调试",
     "frame.page.sandbox": "沙盒",
+    "frame.page.backlog": "积压",
+    "frame.page.permissions": "权限",
     "frame.theme": "主题：{theme}",
     "frame.theme.auto": "自动",
     "frame.theme.light": "浅色",
