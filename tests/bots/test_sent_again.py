@@ -238,6 +238,29 @@ class WebhookTests(SynchronousTestCase):
         bodies = [body for body, _headers, _answer in self.client.posts]
         self.assertEqual([body for body in bodies if b'"n":1}' in body], bodies[:1])
 
+    def test_after_a_pause_with_nothing_else(self) -> None:
+        """It is posted also if no event waits any more."""
+        self.publish(1)
+        self.client.answer(413)
+        found = again(self.delivery, 1)
+        self.delivery.skip_to_end()
+        self.clock.advance(1.1)
+        self.assertEqual(self.client.numbers(), [1, 1])
+        self.client.answer()
+        self.assertEqual(found, [("confirmed", "")])
+
+    def test_skipped_before_it_is_posted(self) -> None:
+        """An event that waits for a heartbeat's answer is not posted."""
+        self.clock.advance(5)
+        [(heartbeat, _headers, _answer)] = self.client.posts
+        self.assertIn(b"heartbeat", heartbeat)
+        self.publish(1)
+        self.assertEqual(self.delivery.unconfirmed, 1)
+        self.delivery.skip_to_end()
+        self.publish(2)
+        self.client.answer()
+        self.assertEqual([b'"n":2' in body for body, _headers, _answer in self.client.posts], [False, True])
+
     def test_skipped_while_it_is_posted(self) -> None:
         """The answer to what is forgotten counts for nothing, and the newest is posted behind it."""
         for status in (204, 413):
