@@ -21,12 +21,13 @@ MASK = "••••••"
 #: A key, without case, ``_`` and ``-``, whose value is a secret.
 _SECRET_KEY = re.compile(
     r"token|secret|passw|pwd|credential|apikey|pushkey|sendkey|accesskey|authorization|cookie|privatekey$"
+    r"|令牌|密码|密钥|口令"
 )
 _SECRET_NAMES = ("key", "pass", "auth")
 #: Within the texts of comments: a key that may be a secret's, and what stands behind it.
 _SECRET_WORD = (
     r"(?<![\w.-])[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key"  # noqa: S105
-    r"|pushkey|sendkey|authorization|cookie|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
+    r"|pushkey|sendkey|authorization|cookie|令牌|密码|密钥|口令|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
 )
 _IN_COMMENT = re.compile(
     rf"(?P<key>{_SECRET_WORD})[\"']?\s*(?:[=:：＝]\s*|(?=[\"'])|(?<=[\"'])\s*)"
@@ -38,6 +39,11 @@ _IN_COMMENT = re.compile(
 _BEARER_SECRET = re.compile(r"\bbearer\s+(?P<value>[^\s\"',;]{6,})", re.IGNORECASE)
 #: An unquoted word of a comment that may be a secret, rather than prose.
 _LIKE_A_SECRET = re.compile(r"[!-~]{6,}")
+#: A word of a comment that speaks of secrets, with letters and digits, as those of prose hardly are.
+_MADE_AT_RANDOM = re.compile(
+    r"(?<![\w./:-])(?=[A-Za-z_+=~-]*[0-9])(?=[0-9_+=~-]*[A-Za-z])[A-Za-z0-9_+=~-]{10,}(?![\w/])"
+)
+_SPEAKS_OF_SECRETS = re.compile(r"token|secret|passw|令牌|密码|密钥|口令", re.IGNORECASE)
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]*")
 _COMMENTED_TABLE = re.compile(r"#+\s*\[+\s*([\w\"'.-]+)")
 _COMMENTED_URL = re.compile(r"\burl[\"']?\s*=\s*(?P<value>\"[^\"]*\"?|'[^']*'?)")
@@ -219,7 +225,7 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
             rest = end + len(text[end:]) - len(text[end:].lstrip(" \t"))
             if rest in junk:
                 found.add(rest, junk[rest], "")
-    in_alerts = False
+    in_alerts, closing = False, None
     header_starts = [header.start for header in places.headers[1:]]
     last_header = 0
     for start, end in sorted([*places.comments, *places.junk]):
@@ -229,7 +235,11 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
         table = _COMMENTED_TABLE.match(text, start, end)
         if table is not None:
             in_alerts = table[1] == "alerts"
-        _look_at_words(found, start, end, in_alerts=in_alerts)
+        if closing is not None:  # a string of several lines that is commented out
+            found.add(start + 1, end, "")
+            closing = None if closing in text[start:end] else closing
+            continue
+        closing = _look_at_words(found, start, end, in_alerts=in_alerts)
     _look_for_known(found, places, known)
     return found.in_order()
 
@@ -342,8 +352,11 @@ def _in_urls(text: str) -> list[tuple[int, int]]:
     return places
 
 
-def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: bool) -> None:
-    """Look for secrets in a comment, or in what is no TOML."""
+def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: bool) -> str | None:
+    """Look for secrets in a comment, or in what is no TOML.
+
+    :returns: what ends a string of several lines that begins there; None if none does.
+    """
     text = found.text[start:end]
     for first, last in _in_urls(text):
         found.add(start + first, start + last, "")
@@ -365,9 +378,17 @@ def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: boo
             found.add(first, last, "", decode_string(value), whole=whole)
         elif not quoted and _LIKE_A_SECRET.search(value):
             found.add(first, last, "")
+    closing: str | None = None
+    if _SPEAKS_OF_SECRETS.search(text):
+        for match in _MADE_AT_RANDOM.finditer(text):
+            found.add(start + match.start(), start + match.end(), "")
+        opened = re.search(r"[=:]\s*(\"\"\"|''')", text)
+        if opened is not None and opened[1] not in text[opened.end() :]:
+            closing = opened[1]
     if in_alerts:
         for match in _COMMENTED_URL.finditer(text):
             found.add(start + match.start("value"), start + match.end("value"), "")
+    return closing
 
 
 def _look_for_known(found: _FoundSecrets, places: Places, known: Iterable[str]) -> None:
