@@ -29,7 +29,7 @@ from lgtwist.runtime.logs import CONFIGURED, Logger
 _SYNTAX_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of a configuration that is edited, and edits of one request.
-_LONGEST_FILE = 1 << 18
+_LONGEST_FILE = 1 << 17
 _MOST_EDITS = 200
 
 

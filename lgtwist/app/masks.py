@@ -7,7 +7,7 @@ back means the secret that stands there.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
@@ -44,7 +44,7 @@ _MADE_AT_RANDOM = re.compile(
     r"(?<![\w./:-])(?=[A-Za-z_+=~-]*[0-9])(?=[0-9_+=~-]*[A-Za-z])[A-Za-z0-9_+=~-]{10,}(?![\w/])"
 )
 _SPEAKS_OF_SECRETS = re.compile(r"token|secret|passw|令牌|密码|密钥|口令", re.IGNORECASE)
-_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]*")
+_ANY_URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://[^\s\"'<>]*")
 _COMMENTED_TABLE = re.compile(r"#+\s*\[+\s*([\w\"'.-]+)")
 _COMMENTED_URL = re.compile(r"\burl[\"']?\s*=\s*(?P<value>\"[^\"]*\"?|'[^']*'?)")
 #: A mask, and the quotation marks around it.
@@ -259,6 +259,7 @@ class _FoundSecrets:
     def __init__(self, text: str) -> None:
         self.text = text
         self._secrets: dict[int, Secret] = {}
+        self._starts: list[int] = []  # sorted
 
     def add(self, start: int, end: int, key: str, value: str | None = None, *, whole: bool = False) -> None:
         """Add a secret, unless there is nothing, or it is inside one that was added."""
@@ -270,19 +271,25 @@ class _FoundSecrets:
                 start -= 1
             while end < len(text) and text[end] in "•0123456789":
                 end += 1
-        for other in tuple(self._secrets.values()):
+        first = max(0, bisect_left(self._starts, start) - 1)
+        for other in [self._secrets[one] for one in self._starts[first : bisect_left(self._starts, end)]]:
             if other.start < end and start < other.end:
                 if other.start <= start and end <= other.end:
                     return
                 if whole and start <= other.start and other.end <= end:
-                    del self._secrets[other.start]
+                    self._drop(other)
                     continue
                 whole = whole and other.whole
                 start, end = min(start, other.start), max(end, other.end)
-                del self._secrets[other.start]
+                self._drop(other)
                 value = None
         raw = text[start:end]
+        insort(self._starts, start)
         self._secrets[start] = Secret(start, end, whole, raw, raw if value is None else value, key)
+
+    def _drop(self, other: Secret) -> None:
+        del self._secrets[other.start]
+        del self._starts[bisect_left(self._starts, other.start)]
 
     def add_whole(self, entry: TomlValue, end: int) -> None:
         """Add a value that is a secret as a whole."""
@@ -293,7 +300,7 @@ class _FoundSecrets:
 
     def in_order(self) -> list[Secret]:
         """Return them in the order of their places."""
-        return sorted(self._secrets.values(), key=lambda one: one.start)
+        return [self._secrets[start] for start in self._starts]
 
 
 def _last_key(path: Path) -> str:
@@ -376,8 +383,11 @@ def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: boo
         if quoted and decode_string(value).strip("“”「」『』"):
             whole = value[0] in "\"'" and len(value) > 1 and value[-1] == value[0]
             found.add(first, last, "", decode_string(value), whole=whole)
+        elif not quoted and folded in _SECRET_NAMES and not re.search("[0-9]", value):
+            continue  # "every key: docs/configuration.md"
         elif not quoted and _LIKE_A_SECRET.search(value):
             found.add(first, last, "")
+            at = word.end("value")
     closing: str | None = None
     if _SPEAKS_OF_SECRETS.search(text):
         for match in _MADE_AT_RANDOM.finditer(text):
