@@ -41,7 +41,7 @@ _BEARER_SECRET = re.compile(r"\bbearer\s+(?P<value>[^\s\"',;]{6,})", re.IGNORECA
 _LIKE_A_SECRET = re.compile(r"[!-~]{6,}")
 #: A word of a comment that speaks of secrets, with letters and digits, as those of prose hardly are.
 _MADE_AT_RANDOM = re.compile(
-    r"(?<![\w./:-])(?=[A-Za-z_+=~-]*[0-9])(?=[0-9_+=~-]*[A-Za-z])[A-Za-z0-9_+=~-]{10,}(?![\w/])"
+    r"(?<![\w./:-])(?=[A-Za-z_+=~-]{0,200}[0-9])(?=[0-9_+=~-]{0,200}[A-Za-z])[A-Za-z0-9_+=~-]{10,}(?![\w/])"
 )
 _SPEAKS_OF_SECRETS = re.compile(r"token|secret|passw|令牌|密码|密钥|口令", re.IGNORECASE)
 _ANY_URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://[^\s\"'<>]*")
