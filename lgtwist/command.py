@@ -164,6 +164,18 @@ def _token(options: argparse.Namespace) -> int:
     return 0
 
 
+def _backup(options: argparse.Namespace) -> int:
+    """Write a backup."""
+    from lgtwist.app.backup_command import NoBackup, back_up
+
+    try:
+        line = back_up(ConfigurationFile.find(options.config), options.output, secrets=options.secrets)
+    except NoBackup as error:
+        sys.exit(str(error))
+    print_text(f"{line}\n")
+    return 0
+
+
 # -- the command line
 
 
@@ -175,12 +187,14 @@ class Command:
     :ivar summary: one line for the overview.
     :ivar description: what ``--help`` says beside it.
     :ivar flags: its options without a value, with what they mean.
+    :ivar values: its options with a value: each with a name for that, and what it means.
     """
 
     run: Callable[[argparse.Namespace], int]
     summary: str
     description: str = ""
     flags: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, str, str], ...] = ()
 
 
 COMMANDS = {
@@ -220,6 +234,14 @@ COMMANDS = {
         "The token is admin_token of [server], else what the service made in data_dir; stderr says which. "
         "Without a console, or where the first endpoint is a Unix socket, it is printed alone.",
     ),
+    "backup": Command(
+        _backup,
+        "write a zip of the configuration, the journal and the sandboxes, also beside a running service",
+        "The running service makes it; where none runs, the files are copied. A file that is there is never "
+        "overwritten. README.txt in it says how to restore it.",
+        (("--secrets", "with tokens, and the files that the configuration names (keys, certificates)"),),
+        (("--output", "FILE", "the new file, or a folder for it (else the working directory)"),),
+    ),
 }
 
 
@@ -238,6 +260,8 @@ def _parser_of(name: str, command: Command) -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument("-c", "--config", metavar="FILE", help=_CONFIG_HELP)
+    for flag, value, meaning in command.values:
+        parser.add_argument(flag, metavar=value, help=meaning)
     for flag, meaning in command.flags:
         parser.add_argument(flag, action="store_true", help=meaning)
     return parser

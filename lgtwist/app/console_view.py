@@ -12,6 +12,8 @@ from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.warnings import warnings
 from lgtwist.config.limits import Limits
+from lgtwist.console.interfaces import BackupFile
+from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.sandbox.actions import ACTIONS
@@ -104,9 +106,25 @@ class RunningService:
         journal = self._service.journal
         return None if journal is None else int(journal.used)
 
+    def journal(self) -> IJournal | None:
+        """Return the journal; None if no bot's delivery is at-least-once."""
+        return self._service.journal
+
+    def journal_retention(self) -> float:
+        """Return how long the journal keeps events, in seconds."""
+        return self._service.config.journal.retention
+
     def reactor_lag(self) -> float:
         """Return the worst lateness of a timer within the last while, in seconds."""
         return self._service.reactor_lag
+
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens that are valid now, or were in this run."""
+        return self._service.secrets()
+
+    def backup(self, secrets: bool, address: str) -> Deferred[BackupFile]:
+        """Make a backup."""
+        return self._service.backups.make(secrets, address)
 
     def reload(self) -> Deferred[ReloadOutcome]:
         """Read the configuration again and take it."""

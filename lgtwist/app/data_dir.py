@@ -12,7 +12,7 @@ from lgtwist.runtime.private_files import OTHERS, create_private, make_private_f
 #: The name of the journal's file in the folder.
 JOURNAL_FILE = "journal.sqlite"
 #: The name of the file that counts how often all sessions of the console were ended.
-_GENERATION_FILE = "console_generation"
+GENERATION_FILE = "console_generation"
 
 
 class CannotStart(Exception):
@@ -38,7 +38,7 @@ class DataDir:
     def session_generation(self) -> int:
         """Return the generation of the console's sessions; 0 where none was saved."""
         try:
-            return int((self.path / _GENERATION_FILE).read_bytes()[:20])
+            return int((self.path / GENERATION_FILE).read_bytes()[:20])
         except (OSError, ValueError):
             return 0
 
@@ -47,11 +47,11 @@ class DataDir:
 
         :raises OSError: if it cannot be written.
         """
-        new = self.path / f"{_GENERATION_FILE}.new"
+        new = self.path / f"{GENERATION_FILE}.new"
         new.unlink(missing_ok=True)
         with open(create_private(new), "w", encoding="ascii") as file:
             file.write(f"{generation}\n")
-        new.replace(self.path / _GENERATION_FILE)
+        new.replace(self.path / GENERATION_FILE)
 
     def lock(self) -> None:
         """Make the folder, unless it is there, and lock it until :meth:`unlock` or the end of the process.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +45,30 @@ def check_health(file: ConfigurationFile, time_limit: float = TIME_LIMIT) -> Hea
     :param time_limit: seconds.
     """
     try:
-        endpoints = _endpoints(file)
+        endpoint = askable_endpoint(file)
     except ConfigurationError as error:
         return Health(False, str(error))
-    askable = [one for one in endpoints if one.partition(":")[0] in ("tcp", "tcp6", "ssl", "unix")]
-    if not askable:
+    if endpoint is None:
         return Health(False, f"{file.described} names no endpoint of tcp, ssl or unix that could be asked")
     try:
-        first_line = _ask(askable[0], file.base, time.monotonic() + time_limit)
+        first_line = _ask(endpoint, file.base, time.monotonic() + time_limit)
     except TimeoutError:
-        return Health(False, f"{askable[0]}: no answer in {time_limit:g} s")
+        return Health(False, f"{endpoint}: no answer in {time_limit:g} s")
     except (OSError, ValueError, LookupError) as error:
-        return Health(False, f"{askable[0]}: {getattr(error, 'strerror', None) or error}")
+        return Health(False, f"{endpoint}: {getattr(error, 'strerror', None) or error}")
     parts = first_line.split()
     if len(parts) > 1 and parts[0].startswith("HTTP/") and parts[1] == "200":
-        return Health(True, f"{askable[0]}: alive")
-    return Health(False, f"{askable[0]}: answered {first_line.strip()!r}")
+        return Health(True, f"{endpoint}: alive")
+    return Health(False, f"{endpoint}: answered {first_line.strip()!r}")
+
+
+def askable_endpoint(file: ConfigurationFile) -> str | None:
+    """Return the first endpoint that a configuration names and that can be asked; None if there is none.
+
+    :raises ConfigurationError: if it cannot be read.
+    """
+    kinds = ("tcp", "tcp6", "ssl", "unix")
+    return next((one for one in _endpoints(file) if one.partition(":")[0] in kinds), None)
 
 
 def _endpoints(file: ConfigurationFile) -> list[str]:
@@ -105,10 +115,21 @@ def split(description: str) -> tuple[list[str], dict[str, str]]:
 def _ask(description: str, base: Path, deadline: float) -> str:
     """Return the first line of the answer, or as much of it as came.
 
+    :raises OSError: also where the time is over.
+    """
+    with connected(description, base, deadline) as connection:
+        return _first_line(connection, deadline)
+
+
+@contextmanager
+def connected(description: str, base: Path, deadline: float) -> Iterator[socket.socket]:
+    """Return a connection to one of our endpoints, and close it in the end.
+
     The certificate of an ``ssl:`` endpoint is not verified: it is this machine's own address that is dialled,
-    nothing secret is sent, and the certificate is made out for another name.
+    and the certificate is made out for another name.
 
     :param base: what a relative path of a unix socket is relative to.
+    :param deadline: as ``time.monotonic`` says it.
     :raises OSError: also where the time is over.
     """
     positional, named = split(description)
@@ -120,8 +141,9 @@ def _ask(description: str, base: Path, deadline: float) -> str:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             with context.wrap_socket(plain) as secure:
-                return _first_line(secure, deadline)
-        return _first_line(plain, deadline)
+                yield secure
+        else:
+            yield plain
 
 
 def _connect(kind: str, first: str, named: dict[str, str], base: Path, deadline: float) -> socket.socket:

@@ -21,16 +21,19 @@ from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import globalLogPublisher
 
 from lgtwist import __version__
 from lgtwist.app.admin_token import CannotMakeToken, MadeToken, console_link, made_token
 from lgtwist.app.authorities import authorities_of, renew_authorities
+from lgtwist.app.backup import Backups, remove_unfinished
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
+from lgtwist.app.secrets import KnownSecrets
 from lgtwist.app.stages import Stage, stop_stages
 from lgtwist.app.summary import summary
 from lgtwist.app.warnings import warnings
@@ -38,6 +41,7 @@ from lgtwist.bots.http_api import HttpApi
 from lgtwist.bots.websocket_server import ForwardWebSocket
 from lgtwist.config.limits import Limits
 from lgtwist.console.api import ConsoleResources
+from lgtwist.console.log_lines import LogLines
 from lgtwist.console.mount import ConsoleMount
 from lgtwist.console.sessions import Sessions
 from lgtwist.console.settings import ConsoleSettings
@@ -157,6 +161,9 @@ class LgtwistService(MultiService):
         self.waiting: tuple[str, ...] = ()
         self.show_link: Callable[[str], None] = lambda _link: None
         self._made_token: MadeToken | None = None
+        self._secrets = KnownSecrets()
+        self.log_lines = LogLines(wall_clock)
+        self.backups = Backups(self, self._data_dir.path, wall_clock, self._in_thread, reactor)
         self.console = self._make_console()
         self.port.mount("console", self.console)
         self.ports = Ports(reactor, config.server.endpoints)
@@ -199,6 +206,7 @@ class LgtwistService(MultiService):
             wall_clock=self._wall_clock,
             sessions=Sessions(self._data_dir.session_generation()),
             save_generation=self._data_dir.save_session_generation,
+            log_lines=self.log_lines,
         )
         return ConsoleMount(resources, enabled=self.config.console.enabled)
 
@@ -537,10 +545,16 @@ class LgtwistService(MultiService):
 
     def use_made_token(self, made: MadeToken | None) -> None:
         """Accept a token that was made, where none is configured; show its link if it is new."""
+        self.secrets()  # the one before, too
         self._made_token = made
         self.port.authentication.made_token = None if made is None else made.value
         if made is not None and made.is_new and self.running:
             self._show_link()
+
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens that are valid now, or were in this run."""
+        made = self._made_token
+        return self._secrets.note(self.config, None if made is None else made.value)
 
     def _show_link(self) -> None:
         """Show the link once, after the token was made."""
@@ -563,6 +577,7 @@ class LgtwistService(MultiService):
 
         :param read: returns the configuration, or raises ``ConfigurationError``.
         """
+        self.secrets()  # to be hidden in old lines of the log
         return self._reloader.reload(read).addCallback(self._reloaded)
 
     def _reloaded(self, outcome: ReloadOutcome) -> ReloadOutcome:
@@ -688,6 +703,7 @@ class LgtwistService(MultiService):
         :raises CannotStart: if one of these fails; the argument is a sentence for the terminal.
         """
         self._data_dir.lock()
+        remove_unfinished(self._data_dir.path)
         try:
             if self.journal is not None:
                 self.check_journal()
@@ -716,6 +732,7 @@ class LgtwistService(MultiService):
     def startService(self) -> None:
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._stopping = False
+        globalLogPublisher.addObserver(self.log_lines)
         bound_log_files(_LOG_FILES)
         self.started = self._wall_clock()
         self._open_journal()
@@ -739,12 +756,14 @@ class LgtwistService(MultiService):
             Stage("the bots' edges", self.bots.stopService),
             Stage("the accounts' edges", self.accounts.stopService),
             Stage("the timers", self._timers.stopService),
+            Stage("the backup", self._stop_backup),
             Stage("the directory", self._stop_directory),
             Stage("what waits to be written", self._scheduler.stop),
             Stage("the journal", self._close_journal),
             Stage("the data directory", self._data_dir.unlock),
             Stage("the service", super().stopService),
             Stage("the log", report_left_out),
+            Stage("the lines of the log", partial(globalLogPublisher.removeObserver, self.log_lines)),
         ]
 
     def stopService(self) -> Deferred[None]:
@@ -779,6 +798,10 @@ class LgtwistService(MultiService):
             self.deliveries.stop()
         for bot in self.directory.bots.values():
             bot.stop()
+
+    def _stop_backup(self) -> Deferred[Any]:
+        patience = self.config.limits.close_timeout + 1
+        return self.backups.stop().addTimeout(patience, self._reactor, lambda _late, _seconds: None)
 
     def _close_journal(self) -> Deferred[None] | None:
         if self.journal is None:

@@ -32,6 +32,7 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     tame_foreign_lines()
     reactor.installNameResolver(NameResolver(reactor))
     service = LgtwistService(config, reactor)
+    service.backups.file = file
     editor = service.editor = ConfigurationEditor(
         file,
         partial(deferToThreadPool, reactor, reactor.getThreadPool()),

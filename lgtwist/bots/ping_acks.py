@@ -14,6 +14,7 @@ from zope.interface import implementer
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.interfaces import IEventSink
+from lgtwist.delivery.redelivery import Redelivery
 from lgtwist.websocket.connection import Connection
 from lgtwist.websocket.factory import ConnectionFactory
 from lgtwist.websocket.phase import Phase
@@ -31,6 +32,8 @@ _AFTER_RESPONSE = 0.05
 #: Close codes with which a peer refuses a message that it was sent (RFC 6455, 7.4.1).
 _MESSAGE_TOO_BIG = 1009
 _REFUSAL_CODES = (1003, 1007, _MESSAGE_TOO_BIG)
+#: And with these too it may refuse one that the operator has sent again.
+_REFUSAL_CODES_ALONE = (1002, 1008, *_REFUSAL_CODES)
 
 
 @implementer(IEventSink)
@@ -80,6 +83,12 @@ class WebSocketSink:
         self._largest_response = 0
         self._response_after_ping = 0  # number of the newest ping when a response was last sent
         self._last_ping = 0
+        self._again_waiting: deque[Redelivery] = deque()
+        self._again_sent: deque[tuple[int, Redelivery]] = (
+            deque()
+        )  # each with the number of the ping behind it
+        # Until this ping is answered the bot may refuse what is not under way for the delivery; 0 for none.
+        self._other_upto_ping = 0
         connection.ping_acks = self
 
     def start(self) -> None:
@@ -117,9 +126,33 @@ class WebSocketSink:
     def promote(self) -> None:
         """Be the active sink again: the newer connection is closed."""
         self.is_active = True
+        self._forget_positions()
+        self._on_active_changed(True)
+
+    def forget(self) -> None:
+        """Confirm nothing of what was sent so far; a pong that comes for it confirms no event."""
+        self._forget_positions()
+        self._other_upto_ping = max(self._other_upto_ping, self._last_ping + 1)
+
+    def _forget_positions(self) -> None:
         self._newest_position = self._pinged_position = self._pending_ping = 0
         self._pings.clear()
-        self._on_active_changed(True)
+
+    def send_again(self, redelivery: Redelivery) -> None:
+        """Send one event alone, and a ping behind it, as soon as the transport is not paused."""
+        self._again_waiting.append(redelivery)
+        self._send_again()
+
+    def _send_again(self) -> None:
+        while self._again_waiting and self.ready:
+            redelivery = self._again_waiting.popleft()
+            if redelivery.is_over:
+                continue
+            frames = redelivery.frame + self._factory.ping_frame(self._connection)
+            redelivery.note_sent()
+            self._again_sent.append((self._last_ping, redelivery))
+            self._other_upto_ping = self._last_ping
+            self._factory.put_now(self._connection, frames)
 
     # -- pings
 
@@ -172,6 +205,8 @@ class WebSocketSink:
 
         :param number: of the ping.
         """
+        if self._other_upto_ping:
+            self._note_others_read(number)
         upto = 0
         while self._pings and self._pings[0][0] <= number:
             upto = self._pings.popleft()[1]
@@ -184,6 +219,13 @@ class WebSocketSink:
             self.delivery.confirmed(self, upto)
         if not self._pending_ping:
             self._ping_if_due()
+
+    def _note_others_read(self, number: int) -> None:
+        """Note that the bot has read what was sent before a ping and was not under way for the delivery."""
+        while self._again_sent and self._again_sent[0][0] <= number:
+            self._again_sent.popleft()[1].end("confirmed")
+        if number >= self._other_upto_ping:
+            self._other_upto_ping = 0
 
     # -- called by the session
 
@@ -206,6 +248,7 @@ class WebSocketSink:
 
     def pump(self) -> None:
         """Let the delivery send more events. Call this when the transport is not paused any more."""
+        self._send_again()
         if self.is_active:
             self.delivery.pump()
 
@@ -219,10 +262,30 @@ class WebSocketSink:
             self._delay_timer.cancel()
             self._delay_timer = None
         self._connection.ping_acks = None
+        by_bot = not self._connection.closedByMe
         refused = (
-            code in _REFUSAL_CODES and not self._connection.closedByMe and not self._may_be_a_response(code)
+            by_bot
+            and code in _REFUSAL_CODES
+            and not self._other_upto_ping
+            and not self._may_be_a_response(code)
         )
+        self._end_again(code if by_bot and code in _REFUSAL_CODES_ALONE else None)
         self.delivery.detach(self, f"close code {code}" if refused else None)
+
+    def _end_again(self, refused: int | None) -> None:
+        """End the redeliveries, because the connection is closed.
+
+        :param refused: the close code with which the bot refuses a message; None if it does not.
+        """
+        for _number, redelivery in self._again_sent:
+            if refused is None:
+                redelivery.end("sent", "the connection was closed before the bot had confirmed it")
+            else:
+                redelivery.end("refused", f"close code {refused}")
+        for redelivery in self._again_waiting:
+            redelivery.end("not_connected")
+        self._again_sent.clear()
+        self._again_waiting.clear()
 
     def _may_be_a_response(self, code: int | None) -> bool:
         """Return whether the refused message may be a response that was sent since the last confirmation.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,12 +19,13 @@ from lgtwist.bots.javascript_json import json_stringify
 from lgtwist.delivery.batch import Position
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.interfaces import IEventSink
+from lgtwist.delivery.redelivery import Redelivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
 from lgtwist.hub.snapshots import PostFailure, PostingState
 from lgtwist.net.backoff import Backoff
-from lgtwist.net.http_client import Answer, BodyLost, why_failed
+from lgtwist.net.http_client import Answer, BodyLost, is_unreachable, why_failed
 from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import Logger, printable
 from lgtwist.runtime.tasks import spawn
@@ -35,6 +36,19 @@ _FAILURES_IN_A_ROW = 5
 _REFUSAL_STATUSES = (400, 413, 414, 415, 422)
 #: Seconds until a refused event is posted again.
 _REFUSED_RETRY = 1.0
+
+
+class Failed(NamedTuple):
+    """Why a post failed.
+
+    :ivar why: in a few words.
+    :ivar status: the HTTP status of the answer; 0 if there was none.
+    :ivar unreachable: whether there was no connection to the bot, so that it has not got the body.
+    """
+
+    why: str
+    status: int
+    unreachable: bool
 
 
 class Queue(Protocol):
@@ -71,18 +85,23 @@ class Queue(Protocol):
         """Note that the last body was answered with 2xx.
 
         :param failures: how many posts in a row failed before.
-        :returns: whether the success counts: not if it was a heartbeat between events.
+        :returns: whether the success counts: not if it was a heartbeat between events, or sent again by the
+            operator.
         """
+
+    @property
+    def was_sent_again(self) -> bool:
+        """Whether the last body was an event that the operator had sent again."""
 
     def confirmed(self) -> None:
         """Confirm the event, after the quick operation in its answer was begun."""
 
-    def failed(self, failures: int, status: int) -> bool:
+    def failed(self, failures: int, failure: Failed) -> bool:
         """Note that the post of the last body failed.
 
         :param failures: how many posts in a row failed before.
-        :param status: the HTTP status of the answer; 0 if there was none.
-        :returns: whether the failure counts: not if it was a heartbeat between events.
+        :returns: whether the failure counts: not if it was a heartbeat between events, or sent again by the
+            operator.
         """
 
     def pause_seconds(self, failures: int, status: int, backoff: Backoff) -> float | None:
@@ -228,7 +247,7 @@ class Posting:
             if event is None:
                 return
             answer = Answer(0, b"")
-            why = ""
+            why, unreachable = "", False
             try:
                 answer = await self._post(event)
             except CancelledError:
@@ -236,18 +255,20 @@ class Posting:
             except BodyLost as lost:  # a 2xx confirms, also without its body
                 answer = Answer(lost.status, b"")
             except Exception as error:
-                why = why_failed(error)
+                why, unreachable = why_failed(error), is_unreachable(error)
             if not self.running:  # cancelled: Twisted raises different errors then
                 return
             if answer.status and not 200 <= answer.status < 300:
                 why = f"HTTP {answer.status}"
             if why:
-                self._failed(why, answer.status)
+                self._failed(Failed(why, answer.status, unreachable))
             else:
                 self._succeeded(event, answer)
 
     def _succeeded(self, event: bytes, answer: Answer) -> None:
         if not self._queue.succeeded(self.failures):
+            if self._queue.was_sent_again:
+                self._perform_quick_operation(event, answer)
             return
         if self.failures >= _FAILURES_IN_A_ROW:
             self._log.info(
@@ -258,14 +279,18 @@ class Posting:
             )
         self.failures = 0
         self._backoff.reset()
-        if answer.body[:1] in b"{ \t\r\n" and answer.body:  # it may be a quick operation
-            self.bot.perform_quick_operation(self.account, event, answer.body)
+        self._perform_quick_operation(event, answer)
         self._queue.confirmed()
 
-    def _failed(self, why: str, status: int) -> None:
+    def _perform_quick_operation(self, event: bytes, answer: Answer) -> None:
+        if answer.body[:1] in b"{ \t\r\n" and answer.body:
+            self.bot.perform_quick_operation(self.account, event, answer.body)
+
+    def _failed(self, failure: Failed) -> None:
+        why, status = failure.why, failure.status
         self.bot.counters.posts_failed += 1
         self.last_failure = PostFailure(time=self.account.wall_clock(), reason=printable(why))
-        if not self._queue.failed(self.failures, status):
+        if not self._queue.failed(self.failures, failure):
             return
         self.failures += 1
         if self.failures == _FAILURES_IN_A_ROW:
@@ -396,6 +421,11 @@ class LiveQueue:
         """Return True: each success counts."""
         return True
 
+    @property
+    def was_sent_again(self) -> bool:
+        """False: what is live is not sent again."""
+        return False
+
     def recovery_note(self) -> str:
         """Return how many events were dropped while posts failed, for the log."""
         return f"; {self._dropped} events were dropped"
@@ -404,7 +434,7 @@ class LiveQueue:
         """Set the number of dropped events back to 0."""
         self._dropped = 0
 
-    def failed(self, failures: int, status: int) -> bool:
+    def failed(self, failures: int, failure: Failed) -> bool:
         """Count the event as dropped; return True: each failure counts."""
         self._count_dropped(1)
         return True
@@ -426,7 +456,7 @@ class JournalQueue:
     """The events of an at-least-once delivery: each is posted again until it is answered with 2xx.
 
     Heartbeats are posted between the events, and not again if that fails; as many wait as
-    ``send_buffer`` of the bot's limits allows.
+    ``send_buffer`` of the bot's limits allows. So are events that the operator has sent again.
 
     :param delivery: gives the events, one at a time.
     """
@@ -443,6 +473,8 @@ class JournalQueue:
         self._posting: Posting | None = None
         self._event: tuple[bytes, Position] | None = None
         self._event_posted = False
+        self._again: deque[Redelivery] = deque()  # not posted yet
+        self._again_posted: Redelivery | None = None  # what was posted last, if it was one of those
 
     def start(self, posting: Posting) -> None:
         """Attach to the delivery, and subscribe to the account's meta events."""
@@ -460,6 +492,9 @@ class JournalQueue:
         self._account.unsubscribe(self)
         self._heartbeats.clear()
         self._event = None
+        for redelivery in (*self._again, *([self._again_posted] if self._again_posted else ())):
+            redelivery.break_off("posting was ended", "")
+        self._again.clear()
         self.delivery.detach(self, None)
 
     # -- called by the delivery
@@ -485,6 +520,17 @@ class JournalQueue:
 
     promote = demote
 
+    def forget(self) -> None:
+        """Drop the event if it is not posted yet; whatever the answer to one that is, it does not count."""
+        if not self._event_posted:
+            self._event = None
+
+    def send_again(self, redelivery: Redelivery) -> None:
+        """Post one event alone, behind the post that is under way."""
+        self._again.append(redelivery)
+        if self._posting is not None:
+            self._posting.wake()
+
     # -- called by the posting
 
     def deliver(self, events: EncodedEvents) -> None:
@@ -500,17 +546,41 @@ class JournalQueue:
         self.deliver(EncodedEvents([body]))
 
     def next(self) -> bytes | None:
-        """Remove and return a heartbeat that waits; if there is none, return the event."""
+        """Remove and return a heartbeat, or what is sent again; if neither waits, return the event."""
         heartbeat = self._heartbeats.pop()
+        self._again_posted = None
+        if heartbeat is None and self._again:
+            again = self._next_again()
+            if again is not None:
+                self._event_posted = False
+                return again
         self._event_posted = heartbeat is None
         if heartbeat is not None or self._event is None:
             return heartbeat
         self._bot.counters.deliveries += 1
         return self._event[0]
 
+    def _next_again(self) -> bytes | None:
+        while self._again:
+            redelivery = self._again.popleft()
+            if not redelivery.is_over:
+                body = redelivery.frame
+                self._again_posted = redelivery
+                redelivery.note_sent()
+                self._bot.counters.deliveries += 1
+                return body
+        return None
+
+    @property
+    def was_sent_again(self) -> bool:
+        """Whether the last body was an event that the operator had sent again."""
+        return self._again_posted is not None
+
     def succeeded(self, failures: int) -> bool:
         """Return whether it was the event; report to the delivery if posts failed before."""
         if not self._event_posted or self._event is None:
+            if self._again_posted is not None:
+                self._again_posted.end("confirmed")
             return False
         if failures:
             self.delivery.recovered_sink(self)
@@ -527,8 +597,13 @@ class JournalQueue:
         self._event = None
         self.delivery.confirmed(self, upto)
 
-    def failed(self, failures: int, status: int) -> bool:
+    def failed(self, failures: int, failure: Failed) -> bool:
         """Return whether it was the event; the delivery gives it again."""
+        if self._again_posted is not None:
+            if failure.status:
+                self._again_posted.end("refused", failure.why)
+            else:
+                self._again_posted.end("not_connected" if failure.unreachable else "sent", failure.why)
         if self._event_posted:
             self._event = None
         return self._event_posted
@@ -543,5 +618,7 @@ class JournalQueue:
         self.delivery.failed(self, f"HTTP {status}" if status in _REFUSAL_STATUSES else None)
 
     def pause_ended(self) -> None:
-        """Ask the delivery for the event again."""
+        """Post what is sent again, and ask the delivery for the event again."""
+        if self._again and self._posting is not None:
+            self._posting.wake()
         self.delivery.pump()

@@ -161,6 +161,18 @@ class Access:
             raise ApiProblem(401, "not_logged_in", {}, "log in, or send Authorization: Bearer <admin_token>")
         await self._refuse_wrong_token(request)
 
+    async def require_token(self, request: Request, token: object) -> None:
+        """Refuse a request that does not show the admin token once more in its body.
+
+        :param token: what stands there.
+        :raises ApiProblem: if it is missing (403, ``confirm_token``), or wrong, which counts as in ``login``.
+        """
+        if not isinstance(token, str) or not token.strip():
+            raise ApiProblem(403, "confirm_token", {}, 'the admin token is asked for again: {"token": "..."}')
+        authentication = self._authentication
+        if authentication.admin_token is None or not authentication.is_admin_token(token.strip()):
+            await self._refuse_wrong_token(request)
+
     async def _refuse_wrong_token(self, request: Request) -> None:
         """Refuse a wrong token, at once or some seconds later.
 

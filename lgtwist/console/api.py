@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from attrs import define
+from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -14,9 +14,13 @@ from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
+from lgtwist.console.backlog import BacklogView
+from lgtwist.console.backup import BackupRoutes
 from lgtwist.console.configuration import Configuration
 from lgtwist.console.interfaces import ServiceView
+from lgtwist.console.log_lines import Log, LogLines
 from lgtwist.console.overview import Overview
+from lgtwist.console.permissions import Permissions
 from lgtwist.console.problems import ApiProblem, problem_json
 from lgtwist.console.routing import RouteHandler
 from lgtwist.console.sessions import Sessions
@@ -32,7 +36,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("config", "sandbox", "stream", "traffic", "rights")
+_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused", "config", "log")
 
 
 @define(kw_only=True)
@@ -45,6 +49,7 @@ class ConsoleResources:
     :ivar wall_clock: seconds since the epoch.
     :ivar sessions: of those who logged in.
     :ivar save_generation: keeps the generation of the sessions over a restart.
+    :ivar log_lines: the newest lines of the log.
     """
 
     authentication: Authentication
@@ -53,6 +58,7 @@ class ConsoleResources:
     wall_clock: Callable[[], float]
     sessions: Sessions
     save_generation: Callable[[int], None]
+    log_lines: LogLines = Factory(LogLines)
 
 
 class ConsoleApi:
@@ -78,11 +84,13 @@ class ConsoleApi:
             assets=assets.hash,
             logged_out=lambda session: self._end_all("logged_out", session),
         )
+        log = Log(resources.log_lines, view.secrets, clock, wall_clock)
         subscriptions = Subscriptions(
             view=view,
             access=access,
             overview=self._overview,
             traffic=self._traffic,
+            log=log,
             clock=clock,
             wall_clock=wall_clock,
             assets=assets.hash,
@@ -95,6 +103,10 @@ class ConsoleApi:
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
+            **Permissions(view, clock.seconds).routes(),
+            **BacklogView(view, wall_clock).routes(),
+            **log.routes(),
+            **BackupRoutes(view, access, clock).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
             ("GET", "actions"): self._actions,

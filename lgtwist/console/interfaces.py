@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lgtwist.config.limits import Limits
+from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
 from lgtwist.web.refused_handshakes import RefusedHandshake
+
+
+@frozen
+class BackupFile:
+    """A backup that was made: a zip.
+
+    :ivar file: open at its beginning; nobody finds it in a folder any more. Whoever gets it closes it.
+    :ivar size: bytes.
+    """
+
+    name: str
+    file: BinaryIO
+    size: int
+
+
+class CannotBackUp(Exception):
+    """There is no backup; the argument is a sentence.
+
+    :ivar code: ``backup_running``, ``no_space``, ``stopping`` or ``backup_failed``.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class OutcomeOfReload(Protocol):
@@ -104,8 +130,24 @@ class ServiceView(Protocol):
     def journal_size(self) -> int | None:
         """Return the bytes of the journal's file; None if there is none."""
 
+    def journal(self) -> IJournal | None:
+        """Return the journal; None if no bot's delivery is at-least-once."""
+
+    def journal_retention(self) -> float:
+        """Return how long the journal keeps events, in seconds."""
+
     def reactor_lag(self) -> float:
         """Return by how many seconds the reactor was late, the most within the last minute or so."""
+
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens that are valid now, or were in this run: nobody is shown them."""
+
+    def backup(self, secrets: bool, address: str) -> Deferred[BackupFile]:
+        """Make a backup; the Deferred may be cancelled, and fails with :class:`CannotBackUp`.
+
+        :param secrets: whether tokens, certificates' keys and the like are in it.
+        :param address: of whoever wants it, for the log.
+        """
 
     def reload(self) -> Deferred[Any]:
         """Read the configuration again and take it.

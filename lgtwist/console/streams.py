@@ -24,8 +24,9 @@ MAX_STREAMS = 20
 MAX_SUBSCRIPTIONS = 32
 #: Seconds between two looks at what subscriptions have to write.
 TICK = 0.25
-#: Rows of live traffic in a second, and ticks in a second.
+#: Rows of live traffic in a second, lines of the log, and ticks.
 ROWS_PER_SECOND = 100
+LINES_PER_SECOND = 100
 _TICKS_PER_SECOND = round(1 / TICK)
 #: Ticks without a word after which a comment is written, so that proxies keep the connection: 15 s.
 _SILENT_TICKS = 60
@@ -56,6 +57,7 @@ class Stream:
     :ivar is_paused: whether the browser does not take what is written.
     :ivar is_open: whether anything can be written.
     :ivar rows_left: rows of live traffic that may still be written in this second.
+    :ivar lines_left: lines of the log that may still be written in this second.
     """
 
     def __init__(self, request: Request, ended: Callable[[Stream], None], session: str | None = None) -> None:
@@ -65,6 +67,7 @@ class Stream:
         self.is_open = True
         self.silent_ticks = 0
         self.rows_left = ROWS_PER_SECOND
+        self.lines_left = LINES_PER_SECOND
         self.topics: dict[str, Topic] = {}  # by the ids of the subscriptions
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self._request = request
@@ -213,6 +216,7 @@ class Streams:
         for stream in tuple(self._streams.values()):
             if self._ticks % _TICKS_PER_SECOND == 0:
                 stream.rows_left = ROWS_PER_SECOND
+                stream.lines_left = LINES_PER_SECOND
             if stream.is_paused:
                 continue
             stream.silent_ticks += 1

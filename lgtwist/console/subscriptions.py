@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from lgtwist import __version__
 from lgtwist.console.access import Access
 from lgtwist.console.interfaces import ServiceView
+from lgtwist.console.log_lines import Log, LogTopic, read_line_filter
 from lgtwist.console.overview import Overview
 from lgtwist.console.problems import ApiProblem, read_object
 from lgtwist.console.routing import RouteHandler
@@ -26,9 +27,10 @@ from lgtwist.console.topics import (
 from lgtwist.console.traffic import Traffic
 from lgtwist.web.routes import account_number
 
-_TOPICS = ("links", "traffic", "sandbox")
-#: Parameters of a stream's query that are the filter of live traffic.
+_TOPICS = ("links", "traffic", "sandbox", "log")
+#: Parameters of a stream's query that are the filter of live traffic, and of the log.
 _FILTER = ("account", "bot", "kind", "group", "user", "text")
+_LINE_FILTER = ("level", "text")
 #: Characters of a subscription's id.
 _LONGEST_ID = 64
 
@@ -40,6 +42,7 @@ class Subscriptions:
     :param access: tells by which session a stream is opened.
     :param overview: what there is to see of accounts and bots.
     :param traffic: the live traffic.
+    :param log: the newest lines of the log.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
     :param assets: the hash of the pages' files.
@@ -53,6 +56,7 @@ class Subscriptions:
         access: Access,
         overview: Overview,
         traffic: Traffic,
+        log: Log,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         assets: str,
@@ -61,12 +65,19 @@ class Subscriptions:
         self._access = access
         self._overview = overview
         self._traffic = traffic
+        self._log = log
         self._clock = clock
         self._wall_clock = wall_clock
         self._assets = assets
         self._shared_cards = SharedCards(overview, clock)
         self.streams = Streams(
-            clock, {"links": self._links, "traffic": self._traffic_topic, "sandbox": self._sandbox_topic}
+            clock,
+            {
+                "links": self._links,
+                "traffic": self._traffic_topic,
+                "sandbox": self._sandbox_topic,
+                "log": self._log_topic,
+            },
         )
 
     def routes(self) -> Mapping[tuple[str, str], RouteHandler]:
@@ -113,16 +124,18 @@ class Subscriptions:
             reason = f"id: expected up to {_LONGEST_ID} characters"
         elif topic not in _TOPICS:
             reason = f"topic: expected one of {', '.join(_TOPICS)}"
-        elif topic == "traffic" and not isinstance(wanted.get("filter", {}), dict):
+        elif topic in ("traffic", "log") and not isinstance(wanted.get("filter", {}), dict):
             reason = "filter: expected an object"
         elif topic == "sandbox" and not _is_number(wanted.get("account")):
             reason = "account: expected a number"
-        elif topic == "sandbox" and not (wanted.get("after") is None or _is_number(wanted["after"])):
+        elif topic in ("sandbox", "log") and not (wanted.get("after") is None or _is_number(wanted["after"])):
             reason = "after: expected a number"
         if reason:
             raise ApiProblem(400, "bad_request", {"reason": reason}, reason)
         if topic == "traffic":
             read_traffic_filter(wanted.get("filter", {}))
+        if topic == "log":
+            read_line_filter(wanted.get("filter", {}))
         if topic == "sandbox" and self._world_log(wanted["account"]) is None:
             values = {"account": wanted["account"]}
             raise ApiProblem(404, "no_sandbox", values, f"there is no sandbox account {wanted['account']}")
@@ -138,6 +151,10 @@ class Subscriptions:
 
     def _traffic_topic(self, stream: Any, wanted: dict[str, Any]) -> TrafficTopic:
         return TrafficTopic(stream, wanted["id"], self._traffic, wanted.get("filter", {}))
+
+    def _log_topic(self, stream: Any, wanted: dict[str, Any]) -> LogTopic:
+        given, after = wanted.get("filter", {}), wanted.get("after")
+        return LogTopic(stream, wanted["id"], log=self._log, given=given, after=after)
 
     def _world_log(self, account: int) -> Any:
         return world_log_of(self._view.account_edge(account))
@@ -178,6 +195,10 @@ def _read_subscriptions_of_query(request: Request) -> list[dict[str, Any]]:
             one["after"] = None if after is None else account_number(after)
         elif name == "traffic":
             one["filter"] = {key: value for key in _FILTER if (value := read(key))}
+        elif name == "log":
+            one["filter"] = {key: value for key in _LINE_FILTER if (value := read(key))}
+            after = read("after")
+            one["after"] = None if after is None else account_number(after)
         wanted.append(one)
     if len(wanted) > MAX_SUBSCRIPTIONS:
         sentence = f"more than {MAX_SUBSCRIPTIONS} topics"

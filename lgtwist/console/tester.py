@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 from twisted.internet.defer import Deferred
 
 from lgtwist.console.interfaces import ServiceView
@@ -21,6 +21,7 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import NO_PARAMS, ActionRequest
 from lgtwist.onebot.catalogue import answers_secret
+from lgtwist.onebot.event import BadEvent, Event, read_event
 from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.onebot.values import read_integer
 from lgtwist.runtime.logs import Logger
@@ -42,7 +43,8 @@ class _CallBody(msgspec.Struct):
 class _RightsBody(msgspec.Struct):
     bot: Raw = Raw(b'""')
     account: Raw = Raw(b"null")
-    action: Raw = Raw(b'""')
+    action: Raw | UnsetType = UNSET
+    event: Raw | UnsetType = UNSET
 
 
 _decode_call = msgspec.json.Decoder(_CallBody).decode
@@ -122,14 +124,16 @@ class Tester:
             params = b"{}"
         return self.call(_read_account(head.account), _read_nonempty(head.action, "action"), params)
 
-    def try_rights(self, bot: str, account: int, action: str) -> dict[str, Any]:
-        """Return whether a bot may use an action now, and which rule says so; nothing is sent or counted.
+    def try_rights(self, bot: str, account: int, wanted: str | Event) -> dict[str, Any]:
+        """Return whether a bot may use an action now, or gets an event, and which rule says so.
+
+        Nothing is sent or counted.
 
         :param bot: the bot's name.
         :param account: the account's number.
-        :param action: the action's name, with or without a suffix.
+        :param wanted: the action's name, with or without a suffix; or an event of the account.
         :returns: ``{"allowed": bool, "rule": {"code", "args"}}``. The codes are ``no_such_bot``,
-            ``no_such_account``, and those of :meth:`Bot.explain`.
+            ``no_such_account``, and those of :meth:`Bot.explain` or :meth:`Bot.explain_event`.
         """
         found_bot = self._view.directory.bots.get(bot)
         found = self._view.directory.accounts.get(account)
@@ -137,24 +141,30 @@ class Tester:
             decision = Decision(False, "no_such_bot", {"bot": bot[:100]})
         elif found is None:
             decision = Decision(False, "no_such_account", {"account": account})
+        elif isinstance(wanted, Event):
+            decision = found_bot.explain_event(found, wanted)
         else:
-            decision = found_bot.explain(found, action)
+            decision = found_bot.explain(found, wanted)
         return {"allowed": decision.allowed, "rule": {"code": decision.code, "args": decision.arguments}}
 
     def post_rights(self, body: bytes) -> bytes:
         """Return what :meth:`try_rights` returns, as JSON.
 
-        :param body: ``{"bot", "account", "action"}``.
+        :param body: ``{"bot", "account", "action"}`` or ``{"bot", "account", "event"}``.
         :raises ApiProblem: if the body cannot be read.
         """
         head = _decode_request(_decode_rights, body)
-        return msgspec.json.encode(
-            self.try_rights(
-                _read_nonempty(head.bot, "bot"),
-                _read_account(head.account),
-                _read_nonempty(head.action, "action"),
-            )
-        )
+        bot, account = _read_nonempty(head.bot, "bot"), _read_account(head.account)
+        if isinstance(head.event, UnsetType):
+            action = Raw(b'""') if isinstance(head.action, UnsetType) else head.action
+            return msgspec.json.encode(self.try_rights(bot, account, _read_nonempty(action, "action")))
+        if not isinstance(head.action, UnsetType):
+            raise bad_request('either "action" or "event" is expected, not both')
+        try:
+            event = read_event(rawjson.to_bytes(head.event))
+        except BadEvent as error:
+            raise bad_request(f'"event" is not an event: {error}') from None
+        return msgspec.json.encode(self.try_rights(bot, account, event))
 
 
 def hide_secret(action: str, response: bytes) -> bytes:

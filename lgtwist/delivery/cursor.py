@@ -19,15 +19,17 @@ class Cursor:
     :param seconds: returns the time, in seconds.
     :param save: is called with each watermark that settles, the newest only where several do together.
     :ivar grace: may be replaced.
+    :ivar before_skip: where it was before the operator had it skip, as long as that can be undone; else None.
     :ivar settled: from where on events are sent again after a break, and after a restart.
     """
 
-    __slots__ = ("_save", "_seconds", "_young", "grace", "settled")
+    __slots__ = ("_save", "_seconds", "_young", "before_skip", "grace", "settled")
 
     def __init__(
         self, grace: float, seconds: Callable[[], float], save: Callable[[Watermark], object]
     ) -> None:
         self.settled = Watermark()
+        self.before_skip: Watermark | None = None
         self.grace = grace
         self._seconds = seconds
         self._save = save
@@ -84,3 +86,8 @@ class Cursor:
         self._young.clear()
         self.settled = watermark
         self._save(watermark)
+
+    def put_back(self, watermark: Watermark) -> None:
+        """Stand at a watermark again that it had settled before; nothing is saved."""
+        self._young.clear()
+        self.settled = watermark

@@ -26,6 +26,7 @@ from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.gaps import Gaps
 from lgtwist.delivery.interfaces import IEventSink, IJournal
 from lgtwist.delivery.log import DeliveryLog
+from lgtwist.delivery.redelivery import Redelivered, Redelivery
 from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
@@ -36,6 +37,8 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 _PORTION = 256 << 10
 #: For a bot that wants all of the past.
 _EVERYTHING = ReplayPolicy()
+#: Events that are on their way again because the operator wants it, at most; each is in memory.
+_MOST_REDELIVERIES = 16
 #: Seconds until what cannot be read from the disk is tried again.
 _READ_AGAIN = 1.0
 
@@ -49,6 +52,7 @@ class DeliveryCounters(Skipped):
     refused: int = 0  # skipped, for the bot refused them
     expired: int = 0  # the journal did not keep them so long
     damaged: int = 0  # could not be read
+    skipped_to_end: int = 0  # by the operator
 
 
 class _ReadAhead:
@@ -134,6 +138,7 @@ class Delivery:
         self._replayed: Position = 0  # what is up to it is marked as late
         self._refusals = Refusals()
         self._gaps = Gaps()
+        self._redeliveries: set[Redelivery] = set()
 
     def configure(
         self,
@@ -172,6 +177,9 @@ class Delivery:
         self._delayed.clear()
         self._stop_sending()
         self._sent = self._cursor.go_back()
+        self._cursor.before_skip = None
+        for redelivery in tuple(self._redeliveries):
+            redelivery.break_off("the delivery was ended", "the delivery was ended")
         if active is not None:
             active.demote()
 
@@ -214,6 +222,125 @@ class Delivery:
     def is_one_at_a_time(self) -> bool:
         """Whether events go one at a time, for the bot refused something."""
         return self._refusals.one_at_a_time
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest event of the backlog was taken in, in seconds since the epoch.
+
+        None if there is none, or if it is not in memory.
+        """
+        if not self.backlog:
+            return None
+        tail = self._journal.tail(self.account, self._cursor.reached.position)
+        return tail.times[0] / 1000 if tail is not None and len(tail) else None
+
+    @property
+    def reached(self) -> Position:
+        """The position up to which the bot has confirmed everything."""
+        return self._cursor.reached.position
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it goes on from a cursor: the journal was opened."""
+        return self._begun
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection takes the events."""
+        return self._active is not None
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether the bot refuses every event, so that nothing more is skipped until it confirms one."""
+        return self._log.refuses_all
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether the last :meth:`skip_to_end` can be undone."""
+        return self._cursor.before_skip is not None
+
+    # -- what the operator wants
+
+    def skip_to_end(self) -> int:
+        """Go on behind the newest event: what is under way is forgotten, what waits is not sent.
+
+        It can be undone until the bot confirms something.
+
+        :returns: how many events were skipped, those that the bot may not see among them.
+        """
+        if not self._begun or self._stopped:
+            return 0
+        self.check_retention()
+        journal, account = self._journal, self.account
+        end = Watermark(journal.end(account), journal.total(account), int(self._wall_clock() * 1000))
+        skipped = end.ordinal - max(self._cursor.reached.ordinal, journal.expired(account))
+        if skipped <= 0:
+            return 0
+        before = self._cursor.go_back()
+        if self._cursor.before_skip is None:
+            self._cursor.before_skip = before
+        self.counters.skipped_to_end += skipped
+        self._log.skipped_to_end(skipped)
+        self._cursor.jump(end)
+        self._begin_anew()
+        return skipped
+
+    def undo_skip(self) -> bool:
+        """Put the cursor back to where it was before :meth:`skip_to_end`; return whether that could be done.
+
+        What was sent since comes again behind what was skipped, and so does what was under way then, and
+        what had been confirmed for less than the grace.
+        """
+        before, self._cursor.before_skip = self._cursor.before_skip, None
+        if before is None:
+            return False
+        self._log.skip_undone()
+        self._cursor.put_back(before)
+        self._journal.put_back(self.bot, self.account, before)
+        self._begin_anew()
+        return True
+
+    def _begin_anew(self) -> None:
+        """Forget what is under way, and send from the cursor on."""
+        self._replayed = max(self._replayed, self._sent.position)  # it comes a second time, or may
+        if self._active is not None:
+            self._active.forget()
+            self._resume()
+        else:
+            self._sent = self._cursor.settled
+            self.check_retention()
+
+    async def deliver_again(self, position: Position) -> Redelivered:
+        """Send the event at a position alone, once more, to the active sink; the cursor stays.
+
+        :raises Exception: if the journal cannot be read now.
+        """
+        result = await self._deliver_again(position)
+        self._log.sent_again(position, result)
+        return result
+
+    async def _deliver_again(self, position: Position) -> Redelivered:
+        batch = await self._journal.read_one(self.account, position)
+        if batch is None:
+            return Redelivered("gone")
+        active = self._active
+        if active is None or not self._begun:
+            return Redelivered("not_connected")
+        payload = batch.payloads[0]
+        if not self._gets(payload):
+            return Redelivered("refused", "the bot may not have this event, by its configuration")
+        encoded = convert_event(payload, self._format)
+        if self._policy.mark:
+            encoded = mark_replayed(encoded)
+        if len(self._redeliveries) >= _MOST_REDELIVERIES:
+            return Redelivered("not_connected", "too many events are being delivered again")
+        redelivery = Redelivery(active.encode(encoded), self._clock)
+        self._redeliveries.add(redelivery)
+        try:
+            active.send_again(redelivery)
+            return await redelivery.ended
+        finally:
+            self._redeliveries.discard(redelivery)
 
     # -- who takes the events
 
@@ -284,7 +411,9 @@ class Delivery:
         before = window.events
         watermark = window.confirm(upto)
         if watermark is None:
+            self.pump()  # a sink may be ready again that had what was forgotten meanwhile
             return
+        self._cursor.before_skip = None
         self.counters.confirmed += before - window.events
         self._refusals.confirmed(watermark.position)
         log = self._log
@@ -655,6 +784,7 @@ class Delivery:
 
     def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
+        self._cursor.before_skip = None  # it would be refused once more
         kind = _read_for_routing(event.payloads[0])
         self._log.refused(event, "unreadable" if kind is None else kind.post_type, reason)
         self._journal.refused(self.bot, event, reason)

@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
+from lgtwist.delivery.redelivery import Redelivery
+from lgtwist.delivery.refused_event import RefusedEvent
 
 
 class IEventSink(Interface):
@@ -32,6 +34,18 @@ class IEventSink(Interface):
     def promote() -> None:
         """Be the active sink again: the newest that is left takes what must not be lost."""
 
+    def forget() -> None:
+        """Confirm nothing of what was taken so far, for it does not count any more; it may come again.
+
+        Nor does it count as a refusal if the bot refuses what it has of it.
+        """
+
+    def send_again(redelivery: Redelivery) -> None:
+        """Send one event alone, as soon as it can be sent, and tell ``redelivery`` how that ended.
+
+        It confirms nothing else, and is no refusal of anything else if the bot refuses it. Never raises.
+        """
+
 
 class IJournal(Interface):
     """Where events wait until every at-least-once bot has them.
@@ -41,7 +55,7 @@ class IJournal(Interface):
     how many events were written before a batch (:attr:`Batch.before`) tells whether one of the account's is
     missing there. Positions of two accounts must not be compared.
 
-    Of everything here only the Deferred of :meth:`read` fails; nothing raises, and nothing blocks.
+    Of everything here only the Deferreds fail; nothing raises, and nothing blocks.
     """
 
     def when_open(callback: Callable[[], None]) -> None:
@@ -141,12 +155,43 @@ class IJournal(Interface):
         """
 
     def confirm(bot: str, account: int, watermark: Watermark) -> None:
-        """Note that a bot has come so far. It is written with others, within a second."""
+        """Note that a bot has come so far. It is written with others, within a second.
+
+        A watermark that is before the one that is written is not written.
+        """
+
+    def put_back(bot: str, account: int, watermark: Watermark) -> None:
+        """Note that a bot has come only so far, though it had come further. It is written within a second."""
 
     def refused(bot: str, batch: Batch, reason: str) -> None:
         """Keep the one event of a batch in the list of those that a bot refused, written within a second.
 
         :param reason: how it refused it: ``close code 1009``, ``HTTP 413`` and the like.
+        """
+
+    def list_refused(most: int) -> Deferred[list[RefusedEvent]]:
+        """Return the newest events that bots refused, the newest first, with the beginning of each payload.
+
+        Those that are not written yet are among them.
+
+        :returns: fails if they cannot be read now; its exception's text is a sentence. So do the next three.
+        """
+
+    def find_refused(number: int) -> Deferred[RefusedEvent | None]:
+        """Return the refused event of an id, with the first 64 KiB of its payload; None if there is none."""
+
+    def drop_refused(number: int | None = None) -> Deferred[int]:
+        """Delete the refused event of an id, or all that there are until now.
+
+        Cancelling it means that nobody waits for it.
+
+        :returns: fires with how many were deleted.
+        """
+
+    def read_one(account: int, position: Position) -> Deferred[Batch | None]:
+        """Return the event of an account at a position, as a batch of one.
+
+        :returns: fires with None if it is not there any more: it expired, or is damaged.
         """
 
     def tail(account: int, after: Position) -> Batch | None:

@@ -9,6 +9,7 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from lgtwist.delivery.batch import Batch, Position
+from lgtwist.delivery.redelivery import Redelivered
 from lgtwist.delivery.refusals import TIMES
 from lgtwist.delivery.replay import Skipped
 from lgtwist.runtime.logs import Logger, LogThrottle
@@ -118,6 +119,28 @@ class DeliveryLog:
             events=skipped.too_old + skipped.too_many,
             too_old=skipped.too_old,
             too_many=skipped.too_many,
+        )
+
+    def skipped_to_end(self, events: int) -> None:
+        """Say that the operator lets the bot go on behind everything."""
+        self._say(
+            LogLevel.warn,
+            "console: {bot} does not get {events} events of account {account}: it goes on with the newest",
+            events=events,
+        )
+
+    def skip_undone(self) -> None:
+        """Say that the operator lets the bot have what was skipped."""
+        self._say(LogLevel.warn, "console: {bot} gets the events of account {account} that were skipped")
+
+    def sent_again(self, position: Position, redelivered: Redelivered) -> None:
+        """Say what became of an event that the operator lets the bot have again."""
+        outcome, reason = redelivered.outcome.replace("_", " "), redelivered.reason
+        self._say(
+            LogLevel.info,
+            "console: {bot} has the event of account {account} at position {position} again: {outcome}",
+            position=position,
+            outcome=f"{outcome} ({reason})" if reason else outcome,
         )
 
     def refuses_every_event(self, reason: str) -> None:

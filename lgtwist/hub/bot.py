@@ -38,6 +38,7 @@ from lgtwist.onebot.errors import (
     TooManyCalls,
     UnknownAction,
 )
+from lgtwist.onebot.event import Event
 from lgtwist.onebot.message import (
     MESSAGE_ACTIONS,
     SEND_ACTIONS,
@@ -282,6 +283,7 @@ class Bot:
         lists = (events.post_type, events.group_id, events.user_id)
         permitted = EventPermissions(*(_frozenset_or_none(values) for values in lists))
         self.passes = permitted.passes if permitted else None
+        self._event_permissions = permitted
         self._accounts = None if settings.accounts is None else frozenset(settings.accounts)
 
     def may_use(self, self_id: int) -> bool:
@@ -467,11 +469,7 @@ class Bot:
         calls = 0 if quota is None else quota.calls
         if calls >= self.limits.calls:
             return Decision(False, "too_many_calls", {"calls": calls})
-        if name == HANDLE_QUICK_OPERATION and not self._permissions.unrestricted:
-            steps = [step for step in STEP_ACTIONS if self._permissions.allows(step)]
-            decision = Decision(bool(steps), "quick_operation", {"actions": steps})
-        else:
-            decision = self._permissions.explain(name)
+        decision = self.explain_permission(name)
         if not decision.allowed:
             return decision
         rate = self._rate
@@ -480,6 +478,33 @@ class Bot:
         if not account.accepts_actions and (suffix or not account.answers_itself(name)):
             return Decision(False, "not_connected")
         return decision
+
+    def explain_permission(self, action: str) -> Decision:
+        """Return whether the configuration lets the bot use an action on the accounts that it may use.
+
+        The codes are those of :meth:`ActionPermissions.explain`; of a quick operation the ``actions`` are
+        those of its steps that the bot may use.
+
+        :param action: its name, without a suffix.
+        """
+        if action == HANDLE_QUICK_OPERATION and not self._permissions.unrestricted:
+            steps = [step for step in STEP_ACTIONS if self._permissions.allows(step)]
+            return Decision(bool(steps), "quick_operation", {"actions": steps})
+        return self._permissions.explain(action)
+
+    def explain_event(self, account: Account, event: Event) -> Decision:
+        """Return whether the bot gets an event of an account, and by which rule.
+
+        The codes are those of :meth:`EventPermissions.explain`, and ``account_not_its``.
+        """
+        if not self.may_use(account.self_id):
+            return Decision(False, "account_not_its")
+        return self._event_permissions.explain(event)
+
+    @property
+    def rate(self) -> Rate | None:
+        """How often it may act; None for any number of times."""
+        return self._rate
 
     def quota(self, account: Account) -> Quota:
         """Return the :class:`Quota` of this bot for an account."""

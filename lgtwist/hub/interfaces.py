@@ -270,6 +270,17 @@ class IWorldLog(Interface):
         """Return a Deferred that fires at the next entry, or when the account stops; it may be cancelled."""
 
 
+class IKeepsFile(Interface):
+    """An account that keeps what must be in a backup: the world of a sandbox."""
+
+    def back_up(folder: Any) -> Deferred[None]:
+        """Copy it into a folder, as it is at one moment.
+
+        :param folder: a ``Path``; the file has the name there that it has in ``data_dir``.
+        :returns: fires when it is copied; fails with an exception whose text is a sentence.
+        """
+
+
 class IDialler(Interface):
     """An edge that dials a peer, and dials again when the connection is closed."""
 

@@ -99,6 +99,7 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
     ("refused", lambda d: d.counters.refused),
     ("retention", lambda d: d.counters.expired),
     ("damaged", lambda d: d.counters.damaged),
+    ("console", lambda d: d.counters.skipped_to_end),
 ]
 
 

@@ -177,6 +177,26 @@ class EventPermissions:
             self.user_ids is None or place.user_id in self.user_ids
         )
 
+    def explain(self, event: Event) -> Decision:
+        """Return what :meth:`passes` returns, and the rule that decides it.
+
+        Its code is ``no_lists``, ``meta_event`` (always delivered), ``in_lists``, ``post_type_not_listed``,
+        ``group_not_listed`` or ``user_not_listed``; the last three have the event's value as
+        ``{"post_type"}``, ``{"group_id"}`` or ``{"user_id"}``, None where it has none.
+        """
+        if not self:
+            return Decision(True, "no_lists")
+        if event.post_type == "meta_event":
+            return Decision(True, "meta_event")
+        if self.post_types is not None and event.post_type not in self.post_types:
+            return Decision(False, "post_type_not_listed", {"post_type": event.post_type})
+        place = place_of(event)
+        if self.group_ids is not None and place.group_id not in self.group_ids:
+            return Decision(False, "group_not_listed", {"group_id": place.group_id})
+        if self.user_ids is not None and place.user_id not in self.user_ids:
+            return Decision(False, "user_not_listed", {"user_id": place.user_id})
+        return Decision(True, "in_lists")
+
 
 class Rate:
     """Limits how often something is done: a sliding window.
@@ -211,3 +231,19 @@ class Rate:
         while done_at and now - done_at[0] >= self.seconds:
             done_at.popleft()
         return len(done_at) < self.most
+
+    def left(self, now: float) -> int:
+        """Return how many times it may be done now; nothing is counted.
+
+        :param now: seconds of any clock.
+        """
+        return self.most - len(self._done_at) if self.has_room(now) else 0
+
+    def wait(self, now: float) -> float:
+        """Return in how many seconds it may be done again; 0 if it may be done now.
+
+        :param now: seconds of any clock.
+        """
+        if self.has_room(now) or not self._done_at:
+            return 0.0
+        return self.seconds - (now - self._done_at[0])

@@ -12,25 +12,38 @@ program has locked is no failure before that time.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from math import inf
+from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from attrs import Factory, define, evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.interfaces import IJournal
+from lgtwist.delivery.refused_event import RefusedEvent
 from lgtwist.journal.backpressure import Backpressure
 from lgtwist.journal.commit_queue import CommitQueue
 from lgtwist.journal.commit_times import CommitTimes
 from lgtwist.journal.losses import Losses
-from lgtwist.journal.store import Contents, IStore, JournalBusy, JournalError, Pair, Refusal, RunAges, Trimmed
+from lgtwist.journal.store import (
+    MAX_REFUSED,
+    Contents,
+    IStore,
+    JournalBusy,
+    JournalError,
+    Pair,
+    RunAges,
+    Trimmed,
+)
 from lgtwist.journal.tail import Tail
 from lgtwist.journal.worker import Worker, Workers
 from lgtwist.runtime.logs import Logger, LogThrottles
@@ -45,6 +58,8 @@ _RETRY_LOCKED_AFTER = 0.1
 _STALLED_AFTER = 60.0
 #: Seconds that closing takes at most, however much is still written.
 _LONGEST_CLOSE = 30.0
+#: Seconds that a backup waits until what waits for the disk is written.
+_FLUSH_PATIENCE = 1.0
 #: Accounts whose pauses are logged per minute, one line for each.
 _LOGGED_PAUSES = 100
 #: Events in a commit after which the next one waits for half of the time that this one took, so that what the
@@ -63,8 +78,6 @@ _TRIM_INTERVAL = 5.0
 _TOUCH_INTERVAL = 3600.0
 #: Bytes that are kept of an event that a bot refused.
 _REFUSED_BYTES = 65_536
-#: Of those that could not be written yet so many are kept.
-_MAX_UNSAVED_REFUSED = 1000
 
 
 _Result = TypeVar("_Result")
@@ -146,11 +159,13 @@ class _Due:
 class _Unsaved:
     """What is to be written beside the events.
 
+    :ivar put_back: pairs whose watermarks may be before those that are written.
     :ivar since: when the oldest of it came, in seconds; None if there is nothing.
     """
 
     watermarks: dict[Pair, Watermark] = Factory(dict)
-    refused: list[Refusal] = Factory(list)
+    refused: list[RefusedEvent] = Factory(list)
+    put_back: set[Pair] = Factory(set)
     since: float | None = None
 
 
@@ -248,6 +263,8 @@ class Journal:
         self._lose_above: float = inf  # bytes in the queue; finite while commits fail
         self._pause_log = LogThrottles(clock, _LOGGED_PAUSES)
         self._unsaved = _Unsaved()
+        self._saving = _Unsaved()  # what is being written
+        self._last_refused = 0  # the largest id that was given to a refused event
         self._losses = Losses()
         self._flushed: list[Deferred[None]] = []
         # one thing after the other
@@ -332,15 +349,57 @@ class Journal:
         self._phase = _IS_OPEN
         for pair in self._pairs - named:
             self._begin_at_end(pair)
+        before = self._contents.last_refused
+        self._last_refused += before
+        unsaved = self._unsaved.refused
+        unsaved[:] = [msgspec.structs.replace(one, id=one.id + before) for one in unsaved]
         self._due.touch_first = self._contents.untouched or self._pairs != named
         self._troubles.clear()
         self._end_losing()
         self._due.next_touch = self._clock.seconds() + _TOUCH_INTERVAL
+        if self._contents.backup_made is not None:
+            self._is_restored(self._contents.backup_made)
         self._when_open, waiting = [], self._when_open
         if not self._closing:
             for callback in waiting:
                 self._call(callback)
         self._go_on()
+
+    def _is_restored(self, made: int) -> None:
+        """Say once what is not known after a backup was put back.
+
+        :param made: when it was made; milliseconds since the epoch.
+        """
+        self._log.warn(
+            "journal: this is a backup of {made}: at-least-once bots go on where they were then. Events that "
+            "came after it are lost; what bots have confirmed after it may come to them again",
+            made=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made / 1000)),
+        )
+        self._contents.backup_made = None
+
+        def failed(failure: Failure) -> None:
+            self._log.warn("journal: the next start will say so again: {reason}", reason=failure.value)
+
+        self._workers.writer.do(self._store.forget_backup).addErrback(failed)
+
+    def back_up(self, target: Path, check: Callable[[], object]) -> Deferred[None]:
+        """Copy everything into a new file, with what waits for the disk; commits go on meanwhile.
+
+        :param check: called between two steps, in a thread; what it raises ends the copy.
+        :returns: fires when it is copied; fails with JournalError, or what ``check`` raised.
+        """
+        if self._phase is not _IS_OPEN or self._closing:
+            return fail(JournalError(f"the journal is not open{f': {self.trouble}' if self.trouble else ''}"))
+        writer, now = self._workers.writer, self._now()
+
+        def between() -> None:
+            check()
+            writer.run_waiting()
+
+        # While events come without a pause it is never done: what was appended before is
+        # written after a moment.
+        written = self.flush().addTimeout(_FLUSH_PATIENCE, self._clock, lambda _late, _seconds: None)
+        return written.addCallback(lambda _none: writer.do(lambda: self._store.back_up(target, now, between)))
 
     def when_open(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once it is open; at once if it is."""
@@ -535,12 +594,19 @@ class Journal:
         self._unsaved.watermarks[bot, account] = watermark
         self._schedule_save()
 
+    def put_back(self, bot: str, account: int, watermark: Watermark) -> None:
+        """Note that a bot is to have again what is behind a watermark, though it had come further."""
+        self._unsaved.put_back.add((bot, account))
+        self.confirm(bot, account, watermark)
+
     def refused(self, bot: str, batch: Batch, reason: str) -> None:
         """Keep the one event of a batch in the list of those that a bot refused."""
         payload = batch.payloads[0]
         refused = self._unsaved.refused
+        self._last_refused += 1
         refused.append(
-            Refusal(
+            RefusedEvent(
+                self._last_refused,
                 bot,
                 batch.account,
                 batch.first,
@@ -551,8 +617,47 @@ class Journal:
                 payload[:_REFUSED_BYTES],
             )
         )
-        del refused[:-_MAX_UNSAVED_REFUSED]
+        del refused[:-MAX_REFUSED]
         self._schedule_save()
+
+    def list_refused(self, most: int) -> Deferred[list[RefusedEvent]]:
+        """Return the newest refused events, the newest first; those that are not written yet too."""
+        waiting = [*self._saving.refused, *self._unsaved.refused]
+        store = self._store
+
+        def listed(written: list[RefusedEvent]) -> list[RefusedEvent]:
+            found = {one.id: one for one in (*written, *waiting)}
+            return [found[number] for number in sorted(found, reverse=True)[:most]]
+
+        return self._when_readable(lambda: store.list_refused(most)).addCallback(listed)
+
+    def find_refused(self, number: int) -> Deferred[RefusedEvent | None]:
+        """Return a refused event with its first bytes; None if there is none of that id."""
+        waiting = {one.id: one for one in (*self._saving.refused, *self._unsaved.refused)}
+        store = self._store
+        return self._when_readable(lambda: waiting.get(number) or store.find_refused(number))
+
+    def drop_refused(self, number: int | None = None) -> Deferred[int]:
+        """Delete one refused event, or all; return how many there were."""
+        if self._phase is not _IS_OPEN:
+            return fail(self._why_closed())
+        dropped: set[int] = set()
+        for waiting in (self._saving.refused, self._unsaved.refused):
+            dropped.update(one.id for one in waiting if number in (None, one.id))
+            waiting[:] = [one for one in waiting if one.id not in dropped]
+        store, upto = self._store, self._last_refused
+        # Behind the job that writes what is dropped, if there is one.
+        written = self._workers.writer.do(lambda: store.drop_refused(upto, number))
+        return written.addCallback(lambda ids: len(dropped.union(ids)))
+
+    def _when_readable(self, job: Callable[[], _Result]) -> Deferred[_Result]:
+        """Do something in the thread that reads; fail with JournalError while the journal is not open."""
+        if self._phase is not _IS_OPEN:
+            return fail(self._why_closed())
+        return self._workers.reader.do(job)
+
+    def _why_closed(self) -> JournalError:
+        return JournalError(self.trouble or "the journal is not open")
 
     def _schedule_save(self) -> None:
         if self._unsaved.since is None:
@@ -667,6 +772,21 @@ class Journal:
 
         asked = self._workers.reader.do(job)
         return asked
+
+    def read_one(self, account: int, position: Position) -> Deferred[Batch | None]:
+        """Return the event at a position; None if it is not there any more."""
+        if self._phase is not _IS_OPEN:
+            return fail(self._why_closed())
+        if not self._contents.trimmed_to < position <= self._contents.end:
+            return succeed(None)
+
+        def found(page: Page) -> Batch | None:
+            for batch in page.batches[:1]:
+                if batch.first == position:
+                    return batch.part(0, 1)
+            return None
+
+        return self.read(account, position - 1).addCallback(found)
 
     def _lose_waiting(self) -> None:
         """Count what waits as lost, for nothing more will be written."""
@@ -834,21 +954,31 @@ class Journal:
 
     def _save(self) -> None:
         saving, self._unsaved = self._unsaved, _Unsaved()
+        self._saving = saving
         contents = self._contents
         contents.watermarks.update(saving.watermarks)
         self._due.saved_at = self._clock.seconds()
         totals, end = dict(contents.totals), contents.end
+        refused, put_back = tuple(saving.refused), frozenset(saving.put_back)
 
         def failed() -> None:
             newer = self._unsaved
-            watermarks = {**saving.watermarks, **newer.watermarks}
-            self._unsaved = _Unsaved(watermarks, [*saving.refused, *newer.refused], self._clock.seconds())
+            self._saving = _Unsaved()
+            self._unsaved = _Unsaved(
+                {**saving.watermarks, **newer.watermarks},
+                [*saving.refused, *newer.refused],
+                saving.put_back | newer.put_back,
+                self._clock.seconds(),
+            )
             self._due.make_room = True
+
+        def done(_none: None) -> None:
+            self._saving = _Unsaved()
 
         self._do(
             _CURSORS,
-            lambda: self._store.save(totals, end, saving.watermarks, saving.refused),
-            lambda _none: None,
+            lambda: self._store.save(totals, end, saving.watermarks, refused, put_back),
+            done,
             failed,
         )
 

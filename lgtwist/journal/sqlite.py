@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -20,8 +20,10 @@ import msgspec
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
+from lgtwist.delivery.refused_event import POST_TYPE_WITHIN, RefusedEvent
 from lgtwist.journal.chunk import Chunk, Damaged, pack, read_runs, unpack
 from lgtwist.journal.store import (
+    MAX_REFUSED,
     TIMES_ALONE,
     Contents,
     IStore,
@@ -29,11 +31,11 @@ from lgtwist.journal.store import (
     JournalDamaged,
     JournalError,
     Pair,
-    Refusal,
     RunAges,
     Trimmed,
 )
 from lgtwist.runtime.private_files import create_private
+from lgtwist.runtime.sqlite_copies import copy_database
 
 _Result = TypeVar("_Result")
 
@@ -53,10 +55,12 @@ _STEP_BYTES = 16 << 20
 #: Seconds that SQLite waits where another program has locked the file; then the journal tries it again. A
 #: thread that waits cannot be stopped.
 _LOCK_PATIENCE = 1.0
-#: So many refused events are kept.
-_MAX_REFUSED = 1000
+
+#: The table that only a backup has, until it is opened for the first time.
+_BACKUP_TABLE = "backup"
 
 _CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
+_REFUSED_COLUMNS = "id, bot, account, position, time, skipped, reason, size"
 
 
 def _sentence(error: Exception) -> str:
@@ -130,6 +134,20 @@ def check(path: Path) -> None:
         raise JournalDamaged(f"{path} is damaged: it is shorter than it says")
 
 
+def mark_as_backup(path: Path, now: int) -> None:
+    """Let a copy of a journal say that it is a backup.
+
+    :param now: milliseconds since the epoch.
+    :raises sqlite3.Error: if it cannot be written.
+    """
+    copy = sqlite3.connect(path, isolation_level=None)
+    try:
+        copy.execute(f"CREATE TABLE IF NOT EXISTS {_BACKUP_TABLE} (made INTEGER NOT NULL)")
+        copy.execute(f"INSERT INTO {_BACKUP_TABLE} VALUES (?)", (now,))  # noqa: S608
+    finally:
+        copy.close()
+
+
 def set_aside(path: Path, suffix: str) -> Path:
     """Rename a file, and what belongs to it, so that a new one can be made.
 
@@ -163,6 +181,7 @@ class SqliteStore:
         self._pairs: frozenset[Pair] = frozenset()
         self._oldest_readable: Position = 0  # what is before lies in a damaged part of the table
         self._writing: sqlite3.Connection | None = None
+        self._is_backing_up = False
         self._reading: sqlite3.Connection | None = None
         self._decoded: dict[Position, list[Batch]] = {}
         self._decoded_size = 0  # bytes
@@ -290,10 +309,13 @@ class SqliteStore:
         ).fetchone()
         contents.end = max(contents.end, found[0] or 0)
         contents.newest = found[1] or 0
+        contents.last_refused = execute("SELECT max(id) FROM refused").fetchone()[0] or 0
         for bot, account, position, ordinal, time in execute(
             "SELECT bot, account, position, ordinal, time FROM cursor"
         ):
             contents.watermarks[bot, account] = Watermark(position, ordinal, time)
+        if execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_BACKUP_TABLE,)).fetchone():
+            contents.backup_made = execute(f"SELECT max(made) FROM {_BACKUP_TABLE}").fetchone()[0]  # noqa: S608
         return contents
 
     def _enlist(self, contents: Contents, pairs: set[Pair], now: int) -> None:
@@ -354,10 +376,12 @@ class SqliteStore:
         totals: dict[int, int],
         upto: Position,
         watermarks: dict[Pair, Watermark],
-        refused: list[Refusal],
+        refused: Sequence[RefusedEvent],
+        put_back: Collection[Pair] = (),
     ) -> None:
         """Write what has changed beside the chunks."""
         execute, many = self._connected().execute, self._connected().executemany
+        returning = [(*pair, *_row(watermarks[pair])) for pair in put_back if pair in watermarks]
 
         def work() -> None:
             many(
@@ -372,15 +396,38 @@ class SqliteStore:
                 " WHERE position < excluded.position OR ordinal < excluded.ordinal",
                 [(*pair, *_row(watermark)) for pair, watermark in watermarks.items()],
             )
+            many(
+                "INSERT INTO cursor VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
+                " position = excluded.position, ordinal = excluded.ordinal, time = excluded.time",
+                returning,
+            )
             if refused:
                 many(
-                    "INSERT INTO refused VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [tuple(getattr(one, name) for name in one.__struct_fields__) for one in refused],
+                    "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    [msgspec.structs.astuple(one) for one in refused],
                 )
-                execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (_MAX_REFUSED,))
+                execute(
+                    "DELETE FROM refused WHERE id <"
+                    " (SELECT id FROM refused ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                    (MAX_REFUSED - 1,),
+                )
 
         try:
             self._transaction(work)
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+
+    def drop_refused(self, upto: int, only: int | None) -> list[int]:
+        """Delete refused events; return the ids of those that were there."""
+        execute, which = self._connected().execute, "FROM refused WHERE id <= ?1 AND (?2 IS NULL OR id = ?2)"
+
+        def work() -> list[int]:
+            found = [row[0] for row in execute(f"SELECT id {which}", (upto, only))]
+            execute(f"DELETE {which}", (upto, only))
+            return found
+
+        try:
+            return self._transaction(work)
         except sqlite3.Error as error:
             raise _failure(error) from None
 
@@ -489,8 +536,28 @@ class SqliteStore:
         except OSError:
             self._ballast.unlink(missing_ok=True)
 
+    def back_up(self, target: Path, now: int, between: Callable[[], object]) -> None:
+        """Copy everything into a new file, by the connection that writes."""
+        self._is_backing_up = True
+        try:
+            copy_database(self._connected(), target, between)
+            mark_as_backup(target, now)
+        except sqlite3.Error as error:
+            raise JournalError(f"the copy of the journal: {_sentence(error)}") from None
+        finally:
+            self._is_backing_up = False
+
+    def forget_backup(self) -> None:
+        """Drop the table that a backup has."""
+        try:
+            self._connected().execute(f"DROP TABLE IF EXISTS {_BACKUP_TABLE}")
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+
     def close_writing(self) -> None:
         """Close the connection that writes."""
+        if self._is_backing_up:
+            raise JournalError("a backup is under way")
         if self._writing is not None:
             self._writing.close()
             self._writing = None
@@ -507,11 +574,41 @@ class SqliteStore:
             self._reading.close()
             self._reading = None
 
+    def _connected_for_reading(self) -> sqlite3.Connection:
+        if self._reading is None:
+            raise JournalError("it is closed")
+        return self._reading
+
+    def list_refused(self, most: int) -> list[RefusedEvent]:
+        """Return the newest refused events, each with the beginning of its payload."""
+        try:
+            rows = self._connected_for_reading().execute(
+                f"SELECT {_REFUSED_COLUMNS}, substr(payload, 1, ?)"  # noqa: S608
+                " FROM refused ORDER BY id DESC LIMIT ?",
+                (POST_TYPE_WITHIN, most),
+            )
+            return [RefusedEvent(*row) for row in rows]
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+
+    def find_refused(self, number: int) -> RefusedEvent | None:
+        """Return a refused event; None if there is none of that id."""
+        try:
+            row = (
+                self._connected_for_reading()
+                .execute(
+                    f"SELECT {_REFUSED_COLUMNS}, payload FROM refused WHERE id = ?",  # noqa: S608
+                    (number,),
+                )
+                .fetchone()
+            )
+        except sqlite3.Error as error:
+            raise _failure(error) from None
+        return None if row is None else RefusedEvent(*row)
+
     def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
         """Return the next events of an account. What is damaged is passed over."""
-        reading = self._reading
-        if reading is None:
-            raise JournalError("it is closed")
+        reading = self._connected_for_reading()
         try:
             begin: Position | None = after + 1
             while begin is not None and begin <= upto:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from zope.interface import Interface
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
+from lgtwist.delivery.refused_event import RefusedEvent
+
+#: So many refused events are kept.
+MAX_REFUSED = 1000
 
 #: A bot's name and an account's ``self_id``.
 Pair = tuple[str, int]
@@ -36,6 +41,9 @@ class Contents(msgspec.Struct):
     :ivar expired: how many of these are gone.
     :ivar watermarks: how far each bot has come with each account.
     :ivar untouched: whether it could not be written which pairs the configuration names.
+    :ivar last_refused: the largest id in the list of refused events; 0 if it is empty.
+    :ivar backup_made: where the file is a backup that was not opened yet: when it was made, in milliseconds
+        since the epoch; None for any other file.
     """
 
     end: Position = 0
@@ -45,19 +53,8 @@ class Contents(msgspec.Struct):
     watermarks: dict[Pair, Watermark] = msgspec.field(default_factory=dict)
     untouched: bool = False
     newest: int = 0
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """An event that a bot would not have. Times in milliseconds since the epoch."""
-
-    bot: str
-    account: int
-    position: Position
-    time: int
-    skipped: int
-    reason: str
-    size: int
-    payload: bytes
+    last_refused: int = 0
+    backup_made: int | None = None
 
 
 class RunAges(msgspec.Struct, frozen=True):
@@ -125,12 +122,29 @@ class IStore(Interface):
         """
 
     def save(
-        totals: dict[int, int], upto: Position, watermarks: dict[Pair, Watermark], refused: list[Refusal]
+        totals: dict[int, int],
+        upto: Position,
+        watermarks: dict[Pair, Watermark],
+        refused: Sequence[RefusedEvent],
+        put_back: Collection[Pair] = (),
     ) -> None:
         """Write what has changed beside the chunks; durable when this returns.
 
+        Of refused events the newest :data:`MAX_REFUSED` are kept.
+
         :param totals: how many events of each account were ever written, up to position ``upto``.
+        :param watermarks: one that is before what is written already is not written.
+        :param put_back: but it is if its pair is one of these.
         :raises JournalError: if it cannot be written; then nothing of it was.
+        """
+
+    def drop_refused(upto: int, only: int | None) -> list[int]:
+        """Delete refused events; durable when this returns.
+
+        :param upto: those with this id or a smaller one.
+        :param only: of these the one with this id alone; None for all.
+        :returns: the ids of those that were there.
+        :raises JournalError: if it cannot be written; then nothing was deleted.
         """
 
     def touch(named: dict[Pair, Watermark], now: int) -> None:
@@ -152,6 +166,20 @@ class IStore(Interface):
         :raises JournalError: if it cannot be written.
         """
 
+    def back_up(target: Path, now: int, between: Callable[[], object]) -> None:
+        """Copy everything into a new file, which says of itself that it is a backup.
+
+        :param now: milliseconds since the epoch.
+        :param between: called between two steps; it may use this store. What it raises ends the copy.
+        :raises JournalError: if it cannot be copied.
+        """
+
+    def forget_backup() -> None:
+        """Do not say any more that this file is a backup.
+
+        :raises JournalError: if it cannot be written.
+        """
+
     def close_writing() -> None:
         """Write no more."""
 
@@ -165,6 +193,18 @@ class IStore(Interface):
         """Return the next events of an account, at least one if there is any.
 
         :param upto: it is known that events up to here were written; where none is found, none is left.
+        :raises JournalError: if it cannot be read.
+        """
+
+    def list_refused(most: int) -> list[RefusedEvent]:
+        """Return the newest refused events, the newest first, each with the beginning of its payload.
+
+        :raises JournalError: if it cannot be read.
+        """
+
+    def find_refused(number: int) -> RefusedEvent | None:
+        """Return a refused event with all that is kept of its payload; None if there is none of that id.
+
         :raises JournalError: if it cannot be read.
         """
 

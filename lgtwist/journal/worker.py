@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +18,9 @@ class Worker(Protocol):
 
     def do(self, job: Callable[[], _Result]) -> Deferred[_Result]:
         """Do a job; what it returns or raises comes in the reactor thread."""
+
+    def run_waiting(self) -> None:
+        """Do the jobs that wait; called by a long job, between two of its steps."""
 
     def stop(self) -> Deferred[None]:
         """Do what was asked for, then end."""
@@ -71,6 +74,18 @@ class ThreadWorker:
         self._jobs.put((job, done))
         return done
 
+    def run_waiting(self) -> None:
+        """Do the jobs that wait, in the thread; called by a long job, between two of its steps."""
+        while True:
+            try:
+                wanted = self._jobs.get_nowait()
+            except Empty:
+                return
+            if isinstance(wanted, Deferred):  # nothing comes behind it
+                self._jobs.put(wanted)
+                return
+            self._do(*wanted)
+
     def stop(self) -> Deferred[None]:
         """Do what was asked for, then end the thread."""
         stopped: Deferred[None] = Deferred()
@@ -83,12 +98,14 @@ class ThreadWorker:
             if isinstance(wanted, Deferred):
                 self._call(wanted.callback, None)
                 return
-            job, done = wanted
-            result: Any = None
-            try:
-                result = job()
-            except Exception:
-                self._call(done.errback, Failure())
-            else:
-                self._call(done.callback, result)
-            del wanted, job, done, result  # nothing of it is held until the next job comes
+            self._do(*wanted)
+            del wanted  # nothing of it is held until the next job comes
+
+    def _do(self, job: Callable[[], Any], done: Deferred[Any]) -> None:
+        result: Any = None
+        try:
+            result = job()
+        except Exception:
+            self._call(done.errback, Failure())
+        else:
+            self._call(done.callback, result)

@@ -345,6 +345,11 @@ class WebClient:
         return self._pool.drop_all()
 
 
+def is_unreachable(error: Exception) -> bool:
+    """Return whether a request failed because there was no connection, so that nothing of it was sent."""
+    return isinstance(error, (ConnectError, DNSLookupError))
+
+
 def why_failed(error: Exception) -> str:
     """Return why a request failed, in a few words."""
     if isinstance(error, TimeoutError):

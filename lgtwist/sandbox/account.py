@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 from attrs import field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -23,7 +23,7 @@ from lgtwist.config.text_files import without_mark
 from lgtwist.config.values import InvalidValue, host, text, url
 from lgtwist.hub.account import Account
 from lgtwist.hub.edges import EdgeResources, IEdge
-from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl, IWorldLog
+from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl, IKeepsFile, IWorldLog
 from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
@@ -150,7 +150,7 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     return sandbox
 
 
-@implementer(IAccountLink, IEdge, IControl, IWorldLog)
+@implementer(IAccountLink, IEdge, IControl, IKeepsFile, IWorldLog)
 class SandboxAccount(Service):
     """The implementation of an account, with a world of its own that is saved in a SQLite file.
 
@@ -266,6 +266,16 @@ class SandboxAccount(Service):
         self._save_changes()
         writer, self._writer = self._writer, None
         return succeed(None) if writer is None else writer.close()
+
+    # -- IKeepsFile
+
+    def back_up(self, folder: Path) -> Deferred[None]:
+        """Copy the world's file into a folder, with all that has happened."""
+        writer = self._writer
+        if writer is None:
+            return fail(StoreError(f"sandbox {self.account.self_id} does not run"))
+        self._save_changes()
+        return writer.copy(folder / Path(self._path).name)
 
     def now(self) -> int:
         """Return whole seconds since the epoch."""

@@ -11,6 +11,7 @@ import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.runtime.private_files import close_to_others, create_private
+from lgtwist.runtime.sqlite_copies import copy_database
 from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
 
 #: SQLite's ``user_version`` of the files that this version reads and writes.
@@ -103,6 +104,16 @@ class WorldStore:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
             raise
+
+    def copy_to(self, target: Path) -> None:
+        """Copy everything into a new file.
+
+        :raises StoreError: if it cannot be copied.
+        """
+        try:
+            copy_database(self._file, target)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path} cannot be copied: {error}") from None
 
     def close(self) -> None:
         """Close the file."""

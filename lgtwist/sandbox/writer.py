@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from lgtwist.runtime.logs import Logger
-from lgtwist.sandbox.store import WorldStore, is_locked
+from lgtwist.sandbox.store import StoreError, WorldStore, is_locked
 from lgtwist.sandbox.world.model import Forward, Message, Record, encode_for_store
 
 #: A record's type and key.
@@ -72,6 +73,8 @@ class WorldWriter:
         self._waiting: dict[Key, RecordBody] = {}
         self._batch: dict[Key, RecordBody] = {}  # what the thread writes now
         self._given = self._attempted = 0  # how many writes were given, and how many were attempted
+        self._copies: list[tuple[Path, Deferred[None]]] = []
+        self._ended = False
         self._stopping = False
         self._closed: Deferred[None] = Deferred()
         self._store: WorldStore | None = None  # the thread's own, as what follows
@@ -97,6 +100,19 @@ class WorldWriter:
             self._changed.notify_all()
             if thread_is_idle:
                 self._changed.wait_for(lambda: self._attempted >= number, self._patience)
+
+    def copy(self, target: Path) -> Deferred[None]:
+        """Copy the file, with all changes that were given, into a new one.
+
+        :returns: fires when it is copied; fails with :class:`StoreError`.
+        """
+        done: Deferred[None] = Deferred()
+        with self._changed:
+            if self._ended:
+                return fail(StoreError(f"sandbox {self._path} is closed"))
+            self._copies.append((target, done))
+            self._changed.notify_all()
+        return done
 
     def close(self) -> Deferred[None]:
         """Write what waits, close the file and end the thread.
@@ -124,11 +140,15 @@ class WorldWriter:
             else:
                 self._failed(error, stopping)
             left = self._batch_ended(error, given)
+            self._make_copies(error)
             if not stopping or (error is None and left):
                 continue
             if error is None or not is_locked(error) or time.monotonic() >= (deadline or 0.0):
                 break
             time.sleep(_RETRY_SECONDS)
+        with self._changed:
+            self._ended = True
+        self._make_copies(None)
         if self._store is not None:
             self._store.close()
         self._call(self._closed.callback, None)
@@ -140,7 +160,7 @@ class WorldWriter:
         """
         with self._changed:
             if self._failing_since is None:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                self._changed.wait_for(lambda: self._waiting or self._stopping or self._copies)
             elif self._attempted == self._given and not self._stopping:
                 self._changed.wait(_RETRY_SECONDS)
             self._batch, self._waiting = self._waiting, {}
@@ -158,6 +178,25 @@ class WorldWriter:
             self._attempted = given
             self._changed.notify_all()
             return len(self._waiting)
+
+    def _make_copies(self, error: Exception | None) -> None:
+        """Make the copies that were asked for.
+
+        :param error: why changes that were given are not in the file; None if all are.
+        """
+        with self._changed:
+            copies, self._copies = self._copies, []
+        for target, done in copies:
+            try:
+                if error is not None:
+                    raise StoreError(f"sandbox {self._path} cannot be written: {error}")
+                if self._store is None:
+                    self._store = WorldStore(self._path, 0.0)
+                self._store.copy_to(target)
+            except Exception:
+                self._call(done.errback, Failure())
+            else:
+                self._call(done.callback, None)
 
     def _attempt(self) -> Exception | None:
         """Write the batch in one transaction; return why it could not be written, None if it was."""

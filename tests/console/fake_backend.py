@@ -318,6 +318,7 @@ class FakeBackend:
         self.state: Callable[[], dict[str, Any]] = busy_state
         self.api: dict[str, Any] = {
             **empty_sandbox(10001),
+            "GET config": {"writable": False, "etag": "", "text": ""},
             "GET actions": json.loads(catalogue_json(frozenset())),
         }
         self.assets = self.assets_now = assets_hash()

@@ -55,11 +55,23 @@ class LoginTests(ConsoleTestCase):
 
     def test_everything_else_needs_it_on_loopback_too(self) -> None:
         for method, path in [
-            ("GET", "state"), ("GET", "stream"), ("GET", "actions"), ("POST", "call"), ("POST", "logout"),
+            ("GET", "state"), ("GET", "stream"), ("GET", "actions"), ("GET", "permissions"), ("POST", "call"),
+            ("POST", "logout"),
             ("POST", "reload"), ("GET", "sandbox/10001/world"), ("GET", "traffic/1"), ("GET", "nothing"),
+            ("GET", "backlog"), ("POST", "backlog/skip"), ("POST", "backlog/undo"), ("GET", "refused/1"),
+            ("POST", "refused/1"), ("DELETE", "refused/1"), ("DELETE", "refused"),
         ]:  # fmt: skip
             peer = self.api(path, method, None if method == "GET" else {}, **OURS)
             self.assertEqual((peer.status(), self.code(peer)), (401, "not_logged_in"), path)
+
+    def test_deleting_needs_the_header_of_the_page(self) -> None:
+        cookie = self.cookie()
+        peer = self.api("refused", "DELETE", Cookie=cookie, Origin="http://localhost")
+        self.assertEqual(peer.status(), 403)
+        self.assertEqual(self.api("refused", "DELETE", Cookie=cookie, **OURS).status(), 200)
+        self.assertEqual(json.loads(self.bearer("refused", "DELETE").body()), {"dropped": 0})
+        empty = {"rows": [], "refused": [], "refused_more": False}
+        self.assertEqual(json.loads(self.bearer("backlog").body()), empty)
 
     def test_a_wrong_token(self) -> None:
         peer = self.login("wrong")
@@ -344,6 +356,11 @@ class StreamTests(ConsoleTestCase):
         actions = json.loads(self.bearer("actions").body())["actions"]
         there = {action["name"]: action.get("sandbox", False) for action in actions}
         self.assertEqual((there["send_msg"], there["send_packet"]), (True, False))
+
+    def test_permissions(self) -> None:
+        answer = json.loads(self.bearer("permissions").body())
+        self.assertEqual(sorted(answer), ["bots", "groups", "more"])
+        self.assertEqual(self.bearer("permissions/x").status(), 404)
 
     def test_wrong_subscriptions(self) -> None:
         for query in ("topics=nothing", "topics=sandbox", "topics=sandbox:1", "topics=traffic&account=x"):

@@ -18,7 +18,7 @@ from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.rate_limit import RateLimiters
-from lgtwist.hub.settings import ActionSettings, BotSettings
+from lgtwist.hub.settings import ActionSettings, BotSettings, EventSettings
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.responses import ok
 from tests.hub.fakes import FakeLink, checked_link
@@ -255,3 +255,37 @@ class RightsTests(TesterCase):
         self.assertTrue(self.rule("get_status")[0])
         self.assertFalse(self.rule("get_status_async")[0])
         self.assertFalse(self.rule("get_login_info")[0])
+
+    def event_rule(self, event: Any, bot: str = "agent", account: int = 10001) -> Any:
+        body = json.dumps({"bot": bot, "account": account, "event": event}).encode()
+        shown = json.loads(self.tester.post_rights(body))
+        return shown["allowed"], shown["rule"]["code"], shown["rule"]["args"]
+
+    def test_events(self) -> None:
+        """The list that keeps an event from a bot is named, with the value that is not in it."""
+        self.add("all")
+        self.add("agent", accounts=(10001,), events=EventSettings(("message",), (1, 2), (7,)))
+        self.directory.add_account(Account(10002, self.clock, self.clock.seconds))
+        event = {"post_type": "message", "group_id": 1, "user_id": "7", "self_id": 10001}
+        self.assertEqual(self.event_rule(event), (True, "in_lists", {}))
+        for changes, rule in (
+            ({"post_type": "notice"}, ("post_type_not_listed", {"post_type": "notice"})),
+            ({"group_id": 3}, ("group_not_listed", {"group_id": 3})),
+            ({"group_id": None}, ("group_not_listed", {"group_id": None})),
+            ({"user_id": 8}, ("user_not_listed", {"user_id": 8})),
+        ):
+            self.assertEqual(self.event_rule({**event, **changes}), (False, *rule))
+        self.assertEqual(self.event_rule({"post_type": "meta_event"}), (True, "meta_event", {}))
+        self.assertEqual(self.event_rule(event, bot="all"), (True, "no_lists", {}))
+        self.assertEqual(self.event_rule(event, account=10002), (False, "account_not_its", {}))
+        self.assertEqual(self.event_rule(event, bot="x"), (False, "no_such_bot", {"bot": "x"}))
+        self.assertEqual(self.event_rule(event, account=7), (False, "no_such_account", {"account": 7}))
+
+    def test_events_that_cannot_be_read(self) -> None:
+        self.add("agent")
+        for event in ([], "x", {}, {"post_type": 1}, None):
+            body = json.dumps({"bot": "agent", "account": 10001, "event": event}).encode()
+            problem = self.assertRaises(ApiProblem, self.tester.post_rights, body)
+            self.assertEqual((problem.status, problem.code), (400, "bad_request"), event)
+        both = {"bot": "agent", "account": 10001, "action": "x", "event": {"post_type": "message"}}
+        self.assertRaises(ApiProblem, self.tester.post_rights, json.dumps(both).encode())

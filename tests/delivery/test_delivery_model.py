@@ -217,6 +217,16 @@ class DeliveryMachine(RuleBasedStateMachine):
         for sink in own.sinks[:-1]:
             own.delivery.confirmed(sink, self.store.end)
 
+    # -- the operator
+
+    @rule(book=one_of_both)
+    def skips(self, book: int) -> None:
+        self.books[book].skips()
+
+    @rule(book=one_of_both)
+    def undoes(self, book: int) -> None:
+        self.books[book].undoes()
+
     # -- the service
 
     @rule()

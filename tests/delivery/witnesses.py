@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -11,7 +11,8 @@ from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.delivery import Delivery
-from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, Refusal, RunAges, Trimmed
+from lgtwist.delivery.refused_event import RefusedEvent
+from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, RunAges, Trimmed
 from tests.journal.fakes import FakeSink, Room, numbers
 
 ACCOUNTS = (1, 2)
@@ -72,12 +73,15 @@ class WitnessedStore:
         totals: dict[int, int],
         upto: Position,
         watermarks: dict[Pair, Watermark],
-        refused: list[Refusal],
+        refused: Sequence[RefusedEvent],
+        put_back: Collection[Pair] = (),
     ) -> None:
         self._check()
-        self.store.save(totals, upto, watermarks, refused)
+        self.store.save(totals, upto, watermarks, refused, put_back)
         for pair, watermark in watermarks.items():
-            assert watermark.position >= self.watermarks[pair].position, "a cursor that is written goes back"
+            assert pair in put_back or watermark.position >= self.watermarks[pair].position, (
+                "a cursor that is written goes back"
+            )
             if (watermark.position, watermark.ordinal) != (
                 self.watermarks[pair].position,
                 self.watermarks[pair].ordinal,
@@ -105,6 +109,19 @@ class WitnessedStore:
             raise JournalError("the disk says nothing")
         page: Page = self.store.read(account, after, upto, max_bytes)
         return page
+
+    def drop_refused(self, upto: int, only: int | None) -> list[int]:
+        self._check()
+        dropped: list[int] = self.store.drop_refused(upto, only)
+        return dropped
+
+    def list_refused(self, most: int) -> list[RefusedEvent]:
+        listed: list[RefusedEvent] = self.store.list_refused(most)
+        return listed
+
+    def find_refused(self, number: int) -> RefusedEvent | None:
+        found: RefusedEvent | None = self.store.find_refused(number)
+        return found
 
     def close_reading(self) -> None:
         self.store.close_reading()
@@ -161,6 +178,9 @@ class Book:
         self.late: deque[tuple[float, Position]] = deque()
         self.refused: set[Position] = set()
         self.unwanted: set[Position] = set()  # the policy lets them be skipped
+        self.skipped: set[Position] = set()  # by the operator
+        self.before_skip: tuple[Position, set[Position]] | None = None  # what undoing goes back to
+        self.has_skipped = False
         self.replayed = 0
         self.one_at_a_time_upto = 0
         self.suspect: Position | None = None
@@ -200,7 +220,9 @@ class Book:
         assert not self.refused & set(came), "what was skipped comes again"
         assert upto == came[-1], "another position is to be confirmed"
         left_out = {
-            position for position in self.wanted() if self.sent < position < upto and position not in came
+            position
+            for position in self.wanted()
+            if self.sent < position < upto and position not in came and position not in self.skipped
         }
         assert all(position <= self.store.trimmed_to or position in self.unwanted for position in left_out), (
             f"{left_out} are left out"
@@ -256,6 +278,7 @@ class Book:
         if self.refusals < 5 or not self.may_skip:
             return 0
         self.may_skip = False
+        self.before_skip = None
         self.suspect = None
         self.refused.add(suspect)
         return suspect
@@ -271,10 +294,14 @@ class Book:
         self.sent = self.reached
         kept = max(self.reached, self.delivery.cursor)  # retention may have moved it further
         self.confirmed = {position for position in self.confirmed if position <= kept}
-        end = self.room.journal.end(self.account)
         if anew:
             self.replayed = 0 if self.active is None else self.active.there_before
             self.failing = False
+        self.note_unwanted()
+
+    def note_unwanted(self) -> None:
+        """Sending begins behind ``reached``: the policy lets some of what waits be skipped."""
+        end = self.room.journal.end(self.account)
         waiting = [position for position in self.wanted() if self.reached < position <= end]
         old = waiting[: max(0, len(waiting) - self.policy.max_events)] if self.policy.max_events else []
         if self.policy.max_age:
@@ -288,6 +315,7 @@ class Book:
         for _ in range(sends):
             self.confirmed.update(self.window.popleft())
         self.may_skip = True
+        self.before_skip = None
         if self.suspect is None or self.suspect <= upto:
             self.suspect = None
             self.refusals = 0
@@ -303,6 +331,42 @@ class Book:
             self.replayed = self.room.journal.end(self.account)
             self.delivery.recovered_sink(self.active)
         self.delivery.confirmed(self.active, upto)
+
+    # -- what the operator does
+
+    def skips(self) -> None:
+        """Let the bot go on with the newest."""
+        end = self.room.journal.end(self.account)
+        if not self.delivery.skip_to_end():
+            return
+        self.look_past()
+        self.settle()
+        before = self.reached, {one for one in self.confirmed if one <= self.reached}
+        self.before_skip = self.before_skip or before
+        self.skipped |= {one for one in self.wanted() if before[0] < one <= end}
+        self.has_skipped = True
+        self.goes_on_at(end)
+
+    def undoes(self) -> None:
+        """Let it have what was skipped, if it has confirmed nothing since."""
+        assert self.delivery.can_undo == (self.before_skip is not None)
+        if self.before_skip is None:
+            assert not self.delivery.undo_skip()
+            return
+        (begin, self.confirmed), self.before_skip = self.before_skip, None
+        self.skipped = {one for one in self.skipped if one <= begin}
+        self.cursor_was = 0
+        self.goes_on_at(begin, True)
+
+    def goes_on_at(self, position: Position, undoes: bool = False) -> None:
+        """Forget what is under way; expect what is behind a position."""
+        self.replayed = max(self.replayed, self.delivery._sent.position if undoes else self.sent)
+        self.late.clear()
+        self.window.clear()
+        self.reached = self.sent = position
+        self.note_unwanted()
+        if undoes:
+            assert self.delivery.undo_skip()
 
     def look_past(self) -> None:
         """Past the point of a refusal it goes on as usual; what is skipped may lie before it."""
@@ -332,10 +396,13 @@ class Book:
                     position in self.confirmed
                     or position in self.refused
                     or position in self.unwanted
+                    or position in self.skipped
                     or position <= self.store.trimmed_to
                 ), f"the cursor is beyond {position}, which the bot has not got"
         saved = self.store.watermarks["bot", self.account].position
-        assert saved <= delivery.cursor, "a cursor was written that is not there yet"
+        journal = self.room.journal
+        put_back = ("bot", self.account) in journal._unsaved.put_back | journal._saving.put_back
+        assert saved <= delivery.cursor or put_back, "a cursor was written that is not there yet"
         assert delivery.counters.refused == len(self.refused)
 
     def check_everything_came(self) -> None:
@@ -343,7 +410,10 @@ class Book:
         missing = {
             position
             for position in self.wanted()
-            if position > self.begin and position not in self.confirmed and position not in self.refused
+            if position > self.begin
+            and position not in self.confirmed
+            and position not in self.refused
+            and position not in self.skipped
         }
         assert all(position <= self.store.trimmed_to or position in self.unwanted for position in missing), (
             f"{missing} never came"
@@ -352,6 +422,7 @@ class Book:
         counted = counters.expired + counters.damaged + counters.too_old + counters.too_many
         told = f"{len(missing)} are missing, {counters} were counted"
         # What was confirmed just before a crash may fall out, and be counted, all the same.
-        exact = not self.crashed
-        assert counted == len(missing) if exact else counted >= len(missing), told
+        if not self.has_skipped:  # what was counted before a skip is not missing after it
+            exact = not self.crashed
+            assert counted == len(missing) if exact else counted >= len(missing), told
         assert counters.damaged == 0, "nothing is damaged"

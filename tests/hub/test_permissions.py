@@ -134,6 +134,27 @@ class EventPermissionsTests(SynchronousTestCase):
         self.assertFalse(self.passes(EventPermissions(user_ids=frozenset()), post_type="message", user_id=1))
         self.assertFalse(EventPermissions())
 
+    @given(
+        *(
+            st.none() | st.frozensets(st.sampled_from(values), max_size=2)
+            for values in (("message", "notice"), (1, 2), (7, 8))
+        ),
+        st.fixed_dictionaries(
+            {"post_type": st.sampled_from(["message", "notice", "meta_event", "x"])},
+            optional={
+                "group_id": st.sampled_from([1, 2, 3, None, "1"]),
+                "user_id": st.sampled_from([7, 9, "x"]),
+            },
+        ),
+    )
+    def test_explained_as_it_passes(
+        self, post_types: Any, group_ids: Any, user_ids: Any, members: dict[str, Any]
+    ) -> None:
+        """What is explained is what happens."""
+        permissions = EventPermissions(post_types, group_ids, user_ids)
+        event = read_event(json.dumps(members).encode())
+        self.assertIs(permissions.explain(event).allowed, permissions.passes(event))
+
 
 class RateTests(SynchronousTestCase):
     @given(st.integers(1, 5), st.lists(st.floats(0, 3), max_size=60))

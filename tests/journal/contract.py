@@ -94,6 +94,7 @@ class JournalContract:
     assertLess: Any
     assertTrue: Any
     assertIsNone: Any
+    assertRaises: Any
     assertIsNotNone: Any
     flushLoggedErrors: Any
 
@@ -429,6 +430,30 @@ class JournalContract:
         journal = await self.open()
         self.assertEqual(journal.watermark("bot", 1), Watermark(3, 3, 0))
 
+    async def test_a_cursor_that_is_put_back(self) -> None:
+        """It goes back, also on the disk, and only once: then it is as any other again."""
+        journal = await self.open()
+        await self.append(journal, 1, 1, 2, 3)
+        marks = [Watermark(position, position, 0) for position in range(4)]
+        for waits in (0.0, 1.2):  # what it goes back over may be written, or not
+            journal.confirm("bot", 1, marks[3])
+            await self.sleep(waits)
+            journal.put_back("bot", 1, marks[1])
+            self.assertEqual(journal.watermark("bot", 1), marks[1])
+            await self.sleep(1.2)
+            await self.close_journal(journal)
+            journal = await self.open()
+            self.assertEqual(journal.watermark("bot", 1), marks[1])
+        self.assertEqual(journal.watermark("bot", 2), Watermark())
+        journal.put_back("bot", 1, marks[1])
+        journal.confirm("bot", 1, marks[2])
+        await self.sleep(1.2)
+        journal.confirm("bot", 1, marks[0])
+        await self.sleep(1.2)
+        await self.crash_journal(journal)
+        journal = await self.open()
+        self.assertEqual(journal.watermark("bot", 1), marks[2])
+
     async def test_enlisted_while_it_runs(self) -> None:
         """A new pair begins behind what is durable at that moment, and gets what is appended already."""
         journal = await self.open()
@@ -548,6 +573,113 @@ class JournalContract:
         await self.crash_journal(journal)
         journal = await self.open()
         self.assertEqual(await self.list_of_refused(), expected)
+
+    async def refuse(self, journal: Any, *which: int, **options: Any) -> list[int]:
+        """Append events, let the bot refuse each; return their ids."""
+        before = {one.id for one in await journal.list_refused(1000)}
+        observer = Observer()
+        journal.observe(observer)
+        await self.append(journal, 1, *which, **options)
+        for batch in observer.batches[1]:
+            for index in range(len(batch)):
+                journal.refused("bot", batch.part(index, index + 1), "HTTP 413")
+        found = await journal.list_refused(1000)
+        return sorted(one.id for one in found if one.id not in before)
+
+    async def test_list_of_refused(self) -> None:
+        """The newest first, as many as are wanted, whether they are written yet or not."""
+        journal = await self.open()
+        self.assertEqual(await journal.list_refused(10), [])
+        ids = await self.refuse(journal, 1, 2)
+        for wait in (0.0, 1.2):
+            await self.sleep(wait)
+            found = await journal.list_refused(10)
+            self.assertEqual([one.id for one in found], ids[::-1])
+            self.assertEqual(
+                [(one.bot, one.account, one.reason) for one in found], [("bot", 1, "HTTP 413")] * 2
+            )
+            self.assertEqual([one.post_type for one in found], ["message"] * 2)
+            self.assertEqual([one.id for one in await journal.list_refused(1)], ids[1:])
+        await self.close_journal(journal)
+        journal = await self.open()
+        ids += await self.refuse(journal, 3)
+        self.assertEqual(len(set(ids)), 3)
+        self.assertEqual([one.id for one in await journal.list_refused(10)], sorted(ids, reverse=True))
+        await self.sleep(1.2)
+        self.assertEqual([one.id for one in await journal.list_refused(10)], sorted(ids, reverse=True))
+
+    async def test_one_of_the_refused(self) -> None:
+        """With the first 64 KiB of it, written or not."""
+        journal = await self.open()
+        [first, second] = await self.refuse(journal, 1, 2, size=100_000)
+        for wait in (0.0, 1.2):
+            await self.sleep(wait)
+            found = await journal.find_refused(second)
+            self.assertEqual(found.payload, event(2, size=100_000)[:65_536])
+            self.assertEqual(found.size, len(event(2, size=100_000)))
+            self.assertEqual((await journal.find_refused(first)).payload, event(1, size=100_000)[:65_536])
+            self.assertIsNone(await journal.find_refused(second + 100))
+
+    async def test_refused_that_are_dropped(self) -> None:
+        """One, or all, written or not; they do not come again, and their ids are not given again."""
+        for wait in (0.0, 1.2):
+            journal = await self.open()
+            first, second, third = await self.refuse(journal, 1, 2, 3)
+            await self.sleep(wait)
+            self.assertEqual(await journal.drop_refused(second), 1)
+            self.assertEqual(await journal.drop_refused(second), 0)
+            self.assertEqual([one.id for one in await journal.list_refused(9)], [third, first])
+            self.assertIsNone(await journal.find_refused(second))
+            self.assertEqual(await journal.drop_refused(), 2)
+            self.assertEqual(await journal.drop_refused(), 0)
+            self.assertEqual(await journal.list_refused(9), [])
+            [fourth] = await self.refuse(journal, 4)
+            self.assertGreater(fourth, third)
+            await self.sleep(1.2)
+            await self.close_journal(journal)
+            journal = await self.open()
+            self.assertEqual([one.id for one in await journal.list_refused(9)], [fourth])
+            await journal.drop_refused()
+            await self.close_journal(journal)
+
+    async def test_refused_while_it_is_not_open(self) -> None:
+        """Whoever asks is told so, before it is open and when it is closed."""
+        journal = self.make_journal(LIMITS)
+        for opened in (False, True):
+            if opened:
+                self.start_journal(journal, PAIRS)
+                await self.sleep(0.1)
+                await self.close_journal(journal)
+            for asked in (
+                journal.list_refused(1),
+                journal.find_refused(1),
+                journal.drop_refused(1),
+                journal.drop_refused(),
+                journal.read_one(1, 1),
+            ):
+                with self.assertRaises(Exception) as caught:
+                    await asked
+                self.assertTrue(str(caught.exception))
+
+    async def test_read_one(self) -> None:
+        """The event at a position, of its account alone, while it is there."""
+        journal = await self.open(limits=Limits(retention=30, memory=1))
+        await self.append(journal, 1, 1, 2, 3)
+        await self.append(journal, 2, 4)
+        for account, count in ((1, 3), (2, 1)):
+            events = await self.read_all(journal, account)
+            self.assertEqual(len(events), count)
+            for position, number in events:
+                batch = await journal.read_one(account, position)
+                self.assertEqual((batch.account, batch.first, len(batch)), (account, position, 1))
+                self.assertEqual(numbers(batch.payloads), [number])
+                self.assertIsNone(await journal.read_one(3, position))
+        for nowhere in (0, journal.end(1) + 1, 1 << 62):
+            self.assertIsNone(await journal.read_one(1, nowhere))
+        gone = (await self.read_all(journal, 1))[0][0]
+        await self.sleep(40)
+        self.assertEqual(journal.expired(1), 3)
+        self.assertIsNone(await journal.read_one(1, gone))
 
     # -- retention
 

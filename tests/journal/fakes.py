@@ -19,6 +19,7 @@ from lgtwist.delivery.batch import Batch, Position
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.encoded_batch import EncodedBatch
 from lgtwist.delivery.interfaces import IEventSink
+from lgtwist.delivery.redelivery import Redelivery
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import Journal, JournalLimits
 from lgtwist.runtime.wall_clock import WallClock
@@ -52,6 +53,10 @@ class HeldWorker:
         done: Deferred[Any] = Deferred()
         self.jobs.append((job, done))
         return done
+
+    def run_waiting(self) -> None:
+        while self.work():
+            pass
 
     def stop(self) -> Deferred[None]:
         return succeed(None)
@@ -121,6 +126,7 @@ class FakeSink:
     """Keeps what it is given; confirms when it is told to.
 
     :ivar sent: each time it was given something: how many events, and the position to confirm.
+    :ivar again: what the operator has sent again, and as events.
     :ivar instantly: confirms at once.
     """
 
@@ -134,6 +140,8 @@ class FakeSink:
         self.live = False
         self.events: list[dict[str, Any]] = []
         self.sent: list[tuple[int, Position]] = []
+        self.again: list[Redelivery] = []
+        self.again_events: list[dict[str, Any]] = []
 
     def take(self, frames: bytes, events: int, upto: Position) -> None:
         assert self.ready, "given more than it takes"
@@ -150,6 +158,14 @@ class FakeSink:
 
     def promote(self) -> None:
         self.live = False
+
+    def forget(self) -> None:
+        self.sent.clear()
+
+    def send_again(self, redelivery: Redelivery) -> None:
+        self.again.append(redelivery)
+        self.again_events.append(json.loads(redelivery.frame))
+        redelivery.note_sent()
 
     @property
     def numbers(self) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -10,7 +11,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
-from lgtwist.journal.store import TIMES_ALONE, Contents, IStore, JournalError, Pair, Refusal, RunAges, Trimmed
+from lgtwist.delivery.refused_event import RefusedEvent
+from lgtwist.journal.store import (
+    MAX_REFUSED,
+    TIMES_ALONE,
+    Contents,
+    IStore,
+    JournalError,
+    Pair,
+    RunAges,
+    Trimmed,
+)
 
 _Result = TypeVar("_Result")
 
@@ -24,7 +35,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.full = False
-        self.refusals: list[Refusal] = []
+        self.refusals: list[RefusedEvent] = []
         self._chunks: list[list[Batch]] = []
         self._named: frozenset[Pair] = frozenset()
         self._named_last: dict[Pair, int] = {}
@@ -44,6 +55,7 @@ class MemoryStore:
             dict(kept.expired),
             dict(kept.watermarks),
             newest=kept.newest,
+            last_refused=max((one.id for one in self.refusals), default=0),
         )
 
     def _check(self) -> None:
@@ -68,15 +80,24 @@ class MemoryStore:
         totals: dict[int, int],
         upto: Position,
         watermarks: dict[Pair, Watermark],
-        refused: list[Refusal],
+        refused: Sequence[RefusedEvent],
+        put_back: Collection[Pair] = (),
     ) -> None:
         """Keep the rest."""
         self._check()
         for pair, watermark in watermarks.items():
             kept = self._contents.watermarks.get(pair, Watermark())
-            if watermark.position > kept.position or watermark.ordinal > kept.ordinal:
+            if pair in put_back or watermark.position > kept.position or watermark.ordinal > kept.ordinal:
                 self._contents.watermarks[pair] = watermark
         self.refusals += refused
+        del self.refusals[:-MAX_REFUSED]
+
+    def drop_refused(self, upto: int, only: int | None) -> list[int]:
+        """Forget refused events."""
+        self._check()
+        ids = [one.id for one in self.refusals if one.id <= upto and only in (None, one.id)]
+        self.refusals = [one for one in self.refusals if one.id not in ids]
+        return ids
 
     def touch(self, named: dict[Pair, Watermark], now: int) -> None:
         """Note which pairs are named from now on."""
@@ -110,6 +131,14 @@ class MemoryStore:
         written = max(max(batch.times) for batch in chunk)
         return last <= ages.old_upto or (last <= ages.inherited and written < older_than)
 
+    def back_up(self, target: Path, now: int, between: Callable[[], object]) -> None:
+        """Nothing is copied."""
+        self._check()
+        between()
+
+    def forget_backup(self) -> None:
+        """It is none."""
+
     def close_writing(self) -> None:
         """Nothing is held."""
 
@@ -129,6 +158,14 @@ class MemoryStore:
                 return Page(batches, chunk[-1].last, self._contents.trimmed_to)
         return Page(batches, max(after, upto), self._contents.trimmed_to)
 
+    def list_refused(self, most: int) -> list[RefusedEvent]:
+        """The newest refused events."""
+        return self.refusals[::-1][:most]
+
+    def find_refused(self, number: int) -> RefusedEvent | None:
+        """A refused event."""
+        return next((one for one in self.refusals if one.id == number), None)
+
     def close_reading(self) -> None:
         """Nothing is held."""
 
@@ -146,6 +183,9 @@ class InlineWorker:
         else:
             done.callback(result)
         return done
+
+    def run_waiting(self) -> None:
+        """Nothing waits."""
 
     def stop(self) -> Deferred[None]:
         """Nothing is left to do."""

@@ -15,10 +15,11 @@ from zope.interface.verify import verifyObject
 
 from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.delivery.interfaces import IJournal
+from lgtwist.delivery.refused_event import RefusedEvent
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.report import report
 from lgtwist.journal.sqlite import SqliteStore
-from lgtwist.journal.store import IStore, JournalError, Refusal
+from lgtwist.journal.store import IStore, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from tests.journal.fakes import BEGIN, LIMITS, Lines, Room, event, numbers
 from tests.journal.memory_store import InlineWorker, MemoryStore
@@ -563,7 +564,7 @@ class SqliteTests(MemoryTests):
         self.assertRaises(
             JournalError, store.append, store.pack([Batch(1, 2, 1, room.observed[0].times, [b"{}"])])
         )
-        refusal = Refusal("bot", 1, 1, 0, 0, "x", 2, b"{}")
+        refusal = RefusedEvent(1, "bot", 1, 1, 0, 0, "x", 2, b"{}")
         self.assertRaises(JournalError, store.save, {}, 1, {}, [refusal])
         self.assertRaises(JournalError, store.trim, 0, 0)
         self.assertRaises(JournalError, store.touch, {("bot", 1): Watermark()}, 0)

@@ -159,3 +159,33 @@ class WriterTests(SynchronousTestCase):
         self.assertTrue(writer.close().called)
         self.assertNotIn(f"sandbox-writer {self.path}", [one.name for one in threading.enumerate()])
         self.assertIn("cannot be written", self.lines()[0])
+
+    def test_a_copy_has_all_that_was_given(self) -> None:
+        writer = self.writer(patience=0.0)
+        done: list[Any] = []
+        target = self.path.with_name("copy.sqlite")
+        for number in range(1, 51):
+            writer.write(self.person(number, "Alice"))
+        writer.copy(target).addBoth(done.append)
+        wait_until("it is copied", lambda: done)
+        self.assertEqual(done, [None])
+        self.assertEqual(target.stat().st_mode & 0o777, 0o600)
+        self.path = target
+        self.assertEqual(len(self.records()), 50)
+
+    def test_a_copy_of_what_cannot_be_written(self) -> None:
+        writer = self.writer(patience=0.0)
+        writer.write(self.person(1, "Alice"))
+        wait_until("it is written", self.records)
+        other = self.lock()
+        writer.write(self.person(2, "Bob"))
+        done: list[Any] = []
+        target = self.path.with_name("locked-copy.sqlite")
+        writer.copy(target).addBoth(done.append)
+        wait_until("it is told", lambda: done)
+        self.assertTrue(done[0].check(StoreError))
+        self.assertFalse(target.exists())
+        other.execute("ROLLBACK")
+        closed = writer.close()
+        wait_until("it is closed", lambda: closed.called)
+        self.failureResultOf(writer.copy(target), StoreError)

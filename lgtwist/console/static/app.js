@@ -11,12 +11,20 @@ import Overview from "./pages/overview.js";
 import Traffic from "./pages/traffic.js";
 import Tester from "./pages/tester.js";
 import Sandbox from "./pages/sandbox.js";
+import Backlog from "./pages/backlog.js";
+import Permissions from "./pages/permissions.js";
+import Configuration from "./pages/configuration.js";
+import Log from "./pages/log.js";
 
 const PAGES = [
     { key: "overview", icon: "grid", page: Overview },
     { key: "traffic", icon: "pulse", page: Traffic },
     { key: "tester", icon: "bolt", page: Tester },
     { key: "sandbox", icon: "chat", page: Sandbox },
+    { key: "backlog", icon: "inbox", page: Backlog },
+    { key: "permissions", icon: "shield", page: Permissions },
+    { key: "configuration", icon: "sliders", page: Configuration },
+    { key: "log", icon: "lines", page: Log },
 ];
 
 /** The session: null until it is known; `{in, version, chinese}`, or `{failed: true}`. */

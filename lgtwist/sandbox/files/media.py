@@ -108,7 +108,9 @@ FileId = tuple[int, int]
 def _is_internal_name(name: str) -> bool:
     """Return whether a name in ``data_dir`` is that of a file or folder of lgtwist's own."""
     name = name.lower()
-    return name in ("lock", "admin_token", "console_generation") or name.startswith(("sandbox-", "journal"))
+    # Of a backup that was unpacked here: the configuration, and the files that it names.
+    own = ("lock", "admin_token", "console_generation", "lgtwist.toml")
+    return name in own or name.startswith(("sandbox-", "journal", "backup-"))
 
 
 def _internal_files(data_dir: Path) -> Iterator[FileId]:

@@ -3,16 +3,24 @@
 
 import { signal } from "../vendor/signals.mjs";
 import { local } from "./store.js";
+import zhBacklog from "../words/zh/backlog.js";
+import zhConfiguration from "../words/zh/configuration.js";
 import zhErrors from "../words/zh/errors.js";
 import zhFrame from "../words/zh/frame.js";
+import zhLog from "../words/zh/log.js";
 import zhOverview from "../words/zh/overview.js";
+import zhPermissions from "../words/zh/permissions.js";
 import zhReasons from "../words/zh/reasons.js";
 import zhSandbox from "../words/zh/sandbox.js";
 import zhTester from "../words/zh/tester.js";
 import zhTraffic from "../words/zh/traffic.js";
+import enBacklog from "../words/en/backlog.js";
+import enConfiguration from "../words/en/configuration.js";
 import enErrors from "../words/en/errors.js";
 import enFrame from "../words/en/frame.js";
+import enLog from "../words/en/log.js";
 import enOverview from "../words/en/overview.js";
+import enPermissions from "../words/en/permissions.js";
 import enReasons from "../words/en/reasons.js";
 import enSandbox from "../words/en/sandbox.js";
 import enTester from "../words/en/tester.js";
@@ -20,8 +28,32 @@ import enTraffic from "../words/en/traffic.js";
 
 /** @type {Record<string, Record<string, string>>} */
 const WORDS = {
-    zh: { ...zhErrors, ...zhFrame, ...zhOverview, ...zhReasons, ...zhSandbox, ...zhTester, ...zhTraffic },
-    en: { ...enErrors, ...enFrame, ...enOverview, ...enReasons, ...enSandbox, ...enTester, ...enTraffic },
+    zh: {
+        ...zhBacklog,
+        ...zhConfiguration,
+        ...zhErrors,
+        ...zhFrame,
+        ...zhLog,
+        ...zhOverview,
+        ...zhPermissions,
+        ...zhReasons,
+        ...zhSandbox,
+        ...zhTester,
+        ...zhTraffic,
+    },
+    en: {
+        ...enBacklog,
+        ...enConfiguration,
+        ...enErrors,
+        ...enFrame,
+        ...enLog,
+        ...enOverview,
+        ...enPermissions,
+        ...enReasons,
+        ...enSandbox,
+        ...enTester,
+        ...enTraffic,
+    },
 };
 
 const kept = local.get("language");

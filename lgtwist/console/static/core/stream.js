@@ -70,14 +70,15 @@ function hash(text) {
 /** The name of a subscription on the stream, the same in all tabs that want the same. @param {Topic} topic */
 function wireOf(topic) {
     if (topic.topic === "sandbox") return `sandbox-${topic.account}`;
-    if (topic.topic === "traffic") return `traffic-${hash(JSON.stringify(topic.filter || {}))}`;
+    if (topic.topic === "traffic" || topic.topic === "log") return `${topic.topic}-${hash(JSON.stringify(topic.filter || {}))}`;
     return topic.topic;
 }
 
 /**
- * Subscribe to a topic: `{topic: "links"}`, `{topic: "traffic", filter: {...}}` or `{topic: "sandbox", account, after}`.
+ * Subscribe to a topic: `{topic: "links"}`, `{topic: "traffic", filter: {...}}`, `{topic: "log", filter: {level, text}}`
+ * or `{topic: "sandbox", account, after}`.
  *
- * Handlers are named as the events: `links`, `link`, `traffic`, `dropped`, `sandbox`; `connected(hello)` is called
+ * Handlers are named as the events: `links`, `link`, `traffic`, `dropped`, `log`, `sandbox`; `connected(hello)` is called
  * whenever the stream was opened (anew), and `refused(error)` where the server refuses the subscription. A sandbox subscription resumes by itself after a lost connection; its
  * `missed: true` says that entries are lost and the world is to be loaded anew.
  * @param {Topic} topic
@@ -143,11 +144,13 @@ function dispatch(event, data) {
             const rows = (data.rows || []).filter((row) => !row.to || row.to.includes(want.wire));
             const answers = data.answers || [];
             if (rows.length || answers.length) call(handlers, event, { ...data, rows, answers });
+        } else if (event === "log") {
+            if (topic.topic === "log" && (!data.to || [].concat(data.to).includes(want.wire))) call(handlers, event, data);
         } else if (event === "sandbox") {
             if (topic.topic === "sandbox" && topic.account === data.account) sandboxEvent(topic, handlers, data);
         } else if (event === "refused") {
             if (data.wire === want.wire) call(handlers, event, data.error);
-        } else if (!data.topic || (data.topic === topic.topic && (!data.to || topic.topic !== "traffic" || data.to === want.wire))) {
+        } else if (!data.topic || (data.topic === topic.topic && (!data.to || (topic.topic !== "traffic" && topic.topic !== "log") || data.to === want.wire))) {
             call(handlers, event, data);
         }
     }
@@ -434,7 +437,7 @@ async function postWants() {
 /** A subscription as the server takes it; a filter has the same id in all tabs, the others begin anew by theirs. @param {any} entry */
 function subscriptionOf([wire, known]) {
     const { topic, from, generation } = known;
-    return topic.topic === "traffic" ? { ...topic, id: wire } : { ...topic, after: from, id: `${wire}-${generation}` };
+    return topic.topic === "traffic" || topic.topic === "log" ? { ...topic, id: wire } : { ...topic, after: from, id: `${wire}-${generation}` };
 }
 
 /** Whether the server refuses a subscription, not the stream. @param {any} error */

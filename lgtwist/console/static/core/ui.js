@@ -3,7 +3,7 @@
 
 import { Fragment, createContext, h, render } from "../vendor/preact.mjs";
 import {
-    useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+    useCallback, useContext, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useState,
 } from "../vendor/hooks.mjs";
 import { batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect } from "../vendor/signals.mjs";
 import htm from "../vendor/htm.mjs";
@@ -12,8 +12,18 @@ import { dateTime, number, relative } from "./format.js";
 
 export {
     Fragment, batch, computed, createContext, effect, h, render, signal, untracked, useCallback, useComputed, useContext,
-    useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
+    useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
 };
+
+let ids = 0;
+
+/** An id that no other element has; Preact's own is unique only within what one `render` made. */
+export function useId() {
+    return useState(() => {
+        ids += 1;
+        return `id-${ids}`;
+    })[0];
+}
 
 /** Markup: html`<p class="x">${text}</p>`; what is put in is text, never markup. */
 export const html = htm.bind(h);
@@ -34,6 +44,8 @@ const ICONS = {
     pulse: "M3 12h4l3-8 4 16 3-8h4",
     grid: "M4 4h7v7H4zm9 0h7v7h-7zM4 13h7v7H4zm9 0h7v7h-7z",
     bolt: "M13 3 5 14h6l-1 7 8-11h-6z",
+    inbox: "M4 13 6.500 5h11L20 13v6H4zm0 0h5l1 3h4l1-3h5",
+    shield: "M12 3 5 6v5c0 4.500 3 8 7 10 4-2 7-5.500 7-10V6zm-3 9 2 2 4-4",
     plug: "M9 3v5m6-5v5M6 8h12v3a6 6 0 0 1-12 0zm6 9v4",
     back: "M15 5l-7 7 7 7",
     more: "M6 12h.01M12 12h.01M18 12h.01",
@@ -53,6 +65,8 @@ const ICONS = {
     down: "m6 9 6 6 6-6",
     right: "m9 6 6 6-6 6",
     edit: "M4 20h4L19 9l-4-4L4 16z",
+    sliders: "M4 7h8m6 0h2M4 17h2m6 0h8M15 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM9 20a3 3 0 1 0 0-6 3 3 0 0 0 0 6Z",
+    lines: "M4 6h16M4 11h16M4 16h10",
     filter: "M4 5h16l-6 8v6l-4-2v-4z",
     refresh: "M20 11a8 8 0 1 0-2.300 6.300M20 5v6h-6",
 };

@@ -9,6 +9,7 @@ import {
     Bar, Button, Check, classes, Code, Empty, Field, html, Icon, Peer, Problem, signal, Status, Tabs, Time,
     useComputed, useEffect, useMemo, useState,
 } from "../core/ui.js";
+import { Add } from "./overview/add.js";
 
 /** The state as the server tells it, null before the first. */
 const state = signal(/** @type {any} */ (null));
@@ -326,7 +327,7 @@ function RefusedCard({ one }) {
         <${Peer} text=${reasonText(explained)} lines=${3} />
         ${hasWords(help) && html`<p class="muted small">${t(help)}</p>`}
         <p class="small muted">${t("overview.refused_last")} <${Time} at=${one.last} />${one.times > 1 && html`<span> · ${t("overview.refused_first")} <${Time} at=${one.first} /></span>`}</p>
-        ${one.block && html`<p class="small">${t("overview.refused_block")}</p><${Code} text=${one.block} label="lgtwist.toml" />`}
+        ${one.block && html`<p class="small">${t("overview.refused_block")}</p><${Code} text=${one.block} label="lgtwist.toml" /><${Add} block=${one.block} current=${state.value} />`}
     </article>`;
 }
 

@@ -1,0 +1,203 @@
+// @ts-check
+/** The keys of the configuration's tables as fields of forms, and the edits that a filled form stands for. */
+
+/**
+ * @typedef {{path: string[], type: "text" | "number" | "secret" | "choice" | "list" | "numbers" | "boolean",
+ *   kinds?: string[], choices?: string[], standard?: string, required?: boolean, more?: boolean, when?: [string, string]}} FormField
+ * @typedef {{op: "set" | "unset" | "add" | "remove", path: Array<string | number>, value?: any}} Edit
+ */
+
+const FORWARD = "forward-websocket";
+const REVERSE = "reverse-websocket";
+const POST = "http-post";
+const REMOTE = [FORWARD, REVERSE, "http"];
+
+export const ACCOUNT_KINDS = [REVERSE, FORWARD, "http", "sandbox"];
+export const BOT_KINDS = [FORWARD, REVERSE, POST];
+
+/** @type {FormField[]} */
+export const ACCOUNT_FIELDS = [
+    { path: ["self_id"], type: "number", required: true },
+    { path: ["type"], type: "choice", choices: ACCOUNT_KINDS, standard: "sandbox" },
+    { path: ["url"], type: "text", kinds: [FORWARD, "http"], required: true },
+    { path: ["access_token"], type: "secret", kinds: REMOTE },
+    { path: ["secret"], type: "secret", kinds: ["http"] },
+    { path: ["world"], type: "text", kinds: ["sandbox"] },
+    { path: ["public_url"], type: "text", kinds: ["sandbox"] },
+    { path: ["dialect"], type: "choice", kinds: REMOTE, choices: ["auto", "onebot11", "lagrange", "napcat", "llbot", "go-cqhttp"], standard: "auto", more: true },
+    { path: ["outgoing_format"], type: "choice", kinds: REMOTE, choices: ["as-is", "array", "string"], standard: "as-is", more: true },
+    { path: ["access_token_file"], type: "text", kinds: REMOTE, more: true },
+    { path: ["secret_file"], type: "text", kinds: ["http"], more: true },
+    { path: ["ca_file"], type: "text", kinds: [FORWARD, "http"], more: true },
+    { path: ["reconnect", "min"], type: "text", kinds: [FORWARD], standard: "1s", more: true },
+    { path: ["reconnect", "max"], type: "text", kinds: [FORWARD], standard: "60s", more: true },
+    { path: ["media_hosts"], type: "list", kinds: ["sandbox"], more: true },
+    { path: ["media_dirs"], type: "list", kinds: ["sandbox"], more: true },
+];
+
+/** @type {FormField[]} */
+export const BOT_FIELDS = [
+    { path: ["name"], type: "text", required: true },
+    { path: ["connection"], type: "choice", choices: BOT_KINDS, standard: FORWARD },
+    { path: ["url"], type: "text", kinds: [REVERSE, POST] },
+    { path: ["access_token"], type: "secret" },
+    { path: ["secret"], type: "secret", kinds: [POST] },
+    { path: ["accounts"], type: "numbers" },
+    { path: ["message_format"], type: "choice", choices: ["as-is", "array", "string"], standard: "as-is" },
+    { path: ["delivery"], type: "choice", choices: ["live", "at-least-once"], standard: "live" },
+    { path: ["timeout"], type: "text", kinds: [POST], standard: "5s", more: true },
+    { path: ["api_url"], type: "text", kinds: [REVERSE], more: true },
+    { path: ["event_url"], type: "text", kinds: [REVERSE], more: true },
+    { path: ["access_token_file"], type: "text", more: true },
+    { path: ["secret_file"], type: "text", kinds: [POST], more: true },
+    { path: ["ca_file"], type: "text", kinds: [REVERSE, POST], more: true },
+    { path: ["reconnect", "min"], type: "text", kinds: [REVERSE], standard: "1s", more: true },
+    { path: ["reconnect", "max"], type: "text", kinds: [REVERSE], standard: "60s", more: true },
+    { path: ["replay", "max_age"], type: "text", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "max_events"], type: "number", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "rate"], type: "number", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "mark"], type: "boolean", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "grace"], type: "text", when: ["delivery", "at-least-once"], more: true },
+    { path: ["replay", "delay"], type: "text", when: ["delivery", "at-least-once"], more: true },
+];
+
+/** @param {string} key @param {string} standard @returns {FormField} */
+const text = (key, standard) => ({ path: [key], type: "text", standard });
+/** @param {string} key @param {string} standard @returns {FormField} */
+const count = (key, standard) => ({ path: [key], type: "number", standard });
+
+/** The tables that are there once, by their name; "" is the top level. @type {Array<[string, FormField[]]>} */
+export const TABLES = [
+    ["server", [
+        { path: ["endpoints"], type: "list", standard: "tcp:8081:interface=127.0.0.1" },
+        { path: ["allowed_origins"], type: "list" },
+        { path: ["admin_token"], type: "secret" },
+        { path: ["admin_token_file"], type: "text" },
+    ]],
+    ["console", [{ path: ["enabled"], type: "boolean", standard: "true" }]],
+    ["journal", [
+        text("retention", "7d"), text("max_size", "1GiB"),
+        { path: ["sync"], type: "choice", choices: ["full", "normal"], standard: "full" },
+        { path: ["on_damage"], type: "choice", choices: ["stop", "set-aside"], standard: "stop" },
+    ]],
+    ["limits", [
+        text("max_message", "32MiB"), text("handshake_timeout", "5s"), text("body_timeout", "60s"), text("idle_timeout", "60s"),
+        text("close_timeout", "2s"), text("ping_interval", "15s"), text("ping_timeout", "60s"), text("tcp_user_timeout", "25s"),
+        text("send_buffer", "4MiB"), text("action_timeout", "60s"), text("heartbeat_interval", "5s"), count("connections", "10000"),
+        count("handshakes", "1000"), count("failed_handshakes", "30"), text("peer_memory", "64MiB"), count("calls", "1000"),
+    ]],
+    ["", [text("data_dir", "lgtwist-data")]],
+];
+
+/** @param {FormField} field */
+export const idOf = (field) => field.path.join(".");
+
+/** @param {any} entry @param {string[]} path @returns {any} */
+export function valueAt(entry, path) {
+    return path.reduce((value, key) => (value && typeof value === "object" ? value[key] : undefined), entry);
+}
+
+/** The fields of a kind. @param {FormField[]} fields @param {string} kind */
+export const fieldsOf = (fields, kind) => fields.filter((field) => !field.kinds || field.kinds.includes(kind));
+
+/** Return a value of the file as the text of a field. @param {any} value */
+export function asText(value) {
+    if (value === undefined || value === null) return "";
+    if (Array.isArray(value)) return value.join(value.every((each) => typeof each === "number") ? ", " : "\n");
+    return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/**
+ * Return the value that the text of a field stands for; `undefined` where the key is left out.
+ * @param {FormField} field @param {string} written
+ * @returns {{value?: any, error?: string}} `error` is a code of the words `configuration.wrong.*`
+ */
+export function read(field, written) {
+    const trimmed = written.trim();
+    if (!trimmed) return field.required ? { error: "required" } : {};
+    switch (field.type) {
+        case "number": {
+            if (/^\d+(\.\d+)?$/.test(trimmed) && (trimmed.includes(".") || Number.isSafeInteger(Number(trimmed)))) return { value: Number(trimmed) };
+            return { error: "number" };
+        }
+        case "numbers": {
+            const parts = trimmed.split(/[\s,，、]+/).filter(Boolean);
+            return parts.every((part) => /^\d+$/.test(part) && Number.isSafeInteger(Number(part))) ? { value: parts.map(Number) } : { error: "numbers" };
+        }
+        case "list":
+            return { value: trimmed.split("\n").map((line) => line.trim()).filter(Boolean) };
+        case "boolean":
+            return { value: trimmed === "true" };
+        default:
+            return { value: trimmed };
+    }
+}
+
+/**
+ * Return the edits that make of an entry what was written into the fields, and what is wrong by their names.
+ *
+ * Keys that the new kind does not have are taken out: they would be mistakes. What the entry is named by is
+ * changed last, for the other edits name it by what it was called before.
+ * @param {{base: Array<string | number>, entry: any, fields: FormField[], kind: string, written: Record<string, string>}} form
+ */
+export function editsOf({ base, entry, fields, kind, written }) {
+    /** @type {Edit[]} */
+    const edits = [];
+    /** @type {Edit[]} */
+    const last = [];
+    /** @type {Record<string, string>} */
+    const errors = {};
+    for (const field of fields) {
+        const id = idOf(field);
+        const old = valueAt(entry, field.path);
+        const path = [...base, ...field.path];
+        if (field.kinds && !field.kinds.includes(kind)) {
+            if (old !== undefined) edits.push({ op: "unset", path });
+            continue;
+        }
+        const has = Object.prototype.hasOwnProperty.call(written, id);
+        const { value, error } = read(field, has ? written[id] : asText(old));
+        if (error && (has || old === undefined)) errors[id] = error;
+        else if (!has) continue;
+        else if (value === undefined) {
+            if (old !== undefined) edits.push({ op: "unset", path });
+        } else if (JSON.stringify(value) !== JSON.stringify(old)) {
+            (id === "name" || id === "self_id" ? last : edits).push({ op: "set", path, value });
+        }
+    }
+    return { edits: [...edits, ...last], errors };
+}
+
+/**
+ * Return the new entry of a filled form, as the value of an edit "add".
+ * @param {FormField[]} fields @param {string} kind @param {Record<string, string>} written
+ */
+export function entryOf(fields, kind, written) {
+    /** @type {Record<string, any>} */
+    const entry = {};
+    /** @type {Record<string, string>} */
+    const errors = {};
+    for (const field of fieldsOf(fields, kind)) {
+        const id = idOf(field);
+        const { value, error } = read(field, written[id] || "");
+        if (error) errors[id] = error;
+        if (value === undefined || error) continue;
+        if (field.path.length === 2) entry[field.path[0]] = { ...entry[field.path[0]], [field.path[1]]: value };
+        else entry[id] = value;
+    }
+    return { entry, errors };
+}
+
+/** What a change of a key does beside counting at once, as far as the words say it. */
+const EFFECTS = ["anew", "sessions", "restart", "nothing"];
+
+/**
+ * Return the help of a key, in a language: its sentence, its default, an example, and what a change does.
+ * @param {any} keys of GET config @param {string} table @param {string[]} path @param {string} kind @param {string} language
+ */
+export function helpOf(keys, table, path, kind, language) {
+    const name = [table, ...path].filter(Boolean).join(".");
+    const found = (keys && keys[name]) || {};
+    const effect = (found.effects && found.effects[kind]) || found.effect || "";
+    return { text: found[language] || found.en || "", standard: asText(found.default), example: asText(found.example), effect: EFFECTS.includes(effect) ? effect : "" };
+}
