@@ -129,7 +129,8 @@ class LogTests(BrowserTestCase):
                 lambda: page.wait_for_timeout(10) or (self.wanted() or {}).get("filter") == filter_,
                 "subscribed",
             )
-            self.assertIn({"level": ["warn"], "text": ["nonebot"]}, asked)
+            query = {"level": ["warn"], "text": ["nonebot"]}
+            wait_until(lambda: page.wait_for_timeout(10) or query in asked, "it is asked for")
             link = page.get_by_role("link", name="下载")
             self.assertTrue(str(link.get_attribute("href")).endswith("/api/log/download"))
             expect(page.get_by_role("link", name="实时消息")).to_have_attribute("href", "#/traffic")
