@@ -223,7 +223,7 @@ class RefusedTests(BrowserTestCase):
 
     def test_in_english_on_a_phone(self) -> Deferred[Any]:
         words = {
-            "look": "^Look", "again": "^Deliver again", "taken": "^delivered", "drop": "^Drop",
+            "look": "^Look:", "again": "^Deliver again:", "taken": "^delivered", "drop": "^Drop:",
             "drop_yes": "Drop", "none": "No refused events",
         }  # fmt: skip
         return self.journey(words, language="en-US", width=NARROW, dark=True)
