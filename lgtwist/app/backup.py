@@ -423,7 +423,7 @@ class Backups:
     :ivar file: where the configuration was read from; None for nowhere. May be set.
     """
 
-    _log = Logger(throttled=False)
+    _log = Logger()
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import re
 import threading
 import time
@@ -28,7 +29,7 @@ from lgtwist.runtime.logs import CONFIGURED, Logger
 _SYNTAX_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of a configuration that is edited, and edits of one request.
-_LONGEST_FILE = 1 << 18
+_LONGEST_FILE = 1 << 17
 _MOST_EDITS = 200
 
 
@@ -81,7 +82,8 @@ class ConfigurationEditor:
 
     def backups(self) -> list[Path]:
         """Return the paths of the backups, which hold secrets."""
-        return [self._path.parent / name for name in backups_of(self._path)]
+        folder = Path(os.path.realpath(self._path)).parent
+        return [folder / name for name in backups_of(self._path)]
 
     # -- which content runs
 
@@ -269,12 +271,12 @@ class ConfigurationEditor:
     def _save(self, etag: str, sent: str, client: str) -> dict[str, Any]:
         with self._writing:
             present = self._unchanged(etag)
+            sent = with_line_ends(present.masked.text, sent)
             checked = self._checked(present, sent)
             if not isinstance(checked, str):
                 sentence = "the configuration has mistakes; nothing was saved"
                 raise ApiProblem(422, "has_problems", {"problems": checked}, sentence)
-            text = with_line_ends(present.text, checked)
-            raw = text.encode("utf-8")
+            raw = checked.encode("utf-8")
             if present.raw is not None and present.raw.startswith(_BYTE_ORDER_MARK):
                 raw = _BYTE_ORDER_MARK + raw
             self._unchanged(etag)  # a moment ago it was; reading the files that it names may take long

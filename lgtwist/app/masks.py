@@ -7,7 +7,7 @@ back means the secret that stands there.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
@@ -21,12 +21,13 @@ MASK = "••••••"
 #: A key, without case, ``_`` and ``-``, whose value is a secret.
 _SECRET_KEY = re.compile(
     r"token|secret|passw|pwd|credential|apikey|pushkey|sendkey|accesskey|authorization|cookie|privatekey$"
+    r"|令牌|密码|密钥|口令"
 )
 _SECRET_NAMES = ("key", "pass", "auth")
 #: Within the texts of comments: a key that may be a secret's, and what stands behind it.
 _SECRET_WORD = (
     r"(?<![\w.-])[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key"  # noqa: S105
-    r"|pushkey|sendkey|authorization|cookie|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
+    r"|pushkey|sendkey|authorization|cookie|令牌|密码|密钥|口令|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
 )
 _IN_COMMENT = re.compile(
     rf"(?P<key>{_SECRET_WORD})[\"']?\s*(?:[=:：＝]\s*|(?=[\"'])|(?<=[\"'])\s*)"
@@ -38,7 +39,12 @@ _IN_COMMENT = re.compile(
 _BEARER_SECRET = re.compile(r"\bbearer\s+(?P<value>[^\s\"',;]{6,})", re.IGNORECASE)
 #: An unquoted word of a comment that may be a secret, rather than prose.
 _LIKE_A_SECRET = re.compile(r"[!-~]{6,}")
-_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]*")
+#: A word of a comment that speaks of secrets, with letters and digits, as those of prose hardly are.
+_MADE_AT_RANDOM = re.compile(
+    r"(?<![\w./:-])(?=[A-Za-z_+=~-]{0,200}[0-9])(?=[0-9_+=~-]{0,200}[A-Za-z])[A-Za-z0-9_+=~-]{10,}(?![\w/])"
+)
+_SPEAKS_OF_SECRETS = re.compile(r"token|secret|passw|令牌|密码|密钥|口令", re.IGNORECASE)
+_ANY_URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://[^\s\"'<>]*")
 _COMMENTED_TABLE = re.compile(r"#+\s*\[+\s*([\w\"'.-]+)")
 _COMMENTED_URL = re.compile(r"\burl[\"']?\s*=\s*(?P<value>\"[^\"]*\"?|'[^']*'?)")
 #: A mask, and the quotation marks around it.
@@ -219,7 +225,7 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
             rest = end + len(text[end:]) - len(text[end:].lstrip(" \t"))
             if rest in junk:
                 found.add(rest, junk[rest], "")
-    in_alerts = False
+    in_alerts, closing = False, None
     header_starts = [header.start for header in places.headers[1:]]
     last_header = 0
     for start, end in sorted([*places.comments, *places.junk]):
@@ -229,7 +235,11 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
         table = _COMMENTED_TABLE.match(text, start, end)
         if table is not None:
             in_alerts = table[1] == "alerts"
-        _look_at_words(found, start, end, in_alerts=in_alerts)
+        if closing is not None:  # a string of several lines that is commented out
+            found.add(start + 1, end, "")
+            closing = None if closing in text[start:end] else closing
+            continue
+        closing = _look_at_words(found, start, end, in_alerts=in_alerts)
     _look_for_known(found, places, known)
     return found.in_order()
 
@@ -249,6 +259,7 @@ class _FoundSecrets:
     def __init__(self, text: str) -> None:
         self.text = text
         self._secrets: dict[int, Secret] = {}
+        self._starts: list[int] = []  # sorted
 
     def add(self, start: int, end: int, key: str, value: str | None = None, *, whole: bool = False) -> None:
         """Add a secret, unless there is nothing, or it is inside one that was added."""
@@ -260,19 +271,25 @@ class _FoundSecrets:
                 start -= 1
             while end < len(text) and text[end] in "•0123456789":
                 end += 1
-        for other in tuple(self._secrets.values()):
+        first = max(0, bisect_left(self._starts, start) - 1)
+        for other in [self._secrets[one] for one in self._starts[first : bisect_left(self._starts, end)]]:
             if other.start < end and start < other.end:
                 if other.start <= start and end <= other.end:
                     return
                 if whole and start <= other.start and other.end <= end:
-                    del self._secrets[other.start]
+                    self._drop(other)
                     continue
                 whole = whole and other.whole
                 start, end = min(start, other.start), max(end, other.end)
-                del self._secrets[other.start]
+                self._drop(other)
                 value = None
         raw = text[start:end]
+        insort(self._starts, start)
         self._secrets[start] = Secret(start, end, whole, raw, raw if value is None else value, key)
+
+    def _drop(self, other: Secret) -> None:
+        del self._secrets[other.start]
+        del self._starts[bisect_left(self._starts, other.start)]
 
     def add_whole(self, entry: TomlValue, end: int) -> None:
         """Add a value that is a secret as a whole."""
@@ -283,7 +300,7 @@ class _FoundSecrets:
 
     def in_order(self) -> list[Secret]:
         """Return them in the order of their places."""
-        return sorted(self._secrets.values(), key=lambda one: one.start)
+        return [self._secrets[start] for start in self._starts]
 
 
 def _last_key(path: Path) -> str:
@@ -342,8 +359,11 @@ def _in_urls(text: str) -> list[tuple[int, int]]:
     return places
 
 
-def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: bool) -> None:
-    """Look for secrets in a comment, or in what is no TOML."""
+def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: bool) -> str | None:
+    """Look for secrets in a comment, or in what is no TOML.
+
+    :returns: what ends a string of several lines that begins there; None if none does.
+    """
     text = found.text[start:end]
     for first, last in _in_urls(text):
         found.add(start + first, start + last, "")
@@ -363,11 +383,22 @@ def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: boo
         if quoted and decode_string(value).strip("“”「」『』"):
             whole = value[0] in "\"'" and len(value) > 1 and value[-1] == value[0]
             found.add(first, last, "", decode_string(value), whole=whole)
+        elif not quoted and folded in _SECRET_NAMES and not re.search("[0-9]", value):
+            continue  # "every key: docs/configuration.md"
         elif not quoted and _LIKE_A_SECRET.search(value):
             found.add(first, last, "")
+            at = word.end("value")
+    closing: str | None = None
+    if _SPEAKS_OF_SECRETS.search(text):
+        for match in _MADE_AT_RANDOM.finditer(text):
+            found.add(start + match.start(), start + match.end(), "")
+        opened = re.search(r"[=:]\s*(\"\"\"|''')", text)
+        if opened is not None and opened[1] not in text[opened.end() :]:
+            closing = opened[1]
     if in_alerts:
         for match in _COMMENTED_URL.finditer(text):
             found.add(start + match.start("value"), start + match.end("value"), "")
+    return closing
 
 
 def _look_for_known(found: _FoundSecrets, places: Places, known: Iterable[str]) -> None:

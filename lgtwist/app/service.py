@@ -762,8 +762,7 @@ class LgtwistService(MultiService):
             Stage("the journal", self._close_journal),
             Stage("the data directory", self._data_dir.unlock),
             Stage("the service", super().stopService),
-            Stage("the log", report_left_out),
-            Stage("the lines of the log", partial(globalLogPublisher.removeObserver, self.log_lines)),
+            Stage("the log", self._end_log),
         ]
 
     def stopService(self) -> Deferred[None]:
@@ -802,6 +801,10 @@ class LgtwistService(MultiService):
     def _stop_backup(self) -> Deferred[Any]:
         patience = self.config.limits.close_timeout + 1
         return self.backups.stop().addTimeout(patience, self._reactor, lambda _late, _seconds: None)
+
+    def _end_log(self) -> None:
+        report_left_out()
+        globalLogPublisher.removeObserver(self.log_lines)
 
     def _close_journal(self) -> Deferred[None] | None:
         if self.journal is None:

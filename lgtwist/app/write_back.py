@@ -320,6 +320,8 @@ class _Editor:
         for key, one in value.items():
             if key not in present or not _same(present[key], one):
                 text = _Editor(text).set((*path, key), one)
+        if not value and not _Editor(text)._is_known(path):  # its dotted keys were all there was of it
+            text = _Editor(text).insert(path, {})
         return text
 
     def _replace_value(self, entry: TomlValue, value: Any) -> str:

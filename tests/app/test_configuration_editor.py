@@ -229,6 +229,7 @@ class SavingTests(EditorTestCase):
         self.assertTrue(self.path.is_symlink())
         self.assertEqual((there / "real.toml").read_text(), TEXT + "# more\n")
         self.assertEqual(len(os.listdir(there)), 2)
+        self.assertEqual([one.exists() for one in self.editor.backups()], [True])
 
     def test_five_backups(self) -> None:
         for number in range(8):
@@ -246,6 +247,12 @@ class SavingTests(EditorTestCase):
         self.path.write_bytes(raw)
         self.save(self.read()["text"].replace("\r\n", "\n") + "# from a browser\n")
         self.assertEqual(self.path.read_bytes(), raw + b"# from a browser\r\n")
+
+    def test_a_secret_of_several_lines(self) -> None:
+        raw = b"# x\r\n[server]\r\nadmin_token = " + b'"""\\\r\n  the-token"""\r\n'
+        self.path.write_bytes(raw)
+        self.save(self.read()["text"].replace("\r\n", "\n") + "# more\n")
+        self.assertEqual(self.path.read_bytes(), raw + b"# more\r\n")
 
 
 class FailureTests(EditorTestCase):

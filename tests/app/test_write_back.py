@@ -115,6 +115,9 @@ class ExampleTests(SynchronousTestCase):
             {'events.post_type = ["message"]\n': 'events.post_type = ["message"]\nevents.user_id = [2]\n'},
         )
         self.check_edit(
+            ("set", ["bots", "c", "events"], {}), {'events.post_type = ["message"]\n': "events = {}\n"}
+        )
+        self.check_edit(
             ("set", ["bots", "c", "actions"], {"allow": []}),
             {'{ rate = "1/s", deny = [] }': "{ allow = [] }"},
         )

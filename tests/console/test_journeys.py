@@ -19,11 +19,14 @@ from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, WIDE, BrowserTestCase, Visit
 from tests.console.real_service import ConsoleService, ConsoleTestCase
+from tests.integration.at_least_once import at_least_once
+from tests.integration.faulty import quiet
+from tests.integration.listening_bots import EMPTY, Receiver, respond
 from tests.integration.test_nonebot import MISSING, NoneBot
 from tests.processes import ROOT, TWISTD, ChildProcess, free_port, wait_until
 from tests.rounds import combination
 
-PAGES = ("overview", "traffic", "tester", "sandbox")
+PAGES = ("overview", "traffic", "tester", "sandbox", "backlog", "permissions", "configuration", "log")
 
 
 class FirstService(ChildProcess):
@@ -163,6 +166,67 @@ class TalkTests(ConsoleTestCase):
 
     def test_in_english_on_a_phone(self) -> Deferred[Any]:
         return self.talk({"tester": "Actions", "action": "Action"}, language="en-US", width=NARROW, dark=True)
+
+
+class RefusedTests(BrowserTestCase):
+    """A webhook bot refuses an event, beside a NoneBot2 that gets everything: seen, mended, sent again."""
+
+    if MISSING:
+        skip = f"{', '.join(MISSING)} not installed"
+
+    def setUp(self) -> None:
+        self.receiver = Receiver()
+        self.addCleanup(self.receiver.end)
+        hook = ('connection = "http-post"', f'url = "{self.receiver.url()}"')
+        toml = quiet() + at_least_once("nonebot") + at_least_once("hook", *hook, token=True)
+        self.service = ConsoleService(Path(self.mktemp()).absolute(), toml)
+        self.addCleanup(self.service.clean_up)
+        self.bot = NoneBot(Path(self.mktemp()).absolute(), {"ONEBOT_WS_URLS": f'["{self.service.url()}"]'})
+        self.addCleanup(self.bot.end)
+        self.bot.wait_connected(1)
+
+    def journey(self, words: dict[str, str], **options: Any) -> Deferred[Any]:
+        receiver = self.receiver
+        receiver.usual = lambda sock: (respond(413) if b"poison" in receiver.posts[-1].raw else EMPTY)(sock)
+
+        def script(visit: Visit) -> None:
+            page = visit.open(self.service.login_link.partition("#")[2])
+            page.wait_for_selector("main.page")
+            page.goto(f"{self.service.console}#/backlog")
+            self.service.say(20001, "/echo poison")
+            wait_until(
+                "NoneBot2 answers all the same",
+                lambda: any(one["from_bot"] for one in self.service.transcript()),
+            )
+            page.get_by_text("HTTP 413").first.wait_for(timeout=30_000)
+            page.get_by_role("button", name=re.compile(words["look"])).first.click()
+            page.get_by_role("dialog").get_by_text("poison").first.wait_for()
+            page.keyboard.press("Escape")
+            posts = len(receiver.posts)
+            receiver.usual = EMPTY
+            page.get_by_role("button", name=re.compile(words["again"])).first.click()
+            page.get_by_text(re.compile(words["taken"])).first.wait_for()
+            self.assertTrue(any(b"poison" in post.raw for post in receiver.posts[posts:]))
+            page.get_by_role("button", name=re.compile(words["drop"])).first.click()
+            page.get_by_role("dialog").get_by_role("button", name=words["drop_yes"], exact=True).click()
+            page.get_by_text(words["none"]).wait_for()
+            self.assertEqual(visit.barriers(), [])
+
+        return self.visit(self.service.console, script, **options)
+
+    def test_in_chinese_on_a_screen(self) -> Deferred[Any]:
+        words = {
+            "look": "^查看：", "again": "^重发：", "taken": "已送达", "drop": "^丢弃：", "drop_yes": "丢弃",
+            "none": "没有被拒收的事件",
+        }  # fmt: skip
+        return self.journey(words, language="zh-CN", width=WIDE)
+
+    def test_in_english_on_a_phone(self) -> Deferred[Any]:
+        words = {
+            "look": "^Look", "again": "^Deliver again", "taken": "^delivered", "drop": "^Drop",
+            "drop_yes": "Drop", "none": "No refused events",
+        }  # fmt: skip
+        return self.journey(words, language="en-US", width=NARROW, dark=True)
 
 
 class LookTests(BrowserTestCase):

@@ -15,7 +15,7 @@ from lgtwist.journal.journal import Journal
 from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import JournalError
 from lgtwist.journal.worker import ThreadWorker
-from tests.journal.fakes import Lines, Room, event
+from tests.journal.fakes import HeldWorker, Lines, Room, event
 from tests.journal.memory_store import MemoryStore
 from tests.processes import wait_until
 
@@ -146,6 +146,26 @@ class JournalTests(SynchronousTestCase):
         room.advance(2.0)
         self.successResultOf(copied)
         self.assertEqual(written, [1])
+
+    def test_commits_go_on_between_its_steps(self) -> None:
+        room = Room(MemoryStore(), worker=HeldWorker)
+        seen: list[Any] = []
+
+        def back_up(_target: Path, _now: int, between: Any) -> None:
+            room.journal.append(1, [event(1)])
+            room.advance(0.1)
+            seen.append(room.store._contents.end)
+            between()
+            seen.append(room.store._contents.end)
+
+        self.patch(room.store, "back_up", back_up)
+        checked: list[int] = []
+        copied = room.journal.back_up(self.folder / "copy", lambda: checked.append(1))
+        for _step in range(10):
+            room.writer.go()
+            room.advance(0.01)
+        self.successResultOf(copied)
+        self.assertEqual((seen, checked), ([0, 1], [1]))
 
     def test_a_restored_one_says_so_once(self) -> None:
         path = self.folder / "journal.sqlite"
