@@ -2,7 +2,8 @@
 /** The configuration as the page knows it, and what was written but not saved: kept while other pages are looked at. */
 
 import { get, post } from "../../core/api.js";
-import { signal } from "../../core/ui.js";
+import { connection } from "../../core/stream.js";
+import { effect, signal } from "../../core/ui.js";
 import { waiting } from "../../core/configuration.js";
 
 /**
@@ -22,8 +23,12 @@ export const drafts = signal(/** @type {Record<string, Draft>} */ ({}));
 /** The file as text where it was changed by hand and not saved. @type {any} */
 export const raw = signal(/** @type {RawDraft | null} */ (null));
 
-/** The tokens that were made or written here, for the snippets; they are nowhere but in this tab's memory. */
+/** The tokens that were made or written here, for the snippets: in this tab's memory alone, until it is logged out. */
 export const made = signal(/** @type {Record<string, string>} */ ({}));
+
+effect(() => {
+    if (connection.value === "stopped") made.value = {};
+});
 
 /** The tab in view. */
 export const tab = signal("accounts");
