@@ -137,7 +137,7 @@ class SandboxPageTests(BrowserTestCase):
             page = self.enter(visit)
             page.get_by_text("Say something to the bot, Alice").wait_for()
             self.assertEqual(visit.small_targets(), [])
-            page.get_by_role("link", name="Back").click()
+            page.get_by_role("link", name="Back", exact=True).click()
             page.locator(".conversation-view").wait_for(state="hidden")
             self.assertEqual(visit.small_targets(), [])
             page.get_by_role("link", name="Playground").click()
@@ -158,7 +158,7 @@ class SandboxPageTests(BrowserTestCase):
             page.get_by_role("button", name="Menu of Bob").tap()
             self.assertEqual(visit.small_targets(), [])
             page.keyboard.press("Escape")
-            page.get_by_role("link", name="Back").click()
+            page.get_by_role("link", name="Back", exact=True).click()
             page.locator(".conversation-view").wait_for()
 
         return self.look(script, width=NARROW, language="en-US", dark=True)
