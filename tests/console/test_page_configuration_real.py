@@ -166,3 +166,33 @@ access_token = "reader-test-token-0123456789"
             self.assertNotIn("new-test-token", self.file())
 
         return self.look("configuration", script, width=NARROW, language="en-US")
+
+    def test_two_at_once(self) -> Deferred[Any]:
+        """Who saves second is shown what the first one saved; nothing is written over it unseen."""
+
+        def edit(page: Any, more: str) -> Any:
+            page.get_by_role("tab", name=re.compile("^文件")).click()
+            area = page.locator(".editor textarea")
+            expect(page.get_by_text("没有错误")).to_be_visible()
+            area.fill(f"{area.input_value()}{more}\n")
+            expect(page.get_by_text("没有错误")).to_be_visible()
+            return page.get_by_role("dialog")
+
+        def script(visit: Visit) -> None:
+            visit.allowed.append("Failed to load resource")  # 409, once the file is another one
+            first, second = visit.page, visit.new_page()
+            second.goto(f"{self.service.console}#/configuration")
+            second.wait_for_selector("main.page-configuration")
+            dialog = edit(second, "# theirs")
+            first.bring_to_front()
+            other = edit(first, "# mine")
+            second.bring_to_front()
+            second.get_by_role("button", name="查看改动并保存").click()
+            dialog.get_by_role("button", name="保存", exact=True).click()
+            expect(dialog.get_by_text("已保存")).to_be_visible()
+            first.bring_to_front()
+            first.get_by_role("button", name="查看改动并保存").click()
+            expect(other.locator(".diff-line", has_text="# theirs")).to_be_visible()
+            self.assertTrue(self.file().endswith("# theirs\n"))
+
+        return self.look("configuration", script)
