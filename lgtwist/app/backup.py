@@ -35,6 +35,7 @@ from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import ConfigurationError, ConfigurationFile
 from lgtwist.app.data_dir import GENERATION_FILE, JOURNAL_FILE
+from lgtwist.app.masks import secrets_of
 from lgtwist.app.secrets import SECRET_KEYS, configured_secrets
 from lgtwist.console.interfaces import BackupFile, CannotBackUp
 from lgtwist.hub.edges import CannotPrepare
@@ -123,6 +124,8 @@ def blank_secrets(source: str, secrets: Collection[str]) -> str | None:
     known = {one for one in secrets if len(one) >= 4} | (values or set())
     for secret in sorted(known, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", "", text)
+    for found in reversed(secrets_of(text)):  # keys that only look like those of secrets, and what is no TOML
+        text = text[: found.start] + ('""' if found.whole else "") + text[found.end :]
     # A key or a value may be written in a way that is not found above: "acc\u0065ss_token".
     left = _secret_values(text)
     if left or (left is None and values is not None):

@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
+import msgspec
 from attrs import frozen
 
 from lgtwist.config.toml_places import Path, Places, TomlValue, decode_string, places_of
@@ -24,16 +25,26 @@ _SECRET_KEY = re.compile(
     r"|令牌|密码|密钥|口令"
 )
 _SECRET_NAMES = ("key", "pass", "auth")
-#: Within the texts of comments: a key that may be a secret's, and what stands behind it.
-_SECRET_WORD = (
-    r"(?<![\w.-])[\w.-]*(?:token|secret|passw|pwd|credential|apikey|api_key|api-key"  # noqa: S105
-    r"|pushkey|sendkey|authorization|cookie|令牌|密码|密钥|口令|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})[\w.\\-]*|\bkey|\bpass|\bauth"
+#: Within the texts of comments: what may be a key, and that it may be a secret's. One word is looked at after
+#: the other, as a search for both takes a time that grows with the square of a long word.
+_WORD = re.compile(r"[\w.\\-]+")
+_SECRET_WORD = re.compile(
+    r"token|secret|passw|pwd|credential|apikey|api_key|api-key|pushkey|sendkey|authorization|cookie"
+    r"|令牌|密码|密钥|口令|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|\b(?:key|pass|auth)\Z",
+    re.IGNORECASE,
 )
-_IN_COMMENT = re.compile(
-    rf"(?P<key>{_SECRET_WORD})[\"']?\s*(?:[=:：＝]\s*|(?=[\"'])|(?<=[\"'])\s*)"
+#: The last part of a word that is one of :data:`_SECRET_NAMES`.
+_LAST_SECRET_NAME = re.compile(r"\b(?:key|pass|auth)\Z", re.IGNORECASE)
+_LINE = re.compile(r"[^\r\n]+")
+#: A key at the end of a line, and what stands alone on one.
+_WORD_AT_END = re.compile(r"(?P<key>[\w.\\-]{1,100})[\"'\]]*\s*=?\s*\Z")
+_VALUE_ALONE = re.compile(r"[\s=]*(?P<value>\"[^\"\r\n]+\"?|'[^'\r\n]+'?|[^\s=\[#]+)\s*(?:#.*)?\Z")
+#: What stands behind such a key.
+_VALUE_BEHIND = re.compile(
+    r"[\"']?\s*(?:[-=]?>\s*|[=:：＝]\s*|(?=[\"'])|(?<=[\"'])\s*)"
     r"(?:bearer\s+|token\s+)?"
-    r"(?P<value>\"\"\".*?(?:\"\"\"|$)|'''.*?(?:'''|$)|\"(?:[^\"\\]|\\.)*\"?|'[^']*'?"
-    r"|[“「『].*?(?:[”」』]|$)|[^\s\"',;，；。、)）\]}“”]+)",
+    r"(?P<value>\"\"\"(?:.{0,1999}?\"\"\"|.*)|'''(?:.{0,1999}?'''|.*)|\"(?:[^\"\\]|\\.)*\"?|'[^']*'?"
+    r"|[“「『][^”」』]{0,1999}[”」』]?|[^\s\"',;，；。、)）\]}“”]+)",
     re.IGNORECASE,
 )
 _BEARER_SECRET = re.compile(r"\bbearer\s+(?P<value>[^\s\"',;]{6,})", re.IGNORECASE)
@@ -45,6 +56,7 @@ _MADE_AT_RANDOM = re.compile(
 )
 _SPEAKS_OF_SECRETS = re.compile(r"token|secret|passw|令牌|密码|密钥|口令", re.IGNORECASE)
 _ANY_URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://[^\s\"'<>]*")
+_TABLE = re.compile(r"[#\s]*\[+\s*([\w\"'.-]+)")
 _COMMENTED_TABLE = re.compile(r"#+\s*\[+\s*([\w\"'.-]+)")
 _COMMENTED_URL = re.compile(r"\burl[\"']?\s*=\s*(?P<value>\"[^\"]*\"?|'[^']*'?)")
 #: A mask, and the quotation marks around it.
@@ -192,13 +204,23 @@ def hide(sent: str, secrets: Iterable[Secret]) -> str:
     return "".join([*parts, sent[at:]])
 
 
-def without_secrets(sentence: str, secrets: Iterable[Secret]) -> str:
-    """Return a sentence in which no secret of some length stands."""
+def without_secrets(sentence: str, secrets: Iterable[Secret], sent: str = "") -> str:
+    """Return a sentence in which no secret stands.
+
+    :param sent: the text with masks that the sentence is about; short secrets that it has too are no secrets.
+    """
     for secret in secrets:
         for shown in {secret.value, secret.raw}:
-            if len(shown) >= _RECOGNISED:
-                sentence = sentence.replace(shown, MASK)
+            if shown and (len(shown) >= _RECOGNISED or shown not in sent):
+                sentence = re.sub(_not_within_words(shown), MASK, sentence)
     return sentence
+
+
+def _not_within_words(secret: str) -> str:
+    """Return a pattern of a secret; a short one is a part of many words, and hidden where it stands alone."""
+    if len(secret) >= 4:
+        return re.escape(secret)
+    return rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])"
 
 
 # -- where secrets are
@@ -214,6 +236,8 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
     found = _FoundSecrets(text)
     junk = dict(places.junk)
     comments = dict(places.comments)
+    if not _is_toml(text):
+        _look_at_lines(found)
     for entry in places.entries:
         if entry.kind == "string":
             _look_at_string(found, entry)
@@ -244,6 +268,38 @@ def secrets_of(text: str, places: Places | None = None, known: Iterable[str] = (
     return found.in_order()
 
 
+def _is_toml(text: str) -> bool:
+    try:
+        msgspec.toml.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _look_at_lines(found: _FoundSecrets) -> None:
+    """Look for secrets in every line of a text that is no TOML: no places in it are sure.
+
+    Of a string that is not closed, all that follows is a part.
+    """
+    expected = in_alerts = False  # whether a line ended behind the key of a secret; below [[alerts]]
+    closing: str | None = None
+    for line in _LINE.finditer(found.text):
+        start, end = line.span()
+        if closing is not None:
+            found.add(start, end, "")
+            closing = None if closing in line[0] else closing
+            continue
+        table = _TABLE.match(found.text, start, end)
+        if table is not None:
+            in_alerts = table[1] == "alerts"
+        if expected and (value := _VALUE_ALONE.match(found.text, start, end)):
+            found.add(*value.span("value"), "")
+        word = _WORD_AT_END.search(line[0][-200:])
+        if line[0].strip() not in ("=", ""):
+            expected = word is not None and _SECRET_WORD.search(word["key"]) is not None
+        closing = _look_at_words(found, start, end, in_alerts=in_alerts)
+
+
 def _behind(text: str, end: int, comments: dict[int, int]) -> dict[int, int]:
     """Return where the comment behind a value begins, by the value's end; empty if there is none."""
     start = end + len(text[end:]) - len(text[end:].lstrip(" \t"))
@@ -266,6 +322,9 @@ class _FoundSecrets:
         if start >= end:
             return
         text = self.text
+        at = bisect_right(self._starts, start)
+        if at and end <= self._secrets[self._starts[at - 1]].end:
+            return
         if not whole:  # what stands around a mask must not change what it is
             while start and text[start - 1] == "•":
                 start -= 1
@@ -330,6 +389,11 @@ def _look_at_string(found: _FoundSecrets, entry: TomlValue) -> None:
     raw = found.text[entry.value_start : entry.value_end]
     decoded = decode_string(raw)
     if not (_in_urls(decoded) or _BEARER_SECRET.search(decoded) or _in_urls(raw)):
+        words = _FoundSecrets(decoded)
+        for line in _LINE.finditer(decoded):
+            _look_at_words(words, *line.span(), in_alerts=False)
+        if words.in_order() or _has_password(decoded):
+            found.add_whole(entry, entry.value_end)
         return
     inner = raw.strip("\"'")
     if decoded != inner or not all(_PLAIN_SECRET.fullmatch(decoded[a:b]) for a, b in _in_urls(decoded)):
@@ -340,6 +404,16 @@ def _look_at_string(found: _FoundSecrets, entry: TomlValue) -> None:
         found.add(entry.value_start + start, entry.value_start + end, key)
     for match in _BEARER_SECRET.finditer(raw):
         found.add(entry.value_start + match.start("value"), entry.value_start + match.end("value"), key)
+
+
+def _has_password(text: str) -> bool:
+    """Return whether a user and a password are before an ``@``, as in a URL without its scheme."""
+    for part in re.split(r"[\s/]", text):
+        name, _at, host = part.rpartition("@")
+        user, _colon, password = name.partition(":")
+        if user and password and host:
+            return True
+    return False
 
 
 def _in_urls(text: str) -> list[tuple[int, int]]:
@@ -370,12 +444,18 @@ def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: boo
     for match in _BEARER_SECRET.finditer(text):
         found.add(start + match.start("value"), start + match.end("value"), "")
     at = 0
-    while word := _IN_COMMENT.search(text, at):
-        at = max(word.end("key"), word.start("key") + 1)
-        value, key = word["value"], decode_string(f'"{word["key"]}"').lower()
-        folded = re.sub(r"[_-]", "", key)
-        if not (_SECRET_KEY.search(folded) or folded in _SECRET_NAMES):
+    while (possible := _WORD.search(text, at)) is not None:
+        at = possible.end()
+        word = _VALUE_BEHIND.match(text, at) if _SECRET_WORD.search(possible[0]) else None
+        if word is None:
             continue
+        value, key = word["value"], decode_string(f'"{possible[0]}"').lower()
+        folded = re.sub(r"[_-]", "", key)
+        if not _SECRET_KEY.search(folded):
+            name = _LAST_SECRET_NAME.search(key)
+            if name is None:
+                continue
+            folded = name[0]
         quoted = value[0] in "\"'“「『"
         if folded.endswith("file") and re.search(r"[/\\.]", value):
             continue

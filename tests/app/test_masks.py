@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.app.masks import MASK, MaskProblem, hide, mask, unmask
+from lgtwist.app.masks import MASK, MaskProblem, hide, mask, unmask, without_secrets
 from tests.rounds import quick
 
 SECRET = "pLaNtEd-s3cret_zZ9"
@@ -63,6 +64,17 @@ LINES = [
     '[[alerts]]\nurl = "https://example.org/%.send"',
     '# [[alerts]]\n# url = "https://example.org/%.send"',
     '[access_token]\nx = "%"',
+    'access_token =\n"%"',
+    "access_token\n=\n'%'",
+    'access_token -> "%"',
+    'access_token->"%"',
+    "[admin_token]\n%",
+    'url = "//me:%@127.0.0.1/"',
+    'url = "me:%@127.0.0.1:80"',
+    'headers = ["Authorization: %"]',
+    "headers = ['X-Token: %']",
+    'command = "curl -H token=%"',
+    'text = """\n[server]\naccess_token = \'%\'\n"""',
     "password = 123%",
 ]  # fmt: skip
 OTHERS = [
@@ -114,6 +126,37 @@ class MaskTests(SynchronousTestCase):
     def test_any_text_comes_back(self, text: str) -> None:
         masked = mask(text)
         self.assertEqual(unmask(masked.text, masked.secrets), text)
+
+    def test_a_string_that_is_not_closed(self) -> None:
+        for quotes in ('"""', "'''"):
+            for line in LINES:
+                if quotes in line:
+                    continue  # it closes the string
+                for text in (
+                    f"x = {quotes}\n{planted(line)}\n",
+                    f"# a\r\n[a]\r\nb = {quotes}x\r\n{planted(line)}",
+                ):
+                    masked = mask(text)
+                    if line.startswith(("[access_token]", "token = [")):
+                        continue
+                    self.assertNotIn(SECRET, masked.text, text)
+                    self.assertEqual(unmask(masked.text, masked.secrets), text)
+
+    def test_the_time_grows_with_the_length(self) -> None:
+        for piece in ("token", "token.", "\\u0041", "token=“", f"{MASK}1", 'token="', "key "):
+            for before in ("# ", 'x = "', "x = "):
+                text = (before + piece * 9_000)[:60_000]
+                start = time.perf_counter()
+                masked = mask(text)
+                unmask(masked.text, masked.secrets)
+                self.assertLess(time.perf_counter() - start, 20, text[:30])  # it was minutes
+
+    def test_a_short_secret_is_not_in_a_sentence(self) -> None:
+        secrets = mask('[server]\nadmin_token = "x7!q"\n').secrets
+        self.assertEqual(
+            without_secrets("the port 'x7!q' is no number", secrets), f"the port '{MASK}' is no number"
+        )
+        self.assertEqual(without_secrets("x7!q is no key", secrets, "x7!q = 1"), "x7!q is no key")
 
     def test_what_is_no_secret_is_shown(self) -> None:
         text = (
