@@ -31,6 +31,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of a configuration that is edited, and edits of one request.
 _LONGEST_FILE = 1 << 17
 _MOST_EDITS = 200
+#: Mistakes that are told at once.
+_MOST_PROBLEMS = 500
 
 
 @frozen
@@ -239,13 +241,7 @@ class ConfigurationEditor:
 
         :raises ApiProblem: if it is too long, or no text.
         """
-        try:
-            if len(sent.encode("utf-8")) > _LONGEST_FILE:
-                raise ApiProblem(
-                    413, "too_long", {"most": _LONGEST_FILE}, f"a file has at most {_LONGEST_FILE} bytes"
-                )
-        except UnicodeEncodeError:
-            raise bad_request("half a character is in the text") from None
+        _check_length(sent)
         if "\0" in sent or sent.startswith("\ufeff"):
             raise bad_request("the text has a character that no configuration has")
         try:
@@ -256,15 +252,16 @@ class ConfigurationEditor:
         text = unmask(sent, secrets)
         places = places_of(sent)
         if not isinstance(text, str):
-            return [_mask_problem(one, places.place(one.offset)) for one in text]
+            return [_mask_problem(one, places.place(one.offset)) for one in text[:_MOST_PROBLEMS]]
+        _check_length(text)  # secrets may be longer than their masks
         read = self._file.check(text, again=True)
         if isinstance(read, Config):
             return text
         found = []
-        for problem in read:
+        for problem in read[:_MOST_PROBLEMS]:
             at = places.find(problem.path)
             line, column = (None, None) if at is None else places.place(at)
-            sentence = without_secrets(problem.sentence, secrets)
+            sentence = without_secrets(problem.sentence, secrets, sent)
             found.append({"path": problem.path, "line": line, "column": column, "sentence": sentence})
         return found
 
@@ -302,6 +299,21 @@ class ConfigurationEditor:
                 backup=backup,
             )
             return {"etag": self._present().etag, "backup": written.backup}
+
+
+def _check_length(text: str) -> None:
+    """Check that a text may be written to the file.
+
+    :raises ApiProblem: if it is too long, or no text.
+    """
+    try:
+        length = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise bad_request("half a character is in the text") from None
+    if length > _LONGEST_FILE:
+        raise ApiProblem(
+            413, "too_long", {"most": _LONGEST_FILE}, f"a file has at most {_LONGEST_FILE} bytes"
+        )
 
 
 def reason_of(error: CannotWrite) -> dict[str, Any]:

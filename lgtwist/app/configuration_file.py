@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: The configuration file that is taken where none is named, if it is there.
 DEFAULT_FILE = "lgtwist.toml"
+#: Bytes of a file that is read: whatever is named by mistake, as a log, does not fill the memory.
+_LARGEST_TEXT_FILE = 16 << 20
 #: The variable of the environment that names it.
 VARIABLE = "LGTWIST_CONFIG"
 
@@ -141,4 +143,7 @@ def _read_text(path: Path, only_regular: bool) -> str:
     with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
         if only_regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return decode_text(file.read())
+        raw = file.read(_LARGEST_TEXT_FILE + 1)
+    if len(raw) > _LARGEST_TEXT_FILE:
+        raise OSError(errno.EFBIG, "the file is too large")
+    return decode_text(raw)

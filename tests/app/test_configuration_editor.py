@@ -129,6 +129,29 @@ class CheckingTests(EditorTestCase):
     def check_text(self, text: str) -> dict[str, Any]:
         return self.successResultOf(self.editor.check(self.read()["etag"], text))
 
+    def test_a_short_secret_is_in_no_mistake(self) -> None:
+        self.path.write_text('[server]\nadmin_token = "x7!q"\n')
+        found = self.check_text('[server]\nendpoints = ["tcp://••••••1@x"]\n')
+        self.assertTrue(found["problems"])
+        self.assertNotIn("x7!q", str(found))
+
+    def test_a_large_file_is_not_read(self) -> None:
+        with open(self.folder / "large", "wb") as file:
+            file.truncate(1 << 40)
+        found = self.check_text(
+            f"{TEXT}ca_file = 'large'\n[[bots]]\nname = 'b'\naccess_token_file = 'large'\n"
+        )
+        self.assertEqual(
+            [one["path"] for one in found["problems"]], ["bots[0].ca_file", "bots[1].access_token_file"]
+        )
+        for one in found["problems"]:
+            self.assertIn("too large", one["sentence"])
+
+    def test_masks_do_not_grow_a_file_beyond_what_is_edited(self) -> None:
+        self.path.write_text(f'access_token = "{"x" * 100_000}"\n')
+        problem = self.problem(self.editor.check(self.read()["etag"], "# token = ••••••1\n" * 9))
+        self.assertEqual(problem.code, "too_long")
+
     def test_mistakes_have_their_places(self) -> None:
         for added, path, line, column in (
             ("accounts = [1, 7]\n", "bots[0].accounts[0]", 9, 13),
