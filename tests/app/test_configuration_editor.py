@@ -138,14 +138,9 @@ class CheckingTests(EditorTestCase):
     def test_a_large_file_is_not_read(self) -> None:
         with open(self.folder / "large", "wb") as file:
             file.truncate(1 << 40)
-        found = self.check_text(
-            f"{TEXT}ca_file = 'large'\n[[bots]]\nname = 'b'\naccess_token_file = 'large'\n"
-        )
-        self.assertEqual(
-            [one["path"] for one in found["problems"]], ["bots[0].ca_file", "bots[1].access_token_file"]
-        )
-        for one in found["problems"]:
-            self.assertIn("too large", one["sentence"])
+        found = self.check_text("[[bots]]\nname = 'b'\naccess_token_file = 'large'\n")
+        self.assertEqual([one["path"] for one in found["problems"]], ["bots[0].access_token_file"])
+        self.assertIn("too large", found["problems"][0]["sentence"])
 
     def test_masks_do_not_grow_a_file_beyond_what_is_edited(self) -> None:
         self.path.write_text(f'access_token = "{"x" * 100_000}"\n')
