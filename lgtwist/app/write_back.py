@@ -10,6 +10,7 @@ import copy
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from lgtwist.config.toml_places import Header, Path, Places, TomlValue, places_o
 #: The arrays of tables whose members are named by a key of theirs.
 _NAMED_BY = {"bots": "name", "accounts": "self_id"}
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+#: Pairs of equal lines of two texts that are compared.
+_MOST_PAIRS = 200_000
 #: What an edit may do.
 OPERATIONS = ("set", "unset", "add", "remove")
 
@@ -610,13 +613,32 @@ def difference(old: str, new: str) -> list[dict[str, str]]:
     """
     before, after = _text_lines(old), _text_lines(new)
     found: list[dict[str, str]] = []
-    opcodes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    for what, first, last, new_first, new_last in opcodes:
-        if what == "equal":
-            found += [{"kind": "same", "text": line} for line in before[first:last]]
-        else:
-            found += [{"kind": "old", "text": line} for line in before[first:last]]
-            found += [{"kind": "new", "text": line} for line in after[new_first:new_last]]
+    first = new_first = 0
+    for start, new_start, length in _equal_lines(before, after):
+        found += [{"kind": "old", "text": line} for line in before[first:start]]
+        found += [{"kind": "new", "text": line} for line in after[new_first:new_start]]
+        first, new_first = start + length, new_start + length
+        found += [{"kind": "same", "text": line} for line in before[start:first]]
+    return found
+
+
+def _equal_lines(before: list[str], after: list[str]) -> list[tuple[int, int, int]]:
+    """Return which lines are equal: where they begin in both texts, and how many; at the end none do.
+
+    Where so much is equal to so much else that a comparison would take long, it takes what is equal at the
+    beginning and at the end.
+    """
+    shorter = min(len(before), len(after))
+    head = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    most = shorter - head
+    tail = next((at for at in range(most) if before[-1 - at] != after[-1 - at]), most)
+    end, new_end = len(before) - tail, len(after) - tail
+    found = [(0, 0, head)]
+    counts = Counter(after[head:new_end])
+    if sum(counts[line] for line in before[head:end]) <= _MOST_PAIRS:
+        matcher = difflib.SequenceMatcher(None, before[head:end], after[head:new_end], autojunk=False)
+        found += [(one.a + head, one.b + head, one.size) for one in matcher.get_matching_blocks()]
+    found += [(end, new_end, tail), (len(before), len(after), 0)]
     return found
 
 
@@ -635,8 +657,8 @@ def with_line_ends(old: str, new: str) -> str:
     plain = [line.removesuffix("\r") for line in before]
     usual = "\r" if sum(line.endswith("\r") for line in before) * 2 >= len(before) - 1 else ""
     ends = [usual] * len(after)
-    for block in difflib.SequenceMatcher(None, plain, after, autojunk=False).get_matching_blocks():
-        for number in range(block.size):
-            ends[block.b + number] = "\r" if before[block.a + number].endswith("\r") else ""
+    for start, new_start, length in _equal_lines(plain, after):
+        for number in range(length):
+            ends[new_start + number] = "\r" if before[start + number].endswith("\r") else ""
     ends[-1] = ""  # behind it there is no line end
     return "\n".join(line + end for line, end in zip(after, ends, strict=True))

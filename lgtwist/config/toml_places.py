@@ -79,6 +79,7 @@ class Places:
     entries: list[TomlValue] = field(factory=list)
     comments: list[tuple[int, int]] = field(factory=list)
     junk: list[tuple[int, int]] = field(factory=list)
+    _starts: dict[str, int] | None = field(default=None, init=False)  # by path in the form of find()
 
     def place(self, offset: int) -> tuple[int, int]:
         """Return the line and the column of an offset, both from 1 on."""
@@ -91,9 +92,11 @@ class Places:
         :returns: the offset of its value; that of the nearest table or array around it, if it is not there;
             None if that is the file as a whole.
         """
-        starts = {written(header.path): header.start for header in reversed(self.headers[1:])}
-        for entry in self.entries:
-            starts[written(entry.path)] = entry.value_start
+        if self._starts is None:
+            self._starts = {written(header.path): header.start for header in reversed(self.headers[1:])}
+            for entry in self.entries:
+                self._starts[written(entry.path)] = entry.value_start
+        starts = self._starts
         while path:
             if path in starts:
                 return starts[path]
