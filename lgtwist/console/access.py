@@ -257,8 +257,10 @@ class Access:
         if body.strip() and read_object(body).get("everywhere") is True:
             self._sessions.generation += 1
             self._save_generation(self._sessions.generation)
+            self._confirmed.clear()
             self._logged_out(None)
         elif visitor is not None and visitor.session is not None:
+            self._confirmed.pop(visitor.session, None)
             self._logged_out(visitor.session)
         request.responseHeaders.addRawHeader("Set-Cookie", set_cookie("", secure=_is_secure(request)))
         return {"in": False}

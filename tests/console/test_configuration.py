@@ -153,6 +153,13 @@ class ConfirmTests(ConfigurationTestCase):
         self.assertEqual(self.api("state", Cookie=renewed).status(), 200)
         self.assertEqual(self.code(self.put(renewed)), "confirm_token")
 
+    def test_who_logs_out_takes_the_confirmation_back(self) -> None:
+        cookie = self.cookie()
+        self.now += 601
+        self.assertEqual(self.put(cookie, token=TOKEN).status(), 200)
+        self.assertEqual(self.api("logout", "POST", {}, Cookie=cookie, **OURS).status(), 200)
+        self.assertEqual(self.code(self.put(cookie)), "confirm_token")  # somebody else had the cookie
+
     def test_a_clock_that_is_set_back_does_not_help(self) -> None:
         cookie = self.cookie()
         self.now -= 30 * 60
