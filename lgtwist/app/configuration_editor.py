@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore, fail
 
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationFile
@@ -27,12 +27,18 @@ from lgtwist.console.problems import ApiProblem, bad_request
 from lgtwist.runtime.logs import CONFIGURED, Logger
 
 _SYNTAX_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
+#: Part of a dotted key; TOML's readers take a time that grows with the square of their number.
+_LONG_KEY = re.compile(r"(?<![\w.\"'-])(?:[\w\"'-]{1,100}[ \t]*\.[ \t]*){300}")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of a configuration that is edited, and edits of one request.
 _LONGEST_FILE = 1 << 17
 _MOST_EDITS = 200
+#: What is done at once, and what waits for it.
+_MOST_AT_ONCE, _MOST_WAITING = 2, 50
 #: Mistakes that are told at once.
 _MOST_PROBLEMS = 500
+
+_Result = TypeVar("_Result")
 
 
 @frozen
@@ -74,7 +80,8 @@ class ConfigurationEditor:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._file = file
-        self._in_thread = in_thread
+        self._call_in_thread = in_thread
+        self._few = DeferredSemaphore(_MOST_AT_ONCE)
         self._key = key
         self._wall_clock = wall_clock
         self._writing = threading.Lock()
@@ -111,6 +118,12 @@ class ConfigurationEditor:
         except (OSError, ApiProblem):
             return b""
         return None if raw is None else hmac.digest(b"lgtwist configuration", raw, "sha256")
+
+    def _in_thread(self, call: Callable[[], _Result]) -> Deferred[_Result]:
+        """Call a function in a thread, when few others are: the service needs the threads, too."""
+        if len(self._few.waiting) >= _MOST_WAITING:
+            return fail(ApiProblem(503, "busy", {}, "too much is asked about the configuration; try again"))
+        return self._few.run(self._call_in_thread, call)
 
     # -- what is asked
 
@@ -221,6 +234,8 @@ class ConfigurationEditor:
 
     def _edit(self, etag: str, edits: Any, text: str | None) -> dict[str, Any]:
         present = self._unchanged(etag)
+        if text is not None:
+            _check_size(text)
         try:
             new = apply_edits(present.masked.text if text is None else text, _read_edits(edits))
         except CannotEdit as error:
@@ -241,7 +256,7 @@ class ConfigurationEditor:
 
         :raises ApiProblem: if it is too long, or no text.
         """
-        _check_length(sent)
+        _check_size(sent)
         if "\0" in sent or sent.startswith("\ufeff"):
             raise bad_request("the text has a character that no configuration has")
         try:
@@ -253,7 +268,7 @@ class ConfigurationEditor:
         places = places_of(sent)
         if not isinstance(text, str):
             return [_mask_problem(one, places.place(one.offset)) for one in text[:_MOST_PROBLEMS]]
-        _check_length(text)  # secrets may be longer than their masks
+        _check_size(text)  # secrets may be longer than their masks
         read = self._file.check(text, again=True)
         if isinstance(read, Config):
             return text
@@ -301,10 +316,10 @@ class ConfigurationEditor:
             return {"etag": self._present().etag, "backup": written.backup}
 
 
-def _check_length(text: str) -> None:
-    """Check that a text may be written to the file.
+def _check_size(text: str) -> None:
+    """Check that a text is one that is read in a short time.
 
-    :raises ApiProblem: if it is too long, or no text.
+    :raises ApiProblem: if it is too long, no text, or has a dotted key that is much too long.
     """
     try:
         length = len(text.encode("utf-8"))
@@ -314,6 +329,8 @@ def _check_length(text: str) -> None:
         raise ApiProblem(
             413, "too_long", {"most": _LONGEST_FILE}, f"a file has at most {_LONGEST_FILE} bytes"
         )
+    if any(_LONG_KEY.search(line) for line in text.split("\n") if not line.lstrip().startswith("#")):
+        raise bad_request("a key has hundreds of parts")
 
 
 def reason_of(error: CannotWrite) -> dict[str, Any]:

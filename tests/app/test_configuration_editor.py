@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app import replace_file as replacing
@@ -141,6 +141,34 @@ class CheckingTests(EditorTestCase):
         found = self.check_text("[[bots]]\nname = 'b'\naccess_token_file = 'large'\n")
         self.assertEqual([one["path"] for one in found["problems"]], ["bots[0].access_token_file"])
         self.assertIn("too large", found["problems"][0]["sentence"])
+
+    def test_a_key_of_very_many_parts(self) -> None:
+        etag = self.read()["etag"]
+        for text in (
+            "a." * 5_000 + "b = 1\n",
+            "x = {" + '"a" . ' * 5_000 + "b = 1}",
+            "[" + "a." * 5_000 + "b]",
+        ):
+            for answer in (self.editor.check(etag, text), self.editor.edit(etag, ADD, text)):
+                self.assertEqual(self.problem(answer).code, "bad_request")
+        self.check_text(f"# {'.' * 5_000}\n# {'a.' * 5_000}\n{TEXT}x = '{'.' * 5_000}'\n")
+
+    def test_few_threads_are_taken(self) -> None:
+        etag = self.read()["etag"]
+        called: list[Any] = []
+        editor = ConfigurationEditor(
+            ConfigurationFile(None, self.folder.absolute()),
+            lambda call: called.append((call, Deferred())) or called[-1][1],
+            lambda: "key",
+        )
+        asked = [editor.check(etag, TEXT) for _ in range(60)]
+        self.assertEqual(len(called), 2)
+        for late in asked[52:]:
+            self.assertEqual(self.problem(late).code, "busy")
+        for call, done in called:
+            done.callback(call())
+        self.assertEqual(len(called), 52)
+        self.assertEqual(self.successResultOf(asked[51])["problems"], [])
 
     def test_masks_do_not_grow_a_file_beyond_what_is_edited(self) -> None:
         self.path.write_text(f'access_token = "{"x" * 100_000}"\n')
