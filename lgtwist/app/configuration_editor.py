@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, fail
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationFile
 from lgtwist.app.masks import MaskedText, MaskProblem, hide, mask, unmask, without_secrets
-from lgtwist.app.replace_file import CannotWrite, backups_of, replace_file, why_not_writable
+from lgtwist.app.replace_file import CannotWrite, ChangedMeanwhile, backups_of, replace_file, why_not_writable
 from lgtwist.app.write_back import OPERATIONS, CannotEdit, Edit, apply_edits, difference, with_line_ends
 from lgtwist.config.text_files import NotText, decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
@@ -295,8 +295,8 @@ class ConfigurationEditor:
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self._wall_clock()))
             try:
                 written = replace_file(present.path, raw, present.raw, stamp)
-            except FileExistsError:
-                self._unchanged("none")
+            except (FileExistsError, ChangedMeanwhile):
+                self._unchanged(etag)
                 raise
             except CannotWrite as error:
                 self._log.error(

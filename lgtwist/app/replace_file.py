@@ -59,6 +59,10 @@ _BY_NUMBER = {
 }
 
 
+class ChangedMeanwhile(Exception):
+    """A file is not what it was; nothing was changed."""
+
+
 @frozen
 class Written:
     """What was done.
@@ -117,6 +121,7 @@ def replace_file(path: Path, new: bytes, old: bytes | None, stamp: str) -> Writt
     :param stamp: the time, for the name of the backup.
     :raises CannotWrite: if it cannot be written; then it is as it was, and nothing else is left.
     :raises FileExistsError: if it is to be made, and is there.
+    :raises ChangedMeanwhile: if it does not hold ``old`` when the new one is to take its place.
     """
     path = Path(os.path.realpath(path))
     found = why_not_writable(path)
@@ -140,20 +145,34 @@ def replace_file(path: Path, new: bytes, old: bytes | None, stamp: str) -> Writt
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
         made.append(temporary)
         _write_new(temporary, new, status, mode=stat.S_IMODE(status.st_mode))
+        if not _holds(path, old):  # to write the others to the disk took a while
+            raise ChangedMeanwhile
         os.replace(temporary, path)
         made.clear()
+    except ChangedMeanwhile:
+        _remove(made)
+        raise
     except FileExistsError:
         raise
     except OSError as error:
-        for one in made:
-            with contextlib.suppress(OSError):
-                one.unlink(missing_ok=True)
+        _remove(made)
         code = _BY_NUMBER.get(error.errno or 0, "cannot_be_written")
         raise CannotWrite(code, path, error.strerror or "") from None
     with contextlib.suppress(OSError):  # it is there; only a power cut now could bring the old one back
         _sync_folder(path.parent)
     _forget_old(path)
     return Written(backup.name)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(content) + 1) == content
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def backups_of(path: Path) -> list[str]:

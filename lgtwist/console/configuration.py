@@ -97,6 +97,11 @@ class Configuration:
     async def _restart(self, request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
         asked = read_object(body) if body.strip() else {}
         await self._access.confirm(request, asked.get("token"))
+        editor = self._view.configuration()
+        mistakes = [] if editor is None else (await _shielded(editor.read()))["problems"]
+        if mistakes:
+            sentence = f"lgtwist would not start again with these mistakes: {mistakes[0]['sentence']}"
+            raise ApiProblem(409, "would_not_start", {"problems": mistakes}, sentence)
         how = self._view.restart()
         if how is None:
             raise ApiProblem(409, "cannot_restart", {}, "this service cannot restart itself")

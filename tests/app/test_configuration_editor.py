@@ -247,6 +247,20 @@ class SavingTests(EditorTestCase):
         self.assertEqual(problem.code, "changed")
         self.assertIn("token-of-b", self.path.read_text())
 
+    def test_changed_at_the_last_moment(self) -> None:
+        """An editor writes while the new file comes to the disk."""
+        found, original = self.read(), os.fsync
+
+        def fsync(descriptor: int) -> None:
+            original(descriptor)
+            self.path.write_text("# another\n")
+
+        self.patch(replacing.os, "fsync", fsync)
+        problem = self.problem(self.editor.save(found["etag"], f"{found['text']}# more\n", "a test"))
+        self.assertEqual(problem.code, "changed")
+        self.assertEqual(self.path.read_text(), "# another\n")
+        self.assertEqual(os.listdir(self.folder), ["lgtwist.toml"])
+
     def test_mistakes_are_not_saved(self) -> None:
         found = self.read()
         problem = self.problem(self.editor.save(found["etag"], found["text"] + "x = 1\n", "a test"))

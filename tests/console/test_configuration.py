@@ -196,3 +196,10 @@ class ConfirmTests(ConfigurationTestCase):
         self.assertEqual(self.answer(self.bearer("restart", "POST")), {"how": "exec"})
         self.service.restart = None
         self.assertEqual(self.bearer("restart", "POST").status(), 409)
+
+    def test_no_restart_into_a_configuration_with_mistakes(self) -> None:
+        self.path.write_text(f"{TEXT}[[bots]\n")
+        peer = self.bearer("restart", "POST")
+        self.assertEqual((peer.status(), self.code(peer), self.restarts), (409, "would_not_start", 0))
+        self.path.write_text(TEXT)
+        self.assertEqual(self.bearer("restart", "POST").status(), 200)

@@ -30,5 +30,6 @@ export default {
     "error.cannot_edit": "That cannot be changed by the form: {reason}",
     "error.has_problems": "The configuration has mistakes; nothing was saved.",
     "error.too_long": "That is too long.",
-    "error.cannot_restart": "This lgtwist cannot restart itself."
+    "error.cannot_restart": "This lgtwist cannot restart itself.",
+    "error.would_not_start": "The configuration on the disk has mistakes: lgtwist would not start again. Nothing was stopped."
 };

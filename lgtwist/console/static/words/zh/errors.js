@@ -30,5 +30,6 @@ export default {
     "error.cannot_edit": "没法用表单改：{reason}",
     "error.has_problems": "配置有错误，没有保存。",
     "error.too_long": "太长了。",
-    "error.cannot_restart": "这个 lgtwist 没法自己重启。"
+    "error.cannot_restart": "这个 lgtwist 没法自己重启。",
+    "error.would_not_start": "磁盘上的配置有错误，重启后会启动不了；什么都没有停。"
 };
