@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+#: Bytes of the body of a request; a configuration has an eighth of it.
+_MOST_BODY = 1 << 20
+
 
 class ApiProblem(Exception):
     """A request that is refused.
@@ -42,8 +45,10 @@ def problem_json(problem: ApiProblem) -> bytes:
 def read_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body.
 
-    :raises ApiProblem: if it is none.
+    :raises ApiProblem: if it is none, or longer than any of ours: to decode it would hold the reactor.
     """
+    if len(body) > _MOST_BODY:
+        raise ApiProblem(413, "too_long", {"most": _MOST_BODY}, f"a body has at most {_MOST_BODY} bytes here")
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:

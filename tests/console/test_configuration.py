@@ -101,6 +101,11 @@ class ConfigurationTests(ConfigurationTestCase):
         self.assertEqual((answer["changed"], answer["applied"], answer["waiting"]), (False, False, []))
         self.assertIn("cannot read", answer["lines"][0])
 
+    def test_a_very_long_body(self) -> None:
+        for path, method in (("config/edit", "POST"), ("config/check", "POST"), ("config", "PUT")):
+            peer = self.bearer(path, method, {"etag": "x", "text": "", "edits": [[]] * 400_000})
+            self.assertEqual((peer.status(), self.code(peer)), (413, "too_long"))
+
     def test_one_line_says_who_saved(self) -> None:
         from twisted.logger import LogLevel, globalLogPublisher
 
