@@ -24,6 +24,8 @@ _NAMED_BY = {"bots": "name", "accounts": "self_id"}
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: Pairs of equal lines of two texts that are compared.
 _MOST_PAIRS = 200_000
+#: Parts of the path of an edit, and keys of a table in one.
+_MOST_PARTS, _MOST_KEYS = 30, 200
 #: What an edit may do.
 OPERATIONS = ("set", "unset", "add", "remove")
 
@@ -72,8 +74,9 @@ def decode(text: str) -> dict[str, Any]:
 def _apply(text: str, edit: Edit) -> str:
     if edit.operation not in OPERATIONS:
         raise CannotEdit(f'expected one of {", ".join(OPERATIONS)} as "op"')
-    if not edit.path or not all(isinstance(part, (str, int)) for part in edit.path):
-        raise CannotEdit("expected a list of keys as the path")
+    is_path = 0 < len(edit.path) <= _MOST_PARTS and all(isinstance(part, (str, int)) for part in edit.path)
+    if not is_path or any(isinstance(part, int) and part < 0 for part in edit.path):
+        raise CannotEdit(f"expected a list of up to {_MOST_PARTS} keys as the path")
     _check_value(edit)
     before = decode(text)
     path = _numbered(before, edit.path)
@@ -123,6 +126,8 @@ def _check_toml(value: Any, depth: int) -> None:
     if depth > 20:
         raise CannotEdit("the value is nested too deeply")
     if isinstance(value, dict):
+        if len(value) > _MOST_KEYS:  # each is written on its own
+            raise CannotEdit(f"a table has at most {_MOST_KEYS} keys here")
         for key, one in value.items():
             if not isinstance(key, str):
                 raise CannotEdit("a key is no text")
@@ -179,7 +184,8 @@ def _intended(before: Any, operation: str, path: Path, value: Any) -> Any:
             raise CannotEdit(f"{'.'.join(map(str, path[:number]))} is no table")
     last = path[-1]
     if operation in ("unset", "remove"):
-        if not (last in table if isinstance(table, dict) else isinstance(last, int) and last < len(table)):
+        is_element = isinstance(table, list) and isinstance(last, int) and last < len(table)
+        if not (last in table if isinstance(table, dict) else is_element):
             raise CannotEdit(f"there is no {'.'.join(map(str, path))}")
         del table[last]
         if isinstance(last, int) and not table:  # the last one of an array of tables

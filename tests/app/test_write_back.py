@@ -407,6 +407,17 @@ class ModelTests(SynchronousTestCase):
             self.assertNotIn("\n", restored.replace("\r\n", ""))
 
 
+class RefusedTests(SynchronousTestCase):
+    def test_what_cannot_be_meant(self) -> None:
+        for edit in (
+            ("unset", ["data_dir", 0]), ("unset", ["server", "admin_token", 0]), ("unset", ["server", "endpoints", -5]),
+            ("set", ["server", "endpoints", -5, "x"], 1), ("set", ["a"] * 3_000, 1), ("remove", ["bots", "a", 0]),
+            ("set", ["x"], {str(number): 1 for number in range(1_000)}), ("set", [], 1), ("set", [1.5], 1),
+        ):  # fmt: skip
+            with self.assertRaises(CannotEdit, msg=str(edit)[:80]):
+                edited(TEXT, *edit)
+
+
 class DifferenceTests(SynchronousTestCase):
     def test_very_many_equal_lines(self) -> None:
         old = "".join(f'[[bots]]\nname = "b{number}"\n\n# x\n' for number in range(100))
