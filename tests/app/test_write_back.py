@@ -303,12 +303,16 @@ def model(values: Any, edit: Edit) -> Any:
             if not found:
                 return None
             table = found[0]
+        elif not isinstance(table, dict):  # an edit before has put something else there
+            return None
         elif edit.operation == "set":
             table = table.setdefault(part, {} if part not in ("bots", "accounts") else [])
         elif part in table:
             table = table[part]
         else:
             return None
+    if not isinstance(table, (dict, list)):
+        return None
     if edit.operation == "set":
         table[last] = edit.value
     elif edit.operation == "add":
@@ -410,8 +414,10 @@ class ModelTests(SynchronousTestCase):
 class RefusedTests(SynchronousTestCase):
     def test_what_cannot_be_meant(self) -> None:
         for edit in (
-            ("unset", ["data_dir", 0]), ("unset", ["server", "admin_token", 0]), ("unset", ["server", "endpoints", -5]),
-            ("set", ["server", "endpoints", -5, "x"], 1), ("set", ["a"] * 3_000, 1), ("remove", ["bots", "a", 0]),
+            ("unset", ["data_dir", 0]), ("unset", ["server", "admin_token", 0]),
+            ("unset", ["server", "endpoints", -5]),
+            ("set", ["server", "endpoints", -5, "x"], 1), ("set", ["a"] * 3_000, 1),
+            ("remove", ["bots", "a", 0]),
             ("set", ["x"], {str(number): 1 for number in range(1_000)}), ("set", [], 1), ("set", [1.5], 1),
         ):  # fmt: skip
             with self.assertRaises(CannotEdit, msg=str(edit)[:80]):
