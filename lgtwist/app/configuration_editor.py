@@ -16,7 +16,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail
 
 from lgtwist.app.configuration import Config
-from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationFile
+from lgtwist.app.configuration_file import DEFAULT_FILE, ConfigurationError, ConfigurationFile
 from lgtwist.app.masks import MaskedText, MaskProblem, hide, mask, unmask, without_secrets
 from lgtwist.app.replace_file import CannotWrite, ChangedMeanwhile, backups_of, replace_file, why_not_writable
 from lgtwist.app.write_back import OPERATIONS, CannotEdit, Edit, apply_edits, difference, with_line_ends
@@ -149,7 +149,22 @@ class ConfigurationEditor:
         """
         return self._in_thread(lambda: self._save(etag, text, client))
 
+    def mistakes(self) -> Deferred[list[str]]:
+        """Return why lgtwist would not start with the file as it is on the disk, a sentence each."""
+        return self._in_thread(self._mistakes)
+
     # -- in a thread
+
+    def _mistakes(self) -> list[str]:
+        try:
+            self._file.read(again=True)
+        except ConfigurationError as error:
+            try:
+                secrets = self._present().masked.secrets
+            except ApiProblem:
+                secrets = ()
+            return [without_secrets(line, secrets) for line in error.lines]
+        return []
 
     @property
     def _path(self) -> Path:

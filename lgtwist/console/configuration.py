@@ -20,6 +20,8 @@ from lgtwist.web.authentication import headers_of
 
 #: Bytes of a token that is made; each three are four characters.
 _MADE_TOKEN_BYTES = 24
+#: Mistakes that a refused restart tells.
+_MOST_MISTAKES = 20
 
 
 class Configuration:
@@ -98,10 +100,10 @@ class Configuration:
         asked = read_object(body) if body.strip() else {}
         await self._access.confirm(request, asked.get("token"))
         editor = self._view.configuration()
-        mistakes = [] if editor is None else (await _shielded(editor.read()))["problems"]
+        mistakes = [] if editor is None else await _shielded(editor.mistakes())
         if mistakes:
-            sentence = f"lgtwist would not start again with these mistakes: {mistakes[0]['sentence']}"
-            raise ApiProblem(409, "would_not_start", {"problems": mistakes}, sentence)
+            sentence = f"lgtwist would not start again: {mistakes[0]}"
+            raise ApiProblem(409, "would_not_start", {"mistakes": mistakes[:_MOST_MISTAKES]}, sentence)
         how = self._view.restart()
         if how is None:
             raise ApiProblem(409, "cannot_restart", {}, "this service cannot restart itself")

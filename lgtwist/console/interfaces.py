@@ -74,6 +74,9 @@ class EditedConfiguration(Protocol):
     def edit(self, etag: str, edits: Any, text: str | None = None) -> Deferred[dict[str, Any]]:
         """Return what edits make of the file, or of a text."""
 
+    def mistakes(self) -> Deferred[list[str]]:
+        """Return why lgtwist would not start with the file as it is on the disk, a sentence each."""
+
     def save(self, etag: str, text: str, client: str) -> Deferred[dict[str, Any]]:
         """Write a text that has no mistakes."""
 

@@ -108,6 +108,18 @@ class ReadingTests(EditorTestCase):
         self.path.write_bytes(b"#" * 300_000)
         self.assertEqual(self.read()["why_not"]["code"], "too_long")
 
+    def test_why_it_would_not_start(self) -> None:
+        def mistakes(editor: ConfigurationEditor) -> list[str]:
+            return self.successResultOf(editor.mistakes())
+
+        self.assertEqual(mistakes(self.editor), [])
+        self.path.write_text(f"{TEXT}x = 1\n")
+        self.assertIn("bots[0].x", mistakes(self.editor)[0])
+        self.path.unlink()
+        self.assertEqual(mistakes(self.editor), [])  # the built-in configuration
+        named = ConfigurationFile("lgtwist.toml", self.folder.absolute())
+        self.assertIn("cannot be read", mistakes(ConfigurationEditor(named, maybeDeferred))[0])
+
     def test_a_file_with_mistakes(self) -> None:
         self.path.write_text("access_token = \n[[bots]\n")
         found = self.read()
