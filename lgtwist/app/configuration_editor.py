@@ -24,7 +24,7 @@ from lgtwist.config.text_files import NotText, decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
 from lgtwist.config.toml_places import places_of
 from lgtwist.console.problems import ApiProblem, bad_request
-from lgtwist.runtime.logs import CONFIGURED, Logger
+from lgtwist.runtime.logs import Logger
 
 _SYNTAX_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 #: Part of a dotted key; TOML's readers take a time that grows with the square of their number.
@@ -70,7 +70,7 @@ class ConfigurationEditor:
     :param wall_clock: seconds since the epoch.
     """
 
-    _log = Logger(throttled=False, longest=CONFIGURED)
+    _log = Logger()
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ export default {
     "traffic.hidden_now": "Contents and names are hidden now.",
     "traffic.show_this": "Show this one",
     "traffic.pause": "Pause",
-    "traffic.resume": "Go on",
+    "traffic.resume": "Resume",
     "traffic.paused": "Paused; {n} left out.",
     "traffic.clear": "Clear",
     "traffic.export": "Export JSON",

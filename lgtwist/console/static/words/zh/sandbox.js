@@ -20,7 +20,7 @@ export default {
     "sandbox.group_card": "群资料",
     "sandbox.person_card": "人物资料",
     "sandbox.log": "聊天记录",
-    "sandbox.no_bot": "还没有机器人连上，没有谁会回答。",
+    "sandbox.no_bot": "还没有机器人连上，说话没有人回答。",
     "sandbox.attach": "怎么连接",
     "sandbox.first": "跟机器人说句话吧，{name}",
     "sandbox.first_hint": "在下面输入，按 Enter 发送。机器人收到的和真实聊天里的一样。",
