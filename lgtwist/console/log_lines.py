@@ -46,6 +46,8 @@ _SECOND = round(1 / TICK)
 _LONGEST_TEXT = 200
 #: A secret that is shorter is hidden only where it stands alone: it is part of many words.
 _SHORT_SECRET = 4
+#: Characters up to which all beginnings of a secret are kept, to find one that is cut off.
+_LONG_SECRET = 100
 _CUT = "\u2026"
 
 _line_json = msgspec.json.encode
@@ -84,6 +86,16 @@ class Hider:
             written.add(re.sub("%..", lambda found: found[0].lower(), quote(word, safe="")))
             written.add("".join(one if one.isprintable() else "\ufffd" for one in word))
         self._plain = sorted(written, key=len, reverse=True)
+        self._beginnings = {
+            word[:size] for word in written for size in range(_SHORT_SECRET, min(len(word), _LONG_SECRET))
+        }
+        self._longest = max(map(len, self._beginnings), default=0)
+        self._long = [word for word in self._plain if len(word) > _LONG_SECRET]
+
+    @property
+    def bytes_per_turn(self) -> int:
+        """Return how many bytes of lines are looked at in one turn of the reactor: each for every secret."""
+        return _BYTES_PER_TURN // (1 + len(self._plain) // 20)
 
     def hide(self, text: str) -> str:
         """Return the text without secrets."""
@@ -99,9 +111,16 @@ class Hider:
 
     def _without_beginning(self, text: str) -> str:
         """Return text without the beginning of a secret at its end."""
-        longest = 0
-        for word in self._plain:
-            for size in range(min(len(word) - 1, len(text)), max(longest, _SHORT_SECRET - 1), -1):
+        longest = next(
+            (
+                size
+                for size in range(min(self._longest, len(text)), 0, -1)
+                if text[-size:] in self._beginnings
+            ),
+            0,
+        )
+        for word in self._long:
+            for size in range(min(len(word) - 1, len(text)), max(longest, _LONG_SECRET - 1), -1):
                 if text.endswith(word[:size]):
                     longest = size
                     break
@@ -315,7 +334,7 @@ class Log:
         hider, shown, size = self.hider(), [], 0
         for one in entries:
             size += 0 if one.hider is hider else one.size
-            if size > _BYTES_PER_TURN:
+            if size > hider.bytes_per_turn:
                 size = 0
                 turn: Deferred[None] = Deferred()
                 self._clock.callLater(0, lambda turn=turn: None if turn.called else turn.callback(None))
@@ -392,7 +411,7 @@ class LogTopic:
         chosen, size, looked = [], 0, 0
         for one in reversed(entries):
             looked += one.size if one.hider is not hider else 0
-            if stream.lines_left <= 0 or size > _BYTES_PER_TICK or looked > 2 * _BYTES_PER_TICK:
+            if stream.lines_left <= 0 or size > _BYTES_PER_TICK or looked > 2 * hider.bytes_per_turn:
                 self._dropped += 1
                 continue
             line = show(one, hider)

@@ -143,13 +143,13 @@ class MaskTests(SynchronousTestCase):
                     self.assertEqual(unmask(masked.text, masked.secrets), text)
 
     def test_the_time_grows_with_the_length(self) -> None:
-        for piece in ("token", "token.", "\\u0041", "token=“", f"{MASK}1", 'token="', "key "):
+        for piece in ("token", "token.", "\\u0041", "token=“", f"{MASK}1", 'token="', "key ", "令牌："):
             for before in ("# ", 'x = "', "x = "):
-                text = (before + piece * 9_000)[:60_000]
-                start = time.perf_counter()
+                text = (before + piece * 9_000)[:20_000]
+                start = time.thread_time()
                 masked = mask(text)
                 unmask(masked.text, masked.secrets)
-                self.assertLess(time.perf_counter() - start, 20, text[:30])  # it was minutes
+                self.assertLess(time.thread_time() - start, 1.5, text[:30])
 
     def test_a_short_secret_is_not_in_a_sentence(self) -> None:
         secrets = mask('[server]\nadmin_token = "x7!q"\n').secrets

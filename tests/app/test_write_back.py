@@ -411,10 +411,10 @@ class DifferenceTests(SynchronousTestCase):
     def test_very_many_equal_lines(self) -> None:
         old = "".join(f'[[bots]]\nname = "b{number}"\n\n# x\n' for number in range(100))
         new = f"{old[:100]}{'# x' * 2}{chr(10) * 60_000}{old[100:]}"
-        start = time.perf_counter()
+        start = time.thread_time()
         found = difference(old, new)
         ends = with_line_ends(old.replace("\n", "\r\n"), new)
-        self.assertLess(time.perf_counter() - start, 20)  # it was an hour
+        self.assertLess(time.thread_time() - start, 20)  # it was an hour
         self.assertEqual("".join(f"{one['text']}\n" for one in found if one["kind"] != "new"), old)
         self.assertEqual("".join(f"{one['text']}\n" for one in found if one["kind"] != "old"), new)
         self.assertEqual(ends, new.replace("\n", "\r\n"))

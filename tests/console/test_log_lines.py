@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -86,6 +87,21 @@ class RingTests(SynchronousTestCase):
 
 
 class HiderTests(SynchronousTestCase):
+    def test_a_secret_that_is_cut_off(self) -> None:
+        long = "".join(f"{number}-" for number in range(200))
+        hide = Hider([long, "0123456789abcdef"]).hide
+        for size in (4, 99, 100, 101, 300, len(long) - 1):
+            self.assertEqual(hide(f"x {long[:size]}\u2026"), "x (hidden)\u2026")
+        self.assertEqual(hide(f"x {long}"), "x (hidden)")
+        self.assertEqual(hide("x 0123\u2026 012\u2026 01234"), "x (hidden)\u2026 012\u2026 01234")
+
+    def test_many_cut_lines(self) -> None:
+        hide = Hider([f"{number}-token-of-a-bot" for number in range(300)]).hide
+        start = time.thread_time()
+        for _ in range(20):
+            hide("a\u2026" * 680)
+        self.assertLess(time.thread_time() - start, 3)  # it was 10 s
+
     def test_hidden(self) -> None:
         hide = Hider([BOT_TOKEN, "0123456789abcdef", "ab"]).hide
         for written in (
