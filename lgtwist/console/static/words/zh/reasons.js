@@ -1,6 +1,6 @@
 export default {
   "reason.never_connected": "启动后还没有连接过",
-  "reason.other_backing": "账号已由另一个后端接管",
+  "reason.other_backing": "账号已由另一个程序接管",
   "reason.no_backing": "没有任何程序为这个账号提供服务",
   "reason.no_api_link": "它的 API 连接（/api）还没有建立",
   "reason.no_event_link": "它的事件连接（/event）还没有建立",

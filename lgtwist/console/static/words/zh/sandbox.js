@@ -158,7 +158,7 @@ export default {
     "sandbox.no_json": "不是 JSON：{why}",
     "sandbox.save_file": "下载",
     "sandbox.save_hint": "人、群、消息和请求存成一个 JSON 文件；图片等文件不在里面。",
-    "sandbox.load_hint": "文件里的世界会替换账号 {id} 现在的世界：现在的人、群和消息都会没有。",
+    "sandbox.load_hint": "账号 {id} 现在的人、群和消息会全部换成文件里的，不能恢复。",
     "sandbox.load_into": "替换 {id} 的世界",
     "sandbox.world_file": "世界文件（JSON）",
     "sandbox.world_counts": "文件里有 {people} 个人、{groups} 个群、{messages} 条消息。",
