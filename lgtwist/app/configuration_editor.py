@@ -24,7 +24,7 @@ from lgtwist.config.text_files import NotText, decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
 from lgtwist.config.toml_places import places_of
 from lgtwist.console.problems import ApiProblem, bad_request
-from lgtwist.runtime.logs import CONFIGURED, Logger
+from lgtwist.runtime.logs import Logger
 
 _SYNTAX_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 #: Part of a dotted key; TOML's readers take a time that grows with the square of their number.
@@ -34,7 +34,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_FILE = 1 << 17
 _MOST_EDITS = 200
 #: What is done at once, and what waits for it.
-_MOST_CALLS, _MOST_WAITING_CALLS = 2, 50
+_MOST_CHECKED_AT_ONCE, _MOST_WAITING_CHECKS = 2, 50
 #: Mistakes that are told at once.
 _MOST_PROBLEMS = 500
 
@@ -70,7 +70,7 @@ class ConfigurationEditor:
     :param wall_clock: seconds since the epoch.
     """
 
-    _log = Logger(throttled=False, longest=CONFIGURED)
+    _log = Logger()
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ConfigurationEditor:
     ) -> None:
         self._file = file
         self._call_in_thread = in_thread
-        self._few = DeferredSemaphore(_MOST_CALLS)
+        self._few = DeferredSemaphore(_MOST_CHECKED_AT_ONCE)
         self._key = key
         self._wall_clock = wall_clock
         self._writing = threading.Lock()
@@ -121,7 +121,7 @@ class ConfigurationEditor:
 
     def _in_thread(self, call: Callable[[], _Result]) -> Deferred[_Result]:
         """Call a function in a thread, when few others are: the service needs the threads, too."""
-        if len(self._few.waiting) >= _MOST_WAITING_CALLS:
+        if len(self._few.waiting) >= _MOST_WAITING_CHECKS:
             return fail(ApiProblem(503, "busy", {}, "too much is asked about the configuration; try again"))
         return self._few.run(self._call_in_thread, call)
 

@@ -91,9 +91,8 @@ class Reloader:
             try:
                 self._outcome = await self._reload_once(wanted)
             except Exception:
-                line = "reload: failed; some of it may have been changed"
-                self._log.failure(line)
-                self._outcome = ReloadOutcome((line,))
+                self._log.failure("reload: failed; some of it may have been changed")
+                self._outcome = ReloadOutcome(("reload: failed; some of it may have been changed",))
             self._again, wanted = None, self._again
 
     async def _reload_once(self, read: Callable[[], Config]) -> ReloadOutcome:

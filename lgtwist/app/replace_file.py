@@ -145,7 +145,7 @@ def replace_file(path: Path, new: bytes, old: bytes | None, stamp: str) -> Writt
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
         made.append(temporary)
         _write_new(temporary, new, status, mode=stat.S_IMODE(status.st_mode))
-        if not _has_content(path, old):  # to write the others to the disk took a while
+        if not _has_bytes(path, old):  # to write the others to the disk took a while
             raise ChangedMeanwhile
         os.replace(temporary, path)
         made.clear()
@@ -164,7 +164,7 @@ def replace_file(path: Path, new: bytes, old: bytes | None, stamp: str) -> Writt
     return Written(backup.name)
 
 
-def _has_content(path: Path, content: bytes) -> bool:
+def _has_bytes(path: Path, content: bytes) -> bool:
     with open(path, "rb") as file:
         return file.read(len(content) + 1) == content
 

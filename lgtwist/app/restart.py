@@ -47,7 +47,7 @@ class Restart:
     :param own_files: twistd's pid file and log.
     """
 
-    _log = Logger(throttled=False)
+    _log = Logger()
 
     def __init__(self, reactor: Any, folder: Path, own_files: Sequence[str] = ()) -> None:
         self._reactor = reactor

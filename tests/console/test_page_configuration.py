@@ -154,14 +154,14 @@ class FormTests(ConfigurationTestCase):
             new = 'type = "reverse-websocket"\naccess_token = "new-token-abcdefghijklmnopqrstuvw"\n'
             self.assertIn(f"[[accounts]]\nself_id = 10009\n{new}", self.file.text)
             account = card(page, "Account 10009")
-            account.get_by_text("What to set at the other side").click()
+            account.get_by_text("What to set on the other side").click()
             expect(account.locator("pre")).to_contain_text("new-token-abcdefghijklmnopqrstuvw")
             page.get_by_role("button", name="Log out").click()
             page.get_by_label("Admin token").fill(TOKEN)
             page.keyboard.press("Enter")
             page.get_by_role("link", name="Configuration").click()
             account = card(page, "Account 10009")
-            account.get_by_text("What to set at the other side").click()
+            account.get_by_text("What to set on the other side").click()
             expect(account.locator("pre")).to_contain_text("token-goes-here")
 
         return self.look(script, width=NARROW, language="en-US")

@@ -102,7 +102,7 @@ class LogTests(BrowserTestCase):
             expect(page.get_by_text("line 201")).to_have_count(0)
             self.assertEqual(visit.small_targets(), [])
             self.assertEqual(visit.barriers(), [])
-            page.get_by_role("button", name="Go on").click()
+            page.get_by_role("button", name="Resume").click()
             expect(page.get_by_text("line 201")).to_be_in_viewport()
             visit.in_reactor(
                 self.backend.say, "dropped", {"topic": "log", "to": (self.wanted() or {})["id"], "count": 7}

@@ -97,7 +97,7 @@ class TesterTests(ConsoleTestCase):
             text = page.get_by_label("Parameters (a JSON object)")
             expect(text).to_have_value('{\n  "group_id": 12345678901234567890,\n  "user_id": 20002\n}')
             text.fill('{\n "group_id": 30001, "user_id": 20002,\n "mine": [1, }')
-            expect(page.get_by_text(re.compile(r"Not right JSON \(line:column 3:1\d\)"))).to_be_visible()
+            expect(page.get_by_text(re.compile(r"Not valid JSON \(line:column 3:1\d\)"))).to_be_visible()
             send = page.get_by_role("button", name="Send", exact=True)
             expect(send).to_be_disabled()
             page.get_by_role("tab", name="Form").click()

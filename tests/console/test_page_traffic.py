@@ -155,7 +155,7 @@ class TrafficTests(TrafficTestCase):
                 self.service.say(ALICE, "meanwhile")
             expect(page.get_by_text("Paused; 3 left out.")).to_be_visible()
             expect(rows(page)).to_have_count(1)
-            page.get_by_role("button", name="Go on").click()
+            page.get_by_role("button", name="Resume").click()
             expect(page.get_by_text("3 left out while paused")).to_be_visible()
             self.service.say(BOB, "after")
             expect(rows(page)).to_have_count(2)

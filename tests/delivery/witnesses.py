@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from zope.interface import implementer
@@ -53,6 +54,12 @@ class WitnessedStore:
         self.watermarks = dict(contents.watermarks)
         self.watermarks_at_first = dict(contents.watermarks)
         return contents
+
+    def back_up(self, target: Path, now: int, between: Callable[[], object]) -> None:
+        self.store.back_up(target, now, between)
+
+    def forget_backup(self) -> None:
+        self.store.forget_backup()
 
     def pack(self, batches: list[Batch], not_before: int = 0) -> list[Batch]:
         return batches

@@ -44,7 +44,7 @@ function Row({ row, skip }) {
     const [look, word] = stateOf(row);
     const soon = row.backlog > 0 && row.retention_left !== null && row.retention_left < SOON;
     return html`<tr>
-        <th scope="row"><${Peer} inline text=${row.bot} /><span class="mono muted">${row.account}</span>
+        <th scope="row" class="names"><${Peer} inline text=${row.bot} /><span class="mono muted">${row.account}</span>
             <span class="muted small">${connectionText(row.connection)} · ${t(row.mode === "live" ? "backlog.live" : "overview.at_least_once")}</span></th>
         <${Cell} label=${t("backlog.state")}><${Status} state=${look}>${t(`backlog.state.${word}`)}<//><//>
         <${Cell} label=${t("backlog.backlog")} class="numbers figure-cell" tone=${row.backlog > 0 ? "some" : ""}>${number(row.backlog)}<//>

@@ -44,8 +44,21 @@ function Reload() {
         <div class="reload-answer" aria-live="polite">${error && html`<${Problem} error=${error} text=${errorText(error)} />`}${answer && html`<div class="card stack"><${ReloadLines} reload=${answer} /></div>`}</div>`;
 }
 
+/** Show the tab that the fragment names, `#/configuration/bots`. */
+function followFragment() {
+    const [page, named] = location.hash.replace(/^#\/?/, "").split("?")[0].split("/");
+    if (page === "configuration") tab.value = TABS.includes(named) ? named : TABS[0];
+}
+
 export default function Page() {
     useEffect(() => { load(); }, [saves.value]);
+    useEffect(() => {
+        // Who comes back from another page finds the tab that was left.
+        if (/^#\/?configuration\/?$/.test(location.hash)) history.replaceState(null, "", `#/configuration/${tab.peek()}`);
+        followFragment();
+        window.addEventListener("hashchange", followFragment);
+        return () => window.removeEventListener("hashchange", followFragment);
+    }, []);
     useEffect(() => {
         // The file's own tab looks by itself.
         const glance = () => { if (!document.hidden && tab.peek() !== "file") load(true); };
@@ -67,7 +80,7 @@ export default function Page() {
         ${!known.writable && html`<${Bar} kind="warning"><bdi class="peer">${t("configuration.read_only", { why: reasonText(known.why_not, "cannot_write") })}</bdi><//>`}
         ${known.changed_on_disk && html`<${Bar} kind="info">${t("configuration.changed_since")}<//>`}
         ${waiting.value.length > 0 && html`<div class="card"><${Waiting} keys=${waiting.value} /></div>`}
-        <${Tabs} label=${t("configuration.title")} value=${chosen} onChange=${(key) => { tab.value = key; }} tabs=${TABS.map((key) => [key, `${t(`configuration.tab_${key}`)}${marked[key] ? " •" : ""}`])}>
+        <${Tabs} label=${t("configuration.title")} value=${chosen} onChange=${(key) => { tab.value = key; location.hash = `#/configuration/${key}`; }} tabs=${TABS.map((key) => [key, `${t(`configuration.tab_${key}`)}${marked[key] ? " •" : ""}`])}>
             ${chosen === "accounts" && html`<${Entries} key="accounts" table="accounts" />`}
             ${chosen === "bots" && html`<${Entries} key="bots" table="bots" />`}
             ${chosen === "settings" && html`<${Settings} />`}

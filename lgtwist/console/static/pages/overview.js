@@ -160,11 +160,13 @@ function Countdown({ at }) {
 
 /** @param {{dial: any, showAccount?: boolean}} props */
 function Dial({ dial, showAccount }) {
+    // A bot is dialled from when its account is up first.
+    const awaits = showAccount && !dial.connected && !dial.attempts;
     return html`<li class="line">
-        <div class="line-head"><${Status} state=${dial.connected ? "up" : "down"}>${t(dial.connected ? "overview.dial_connected" : "overview.dial_trying")}<//>
+        <div class="line-head"><${Status} state=${dial.connected ? "up" : awaits ? "idle" : "down"}>${t(dial.connected ? "overview.dial_connected" : awaits ? "overview.waits_for_account" : "overview.dial_trying")}<//>
             ${showAccount && dial.account !== undefined && html`<span class="chip mono">${dial.account}</span>`}
             <bdi class="peer mono grow">${dial.target}</bdi></div>
-        ${!dial.connected && html`<p class="small muted" role="timer">${dial.next_attempt_at ? html`<${Countdown} at=${dial.next_attempt_at} />` : t("overview.dialling")}
+        ${!dial.connected && !awaits && html`<p class="small muted" role="timer">${dial.next_attempt_at ? html`<${Countdown} at=${dial.next_attempt_at} />` : t("overview.dialling")}
             ${` · ${t("overview.attempts", { n: dial.attempts })}`}</p><${Reason} reason=${dial.last_reason} tone="warning" />`}
     </li>`;
 }
@@ -220,8 +222,8 @@ function AccountCard({ card, alone }) {
     const links = card.links || [];
     const waits = dials.some((dial) => !dial.connected);
     return html`<article class=${classes("card", "link-card", isAwaited(card) ? "awaited" : card.state)} aria-label=${`${t("overview.account")} ${card.account}`}>
-        <header><div class="card-title"><h3><${Peer} inline text=${card.name || t("overview.unnamed")} /></h3>
-                <span class="mono muted">${card.account}</span></div>
+        <header><div class="card-title"><h3><${Peer} inline text=${card.name || String(card.account)} /></h3>
+                ${card.name && html`<span class="mono muted">${card.account}</span>`}</div>
             <${CardStatus} card=${card} /></header>
         <p class="chips"><span class="chip">${kindText(card.type, "account")}</span>${app && html`<span class="chip"><${Peer} inline text=${app} /></span>`}</p>
         ${away && !isAwaited(card) && html`<${Reason} reason=${card.reason} tone=${card.state === "offline" ? "warning" : "bad"} />`}
@@ -296,7 +298,7 @@ function DeliveryLine({ one }) {
 /** Of events that are posted. @param {{one: any}} props */
 function PostingLine({ one }) {
     const look = !one.running ? "idle" : one.failures ? "warning" : "good";
-    const word = !one.running ? "overview.post_waits" : one.failures ? "overview.post_fails" : "overview.post_taken";
+    const word = !one.running ? "overview.waits_for_account" : one.failures ? "overview.post_fails" : "overview.post_taken";
     const reason = one.last_failure && (typeof one.last_failure.reason === "string" ? { sentence: one.last_failure.reason } : one.last_failure.reason);
     return html`<li class="line"><div class="line-head"><${Status} state=${look}>${t(word, { n: one.failures })}<//><span class="chip mono">${one.account}</span>
         <bdi class="peer mono grow">${one.target}</bdi></div>
@@ -419,10 +421,12 @@ export default function Page() {
     const sandboxes = current.accounts.filter((card) => card.type === "sandbox").length;
     const many = current.accounts.length + current.bots.length > MANY;
     const none = current.summary.bots_connected === 0;
+    // Who has a bot that fails is not at the beginning: its card says what is wrong.
+    const begins = none && current.bots.every(isAwaited);
     return html`<h1 class="hidden">${t("overview.title")}</h1>
         <${Strip} current=${current} />
         ${current.warnings.length > 0 && html`<div class="stack warnings">${current.warnings.map((warning) => html`<${Bar} kind="warning"><${Peer} text=${reasonText(warning)} /><//>`)}</div>`}
-        ${none && html`<${Begin} current=${current} />`}
+        ${begins && html`<${Begin} current=${current} />`}
         ${current.refused.length > 0 && none && html`<${Refused} list=${current.refused} />`}
         ${many && html`<div class="row find"><${Field} class="grow" label=${t("overview.find")} type="search" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
             <${Check} label=${t("overview.only_troubled")} checked=${troubled} onChange=${setTroubled} /></div>`}
@@ -432,12 +436,12 @@ export default function Page() {
             ${!accounts.length && html`<${Empty} title=${t(current.accounts.length ? "overview.none_fits" : "overview.no_accounts")} />`}
             ${current.summary.accounts > current.accounts.length && html`<p class="muted small">${t("overview.left_out", { n: current.summary.accounts - current.accounts.length })}</p>`}
         </section>
-        ${(current.bots.length > 0 || !none) && html`<section class="section" aria-labelledby="bots-title">
+        ${(current.bots.length > 0 || !begins) && html`<section class="section" aria-labelledby="bots-title">
             <header><h2 id="bots-title">${t("overview.bots")}</h2><span class="muted small">${t("overview.up_of", { up: current.summary.bots_connected, n: current.summary.bots })}</span></header>
             <div class="cards">${bots.map((card) => html`<${BotCard} key=${card.bot} card=${card} />`)}</div>
             ${!bots.length && html`<${Empty} icon="plug" title=${t(current.bots.length ? "overview.none_fits" : "overview.no_bots")} />`}
             ${current.summary.bots > current.bots.length && html`<p class="muted small">${t("overview.left_out", { n: current.summary.bots - current.bots.length })}</p>`}
         </section>`}
         ${current.refused.length > 0 && !none && html`<${Refused} list=${current.refused} />`}
-        ${!none && html`<details class="card attach-more"><summary><${Icon} name="plug" /><span>${t("overview.attach")}</span></summary><${Attach} urls=${current.urls} /></details>`}`;
+        ${!begins && html`<details class="card attach-more"><summary><${Icon} name="plug" /><span>${t("overview.attach")}</span></summary><${Attach} urls=${current.urls} /></details>`}`;
 }

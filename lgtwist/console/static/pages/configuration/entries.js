@@ -73,7 +73,7 @@ function EntryCard({ table, entry }) {
     };
     return html`<article class="card entry-card" aria-label=${title}>
         <button type="button" class="entry-head" aria-expanded=${shown ? "true" : "false"} onClick=${() => setOpen(!shown)} disabled=${shown && !open}>
-            <${Icon} name=${shown ? "down" : "right"} /><span class="entry-name"><${Peer} inline text=${String(name)} /></span>
+            <${Icon} name=${shown ? "down" : "right"} /><span class="entry-name names"><${Peer} inline text=${String(name)} /></span>
             <span class="chip">${t(words + kind)}</span>${drafts.value[draftKey] && html`<span class="chip warning">${t("configuration.unsaved")}</span>`}</button>
         ${shown && html`<div class="stack"><${EntryForm} table=${table} base=${[table, name]} entry=${entry} fields=${fields} kindKey=${kindKey} kindStandard=${kindStandard}
                 draftKey=${draftKey} title=${title} after=${(whole) => html`<${Snippets} table=${table} entry=${whole} />`}>

@@ -32,7 +32,7 @@ export function Matrix({ rights, known }) {
     return html`<section class="section" aria-labelledby="matrix-title">
         <header><h2 id="matrix-title">${t("permissions.matrix")}</h2><span class="muted small">${t("permissions.matrix_hint")}</span></header>
         <div class="card matrix-box" tabindex="0" role="region" aria-labelledby="matrix-title"><table class="matrix">
-            <thead><tr><td></td>${rights.bots.map((bot) => html`<th scope="col" key=${bot.bot}><${Peer} inline text=${bot.bot} /></th>`)}</tr></thead>
+            <thead><tr><td></td>${rights.bots.map((bot) => html`<th scope="col" class="names" key=${bot.bot}><${Peer} inline text=${bot.bot} /></th>`)}</tr></thead>
             <tbody>${rights.groups.map((group) => html`<tr key=${group.name}><th scope="row">${words(group)}</th>
                 ${rights.bots.map((bot) => {
                     const count = bot.groups.find((each) => each.group === group.name) || { allowed: 0, all: 0 };

@@ -6,7 +6,7 @@ export default {
     "error.unauthorized": "Log in first.",
     "error.too_many_streams": "Too many consoles are open.",
     "error.unreachable": "lgtwist does not answer.",
-    "error.bad_answer": "The answer makes no sense (a proxy in between?).",
+    "error.bad_answer": "The answer cannot be understood (is there a proxy in between?).",
     "error.status": "lgtwist answered HTTP {status}.",
     "error.sentence": "{sentence}",
     "error.internal": "lgtwist failed; its log says why.",
@@ -15,7 +15,7 @@ export default {
     "error.no_such_path": "There is nothing here.",
     "error.no_such_stream": "This stream has ended.",
     "error.no_sandbox": "There is no sandbox account {account}.",
-    "error.too_many_failures": "Too many wrong tokens. The right one still works; wrong ones are answered in a minute.",
+    "error.too_many_failures": "Too many wrong tokens. The right one still works; wrong ones get no answer for a minute.",
     "error.no_such_account": "There is no account {account}.",
     "error.bad_filter": "The filter {name} is wrong.",
     "error.gone": "It is not there any more.",
@@ -30,6 +30,6 @@ export default {
     "error.cannot_edit": "That cannot be changed by the form: {reason}",
     "error.has_problems": "The configuration has mistakes; nothing was saved.",
     "error.too_long": "That is too long.",
-    "error.cannot_restart": "This lgtwist cannot restart itself.",
+    "error.cannot_restart": "This lgtwist cannot restart itself: restart it on its machine.",
     "error.would_not_start": "The configuration on the disk has mistakes: lgtwist would not start again. Nothing was stopped."
 };

@@ -115,7 +115,7 @@ export default {
     "permissions.rate_title": "Rate",
     "permissions.limited": "Limit how many actions it may do (rate)",
     "permissions.most": "At most",
-    "permissions.per": "In what time",
+    "permissions.per": "Within",
     "permissions.unit.s": "a second",
     "permissions.unit.min": "a minute",
     "permissions.unit.h": "an hour",

@@ -6,7 +6,7 @@ export default {
     "error.unauthorized": "请先登录。",
     "error.too_many_streams": "同时打开的控制台太多。",
     "error.unreachable": "lgtwist 没有回应。",
-    "error.bad_answer": "收到的回答看不懂（中间的代理？）。",
+    "error.bad_answer": "收到的回答无法识别（中间有代理吗？）。",
     "error.status": "lgtwist 回答 HTTP {status}。",
     "error.sentence": "{sentence}",
     "error.internal": "lgtwist 出错了，它的日志里有原因。",
@@ -26,10 +26,10 @@ export default {
     "error.journal_trouble": "事件日志现在不能用：{reason}",
     "error.changed": "文件在这期间被改过了（在别处，或者被别人）。",
     "error.confirm_token": "请再输入一次令牌。",
-    "error.cannot_write": "文件写不了。",
-    "error.cannot_edit": "没法用表单改：{reason}",
+    "error.cannot_write": "无法写入文件。",
+    "error.cannot_edit": "无法用表单修改：{reason}",
     "error.has_problems": "配置有错误，没有保存。",
     "error.too_long": "太长了。",
-    "error.cannot_restart": "这个 lgtwist 没法自己重启。",
+    "error.cannot_restart": "这个 lgtwist 无法自己重启，请在运行它的机器上重启。",
     "error.would_not_start": "磁盘上的配置有错误，重启后会启动不了；什么都没有停。"
 };

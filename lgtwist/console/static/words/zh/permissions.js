@@ -96,7 +96,7 @@ export default {
     "permissions.preset.everything": "全部",
     "permissions.preset_hint.everything": "没有任何限制",
     "permissions.preset.assistant": "AI 助手",
-    "permissions.preset_hint.assistant": "只列名的动作，每分钟 20 次",
+    "permissions.preset_hint.assistant": "只有列出的动作，每分钟 20 次",
     "permissions.actions": "动作",
     "permissions.allowed_count": "目录里的 {all} 个动作，能用 {n} 个",
     "permissions.only_these": "只能用这些动作（allow）",
