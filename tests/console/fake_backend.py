@@ -222,7 +222,15 @@ def busy_state() -> dict[str, Any]:
                     "connected": False,
                     "next_attempt_at": now + 8,
                     "last_reason": reason("timeout", "It did not answer in 10 s."),
-                }
+                },
+                {
+                    "account": 30003,
+                    "target": "ws://127.0.0.1:2536/OneBotv11",
+                    "attempts": 0,
+                    "connected": False,
+                    "next_attempt_at": None,
+                    "last_reason": None,
+                },
             ],
             deliveries=[
                 {"account": 10001, "backlog": 128, "unconfirmed": 16, "cursor_age": 305.0, "silent": True}

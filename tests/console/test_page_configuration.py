@@ -237,6 +237,23 @@ class FormTests(ConfigurationTestCase):
 
         return self.look(script)
 
+    def test_the_tab_is_in_the_address(self) -> Deferred[Any]:
+        """A reload stays on the tab in view, and Back goes to the one before."""
+
+        def script(visit: Visit, page: Page) -> None:
+            tab(page, "机器人")
+            tab(page, "备份")
+            page.reload()
+            expect(page.get_by_role("tab", selected=True)).to_have_text("备份")
+            page.go_back()
+            expect(page.get_by_role("tab", selected=True)).to_have_text("机器人")
+            page.get_by_role("link", name="总览").click()
+            page.wait_for_selector("main.page-overview")
+            page.get_by_role("link", name="配置").click()
+            expect(page.get_by_role("tab", selected=True)).to_have_text("机器人")
+
+        return self.look(script)
+
     def test_unsaved_stays(self) -> Deferred[Any]:
         """What is not saved is there again after a look at another page, and leaving asks."""
 

@@ -430,6 +430,10 @@ class OverviewTests(PageTestCase):
             page = visit.page
             for word in ("在线", "异常：未登录", "断开", "部分连接"):
                 page.get_by_text(word, exact=True).first.wait_for()
+            # The account was never up, so nothing was dialled yet.
+            line = page.get_by_label("机器人 yunzai").get_by_role("listitem").filter(has_text="30003")
+            self.assertEqual(line.inner_text().split()[0], "等待账号上线")
+            self.assertNotIn("第 0 次", page.inner_text("main"))
             countdown = page.get_by_text("秒后重试").first
             before = countdown.inner_text()
             visit.wait_for("before => !document.body.innerText.includes(before)", argument=before)

@@ -30,7 +30,7 @@ export default {
     "permissions.ability.credentials": "get login credentials",
     "permissions.ability.packets": "send raw packets",
     "permissions.risk.credentials": "It may get login credentials (get_cookies and the like): whoever has them can use the account.",
-    "permissions.risk.packets": "It may send raw packets, and so do anything, kick too.",
+    "permissions.risk.packets": "It may send raw packets, and with them do anything, kicking too.",
     "permissions.rate": "{most} in {seconds} seconds",
     "permissions.rate.1": "{most} a second",
     "permissions.rate.60": "{most} a minute",
