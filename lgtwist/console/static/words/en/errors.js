@@ -29,6 +29,7 @@ export default {
     "error.cannot_write": "The file cannot be written.",
     "error.cannot_edit": "That cannot be changed by the form: {reason}",
     "error.has_problems": "The configuration has mistakes; nothing was saved.",
+    "error.busy": "Too busy now; try again soon.",
     "error.too_long": "That is too long.",
     "error.cannot_restart": "This lgtwist cannot restart itself: restart it on its machine.",
     "error.would_not_start": "The configuration on the disk has mistakes: lgtwist would not start again. Nothing was stopped."

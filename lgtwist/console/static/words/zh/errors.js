@@ -29,6 +29,7 @@ export default {
     "error.cannot_write": "无法写入文件。",
     "error.cannot_edit": "无法用表单修改：{reason}",
     "error.has_problems": "配置有错误，没有保存。",
+    "error.busy": "现在太忙，请稍后再试。",
     "error.too_long": "太长了。",
     "error.cannot_restart": "这个 lgtwist 无法自己重启，请在运行它的机器上重启。",
     "error.would_not_start": "磁盘上的配置有错误，重启后会启动不了；什么都没有停。"
