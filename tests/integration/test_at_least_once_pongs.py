@@ -259,9 +259,13 @@ class Grace(ServiceTestCase):
         program = begin(BLOCK_AT="100")
         injector = Injector(self.service)
         self.addCleanup(injector.close)
-        injector.publish(*map(numbered, range(400)))
+        injector.publish(*map(numbered, range(100)))
         confirmed = lambda: int(metric(self.service, "confirmed_events_total", bot=name))  # noqa: E731
-        wait_until("more is confirmed than handled", lambda: confirmed() > 100 and len(handled()) == 100)
+        wait_until("the first are handled", lambda: len(handled()) == 100)
+        for number in range(100, 110):  # one at a time, so that its library reads a ping behind each
+            injector.publish(numbered(number))
+            wait_until("it is confirmed", lambda: confirmed() > number)  # noqa: B023
+        injector.publish(*map(numbered, range(110, 400)))
         program.kill()
         wait_until("it is gone", lambda: not metric(self.service, "bot_connections", bot=name))
         before = confirmed()
