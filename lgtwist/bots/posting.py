@@ -38,8 +38,8 @@ _REFUSAL_STATUSES = (400, 413, 414, 415, 422)
 _REFUSED_RETRY = 1.0
 
 
-class Failed(NamedTuple):
-    """Why a post failed.
+class FailedPost(NamedTuple):
+    """How a post failed.
 
     :ivar why: in a few words.
     :ivar status: the HTTP status of the answer; 0 if there was none.
@@ -96,7 +96,7 @@ class Queue(Protocol):
     def confirmed(self) -> None:
         """Confirm the event, after the quick operation in its answer was begun."""
 
-    def failed(self, failures: int, failure: Failed) -> bool:
+    def failed(self, failures: int, failure: FailedPost) -> bool:
         """Note that the post of the last body failed.
 
         :param failures: how many posts in a row failed before.
@@ -261,7 +261,7 @@ class Posting:
             if answer.status and not 200 <= answer.status < 300:
                 why = f"HTTP {answer.status}"
             if why:
-                self._failed(Failed(why, answer.status, unreachable))
+                self._failed(FailedPost(why, answer.status, unreachable))
             else:
                 self._succeeded(event, answer)
 
@@ -286,7 +286,7 @@ class Posting:
         if answer.body[:1] in b"{ \t\r\n" and answer.body:
             self.bot.perform_quick_operation(self.account, event, answer.body)
 
-    def _failed(self, failure: Failed) -> None:
+    def _failed(self, failure: FailedPost) -> None:
         why, status = failure.why, failure.status
         self.bot.counters.posts_failed += 1
         self.last_failure = PostFailure(time=self.account.wall_clock(), reason=printable(why))
@@ -434,7 +434,7 @@ class LiveQueue:
         """Set the number of dropped events back to 0."""
         self._dropped = 0
 
-    def failed(self, failures: int, failure: Failed) -> bool:
+    def failed(self, failures: int, failure: FailedPost) -> bool:
         """Count the event as dropped; return True: each failure counts."""
         self._count_dropped(1)
         return True
@@ -597,7 +597,7 @@ class JournalQueue:
         self._event = None
         self.delivery.confirmed(self, upto)
 
-    def failed(self, failures: int, failure: Failed) -> bool:
+    def failed(self, failures: int, failure: FailedPost) -> bool:
         """Return whether it was the event; the delivery gives it again."""
         if self._again_posted is not None:
             if failure.status:
