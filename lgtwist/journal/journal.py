@@ -358,15 +358,15 @@ class Journal:
         self._end_losing()
         self._due.next_touch = self._clock.seconds() + _TOUCH_INTERVAL
         if self._contents.backup_made is not None:
-            self._is_restored(self._contents.backup_made)
+            self._log_restored(self._contents.backup_made)
         self._when_open, waiting = [], self._when_open
         if not self._closing:
             for callback in waiting:
                 self._call(callback)
         self._go_on()
 
-    def _is_restored(self, made: int) -> None:
-        """Say once what is not known after a backup was put back.
+    def _log_restored(self, made: int) -> None:
+        """Log once what is not known after a backup was restored.
 
         :param made: when it was made; milliseconds since the epoch.
         """
