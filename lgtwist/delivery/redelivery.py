@@ -1,4 +1,4 @@
-"""One event that is sent to a bot once more, alone, because somebody asked for it."""
+"""One event that is sent to a bot once more, alone, because the operator wants it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: Seconds until it is said how far it has come.
+#: Seconds after which it ends, whatever is known of it.
 REDELIVERY_LIMIT = 10.0
 
 #: How it ended: the bot has confirmed it, or refused it; it was sent, and nothing else is known; it is not
@@ -17,8 +17,9 @@ RedeliveryOutcome = Literal["confirmed", "refused", "sent", "gone", "not_connect
 
 
 class Redelivered(msgspec.Struct, frozen=True):
-    """What became of it.
+    """What became of an event that was sent again.
 
+    :ivar outcome: how it ended.
     :ivar reason: a part of a sentence; may be empty.
     """
 
@@ -27,9 +28,11 @@ class Redelivered(msgspec.Struct, frozen=True):
 
 
 class Redelivery:
-    """The event on its way.
+    """An event that is sent again, until it is known how that ended.
 
     :param frame: the event, encoded for the sink that sends it.
+    :param clock: the reactor, or a clock in its place.
+    :ivar frame: the same; empty once it is sent or over.
     :ivar ended: fires with :class:`Redelivered`, after :data:`REDELIVERY_LIMIT` seconds at the latest.
         Cancelling it means that nobody waits for it.
     """

@@ -1,4 +1,4 @@
-"""An event that a bot would not have, as the journal keeps it. Pure."""
+"""An event that a bot refused, as the journal keeps it. Pure."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class RefusedEvent(msgspec.Struct, frozen=True):
     """An event in the list of those that a bot refused. Times in milliseconds since the epoch.
 
     :ivar id: names it in the list; later ones have larger numbers.
+    :ivar bot: the name of the bot that refused it.
+    :ivar account: the number of the account whose event it is.
     :ivar position: where the journal has it, or had it.
     :ivar time: when it was taken in.
     :ivar skipped: when it was skipped.
