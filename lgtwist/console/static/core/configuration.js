@@ -64,9 +64,10 @@ export function saveText(text, etag, options) {
 }
 
 /**
+ * Show the dialog that saves a change.
  * @param {Options & {conflict?: (now: any) => void}} options
  * @param {() => Promise<Prepared>} prepare
- * @returns {Promise<boolean>}
+ * @returns {Promise<boolean>} whether it was saved
  */
 function show(options, prepare) {
     const before = /** @type {any} */ (document.activeElement);

@@ -79,8 +79,9 @@ function wireOf(topic) {
  * or `{topic: "sandbox", account, after}`.
  *
  * Handlers are named as the events: `links`, `link`, `traffic`, `dropped`, `log`, `sandbox`; `connected(hello)` is called
- * whenever the stream was opened (anew), and `refused(error)` where the server refuses the subscription. A sandbox subscription resumes by itself after a lost connection; its
- * `missed: true` says that entries are lost and the world is to be loaded anew.
+ * whenever the stream was opened (anew), and `refused(error)` where the server refuses the subscription. A sandbox
+ * subscription resumes by itself after a lost connection; its `missed: true` says that entries are lost and the world
+ * is to be loaded anew.
  * @param {Topic} topic
  * @param {Handlers} handlers
  * @returns {() => void} ends the subscription
@@ -178,7 +179,7 @@ function checkAssets(assets) {
 }
 let serverAssets = "";
 
-/** Take over what the stream is doing, in every tab. @param {string} state */
+/** Note in this tab what the stream is doing. @param {string} state as `connection` */
 function showState(state) {
     connection.value = state;
     if (state === "connecting") {
@@ -319,9 +320,9 @@ function comeBack() {
 /** What each tab wants. @type {Map<string, Want[]>} */
 let wantsOfTabs = new Map();
 /**
- * Per subscription on the stream: the keys that share it, where a sandbox stands (`topic.after`), from where the
- * server was asked to begin (`from`: a subscription that stays the same goes on), a number that is counted up where
- * it shall begin anew (for a tab that has nothing yet), and whether the server refuses it.
+ * Per subscription on the stream: the keys that share it, the number of a sandbox's last entry (`topic.after`), the
+ * one after which the server was asked to begin (`from`: a subscription that stays the same goes on), a number that
+ * is counted up where it shall begin anew (for a tab that has nothing yet), and whether the server refuses it.
  * @type {Map<string, {keys: Set<string>, topic: Topic, from: number | null | undefined, generation: number, refused: boolean}>}
  */
 let wires = new Map();
@@ -362,7 +363,7 @@ function close() {
     request = null;
 }
 
-/** Forget the tabs that are gone without a word: their locks are free. */
+/** Forget the tabs that were closed without telling it: nobody holds their locks. */
 async function prune() {
     checkSilence();
     const { held } = await locks.query();
