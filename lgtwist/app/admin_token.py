@@ -28,6 +28,7 @@ class CannotMakeToken(Exception):
 class MadeToken:
     """A token that was made.
 
+    :ivar value: the token.
     :ivar is_new: whether it was made just now.
     """
 

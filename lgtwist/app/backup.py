@@ -405,6 +405,8 @@ def _copy_resting(path: Path, target: Path, now: float, check_: Callable[[], obj
 class _WantedBackup:
     """A backup that is being made.
 
+    :ivar secrets: whether tokens and the like are in it.
+    :ivar address: of whoever wants it.
     :ivar done: whoever wants it; may be cancelled.
     :ivar ended: fires when nothing of it goes on any more.
     """
@@ -449,6 +451,7 @@ class Backups:
     def make(self, secrets: bool, address: str) -> Deferred[BackupFile]:
         """Make a backup.
 
+        :param secrets: whether tokens and the files that the configuration names are in it.
         :param address: of whoever wants it, for the log.
         :returns: fires when it is made; may be cancelled; fails with :class:`CannotBackUp`.
         """

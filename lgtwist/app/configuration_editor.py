@@ -33,7 +33,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of a configuration that is edited, and edits of one request.
 _LONGEST_FILE = 1 << 17
 _MOST_EDITS = 200
-#: What is done at once, and what waits for it.
+#: Requests that are worked on at once in threads, and those that may wait.
 _MOST_CHECKED_AT_ONCE, _MOST_WAITING_CHECKS = 2, 50
 #: Mistakes that are told at once.
 _MOST_PROBLEMS = 500
@@ -81,7 +81,7 @@ class ConfigurationEditor:
     ) -> None:
         self._file = file
         self._call_in_thread = in_thread
-        self._few = DeferredSemaphore(_MOST_CHECKED_AT_ONCE)
+        self._semaphore = DeferredSemaphore(_MOST_CHECKED_AT_ONCE)
         self._key = key
         self._wall_clock = wall_clock
         self._writing = threading.Lock()
@@ -97,7 +97,7 @@ class ConfigurationEditor:
     # -- which content runs
 
     def note_running(self) -> None:
-        """Take the content of the file for the one that runs: it was read just now."""
+        """Note that the service runs with what the file holds now; it was read a moment ago."""
         self._running, self._known = self._digest(), True
 
     def read_again(self) -> Config:
@@ -120,10 +120,10 @@ class ConfigurationEditor:
         return None if raw is None else hmac.digest(b"lgtwist configuration", raw, "sha256")
 
     def _in_thread(self, call: Callable[[], _Result]) -> Deferred[_Result]:
-        """Call a function in a thread, when few others are: the service needs the threads, too."""
-        if len(self._few.waiting) >= _MOST_WAITING_CHECKS:
+        """Call a function in a thread; few at once, for the service needs the threads, too."""
+        if len(self._semaphore.waiting) >= _MOST_WAITING_CHECKS:
             return fail(ApiProblem(503, "busy", {}, "too much is asked about the configuration; try again"))
-        return self._few.run(self._call_in_thread, call)
+        return self._semaphore.run(self._call_in_thread, call)
 
     # -- what is asked
 
@@ -135,16 +135,24 @@ class ConfigurationEditor:
         """Return the mistakes of a text, with their places, and how it differs from the file.
 
         :param etag: of the content whose masks are in the text.
+        :param text: with masks in place of secrets.
         """
         return self._in_thread(lambda: self._outcome(self._unchanged(etag), text))
 
     def edit(self, etag: str, edits: Any, text: str | None = None) -> Deferred[dict[str, Any]]:
-        """Return what edits make of the file, or of a text, and what :meth:`check` says of that."""
+        """Return what edits make of the file, or of a text, and what :meth:`check` says of that.
+
+        :param etag: of the content that the edits, or the text, were made for.
+        :param edits: decoded JSON, which is checked: a list of ``{"op", "path", "value"}``.
+        :param text: to be edited in place of the file; None for the file.
+        """
         return self._in_thread(lambda: self._edit(etag, edits, text))
 
     def save(self, etag: str, text: str, client: str) -> Deferred[dict[str, Any]]:
         """Write a text that has no mistakes.
 
+        :param etag: of the content whose masks are in the text; another content is never written over.
+        :param text: with masks in place of secrets.
         :param client: who asks, for the log.
         """
         return self._in_thread(lambda: self._save(etag, text, client))

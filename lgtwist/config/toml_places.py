@@ -70,6 +70,8 @@ class TomlValue:
 class Places:
     """The parts of a text.
 
+    :ivar headers: of its tables; the first one stands for the top of the file.
+    :ivar entries: its keys with their values, and the elements of arrays.
     :ivar comments: where comments begin, and where they end.
     :ivar junk: the same of what is no TOML.
     """
@@ -137,6 +139,8 @@ def places_of(text: str) -> Places:
 
 
 class _Scanner:
+    """Finds the parts of a text, once."""
+
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
