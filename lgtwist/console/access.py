@@ -24,7 +24,7 @@ from lgtwist.web.local_origin import is_origin_of
 CSRF_HEADER = "x-lgtwist-console"
 #: Bytes of the body of a request that needs no session.
 _LOGIN_BYTES = 4_096
-#: Seconds for which a token that was shown counts for what is most sensitive.
+#: Seconds for which a token that was shown counts for saving the configuration and for a restart.
 CONFIRMED_FOR = 600
 #: Sessions of which it is remembered that the token was shown again.
 _MOST_CONFIRMED = 100
@@ -35,7 +35,7 @@ class Visitor:
     """Who sends a request.
 
     :ivar session: the value of its cookie; None where a token was shown.
-    :ivar expires: when the session does, in seconds since the epoch; 0 for a token.
+    :ivar expires: when the session ends, in seconds since the epoch; 0 for a token.
     :ivar made: when the token was shown for the session, in seconds since the epoch; 0 for a token.
     """
 
@@ -45,13 +45,13 @@ class Visitor:
 
 
 class ShortBodies:
-    """Lets the body of a request that needs no session come, as far as it is short."""
+    """Bounds the body of a request that needs no session."""
 
     def __init__(self) -> None:
         self._size = 0
 
     def charge(self, body: RequestBody, size: int) -> None:
-        """Refuse a body of which more has come than there is to say."""
+        """Refuse a body of more than :data:`_LOGIN_BYTES` bytes."""
         self._size += size
         if self._size > _LOGIN_BYTES:
             body.refuse(f"the body has more than {_LOGIN_BYTES} bytes")
@@ -162,9 +162,9 @@ class Access:
         await self._refuse_wrong_token(request)
 
     async def require_token(self, request: Request, token: object) -> None:
-        """Refuse a request that does not show the admin token once more in its body.
+        """Refuse a request that does not have the admin token in its body, whatever else it shows.
 
-        :param token: what stands there.
+        :param token: what the body has for it.
         :raises ApiProblem: if it is missing (403, ``confirm_token``), or wrong, which counts as in ``login``.
         """
         if not isinstance(token, str) or not token.strip():
@@ -197,11 +197,14 @@ class Access:
         return {"in": visitor is not None, "version": __version__, "assets": self._assets}
 
     async def confirm(self, request: Request, shown: Any) -> None:
-        """See to it that the token was shown lately, as it is for what is most sensitive.
+        """Refuse a request by a cookie unless the admin token was shown within :data:`CONFIRMED_FOR` seconds.
 
-        :param shown: the token that the request has in its body; None if it has none. A right one counts for
-            a while.
-        :raises ApiProblem: if it was not, or the token is wrong.
+        It was shown at the login, or in the body of an earlier request of the same session. A request that
+        shows the token itself is never refused.
+
+        :param shown: the token that the request has in its body, which counts from now on; None for none.
+        :raises ApiProblem: if it was not shown lately (403, ``confirm_token``), or is wrong, which counts as
+            in ``login``.
         """
         visitor = self.visitor(request)
         if visitor is None:  # the token was changed a moment ago

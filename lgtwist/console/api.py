@@ -14,11 +14,11 @@ from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
 from lgtwist.console.assets import Assets
-from lgtwist.console.backlog import BacklogView
+from lgtwist.console.backlog import BacklogRoutes
 from lgtwist.console.backup import BackupRoutes
-from lgtwist.console.configuration import Configuration
+from lgtwist.console.configuration import ConfigurationRoutes
 from lgtwist.console.interfaces import ServiceView
-from lgtwist.console.log_lines import Log, LogLines
+from lgtwist.console.log_lines import LogLines, LogRoutes
 from lgtwist.console.overview import Overview
 from lgtwist.console.permissions import Permissions
 from lgtwist.console.problems import ApiProblem, problem_json
@@ -62,7 +62,11 @@ class ConsoleResources:
 
 
 class ConsoleApi:
-    """Answers the requests below ``/console/api/``."""
+    """Answers the requests below ``/console/api/``.
+
+    :param resources: what it is made with.
+    :param assets: the files of the pages.
+    """
 
     _log = Logger()
 
@@ -84,7 +88,7 @@ class ConsoleApi:
             assets=assets.hash,
             logged_out=lambda session: self._end_all("logged_out", session),
         )
-        log = Log(resources.log_lines, view.secrets, clock, wall_clock)
+        log = LogRoutes(resources.log_lines, view.secrets, clock, wall_clock)
         subscriptions = Subscriptions(
             view=view,
             access=access,
@@ -104,7 +108,7 @@ class ConsoleApi:
             **access.routes(),
             **subscriptions.routes(),
             **Permissions(view, clock.seconds).routes(),
-            **BacklogView(view, wall_clock).routes(),
+            **BacklogRoutes(view, wall_clock).routes(),
             **log.routes(),
             **BackupRoutes(view, access, clock).routes(),
             ("GET", "state"): self._state,
@@ -112,7 +116,7 @@ class ConsoleApi:
             ("GET", "actions"): self._actions,
             ("POST", "call"): self._call,
             ("POST", "rights"): self._rights,
-            **Configuration(view, access).routes(),
+            **ConfigurationRoutes(view, access).routes(),
         }
 
     def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:

@@ -35,9 +35,10 @@ _MOST_TEXT = 200
 _Result = TypeVar("_Result")
 
 
-class BacklogView:
+class BacklogRoutes:
     """Answers the requests below ``backlog`` and ``refused``.
 
+    :param view: the running service.
     :param wall_clock: seconds since the epoch.
     """
 

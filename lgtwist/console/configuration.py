@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from lgtwist.console.access import Access
-from lgtwist.console.interfaces import EditedConfiguration, ServiceView
+from lgtwist.console.interfaces import EditableConfiguration, ServiceView
 from lgtwist.console.problems import ApiProblem, bad_request, read_object
 from lgtwist.console.routing import RouteHandler
 from lgtwist.web.authentication import headers_of
@@ -24,7 +24,7 @@ _MADE_TOKEN_BYTES = 24
 _MOST_MISTAKES = 20
 
 
-class Configuration:
+class ConfigurationRoutes:
     """Answers the requests about the configuration.
 
     :param view: the running service.
@@ -45,7 +45,7 @@ class Configuration:
             ("POST", "restart"): self._restart,
         }
 
-    def _editor(self) -> EditedConfiguration:
+    def _editor(self) -> EditableConfiguration:
         editor = self._view.configuration()
         if editor is None:
             raise ApiProblem(

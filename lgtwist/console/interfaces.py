@@ -19,6 +19,7 @@ from lgtwist.web.refused_handshakes import RefusedHandshake
 class BackupFile:
     """A backup that was made: a zip.
 
+    :ivar name: of the file that a browser saves it as.
     :ivar file: open at its beginning; nobody finds it in a folder any more. Whoever gets it closes it.
     :ivar size: bytes.
     """
@@ -29,8 +30,9 @@ class BackupFile:
 
 
 class CannotBackUp(Exception):
-    """There is no backup; the argument is a sentence.
+    """There is no backup.
 
+    :param sentence: why.
     :ivar code: ``backup_running``, ``no_space``, ``stopping`` or ``backup_failed``.
     """
 
@@ -59,10 +61,11 @@ class OutcomeOfReload(Protocol):
         """The keys whose change waits for a restart."""
 
 
-class EditedConfiguration(Protocol):
-    """The configuration file without its secrets.
+class EditableConfiguration(Protocol):
+    """Edits the configuration file, without showing its secrets; ``app.configuration_editor`` implements it.
 
-    What is refused is an ``ApiProblem``, as a failure of the Deferred.
+    An ``etag`` names the content of the file that a text or edits were made for. The Deferreds fail with
+    ``ApiProblem`` where something is refused.
     """
 
     def read(self) -> Deferred[dict[str, Any]]:
@@ -78,7 +81,10 @@ class EditedConfiguration(Protocol):
         """Return why lgtwist would not start with the file as it is on the disk, a sentence each."""
 
     def save(self, etag: str, text: str, client: str) -> Deferred[dict[str, Any]]:
-        """Write a text that has no mistakes."""
+        """Write a text that has no mistakes.
+
+        :param client: who asks, for the log.
+        """
 
 
 class ServiceView(Protocol):
@@ -143,13 +149,14 @@ class ServiceView(Protocol):
         """Return by how many seconds the reactor was late, the most within the last minute or so."""
 
     def secrets(self) -> frozenset[str]:
-        """Return the tokens that are valid now, or were in this run: nobody is shown them."""
+        """Return the tokens and secrets that are valid, or were in this run, so that they can be hidden."""
 
     def backup(self, secrets: bool, address: str) -> Deferred[BackupFile]:
-        """Make a backup; the Deferred may be cancelled, and fails with :class:`CannotBackUp`.
+        """Make a backup.
 
         :param secrets: whether tokens, certificates' keys and the like are in it.
         :param address: of whoever wants it, for the log.
+        :returns: fires when it is made; may be cancelled; fails with :class:`CannotBackUp`.
         """
 
     def reload(self) -> Deferred[Any]:
@@ -158,14 +165,15 @@ class ServiceView(Protocol):
         :returns: fires with a :class:`OutcomeOfReload`.
         """
 
-    def configuration(self) -> EditedConfiguration | None:
+    def configuration(self) -> EditableConfiguration | None:
         """Return the editor of the configuration file; None where there is none to edit."""
 
     def waiting(self) -> tuple[str, ...]:
         """Return the keys whose change waits for a restart."""
 
     def restart(self) -> str | None:
-        """Stop the process so that it comes back; return ``supervisor`` or ``exec``, by whom.
+        """Stop the process, in good order and a moment later, and start it again.
 
-        :returns: None where it cannot be done.
+        :returns: ``supervisor`` where a supervisor starts it again, ``exec`` where it does so itself; None
+            where neither is possible.
         """

@@ -50,7 +50,7 @@ _SHORT_SECRET = 4
 _LONG_SECRET = 100
 _CUT = "\u2026"
 
-_line_json = msgspec.json.encode
+_encode_lines = msgspec.json.encode
 
 
 def _cut_bytes(text: str, most: int) -> str:
@@ -64,10 +64,10 @@ def _cut_bytes(text: str, most: int) -> str:
 
 
 class Hider:
-    """Replaces secrets in text.
+    """Replaces secrets in text by :data:`~lgtwist.console.redaction.HIDDEN_VALUE`.
 
-    Also where they are written as in a URL, as in JSON or as Python shows them, and the beginning of one
-    that an ellipsis has cut off.
+    They are found as they are, as in a URL, as in JSON and as ``repr`` writes them; so is the beginning of
+    one that an ellipsis has cut off.
 
     :param secrets: tokens.
     """
@@ -132,6 +132,9 @@ class Line(msgspec.Struct):
 
     :ivar n: its number; those of later lines are higher, after a restart too.
     :ivar t: when it was written; seconds since the epoch.
+    :ivar level: one of :data:`LEVELS`.
+    :ivar system: what logged it: a module and a class, or the ``system`` of a legacy log event.
+    :ivar text: the message, :data:`LINE_BYTES` at most.
     :ivar failure: its traceback; None for none.
     """
 
@@ -151,7 +154,9 @@ class Line(msgspec.Struct):
 class _RingEntry:
     """A line as it was written, and as it is shown.
 
+    :ivar size: bytes of the line.
     :ivar shown: without secrets; None where nobody has looked at it yet.
+    :ivar hider: what made ``shown``.
     """
 
     line: Line
@@ -282,8 +287,8 @@ def show(entry: _RingEntry, hider: Hider) -> Line:
     return entry.shown
 
 
-class Log:
-    """Answers ``GET log`` and ``GET log/download``, and has what subscriptions show.
+class LogRoutes:
+    """Answers ``GET log`` and ``GET log/download``; :class:`LogTopic` reads its lines, too.
 
     :param lines: the newest ones.
     :param secrets: returns the tokens that are never shown.
@@ -375,6 +380,7 @@ def _read_number(request: Request, name: str, default: int) -> int:
 class LogTopic:
     """Lines of the log that pass a filter; what is too much is counted.
 
+    :param stream: it is written to this one.
     :param to: the subscription's id.
     :param given: the filter as the browser gave it.
     :param after: the number of the last line that the browser has; None for those that come from now on.
@@ -382,7 +388,7 @@ class LogTopic:
     """
 
     def __init__(
-        self, stream: Stream, to: str, *, log: Log, given: Mapping[str, Any], after: int | None
+        self, stream: Stream, to: str, *, log: LogRoutes, given: Mapping[str, Any], after: int | None
     ) -> None:
         self._filter = read_line_filter(given)
         self._stream = stream
@@ -401,7 +407,7 @@ class LogTopic:
         if self._ticks % _SECOND == 0 and self._dropped:
             value = {"to": self._to, "topic": "log", "count": self._dropped}
             self._dropped = 0
-            self._stream.write("dropped", _line_json(value))
+            self._stream.write("dropped", _encode_lines(value))
 
     def _write(self, lines: LogLines) -> None:
         # What is logged while this writes is looked at with the next tick.
@@ -424,10 +430,10 @@ class LogTopic:
         else:
             self._after = lines.last
         if chosen:
-            self._stream.write("log", _line_json({"to": self._to, "lines": chosen[::-1]}))
+            self._stream.write("log", _encode_lines({"to": self._to, "lines": chosen[::-1]}))
 
     def close(self) -> None:
         """Do nothing: there is no subscription elsewhere."""
 
 
-__all__ = ["Hider", "Line", "LineFilter", "Log", "LogLines", "LogTopic", "read_line_filter", "show"]
+__all__ = ["Hider", "Line", "LineFilter", "LogLines", "LogRoutes", "LogTopic", "read_line_filter", "show"]

@@ -43,7 +43,8 @@ class ConsoleMount:
     """Answers the requests for ``/console/...``.
 
     :param resources: of the interface.
-    :ivar enabled: whether the console is there; may be replaced.
+    :param enabled: whether the console is served.
+    :ivar enabled: the same; may be replaced.
     """
 
     has_root = True

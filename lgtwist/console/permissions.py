@@ -49,6 +49,7 @@ _WHOLE_ABILITIES: Mapping[str, frozenset[str]] = {
 class Permissions:
     """Answers ``GET permissions``.
 
+    :param view: the running service.
     :param seconds: returns seconds of the clock by which the rates of bots are counted: the reactor's.
     """
 

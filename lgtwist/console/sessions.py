@@ -22,10 +22,11 @@ _MOST_COOKIES = 20
 class Sessions:
     """Makes and checks cookies' values: ``<expires>.<made>.<signature>``.
 
-    ``made`` is when the token was shown; a cookie that takes the place of an older one keeps it.
+    ``expires`` and ``made``, when the token was shown, are seconds since the epoch; ``signature`` is a
+    hexadecimal HMAC-SHA256 of both. A cookie that takes the place of an older one keeps its ``made``.
 
-    :param generation: sessions of other generations are over.
-    :ivar generation: may be replaced.
+    :param generation: part of the key; cookies of other generations are not valid.
+    :ivar generation: the same; may be replaced, which ends all sessions.
     """
 
     def __init__(self, generation: int = 0) -> None:
@@ -64,7 +65,10 @@ class Sessions:
 
 
 def made_at(value: str) -> int:
-    """Return when the token was shown for a cookie, whose signature is known to be right; 0 if unknown."""
+    """Return when the token was shown for a cookie, in seconds since the epoch; 0 if it does not say.
+
+    :param value: the cookie's, whose signature was checked.
+    """
     made = value.split(".")[1]
     return int(made) if made.isascii() and made.isdigit() else 0
 

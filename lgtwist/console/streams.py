@@ -24,11 +24,11 @@ MAX_STREAMS = 20
 MAX_SUBSCRIPTIONS = 32
 #: Seconds between two looks at what subscriptions have to write.
 TICK = 0.25
-#: Rows of live traffic in a second, lines of the log, and ticks.
+#: Rows of live traffic, lines of the log, and ticks in a second.
 ROWS_PER_SECOND = 100
 LINES_PER_SECOND = 100
 _TICKS_PER_SECOND = round(1 / TICK)
-#: Ticks without a word after which a comment is written, so that proxies keep the connection: 15 s.
+#: Ticks without an event after which a comment is written, so that proxies keep the connection: 15 s.
 _SILENT_TICKS = 60
 
 
@@ -39,7 +39,7 @@ class Topic(Protocol):
         """Write what there is; called every :data:`TICK` seconds while the browser takes what is written."""
 
     def close(self) -> None:
-        """Carry nothing any more. Called once."""
+        """End the subscription. Called once."""
 
 
 #: Makes the topic of a subscription; raises ``ApiProblem`` if it cannot.
@@ -56,8 +56,11 @@ class Stream:
     :ivar id: names it in requests about it.
     :ivar is_paused: whether the browser does not take what is written.
     :ivar is_open: whether anything can be written.
+    :ivar silent_ticks: ticks since something was written.
     :ivar rows_left: rows of live traffic that may still be written in this second.
     :ivar lines_left: lines of the log that may still be written in this second.
+    :ivar topics: what it carries, by the ids of the subscriptions.
+    :ivar subscriptions: how that was asked for, by the same ids.
     """
 
     def __init__(self, request: Request, ended: Callable[[Stream], None], session: str | None = None) -> None:
@@ -68,7 +71,7 @@ class Stream:
         self.silent_ticks = 0
         self.rows_left = ROWS_PER_SECOND
         self.lines_left = LINES_PER_SECOND
-        self.topics: dict[str, Topic] = {}  # by the ids of the subscriptions
+        self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self._request = request
         self._ended = ended
@@ -88,7 +91,7 @@ class Stream:
             self._request.write(b"event: %b\ndata: %b\n\n" % (event.encode(), data))
 
     def write_comment(self) -> None:
-        """Write what the browser ignores."""
+        """Write a comment, which the browser ignores, so that proxies keep the connection."""
         if self.is_open:
             self.silent_ticks = 0
             self._request.write(b": still here\n\n")
@@ -155,7 +158,7 @@ class Streams:
     ) -> Stream:
         """Answer a request with a stream.
 
-        :param hello: what it begins with, beside its id.
+        :param hello: the members of its first event, beside its id.
         :param subscriptions: see :meth:`subscribe`.
         :param session: the value of the cookie; None where a token was shown.
         """

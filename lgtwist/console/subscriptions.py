@@ -11,7 +11,7 @@ from twisted.web.server import Request
 from lgtwist import __version__
 from lgtwist.console.access import Access
 from lgtwist.console.interfaces import ServiceView
-from lgtwist.console.log_lines import Log, LogTopic, read_line_filter
+from lgtwist.console.log_lines import LogRoutes, LogTopic, read_line_filter
 from lgtwist.console.overview import Overview
 from lgtwist.console.problems import ApiProblem, read_object
 from lgtwist.console.routing import RouteHandler
@@ -56,7 +56,7 @@ class Subscriptions:
         access: Access,
         overview: Overview,
         traffic: Traffic,
-        log: Log,
+        log: LogRoutes,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         assets: str,

@@ -56,6 +56,7 @@ class Tester:
 
     They are those of a bot that is in no configuration, called ``console``, within the limits of any bot.
 
+    :param view: the running service.
     :param seconds: returns seconds of a clock that is never put back.
     :ivar bot: the bot that asks.
     """

@@ -1,4 +1,4 @@
-"""The topics of a stream: ``links``, ``traffic`` and ``sandbox``."""
+"""The topics of a stream: ``links``, ``traffic`` and ``sandbox``; ``log`` is in ``log_lines``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _WAITING_BYTES = 262_144
 _ENTRIES = 50
 _LONGEST_ENTRY = 65_536
 
-_to_json = msgspec.json.encode
+_encode_update = msgspec.json.encode
 
 
 class SharedCards:
     """The cards of the overview, made once for all streams that look at the same time.
 
+    :param overview: makes them.
     :param clock: the reactor, or a clock in its place.
     """
 
@@ -55,7 +56,9 @@ class SharedCards:
 class LinksTopic:
     """Accounts and bots: all of them at first and when one comes or goes, then the cards that change.
 
+    :param stream: it is written to this one.
     :param to: the subscription's id.
+    :param shared: the cards.
     :param state: returns what is written at first.
     :param wall_clock: seconds since the epoch.
     """
@@ -81,7 +84,7 @@ class LinksTopic:
 
     def _write_all(self) -> None:
         self._written = self._shared.get()
-        self._stream.write("links", _to_json({"to": self._to, **self._state()}))
+        self._stream.write("links", _encode_update({"to": self._to, **self._state()}))
 
     def tick(self) -> None:
         """Write the cards that have changed, once in a second."""
@@ -102,7 +105,7 @@ class LinksTopic:
             value[f"{kind}s"] = [msgspec.Raw(now.cards[key]) for key in changed if key[0] == kind]
         if refused:
             value["refused"] = msgspec.Raw(now.refused)
-        self._stream.write("link", _to_json(value))
+        self._stream.write("link", _encode_update(value))
 
     def close(self) -> None:
         """Do nothing: there is no subscription elsewhere."""
@@ -122,15 +125,18 @@ def read_traffic_filter(given: dict[str, Any]) -> TrafficFilter:
 class TrafficTopic:
     """Rows of live traffic that pass a filter; what is too much is counted.
 
+    :param stream: it is written to this one.
     :param to: the subscription's id.
+    :param traffic: is watched until :meth:`close`.
     :param given: the filter as the browser gave it.
+    :ivar filter: the same as it was read.
     :raises ApiProblem: if the filter cannot be read.
     """
 
     def __init__(self, stream: Stream, to: str, traffic: Traffic, given: dict[str, Any]) -> None:
         self.filter = read_traffic_filter(given)
         self._stream = stream
-        self._to = _to_json(to)
+        self._to = _encode_update(to)
         self._rows: list[bytes] = []
         self._answers: list[bytes] = []
         self._waiting = 0
@@ -177,7 +183,7 @@ class TrafficTopic:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 value = {"to": msgspec.Raw(self._to), "topic": "traffic", "count": dropped}
-                self._stream.write("dropped", _to_json(value))
+                self._stream.write("dropped", _encode_update(value))
         if self._rows or self._answers:
             rows, answers = b",".join(self._rows), b",".join(self._answers)
             self._rows, self._answers, self._waiting = [], [], 0
@@ -192,7 +198,9 @@ class TrafficTopic:
 class SandboxTopic:
     """The event log of a sandbox account.
 
+    :param stream: it is written to this one.
     :param to: the subscription's id.
+    :param account: the account's number.
     :param world_log: returns the log of the account; None where it has none (any more).
     :param after: the last sequence number that the browser has; None for what comes from now on.
     :param clock: the reactor, or a clock in its place.
@@ -218,7 +226,7 @@ class SandboxTopic:
         self._after = after
         self._waiting: Deferred[None] | None = None
         self._scheduled: IDelayedCall | None = None
-        self._greeted = False
+        self._has_written = False
         self.tick()
 
     def tick(self) -> None:
@@ -228,8 +236,8 @@ class SandboxTopic:
             return
         while not self._stream.is_paused and self._stream.is_open:
             portion = found.log_portion(self._after, _ENTRIES, _LONGEST_ENTRY)
-            if portion.entries or portion.missed or not self._greeted:
-                self._greeted = True
+            if portion.entries or portion.missed or not self._has_written:
+                self._has_written = True
                 value = {
                     "to": self._to,
                     "account": self._account,
@@ -237,7 +245,7 @@ class SandboxTopic:
                     "last": portion.last,
                     "missed": portion.missed,
                 }
-                self._stream.write("sandbox", _to_json(value))
+                self._stream.write("sandbox", _encode_update(value))
             self._after = portion.last
             if not portion.more:
                 break

@@ -169,6 +169,10 @@ class _Watching:
 class _RecentRow:
     """One row, and the JSON that it is made of; of what is larger than ``MAX_RAW`` only the size.
 
+    :ivar row: JSON, as it was sent.
+    :ivar raw: the event, or the action's parameters.
+    :ivar response: to an action; None where it has not come.
+    :ivar answer: JSON, as it was sent; None where the response has not come.
     :ivar action: its name; None for an event.
     :ivar current: whether it can still be had.
     """
@@ -207,6 +211,8 @@ class _AccountTap:
     """A subscriber of one account's events that nothing is delivered to: it looks at them in ``passes``.
 
     Thus it gets them parsed, and no bytes are copied for it.
+
+    :param receive: called with the account and each event.
     """
 
     __slots__ = ("_account", "_receive")

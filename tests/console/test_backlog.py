@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.console.backlog import BacklogView
+from lgtwist.console.backlog import BacklogRoutes
 from lgtwist.console.problems import ApiProblem
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.delivery.replay import ReplayPolicy
@@ -60,7 +60,7 @@ class BacklogTestCase(SynchronousTestCase):
         self.deliveries = Deliveries(self.journal, self.clock, self.wall, window_bytes=1 << 22, patience=60)
         self.deliveries.add(self.bot, account, ReplayPolicy())
         self.view = View(self.directory, self.journal)
-        self.routes = BacklogView(self.view, self.wall).routes()  # type: ignore[arg-type]
+        self.routes = BacklogRoutes(self.view, self.wall).routes()  # type: ignore[arg-type]
         if self.opens:
             self.journal.open(self.deliveries.pairs())
             self.deliveries.start()
