@@ -231,8 +231,10 @@ To restore it:
 4. Start lgtwist. At-least-once bots go on where they were when the backup was made; the log says so.
 
 恢复方法：
-1. 停止 lgtwist，把原来的 data_dir 移到别处；不要解压到旧文件夹里，旧的 journal.sqlite-wal 会损坏新的事件日志。
-2. 新建空的 data_dir（权限 0700），以运行 lgtwist 的用户解压到其中，再把 {configuration} 移回原处{fill_in_zh}。
+1. 停止 lgtwist，把原来的 data_dir 移到别处；不要解压到旧文件夹里，
+   旧的 journal.sqlite-wal 会损坏新的事件日志。
+2. 新建空的 data_dir（权限 0700），以运行 lgtwist 的用户解压到其中，
+   再把 {configuration} 移回原处{fill_in_zh}。
 3. 如果有 {named}/，把其中的文件移回配置所写的位置，见下表。
 4. 启动 lgtwist。at-least-once 机器人从备份时的游标继续，日志里有一行说明。
 
