@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 from attrs import frozen
 
-from lgtwist.config.toml_places import Path, Places, TomlValue, decode_string, places_of
+from lgtwist.config.toml_places import KeyPath, Places, TomlValue, decode_string, places_of
 
 #: What stands in place of a secret; a number follows.
 MASK = "••••••"
@@ -362,11 +362,11 @@ class _FoundSecrets:
         return [self._secrets[start] for start in self._starts]
 
 
-def _last_key(path: Path) -> str:
+def _last_key(path: KeyPath) -> str:
     return next((part for part in reversed(path) if isinstance(part, str)), "")
 
 
-def _is_secret(path: Path, text: str, entry: TomlValue) -> bool:
+def _is_secret(path: KeyPath, text: str, entry: TomlValue) -> bool:
     """Return whether a value is a secret by its key, or by that of an array or table around it."""
     if path[:1] == ("alerts",) and _last_key(path) in ("url", "urls"):
         return True

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from lgtwist.config.toml_places import Header, Path, Places, TomlValue, places_of
+from lgtwist.config.toml_places import KeyPath, Places, TableHeader, TomlValue, places_of
 
 #: The arrays of tables whose members are named by a key of theirs.
 _NAMED_BY = {"bots": "name", "accounts": "self_id"}
@@ -60,8 +60,8 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     return text
 
 
-def decode(text: str) -> dict[str, Any]:
-    """Return what a text says.
+def decode_toml(text: str) -> dict[str, Any]:
+    """Return the values of a TOML text.
 
     :raises CannotEdit: if it is no TOML.
     """
@@ -78,7 +78,7 @@ def _apply(text: str, edit: Edit) -> str:
     if not is_path or any(isinstance(part, int) and part < 0 for part in edit.path):
         raise CannotEdit(f"expected a list of up to {_MOST_PARTS} keys as the path")
     _check_value(edit)
-    before = decode(text)
+    before = decode_toml(text)
     path = _numbered(before, edit.path)
     wanted = _intended(before, edit.operation, path, edit.value)
     editor = _Editor(text)
@@ -89,7 +89,7 @@ def _apply(text: str, edit: Edit) -> str:
     else:
         after = editor.unset(path)
     try:
-        got = decode(after)
+        got = decode_toml(after)
         right = _same(got, wanted)
         if not right and edit.operation in ("unset", "remove"):
             right = _same(got, _without_empty(wanted, path))
@@ -152,7 +152,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _numbered(values: Mapping[str, Any], path: Sequence[Any]) -> Path:
+def _numbered(values: Mapping[str, Any], path: Sequence[Any]) -> KeyPath:
     """Return a path whose bots and accounts are named by their places in the array.
 
     :raises CannotEdit: if there is no such bot or account.
@@ -167,7 +167,7 @@ def _numbered(values: Mapping[str, Any], path: Sequence[Any]) -> Path:
     raise CannotEdit(f'there is no {key} "{str(path[1])[:50]}" in [[{first}]]')
 
 
-def _intended(before: Any, operation: str, path: Path, value: Any) -> Any:
+def _intended(before: Any, operation: str, path: KeyPath, value: Any) -> Any:
     """Return what the text is to say afterwards."""
     after = copy.deepcopy(before)
     table = after
@@ -203,7 +203,7 @@ def _intended(before: Any, operation: str, path: Path, value: Any) -> Any:
     return after
 
 
-def _without_empty(values: Any, path: Path) -> Any:
+def _without_empty(values: Any, path: KeyPath) -> Any:
     """Return values without the tables along a path that have become empty: some are only there by a key."""
     if len(path) < 2:
         return values
@@ -217,7 +217,7 @@ def _without_empty(values: Any, path: Path) -> Any:
     return without if inner == {} else {**without, first: inner}
 
 
-def _forget_empty(values: Any, path: Path) -> None:
+def _forget_empty(values: Any, path: KeyPath) -> None:
     for part in path[:-1]:
         values = values[part]
     del values[path[-1]]
@@ -251,10 +251,10 @@ class _Editor:
     def _line(self, start: int) -> str:
         return self._text[start : self._line_end(start)].strip()
 
-    def _entry(self, path: Path) -> TomlValue | None:
+    def _entry(self, path: KeyPath) -> TomlValue | None:
         return next((one for one in self._places.entries if one.path == path), None)
 
-    def _headers(self, path: Path) -> list[tuple[int, Header]]:
+    def _headers(self, path: KeyPath) -> list[tuple[int, TableHeader]]:
         """Return the headers of a table and of those in it, with their numbers."""
         found = enumerate(self._places.headers)
         return [(number, one) for number, one in found if number and one.path[: len(path)] == path]
@@ -298,7 +298,7 @@ class _Editor:
 
     # -- changes
 
-    def set(self, path: Path, value: Any) -> str:
+    def set(self, path: KeyPath, value: Any) -> str:
         entry = self._entry(path)
         if entry is not None and not (isinstance(value, dict) and entry.kind == "table"):
             return self._replace_value(entry, value)
@@ -308,16 +308,16 @@ class _Editor:
             return self._insert(path, value, _Editor(self.unset(path)))
         return self._insert(path, value, self)
 
-    def _is_written_in_parts(self, path: Path) -> bool:
+    def _is_written_in_parts(self, path: KeyPath) -> bool:
         """Return whether a table has a header, or dotted keys."""
         length = len(path)
         return bool(self._headers(path)) or any(
             one.path[:length] == path and len(one.path) > length for one in self._places.entries
         )
 
-    def _set_table(self, path: Path, value: dict[str, Any]) -> str:
+    def _set_table(self, path: KeyPath, value: dict[str, Any]) -> str:
         """Change the members of a table one by one, so that the others stay."""
-        present = _at(decode(self._text), path)
+        present = _at(decode_toml(self._text), path)
         text = self._text
         if not isinstance(present, dict):
             entry = self._entry(path)
@@ -364,7 +364,7 @@ class _Editor:
         ]
         if not elements or not value:
             return None
-        old = [_written(one) for one in _at(decode(text), entry.path)]
+        old = [_written(one) for one in _at(decode_toml(text), entry.path)]
         new = [_written(one) for one in value]
         changes = difflib.SequenceMatcher(None, old, new, autojunk=False)
         for what, first, last, new_first, new_last in reversed(changes.get_opcodes()):
@@ -389,14 +389,14 @@ class _Editor:
                 at = elements[0].value_start
                 text = text[:at] + "".join(f"{x}, " for x in added) + text[at:]
         try:
-            return text if _same(_at(decode(text), entry.path), value) else None
+            return text if _same(_at(decode_toml(text), entry.path), value) else None
         except CannotEdit:
             return None
 
-    def _insert(self, path: Path, value: Any, editor: _Editor) -> str:
+    def _insert(self, path: KeyPath, value: Any, editor: _Editor) -> str:
         return editor.insert(path, value)
 
-    def insert(self, path: Path, value: Any) -> str:
+    def insert(self, path: KeyPath, value: Any) -> str:
         """Add a key that is not there."""
         table, key = path[:-1], path[-1]
         around = self._entry(table) if table else None
@@ -426,7 +426,7 @@ class _Editor:
             return self._append(f"[{'.'.join(map(_toml_key, table))}]", {str(key): value})
         return self.insert(table, {str(key): value})
 
-    def _is_known(self, path: Path) -> bool:
+    def _is_known(self, path: KeyPath) -> bool:
         return self._entry(path) is not None or self._is_written_in_parts(path)
 
     def _insert_line(self, number: int, line: str) -> str:
@@ -467,7 +467,7 @@ class _Editor:
             return f"{text[: table.value_start]}{{ {added} }}{text[table.value_end :]}"
         return f"{text[:at]}, {added}{text[at:]}"
 
-    def add(self, path: Path, value: dict[str, Any]) -> str:
+    def add(self, path: KeyPath, value: dict[str, Any]) -> str:
         """Add a table to an array of tables."""
         entry = self._entry(path)
         text = self._text
@@ -498,14 +498,14 @@ class _Editor:
             before = end * 2
         return f"{text}{before}{end.join([header, *_table_lines(value)])}{end}"
 
-    def unset(self, path: Path) -> str:
+    def unset(self, path: KeyPath) -> str:
         """Take out a key, or a table with all that is in it."""
         entry = self._entry(path)
         if entry is not None and entry.keys:
             return self._without_key(entry)
         if entry is not None:
             text = _without_element(self._text, entry.value_start, entry.value_end)
-            if isinstance(path[-1], int) and _at(decode(text), path[:-1]) == []:
+            if isinstance(path[-1], int) and _at(decode_toml(text), path[:-1]) == []:
                 array = self._entry(path[:-1])
                 return self._without_key(array) if array is not None and array.keys else text
             return text
@@ -566,7 +566,7 @@ def _without_element(text: str, start: int, end: int) -> str:
     return text[:start] + text[end:]
 
 
-def _at(values: Any, path: Path) -> Any:
+def _at(values: Any, path: KeyPath) -> Any:
     for part in path:
         values = values[part]
     return values

@@ -9,8 +9,8 @@ import re
 
 from attrs import define, field, frozen
 
-#: Keys and, of elements of arrays, numbers from 0 on.
-Path = tuple["str | int", ...]
+#: Where a value stands: keys and, of elements of arrays, numbers from 0 on.
+KeyPath = tuple["str | int", ...]
 
 _BARE_KEY = re.compile(r"[^\s=\[\]{}#,.\"':]+")
 _TOML_BLANKS = re.compile(r"[ \t]*")
@@ -29,7 +29,7 @@ _DEEPEST_VALUE = 50
 
 
 @frozen
-class Header:
+class TableHeader:
     """The line that begins a table; the first one stands for the top of the file, and has no line.
 
     :ivar path: of the table.
@@ -37,7 +37,7 @@ class Header:
     :ivar end: behind them.
     """
 
-    path: Path
+    path: KeyPath
     start: int
     end: int
 
@@ -56,7 +56,7 @@ class TomlValue:
     :ivar inline: whether it stands in an array or an inline table.
     """
 
-    path: Path
+    path: KeyPath
     keys: int
     start: int
     value_start: int
@@ -77,7 +77,7 @@ class Places:
     """
 
     text: str
-    headers: list[Header] = field(factory=list)
+    headers: list[TableHeader] = field(factory=list)
     entries: list[TomlValue] = field(factory=list)
     comments: list[tuple[int, int]] = field(factory=list)
     junk: list[tuple[int, int]] = field(factory=list)
@@ -95,9 +95,9 @@ class Places:
             None if that is the file as a whole.
         """
         if self._starts is None:
-            self._starts = {written(header.path): header.start for header in reversed(self.headers[1:])}
+            self._starts = {path_text(header.path): header.start for header in reversed(self.headers[1:])}
             for entry in self.entries:
-                self._starts[written(entry.path)] = entry.value_start
+                self._starts[path_text(entry.path)] = entry.value_start
         starts = self._starts
         while path:
             if path in starts:
@@ -106,7 +106,7 @@ class Places:
         return None
 
 
-def written(path: Path) -> str:
+def path_text(path: KeyPath) -> str:
     """Return a path in the form of :class:`~lgtwist.config.section.Problem`: ``bots[1].url``."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return "".join(parts).removeprefix(".")
@@ -144,8 +144,8 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._found = Places(text, [Header((), 0, 0)])
-        self._counts: dict[Path, int] = {}
+        self._found = Places(text, [TableHeader((), 0, 0)])
+        self._counts: dict[KeyPath, int] = {}
 
     def scan(self) -> Places:
         text = self._text
@@ -217,29 +217,29 @@ class _Scanner:
             self._rest_of_junk_line(start)
             return
         self._at += len(closing)
-        path: Path = (*self._resolved(keys[:-1]), keys[-1])
+        path: KeyPath = (*self._resolved(keys[:-1]), keys[-1])
         if array:
             number = self._counts.get(path, 0)
             self._counts[path] = number + 1
             path += (number,)
         elif path in self._counts:
             path += (self._counts[path] - 1,)
-        self._found.headers.append(Header(path, start, self._at))
+        self._found.headers.append(TableHeader(path, start, self._at))
         self._end_of_line()
 
     def _rest_of_junk_line(self, start: int) -> None:
         self._skip(_TO_LINE_END)
         self._found.junk.append((start, self._at))
 
-    def _resolved(self, keys: list[str]) -> Path:
-        path: Path = ()
+    def _resolved(self, keys: list[str]) -> KeyPath:
+        path: KeyPath = ()
         for key in keys:
             path += (key,)
             if path in self._counts:
                 path += (self._counts[path] - 1,)
         return path
 
-    def _key_and_value(self, table: Path, *, inline: bool, depth: int = 0) -> bool:
+    def _key_and_value(self, table: KeyPath, *, inline: bool, depth: int = 0) -> bool:
         """Read ``key = value``; return whether it is one. If not, nothing is read."""
         start = self._at
         keys = self._keys()
@@ -248,11 +248,11 @@ class _Scanner:
             return False
         self._at += 1
         self._skip(_TOML_BLANKS)
-        path: Path = (*table, *keys)
+        path: KeyPath = (*table, *keys)
         self._value(path, len(keys), start, inline=inline, depth=depth)
         return True
 
-    def _value(self, path: Path, keys: int, start: int, *, inline: bool, depth: int) -> None:
+    def _value(self, path: KeyPath, keys: int, start: int, *, inline: bool, depth: int) -> None:
         begin, text = self._at, self._text
         number = len(self._found.entries)
         header = len(self._found.headers) - 1
@@ -284,7 +284,7 @@ class _Scanner:
         )
         self._found.entries.insert(number, entry)
 
-    def _elements(self, path: Path, closing: str, depth: int) -> None:
+    def _elements(self, path: KeyPath, closing: str, depth: int) -> None:
         number = 0
         while True:
             self._skip(_TOML_SPACE)
