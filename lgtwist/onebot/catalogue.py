@@ -23,8 +23,11 @@ _FILE = "catalogue.json"
 class Parameter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A parameter of an action.
 
+    :ivar name: as it is sent.
     :ivar type: ``string``, ``number``, ``boolean``, ``message``, ``array`` or ``object``.
     :ivar required: whether the action cannot be carried out without it.
+    :ivar zh: what it is for, in Chinese.
+    :ivar en: the same in English.
     :ivar default: what an implementation takes where it is missing; unset where that is not known.
     :ivar choices: the values that it may have; empty for any.
     """
@@ -38,7 +41,7 @@ class Parameter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     choices: tuple[str, ...] = ()
 
 
-class Entry(
+class CatalogueEntry(
     msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename={"found_in": "in"}
 ):
     """An action.
@@ -48,6 +51,7 @@ class Entry(
     :ivar en: the same in English.
     :ivar group: the name of one of the groups.
     :ivar found_in: ``standard`` and the dialects that have it; empty if only other implementations do.
+    :ivar params: in the order in which they are shown.
     :ivar danger: whether it takes something away, or changes something that others notice, so that people
         are asked before.
     :ivar answers_secret: whether its ``data`` lets somebody else use the account.
@@ -75,7 +79,7 @@ class ActionGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: tuple[ActionGroup, ...]
-    actions: tuple[Entry, ...]
+    actions: tuple[CatalogueEntry, ...]
 
 
 @lru_cache(1)
@@ -84,7 +88,7 @@ def _read() -> _Catalogue:
     return msgspec.json.decode(text, type=_Catalogue)
 
 
-def catalogue() -> tuple[Entry, ...]:
+def catalogue() -> tuple[CatalogueEntry, ...]:
     """Return the known actions, sorted by their names."""
     return _read().actions
 
