@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RunningService:
-    """What ``console.interfaces.ServiceView`` asks for.
+    """Implements ``console.interfaces.ServiceView``, by whose methods the console sees the service.
 
     :param service: what runs.
     """
@@ -115,15 +115,15 @@ class RunningService:
         return self._service.config.journal.retention
 
     def reactor_lag(self) -> float:
-        """Return the worst lateness of a timer within the last while, in seconds."""
+        """Return by how many seconds the reactor was late, the most within the last minute or so."""
         return self._service.reactor_lag
 
     def secrets(self) -> frozenset[str]:
-        """Return the tokens that are valid now, or were in this run."""
+        """Return the tokens and secrets that are valid now, or were in this run."""
         return self._service.secrets()
 
     def backup(self, secrets: bool, address: str) -> Deferred[BackupFile]:
-        """Make a backup."""
+        """Make a backup; see :meth:`~lgtwist.app.backup.Backups.make`."""
         return self._service.backups.make(secrets, address)
 
     def reload(self) -> Deferred[ReloadOutcome]:

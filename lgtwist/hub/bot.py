@@ -248,6 +248,8 @@ class Bot:
     :ivar passes: tells whether an event is delivered to it; None if all are.
     :ivar sessions: its open connections, the oldest first.
     :ivar last_ended: its connection that ended last, and why; None before the first.
+    :ivar name: its name in the configuration.
+    :ivar counters: of its events and actions, for the metrics.
     :ivar deliveries: its at-least-once deliveries, by the account's number.
     :ivar watch: sees its actions; None if nobody looks.
     """

@@ -29,7 +29,7 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
     :ivar time: seconds since the epoch.
     :ivar kind: the type of a record, ``notice`` (an event of the platform), ``event`` (one that was injected)
         or ``world`` (the world was replaced).
-    :ivar key: the key of the record; for others what tells the entry.
+    :ivar key: the key of the record; of an event its sequence number; empty for ``world``.
     :ivar event: the JSON of the event; empty for a record and for ``world``.
     """
 
@@ -102,13 +102,17 @@ class EventLog:
             self.dropped_seq = seq
 
     def has_missed(self, after: int) -> bool:
-        """Return whether who has read up to ``after`` has missed entries, or read those of another log."""
+        """Return whether a reader is to begin anew.
+
+        :param after: the last sequence number that it has: entries behind it were removed, or it is of no
+            entry of this log.
+        """
         return not self.dropped_seq <= after <= self.last_seq
 
     def entries_after(self, after: int, most: int = MAX_ENTRIES) -> list[LogEntry]:
         """Return the oldest entries with a sequence number above ``after``, at most ``most``.
 
-        Who has missed some (:meth:`has_missed`) gets the oldest of all.
+        Where some were missed (:meth:`has_missed`), these are the oldest that are kept.
         """
         if self.has_missed(after):
             after = self.dropped_seq
