@@ -20,7 +20,7 @@ from lgtwist.console.configuration import ConfigurationRoutes
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import LogLines, LogRoutes
 from lgtwist.console.overview import Overview
-from lgtwist.console.permissions import Permissions
+from lgtwist.console.permissions import PermissionRoutes
 from lgtwist.console.problems import ApiProblem, problem_json
 from lgtwist.console.routing import RouteHandler
 from lgtwist.console.sessions import Sessions
@@ -107,7 +107,7 @@ class ConsoleApi:
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
-            **Permissions(view, clock.seconds).routes(),
+            **PermissionRoutes(view, clock.seconds).routes(),
             **BacklogRoutes(view, wall_clock).routes(),
             **log.routes(),
             **BackupRoutes(view, access, clock).routes(),

@@ -127,7 +127,7 @@ class Hider:
         return text if longest == 0 else text[:-longest] + HIDDEN_VALUE
 
 
-class Line(msgspec.Struct):
+class LogLine(msgspec.Struct):
     """One line of the log.
 
     :ivar n: its number; those of later lines are higher, after a restart too.
@@ -159,9 +159,9 @@ class _RingEntry:
     :ivar hider: what made ``shown``.
     """
 
-    line: Line
+    line: LogLine
     size: int
-    shown: Line | None = None
+    shown: LogLine | None = None
     hider: Hider | None = None
 
 
@@ -176,7 +176,7 @@ class LineFilter:
     level: int = 0
     text: str = ""
 
-    def passes(self, line: Line) -> bool:
+    def passes(self, line: LogLine) -> bool:
         """Return whether a line is wanted; it is one that is shown, so that nobody can guess at secrets."""
         if self.level and LEVELS.index(line.level) < self.level:
             return False
@@ -235,7 +235,7 @@ class LogLines:
         system = event.get("log_namespace") or ""
         if system == "log_legacy":
             system = str(event.get("log_system") or event.get("system") or "-")
-        line = Line(
+        line = LogLine(
             0,
             event.get("log_time") or time.time(),
             LogLevel.info.name if level is None else level.name,
@@ -273,7 +273,7 @@ def _traceback(failure: object) -> str | None:
     return _cut_bytes(shown.traceback_text, FAILURE_BYTES)
 
 
-def show(entry: _RingEntry, hider: Hider) -> Line:
+def show(entry: _RingEntry, hider: Hider) -> LogLine:
     """Return a line without secrets."""
     if entry.shown is None or entry.hider is not hider:
         line = entry.line
@@ -334,7 +334,7 @@ class LogRoutes:
         found = [line for line in await self._shown(entries) if only.passes(line)]
         return {"lines": found[-most:] if most else [], "last": last}
 
-    async def _shown(self, entries: list[_RingEntry]) -> list[Line]:
+    async def _shown(self, entries: list[_RingEntry]) -> list[LogLine]:
         """Return lines without secrets; a little of them in each turn of the reactor."""
         hider, shown, size = self.hider(), [], 0
         for one in entries:
@@ -356,7 +356,7 @@ class LogRoutes:
         respond_with_bytes(request, 200, "text/plain; charset=utf-8", text, headers)
 
 
-def _as_text(line: Line) -> str:
+def _as_text(line: LogLine) -> str:
     """Return a line as the log's file has it."""
     at = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(line.t))
     failure = "" if line.failure is None else "".join(f"\t{one}\n" for one in line.failure.splitlines())
@@ -436,4 +436,4 @@ class LogTopic:
         """Do nothing: there is no subscription elsewhere."""
 
 
-__all__ = ["Hider", "Line", "LineFilter", "LogLines", "LogRoutes", "LogTopic", "read_line_filter", "show"]
+__all__ = ["Hider", "LineFilter", "LogLine", "LogLines", "LogRoutes", "LogTopic", "read_line_filter", "show"]

@@ -72,7 +72,7 @@ class Cards:
 
 @frozen
 class _State:
-    """The state as values, for both forms."""
+    """The state as values, of which :meth:`Overview.state` and :meth:`Overview.cards` make their forms."""
 
     summary: dict[str, Any]
     accounts: list[dict[str, Any]]
@@ -89,7 +89,7 @@ class Overview:
 
     :param view: the service.
     :param wall_clock: seconds since the epoch.
-    :param clock: seconds of a clock that nobody sets.
+    :param clock: returns seconds of a clock that is never set.
     :ivar streams: returns how many browsers follow the state, for the summary.
     """
 

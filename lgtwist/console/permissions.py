@@ -46,7 +46,7 @@ _WHOLE_ABILITIES: Mapping[str, frozenset[str]] = {
 }
 
 
-class Permissions:
+class PermissionRoutes:
     """Answers ``GET permissions``.
 
     :param view: the running service.

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from lgtwist.console.permissions import Permissions
+from lgtwist.console.permissions import PermissionRoutes
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.permissions import ActionPermissions
@@ -51,7 +51,7 @@ def canned_permissions(backend: FakeBackend, bots: list[BotSettings] | None = No
     for _ in range(17):
         assert agent is None or agent.rate is None or agent.rate.acquire(0.0)
     view: Any = SimpleNamespace(directory=directory)
-    backend.api["GET permissions"] = lambda _body: (200, Permissions(view, clock.seconds).list())
+    backend.api["GET permissions"] = lambda _body: (200, PermissionRoutes(view, clock.seconds).list())
     return directory
 
 

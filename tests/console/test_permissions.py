@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.console.permissions import ABILITIES, Permissions, sentence_parts
+from lgtwist.console.permissions import ABILITIES, PermissionRoutes, sentence_parts
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.settings import ActionSettings, BotSettings, EventSettings
@@ -61,7 +61,7 @@ class ListTests(SynchronousTestCase):
         self.clock = Clock()
         self.directory = Directory(self.clock)  # type: ignore[arg-type]
         view: Any = SimpleNamespace(directory=self.directory)
-        self.permissions = Permissions(view, self.clock.seconds)
+        self.permissions = PermissionRoutes(view, self.clock.seconds)
 
     def add(self, name: str, **settings: Any) -> Bot:
         bot = Bot(BotSettings(name, access_token="S3cret", **settings))
