@@ -70,6 +70,7 @@ class TomlValue:
 class Places:
     """The parts of a text.
 
+    :ivar text: the text.
     :ivar headers: of its tables; the first one stands for the top of the file.
     :ivar entries: its keys with their values, and the elements of arrays.
     :ivar comments: where comments begin, and where they end.

@@ -27,6 +27,7 @@ _HASH_LENGTH = 16
 class Asset:
     """One file.
 
+    :ivar body: its bytes.
     :ivar kind: its content type.
     """
 

@@ -382,6 +382,7 @@ class LogTopic:
 
     :param stream: it is written to this one.
     :param to: the subscription's id.
+    :param log: has the lines, and hides the secrets in them.
     :param given: the filter as the browser gave it.
     :param after: the number of the last line that the browser has; None for those that come from now on.
     :raises ApiProblem: if the filter cannot be read.
