@@ -108,7 +108,7 @@ class ConfigurationEditor:
         self._was_read = self._digest()
         return self._file.read(again=True)
 
-    def taken(self) -> None:
+    def note_taken(self) -> None:
         """Note that what was read by :meth:`read_again` runs now."""
         self._running, self._known = self._was_read, True
 

@@ -552,7 +552,7 @@ class LgtwistService(MultiService):
             self._show_link()
 
     def secrets(self) -> frozenset[str]:
-        """Return the tokens that are valid now, or were in this run."""
+        """Return the tokens and secrets that are valid now, or were in this run."""
         made = self._made_token
         return self._secrets.note(self.config, None if made is None else made.value)
 
@@ -593,7 +593,7 @@ class LgtwistService(MultiService):
 
         def reloaded(outcome: ReloadOutcome) -> ReloadOutcome:
             if outcome.applied and self.editor is not None:
-                self.editor.taken()
+                self.editor.note_taken()
             return outcome
 
         return self.reload(read).addCallback(reloaded)

@@ -424,7 +424,10 @@ class Delivery:
         self.pump()
 
     def check(self) -> None:
-        """Do what time brings; call this each second or so."""
+        """Save the cursor as far as its grace is over, and log a bot that confirms nothing.
+
+        Call this each second or so.
+        """
         self._cursor.settle()
         if self.silent:
             self._log.silent()

@@ -133,7 +133,7 @@ class ReadingTests(EditorTestCase):
         self.assertTrue(self.read()["changed_on_disk"])
         self.editor.read_again()
         self.assertTrue(self.read()["changed_on_disk"])  # it may have been refused
-        self.editor.taken()
+        self.editor.note_taken()
         self.assertFalse(self.read()["changed_on_disk"])
 
 
