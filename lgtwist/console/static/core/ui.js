@@ -271,6 +271,22 @@ async function copyText(text) {
 }
 
 /**
+ * Let the browser save a file.
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function saveFile(blob, name) {
+    const url = URL.createObjectURL(blob);
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    document.body.appendChild(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
+
+/**
  * A button that copies `text` (a string or a function that returns one) and says so.
  * @param {any} props
  */

@@ -4,7 +4,7 @@
 import { errorOf, loggedOut, urlOf } from "../../core/api.js";
 import { AskToken } from "../../core/configuration.js";
 import { errorText, t } from "../../core/i18n.js";
-import { Button, html, Icon, Problem, useState } from "../../core/ui.js";
+import { Button, html, Icon, Problem, saveFile, useState } from "../../core/ui.js";
 
 /** Return the backup with secrets. @param {string} token @returns {Promise<{blob: Blob, name: string}>} */
 async function withSecrets(token) {
@@ -20,18 +20,6 @@ async function withSecrets(token) {
     return { blob: await response.blob(), name: found ? found[1] : "lgtwist-backup.zip" };
 }
 
-/** @param {Blob} blob @param {string} name */
-function give(blob, name) {
-    const url = URL.createObjectURL(blob);
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = name;
-    document.body.appendChild(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(url), 60000);
-}
-
 export function Backup() {
     const [asking, setAsking] = useState(false);
     const [error, setError] = useState(/** @type {any} */ (null));
@@ -40,7 +28,7 @@ export function Backup() {
         setError(null);
         try {
             const { blob, name } = await withSecrets(token);
-            give(blob, name);
+            saveFile(blob, name);
             setAsking(false);
             setDone(true);
         } catch (refusal) {
