@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from lgtwist.console.interfaces import ServiceView
-from lgtwist.console.problems import ApiProblem, bad_request, read_object
+from lgtwist.console.problems import ApiProblem, bad_request, nothing_here, read_object
 from lgtwist.console.redaction import redact, redact_text
 from lgtwist.console.routing import RouteHandler
 from lgtwist.delivery.delivery import Delivery
@@ -63,7 +63,7 @@ class BacklogView:
 
     async def _get_backlog(self, _request: Request, rest: tuple[str, ...], _body: bytes) -> dict[str, Any]:
         if rest:
-            raise _no_such_path()
+            raise nothing_here()
         journal = self._view.journal()
         if journal is None:
             return {"rows": [], "refused": [], "refused_more": False}
@@ -125,7 +125,7 @@ class BacklogView:
 
     def _post_backlog(self, _request: Request, rest: tuple[str, ...], body: bytes) -> dict[str, Any]:
         if rest not in (("skip",), ("undo",)):
-            raise _no_such_path()
+            raise nothing_here()
         asked = read_object(body)
         delivery = self._find_delivery(asked)
         if rest == ("undo",):
@@ -256,7 +256,7 @@ def _going_on(work: Deferred[_Result]) -> Deferred[_Result]:
 def _refused_id(rest: tuple[str, ...]) -> int:
     number = account_number(rest[0]) if len(rest) == 1 else None
     if number is None:
-        raise _no_such_path()
+        raise nothing_here()
     if number >= 1 << 63:
         raise _not_listed()
     return number
@@ -285,10 +285,6 @@ def _redacted_event(payload: bytes, size: int) -> Any:
     if len(payload) >= size and size <= _MOST_JSON:
         return redact(payload)
     return {"begin": redact_text(payload[:_BEGINNING].decode("utf-8", "replace"), is_cut=True)}
-
-
-def _no_such_path() -> ApiProblem:
-    return ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
 
 
 def _not_listed() -> ApiProblem:

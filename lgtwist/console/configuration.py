@@ -14,7 +14,7 @@ from twisted.web.server import Request
 
 from lgtwist.console.access import Access
 from lgtwist.console.interfaces import EditedConfiguration, ServiceView
-from lgtwist.console.problems import ApiProblem, bad_request, read_object
+from lgtwist.console.problems import ApiProblem, bad_request, nothing_here, read_object
 from lgtwist.console.routing import RouteHandler
 from lgtwist.web.authentication import headers_of
 
@@ -55,7 +55,7 @@ class Configuration:
 
     async def _get(self, _request: Request, rest: tuple[str, ...], _body: bytes) -> Any:
         if rest:
-            raise _nothing_here()
+            raise nothing_here()
         found = await self._editor().read()
         return {**found, "keys": msgspec.Raw(keys_json()), "waiting": self._view.waiting()}
 
@@ -69,11 +69,11 @@ class Configuration:
             asked = read_object(body)
             text = _text_member(asked, "text") if "text" in asked else None
             return _shielded(self._editor().edit(_text_member(asked, "etag"), asked.get("edits"), text))
-        raise _nothing_here()
+        raise nothing_here()
 
     async def _put(self, request: Request, rest: tuple[str, ...], body: bytes) -> Any:
         if rest:
-            raise _nothing_here()
+            raise nothing_here()
         asked = read_object(body)
         etag, text, editor = _text_member(asked, "etag"), _text_member(asked, "text"), self._editor()
         await self._access.confirm(request, asked.get("token"))
@@ -115,10 +115,6 @@ def _text_member(asked: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise bad_request(f"{name}: expected text")
     return value
-
-
-def _nothing_here() -> ApiProblem:
-    return ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
 
 
 def _shielded(going_on: Deferred[Any]) -> Deferred[Any]:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from lgtwist.console.problems import ApiProblem
+from lgtwist.console.problems import ApiProblem, nothing_here
 from lgtwist.console.redaction import HIDDEN_VALUE
 from lgtwist.console.routing import RouteHandler
 from lgtwist.console.streams import TICKS_PER_SECOND, Stream
@@ -319,7 +319,7 @@ class Log:
             await self._download(request)
             return None
         if rest:
-            raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
+            raise nothing_here()
         wanted = {name: value for name in ("level", "text") if (value := _parameter(request, name))}
         only = read_line_filter(wanted)
         after, most = _read_number(request, "after", 0), _read_number(request, "most", MAX_LINES)
