@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
@@ -19,6 +19,7 @@ from lgtwist.delivery.refused_event import RefusedEvent
 from lgtwist.journal.store import MAX_REFUSED, JournalError
 from lgtwist.onebot.values import read_integer
 from lgtwist.runtime.logs import Logger, printable
+from lgtwist.runtime.tasks import shielded
 from lgtwist.web.routes import account_number
 
 #: Rows of bots and their accounts that are listed.
@@ -31,8 +32,6 @@ _MOST_PAGES = 8
 _MOST_JSON, _BEGINNING = 256 << 10, 16 << 10
 #: Characters of a name or a reason that are shown.
 _MOST_TEXT = 200
-
-_Result = TypeVar("_Result")
 
 
 class BacklogView:
@@ -192,7 +191,7 @@ class BacklogView:
                 result = Redelivered("not_connected", "the bot gets no events of this account at least once")
             else:
                 again = Deferred.fromCoroutine(delivery.deliver_again(refused.position))
-                result = await _going_on(again)
+                result = await shielded(again)
         except JournalError as error:
             raise _journal_trouble(error) from None
         return {"outcome": result.outcome, "reason": result.reason}
@@ -201,7 +200,7 @@ class BacklogView:
         number = _refused_id(rest) if rest else None
         journal = self._view.journal()
         try:
-            dropped = 0 if journal is None else await _going_on(self._drop_logged(journal, number))
+            dropped = 0 if journal is None else await shielded(self._drop_logged(journal, number))
         except JournalError as error:
             raise _journal_trouble(error) from None
         if number is not None and not dropped:
@@ -244,13 +243,6 @@ async def _time_behind(journal: IJournal, account: int, position: int) -> float 
         if position >= journal.end(account):
             break
     return None
-
-
-def _going_on(work: Deferred[_Result]) -> Deferred[_Result]:
-    """Return what fires as ``work`` does; cancelling it does not cancel that."""
-    done: Deferred[_Result] = Deferred()
-    work.addBoth(lambda result: None if done.called else done.callback(result))
-    return done
 
 
 def _refused_id(rest: tuple[str, ...]) -> int:
