@@ -110,7 +110,7 @@ def redact(value: bytes, action: str | None = None) -> Any:
     """
     try:
         decoded = decode_value(value)
-        if action is not None and isinstance(decoded, dict) and _is_secret_answer(action):
+        if action is not None and isinstance(decoded, dict) and is_secret_answer(action):
             decoded = {
                 name: HIDDEN_VALUE if name == "data" and inner is not None else inner
                 for name, inner in decoded.items()
@@ -120,7 +120,11 @@ def redact(value: bytes, action: str | None = None) -> Any:
         return {"unreadable": len(value)}
 
 
-def _is_secret_answer(action: str) -> bool:
+def is_secret_answer(action: str) -> bool:
+    """Return whether the ``data`` of responses to an action is secret, by what is known of it or by its name.
+
+    :param action: its name, with or without a suffix.
+    """
     return answers_secret(action) or is_secret_name(split_suffix(action)[0])
 
 
