@@ -94,11 +94,16 @@ def is_secret_name(name: str) -> bool:
 
 def _plain_name(name: str) -> str:
     """Return a name without percent escapes and separators, in lower case."""
+    return _SEPARATORS.sub("", _unescaped(name)).lower()
+
+
+def _unescaped(name: str) -> str:
+    """Return a name without percent escapes, of which there may be some levels."""
     for _level in range(3):
         if "%" not in name:
             break
         name = unquote(name)
-    return _SEPARATORS.sub("", name).lower()
+    return name
 
 
 def redact(value: bytes, action: str | None = None) -> Any:
@@ -246,12 +251,7 @@ def _is_secret_before(text: str, end: int) -> bool:
     found = _NAME_BEFORE.search(text[start:end])
     if found is None:
         return False
-    name = found[0]
-    for _level in range(3):
-        if "%" not in name:
-            break
-        name = unquote(name)
-    parts = _NAME_ENDS.split(name)
+    parts = _NAME_ENDS.split(_unescaped(found[0]))
     before = start + found.start()
     in_url = len(parts) > 1 or text[max(0, before - 1) : before] in ("?", "&", ";")
     return is_secret_name(parts[-1]) or (in_url and _plain_name(parts[-1]) in _URL_NAMES)
