@@ -94,10 +94,10 @@ def is_secret_name(name: str) -> bool:
 
 def _plain_name(name: str) -> str:
     """Return a name without percent escapes and separators, in lower case."""
-    return _SEPARATORS.sub("", _unescaped(name)).lower()
+    return _SEPARATORS.sub("", _without_escapes(name)).lower()
 
 
-def _unescaped(name: str) -> str:
+def _without_escapes(name: str) -> str:
     """Return a name without percent escapes, of which there may be some levels."""
     for _level in range(3):
         if "%" not in name:
@@ -251,7 +251,7 @@ def _is_secret_before(text: str, end: int) -> bool:
     found = _NAME_BEFORE.search(text[start:end])
     if found is None:
         return False
-    parts = _NAME_ENDS.split(_unescaped(found[0]))
+    parts = _NAME_ENDS.split(_without_escapes(found[0]))
     before = start + found.start()
     in_url = len(parts) > 1 or text[max(0, before - 1) : before] in ("?", "&", ";")
     return is_secret_name(parts[-1]) or (in_url and _plain_name(parts[-1]) in _URL_NAMES)
