@@ -1,21 +1,14 @@
 // @ts-check
 /** A backup as one zip: without secrets by a link, with them after the admin token was asked for. */
 
-import { errorOf, loggedOut, urlOf } from "../../core/api.js";
+import { requestResponse, urlOf } from "../../core/api.js";
 import { AskToken } from "../../core/configuration.js";
 import { errorText, t } from "../../core/i18n.js";
 import { Button, html, Icon, Problem, saveFile, useState } from "../../core/ui.js";
 
 /** Return the backup with secrets. @param {string} token @returns {Promise<{blob: Blob, name: string}>} */
 async function withSecrets(token) {
-    const response = await fetch(urlOf("backup"), {
-        method: "POST", credentials: "same-origin", cache: "no-store", body: JSON.stringify({ secrets: true, token }),
-        headers: { "Content-Type": "application/json", "X-Lgtwist-Console": "1" },
-    });
-    if (!response.ok) {
-        if (response.status === 401) loggedOut();
-        throw errorOf(response.status, await response.json().catch(() => null));
-    }
+    const response = await requestResponse("POST", "backup", { json: { secrets: true, token } });
     const found = /filename="([^"/\\]+)"/.exec(response.headers.get("Content-Disposition") || "");
     return { blob: await response.blob(), name: found ? found[1] : "lgtwist-backup.zip" };
 }
