@@ -121,7 +121,7 @@ def _ask_service(written: BinaryIO, file: ConfigurationFile, config: Config, *, 
                 raise NoBackup(_refusal(answer, endpoint))
             left = int(answer.headers["Content-Length"])
             while left:
-                piece = _read_answer(answer, min(left, _ANSWER_PIECE), endpoint)
+                piece = _read_answer(answer, min(left, _ANSWER_PIECE))
                 written.write(piece)
                 left -= len(piece)
     except _Unanswered as error:
@@ -136,7 +136,7 @@ class _Unanswered(Exception):
     """The answer ended before its time."""
 
 
-def _read_answer(answer: http.client.HTTPResponse, size: int, endpoint: str) -> bytes:
+def _read_answer(answer: http.client.HTTPResponse, size: int) -> bytes:
     try:
         piece = answer.read(size)
     except (OSError, http.client.HTTPException) as error:

@@ -250,7 +250,7 @@ class ConfigurationEditor:
             "etag": present.etag,
             "text": present.masked.text,
             **tables,
-            "problems": self._outcome(present, present.masked.text)["problems"],
+            "problems": self._problems(present, present.masked.text),
             "backups": backups_of(present.path),
             "changed_on_disk": self._known and self._digest() != self._running,
         }
@@ -266,13 +266,14 @@ class ConfigurationEditor:
         return {"text": new, **self._outcome(present, new)}
 
     def _outcome(self, present: _Present, text: str) -> dict[str, Any]:
-        secrets = present.masked.secrets
-        checked = self._checked(present, text)
-        problems = checked if isinstance(checked, list) else []
         return {
-            "problems": problems,
-            "diff": difference(present.masked.text, hide(text, secrets)),
+            "problems": self._problems(present, text),
+            "diff": difference(present.masked.text, hide(text, present.masked.secrets)),
         }
+
+    def _problems(self, present: _Present, text: str) -> list[dict[str, Any]]:
+        checked = self._checked(present, text)
+        return checked if isinstance(checked, list) else []
 
     def _checked(self, present: _Present, sent: str) -> str | list[dict[str, Any]]:
         """Return the text that a text with masks stands for, or its mistakes.

@@ -25,14 +25,9 @@ _SECRET_KEY = re.compile(
     r"|令牌|密码|密钥|口令"
 )
 _SECRET_NAMES = ("key", "pass", "auth")
-#: Within the texts of comments: what may be a key, and that it may be a secret's. One word is looked at after
-#: the other, as a search for both takes a time that grows with the square of a long word.
+#: Within the texts of comments: what may be a key. One word is looked at after the other, as a search for
+#: both takes a time that grows with the square of a long word.
 _WORD = re.compile(r"[\w.\\-]+")
-_SECRET_WORD = re.compile(
-    r"token|secret|passw|pwd|credential|apikey|api_key|api-key|pushkey|sendkey|authorization|cookie"
-    r"|令牌|密码|密钥|口令|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|\b(?:key|pass|auth)\Z",
-    re.IGNORECASE,
-)
 #: The last part of a word that is one of :data:`_SECRET_NAMES`.
 _LAST_SECRET_NAME = re.compile(r"\b(?:key|pass|auth)\Z", re.IGNORECASE)
 _LINE = re.compile(r"[^\r\n]+")
@@ -296,7 +291,8 @@ def _look_at_lines(found: _FoundSecrets) -> None:
             found.add(*value.span("value"), "")
         word = _WORD_AT_END.search(line[0][-200:])
         if line[0].strip() not in ("=", ""):
-            expected = word is not None and _SECRET_WORD.search(word["key"]) is not None
+            key = "" if word is None else word["key"]
+            expected = "\\" in key or _secret_key_in(key) is not None
         closing = _look_at_words(found, start, end, in_alerts=in_alerts)
 
 
@@ -384,6 +380,16 @@ def _is_secret(path: KeyPath, text: str, entry: TomlValue) -> bool:
     return False
 
 
+def _secret_key_in(word: str) -> str | None:
+    """Return the key of a secret that a word of a comment is, folded as in :func:`_is_secret`; else None."""
+    key = (decode_string(f'"{word}"') if "\\" in word else word).lower()
+    folded = re.sub(r"[_-]", "", key)
+    if _SECRET_KEY.search(folded):
+        return folded
+    name = _LAST_SECRET_NAME.search(key)
+    return None if name is None else name[0]
+
+
 def _look_at_string(found: _FoundSecrets, entry: TomlValue) -> None:
     """Look for secrets in the URLs, and for ``Bearer ...``, in a string that is none itself."""
     raw = found.text[entry.value_start : entry.value_end]
@@ -446,16 +452,11 @@ def _look_at_words(found: _FoundSecrets, start: int, end: int, *, in_alerts: boo
     at = 0
     while (possible := _WORD.search(text, at)) is not None:
         at = possible.end()
-        word = _VALUE_BEHIND.match(text, at) if _SECRET_WORD.search(possible[0]) else None
-        if word is None:
+        folded = _secret_key_in(possible[0])
+        word = None if folded is None else _VALUE_BEHIND.match(text, at)
+        if folded is None or word is None:
             continue
-        value, key = word["value"], decode_string(f'"{possible[0]}"').lower()
-        folded = re.sub(r"[_-]", "", key)
-        if not _SECRET_KEY.search(folded):
-            name = _LAST_SECRET_NAME.search(key)
-            if name is None:
-                continue
-            folded = name[0]
+        value = word["value"]
         quoted = value[0] in "\"'“「『"
         if folded.endswith("file") and re.search(r"[/\\.]", value):
             continue

@@ -105,10 +105,6 @@ class Reloader:
             return ReloadOutcome(lines)
         return await self._take(wanted)
 
-    async def change_to(self, wanted: Config) -> bool:
-        """Change the service to a configuration; return whether it was changed. A refusal is one log line."""
-        return (await self._take(wanted)).applied
-
     async def _take(self, wanted: Config) -> ReloadOutcome:
         service = self._service
         found = changes(service.config, wanted, open_files_limit())

@@ -305,8 +305,8 @@ class _Editor:
         if isinstance(value, dict) and (entry is not None or self._is_written_in_parts(path)):
             return self._set_table(path, value)
         if entry is None and self._is_written_in_parts(path):
-            return self._insert(path, value, _Editor(self.unset(path)))
-        return self._insert(path, value, self)
+            return _Editor(self.unset(path)).insert(path, value)
+        return self.insert(path, value)
 
     def _is_written_in_parts(self, path: KeyPath) -> bool:
         """Return whether a table has a header, or dotted keys."""
@@ -392,9 +392,6 @@ class _Editor:
             return text if _same(_at(decode_toml(text), entry.path), value) else None
         except CannotEdit:
             return None
-
-    def _insert(self, path: KeyPath, value: Any, editor: _Editor) -> str:
-        return editor.insert(path, value)
 
     def insert(self, path: KeyPath, value: Any) -> str:
         """Add a key that is not there."""

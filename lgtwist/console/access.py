@@ -131,7 +131,7 @@ class Access:
         site = headers.get("sec-fetch-site")
         foreign = site is not None and site not in ("same-origin", "none")
         if method not in READING and site != "same-origin":
-            foreign = foreign or not self._is_own_origin(request, headers)
+            foreign = foreign or not self._is_own_origin(headers)
         if headers.get("origin") in self._authentication.settings.allowed_origins:
             foreign = False
         if foreign or (method not in READING and CSRF_HEADER not in headers):
@@ -141,7 +141,7 @@ class Access:
             )
             raise ApiProblem(403, "foreign_origin", _origin_and_host(headers), sentence)
 
-    def _is_own_origin(self, request: Request, headers: dict[str, str]) -> bool:
+    def _is_own_origin(self, headers: dict[str, str]) -> bool:
         """Return whether the ``Origin`` of a request, if it has one, is the address that it was sent to."""
         origin = headers.get("origin")
         if origin is None:
@@ -169,6 +169,13 @@ class Access:
         """
         if not isinstance(token, str) or not token.strip():
             raise ApiProblem(403, "confirm_token", {}, 'the admin token is asked for again: {"token": "..."}')
+        await self._check_token(request, token)
+
+    async def _check_token(self, request: Request, token: str) -> None:
+        """Refuse a token that was typed and is not the admin token.
+
+        :raises ApiProblem: if it is wrong, or there is no admin token.
+        """
         authentication = self._authentication
         if authentication.admin_token is None or not authentication.is_admin_token(token.strip()):
             await self._refuse_wrong_token(request)
@@ -214,9 +221,7 @@ class Access:
             return
         now = self._wall_clock()
         if shown is not None:
-            token = shown.strip() if isinstance(shown, str) else ""
-            if not self._authentication.is_admin_token(token):
-                await self._refuse_wrong_token(request)
+            await self._check_token(request, shown if isinstance(shown, str) else "")
             if len(self._confirmed) >= _MOST_CONFIRMED:
                 self._confirmed.pop(next(iter(self._confirmed)))
             self._confirmed[visitor.session] = now
@@ -234,10 +239,10 @@ class Access:
         value = self._sessions.make(token, self._wall_clock(), made)
         request.responseHeaders.addRawHeader("Set-Cookie", set_cookie(value, secure=_is_secure(request)))
 
-    def _login(self, request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
+    async def _login(self, request: Request, _rest: tuple[str, ...], body: bytes) -> Any:
         headers = headers_of(request)
         site = headers.get("sec-fetch-site", "same-origin")
-        if not self._is_own_origin(request, headers) or (
+        if not self._is_own_origin(headers) or (
             site != "same-origin"
             and headers.get("origin") not in self._authentication.settings.allowed_origins
         ):
@@ -250,8 +255,7 @@ class Access:
         token = read_object(body).get("token")
         if not isinstance(token, str):
             raise ApiProblem(400, "bad_request", {"reason": "token is missing"}, 'expected {"token": "..."}')
-        if self._authentication.admin_token is None or not self._authentication.is_admin_token(token.strip()):
-            return self._refuse_wrong_token(request)
+        await self._check_token(request, token)
         self._set_cookie(request)
         return {"in": True}
 

@@ -21,7 +21,7 @@ from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import LogLines, LogRoutes
 from lgtwist.console.overview import Overview
 from lgtwist.console.permissions import PermissionRoutes
-from lgtwist.console.problems import ApiProblem, problem_json
+from lgtwist.console.problems import ApiProblem, nothing_here, problem_json
 from lgtwist.console.routing import RouteHandler
 from lgtwist.console.sessions import Sessions
 from lgtwist.console.subscriptions import Subscriptions
@@ -164,7 +164,7 @@ class ConsoleApi:
         if handler is None:
             allowed = [known for known, route in (*self._open, *self._routes) if route == name]
             if not allowed:
-                raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
+                raise nothing_here()
             request.responseHeaders.setRawHeaders("Allow", [", ".join(allowed)])
             sentence = f"only {' and '.join(allowed)} here"
             raise ApiProblem(405, "wrong_method", {"allowed": ", ".join(allowed)}, sentence)
@@ -221,7 +221,7 @@ class ConsoleApi:
 
     def _rights(self, _request: Request, rest: tuple[str, ...], body: bytes) -> Any:
         if rest != ("try",):
-            raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
+            raise nothing_here()
         return self._tester.post_rights(body)
 
     def _sandbox(self, request: Request, rest: tuple[str, ...], visitor: Visitor) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from lgtwist.console.interfaces import ServiceView
-from lgtwist.console.problems import ApiProblem, bad_request, read_object
+from lgtwist.console.problems import ApiProblem, bad_request, nothing_here, read_object
 from lgtwist.console.redaction import redact, redact_text
 from lgtwist.console.routing import RouteHandler
 from lgtwist.delivery.delivery import Delivery
@@ -19,6 +19,7 @@ from lgtwist.delivery.refused_event import RefusedEvent
 from lgtwist.journal.store import MAX_REFUSED, JournalError
 from lgtwist.onebot.values import read_integer
 from lgtwist.runtime.logs import Logger, printable
+from lgtwist.runtime.tasks import shielded
 from lgtwist.web.routes import account_number
 
 #: Rows of bots and their accounts that are listed.
@@ -31,8 +32,6 @@ _MOST_PAGES = 8
 _MOST_JSON, _BEGINNING = 256 << 10, 16 << 10
 #: Characters of a name or a reason that are shown.
 _MOST_TEXT = 200
-
-_Result = TypeVar("_Result")
 
 
 class BacklogRoutes:
@@ -64,7 +63,7 @@ class BacklogRoutes:
 
     async def _get_backlog(self, _request: Request, rest: tuple[str, ...], _body: bytes) -> dict[str, Any]:
         if rest:
-            raise _no_such_path()
+            raise nothing_here()
         journal = self._view.journal()
         if journal is None:
             return {"rows": [], "refused": [], "refused_more": False}
@@ -126,7 +125,7 @@ class BacklogRoutes:
 
     def _post_backlog(self, _request: Request, rest: tuple[str, ...], body: bytes) -> dict[str, Any]:
         if rest not in (("skip",), ("undo",)):
-            raise _no_such_path()
+            raise nothing_here()
         asked = read_object(body)
         delivery = self._find_delivery(asked)
         if rest == ("undo",):
@@ -193,7 +192,7 @@ class BacklogRoutes:
                 result = Redelivered("not_connected", "the bot gets no events of this account at least once")
             else:
                 again = Deferred.fromCoroutine(delivery.deliver_again(refused.position))
-                result = await _going_on(again)
+                result = await shielded(again)
         except JournalError as error:
             raise _journal_trouble(error) from None
         return {"outcome": result.outcome, "reason": result.reason}
@@ -202,7 +201,7 @@ class BacklogRoutes:
         number = _refused_id(rest) if rest else None
         journal = self._view.journal()
         try:
-            dropped = 0 if journal is None else await _going_on(self._drop_logged(journal, number))
+            dropped = 0 if journal is None else await shielded(self._drop_logged(journal, number))
         except JournalError as error:
             raise _journal_trouble(error) from None
         if number is not None and not dropped:
@@ -247,17 +246,10 @@ async def _time_behind(journal: IJournal, account: int, position: int) -> float 
     return None
 
 
-def _going_on(work: Deferred[_Result]) -> Deferred[_Result]:
-    """Return what fires as ``work`` does; cancelling it does not cancel that."""
-    done: Deferred[_Result] = Deferred()
-    work.addBoth(lambda result: None if done.called else done.callback(result))
-    return done
-
-
 def _refused_id(rest: tuple[str, ...]) -> int:
     number = account_number(rest[0]) if len(rest) == 1 else None
     if number is None:
-        raise _no_such_path()
+        raise nothing_here()
     if number >= 1 << 63:
         raise _not_listed()
     return number
@@ -286,10 +278,6 @@ def _redacted_event(payload: bytes, size: int) -> Any:
     if len(payload) >= size and size <= _MOST_JSON:
         return redact(payload)
     return {"begin": redact_text(payload[:_BEGINNING].decode("utf-8", "replace"), is_cut=True)}
-
-
-def _no_such_path() -> ApiProblem:
-    return ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
 
 
 def _not_listed() -> ApiProblem:

@@ -9,13 +9,13 @@ from importlib import resources
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from lgtwist.console.access import Access
 from lgtwist.console.interfaces import EditableConfiguration, ServiceView
-from lgtwist.console.problems import ApiProblem, bad_request, read_object
+from lgtwist.console.problems import ApiProblem, bad_request, nothing_here, read_object
 from lgtwist.console.routing import RouteHandler
+from lgtwist.runtime.tasks import shielded
 from lgtwist.web.authentication import headers_of
 
 #: Bytes of a token that is made; each three are four characters.
@@ -55,7 +55,7 @@ class ConfigurationRoutes:
 
     async def _get(self, _request: Request, rest: tuple[str, ...], _body: bytes) -> Any:
         if rest:
-            raise _nothing_here()
+            raise nothing_here()
         found = await self._editor().read()
         return {**found, "keys": msgspec.Raw(keys_json()), "waiting": self._view.waiting()}
 
@@ -64,20 +64,20 @@ class ConfigurationRoutes:
             return {"token": secrets.token_urlsafe(_MADE_TOKEN_BYTES)}
         if rest == ("check",):
             asked = read_object(body)
-            return _shielded(self._editor().check(_text_member(asked, "etag"), _text_member(asked, "text")))
+            return shielded(self._editor().check(_text_member(asked, "etag"), _text_member(asked, "text")))
         if rest == ("edit",):
             asked = read_object(body)
             text = _text_member(asked, "text") if "text" in asked else None
-            return _shielded(self._editor().edit(_text_member(asked, "etag"), asked.get("edits"), text))
-        raise _nothing_here()
+            return shielded(self._editor().edit(_text_member(asked, "etag"), asked.get("edits"), text))
+        raise nothing_here()
 
     async def _put(self, request: Request, rest: tuple[str, ...], body: bytes) -> Any:
         if rest:
-            raise _nothing_here()
+            raise nothing_here()
         asked = read_object(body)
         etag, text, editor = _text_member(asked, "etag"), _text_member(asked, "text"), self._editor()
         await self._access.confirm(request, asked.get("token"))
-        return await _shielded(editor.save(etag, text, self._client(request)))
+        return await shielded(editor.save(etag, text, self._client(request)))
 
     def _client(self, request: Request) -> str:
         """Return who asks, for the log: a browser or a program, and from where."""
@@ -88,7 +88,7 @@ class ConfigurationRoutes:
         return f"{kind} at {address}{forwarded}"
 
     async def _reload(self, _request: Request, _rest: tuple[str, ...], _body: bytes) -> Any:
-        outcome = await _shielded(self._view.reload())
+        outcome = await shielded(self._view.reload())
         return {
             "lines": outcome.lines,
             "changed": outcome.changed,
@@ -100,7 +100,7 @@ class ConfigurationRoutes:
         asked = read_object(body) if body.strip() else {}
         await self._access.confirm(request, asked.get("token"))
         editor = self._view.configuration()
-        mistakes = [] if editor is None else await _shielded(editor.mistakes())
+        mistakes = [] if editor is None else await shielded(editor.mistakes())
         if mistakes:
             sentence = f"lgtwist would not start again: {mistakes[0]}"
             raise ApiProblem(409, "would_not_start", {"mistakes": mistakes[:_MOST_MISTAKES]}, sentence)
@@ -115,25 +115,6 @@ def _text_member(asked: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise bad_request(f"{name}: expected text")
     return value
-
-
-def _nothing_here() -> ApiProblem:
-    return ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
-
-
-def _shielded(going_on: Deferred[Any]) -> Deferred[Any]:
-    """Return what fires as a Deferred does; it may be cancelled, and what is going on goes on.
-
-    Whoever asks may go away.
-    """
-    done: Deferred[Any] = Deferred()
-
-    def ended(result: Any) -> None:
-        if not done.called:
-            done.callback(result)  # a Failure becomes its failure
-
-    going_on.addBoth(ended)
-    return done
 
 
 @cache

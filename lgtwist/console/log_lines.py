@@ -20,10 +20,10 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from lgtwist.console.problems import ApiProblem
+from lgtwist.console.problems import ApiProblem, nothing_here
 from lgtwist.console.redaction import HIDDEN_VALUE
 from lgtwist.console.routing import RouteHandler
-from lgtwist.console.streams import TICK, Stream
+from lgtwist.console.streams import TICKS_PER_SECOND, Stream
 from lgtwist.net.http_responses import respond_with_bytes
 from lgtwist.runtime.log_text import ShownFailure, shorten
 
@@ -40,8 +40,6 @@ LEVELS = ("debug", "info", "warn", "error", "critical")
 _BYTES_PER_TICK = 262_144
 #: Bytes of lines that are looked at in one turn of the reactor.
 _BYTES_PER_TURN = 262_144
-#: Ticks between two counts of what was left out: a second.
-_SECOND = round(1 / TICK)
 #: Characters of a filter's text.
 _LONGEST_TEXT = 200
 #: A secret that is shorter is hidden only where it stands alone: it is part of many words.
@@ -326,7 +324,7 @@ class LogRoutes:
             await self._download(request)
             return None
         if rest:
-            raise ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
+            raise nothing_here()
         wanted = {name: value for name in ("level", "text") if (value := _parameter(request, name))}
         only = read_line_filter(wanted)
         after, most = _read_number(request, "after", 0), _read_number(request, "most", MAX_LINES)
@@ -405,7 +403,7 @@ class LogTopic:
         lines = self._log.lines
         if self._after != lines.last:
             self._write(lines)
-        if self._ticks % _SECOND == 0 and self._dropped:
+        if self._ticks % TICKS_PER_SECOND == 0 and self._dropped:
             value = {"to": self._to, "topic": "log", "count": self._dropped}
             self._dropped = 0
             self._stream.write("dropped", _encode_lines(value))

@@ -36,6 +36,11 @@ def bad_request(sentence: str) -> ApiProblem:
     return ApiProblem(400, "bad_request", {"reason": sentence}, sentence)
 
 
+def nothing_here() -> ApiProblem:
+    """Return the problem of a path that there is not."""
+    return ApiProblem(404, "no_such_path", {}, "there is nothing here; see docs/console-api.md")
+
+
 def problem_json(problem: ApiProblem) -> bytes:
     """Return the body of the response that tells a problem: ``{"error": {"code", "args", "sentence"}}``."""
     error = {"code": problem.code, "args": problem.arguments, "sentence": problem.sentence}

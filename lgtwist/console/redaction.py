@@ -94,11 +94,16 @@ def is_secret_name(name: str) -> bool:
 
 def _plain_name(name: str) -> str:
     """Return a name without percent escapes and separators, in lower case."""
+    return _SEPARATORS.sub("", _without_escapes(name)).lower()
+
+
+def _without_escapes(name: str) -> str:
+    """Return a name without percent escapes, of which there may be some levels."""
     for _level in range(3):
         if "%" not in name:
             break
         name = unquote(name)
-    return _SEPARATORS.sub("", name).lower()
+    return name
 
 
 def redact(value: bytes, action: str | None = None) -> Any:
@@ -110,7 +115,7 @@ def redact(value: bytes, action: str | None = None) -> Any:
     """
     try:
         decoded = decode_value(value)
-        if action is not None and isinstance(decoded, dict) and _is_secret_answer(action):
+        if action is not None and isinstance(decoded, dict) and is_secret_answer(action):
             decoded = {
                 name: HIDDEN_VALUE if name == "data" and inner is not None else inner
                 for name, inner in decoded.items()
@@ -120,7 +125,11 @@ def redact(value: bytes, action: str | None = None) -> Any:
         return {"unreadable": len(value)}
 
 
-def _is_secret_answer(action: str) -> bool:
+def is_secret_answer(action: str) -> bool:
+    """Return whether the ``data`` of responses to an action is secret, by what is known of it or by its name.
+
+    :param action: its name, with or without a suffix.
+    """
     return answers_secret(action) or is_secret_name(split_suffix(action)[0])
 
 
@@ -242,12 +251,7 @@ def _is_secret_before(text: str, end: int) -> bool:
     found = _NAME_BEFORE.search(text[start:end])
     if found is None:
         return False
-    name = found[0]
-    for _level in range(3):
-        if "%" not in name:
-            break
-        name = unquote(name)
-    parts = _NAME_ENDS.split(name)
+    parts = _NAME_ENDS.split(_without_escapes(found[0]))
     before = start + found.start()
     in_url = len(parts) > 1 or text[max(0, before - 1) : before] in ("?", "&", ";")
     return is_secret_name(parts[-1]) or (in_url and _plain_name(parts[-1]) in _URL_NAMES)

@@ -27,7 +27,7 @@ TICK = 0.25
 #: Rows of live traffic, lines of the log, and ticks in a second.
 ROWS_PER_SECOND = 100
 LINES_PER_SECOND = 100
-_TICKS_PER_SECOND = round(1 / TICK)
+TICKS_PER_SECOND = round(1 / TICK)
 #: Ticks without an event after which a comment is written, so that proxies keep the connection: 15 s.
 _SILENT_TICKS = 60
 
@@ -217,7 +217,7 @@ class Streams:
         self._timer = self._clock.callLater(TICK, self._tick)
         self._ticks += 1
         for stream in tuple(self._streams.values()):
-            if self._ticks % _TICKS_PER_SECOND == 0:
+            if self._ticks % TICKS_PER_SECOND == 0:
                 stream.rows_left = ROWS_PER_SECOND
                 stream.lines_left = LINES_PER_SECOND
             if stream.is_paused:

@@ -15,19 +15,17 @@ from twisted.internet.defer import Deferred
 
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.problems import ApiProblem, bad_request
+from lgtwist.console.redaction import HIDDEN_VALUE, is_secret_answer
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import Decision
 from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import NO_PARAMS, ActionRequest
-from lgtwist.onebot.catalogue import answers_secret
 from lgtwist.onebot.event import BadEvent, Event, read_event
 from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.onebot.values import read_integer
 from lgtwist.runtime.logs import Logger
 
-#: What stands for the ``data`` of a response that is not shown.
-HIDDEN = "(hidden)"
 #: Bytes that the number of an account may have, as JSON.
 _MAX_NUMBER = 32
 
@@ -171,16 +169,16 @@ class Tester:
 def hide_secret(action: str, response: bytes) -> bytes:
     """Return a response to an action as people may see it.
 
-    Of one with secrets (cookies, keys of downloads) it has :data:`HIDDEN` as its ``data``, and no members
-    but those of OneBot 11. Others are the same object.
+    Of one with secrets (cookies, keys of downloads) it has ``(hidden)`` as its ``data``, and no members but
+    those of OneBot 11. Others are the same object.
 
     :param action: its name, with or without a suffix.
     :param response: one JSON object.
     """
-    if not answers_secret(action):
+    if not is_secret_answer(action):
         return response
     head = read_response_head(response)
-    data = None if response_data(response) == b"null" else HIDDEN
+    data = None if response_data(response) == b"null" else HIDDEN_VALUE
     members = {"status": head.status, "retcode": head.retcode, "data": data, "message": head.reason}
     return msgspec.json.encode(members)
 

@@ -12,13 +12,11 @@ from twisted.python.failure import Failure
 
 from lgtwist.console.overview import Cards, Overview
 from lgtwist.console.problems import ApiProblem
-from lgtwist.console.streams import TICK, Stream
+from lgtwist.console.streams import TICK, TICKS_PER_SECOND, Stream
 from lgtwist.console.traffic import BadFilter, Traffic, TrafficFilter, read_filter
 from lgtwist.hub.interfaces import IWorldLog
 from lgtwist.runtime.logs import Logger
 
-#: Ticks between two looks at what is linked: a second.
-_LINKS_TICKS = round(1 / TICK)
 #: Bytes of rows of live traffic that wait for the next tick.
 _WAITING_BYTES = 262_144
 #: Entries of a sandbox's log that are written at once, and bytes of one.
@@ -89,7 +87,7 @@ class LinksTopic:
     def tick(self) -> None:
         """Write the cards that have changed, once in a second."""
         self._ticks += 1
-        if self._ticks % _LINKS_TICKS:
+        if self._ticks % TICKS_PER_SECOND:
             return
         now, before = self._shared.get(), self._written
         if before is None or now.cards.keys() != before.cards.keys():
@@ -179,7 +177,7 @@ class TrafficTopic:
     def tick(self) -> None:
         """Write what waits, and how much was left out."""
         self._ticks += 1
-        if self._ticks % _LINKS_TICKS == 0:
+        if self._ticks % TICKS_PER_SECOND == 0:
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 value = {"to": msgspec.Raw(self._to), "topic": "traffic", "count": dropped}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from lgtwist.console.redaction import HIDDEN_VALUE, is_secret_name, redact_text
+from lgtwist.console.redaction import HIDDEN_VALUE, MAX_FLAG, is_secret_name, redact_text
 from lgtwist.onebot.event import Event, read_id
 from lgtwist.onebot.message import MessageReader, Segment, as_segments, text_segment
 from lgtwist.onebot.rawjson import DECODE_ERRORS, decode_leniently, decode_value, to_bytes
@@ -343,7 +343,7 @@ def _summary(params: bytes) -> str:
         elif isinstance(value, bool):
             shown = "true" if value else "false"
         else:
-            shown = str(value)[:8] if name == "flag" else clean(redact_text(str(value)), MAX_ROW_TEXT)
+            shown = str(value)[:MAX_FLAG] if name == "flag" else clean(redact_text(str(value)), MAX_ROW_TEXT)
         found.append(f"{name[:_MAX_SEGMENT_TYPE]}={shown}")
         if len(found) == 8:
             break

@@ -1,14 +1,16 @@
-"""Work that nobody awaits: exceptions are logged, none is raised."""
+"""Work that nobody awaits: exceptions are logged. And work that goes on when nobody awaits it any more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from lgtwist.runtime.logs import Logger
+
+_Result = TypeVar("_Result")
 
 _log = Logger()
 
@@ -25,6 +27,18 @@ def spawn(name: str, coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[
             _log.failure("{task} failed", failure, task=name)
 
     return started.addCallbacks(lambda _result: None, ended)
+
+
+def shielded(work: Deferred[_Result]) -> Deferred[_Result]:
+    """Return what fires as ``work`` does; cancelling it leaves ``work`` going on."""
+    done: Deferred[Any] = Deferred()
+
+    def ended(result: object) -> None:
+        if not done.called:
+            done.callback(result)  # a Failure becomes its failure
+
+    work.addBoth(ended)
+    return done
 
 
 def log_failures(name: str, tick: Callable[[], object]) -> Callable[[], None]:

@@ -223,20 +223,22 @@ class Visit:
             least,
         )
 
-    def barriers(self, page: Page | None = None) -> list[str]:
+    def barriers(self, page: Page | None = None, *, slight: bool = False) -> list[str]:
         """Return the serious and critical violations that axe-core finds in a page.
 
         It is evaluated, not added to the page: the console's policy forbids that.
+
+        :param slight: whether all others are returned, too.
         """
         page = page or self.page
-        page.evaluate(AXE.read_text("utf-8"))
-        found = page.evaluate(
-            """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
-                .filter(each => ["serious", "critical"].includes(each.impact))
-                .map(each => `${each.id}: ${each.help}: ` + each.nodes.map(node => node.html))"""
-        )
-        assert isinstance(found, list)
-        return found
+        page.evaluate(AXE.read_text("utf-8") + ";0")
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert found["passes"]
+        return [
+            f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}"
+            for each in found["violations"]
+            if slight or each["impact"] in ("serious", "critical")
+        ]
 
     def _requested(self, url: str) -> None:
         parts = urlsplit(url)

@@ -12,11 +12,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.console.browser import BrowserTestCase, Visit, at_end
-from tests.console.vendor_axe import AXE_FOLDER
 from tests.integration.running import PATIENCE, Service
 from tests.processes import wait_until
 
-__all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "ConsoleTestCase", "barriers", "wait_until"]
+__all__ = ["ACCOUNT", "TOKEN", "ConsoleService", "ConsoleTestCase", "wait_until"]
 
 #: The admin token; no word of a configuration is equal to it.
 TOKEN = "console-test-token-0123456789"
@@ -78,19 +77,6 @@ class ConsoleService(Service):
         """Let the bot ``helper`` carry out an action over HTTP; its response, or the text of a refusal."""
         headers = {"Content-Type": "application/json"}
         return super().http(f"/{account}/{action}", params, headers)[1]
-
-
-def barriers(page: Any) -> list[str]:
-    """Return the serious things that axe-core finds in a page: the rule and the place of each."""
-    page.evaluate((AXE_FOLDER / "axe.min.js").read_text("utf-8") + ";0")
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert found["passes"]
-    return [
-        f"{each['id']}: {node['html'][:200]}"
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
 
 
 #: The services that tests share, by their configuration, with their sandbox's first world.

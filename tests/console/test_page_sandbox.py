@@ -21,7 +21,6 @@ HOSTILE = (
     "<img src=x onerror=\"document.title='pwned'\"></script>"
     "<script>document.title='pwned'</script>\u202egnp.exe"
 )
-AXE = Path(__file__).with_name("axe") / "axe.min.js"
 #: Chromium writes this where the sandbox refuses something.
 REFUSED = r"Failed to load resource: the server responded with a status of 4"
 
@@ -96,14 +95,6 @@ class SandboxPageTests(BrowserTestCase):
         page.get_by_role("button", name=button, exact=True).click()
         page.get_by_role("menuitem", name=item, exact=True).click()
 
-    def barriers(self, page: Any) -> list[str]:
-        """Return what axe-core finds in a page that keeps somebody from using it."""
-        page.evaluate(AXE.read_text("utf-8"))
-        return page.evaluate(
-            "axe.run(document, {resultTypes: ['violations']})"
-            ".then(found => found.violations.map(each => `${each.id}: ${each.nodes[0].html}`))"
-        )
-
     # -- the first visit
 
     def test_first_visit(self) -> Deferred[Any]:
@@ -126,7 +117,7 @@ class SandboxPageTests(BrowserTestCase):
             answer.get_by_text("机器人", exact=True).wait_for()
             answer.get_by_text("helper 回答，用时").wait_for()
             self.assertEqual(page.locator(".bubble-line").count(), 2)
-            self.assertEqual(self.barriers(page), [])
+            self.assertEqual(visit.barriers(page, slight=True), [])
 
         return self.look(script)
 
@@ -150,7 +141,7 @@ class SandboxPageTests(BrowserTestCase):
             self.assertEqual(visit.small_targets(), [])
             page.get_by_role("menuitem", name="Reply", exact=True).tap()
             self.assertEqual(visit.small_targets(), [])
-            self.assertEqual(self.barriers(page), [])
+            self.assertEqual(visit.barriers(page, slight=True), [])
             page.get_by_role("link", name="Group", exact=True).click()
             page.get_by_role("heading", name="Members").wait_for()
             page.locator(".conversation-view").wait_for(state="hidden")

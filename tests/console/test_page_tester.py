@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, Visit
-from tests.console.real_service import TOKEN, ConsoleTestCase, barriers, wait_until
+from tests.console.real_service import TOKEN, ConsoleTestCase, wait_until
 from tests.integration.rawclient import RawClient
 
 with contextlib.suppress(ImportError):  # then the tests are skipped
@@ -72,7 +72,7 @@ class TesterTests(ConsoleTestCase):
             expect(page.get_by_text("像是消息段，但不是正确的 JSON")).to_be_visible()
             expect(send).to_be_disabled()
             self.assertEqual(visit.small_targets(), [])
-            self.assertEqual(barriers(page), [])
+            self.assertEqual(visit.barriers(page), [])
 
         return self.look("tester", script)
 

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.console.browser import NARROW, Visit
-from tests.console.real_service import ConsoleTestCase, barriers
+from tests.console.real_service import ConsoleTestCase
 
 with contextlib.suppress(ImportError):  # then the tests are skipped
     from playwright.sync_api import Locator, Page, expect
@@ -60,7 +60,7 @@ class TrafficTests(TrafficTestCase):
             expect(action.first).to_contain_text("the account is in no group 5")
             expect(page.get_by_text("显示 5 条，收到 5 条")).to_be_visible()
             self.assertEqual(visit.small_targets(), [])
-            self.assertEqual(barriers(page), [])
+            self.assertEqual(visit.barriers(page), [])
             heartbeat = {"post_type": "meta_event", "meta_event_type": "heartbeat", "interval": 5000}
             self.service.inject(heartbeat)
             page.wait_for_timeout(800)  # more than the stream and the painting take

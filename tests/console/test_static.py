@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.console import redaction
 from tests.integration.running import ROOT
 
 STATIC = ROOT / "lgtwist" / "console" / "static"
@@ -132,6 +133,22 @@ class FilesTests(SynchronousTestCase):
             for name in re.findall(r"""(?:from|import)\s*"([^"]+)";""", source):
                 self.assertTrue(name.startswith("."), f"{path.name} imports {name}")
                 self.assertTrue((path.parent / name).resolve().is_file(), f"{path.name} imports {name}")
+
+    def test_both_dark_themes(self) -> None:
+        """The dark theme has the same colours where it is chosen and where it is the system's."""
+        style = (STATIC / "app.css").read_text("utf-8")
+        chosen, automatic = (
+            re.findall(r"[^\s{};][^{};]*;", style[style.index(start) :].split("{", 1)[1].split("}", 1)[0])
+            for start in (':root[data-theme="dark"]', ':root[data-theme="auto"]')
+        )
+        self.assertIn("--bg: #10141a;", chosen)
+        self.assertEqual(chosen, automatic)
+
+    def test_names_of_secrets(self) -> None:
+        """The browser's history leaves out the members that the server hides."""
+        script = (STATIC / "pages" / "tester" / "history.js").read_text("utf-8")
+        pattern = redaction._SECRET_NAME.pattern.replace(r"\Z", "$").replace(r"\A", "^")
+        self.assertIn(f"const SECRET_NAME = /{pattern}/;", script)
 
     def test_styles_fetch_nothing(self) -> None:
         """The style sheet names no URL, and nothing that old browsers do not know."""

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config.limits import Limits
 from lgtwist.console.problems import ApiProblem, problem_json
-from lgtwist.console.tester import HIDDEN, Tester, hide_secret
+from lgtwist.console.redaction import HIDDEN_VALUE
+from lgtwist.console.tester import Tester, hide_secret
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
@@ -121,7 +122,7 @@ class CallTests(TesterCase):
         self.open()
         self.link.instantly = ok(b'{"cookies":"SECRET"}').replace(b"{", b'{"more":"SECRET",', 1)
         shown = self.answer("Get_Cookies", {"domain": "PRIVATE"})
-        self.assertEqual(shown["response"]["data"], HIDDEN)
+        self.assertEqual(shown["response"]["data"], HIDDEN_VALUE)
         self.assertNotIn("SECRET", json.dumps(shown))
         self.answer("x\n\x1b[31m\u202e")
         self.assertNotIn("PRIVATE", "".join(self.lines))
@@ -133,6 +134,9 @@ class CallTests(TesterCase):
         shown = {"status": "failed", "retcode": 1404, "data": None, "message": "no"}
         self.assertEqual(json.loads(hide_secret("get_cookies", failed)), shown)
         self.assertIs(hide_secret("get_msg", failed), failed)
+        # Names that no catalogue has are secret where live traffic takes them for it.
+        for action in ("get_api_key", "get_password_async"):
+            self.assertEqual(json.loads(hide_secret(action, ok(b'"x"')))["data"], HIDDEN_VALUE, action)
 
 
 class RefusalTests(TesterCase):

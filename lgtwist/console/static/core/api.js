@@ -64,16 +64,16 @@ export function errorOf(status, body) {
 }
 
 /**
- * Send a request and return its JSON answer.
+ * Send a request and return its answer, whose body is not read yet.
  *
  * Options: `query` (values of null, undefined and "" are left out), `json` (a body), `body` (bytes, with
  * `type`), `signal` (aborts it), `quiet` (a 401 does not lead to the login page).
  * @param {string} method
  * @param {string} path below `/console/api/`
  * @param {{query?: Record<string, any>, json?: any, body?: any, type?: string, signal?: AbortSignal, quiet?: boolean}} [options]
- * @returns {Promise<any>}
+ * @returns {Promise<Response>} one with a status of success; what else there is, is thrown as an `ApiError`
  */
-export async function request(method, path, options = {}) {
+export async function requestResponse(method, path, options = {}) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "application/json" };
     let body = options.body;
@@ -95,19 +95,33 @@ export async function request(method, path, options = {}) {
         if (options.signal && options.signal.aborted) throw error;
         throw new ApiError(0, "unreachable", {}, "The service does not answer.");
     }
+    if (response.ok) return response;
     let answer = null;
     try {
-        const text = await response.text();
-        answer = text ? JSON.parse(text) : null;
+        answer = JSON.parse(await response.text());
     } catch (error) {
         if (options.signal && options.signal.aborted) throw error;
-        if (response.ok) throw new ApiError(response.status, "bad_answer", {}, "The answer is not JSON.");
     }
-    if (!response.ok) {
-        if (response.status === 401 && !options.quiet) loggedOut();
-        throw errorOf(response.status, answer);
+    if (response.status === 401 && !options.quiet) loggedOut();
+    throw errorOf(response.status, answer);
+}
+
+/**
+ * Send a request and return its JSON answer; the options are those of `requestResponse`.
+ * @param {string} method
+ * @param {string} path below `/console/api/`
+ * @param {{query?: Record<string, any>, json?: any, body?: any, type?: string, signal?: AbortSignal, quiet?: boolean}} [options]
+ * @returns {Promise<any>}
+ */
+export async function request(method, path, options = {}) {
+    const response = await requestResponse(method, path, options);
+    try {
+        const text = await response.text();
+        return text ? JSON.parse(text) : null;
+    } catch (error) {
+        if (options.signal && options.signal.aborted) throw error;
+        throw new ApiError(response.status, "bad_answer", {}, "The answer is not JSON.");
     }
-    return answer;
 }
 
 /**

@@ -1,19 +1,14 @@
 // @ts-check
 /** What pages are made of: Preact with htm, signals, and the small components that all pages share. */
 
-import { Fragment, createContext, h, render } from "../vendor/preact.mjs";
-import {
-    useCallback, useContext, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useState,
-} from "../vendor/hooks.mjs";
-import { batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect } from "../vendor/signals.mjs";
+import { h, render } from "../vendor/preact.mjs";
+import { useEffect, useErrorBoundary, useLayoutEffect, useMemo, useRef, useState } from "../vendor/hooks.mjs";
+import { batch, effect, signal, useComputed } from "../vendor/signals.mjs";
 import htm from "../vendor/htm.mjs";
 import { t } from "./i18n.js";
 import { dateTime, number, relative } from "./format.js";
 
-export {
-    Fragment, batch, computed, createContext, effect, h, render, signal, untracked, useCallback, useComputed, useContext,
-    useEffect, useErrorBoundary, useLayoutEffect, useMemo, useReducer, useRef, useSignal, useSignalEffect, useState,
-};
+export { batch, effect, h, render, signal, useComputed, useEffect, useErrorBoundary, useLayoutEffect, useMemo, useRef, useState };
 
 let ids = 0;
 
@@ -252,7 +247,7 @@ export function Time({ at }) {
  * Put text on the clipboard, also where the page is plain HTTP and `navigator.clipboard` is missing.
  * @param {string} text
  */
-export async function copyText(text) {
+async function copyText(text) {
     if (navigator.clipboard && window.isSecureContext) {
         try {
             await navigator.clipboard.writeText(text);
@@ -273,6 +268,22 @@ export async function copyText(text) {
     area.remove();
     if (before && before.focus) before.focus();
     return copied;
+}
+
+/**
+ * Let the browser save a file.
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function saveFile(blob, name) {
+    const url = URL.createObjectURL(blob);
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    document.body.appendChild(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
 /**

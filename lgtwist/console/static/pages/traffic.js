@@ -6,7 +6,7 @@ import { errorText, t } from "../core/i18n.js";
 import { connection, subscribe } from "../core/stream.js";
 import { perTab } from "../core/store.js";
 import { number } from "../core/format.js";
-import { Bar, Button, Check, Empty, html, Problem, signal, useEffect, useRef, useState } from "../core/ui.js";
+import { Bar, Button, Check, Empty, html, Problem, saveFile, signal, useEffect, useRef, useState } from "../core/ui.js";
 import { countActive, emptyFilter, FilterControls, keepFilter, keptFilter, matches, toServer } from "./traffic/filter.js";
 import { drawItem, MAX_ROWS, Rows } from "./traffic/rows.js";
 import { Detail } from "./traffic/detail.js";
@@ -32,14 +32,8 @@ function namesOf(state) {
 /** Save the rows as a file. @param {any[]} items */
 function download(items) {
     const rows = items.filter((item) => item.row).map(({ row, answer }) => (answer ? { ...row, answer } : row));
-    const url = URL.createObjectURL(new Blob([JSON.stringify(rows.reverse(), null, 1)], { type: "application/json" }));
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = `lgtwist-traffic-${new Date().toISOString().slice(0, 19).replace(/:/g, "")}.json`;
-    document.body.appendChild(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
+    const blob = new Blob([JSON.stringify(rows.reverse(), null, 1)], { type: "application/json" });
+    saveFile(blob, `lgtwist-traffic-${new Date().toISOString().slice(0, 19).replace(/:/g, "")}.json`);
 }
 
 export default function Page() {

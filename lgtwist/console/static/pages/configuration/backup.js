@@ -1,35 +1,16 @@
 // @ts-check
 /** A backup as one zip: without secrets by a link, with them after the admin token was asked for. */
 
-import { errorOf, loggedOut, urlOf } from "../../core/api.js";
+import { requestResponse, urlOf } from "../../core/api.js";
 import { AskToken } from "../../core/configuration.js";
 import { errorText, t } from "../../core/i18n.js";
-import { Button, html, Icon, Problem, useState } from "../../core/ui.js";
+import { Button, html, Icon, Problem, saveFile, useState } from "../../core/ui.js";
 
 /** Return the backup with secrets. @param {string} token @returns {Promise<{blob: Blob, name: string}>} */
 async function withSecrets(token) {
-    const response = await fetch(urlOf("backup"), {
-        method: "POST", credentials: "same-origin", cache: "no-store", body: JSON.stringify({ secrets: true, token }),
-        headers: { "Content-Type": "application/json", "X-Lgtwist-Console": "1" },
-    });
-    if (!response.ok) {
-        if (response.status === 401) loggedOut();
-        throw errorOf(response.status, await response.json().catch(() => null));
-    }
+    const response = await requestResponse("POST", "backup", { json: { secrets: true, token } });
     const found = /filename="([^"/\\]+)"/.exec(response.headers.get("Content-Disposition") || "");
     return { blob: await response.blob(), name: found ? found[1] : "lgtwist-backup.zip" };
-}
-
-/** @param {Blob} blob @param {string} name */
-function give(blob, name) {
-    const url = URL.createObjectURL(blob);
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = name;
-    document.body.appendChild(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
 export function Backup() {
@@ -40,7 +21,7 @@ export function Backup() {
         setError(null);
         try {
             const { blob, name } = await withSecrets(token);
-            give(blob, name);
+            saveFile(blob, name);
             setAsking(false);
             setDone(true);
         } catch (refusal) {

@@ -2,7 +2,7 @@
 /** The dialogs of the sandbox: people, groups, requests, the world as a file, and events of one's own. */
 
 import { errorText, t } from "../../core/i18n.js";
-import { Button, Check, Dialog, Field, html, Json, Peer, Problem, Select, useState } from "../../core/ui.js";
+import { Button, Check, Dialog, Field, html, Json, Peer, Problem, saveFile, Select, useState } from "../../core/ui.js";
 import { act, getWorld, inject, load, me, putWorld, version, world } from "./store.js";
 import { chatName, nameOf, rankOf, requestText } from "./names.js";
 import { ForwardDialog } from "./segments.js";
@@ -183,21 +183,9 @@ function InjectDialog({ chat }) {
             onInput=${(event) => { const { value } = event.currentTarget; setText(value); setProblem(value.trim() ? check(value) : ""); }}></textarea>`}<//><//>`;
 }
 
-/** Let the browser save a file. @param {Blob} blob @param {string} name */
-function download(blob, name) {
-    const url = URL.createObjectURL(blob);
-    const link = document.createElement("a");
-    link.href = url;
-    link.download = name;
-    document.body.appendChild(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
-}
-
 function SaveDialog() {
     const now = /** @type {any} */ (world.value);
-    return html`<${Form} title=${t("sandbox.do.save")} action=${t("sandbox.save_file")} run=${async () => download(await getWorld(), `world-${now.id}.json`)}><p>${t("sandbox.save_hint")}</p><//>`;
+    return html`<${Form} title=${t("sandbox.do.save")} action=${t("sandbox.save_file")} run=${async () => saveFile(await getWorld(), `world-${now.id}.json`)}><p>${t("sandbox.save_hint")}</p><//>`;
 }
 
 /** @param {any} list */

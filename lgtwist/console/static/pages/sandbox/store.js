@@ -1,7 +1,7 @@
 // @ts-check
 /** A sandbox's world as the page shows it: loaded once, then kept up to date by its log. */
 
-import { ApiError, apiBase, errorOf, get, post, send, urlOf } from "../../core/api.js";
+import { apiBase, get, post, requestResponse, send } from "../../core/api.js";
 import { bytes } from "../../core/format.js";
 import { t } from "../../core/i18n.js";
 import { perTab } from "../../core/store.js";
@@ -496,9 +496,7 @@ export async function loadWhole(id) {
 
 /** The world as a file, byte for byte: numbers in it may be larger than JavaScript's. */
 export async function getWorld() {
-    const response = await fetch(urlOf(`sandbox/${accountInView}/world`), { credentials: "same-origin", cache: "no-store" }).catch(() => null);
-    if (!response) throw new ApiError(0, "unreachable", {}, "");
-    if (!response.ok) throw errorOf(response.status, await response.json().catch(() => null));
+    const response = await requestResponse("GET", `sandbox/${accountInView}/world`);
     return response.blob();
 }
 
