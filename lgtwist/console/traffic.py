@@ -43,6 +43,9 @@ MAX_PENDING = 2_000
 _GRACE, _TICK = 5.0, 1.0
 #: Messages per second that a text is searched in.
 MAX_SEARCHES = 1_000
+#: Bytes of an event or of parameters up to which all of them are looked at, once for each watcher with a text,
+#: before they are decoded.
+MAX_NEEDLE_SEARCH = 16 << 10
 #: Characters of the text of a filter, and of a bot's name.
 _MAX_FILTER_TEXT = 200
 
@@ -594,5 +597,10 @@ def _shown(raw: bytes | int, action: str | None) -> Any:
 
 
 def _may_match(raw: bytes, wanted: TrafficFilter) -> bool:
-    """Return whether some JSON may have the text of a filter; cheap, and True where decoding must tell."""
-    return not wanted.needle or b"\\u" in raw or wanted.needle in raw.lower()
+    """Return whether some JSON may have the text of a filter; cheap, and True where decoding must tell.
+
+    Of a large one decoding must: only its beginning is decoded, and once for all watchers.
+    """
+    if len(raw) > MAX_NEEDLE_SEARCH or not wanted.needle:
+        return True
+    return b"\\u" in raw or wanted.needle in raw.lower()

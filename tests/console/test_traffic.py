@@ -14,6 +14,7 @@ from lgtwist.config.limits import Limits
 from lgtwist.console.traffic import (
     DEFAULT_KINDS,
     MAX_BYTES,
+    MAX_NEEDLE_SEARCH,
     MAX_PENDING,
     MAX_RAW,
     MAX_ROWS,
@@ -291,6 +292,24 @@ class EventTests(TrafficTestCase):
             self.account.publish(message("hello"))
         self.account.publish(message("A NEEDLE"))
         self.assertEqual((len(watcher.rows), watcher.dropped), (1, 0))
+
+    def test_a_large_message_is_not_looked_at_by_each_watcher(self) -> None:
+        """All of it would be copied in lower case for each of them; its beginning is decoded once instead."""
+        copied: list[int] = []
+
+        class Counted(bytes):
+            def lower(self) -> bytes:
+                copied.append(len(self))
+                return super().lower()
+
+        watchers = [self.watch(text=f"needle{number}") for number in range(30)]
+        for event in (message("x" * MAX_NEEDLE_SEARCH), message("A NEEDLE7 " + "x" * MAX_NEEDLE_SEARCH)):
+            self.account.publish(Counted(event))
+        self.perform("send_msg", {"message": "needle3 " + "x" * MAX_NEEDLE_SEARCH})
+        self.assertEqual(copied, [])
+        self.assertEqual([len(one.rows) for one in watchers], [int(n in (3, 7)) for n in range(30)])
+        self.assertEqual(sum(one.dropped for one in watchers), 0)
+        self.assertEqual(self.traffic._searches, 3)
 
     def test_a_full_watcher(self) -> None:
         """A watcher that takes no more rows costs the others nothing, and gets no answers to them."""
