@@ -187,6 +187,11 @@ class _RecentRow:
         """Return the bytes of JSON that are referred to."""
         return sum(len(raw) for raw in (self.raw, self.response) if isinstance(raw, bytes))
 
+    def forget(self) -> None:
+        """Hold no JSON any more: whoever waits for the response to an action has the row still."""
+        self.current = False
+        self.raw, self.response = 0, None
+
 
 @define(eq=False)
 class _PendingAnswer:
@@ -333,7 +338,7 @@ class Traffic(DirectoryObserver):
             self._tick.cancel()
             self._tick = None
         for recent_row in self._rows.values():
-            recent_row.current = False
+            recent_row.forget()
         self._rows.clear()
         self._order.clear()
         self._bytes = 0
@@ -582,8 +587,8 @@ class Traffic(DirectoryObserver):
     def _drop_oldest(self) -> None:
         while len(self._order) > MAX_ROWS or self._bytes > MAX_BYTES:
             dropped = self._rows.pop(self._order.popleft())
-            dropped.current = False
             self._bytes -= dropped.size()
+            dropped.forget()
 
 
 def _raw_or_size(raw: bytes) -> bytes | int:

@@ -490,6 +490,20 @@ class RecentRowTests(TrafficTestCase):
         self.assertEqual(found["event"], {"too_large": len(huge)})
         self.assertEqual(found["row"]["size"], len(huge))
 
+    def test_what_waits_for_its_response_holds_no_parameters(self) -> None:
+        """Calls may be under way for minutes, and nobody counts what the rows that were dropped refer to."""
+        watcher = self.watch(kinds=frozenset({"action"}))
+        bot = Bot(BotSettings("busy"), Limits(calls=100))
+        self.directory.add_bot(bot)
+        for _ in range(50):
+            self.perform("send_msg", {"message": "x" * (MAX_RAW - 100)}, bot)
+        held = {id(one.recent_row): one.recent_row for one in self.traffic._pending.values()}
+        self.assertEqual(len(held), 50)
+        self.assertLessEqual(sum(row.size() for row in held.values()), MAX_BYTES)
+        self.link.answer(0, ok())
+        self.assertEqual([(one["n"], one["status"]) for one in watcher.answers], [(1, "ok")])
+        self.assertLessEqual(sum(row.size() for row in held.values()), MAX_BYTES)
+
     def test_no_copies(self) -> None:
         """What is kept are the bytes that came."""
         self.watch()
