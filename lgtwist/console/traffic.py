@@ -43,8 +43,8 @@ MAX_PENDING = 2_000
 _GRACE, _TICK = 5.0, 1.0
 #: Messages per second that a text is searched in.
 MAX_SEARCHES = 1_000
-#: Bytes of an event or of parameters up to which all of them are looked at, once for each watcher with a text,
-#: before they are decoded.
+#: Bytes of an event or of parameters up to which all of them are looked at, once for each watcher with a
+#: text, before they are decoded.
 MAX_NEEDLE_SEARCH = 16 << 10
 #: Characters of the text of a filter, and of a bot's name.
 _MAX_FILTER_TEXT = 200
