@@ -366,6 +366,16 @@ class StreamTests(ConsoleTestCase):
         for query in ("topics=nothing", "topics=sandbox", "topics=sandbox:1", "topics=traffic&account=x"):
             self.assertIn(self.stream(query).status(), (400, 404), query)
 
+    def test_subscriptions_are_short(self) -> None:
+        """They are held while the stream is open, with all that they say."""
+        peer = self.stream("topics=")
+        name = json.loads(peer.body().partition("event: hello\ndata: ")[2].partition("\n")[0])["stream"]
+        wanted = {"id": "a", "topic": "links", "more": "x" * (127 << 10)}
+        self.assertEqual(self.bearer(f"stream/{name}", "POST", {"subscriptions": [wanted]}).status(), 200)
+        wanted["more"] += "x" * 1024
+        answer = self.bearer(f"stream/{name}", "POST", {"subscriptions": [wanted]})
+        self.assertEqual((answer.status(), json.loads(answer.body())["error"]["code"]), (413, "too_long"))
+
     def test_a_comment_while_there_is_nothing(self) -> None:
         peer = self.stream("topics=")
         for _ in range(61):
