@@ -89,7 +89,9 @@ class EveryAnswerTests(ConsoleTestCase):
             self.assertEqual(json.loads(peer.body())["error"]["code"], "internal")
             self.flushLoggedErrors(UnicodeEncodeError)
         answer = self.bearer("rights/try", "POST", {"bot": "b\ud800", "account": 1, "action": "x"})
-        self.assertEqual(json.loads(answer.body())["rule"], {"code": "no_such_bot", "args": {"bot": "b\ufffd"}})
+        self.assertEqual(
+            json.loads(answer.body())["rule"], {"code": "no_such_bot", "args": {"bot": "b\ufffd"}}
+        )
 
     def test_what_the_connection_refuses(self) -> None:
         """Before any mount is asked: a body that is too long, a head that is, and one that is malformed."""
