@@ -143,8 +143,8 @@ class ConsoleApi:
         name = segments[0] if segments else ""
         try:
             self._answer(request, self._dispatch(request, method, name, segments[1:]))
-        except ApiProblem as problem:
-            self._answer_problem(request, problem)
+        except Exception:
+            self._failed(request, Failure())
 
     def _dispatch(self, request: Request, method: str, name: str, rest: tuple[str, ...]) -> Any:
         if rest and name not in _DEEPER:
@@ -176,9 +176,8 @@ class ConsoleApi:
     def _answer(self, request: Request, result: Any) -> None:
         if isinstance(result, Deferred):
             request.notifyFinish().addBoth(lambda _ended: result.cancel())
-            result.addCallbacks(
-                lambda value: self._answer(request, value), lambda failure: self._failed(request, failure)
-            )
+            result.addCallback(lambda value: self._answer(request, value))
+            result.addErrback(lambda failure: self._failed(request, failure))
         elif isinstance(result, Coroutine):
             self._answer(request, Deferred.fromCoroutine(result))
         elif result is not None:

@@ -13,6 +13,7 @@ from lgtwist.console.access import Access
 from lgtwist.console.interfaces import BackupFile, CannotBackUp, ServiceView
 from lgtwist.console.problems import ApiProblem, read_object
 from lgtwist.console.routing import RouteHandler
+from lgtwist.runtime.logs import Logger
 from lgtwist.web.authentication import address_of
 
 #: Bytes that are read from the file at once.
@@ -69,6 +70,8 @@ class BackupRoutes:
 class _Download:
     """Sends a backup, as fast as it is read; what is not read waits in the file, not in memory."""
 
+    _log = Logger()
+
     def __init__(self, request: Request, made: BackupFile, clock: IReactorTime) -> None:
         self._request = request
         self._made = made
@@ -111,7 +114,11 @@ class _Download:
         file = self._made.file
         if self._is_paused or file.closed:
             return
-        piece = file.read(min(_DOWNLOAD_PIECE, self._left))
+        try:
+            piece = file.read(min(_DOWNLOAD_PIECE, self._left))
+        except OSError as error:
+            self._log.error("a backup could not be read: {reason}", reason=error.strerror)
+            piece = b""
         self._left -= len(piece)
         if piece:
             self._request.write(piece)

@@ -40,6 +40,9 @@ LEVELS = ("debug", "info", "warn", "error", "critical")
 _BYTES_PER_TICK = 262_144
 #: Bytes of lines that are looked at in one turn of the reactor.
 _BYTES_PER_TURN = 262_144
+#: Bytes of lines that the filters of all streams together look through in one tick, and bytes that a line is
+#: counted as beside its text.
+_FILTERED_PER_TICK, _LINE_OVERHEAD = 4 << 20, 256
 #: Characters of a filter's text.
 _LONGEST_TEXT = 200
 #: A secret that is shorter is hidden only where it stands alone: it is part of many words.
@@ -307,6 +310,25 @@ class LogRoutes:
         self._wall_clock = wall_clock
         self._hidden: frozenset[str] = frozenset()
         self._hider = Hider(())
+        self._filtered = 0  # bytes, in the tick that began then
+        self._tick_began = clock.seconds()
+
+    def has_filter_time(self) -> bool:
+        """Return whether a stream may look through lines in this tick; if not, it does so with the next one.
+
+        One that may looks through all that it wants, which is no more than is held.
+        """
+        now = self._clock.seconds()
+        if not 0 <= now - self._tick_began < TICK / 2:
+            self._tick_began, self._filtered = now, 0
+        return self._filtered < _FILTERED_PER_TICK
+
+    def count_filtered(self, lines: int, size: int) -> None:
+        """Count what a stream looked through.
+
+        :param size: bytes that were searched.
+        """
+        self._filtered += lines * _LINE_OVERHEAD + size
 
     def routes(self) -> Mapping[tuple[str, str], RouteHandler]:
         """Return the handlers."""
@@ -394,6 +416,7 @@ class LogTopic:
         self._to = to
         self._log = log
         self._after = log.lines.last if after is None else after
+        self._has_begun = False  # before, the number is the browser's: it may be another run's
         self._dropped = 0
         self._ticks = 0
 
@@ -401,8 +424,11 @@ class LogTopic:
         """Write what was logged since, the newest lines that fit, and how many were left out."""
         self._ticks += 1
         lines = self._log.lines
-        if self._after != lines.last:
+        if self._after == lines.last:
+            self._has_begun = True
+        elif self._log.has_filter_time():
             self._write(lines)
+            self._has_begun = True
         if self._ticks % TICKS_PER_SECOND == 0 and self._dropped:
             value = {"to": self._to, "topic": "log", "count": self._dropped}
             self._dropped = 0
@@ -411,19 +437,21 @@ class LogTopic:
     def _write(self, lines: LogLines) -> None:
         # What is logged while this writes is looked at with the next tick.
         entries, stream, hider = lines.after(self._after), self._stream, self._log.hider()
-        if entries and 0 <= self._after < entries[0].line.n - 1 and self._ticks > 1:
+        if entries and 0 <= self._after < entries[0].line.n - 1 and self._has_begun:
             self._dropped += entries[0].line.n - 1 - self._after  # those that are gone
-        chosen, size, looked = [], 0, 0
+        chosen, size, looked, searched = [], 0, 0, 0
         for one in reversed(entries):
             looked += one.size if one.hider is not hider else 0
             if stream.lines_left <= 0 or size > _BYTES_PER_TICK or looked > 2 * hider.bytes_per_turn:
                 self._dropped += 1
                 continue
             line = show(one, hider)
+            searched += one.size if self._filter.text else 0
             if self._filter.passes(line):
                 stream.lines_left -= 1
                 size += one.size
                 chosen.append(line)
+        self._log.count_filtered(len(entries), searched)
         if entries:
             self._after = entries[-1].line.n
         else:

@@ -47,13 +47,14 @@ def problem_json(problem: ApiProblem) -> bytes:
     return msgspec.json.encode({"error": error})
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, most: int = _MOST_BODY) -> dict[str, Any]:
     """Return the JSON object of a body.
 
+    :param most: bytes that it may have.
     :raises ApiProblem: if it is none, or longer than any of ours: to decode it would hold the reactor.
     """
-    if len(body) > _MOST_BODY:
-        raise ApiProblem(413, "too_long", {"most": _MOST_BODY}, f"a body has at most {_MOST_BODY} bytes here")
+    if len(body) > most:
+        raise ApiProblem(413, "too_long", {"most": most}, f"a body has at most {most} bytes here")
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:

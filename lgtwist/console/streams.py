@@ -169,7 +169,11 @@ class Streams:
         if self._timer is None:
             self._timer = self._clock.callLater(TICK, self._tick)
         stream.write("hello", msgspec.json.encode({"stream": stream.id, **hello}))
-        self.subscribe(stream, subscriptions)
+        try:
+            self.subscribe(stream, subscriptions)
+        except Exception:  # the answer has begun
+            self._log.failure("a subscription of the console failed")
+            stream.end("failed")
         return stream
 
     def find(self, name: str) -> Stream | None:
@@ -190,12 +194,16 @@ class Streams:
         try:
             for name, one in by_id.items():
                 if stream.is_open and name not in stream.topics:
-                    stream.topics[name] = self._make_topics[one["topic"]](stream, one)
+                    topic = self._make_topics[one["topic"]](stream, one)
+                    if not stream.is_open:  # what it wrote at once has ended the stream
+                        ended.append(topic)
+                        break
+                    stream.topics[name] = topic
                     stream.subscriptions[name] = one
         finally:
             # After the new ones have begun: with another filter, the rows of live traffic can still be had.
             for topic in ended:
-                topic.close()
+                log_failures("ending a subscription", topic.close)()
 
     def end_all(self, code: str, session: str | None = None) -> None:
         """End all streams.

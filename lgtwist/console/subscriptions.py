@@ -31,6 +31,8 @@ _TOPICS = ("links", "traffic", "sandbox", "log")
 #: Parameters of a stream's query that are the filter of live traffic, and of the log.
 _FILTER = ("account", "bot", "kind", "group", "user", "text")
 _LINE_FILTER = ("level", "text")
+#: Bytes of the body with the subscriptions of a stream, which are held as long as it is open.
+_MOST_SUBSCRIPTION_BYTES = 128 << 10
 #: Characters of a subscription's id.
 _LONGEST_ID = 64
 
@@ -100,7 +102,7 @@ class Subscriptions:
         stream = self.streams.find(rest[0]) if len(rest) == 1 else None
         if stream is None:
             raise ApiProblem(404, "no_such_stream", {}, "there is no such stream (any more)")
-        given = read_object(body).get("subscriptions")
+        given = read_object(body, _MOST_SUBSCRIPTION_BYTES).get("subscriptions")
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
             raise ApiProblem(
                 400, "bad_request", {"reason": "subscriptions"}, "expected a list: subscriptions"

@@ -24,7 +24,7 @@ from lgtwist.onebot.action import NO_PARAMS, ActionRequest
 from lgtwist.onebot.event import BadEvent, Event, read_event
 from lgtwist.onebot.responses import read_response_head, response_data
 from lgtwist.onebot.values import read_integer
-from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.logs import Logger, printable
 
 #: Bytes that the number of an account may have, as JSON.
 _MAX_NUMBER = 32
@@ -137,7 +137,7 @@ class Tester:
         found_bot = self._view.directory.bots.get(bot)
         found = self._view.directory.accounts.get(account)
         if found_bot is None:
-            decision = Decision(False, "no_such_bot", {"bot": bot[:100]})
+            decision = Decision(False, "no_such_bot", {"bot": printable(bot[:100])})
         elif found is None:
             decision = Decision(False, "no_such_account", {"account": account})
         elif isinstance(wanted, Event):

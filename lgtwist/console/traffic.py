@@ -43,6 +43,9 @@ MAX_PENDING = 2_000
 _GRACE, _TICK = 5.0, 1.0
 #: Messages per second that a text is searched in.
 MAX_SEARCHES = 1_000
+#: Bytes of an event or of parameters up to which all of them are looked at, once for each watcher with a
+#: text, before they are decoded.
+MAX_NEEDLE_SEARCH = 16 << 10
 #: Characters of the text of a filter, and of a bot's name.
 _MAX_FILTER_TEXT = 200
 
@@ -187,6 +190,11 @@ class _RecentRow:
     def size(self) -> int:
         """Return the bytes of JSON that are referred to."""
         return sum(len(raw) for raw in (self.raw, self.response) if isinstance(raw, bytes))
+
+    def forget(self) -> None:
+        """Hold no JSON any more: whoever waits for the response to an action has the row still."""
+        self.current = False
+        self.raw, self.response = 0, None
 
 
 @define(eq=False)
@@ -336,7 +344,7 @@ class Traffic(DirectoryObserver):
             self._tick.cancel()
             self._tick = None
         for recent_row in self._rows.values():
-            recent_row.current = False
+            recent_row.forget()
         self._rows.clear()
         self._order.clear()
         self._bytes = 0
@@ -585,8 +593,8 @@ class Traffic(DirectoryObserver):
     def _drop_oldest(self) -> None:
         while len(self._order) > MAX_ROWS or self._bytes > MAX_BYTES:
             dropped = self._rows.pop(self._order.popleft())
-            dropped.current = False
             self._bytes -= dropped.size()
+            dropped.forget()
 
 
 def _raw_or_size(raw: bytes) -> bytes | int:
@@ -600,5 +608,10 @@ def _shown(raw: bytes | int, action: str | None) -> Any:
 
 
 def _may_match(raw: bytes, wanted: TrafficFilter) -> bool:
-    """Return whether some JSON may have the text of a filter; cheap, and True where decoding must tell."""
-    return not wanted.needle or b"\\u" in raw or wanted.needle in raw.lower()
+    """Return whether some JSON may have the text of a filter; cheap, and True where decoding must tell.
+
+    Of a large one decoding must: only its beginning is decoded, and once for all watchers.
+    """
+    if len(raw) > MAX_NEEDLE_SEARCH or not wanted.needle:
+        return True
+    return b"\\u" in raw or wanted.needle in raw.lower()

@@ -37,7 +37,8 @@ from lgtwist.onebot.message import MessageFormat, convert_event
 _PORTION = 256 << 10
 #: For a bot that wants all of the past.
 _EVERYTHING = ReplayPolicy()
-#: Events that are on their way again because the operator wants it, at most; each is in memory.
+#: Events that are on their way again because the operator wants it, at most. Those that wait for the
+#: connection have no more bytes than may be unconfirmed; one event alone may be larger.
 _MOST_REDELIVERIES = 16
 #: Seconds until what cannot be read from the disk is tried again.
 _READ_AGAIN = 1.0
@@ -321,26 +322,34 @@ class Delivery:
 
     async def _deliver_again(self, position: Position) -> Redelivered:
         batch = await self._journal.read_one(self.account, position)
-        if batch is None:
-            return Redelivered("gone")
+        begun = Redelivered("gone") if batch is None else self._begin_again(batch.payloads[0])
+        del batch  # it is held no longer than the connection needs it
+        if isinstance(begun, Redelivered):
+            return begun
+        try:
+            return await begun.ended
+        finally:
+            self._redeliveries.discard(begun)
+
+    def _begin_again(self, payload: bytes) -> Redelivery | Redelivered:
+        """Send one event alone; return it on its way, or why it is not sent."""
         active = self._active
         if active is None or not self._begun:
             return Redelivered("not_connected")
-        payload = batch.payloads[0]
         if not self._gets(payload):
             return Redelivered("refused", "the bot may not have this event, by its configuration")
+        waiting = sum(len(one.frame) for one in self._redeliveries)
+        if len(self._redeliveries) >= _MOST_REDELIVERIES or (
+            waiting and waiting + len(payload) > self._window.limit
+        ):
+            return Redelivered("not_connected", "too many events are being delivered again")
         encoded = convert_event(payload, self._format)
         if self._policy.mark:
             encoded = mark_replayed(encoded)
-        if len(self._redeliveries) >= _MOST_REDELIVERIES:
-            return Redelivered("not_connected", "too many events are being delivered again")
         redelivery = Redelivery(active.encode(encoded), self._clock)
         self._redeliveries.add(redelivery)
-        try:
-            active.send_again(redelivery)
-            return await redelivery.ended
-        finally:
-            self._redeliveries.discard(redelivery)
+        active.send_again(redelivery)
+        return redelivery
 
     # -- who takes the events
 

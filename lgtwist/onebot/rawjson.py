@@ -218,8 +218,8 @@ def decode_value(text: bytes) -> Any:
             text = replace_surrogates(repair(text))
     try:
         return msgspec.json.decode(text)
-    except msgspec.ValidationError:
-        return decode_long_numbers(text, str)
+    except msgspec.ValidationError:  # a large number; what stands behind it was not looked at
+        return decode_long_numbers(replace_surrogates(text), str)
 
 
 def replace_surrogates(text: bytes) -> bytes:

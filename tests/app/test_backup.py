@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.app import backup as backup_module
 from lgtwist.app.backup import Backups, ZipContents, backup_name, blank_secrets, remove_unfinished, write_zip
 from lgtwist.app.configuration_file import ConfigurationFile
-from lgtwist.console.interfaces import CannotBackUp
+from lgtwist.console.interfaces import BackupFile, CannotBackUp
 from lgtwist.runtime.sqlite_copies import copy_resting_database
 from lgtwist.sandbox.account import SandboxAccount
 from tests.console.test_api import OURS, TOKEN, ConsoleTestCase
@@ -256,6 +256,24 @@ class ServiceTests(ConsoleTestCase):
         self.assertGreater(peer.transport.waiting, 0)
         self.assertLess(peer.transport.waiting, 500_000)
         self.assertEqual(self.zip_of(peer).read("admin_token"), big)
+
+    def test_a_disk_that_cannot_be_read(self) -> None:
+        """The download ends, and is not taken for a whole one; another backup can be made."""
+
+        class Broken(io.BytesIO):
+            def read(self, _size: int | None = -1) -> bytes:
+                raise OSError(errno.EIO, "Input/output error")
+
+        def broken(name: str, file: BinaryIO, size: int) -> BackupFile:
+            file.close()
+            return BackupFile(name, Broken(), size)
+
+        self.patch(backup_module, "BackupFile", broken)
+        peer = self.bearer("backup")
+        self.clock.advance(0)
+        self.assertTrue(peer.transport.aborted)
+        [file] = self.service.backups._waiting
+        self.assertTrue(file.closed)
 
     def test_one_at_a_time(self) -> None:
         self.held = []

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lgtwist.console.streams import Stream
 from tests.web.site_case import Peer, SiteTestCase
 
 TOKEN = "the-admin-token-of-this-test"
@@ -365,6 +366,51 @@ class StreamTests(ConsoleTestCase):
     def test_wrong_subscriptions(self) -> None:
         for query in ("topics=nothing", "topics=sandbox", "topics=sandbox:1", "topics=traffic&account=x"):
             self.assertIn(self.stream(query).status(), (400, 404), query)
+
+    def test_a_subscription_that_fails_at_once(self) -> None:
+        """The stream ends and says so: its answer has begun."""
+
+        def fail(*_what: object) -> None:
+            raise ZeroDivisionError
+
+        before = len(self.clock.getDelayedCalls())
+        self.patch(self.service.console._api._overview, "state", fail)
+        peer = self.stream("topics=traffic,links")
+        self.assertEqual(peer.status(), 200)
+        self.assertTrue(
+            peer.body().rstrip().endswith('event: bye\ndata: {"code":"failed"}\n\n\r\n0'), peer.body()
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIsNone(self.service.directory.bots["default"].watch)
+        peer.lose()
+        self.clock.advance(1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), before)
+
+    def test_a_subscription_that_ends_the_stream_at_once(self) -> None:
+        """Nothing of it goes on."""
+        streams = self.service.console._api._streams
+        write = Stream.write
+
+        def lose(this: Stream, event: str, data: bytes) -> None:
+            write(this, event, data)
+            if event == "sandbox":
+                this.stopProducing()
+
+        self.patch(Stream, "write", lose)
+        self.stream("topics=sandbox:10001")
+        self.assertEqual(len(streams), 0)
+        [edge] = self.service.accounts
+        self.assertEqual(edge._log_waiters._waiting, [])
+
+    def test_subscriptions_are_short(self) -> None:
+        """They are held while the stream is open, with all that they say."""
+        peer = self.stream("topics=")
+        name = json.loads(peer.body().partition("event: hello\ndata: ")[2].partition("\n")[0])["stream"]
+        wanted = {"id": "a", "topic": "links", "more": "x" * (127 << 10)}
+        self.assertEqual(self.bearer(f"stream/{name}", "POST", {"subscriptions": [wanted]}).status(), 200)
+        wanted["more"] += "x" * 1024
+        answer = self.bearer(f"stream/{name}", "POST", {"subscriptions": [wanted]})
+        self.assertEqual((answer.status(), json.loads(answer.body())["error"]["code"]), (413, "too_long"))
 
     def test_a_comment_while_there_is_nothing(self) -> None:
         peer = self.stream("topics=")

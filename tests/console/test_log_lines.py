@@ -11,7 +11,15 @@ from twisted.logger import Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.console.log_lines import FAILURE_BYTES, LINE_BYTES, MAX_RING_BYTES, Hider, LogLines, show
+from lgtwist.console.log_lines import (
+    FAILURE_BYTES,
+    LINE_BYTES,
+    MAX_RING_BYTES,
+    Hider,
+    LineFilter,
+    LogLines,
+    show,
+)
 from tests.console.test_api import TOKEN, ConsoleTestCase
 from tests.web.site_case import Peer
 
@@ -292,6 +300,35 @@ class StreamTests(LogTestCase):
         for _tick in range(4):
             self.clock.advance(0.25)
         self.assertLessEqual(len(self.carried(peer)), 4)
+
+    def test_many_filters_take_turns(self) -> None:
+        """What all subscriptions look through at once is bounded; the others do so with the next ticks."""
+        looked: list[str] = []
+        passes = LineFilter.passes
+
+        def counted(this: LineFilter, line: Any) -> bool:
+            looked.append(line.text)
+            return passes(this, line)
+
+        self.patch(LineFilter, "passes", counted)
+        for number in range(1000):
+            LOG.info("{number} {text}", number=number, text="x" * 400)
+        held = sum(entry.size for entry in self.service.log_lines.after(0))
+        peer = self.open("topics=links")
+        name = json.loads(peer.body().partition("event: hello\ndata: ")[2].partition("\n")[0])["stream"]
+        wanted: list[dict[str, Any]] = [
+            {"id": str(number), "topic": "log", "filter": {"text": f"no{number}"}, "after": 0}
+            for number in range(31)
+        ]
+        wanted.append({"id": "last", "topic": "log", "filter": {"text": "999 x"}, "after": 0})
+        self.assertEqual(self.bearer(f"stream/{name}", "POST", {"subscriptions": wanted}).status(), 200)
+        for _tick in range(10):
+            self.clock.advance(0.25)
+            self.assertLessEqual(sum(map(len, looked)), (4 << 20) + held)
+            looked.clear()
+        [carried] = self.carried(peer)
+        self.assertEqual((carried["to"], len(carried["lines"])), ("last", 1))
+        self.assertEqual(self.carried(peer, "dropped"), [])
 
     def test_filter_in_a_subscription(self) -> None:
         peer = self.open("topics=links")

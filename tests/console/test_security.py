@@ -73,6 +73,26 @@ class EveryAnswerTests(ConsoleTestCase):
         self.check(peer)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_an_answer_that_cannot_be_encoded(self) -> None:
+        """Whether it is there at once or later: nobody waits for ever."""
+
+        async def later(*_what: object) -> object:
+            return {"name": "\ud800"}
+
+        def at_once(*_what: object) -> object:
+            return {"name": "\ud800"}
+
+        for handler in (later, at_once):
+            self.service.console._api._routes["GET", "state"] = handler
+            peer = self.bearer("state")
+            self.assertEqual(peer.status(), 500)
+            self.assertEqual(json.loads(peer.body())["error"]["code"], "internal")
+            self.flushLoggedErrors(UnicodeEncodeError)
+        answer = self.bearer("rights/try", "POST", {"bot": "b\ud800", "account": 1, "action": "x"})
+        self.assertEqual(
+            json.loads(answer.body())["rule"], {"code": "no_such_bot", "args": {"bot": "b\ufffd"}}
+        )
+
     def test_what_the_connection_refuses(self) -> None:
         """Before any mount is asked: a body that is too long, a head that is, and one that is malformed."""
         for status, head in (

@@ -14,6 +14,7 @@ from lgtwist.config.limits import Limits
 from lgtwist.console.traffic import (
     DEFAULT_KINDS,
     MAX_BYTES,
+    MAX_NEEDLE_SEARCH,
     MAX_PENDING,
     MAX_RAW,
     MAX_ROWS,
@@ -292,6 +293,24 @@ class EventTests(TrafficTestCase):
         self.account.publish(message("A NEEDLE"))
         self.assertEqual((len(watcher.rows), watcher.dropped), (1, 0))
 
+    def test_a_large_message_is_not_looked_at_by_each_watcher(self) -> None:
+        """All of it would be copied in lower case for each of them; its beginning is decoded once instead."""
+        copied: list[int] = []
+
+        class Counted(bytes):
+            def lower(self) -> bytes:
+                copied.append(len(self))
+                return super().lower()
+
+        watchers = [self.watch(text=f"needle{number}") for number in range(30)]
+        for event in (message("x" * MAX_NEEDLE_SEARCH), message("A NEEDLE7 " + "x" * MAX_NEEDLE_SEARCH)):
+            self.account.publish(Counted(event))
+        self.perform("send_msg", {"message": "needle3 " + "x" * MAX_NEEDLE_SEARCH})
+        self.assertEqual(copied, [])
+        self.assertEqual([len(one.rows) for one in watchers], [int(n in (3, 7)) for n in range(30)])
+        self.assertEqual(sum(one.dropped for one in watchers), 0)
+        self.assertEqual(self.traffic._searches, 3)
+
     def test_a_full_watcher(self) -> None:
         """A watcher that takes no more rows costs the others nothing, and gets no answers to them."""
         full, other = self.watch(room=1), self.watch()
@@ -470,6 +489,20 @@ class RecentRowTests(TrafficTestCase):
         assert found is not None
         self.assertEqual(found["event"], {"too_large": len(huge)})
         self.assertEqual(found["row"]["size"], len(huge))
+
+    def test_what_waits_for_its_response_holds_no_parameters(self) -> None:
+        """Calls may be under way for minutes, and nobody counts what the rows that were dropped refer to."""
+        watcher = self.watch(kinds=frozenset({"action"}))
+        bot = Bot(BotSettings("busy"), Limits(calls=100))
+        self.directory.add_bot(bot)
+        for _ in range(50):
+            self.perform("send_msg", {"message": "x" * (MAX_RAW - 100)}, bot)
+        held = {id(one.recent_row): one.recent_row for one in self.traffic._pending.values()}
+        self.assertEqual(len(held), 50)
+        self.assertLessEqual(sum(row.size() for row in held.values()), MAX_BYTES)
+        self.link.answer(0, ok())
+        self.assertEqual([(one["n"], one["status"]) for one in watcher.answers], [(1, "ok")])
+        self.assertLessEqual(sum(row.size() for row in held.values()), MAX_BYTES)
 
     def test_no_copies(self) -> None:
         """What is kept are the bytes that came."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from lgtwist.delivery.batch import Batch
 from lgtwist.delivery.redelivery import REDELIVERY_LIMIT
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.journal.journal import JournalLimits
@@ -308,3 +309,32 @@ class DeliverAgainTests(DeliveryTestCase):
         self.again(room, 1)
         self.assertEqual(len(sink.again_events[0]["text"]), 100_000)
         self.assertGreater(len(event(1, size=100_000)), 65_536)
+
+    def test_what_waits_is_bounded(self) -> None:
+        """A bot that takes nothing: no more bytes wait than may be unconfirmed, but for one event alone."""
+        room = self.room()
+        size = room.delivery._window.limit // 2 - 10_000
+        room.put(1, size=size)
+        room.put(2, size=4 * size)
+        sink = room.attach()
+        sink.send_again = sink.again.append  # type: ignore[method-assign]
+        first, second, third = self.again(room, 1), self.again(room, 1), self.again(room, 1)
+        self.assertEqual((first, second), ([], []))
+        self.assertEqual(third, [("not_connected", "too many events are being delivered again")])
+        room.advance(REDELIVERY_LIMIT)
+        alone = self.again(room, 2)
+        self.assertEqual((len(sink.again), alone), (3, []))
+        self.assertEqual(self.again(room, 1)[0][0], "not_connected")
+
+    def test_what_was_sent_is_not_held(self) -> None:
+        """Who waits for the outcome holds no copy of the event meanwhile."""
+        room = self.room()
+        room.put(1, size=100_000)
+        sink = room.attach()
+        again: Any = room.delivery.deliver_again(1)
+        ended = Deferred.fromCoroutine(again)
+        held = {**again.cr_frame.f_locals, **again.cr_await.cr_frame.f_locals}
+        self.assertIn(sink.again[0], held.values())
+        self.assertEqual([name for name, one in held.items() if isinstance(one, (bytes, Batch))], [])
+        sink.again[0].end("confirmed")
+        self.assertEqual(self.successResultOf(ended).outcome, "confirmed")

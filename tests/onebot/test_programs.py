@@ -163,6 +163,11 @@ class LongNumberTests(SynchronousTestCase):
             )
             self.assertEqual(Params(b'{"n":%b,"text":"a"}' % number).text("text"), "a")
 
+    def test_with_a_lone_surrogate(self) -> None:
+        """In either order: what is read can be encoded again."""
+        for text in (b'["\\ud83d",1e400]', b'[1e400,"\\ud83d"]'):
+            self.assertEqual(sorted(rawjson.decode_value(text)), ["1e400", "\ufffd"])
+
 
 class OddPartTests(SynchronousTestCase):
     def test_part_by_part(self) -> None:

@@ -6,6 +6,9 @@ import json
 import re
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
+from lgtwist.sandbox.account import SLOTS_PER_CALLER
 from tests.web.site_case import Peer, SiteTestCase, request
 
 ALICE, BOB, GROUP = 20001, 20002, 30001
@@ -247,6 +250,25 @@ class FilesTests(SandboxTestCase):
         port.send(b"x" * 100_000)
         self.assertEqual(port.status(), 200)
         self.assertEqual(budget.used, 0)
+
+    def test_clients_that_go_away(self) -> None:
+        """On a slow disk: what they have sent is not stored by more and more threads."""
+        [sandbox] = self.sandboxes()
+        run_in_thread, threads = sandbox.media._run_in_thread, list[Deferred[None]]()
+
+        async def slowly(function: Any, *arguments: Any) -> Any:
+            threads.append(Deferred())
+            await threads[-1]
+            return await run_in_thread(function, *arguments)
+
+        self.patch(sandbox.media, "_run_in_thread", slowly)
+        for _ in range(10):
+            self.ask("media", "POST", PNG).lose()
+        self.assertEqual(len(threads), SLOTS_PER_CALLER)
+        last = self.ask("media", "POST", PNG)
+        for thread in threads:
+            thread.callback(None)
+        self.assertEqual((len(threads), last.status()), (SLOTS_PER_CALLER + 1, 200))
 
     def test_forward(self) -> None:
         """A forwarded message is read by its id, or by the number of the message that it is in."""

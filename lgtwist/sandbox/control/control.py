@@ -269,10 +269,16 @@ class Control:
             raise BadRequest(f"name: more than {MAX_FILE_NAME} characters")
         slots, caller = self._sandbox.slots, None
         await slots.acquire(caller)
-        try:
-            stored = await self._sandbox.media.store_bytes(data, name, "the body")
-        finally:
+        # A client that goes away does not end the thread: what is stored has its slot until it is done.
+        done: Deferred[Any] = Deferred()
+
+        def ended(result: Any) -> None:
             slots.release(caller)
+            if not done.called:
+                done.callback(result)  # a Failure becomes its failure
+
+        Deferred.fromCoroutine(self._sandbox.media.store_bytes(data, name, "the body")).addBoth(ended)
+        stored = await done
         return {"file": stored.file, "name": stored.name, "url": stored.url, "size": stored.size}
 
     # -- the world as a file
