@@ -23,7 +23,7 @@ from zope.interface import implementer
 from lgtwist.console.problems import ApiProblem, nothing_here
 from lgtwist.console.redaction import HIDDEN_VALUE
 from lgtwist.console.routing import RouteHandler
-from lgtwist.console.streams import TICKS_PER_SECOND, Stream
+from lgtwist.console.streams import TICK, TICKS_PER_SECOND, Stream
 from lgtwist.net.http_responses import respond_with_bytes
 from lgtwist.runtime.log_text import ShownFailure, shorten
 
