@@ -6,6 +6,7 @@ Few rounds, and one representative of each kind; more, and all, where ``LGTWIST_
 from __future__ import annotations
 
 import os
+import sys
 from unittest import skipUnless
 
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,9 @@ ROUNDS = max(1, int(os.environ.get("LGTWIST_TEST_ROUNDS", "1")))
 LONG_ROUNDS = min(ROUNDS, 2)
 #: For tests over real sockets, where a round takes time: a few more, not as many.
 SOCKET_ROUNDS = 1 + ROUNDS // 10
+
+#: How much longer our code takes where coverage traces each of its lines: a factor for bounds in seconds.
+SLOWNESS = 1 if sys.gettrace() is None else 5
 
 #: On a test, or on a test case, that differs from one of the default run only in how things are combined.
 combination = skipUnless(
