@@ -1,0 +1,1 @@
+"""Accounts of type ``milky``: the link to an implementation of Milky."""

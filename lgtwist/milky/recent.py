@@ -1,0 +1,78 @@
+"""What is remembered of an account's messages and files, in memory and bounded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+
+from lgtwist.milky.keys import Conversation, MessageKey
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+#: Messages, files, conversations and members that are remembered of one account.
+_MESSAGES, _FILES, _PEERS = 2_000, 2_000, 20_000
+#: Bytes that the JSON of a message may have to be remembered.
+LARGEST_REMEMBERED = 16_384
+
+
+class Newest(Generic[_Key, _Value]):
+    """A table that keeps the newest of its entries.
+
+    :param most: how many.
+    """
+
+    __slots__ = ("_entries", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._entries: OrderedDict[_Key, _Value] = OrderedDict()
+        self._most = most
+
+    def put(self, key: _Key, value: _Value) -> None:
+        """Keep a value, as the newest."""
+        entries = self._entries
+        entries[key] = value
+        entries.move_to_end(key)
+        if len(entries) > self._most:
+            entries.popitem(last=False)
+
+    def get(self, key: _Key) -> _Value | None:
+        """Return a value; None if it is not there."""
+        return self._entries.get(key)
+
+    def pop(self, key: _Key) -> None:
+        """Remove an entry, if it is there."""
+        self._entries.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@frozen
+class PrivateFile:
+    """What a download needs, beside ``file_id``, of a file in a private conversation.
+
+    :ivar user_id: the other person.
+    :ivar file_hash: empty where the implementation did not tell it.
+    """
+
+    user_id: int
+    file_hash: str = ""
+
+
+class Recent:
+    """What one account remembers since the start.
+
+    :ivar messages: the ``IncomingMessage`` of Milky by its key, decoded, as it came; none that was recalled.
+    :ivar private_files: by ``file_id``.
+    :ivar newest: the greatest sequence number seen of each conversation.
+    :ivar scenes: the scene (``friend`` or ``temp``) in which a person's newest message came.
+    """
+
+    def __init__(self) -> None:
+        self.messages: Newest[MessageKey, dict[str, Any]] = Newest(_MESSAGES)
+        self.private_files: Newest[str, PrivateFile] = Newest(_FILES)
+        self.newest: Newest[Conversation, int] = Newest(_PEERS)
+        self.scenes: Newest[int, str] = Newest(_PEERS)
