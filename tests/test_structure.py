@@ -107,6 +107,7 @@ PURE = [
     "lgtwist.milky.incoming",
     "lgtwist.milky.messages",
     "lgtwist.milky.outgoing",
+    "lgtwist.milky.uris",
 ]
 
 
