@@ -140,13 +140,13 @@ class OtherRoomsTests(WorldTestCase):
     def record_reading(self) -> set[str]:
         """A set to which the name of each parameter that is read is added from now on."""
         names: set[str] = set()
-        read = Params._get
+        read = Params.value
 
         def record(params: Params, name: str, default: Any) -> Any:
             names.add(name)
             return read(params, name, default)
 
-        self.patch(Params, "_get", record)
+        self.patch(Params, "value", record)
         return names
 
     def given_more_and_more(self, name: str, known: dict[str, Parameter]) -> Iterator[str]:
