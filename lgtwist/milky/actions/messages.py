@@ -214,6 +214,13 @@ class _History:
         return top
 
 
+def _same_chat(key: MessageKey, conversation: Conversation) -> bool:
+    """Return whether a message is in a conversation; a person has one, in whatever scene."""
+    if key.peer_id != conversation.peer_id or key.scene == UNSEQUENCED:
+        return False
+    return (key.scene == GROUP) == (conversation.scene == GROUP)
+
+
 async def _read_history(context: ActionContext, params: ActionParams, conversation: Conversation) -> Any:
     """Return the messages of a conversation, the oldest first unless ``reverseOrder`` is set.
 
@@ -225,11 +232,10 @@ async def _read_history(context: ActionContext, params: ActionParams, conversati
     start = params.optional_number(name)
     if start is not None:
         key = context.ids.key_of(start)
-        if key is not None and key.peer_id == conversation.peer_id and key.scene != UNSEQUENCED:
-            if (key.scene == GROUP) == (conversation.scene == GROUP):
-                conversation, start = key.conversation, key.seq
+        if key is not None and _same_chat(key, conversation):
+            conversation, start = key.conversation, key.seq
         elif name == "message_id":
-            start = find_key(context, params).seq
+            raise BadRequest(f"{params.path(name)}: there is no message {start} in this conversation")
         if start <= 0:
             raise BadRequest(f"{params.path(name)}: expected a sequence number")
     messages = await _History(context, conversation, count).read(start)
