@@ -46,6 +46,8 @@ PURE = [
     "lgtwist.runtime.foreign_lines",
     "lgtwist.runtime.log_text",
     "lgtwist.runtime.logs",
+    "lgtwist.milky.blocks",
+    "lgtwist.milky.flags",
     "lgtwist.net.backoff",
     "lgtwist.net.loopback",
     "lgtwist.websocket.assembly",
