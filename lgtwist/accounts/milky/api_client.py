@@ -143,7 +143,9 @@ class ApiClient:
         except CancelledError:
             raise
         except TimeoutError:
-            raise CallTimeout(f"no answer to {api} within {timeout:g} s; it may have been carried out") from None
+            raise CallTimeout(
+                f"no answer to {api} within {timeout:g} s; it may have been carried out"
+            ) from None
         except TooLarge:
             sentence = f"the answer to {api} is larger than {limits.max_message} bytes (max_message)"
             raise AccountFailed(sentence) from None

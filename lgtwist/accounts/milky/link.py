@@ -260,9 +260,7 @@ class MilkyLink:
         if not self._malformed_log.should_log():
             return
         if _ONEBOT_MEMBER in frame[:4096]:
-            why = (
-                "it is an event of OneBot 11: url leads to a server of OneBot 11, and Milky's has another port"
-            )
+            why = "it is an event of OneBot 11: url leads to a server of OneBot 11, and Milky's has another port"
         self._log.warn(
             "account {account}: a malformed frame was dropped: {why}",
             account=self._account.self_id,
@@ -283,7 +281,9 @@ class MilkyLink:
             self._ids.table.mark_seen(key, self._account.wall_clock())
         self._account.links.event_received(event)
 
-    def _wait_for_block(self, key: MessageKey | None, event: Event, uncommitted: Deferred[None] | None) -> None:
+    def _wait_for_block(
+        self, key: MessageKey | None, event: Event, uncommitted: Deferred[None] | None
+    ) -> None:
         """Let an event wait behind those that wait, and for what stores the blocks of its ids, if any."""
         self._waited += 1
         needs = 0
@@ -516,7 +516,9 @@ class MilkyLink:
         except CallFailed as error:
             if call.internal and error.milky_retcode == NOT_LOGGED_IN:
                 said = f": {error.sentence}" if error.sentence else ""
-                return responses.failed(NOT_LOGGED_IN, f"the implementation is not logged in ({NOT_LOGGED_IN}{said})")
+                return responses.failed(
+                    NOT_LOGGED_IN, f"the implementation is not logged in ({NOT_LOGGED_IN}{said})"
+                )
             return responses.from_error(error)
         except OneBotError as error:
             return responses.from_error(error)
