@@ -505,10 +505,11 @@ class MilkyLink:
 
     async def _response(self, call: _Call, action: str, params: bytes, ids: _NotingIds) -> bytes:
         try:
-            if call.internal and action == "get_version_info" and not self.implementation.name:
-                await self._learn_implementation()
-            data = await perform(action, params, self._context(call, ids))
-            if call.internal and action == LOGIN_INFO:
+            context = self._context(call, ids)
+            data = await perform(action, params, context)
+            if context.implementation.name:
+                self.implementation = context.implementation
+            elif call.internal and action == LOGIN_INFO:
                 await self._learn_implementation()  # before a bot's actions: some need to know
             return responses.ok(data)
         except CancelledError:

@@ -29,7 +29,7 @@ STREAM_HINTS = {
     "refused with HTTP 426": _PORT_HINT,
     "refused with HTTP 2": _PORT_HINT,
     "not an answer to a WebSocket handshake": _PORT_HINT,
-    "connection refused": "is the implementation running, logged in, and its Milky server turned on?",
+    "connection was refused": "is the implementation running, logged in, and its Milky server turned on?",
 }
 
 
