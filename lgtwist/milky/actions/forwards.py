@@ -8,7 +8,7 @@ import msgspec
 
 from lgtwist.milky.actions.messages import find_message
 from lgtwist.milky.actions.sending import read_private, read_recipient, send_segments
-from lgtwist.milky.actions.table import answered_objects, call_milky, find_key, milky_action, read_id
+from lgtwist.milky.actions.table import answered_objects, call_milky, find_key, milky_action, read_peer_id
 from lgtwist.milky.fields import object_at, objects_at, text_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation
@@ -48,12 +48,12 @@ async def _send_forward(context: ActionContext, params: ActionParams, conversati
 
 def _read_preview(params: ActionParams) -> list[str]:
     """Return the lines of ``news``: a list of objects with a ``text``, or of strings."""
-    news = params.value("news", [])
-    if not is_given(news):
+    given = params.value("news", [])
+    if not is_given(given):
         return []
-    if not isinstance(news, list):
+    if not isinstance(given, list):
         raise BadRequest(f"{params.path('news')}: expected a list")
-    lines = [read_text(one.get("text") if isinstance(one, dict) else one) for one in news]
+    lines = [read_text(one.get("text") if isinstance(one, dict) else one) for one in given]
     return [line for line in lines if line][:_PREVIEW_LINES]
 
 
@@ -77,7 +77,7 @@ async def send_forward(context: ActionContext, params: ActionParams) -> Any:
 @milky_action("send_group_forward_msg")
 async def send_group_forward(context: ActionContext, params: ActionParams) -> Any:
     """Send a forwarded message to a group."""
-    return await _send_forward(context, params, Conversation(GROUP, read_id(params, "group_id")))
+    return await _send_forward(context, params, Conversation(GROUP, read_peer_id(params, "group_id")))
 
 
 @milky_action("send_private_forward_msg")

@@ -15,7 +15,14 @@ from lgtwist.milky.fields import LARGEST_NUMBER
 from lgtwist.milky.implementation import Implementation, read_implementation
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
-from lgtwist.onebot.errors import AccountFailed, BadRequest, CallTimeout, LinkBroken, NotConnected, OneBotError
+from lgtwist.onebot.errors import (
+    AccountFailed,
+    BadRequest,
+    CallTimeout,
+    LinkBroken,
+    NotConnected,
+    OneBotError,
+)
 from lgtwist.onebot.params import ActionParams
 from lgtwist.onebot.values import read_integer
 
@@ -51,7 +58,7 @@ def nothing_like(what: str) -> str:
 # -- parameters
 
 
-def read_id(params: ActionParams, *names: str) -> int:
+def read_peer_id(params: ActionParams, *names: str) -> int:
     """Return the number of a person or a group: the first of ``names`` that is given.
 
     :raises BadRequest: if it is missing, or none that Milky has.
