@@ -111,6 +111,7 @@ PURE = [
     "lgtwist.milky.incoming",
     "lgtwist.milky.messages",
     "lgtwist.milky.outgoing",
+    "lgtwist.milky.uris",
 ]
 
 

@@ -92,11 +92,10 @@ def _incoming_reply(data: dict[str, Any], conversation: Conversation, ids: Messa
 
 
 def _incoming_mention(data: dict[str, Any]) -> Segment:
-    mention = {"qq": str(number_at(data, "user_id"))}
-    name = text_at(data, "name")
-    if name:
-        mention["name"] = name
-    return {"type": "at", "data": mention}
+    user_id, name = number_at(data, "user_id"), text_at(data, "name")
+    if not user_id:
+        return _plain_text(f"@{name}")
+    return {"type": "at", "data": {"qq": str(user_id), "name": name} if name else {"qq": str(user_id)}}
 
 
 def _incoming_mention_all(_data: dict[str, Any]) -> Segment:
