@@ -12,14 +12,16 @@ from lgtwist.milky.actions.table import (
     milky_action,
     nothing_like,
     read_peer_id,
+    read_uri,
     read_word,
 )
-from lgtwist.milky.actions.uris import file_name_of, read_uri
 from lgtwist.milky.entities import file_data, folder_data
 from lgtwist.milky.fields import text_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, Conversation
+from lgtwist.milky.outgoing import refuse_base64
 from lgtwist.milky.recent import PrivateFile
+from lgtwist.milky.uris import name_in_uri
 from lgtwist.onebot.errors import BadRequest, UnknownAction
 from lgtwist.onebot.params import ActionParams
 
@@ -62,13 +64,10 @@ async def _upload_named(
     context: ActionContext, params: ActionParams, conversation: Conversation, folder_id: str | None = None
 ) -> Any:
     """Upload the parameter ``file`` under the name ``name``."""
-    value = read_word(params, "file")
-    uri = read_uri(value, params.path("file"))
-    if uri.startswith("base64://") and (await known_implementation(context)).is_lagrange:
-        raise BadRequest(
-            f"{params.path('file')}: Lagrange.Core appends zeros to files from base64://; name a path or URL"
-        )
-    name = params.text("name", "") or file_name_of(uri)
+    await known_implementation(context)
+    uri = read_uri(params, "file")
+    refuse_base64(uri, "file", params.path("file"), context)
+    name = params.text("name", "") or name_in_uri(uri)
     if not name:
         raise BadRequest(f"{params.path('name')} is missing")
     return {"file_id": await upload_file(context, conversation, uri, name, folder_id)}

@@ -13,10 +13,10 @@ from lgtwist.milky.actions.table import (
     milky_action,
     nothing_like,
     read_peer_id,
+    read_uri,
     read_whole,
     read_word,
 )
-from lgtwist.milky.actions.uris import read_uri
 from lgtwist.milky.entities import announcement_data, essence_data, group_data, member_data, muted_members
 from lgtwist.milky.errors import NOT_FOUND, NOT_LOGGED_IN, CallFailed
 from lgtwist.milky.interfaces import ActionContext
@@ -201,7 +201,7 @@ async def entitle_member(context: ActionContext, params: ActionParams) -> None:
 async def change_group_picture(context: ActionContext, params: ActionParams) -> None:
     """Set the picture of a group."""
     group_id = read_peer_id(params, "group_id")
-    uri = read_uri(read_word(params, "file"), params.path("file"))
+    uri = read_uri(params, "file")
     await call_milky(context, "set_group_avatar", group_id=group_id, image_uri=uri)
 
 
@@ -212,8 +212,7 @@ async def change_group_picture(context: ActionContext, params: ActionParams) -> 
 async def announce(context: ActionContext, params: ActionParams) -> None:
     """Publish an announcement; whether it is pinned, and the like, cannot be said in Milky."""
     group_id, content = read_peer_id(params, "group_id"), read_word(params, "content")
-    image = params.text("image", "")
-    uri = read_uri(image, params.path("image")) if image else None
+    uri = read_uri(params, "image") if params.text("image", "") else None
     await call_milky(context, "send_group_announcement", group_id=group_id, content=content, image_uri=uri)
 
 

@@ -54,6 +54,7 @@ async def send_message(context: ActionContext, params: ActionParams, conversatio
     """
     path = params.path("message")
     message = read_message(params.value("message"), path, params.boolean("auto_escape", False))
+    await known_implementation(context)  # which decides what can be sent
     outgoing = await to_milky(message, conversation, context, path)
     done: list[str] = []
     try:
