@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lgtwist.milky.actions.table import (
-    call_milky,
-    milky_action,
-    read_whole,
-    read_word,
-    unreadable,
-    with_words,
-)
-from lgtwist.milky.actions.uris import read_uri
+from lgtwist.milky.actions.table import call_milky, milky_action, read_uri, read_whole, unreadable, with_words
 from lgtwist.milky.fields import list_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.onebot.errors import BadRequest, OneBotError
@@ -27,7 +19,7 @@ _MOST_FACES = 10_000
 @milky_action("set_qq_avatar")
 async def change_avatar(context: ActionContext, params: ActionParams) -> None:
     """Set the account's picture."""
-    await call_milky(context, "set_avatar", uri=read_uri(read_word(params, "file"), params.path("file")))
+    await call_milky(context, "set_avatar", uri=read_uri(params, "file"))
 
 
 @milky_action("set_self_longnick")
