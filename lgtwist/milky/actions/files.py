@@ -68,8 +68,6 @@ async def _upload_named(
     uri = read_uri(params, "file")
     refuse_base64(uri, "file", params.path("file"), context)
     name = params.text("name", "") or name_in_uri(uri)
-    if not name:
-        raise BadRequest(f"{params.path('name')} is missing")
     return {"file_id": await upload_file(context, conversation, uri, name, folder_id)}
 
 

@@ -8,14 +8,13 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.milky.actions.table import (
-    LARGEST_ID,
     MILKY_ACTIONS,
-    SMALLEST_ID,
     encoded,
     nothing_like,
 )
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, Conversation, MessageIds
+from lgtwist.milky.outgoing import GREATEST_NUMBER, SMALLEST_NUMBER
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.errors import AccountFailed, UnknownAction
 from lgtwist.onebot.params import ActionParams
@@ -88,7 +87,7 @@ def conversation_of(action: str, params: bytes, ids: MessageIds | None = None) -
         kind = _value_in(recipient.message_type)
         to_group = kind == "group" or (kind != "private" and bool(group_id))
     scene, peer_id = (GROUP, group_id) if to_group else (FRIEND, user_id)
-    if peer_id is None or not SMALLEST_ID <= peer_id <= LARGEST_ID:
+    if peer_id is None or not SMALLEST_NUMBER <= peer_id <= GREATEST_NUMBER:
         return None
     return Conversation(scene, peer_id)
 

@@ -15,6 +15,8 @@ from lgtwist.milky.fields import LARGEST_NUMBER
 from lgtwist.milky.implementation import Implementation, read_implementation
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.outgoing import GREATEST_NUMBER, SMALLEST_NUMBER
+from lgtwist.milky.uris import as_uri
 from lgtwist.onebot.errors import (
     AccountFailed,
     BadRequest,
@@ -32,8 +34,6 @@ MilkyAction = Callable[[ActionContext, ActionParams], Awaitable[Any]]
 #: The functions of all actions, by the names that the dialects have for them.
 MILKY_ACTIONS: dict[str, MilkyAction] = {}
 
-#: The numbers that Milky has for people and groups.
-SMALLEST_ID, LARGEST_ID = 10_001, (1 << 32) - 1
 #: Characters of a name that a sentence shows.
 MAX_NAME_SHOWN = 100
 
@@ -65,8 +65,10 @@ def read_peer_id(params: ActionParams, *names: str) -> int:
     """
     name = params.name_of(*names)
     number = params.integer(name)
-    if not SMALLEST_ID <= number <= LARGEST_ID:
-        raise BadRequest(f"{params.path(name)}: expected a number from {SMALLEST_ID} to {LARGEST_ID}")
+    if not SMALLEST_NUMBER <= number <= GREATEST_NUMBER:
+        raise BadRequest(
+            f"{params.path(name)}: expected a number from {SMALLEST_NUMBER} to {GREATEST_NUMBER}"
+        )
     return number
 
 
@@ -91,6 +93,17 @@ def read_word(params: ActionParams, *names: str) -> str:
     if not text:
         raise BadRequest(f"{params.path(name)}: it is empty")
     return text
+
+
+def read_uri(params: ActionParams, name: str) -> str:
+    """Return a parameter that names a file as a URI of Milky.
+
+    :raises BadRequest: if it is none, and no absolute path either.
+    """
+    uri = as_uri(read_word(params, name), params.path(name))
+    if uri is None:
+        raise BadRequest(f"{params.path(name)}: expected a URL, base64:// or an absolute path")
+    return uri
 
 
 def private_conversation(context: ActionContext, user_id: int) -> Conversation:
