@@ -16,7 +16,7 @@ from lgtwist.milky.actions.table import (
 )
 from lgtwist.milky.fields import number_at, object_at, text_at
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.keys import GROUP, Conversation, MessageKey
 from lgtwist.milky.outgoing import Outgoing, to_milky
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.message import read_message
@@ -111,11 +111,9 @@ def _sent_id(context: ActionContext, conversation: Conversation, seq: int | None
 
     :param seq: None or 0 if the implementation did not tell it.
     """
-    recent = context.recent
     if not seq:
-        # A number is not used again after a restart: as many seconds as it takes are not sent messages.
-        recent.unsequenced = recent.unsequenced + 1 if recent.unsequenced else max(1, int(context.now()))
-        return context.ids.id_of(MessageKey(UNSEQUENCED, conversation.peer_id, recent.unsequenced))
+        return context.ids.id_of(context.ids.new_unsequenced(conversation.peer_id))
+    recent = context.recent
     if seq > (recent.newest.get(conversation) or 0):
         recent.newest.put(conversation, seq)
     return context.ids.id_of(MessageKey(*conversation, seq))
