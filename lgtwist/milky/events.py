@@ -19,19 +19,24 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS
 __all__ = ["BadFrame", "EventTranslator", "ForeignFrame", "NamedCounts", "TranslationCounters"]
 
 #: Messages of the event stream of which a duplicate is recognised.
-_REMEMBERED_KEYS = 4_000
-#: Names that a table of counts has, characters of each, and the name of the others together.
-_MOST_NAMES, _NAME_LENGTH, _OTHER_NAMES = 64, 64, "others"
+_REMEMBERED_KEYS = 1_000
+#: Names that a table of counts has besides the last, characters of each, and the name of all others.
+_MOST_NAMES, _NAME_LENGTH, _UNNAMED = 64, 64, "others"
 
 
 class NamedCounts(dict[str, int]):
-    """How often something was seen, by a name that the implementation gives it; bounded."""
+    """How often something was seen, by a name that the implementation gives it.
+
+    There are at most 64 names, and what has none that can be shown is counted among ``others``.
+    """
 
     def count(self, name: str) -> None:
         """Count one."""
         name = name[:_NAME_LENGTH]
-        if name not in self and len(self) >= _MOST_NAMES:
-            name = _OTHER_NAMES
+        if name not in self and (
+            len(self) >= _MOST_NAMES or not (name.isascii() and name.isprintable() and name)
+        ):
+            name = _UNNAMED
         self[name] = self.get(name, 0) + 1
 
 
