@@ -20,8 +20,8 @@ class FakeMilky(ChildProcess):
     """A server of Milky on a free port of 127.0.0.1, with a small world behind it.
 
     It has the account 10001, its friends 20001 and 20002, and the groups 30001 (owner 20003, members 20001
-    and 20002) and 30002 (owner 20001), in which the account is an administrator. Histories, calls and violations
-    survive a kill; what else happened to the world does not.
+    and 20002) and 30002 (owner 20001), in which the account is an administrator. Histories, calls and
+    violations survive a kill; what else happened to the world does not.
 
     :param folder: where its log is.
     :param prefix: before ``/api`` and ``/event``.
