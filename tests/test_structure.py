@@ -36,6 +36,7 @@ PURE = [
     "lgtwist.onebot.errors",
     "lgtwist.onebot.event",
     "lgtwist.onebot.message",
+    "lgtwist.onebot.params",
     "lgtwist.onebot.rawjson",
     "lgtwist.onebot.responses",
     "lgtwist.onebot.values",
@@ -46,6 +47,8 @@ PURE = [
     "lgtwist.runtime.foreign_lines",
     "lgtwist.runtime.log_text",
     "lgtwist.runtime.logs",
+    "lgtwist.milky.blocks",
+    "lgtwist.milky.flags",
     "lgtwist.net.backoff",
     "lgtwist.net.loopback",
     "lgtwist.websocket.assembly",
@@ -53,6 +56,7 @@ PURE = [
     "lgtwist.websocket.liveness",
     "lgtwist.websocket.outbox",
     "lgtwist.websocket.phase",
+    "lgtwist.milky.actions",
     "lgtwist.delivery.batch",
     "lgtwist.delivery.cursor",
     "lgtwist.delivery.delivery",
@@ -102,6 +106,12 @@ PURE = [
     "lgtwist.app.masks",
     "lgtwist.app.replace_file",
     "lgtwist.app.write_back",
+    "lgtwist.milky.entities",
+    "lgtwist.milky.fields",
+    "lgtwist.milky.incoming",
+    "lgtwist.milky.messages",
+    "lgtwist.milky.outgoing",
+    "lgtwist.milky.uris",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from lgtwist.milky.keys import Conversation, MessageKey
+from lgtwist.onebot import rawjson
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -50,6 +51,43 @@ class Newest(Generic[_Key, _Value]):
         return len(self._entries)
 
 
+class RecentMessages:
+    """The newest messages, each as its JSON, which needs a fraction of the memory, or decoded.
+
+    :param most: how many.
+    """
+
+    __slots__ = ("_table",)
+
+    def __init__(self, most: int) -> None:
+        self._table: Newest[MessageKey, dict[str, Any] | bytes] = Newest(most)
+
+    def put(self, key: MessageKey, message: dict[str, Any] | bytes) -> None:
+        """Keep the ``IncomingMessage`` of Milky, as the newest.
+
+        :param message: decoded, or one JSON object.
+        """
+        self._table.put(key, message)
+
+    def get(self, key: MessageKey) -> dict[str, Any] | None:
+        """Return a message, decoded; None if it is not there."""
+        message = self._table.get(key)
+        if not isinstance(message, bytes):
+            return message
+        try:
+            decoded = rawjson.decode_value(message)
+        except rawjson.DECODE_ERRORS:
+            return None
+        return decoded if isinstance(decoded, dict) else None
+
+    def pop(self, key: MessageKey) -> None:
+        """Remove a message, if it is there."""
+        self._table.pop(key)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
 @frozen
 class PrivateFile:
     """What a download needs, beside ``file_id``, of a file in a private conversation.
@@ -65,14 +103,16 @@ class PrivateFile:
 class Recent:
     """What one account remembers since the start.
 
-    :ivar messages: the ``IncomingMessage`` of Milky by its key, decoded, as it came; none that was recalled.
+    :ivar messages: the ``IncomingMessage`` of Milky by its key, as it came; none that was recalled.
     :ivar private_files: by ``file_id``.
     :ivar newest: the greatest sequence number seen of each conversation.
     :ivar scenes: the scene (``friend`` or ``temp``) in which a person's newest message came.
+    :ivar unsequenced: the number of the newest message in the scene ``unsequenced``; 0 before the first.
     """
 
     def __init__(self) -> None:
-        self.messages: Newest[MessageKey, dict[str, Any]] = Newest(_MESSAGES)
+        self.messages = RecentMessages(_MESSAGES)
         self.private_files: Newest[str, PrivateFile] = Newest(_FILES)
         self.newest: Newest[Conversation, int] = Newest(_PEERS)
         self.scenes: Newest[int, str] = Newest(_PEERS)
+        self.unsequenced = 0
