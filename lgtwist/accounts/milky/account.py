@@ -126,9 +126,7 @@ class MilkyAccount(Service):
         self._resources = resources
         base = settings.url.rstrip("/")
         self._client = WebClient(resources.reactor, settings.trust_root, account.budget)
-        self.store = BlockStore(
-            resources.data_dir, account.self_id, resources.reactor, resources.wall_clock
-        )
+        self.store = BlockStore(resources.data_dir, account.self_id, resources.reactor, resources.wall_clock)
         self._recent = Recent()
         self.translator = EventTranslator(
             account.self_id, self.store.table, self._recent, wants_own=settings.self_messages
