@@ -27,7 +27,8 @@ TEAM_ENTITY = {
 }  # fmt: skip
 BOB_ENTITY = {
     "user_id": BOB, "nickname": "Bob", "sex": "unknown", "group_id": TEAM, "card": "B", "title": "T",
-    "level": 7, "role": "admin", "join_time": 1_600_000_000, "last_sent_time": NOW, "shut_up_end_time": NOW + 60,
+    "level": 7, "role": "admin", "join_time": 1_600_000_000, "last_sent_time": NOW,
+    "shut_up_end_time": NOW + 60,
 }  # fmt: skip
 
 #: An answer: a value, an error, or what makes either of a call's parameters.
@@ -123,8 +124,7 @@ def run(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        assert isinstance(stop.value, bytes)
-        return stop.value
+        return bytes(stop.value)
     raise AssertionError("it waits")
 
 
