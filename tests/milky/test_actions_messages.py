@@ -536,10 +536,12 @@ class ForwardTests(SynchronousTestCase):
         self.actions.api.answers["get_forwarded_messages"] = {
             "messages": [
                 {
-                    "message_seq": 4, "sender_name": "Bob", "avatar_url": f"http://q/?nk={BOB}&s=1", "time": NOW,
+                    "message_seq": 4, "sender_name": "Bob", "avatar_url": f"http://q/?nk={BOB}&s=1",
+                    "time": NOW,
                     "segments": [text("x")],
                 },
-                {"message_seq": 5, "sender_name": "?", "avatar_url": "", "time": NOW, "segments": [self.FORWARD]},
+                {"message_seq": 5, "sender_name": "?", "avatar_url": "", "time": NOW,
+                 "segments": [self.FORWARD]},
             ]
         }  # fmt: skip
         message_id = self.actions.group_id_of(9)

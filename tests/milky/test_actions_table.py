@@ -770,7 +770,8 @@ class TableTests(SynchronousTestCase):
             join,
             {
                 "request_id": 9, "flag": f"join_request|{TEAM}|9|0", "requester_uin": BOB,
-                "requester_nick": "", "message": "hi", "group_id": TEAM, "group_name": "", "checked": False, "actor": 0,
+                "requester_nick": "", "message": "hi", "group_id": TEAM, "group_name": "",
+                "checked": False, "actor": 0,
             },
         )  # fmt: skip
         self.assertEqual((invited["requester_uin"], invited["invitor_uin"]), (ALICE, BOB))
