@@ -453,7 +453,7 @@ class _MessageWriter:
         refuse_base64(uri, "file", f"{path}.data.file", self._context)
         name = text_at(data, "name") or text_at(data, "file_name")
         if not name:
-            name = bare if bare and _is_file_name(bare) else name_in_uri(uri)
+            name = bare if _is_file_name(bare) and as_uri(bare, path) is None else name_in_uri(uri)
         return OutgoingFile(uri, name)
 
     async def _file_url(self, file_id: str, path: str) -> str:
