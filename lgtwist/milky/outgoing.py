@@ -33,6 +33,8 @@ UNKNOWN_SENDER = 80_000_000
 MAX_NODES = 1_000
 #: Calls to the implementation that one message may need before it is sent.
 MAX_LOOKUPS = 200
+#: Of these, calls for new URLs where one is given that may be out of date: each takes its time.
+_MOST_REFRESHED = 20
 #: Characters of what may be a ``resource_id``, and of a type that an error shows.
 _LONGEST_RESOURCE_ID, _LONGEST_SHOWN = 4_096, 64
 #: Lines that a closed forward shows.
@@ -380,7 +382,7 @@ class _MessageWriter:
             if given:
                 return given
             raise BadRequest(f"{path}.data.file is missing")
-        if given and _is_file_name(name):
+        if given and (_is_file_name(name) or self._lookups >= _MOST_REFRESHED):
             return given
         where = f"{path}.data.file"
         if len(name) > _LONGEST_RESOURCE_ID:

@@ -443,6 +443,8 @@ class ForwardTests(OutgoingCase):
         self.assertIn(f"{MAX_NODES} nodes", self.refused([node([node("a")] * 400)] * 3, error=OverBound))
         self.assertIn("10000 segments", self.refused([node([segment("at", qq="all")] * 6000)] * 2))
         self.api.answers["get_resource_temp_url"] = {"url": "https://a"}
+        self.sent([segment("image", file="EhQx", url="https://old")] * (MAX_LOOKUPS + 1))
+        self.assertEqual(len(self.api.calls), 20)
         images = [segment("image", file="EhQx")] * (MAX_LOOKUPS + 1)
         self.assertIn(f"more than {MAX_LOOKUPS}", self.refused(images, error=OverBound))
 
