@@ -190,6 +190,13 @@ class IncomingTests(SynchronousTestCase):
         self.assertEqual(len(message), MAX_SEGMENTS)
         self.assertEqual(message[-1]["data"]["text"], "[6 more segments of 10005]")
 
+    def test_many_replies_are_left_out(self) -> None:
+        """Beyond eight replies the others are counted only, for each may need a block of ids."""
+        seen: list[str] = []
+        many = [{"type": "reply", "data": {"message_seq": number}} for number in range(1, 21)]
+        message = to_onebot(many, GROUP, CountedIds(), seen.append)
+        self.assertEqual((len(message), len(seen)), (8, 12))
+
     def test_no_list(self) -> None:
         """Anything but a list has no segments."""
         for odd in (None, {}, "text", 5, {"type": "text", "data": {"text": "a"}}):
