@@ -15,7 +15,7 @@ from attrs import Factory, evolve, frozen
 
 from lgtwist.app.absolute_paths import with_absolute_paths
 from lgtwist.app.key_places import with_place
-from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS, LATER_ACCOUNT_KINDS, AccountKind, BotKind
+from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS, AccountKind, BotKind
 from lgtwist.config.limits import Limits, read_limits
 from lgtwist.config.section import Problem, Section
 from lgtwist.config.text_files import decode_text
@@ -146,7 +146,7 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
     return list(map(with_place, problems)) or config
 
 
-_account_kind = choice(tuple(ACCOUNT_KINDS), LATER_ACCOUNT_KINDS)
+_account_kind = choice(tuple(ACCOUNT_KINDS))
 
 
 def _account_type(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from lgtwist.accounts import http, websocket_client, websocket_server
+from lgtwist.accounts.milky import account as milky
 from lgtwist.bots import webhook
 from lgtwist.bots import websocket_client as bot_websocket_client
 from lgtwist.bots import websocket_server as bot_websocket_server
@@ -72,6 +73,7 @@ ACCOUNT_KINDS: dict[str, AccountKind] = {
     "forward-websocket": websocket_client,
     "reverse-websocket": websocket_server,
     "http": http,
+    "milky": milky,
 }
 
 #: By ``connection`` of ``[[bots]]``.
@@ -80,6 +82,3 @@ BOT_KINDS: dict[str, BotKind] = {
     "reverse-websocket": bot_websocket_client,
     "http-post": webhook,
 }
-
-#: Types of accounts that are documented, and not available in this version.
-LATER_ACCOUNT_KINDS = ("milky",)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Flag
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
@@ -20,6 +21,22 @@ class Channel(Flag):
 
 #: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
 ACTION_CHANNEL, EVENT_CHANNEL = Channel.ACTIONS, Channel.EVENTS
+
+
+@frozen
+class Figure:
+    """One figure of an edge.
+
+    :ivar name: of a counter, without ``lgtwist_`` at its beginning and ``_total`` at its end.
+    :ivar help_text: what it counts; the same for all of one name.
+    :ivar labels: beside ``account``; their names are the same for all of one name.
+    :ivar value: since the start.
+    """
+
+    name: str
+    help_text: str
+    labels: dict[str, str]
+    value: float
 
 
 class EncodedEvents:
@@ -292,6 +309,13 @@ class IDialler(Interface):
 
     def when_idle() -> Deferred[None]:
         """Return a Deferred that fires with None when it has retired and its connections are closed."""
+
+
+class IMeasured(Interface):
+    """An edge of an account that has figures of its own for the metrics."""
+
+    def figures() -> list[Figure]:
+        """Return them, as of now; each of them is there from the start, with 0. Never raises."""
 
 
 class IPoster(Interface):

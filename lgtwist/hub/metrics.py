@@ -10,7 +10,7 @@ from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
-from lgtwist.hub.interfaces import IDialler
+from lgtwist.hub.interfaces import Figure, IDialler, IMeasured
 from lgtwist.onebot.bounds import COUNTERS
 from lgtwist.runtime.figures import Reading, counter, counters, gauges
 
@@ -131,6 +131,20 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
         if (dialler := IDialler(edge_of(self_id), None)) is not None
     ]
     yield counter("dial_attempts", "Attempts to connect to an account", ["account"], attempts)
+    yield from _edge_figures(directory, edge_of)
+
+
+def _edge_figures(directory: Directory, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
+    """Return a counter family for each name of the figures that edges have of their own."""
+    families: dict[str, list[tuple[str, Figure]]] = {}
+    for self_id in directory.accounts:
+        measured = IMeasured(edge_of(self_id), None)
+        for figure in () if measured is None else measured.figures():
+            families.setdefault(figure.name, []).append((str(self_id), figure))
+    for name, found in families.items():
+        first = found[0][1]
+        samples = [([account, *figure.labels.values()], figure.value) for account, figure in found]
+        yield counter(name, first.help_text, ["account", *first.labels], samples)
 
 
 def bot_metrics(directory: Directory, edge_of: Callable[[str], object | None]) -> Iterator[Metric]:

@@ -70,6 +70,7 @@ class EventTranslator:
     :param ids: message ids.
     :param recent: is kept up to date with what passes.
     :param wants_own: whether the account's own messages are events (``message_sent``), or dropped.
+    :ivar wants_own: as given; may be replaced.
     :ivar counters: what was not passed on.
     :ivar key: what names the message that was translated last, also if it was dropped; None if the last
         frame had none.
@@ -81,7 +82,7 @@ class EventTranslator:
         self._self_id = self_id
         self._ids = ids
         self._recent = recent
-        self._wants_own = wants_own
+        self.wants_own = wants_own
         self._context = NoticeContext(self_id, ids, recent)
         #: Time and sender of the newest messages.
         self._passed: Newest[MessageKey, tuple[int, int]] = Newest(_REMEMBERED_KEYS)
@@ -203,7 +204,7 @@ class EventTranslator:
     ) -> Event | None:
         post_type = "message"
         if sender_id == self._self_id:
-            if not self._wants_own:
+            if not self.wants_own:
                 self.counters.own_messages += 1
                 return None
             post_type = "message_sent"

@@ -140,14 +140,17 @@ def _forward_of_messages(
     return {"type": "forward", "data": data}
 
 
-def preview_lines(news: Any) -> list[str]:
-    """Return the lines of ``news`` (``[{"text": ...}]``, or strings), which a closed forward shows."""
-    if not isinstance(news, list):
+def preview_lines(lines: Any) -> list[str]:
+    """Return the lines that a closed forward shows.
+
+    :param lines: decoded: the ``news`` of go-cqhttp and NapCat, ``[{"text": ...}]``, or strings.
+    """
+    if not isinstance(lines, list):
         return []
-    lines = [
-        text_at(line, "text") if isinstance(line, dict) else read_text(line) for line in news[:_MOST_LINES]
+    texts = [
+        text_at(line, "text") if isinstance(line, dict) else read_text(line) for line in lines[:_MOST_LINES]
     ]
-    return [line for line in lines if line][:_PREVIEW_LINES]
+    return [text for text in texts if text][:_PREVIEW_LINES]
 
 
 def refuse_base64(uri: str, what: str, path: str, context: ActionContext) -> None:

@@ -13,7 +13,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,30}):")
 #: The beginning of an absolute path of Windows.
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 #: A percent sign that begins no escape.
-_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UNESCAPED_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 #: Characters that a ``data:`` URL may have that is not plain base64: each escape is read on its own.
 _LONGEST_ESCAPED = 1 << 18
 #: Characters of a file's name.
@@ -61,7 +61,7 @@ def _file_uri(rest: str) -> str | None:
 
     :param rest: what stands behind ``file:``.
     """
-    rest = _escape_path(_BARE_PERCENT.sub("%25", rest))
+    rest = _escape_path(_UNESCAPED_PERCENT.sub("%25", rest))
     bare = rest.lstrip("/")
     if _DRIVE.match(bare):
         return "file:///" + bare.replace("\\", "/")

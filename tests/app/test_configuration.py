@@ -157,17 +157,6 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(list(self.problems("bots = 1")), ["bots"])
         self.assertEqual(list(self.problems("bots = [1]"))[0], "bots[0]")
 
-    def test_keys_of_later_versions(self) -> None:
-        """What the contract names and this version lacks is refused as such, not ignored."""
-        found = self.problems(
-            """
-            [[accounts]]
-            type = "milky"
-            self_id = 1
-            """
-        )
-        self.assertIn("not available yet", found["accounts[0].type"])
-
     def test_at_least_once_delivery(self) -> None:
         """The journal's keys and each bot's replay policy."""
         read = parse(

@@ -94,20 +94,6 @@ class Mistakes(RunTestCase):
         self.assertEqual(self.refused("-ny", ROOT / "lgtwist.tac", LGTWIST_CONFIG=str(config)), lines)
         self.assertEqual(self.refused("--pidfile", "p", "lgtwist", "--config", config), lines)
 
-    def test_later_keys(self) -> None:
-        """What the contract names and this version cannot do yet is refused in such words, not ignored."""
-        config = self.write(
-            """
-            [[accounts]]
-            type = "milky"
-            self_id = 10001
-            """
-        )
-        lines = self.refused("-n", "lgtwist", "--config", config)
-        self.assertCountEqual([line.split(": ")[1] for line in lines], ["accounts[0].type"])
-        for line in lines:
-            self.assertIn("not available yet", line)
-
     def test_no_configuration(self) -> None:
         """A file that is not there, is a folder, is not UTF-8 or not TOML is one line that names it."""
         (self.folder / "latin.toml").write_bytes(b'data_dir = "caf\xe9"\n')
