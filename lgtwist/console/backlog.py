@@ -17,6 +17,7 @@ from lgtwist.delivery.interfaces import IJournal
 from lgtwist.delivery.redelivery import Redelivered
 from lgtwist.delivery.refused_event import RefusedEvent
 from lgtwist.journal.store import MAX_REFUSED, JournalError
+from lgtwist.onebot.event import late_event
 from lgtwist.onebot.values import read_integer
 from lgtwist.runtime.logs import Logger, printable
 from lgtwist.runtime.tasks import shielded
@@ -275,7 +276,9 @@ def _redacted_event(payload: bytes, size: int) -> Any:
     :param payload: all of it, or its first bytes.
     :param size: bytes of all of it.
     """
-    if len(payload) >= size and size <= _MOST_JSON:
+    is_whole = len(payload) >= size and size <= _MOST_JSON
+    payload = late_event(payload) or payload
+    if is_whole:
         return redact(payload)
     return {"begin": redact_text(payload[:_BEGINNING].decode("utf-8", "replace"), is_cut=True)}
 

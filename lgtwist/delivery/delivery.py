@@ -30,7 +30,7 @@ from lgtwist.delivery.redelivery import Redelivered, Redelivery
 from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
-from lgtwist.onebot.event import BadEvent, Event, mark_replayed, read_event
+from lgtwist.onebot.event import BadEvent, Event, late_event, mark_replayed, read_event
 from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So much is handed to a connection at once (bytes).
@@ -343,7 +343,7 @@ class Delivery:
             waiting and waiting + len(payload) > self._window.limit
         ):
             return Redelivered("not_connected", "too many events are being delivered again")
-        encoded = convert_event(payload, self._format)
+        encoded = convert_event(late_event(payload) or payload, self._format)
         if self._policy.mark:
             encoded = mark_replayed(encoded)
         redelivery = Redelivery(active.encode(encoded), self._clock)
@@ -553,6 +553,7 @@ class Delivery:
             and self._passes is None
             and encoded.first > sent.position
             and encoded.batch.before == sent.ordinal
+            and not encoded.has_late
             and not self._refusals.one_at_a_time
             and window.events + encoded.events <= active.window
             and window.size + encoded.size <= window.limit
@@ -685,8 +686,9 @@ class Delivery:
                 break
             if judged and not self._wants(payload, position, times[index], late):
                 continue
-            encoded = convert_event(payload, self._format)
-            if position <= mark_upto:
+            late_one = late_event(payload)
+            encoded = convert_event(payload if late_one is None else late_one, self._format)
+            if position <= mark_upto or (late_one is not None and self._policy.mark):
                 encoded = mark_replayed(encoded)
             frames.append(sink.encode(encoded))
             size += len(payload)

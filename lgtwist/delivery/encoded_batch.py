@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lgtwist.delivery.batch import Batch, Watermark
+from lgtwist.onebot.event import LATE_BEGINNING
 from lgtwist.onebot.message import MessageFormat, convert_event
 
 
@@ -15,6 +16,8 @@ class EncodedBatch:
     :param now: seconds.
     :ivar watermark: where a bot is that has it.
     :ivar at: when it was committed, in seconds.
+    :ivar has_late: whether there are events among them that were fetched later than they happened: those are
+        not the same for all bots, by their ``replay.mark``.
     """
 
     def __init__(self, batch: Batch, now: float) -> None:
@@ -25,6 +28,7 @@ class EncodedBatch:
         self.first, self.last = batch.first, batch.last
         self.watermark = Watermark(self.last, batch.before + self.events, batch.times[-1])
         self.only = batch if self.events == 1 else None
+        self.has_late = any([one.startswith(LATE_BEGINNING) for one in batch.payloads])
         self._form: tuple[MessageFormat | None, Any] = (None, None)
         self._made = b""
         self._others: dict[tuple[MessageFormat, Any], bytes] = {}

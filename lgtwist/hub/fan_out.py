@@ -8,7 +8,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
-from lgtwist.onebot.event import Event
+from lgtwist.onebot.event import Event, mark_late
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.turns import FlushScheduler
@@ -98,6 +98,26 @@ class FanOut:
                 except Exception:
                     self._log.failure("account {account}: the journal failed", account=self._self_id)
             self._deliver(batch, self._subscribers)
+
+    def publish_late(self, event: Event, *, live: bool) -> None:
+        """Deliver an event that was fetched later than it happened, behind all that were published before.
+
+        At-least-once bots get it from the journal, with ``"replayed": true`` where they want late events
+        marked.
+
+        :param event: no meta event.
+        :param live: whether the other subscribers get it too, without a mark.
+        """
+        self.dispatch()
+        self.events += 1
+        self._note(event)
+        if self._append is not None:
+            try:
+                self._append(self._self_id, [mark_late(event.raw)])
+            except Exception:
+                self._log.failure("account {account}: the journal failed", account=self._self_id)
+        if live:
+            self._deliver([event], self._subscribers)
 
     def _note(self, event: Event) -> None:
         """Keep when the newest event was handed out, and what it is; once for those of one read."""

@@ -14,6 +14,7 @@ from lgtwist.delivery.batch import Position
 from lgtwist.journal.chunk import Damaged, from_little, read_runs
 from lgtwist.journal.sqlite import check, open_for_reading
 from lgtwist.journal.store import JournalError
+from lgtwist.onebot.event import late_event
 from lgtwist.runtime.logs import printable
 
 
@@ -119,7 +120,7 @@ def _read_report(path: Path, connection: sqlite3.Connection) -> Report:
             skipped / 1000,
             reason,
             size,
-            payload.decode("utf-8", "replace"),
+            (late_event(payload) or payload).decode("utf-8", "replace"),
         )
         for bot, account, position, at, skipped, reason, size, payload in execute(
             "SELECT bot, account, position, time, skipped, reason, size, payload FROM refused ORDER BY id"

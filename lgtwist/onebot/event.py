@@ -239,13 +239,44 @@ def mark_replayed(raw: bytes) -> bytes:
 
     :param raw: a JSON object with members.
     """
+    return _begin_with(b'{"replayed":true,', raw)
+
+
+def _begin_with(beginning: bytes, raw: bytes) -> bytes:
+    """Return an event with a member ``replayed`` as its only one of that name, the first.
+
+    :param beginning: the event's ``{``, that member and a comma.
+    """
     if b'"replayed"' in raw:
         try:
             value = rawjson.member(raw, "replayed")
             raw = rawjson.remove_key(raw, "replayed", value) if value else raw
         except rawjson.DECODE_ERRORS:
             return raw
-    return b'{"replayed":true,' + raw.lstrip()[1:]
+    return beginning + raw.lstrip()[1:]
+
+
+#: How an event begins that was fetched later than it happened, as a journal keeps it. No other event begins
+#: so: with that blank, :func:`mark_replayed` does not write it, and neither does an encoder of JSON.
+LATE_BEGINNING = b'{ "replayed":true,'
+
+
+def mark_late(raw: bytes) -> bytes:
+    """Return an event as a journal keeps it if it was fetched later than it happened.
+
+    A member ``replayed`` that it has is replaced; where it cannot be removed, the event is unchanged.
+
+    :param raw: a JSON object with members.
+    """
+    return _begin_with(LATE_BEGINNING, raw)
+
+
+def late_event(raw: bytes) -> bytes | None:
+    """Return an event of a journal without the mark of :func:`mark_late`; None if it does not have it.
+
+    :param raw: one event, or its first bytes.
+    """
+    return b"{" + raw[len(LATE_BEGINNING) :] if raw.startswith(LATE_BEGINNING) else None
 
 
 class Heartbeat(NamedTuple):

@@ -18,6 +18,7 @@ from lgtwist.hub.bot import Bot
 from lgtwist.hub.deliveries import Deliveries
 from lgtwist.hub.settings import BotSettings
 from lgtwist.journal.journal import Journal, JournalLimits
+from lgtwist.onebot.event import mark_late
 from tests.hub.fakes import directory_of
 from tests.journal.fakes import BEGIN, FakeSink, Lines
 from tests.journal.memory_store import InlineWorker, MemoryStore
@@ -230,6 +231,18 @@ class RefusedTests(BacklogTestCase):
         answer = self.ask("GET", f"refused/{number}")
         self.assertIn("xxxx", answer["event"]["begin"])
         self.assertLess(len(json.dumps(answer)), 20_000)
+
+    def test_look_at_a_late_one(self) -> None:
+        """An event that was fetched later than it happened is shown without the journal's mark of that."""
+        late = mark_late(b'{"post_type":"message","n":5,"text":"hello"}')
+        self.journal.append(10001, [late])
+        self.clock.advance(0.01)
+        number = self.refuse(text="x" * 300_000)
+        [batch] = self.successResultOf(self.journal.read(10001, 0)).batches[:1]
+        self.journal.refused("nonebot", batch.part(0, 1), REFUSED)
+        [late_one] = [one["id"] for one in self.ask("GET", "backlog")["refused"] if one["id"] != number]
+        answer = self.ask("GET", f"refused/{late_one}")
+        self.assertEqual(answer["event"], {"post_type": "message", "n": 5, "text": "hello"})
 
     def test_look_at_one_that_is_gone(self) -> None:
         """Its first 64 KiB are there, and are not sent again."""

@@ -10,6 +10,7 @@ from lgtwist.delivery.batch import Watermark
 from lgtwist.journal.report import as_json, as_text, report
 from lgtwist.journal.sqlite import SqliteStore
 from lgtwist.journal.store import JournalError
+from lgtwist.onebot.event import mark_late
 from tests.journal.fakes import BEGIN, Room, event
 from tests.journal.test_files import everything
 from tests.journal.test_sqlite import SqliteTestCase
@@ -56,6 +57,17 @@ class ReportTests(SqliteTestCase):
         self.assertEqual(refused.time, BEGIN + 10)
         self.assertEqual(refused.skipped, BEGIN + 20)
         self.assertEqual(refused.event, event(3).decode())
+
+    def test_a_late_event(self) -> None:
+        """One that was fetched later than it happened is shown without the journal's mark of that."""
+        room = Room(SqliteStore(self.file, full=False))
+        room.journal.append(1, [mark_late(event(1))])
+        room.clock.advance(0)
+        room.journal.refused("bot", room.observed[0], "close code 1009")
+        room.advance(1.1)
+        self.addCleanup(room.journal.close)
+        [refused] = report(self.file).refused
+        self.assertEqual(refused.event, event(1).decode())
 
     def test_beside_a_service(self) -> None:
         """All that is durable is in it, and the service is not disturbed."""
