@@ -140,14 +140,17 @@ def _forward_of_messages(
     return {"type": "forward", "data": data}
 
 
-def preview_lines(news: Any) -> list[str]:
-    """Return the lines of ``news`` (``[{"text": ...}]``, or strings), which a closed forward shows."""
-    if not isinstance(news, list):
+def preview_lines(lines: Any) -> list[str]:
+    """Return the lines that a closed forward shows.
+
+    :param lines: decoded: the ``news`` of go-cqhttp and NapCat, ``[{"text": ...}]``, or strings.
+    """
+    if not isinstance(lines, list):
         return []
-    lines = [
-        text_at(line, "text") if isinstance(line, dict) else read_text(line) for line in news[:_MOST_LINES]
+    texts = [
+        text_at(line, "text") if isinstance(line, dict) else read_text(line) for line in lines[:_MOST_LINES]
     ]
-    return [line for line in lines if line][:_PREVIEW_LINES]
+    return [text for text in texts if text][:_PREVIEW_LINES]
 
 
 def refuse_base64(uri: str, what: str, path: str, context: ActionContext) -> None:
@@ -450,7 +453,7 @@ class _MessageWriter:
         refuse_base64(uri, "file", f"{path}.data.file", self._context)
         name = text_at(data, "name") or text_at(data, "file_name")
         if not name:
-            name = bare if bare and _is_file_name(bare) else name_in_uri(uri)
+            name = bare if _is_file_name(bare) and as_uri(bare, path) is None else name_in_uri(uri)
         return OutgoingFile(uri, name)
 
     async def _file_url(self, file_id: str, path: str) -> str:
