@@ -149,9 +149,9 @@ class YogurtProgram(ChildProcess):
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, or start it again, and wait until it answers. It is ended by SIGKILL only.
+        """Start it, and wait until it answers: with HTTP 500 in its first moments.
 
-        In its first moments it answers with HTTP 500.
+        It is ended by SIGKILL only, and cannot be started again at once: it has no SO_REUSEADDR.
         """
         env = {**inherited_environment(), "HOME": str(self.folder)}
         self.spawn(self._namespace.inside(str(self._program)), env)
