@@ -24,7 +24,7 @@ from lgtwist.milky.outgoing import (
 )
 from lgtwist.milky.recent import PrivateFile
 from lgtwist.milky.uris import as_uri, name_in_uri
-from lgtwist.onebot.errors import AccountFailed, BadRequest, LinkBroken, OverBound
+from lgtwist.onebot.errors import AccountFailed, BadRequest, LinkBroken, OneBotError, OverBound
 from lgtwist.onebot.message import read_message, to_cq
 from tests.milky.fake_context import SELF, ScriptedApi, make_context
 from tests.milky.schema import check_request
@@ -443,6 +443,8 @@ class ForwardTests(OutgoingCase):
         self.assertIn(f"{MAX_NODES} nodes", self.refused([node([node("a")] * 400)] * 3, error=OverBound))
         self.assertIn("10000 segments", self.refused([node([segment("at", qq="all")] * 6000)] * 2))
         self.api.answers["get_resource_temp_url"] = {"url": "https://a"}
+        self.sent([segment("image", file="EhQx", url="https://old")] * (MAX_LOOKUPS + 1))
+        self.assertEqual(len(self.api.calls), 20)
         images = [segment("image", file="EhQx")] * (MAX_LOOKUPS + 1)
         self.assertIn(f"more than {MAX_LOOKUPS}", self.refused(images, error=OverBound))
 
@@ -509,6 +511,18 @@ class ForwardTests(OutgoingCase):
         self.assertEqual(made["data"]["messages"][0]["segments"], [segment("image", uri="https://old")])
         unsequenced = self.context.ids.id_of(MessageKey("unsequenced", ANN, 1))
         self.assertIn("cannot be forwarded", self.refused([segment("node", id=unsequenced)]))
+
+    def test_messages_whose_scene_has_changed(self) -> None:
+        """A private message that is not found in one scene is looked for in the other one."""
+        number = self.context.ids.id_of(MessageKey("friend", ANN, 8))
+        message = incoming("temp", message_seq=8)
+        self.api.answers["get_message"] = lambda params: (
+            {"message": message} if params["message_scene"] == "temp" else CallFailed(-404, "no", "x")
+        )
+        made = self.forward([segment("node", id=number)])
+        self.assertEqual(made["data"]["messages"][0]["segments"], message["segments"])
+        self.api.answers["get_message"] = CallFailed(-404, "no", "x")
+        self.assertEqual(self.refused([segment("node", id=number)], error=CallFailed), "no")
 
     def test_forwards_by_their_ids(self) -> None:
         """A forward is sent again with the messages that the implementation tells, also nested ones."""
@@ -590,6 +604,83 @@ class RoundTripTests(OutgoingCase):
         if as_string:  # adjacent texts are one there
             sent, message = joined(sent), joined(message)
         self.assertEqual(sent, message)
+
+
+_KINDS = ["text", "at", "face", "reply", "image", "record", "video", "json", "mface", "poke",
+          "file", "forward", "node", "anonymous", "mention", "market_face", "light_app", "markdown",
+          "xml"]  # fmt: skip
+_KEYS = ["text", "qq", "id", "file", "url", "path", "name", "nickname", "user_id", "content", "time", "data",
+         "news", "subType", "summary", "cover", "file_id", "resource_id", "temp_url", "forward_id", "title",
+         "preview", "face_id", "json_payload", "file_name", "source", "is_large", "ignore"]  # fmt: skip
+_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=6)
+    | st.sampled_from(["1001", 1002, "/a", "C:\\a", "data:,%", "file://", "https://a", "all", "10001000"])
+)
+_ODD = st.recursive(
+    _VALUES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4)
+        | st.fixed_dictionaries(
+            {
+                "type": st.sampled_from(_KINDS),
+                "data": st.dictionaries(st.sampled_from(_KEYS), inner, max_size=5),
+            }
+        )
+    ),
+    max_leaves=12,
+)
+
+
+class OddMessageTests(OutgoingCase):
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(
+            st.fixed_dictionaries(
+                {
+                    "type": st.sampled_from(_KINDS),
+                    "data": st.dictionaries(st.sampled_from(_KEYS), _ODD, max_size=5),
+                }
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        _ODD,
+        st.sampled_from(["Yogurt", "LLBot", "Lagrange.Core"]),
+        st.sampled_from([GROUP, FRIEND]),
+    )
+    def test_anything_is_sent_or_refused(
+        self, message: Any, answer: Any, implementation: str, conversation: Conversation
+    ) -> None:
+        """Whatever a bot sends, and the implementation answers: a message of Milky, or a sentence."""
+        self.use(implementation)
+        self.context.ids.id_of(MessageKey("group", TEAM, 1))
+        self.context.ids.id_of(MessageKey("unsequenced", ANN, 1))
+        for api in ("get_message", "get_forwarded_messages"):
+            self.api.answers[api] = {"message": {"segments": answer}, "messages": [{"segments": answer}]}
+        self.api.answers["get_resource_temp_url"] = {"url": answer}
+        self.api.answers["get_group_file_download_url"] = {"download_url": answer}
+        made: list[Any] = []
+        translated = Deferred.fromCoroutine(
+            to_milky(read_message(message, "params.message"), conversation, self.context)
+        )
+        translated.addErrback(lambda failure: failure.trap(OneBotError) and None)
+        translated.addCallback(made.append)
+        self.successResultOf(translated)
+        if made[0] is not None:
+            check_request(
+                "send_group_message", {"group_id": TEAM, "message": made[0].segments}, for_lagrange=True
+            )
+            for file in made[0].files:
+                check_request(
+                    "upload_group_file",
+                    {"group_id": TEAM, "file_uri": file.uri, "file_name": file.name},
+                    for_lagrange=True,
+                )
 
 
 def joined(message: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -66,9 +66,7 @@ def read_peer_id(params: ActionParams, *names: str) -> int:
     name = params.name_of(*names)
     number = params.integer(name)
     if not SMALLEST_NUMBER <= number <= GREATEST_NUMBER:
-        raise BadRequest(
-            f"{params.path(name)}: expected a number from {SMALLEST_NUMBER} to {GREATEST_NUMBER}"
-        )
+        raise BadRequest(f"{params.path(name)}: expected {SMALLEST_NUMBER} to {GREATEST_NUMBER}")
     return number
 
 
