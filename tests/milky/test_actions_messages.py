@@ -67,6 +67,15 @@ class SendingTests(SynchronousTestCase):
                 key = MessageKey(GROUP, TEAM, 77) if call is to_team else MessageKey(FRIEND, ALICE, 55)
                 self.assertEqual(data, {"message_id": self.actions.ids.id_of(key)})
 
+    def test_newest(self) -> None:
+        """What was sent is the newest message of its conversation, unless a newer one was seen."""
+        newest = self.actions.context.recent.newest
+        conversation = Conversation(GROUP, TEAM)
+        for seq, expected in ((77, 77), (80, 80), (79, 80)):
+            self.actions.api.answers["send_group_message"] = sent(seq)
+            self.actions.perform("send_group_msg", group_id=TEAM, message="hi")
+            self.assertEqual(newest.get(conversation), expected)
+
     def test_codes(self) -> None:
         """A string has CQ codes, unless it is plain text."""
         message = f"a&amp;[CQ:at,qq={BOB}][CQ:face,id=4]"
@@ -220,6 +229,10 @@ class ConversationTests(SynchronousTestCase):
             )
             self.assertIsNone(conversation_of("set_msg_emoji_like", params))
         self.assertIsNone(conversation_of("set_msg_emoji_like", b'{"message_id":7}', actions.ids))
+        params = b'{"message_id":%d}' % actions.ids.id_of(MessageKey(TEMP, ALICE, 4))
+        self.assertEqual(
+            conversation_of("set_msg_emoji_like", params, actions.ids), Conversation(FRIEND, ALICE)
+        )
 
 
 class ReadingTests(SynchronousTestCase):
@@ -396,6 +409,12 @@ class HistoryTests(SynchronousTestCase):
                 self.assertEqual(
                     self.history(kind, everything, message_seq=newest, count=2), [199, 200], kind
                 )
+
+    def test_end(self) -> None:
+        """Where an implementation says that there is nothing older, it is not asked for it."""
+        for kind in ("L", "Y"):
+            self.assertEqual(self.history(kind, [1, 2, 3]), [1, 2, 3])
+            self.assertEqual(len(self.actions.calls), 1, kind)
 
     def test_holes(self) -> None:
         """Numbers that are missing end nothing, also where a whole page has none."""
@@ -637,6 +656,7 @@ class LagrangeTests(SynchronousTestCase):
             [friend_message(42, text("hi"))],
             [friend_message(42, text("other"), sender_id=SELF)],
             [friend_message(39, text("hi"), sender_id=SELF)],
+            [friend_message(40, text("hi"), sender_id=SELF)],
             [{**friend_message(42, text("hi"), sender_id=SELF), "time": NOW - 60}],
         ):
             key = self.find(*others)
