@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nonebot.adapters.onebot.v11.event import Reply
@@ -254,6 +255,33 @@ class ReadingTests(SynchronousTestCase):
         self.actions.perform("get_msg", message_id=message_id)
         self.assertEqual(self.actions.calls, [])  # it is remembered
 
+    def test_old_pictures(self) -> None:
+        """URLs expire: an old message with a picture is asked for again, if that can be had."""
+        key = MessageKey(GROUP, TEAM, 9)
+        picture = {
+            "type": "image",
+            "data": {
+                "resource_id": "r", "temp_url": "http://x/old", "width": 1, "height": 1, "summary": "",
+                "sub_type": "normal",
+            },
+        }  # fmt: skip
+        fresh = json.loads(json.dumps(picture).replace("old", "new"))
+        message_id = self.actions.group_id_of(9)
+        for age, segment, answer, url in [
+            (0, picture, {"message": group_message(9, fresh)}, "http://x/old"),
+            (7200, picture, {"message": group_message(9, fresh)}, "http://x/new"),
+            (7200, picture, not_found("get_message"), "http://x/old"),
+        ]:
+            self.actions.api.answers = {"get_message": answer}
+            old = {**group_message(9, segment), "time": NOW - age}
+            self.actions.context.recent.messages.put(key, old)
+            data = self.actions.perform("get_msg", message_id=message_id)
+            self.assertEqual(data["message"][0]["data"]["url"], url)
+        self.actions.api.answers = {"get_message": LinkBroken("broken")}
+        self.actions.context.recent.messages.put(key, {**group_message(9, picture), "time": NOW - 7200})
+        with self.assertRaises(LinkBroken):
+            self.actions.perform("get_msg", message_id=message_id)
+
     def test_private(self) -> None:
         """A private message has ``user_id``, and no group."""
         self.actions.api.answers = {"get_message": {"message": friend_message(3)}}
@@ -414,6 +442,8 @@ class HistoryTests(SynchronousTestCase):
         """Where an implementation says that there is nothing older, it is not asked for it."""
         for kind in ("L", "Y"):
             self.assertEqual(self.history(kind, [1, 2, 3]), [1, 2, 3])
+            self.assertEqual(len(self.actions.calls), 1, kind)
+            self.assertEqual(self.history(kind, [1, 2, 3], message_seq=3), [1, 2, 3])
             self.assertEqual(len(self.actions.calls), 1, kind)
 
     def test_holes(self) -> None:
