@@ -104,6 +104,7 @@ class Case:
 def _load(generator: Path, server: Server, subject: Subject, options: Mapping[str, object]) -> dict[str, Any]:
     every = {
         "port": server.port,
+        "listen": server.account_port,
         "pid": server.pid,
         "tls": int(server.tls),
         "numbered": int(server.numbered),
@@ -266,6 +267,35 @@ def watched() -> Case:
     )
 
 
+def milky_events() -> Case:
+    """Events of an account of type milky, beside one whose implementation speaks OneBot 11."""
+    return Case(
+        "milky-events",
+        "the same messages of 100 characters to a live bot, 64 in flight, as OneBot 11 and as Milky has them",
+        {"mode": "fanout", "bots": 1, "size": 512, "window": 64},
+        (_cpu("event"), _per_second("events")),
+        variants=_dialled(),
+    )
+
+
+def milky_calls() -> Case:
+    """Calls to an account of type milky, beside one whose implementation speaks OneBot 11."""
+    return Case(
+        "milky-calls",
+        "round trips of send_group_msg, 16 in flight to as many groups, by OneBot 11 and by Milky",
+        {"mode": "calls", "bots": 1, "depth": 16, "attached": 1},
+        (_cpu("call"), _per_second("calls")),
+        variants=_dialled(),
+    )
+
+
+def _dialled() -> dict[str, tuple[str, Setting, Mapping[str, object]]]:
+    return {
+        "forward-websocket": ("lgtwist", Setting(account="forward-websocket"), {"protocol": "onebot"}),
+        "milky": ("lgtwist", Setting(account="milky"), {"protocol": "milky"}),
+    }
+
+
 _CASES: list[Case] = [
     *(fanout(bots, size) for bots in (1, 10, 200, 1000) for size in (300, 1024, 16384)),
     *(fanout(bots, 1024, 256) for bots in (10, 200)),
@@ -279,6 +309,8 @@ _CASES: list[Case] = [
     replay(200_000),
     live_with_journal(),
     watched(),
+    milky_events(),
+    milky_calls(),
 ]
 CASES: dict[str, Case] = {case.name: case for case in _CASES}
 

@@ -1,4 +1,5 @@
 /* The load generator: one process, one epoll loop. It plays the implementation of account 10001 and all its bots.
+ * With listen=PORT it is an implementation that the server dials: of OneBot 11, or with protocol=milky of Milky.
  *
  *     load mode=fanout port=8081 pid=1234 bots=200 size=1024 window=64 seconds=2
  *
@@ -22,6 +23,7 @@
 #include <openssl/ssl.h>
 #endif
 
+#include "handshake.h"
 #include "wire.h"
 
 #define SELF_ID "10001"
@@ -30,15 +32,16 @@
 #define READ_SIZE (256 * 1024)
 #define ARENA (4 * READ_SIZE)
 #define MAX_DEPTH 64
+#define MAX_CALLERS 256      /* connections of the server to the implementation */
 
 /* ------------------------------------------------------------------ what was asked for */
 
 static struct {
-    const char *mode, *impl_token, *bot_token, *extra_token;
-    int port, pid, bots, attached, size, window, depth, concurrency, numbered, tls, backlog, extra;
+    const char *mode, *impl_token, *bot_token, *extra_token, *protocol;
+    int port, listen, pid, bots, attached, size, window, depth, concurrency, numbered, tls, backlog, extra;
     double seconds, warmup, rate, patience;
 } opt = {
-    .mode = "fanout", .impl_token = "impl", .bot_token = "bot", .extra_token = "extra",
+    .mode = "fanout", .impl_token = "impl", .bot_token = "bot", .extra_token = "extra", .protocol = "onebot",
     .bots = 1, .size = 1024, .window = 64, .depth = 1, .concurrency = 64, .backlog = 100000,
     .seconds = 2, .warmup = 0.3, .rate = 0, .patience = 15,
 };
@@ -62,7 +65,8 @@ static void read_options(int argc, char **argv)
 {
     struct { const char *name; const char **s; int *i; double *d; } known[] = {
         {"mode", .s = &opt.mode}, {"impl_token", .s = &opt.impl_token}, {"bot_token", .s = &opt.bot_token},
-        {"extra_token", .s = &opt.extra_token}, {"port", .i = &opt.port}, {"pid", .i = &opt.pid},
+        {"extra_token", .s = &opt.extra_token}, {"protocol", .s = &opt.protocol}, {"port", .i = &opt.port},
+        {"listen", .i = &opt.listen}, {"pid", .i = &opt.pid},
         {"bots", .i = &opt.bots}, {"attached", .i = &opt.attached}, {"size", .i = &opt.size},
         {"window", .i = &opt.window}, {"depth", .i = &opt.depth}, {"concurrency", .i = &opt.concurrency},
         {"numbered", .i = &opt.numbered}, {"tls", .i = &opt.tls}, {"backlog", .i = &opt.backlog},
@@ -186,7 +190,7 @@ static void print_result(const char *extra, double units, struct moment a, struc
 enum state { UNUSED, CONNECTING, OPEN, READY, CLOSING, CLOSED, REFUSED };
 
 struct conn {
-    int fd, is_impl, index, dirty, wants_out, stalled, unchecked, uncounted, may_close;
+    int fd, is_impl, is_server, index, dirty, wants_out, stalled, unchecked, uncounted, may_close;
     enum state state;
     struct buf in, out;
     uint64_t next;                                  /* the number of the event that must come next */
@@ -196,7 +200,7 @@ struct conn {
 #endif
 };
 
-static struct conn impl, *bots;
+static struct conn dialling_impl, *impl = &dialling_impl, *bots, listener, callers[MAX_CALLERS];
 static int poller, bots_made, ready_count, closed_count, introduced;
 static struct conn **dirty;
 static int dirty_count;
@@ -236,7 +240,7 @@ static void mark(struct conn *c)
 
 static void send_frame(struct conn *c, int op, const char *p, size_t n)
 {
-    frame_add(&c->out, op, p, n, new_key());
+    frame_add(&c->out, op, p, n, c->is_server ? NULL : new_key());
     mark(c);
 }
 
@@ -257,7 +261,7 @@ static void ended(struct conn *c, const char *why)
     if (c->state == READY)
         ready_count--;
     c->state = CLOSED;
-    closed_count++;
+    closed_count += !c->is_server;
     epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
 #ifdef WITH_TLS
     if (c->ssl)
@@ -406,12 +410,32 @@ static void hang_up(struct conn *c)
 /* ------------------------------------------------------------------ events */
 
 static char *event_text;
+static char *event_words; /* the text of the message */
 static size_t event_size, number_at;
 static uint64_t sent, complete; /* events sent; events that all counted bots have */
 static uint64_t sent_at[RING];
 static uint32_t holders[RING];
 static uint32_t counted; /* bots that must get every event */
 static uint64_t deliveries;
+
+static int is_milky(void) { return !strcmp(opt.protocol, "milky"); }
+
+/* The same message as Lagrange.Milky and others send it. */
+static void make_milky_event(void)
+{
+    event_size = (size_t)sprintf(event_text,
+        "{\"time\":1760000000,\"self_id\":" SELF_ID ",\"event_type\":\"message_receive\",\"data\":{"
+        "\"message_scene\":\"group\",\"peer_id\":30001,\"message_seq\":%u,\"sender_id\":20001,"
+        "\"time\":1760000000,\"segments\":[{\"type\":\"text\",\"data\":{\"text\":\"%s\"}}],"
+        "\"group\":{\"group_id\":30001,\"group_name\":\"benchmark\",\"member_count\":3,"
+        "\"max_member_count\":200,\"remark\":\"\",\"created_time\":1600000000,\"description\":\"\","
+        "\"question\":\"\",\"announcement\":\"\"},\"group_member\":{\"user_id\":20001,"
+        "\"nickname\":\"Alice\",\"sex\":\"female\",\"group_id\":30001,\"card\":\"\",\"title\":\"\","
+        "\"level\":12,\"role\":\"member\",\"join_time\":1600000000,\"last_sent_time\":1760000000,"
+        "\"shut_up_end_time\":null}}}",
+        FIRST_ID, event_words);
+    number_at = (size_t)(strstr(event_text, "\"message_seq\":") - event_text) + 14;
+}
 
 /* A group message as NapCat sends them, with a text that makes it `size` bytes long. */
 static void make_event(size_t size)
@@ -453,7 +477,10 @@ static void make_event(size_t size)
         }
     }
     number_at = (size_t)(strstr(event_text, "\"message_id\":") - event_text) + 13;
-    free(text);
+    free(event_words);
+    event_words = text;
+    if (is_milky())
+        make_milky_event();
 }
 
 static uint32_t read_number(const char *p)
@@ -476,7 +503,7 @@ static void send_event(uint64_t when)
     sent_at[sent % RING] = when;
     holders[sent % RING] = 0;
     sent++;
-    send_frame(&impl, OP_TEXT, event_text, event_size);
+    send_frame(impl, OP_TEXT, event_text, event_size);
 }
 
 static void got_event(struct conn *c, uint32_t number)
@@ -507,10 +534,12 @@ static void ask(struct conn *c, int slot)
     char text[300];
     /* Every bot counts for itself, so that all bots use the same echoes at the same time. */
     uint64_t echo = ++c->next * MAX_DEPTH + (uint64_t)slot;
+    /* In Milky those of one group are sent one after the other. */
+    int group = opt.listen ? 30001 + c->index * MAX_DEPTH + slot : 30001;
     int n = snprintf(text, sizeof text,
-                     "{\"action\":\"send_group_msg\",\"params\":{\"group_id\":30001,\"message\":"
+                     "{\"action\":\"send_group_msg\",\"params\":{\"group_id\":%d,\"message\":"
                      "[{\"type\":\"text\",\"data\":{\"text\":\"good morning, everybody\"}}]},\"echo\":\"%llu\"}",
-                     (unsigned long long)echo);
+                     group, (unsigned long long)echo);
     c->expected[slot] = echo;
     c->asked[slot] = batch_time;
     calls_begun++;
@@ -561,7 +590,115 @@ static void got_action(const char *p, size_t n)
     int length = snprintf(answer, sizeof answer,
                           "{\"status\":\"ok\",\"retcode\":0,\"data\":%s,\"message\":\"\",\"wording\":\"\"%s%.*s}", data,
                           found[1].p ? ",\"echo\":" : "", (int)found[1].n, found[1].p ? found[1].p : "");
-    send_frame(&impl, OP_TEXT, answer, (size_t)length);
+    send_frame(impl, OP_TEXT, answer, (size_t)length);
+}
+
+/* Milky's side of the same: one call by POST. */
+static void got_post(struct conn *c, const char *name, size_t n)
+{
+    static unsigned seq = FIRST_ID;
+    char data[256], answer[512], body[400];
+    int status = 200;
+    snprintf(data, sizeof data, "{}");
+    if (n == 14 && !memcmp(name, "get_login_info", n)) {
+        snprintf(data, sizeof data, "{\"uin\":" SELF_ID ",\"nickname\":\"benchmark\"}");
+        introduced = 1;
+    } else if (n == 13 && !memcmp(name, "get_impl_info", n)) {
+        snprintf(data, sizeof data, "{\"impl_name\":\"load\",\"impl_version\":\"1\",\"qq_protocol_version\":\"1\","
+                 "\"qq_protocol_type\":\"linux\",\"milky_version\":\"1.2\"}");
+    } else if (n == 18 && !memcmp(name, "send_group_message", n)) {
+        snprintf(data, sizeof data, "{\"message_seq\":%u,\"time\":1760000000}", ++seq);
+    } else if (n == 20 && !memcmp(name, "get_history_messages", n)) {
+        snprintf(data, sizeof data, "{\"messages\":[]}");
+    } else if (n == 19 && !memcmp(name, "get_friend_requests", n)) {
+        snprintf(data, sizeof data, "{\"requests\":[]}");
+    } else if (n == 23 && !memcmp(name, "get_group_notifications", n)) {
+        snprintf(data, sizeof data, "{\"notifications\":[]}");
+    } else {
+        status = 404;
+    }
+    int length = snprintf(body, sizeof body, "{\"status\":\"ok\",\"retcode\":0,\"data\":%s}", data);
+    if (status == 404)
+        length = 0;
+    int whole = snprintf(answer, sizeof answer,
+                         "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%.*s", status,
+                         status == 200 ? "OK" : "Not Found", length, length, body);
+    buf_add(&c->out, answer, (size_t)whole);
+    mark(c);
+}
+
+/* What the server asks of an implementation that it dials: the handshake, or a call of Milky. */
+static size_t use_request(struct conn *c, const char *p, size_t n)
+{
+    char token[200], answer[256], accept[29];
+    const char *end = memmem(p, n, "\r\n\r\n", 4);
+    if (!end)
+        return 0;
+    struct span shown = header(p, end, "Authorization"), length = header(p, end, "Content-Length");
+    size_t used = (size_t)(end + 4 - p) + (length.p ? (size_t)atol(length.p) : 0);
+    snprintf(token, sizeof token, "Bearer %s", opt.impl_token);
+    if (!span_is(shown, token))
+        die("the server asks without the token: %.*s", (int)(n > 200 ? 200 : n), p);
+    if (n < used)
+        return 0;
+    if (!memcmp(p, "POST /api/", 10)) {
+        const char *name = p + 10, *stop = memchr(name, ' ', (size_t)(end - name));
+        got_post(c, name, stop ? (size_t)(stop - name) : 0);
+        return used;
+    }
+    struct span key = header(p, end, "Sec-WebSocket-Key");
+    if (memcmp(p, "GET /", 5) || key.n != 24 || impl->state == READY)
+        die("the server asks something odd: %.*s", (int)(n > 200 ? 200 : n), p);
+    accept_value(key.p, key.n, accept);
+    int size = snprintf(answer, sizeof answer,
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        "Sec-WebSocket-Accept: %s\r\n\r\n", accept);
+    buf_add(&c->out, answer, (size_t)size);
+    mark(c);
+    impl = c;
+    c->is_impl = 1;
+    c->may_close = 0;
+    c->state = READY;
+    return used;
+}
+
+static void accept_callers(void)
+{
+    for (;;) {
+        int one = 1, fd = accept4(listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), k = 0;
+        if (fd < 0)
+            return;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        while (k < MAX_CALLERS && callers[k].state != UNUSED && callers[k].state != CLOSED)
+            k++;
+        if (k == MAX_CALLERS)
+            die("the server has more than %d connections to the implementation", MAX_CALLERS);
+        struct conn *c = &callers[k];
+        int was_dirty = c->dirty;
+        memset(c, 0, sizeof *c);
+        c->dirty = was_dirty;
+        c->fd = fd;
+        c->index = k;
+        c->is_server = c->may_close = 1;
+        c->state = CONNECTING;
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+        if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e))
+            die("epoll_ctl: %s", strerror(errno));
+    }
+}
+
+static void listen_for_server(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)opt.listen)};
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = &listener};
+    int one = 1;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener.fd, (struct sockaddr *)&at, sizeof at) || listen(listener.fd, 1024))
+        die("port %d: %s", opt.listen, strerror(errno));
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, listener.fd, &e))
+        die("epoll_ctl: %s", strerror(errno));
 }
 
 /* ------------------------------------------------------------------ what comes in */
@@ -591,6 +728,16 @@ static void got_text(struct conn *c, const char *p, size_t n)
     }
     if (memmem(p, n, "\"meta_event\"", 12))
         return;
+    if (is_milky()) {
+        const char *seq = memmem(p, n, "\"message_seq\":1", 15);
+        if (seq && memmem(p, n, "\"post_type\":\"message\"", 21) && p + n - seq > 24) {
+            uint32_t number = read_number(seq + 14);
+            if (number % 61 == 0 && !memmem(p, n, event_words, strlen(event_words)))
+                die("%s got event %u with another text", who(c), number - FIRST_ID);
+            got_event(c, number);
+            return;
+        }
+    }
     const char *id = memmem(p, n, "\"message_id\":1", 14);
     if (id && memmem(p, n, "\"post_type\"", 11) && p + n - id > 23)
         got_event(c, read_number(id + 13));
@@ -599,15 +746,17 @@ static void got_text(struct conn *c, const char *p, size_t n)
 }
 
 /* How many bytes of the frame were used; 0 if it is not complete. */
-static size_t use_frame(struct conn *c, const char *p, size_t n)
+static size_t use_frame(struct conn *c, char *p, size_t n)
 {
     struct frame f;
     int found = frame_head(p, n, &f);
-    if (found < 0 || (found && (f.masked || !f.fin || f.op == OP_CONT || f.len > ARENA / 2)))
+    if (found < 0 || (found && (f.masked != c->is_server || !f.fin || f.op == OP_CONT || f.len > ARENA / 2)))
         die("%s got a frame that breaks the protocol", who(c));
     if (!found || n < f.head + f.len)
         return 0;
     p += f.head;
+    if (f.masked)
+        frame_mask(p, p, f.len, f.key);
     if (f.op == OP_TEXT) {
         got_text(c, p, f.len);
     } else if (f.op == OP_PING) {
@@ -658,8 +807,9 @@ static void readable(struct conn *c)
     batch_time = now();
     have += (size_t)n;
     while (used < have && c->state != CLOSED) {
-        size_t step = c->state == CONNECTING ? use_handshake(c, arena + used, have - used)
-                                             : use_frame(c, arena + used, have - used);
+        size_t step = c->state != CONNECTING ? use_frame(c, arena + used, have - used)
+                      : c->is_server         ? use_request(c, arena + used, have - used)
+                                             : use_handshake(c, arena + used, have - used);
         if (!step)
             break;
         used += step;
@@ -684,6 +834,10 @@ static void turn(int64_t nanos)
         die("epoll_wait: %s", strerror(errno));
     for (int i = 0; i < n; i++) {
         struct conn *c = events[i].data.ptr;
+        if (c == &listener) {
+            accept_callers();
+            continue;
+        }
         if (c->state == CLOSED || c->stalled)
             continue;
         if (events[i].events & EPOLLOUT)
@@ -715,10 +869,15 @@ static void idle_for(double seconds)
 
 static void open_impl(void)
 {
-    impl.is_impl = 1;
-    dial(&impl, opt.impl_token, 0);
-    WAIT_UNTIL(impl.state == OPEN, "the implementation's handshake");
-    impl.state = READY;
+    if (opt.listen) {
+        listen_for_server();
+        WAIT_UNTIL(impl->state == READY && introduced, "the server dials the implementation, and asks who it is");
+        return;
+    }
+    impl->is_impl = 1;
+    dial(impl, opt.impl_token, 0);
+    WAIT_UNTIL(impl->state == OPEN, "the implementation's handshake");
+    impl->state = READY;
     /* Whoever asks who we are is answered before the bots come; simple relays do not ask. */
     for (uint64_t end = now() + 300 * MS; !introduced && now() < end;)
         turn(5 * MS);
@@ -1036,7 +1195,7 @@ int main(int argc, char **argv)
     }
     size_t most = (size_t)opt.attached + 16;
     bots = calloc(most, sizeof *bots);
-    dirty = calloc(most + 1, sizeof *dirty);
+    dirty = calloc(most + 1 + MAX_CALLERS, sizeof *dirty);
     poller = epoll_create1(EPOLL_CLOEXEC);
     make_event((size_t)opt.size);
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from benchmarks.watched import ADMIN_TOKEN
 
@@ -50,19 +50,27 @@ class Setting:
     :ivar bots: how many bots will connect.
     :ivar extra: how a bot with a token of its own is to be served: not at all, or by this ``delivery``.
     :ivar watched: whether somebody looks at the live traffic; only lgtwist has that.
+    :ivar account: the type of lgtwist's account; but for the first, lgtwist dials its implementation.
+    :ivar account_port: where it dials it.
     """
 
     bots: int = 1
     extra: str | None = None
     watched: bool = False
+    account: str = "reverse-websocket"
+    account_port: int = 0
 
 
 @frozen
 class Server:
-    """A server that runs."""
+    """A server that runs.
+
+    :ivar account_port: where it dials the implementation; 0 if it does not.
+    """
 
     pid: int
     port: int
+    account_port: int = 0
     tls: bool = False
     numbered: bool = False
 
@@ -95,11 +103,13 @@ class Subject:
         folder = Path(tempfile.mkdtemp(prefix="lgtwist-benchmark-", dir=SCRATCH))
         try:
             port = free_port()
+            if setting.account != "reverse-websocket":
+                setting = evolve(setting, account_port=free_port(port + 1))
             with (folder / "output").open("wb") as output:
                 process = start(command(port, folder, setting), SERVER_CORE, folder, output, self.environment)
                 try:
                     _await_port(process, port, folder)
-                    yield Server(process.pid, port, self.tls, self.numbered)
+                    yield Server(process.pid, port, setting.account_port, self.tls, self.numbered)
                 except Failed as error:
                     raise Failed(f"{error}{_last_words(process, folder)}") from None
                 finally:
@@ -139,10 +149,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait(5)
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody has, outside of the range that connections take theirs from."""
+def free_port(start: int = 0) -> int:
+    """A port on 127.0.0.1 that nobody has, outside of the range that connections take theirs from.
+
+    :param start: the first that may be it, if that matters.
+    """
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
-    for port in range(max(1024, low - 3000) + os.getpid() % 1000, low):
+    for port in range(start or max(1024, low - 3000) + os.getpid() % 1000, low):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
@@ -229,7 +242,7 @@ def load_generator(tls: bool = False) -> Path:
     libraries = ["-lssl", "-lcrypto"] if tls else []
     return built(
         "load-tls" if tls else "load",
-        [HERE / "load.c", HERE / "wire.h"],
+        [HERE / "load.c", HERE / "handshake.h", HERE / "wire.h"],
         lambda to: ["gcc", "-O2", *options, "-o", str(to), str(HERE / "load.c"), *libraries],
     )
 
@@ -237,7 +250,7 @@ def load_generator(tls: bool = False) -> Path:
 def _epoll() -> Callable[[int, Path, Setting], Sequence[str]]:
     program = built(
         "epoll",
-        [HERE / "peers/epoll.c", HERE / "wire.h"],
+        [HERE / "peers/epoll.c", HERE / "handshake.h", HERE / "wire.h"],
         lambda to: ["gcc", "-O2", f"-I{HERE}", "-o", str(to), str(HERE / "peers/epoll.c")],
     )
     return lambda port, _folder, _setting: [str(program), str(port), IMPL_TOKEN, BOT_TOKEN]
@@ -294,7 +307,8 @@ def configuration(port: int, folder: Path, setting: Setting, delivery: str, tls:
         'heartbeat_interval = "0s"',
         "calls = 100000",
         "[[accounts]]",
-        'type = "reverse-websocket"',
+        f'type = "{setting.account}"',
+        *_account_url(setting),
         "self_id = 10001",
         f'access_token = "{IMPL_TOKEN}"',
     ]
@@ -308,6 +322,12 @@ def configuration(port: int, folder: Path, setting: Setting, delivery: str, tls:
         if how != "live":
             lines.append(f'delivery = "{how}"')
     return "\n".join(lines) + "\n"
+
+
+def _account_url(setting: Setting) -> list[str]:
+    """Give where lgtwist dials the implementation, if it does."""
+    scheme = {"forward-websocket": "ws", "milky": "http"}.get(setting.account)
+    return [] if scheme is None else [f'url = "{scheme}://127.0.0.1:{setting.account_port}/"']
 
 
 def _twistd() -> str:
@@ -331,7 +351,7 @@ def _lgtwist(
             _run(["openssl", "req", "-x509", "-nodes", *curve, *names], {}, folder)
         file = folder / "lgtwist.toml"
         file.write_text(configuration(port, folder, setting, delivery, tls), "utf-8")
-        if delivery != "live" or setting.extra not in (None, "live"):
+        if delivery != "live" or setting.extra not in (None, "live") or setting.account == "milky":
             _check(twistd, file, checkout)
         options = ["-n", "--pidfile=", "lgtwist", "--config", str(file)]
         return [sys.executable, str(HERE / "watched.py") if setting.watched else twistd, *options]

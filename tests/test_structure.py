@@ -107,9 +107,12 @@ PURE = [
     "lgtwist.app.replace_file",
     "lgtwist.app.write_back",
     "lgtwist.milky.entities",
+    "lgtwist.milky.events",
     "lgtwist.milky.fields",
+    "lgtwist.milky.frames",
     "lgtwist.milky.incoming",
     "lgtwist.milky.messages",
+    "lgtwist.milky.notices",
     "lgtwist.milky.outgoing",
     "lgtwist.milky.uris",
 ]

@@ -36,8 +36,8 @@ _SCENE_BITS = 2
 _UNSEQUENCED_CODE = _SCENE_CODES[UNSEQUENCED]
 #: Blocks whose numbers are looked up together when numbers are used again.
 _OLDEST = 1024
-#: Numbers of blocks on a page of the table.
-_PAGE_BITS = 10
+#: Numbers of blocks on a page of the table, as a number of bits.
+_PAGE_BITS = 6
 _ON_PAGE = (1 << _PAGE_BITS) - 1
 #: Places that are tried when a free part of the number space is looked for.
 _ATTEMPTS = 64
@@ -107,11 +107,15 @@ class BlockTable:
         self._choose = choose
         self._most = most
         self._reserve = min(reserved, most // 4)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove all blocks; begin at a random number."""
         self._numbers: dict[int, int] = {}  # by code
         self._pages: dict[int, _BlockPage] = {}
         self._count = 0
         self._newest: dict[int, int] = {}  # the greatest sequence number seen, by code of the conversation
-        self._next = choose(most) + 1
+        self._next = self._choose(self._most) + 1
         self._left = 0  # numbers from _next on that the file keeps for us
         self._distant = 0  # where numbers are taken while there are none left; 0: not chosen yet
         self._unsaved: dict[int, None] = {}
@@ -165,11 +169,15 @@ class BlockTable:
 
     # -- numbers
 
-    def _put(self, number: int, code: int, seen: float, delivered: int) -> None:
+    def _page(self, number: int) -> _BlockPage:
+        """Return the page that a number is on; it is made if it is not there."""
         page = self._pages.get(number >> _PAGE_BITS)
         if page is None:
             page = self._pages[number >> _PAGE_BITS] = _BlockPage()
-        place = number & _ON_PAGE
+        return page
+
+    def _put(self, number: int, code: int, seen: float, delivered: int) -> None:
+        page, place = self._page(number), number & _ON_PAGE
         page.codes[place], page.seen[place], page.delivered[place] = code, seen, delivered
         self._numbers[code] = number
         self._count += 1
@@ -202,8 +210,8 @@ class BlockTable:
         place = self._next
         for _attempt in range(_ATTEMPTS):
             place = self._plus(self._next, self._most // 4 + self._choose(self._most // 2 + 1))
-            pages = range(place >> _PAGE_BITS, (place >> _PAGE_BITS) + 4)
-            if not any(page in self._pages for page in pages):
+            behind = range(place >> _PAGE_BITS, place + RESERVED_BLOCKS >> _PAGE_BITS)
+            if not any(page in self._pages for page in behind):
                 break
         return place
 
@@ -315,6 +323,10 @@ class BlockTable:
             delivered.to_bytes((delivered.bit_length() + 7) // 8, "little"),
         )
 
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of all blocks."""
+        return (number for _seen, number in self._times())
+
     def take_unsaved(self) -> list[BlockRow]:
         """Return the new blocks that were not returned before."""
         numbers, self._unsaved = self._unsaved, {}
@@ -326,35 +338,48 @@ class BlockTable:
         return [self.row_of(number) for number in numbers]
 
     def load(self, rows: Iterable[BlockRow]) -> int:
-        """Add what was stored; what is in the table already stays as it is.
+        """Add what was stored. Of blocks that are in the table already, what was seen is added.
 
         :returns: how many rows were left out, for they are none that this table can have.
         """
         left_out = 0
-        for number, scene, peer_id, part, seen, delivered in rows:
-            bits = int.from_bytes(delivered, "little")
-            if not (
-                1 <= number <= self._most
-                and 0 <= scene < len(SCENES)
-                and 0 <= peer_id < _BELOW
-                and 0 <= part <= _PART
-                and bits >> BLOCK_SIZE == 0
-            ):
+        for row in rows:
+            try:
+                left_out += not self._load(row)
+            except (TypeError, ValueError):  # SQLite gives texts and None out of columns of numbers
                 left_out += 1
-                continue
-            if not self._is_free(number):
-                continue
-            conversation = peer_id << _SCENE_BITS | scene
-            code = conversation << _PART_BITS | part
+        return left_out
+
+    def _load(self, row: BlockRow) -> bool:
+        """Add one row; return False if it is none that this table can have."""
+        number, scene, peer_id, part, seen, delivered = row
+        bits = int.from_bytes(delivered, "little")
+        if not (
+            1 <= number <= self._most
+            and 0 <= scene < len(SCENES)
+            and 0 <= peer_id < _BELOW
+            and 0 <= part <= _PART
+            and bits >> BLOCK_SIZE == 0
+        ):
+            return False
+        conversation = peer_id << _SCENE_BITS | scene
+        code = conversation << _PART_BITS | part
+        page, place = self._page(number), number & _ON_PAGE
+        if page.codes[place] == code:
+            page.delivered[place] |= bits
+            page.seen[place] = max(page.seen[place], seen / 1000)
+        elif page.codes[place] >= 0:
+            return True
+        else:
             earlier = self._numbers.get(code)
             self._put(number, code, seen / 1000, bits)
             if earlier is not None:  # of a run that could not read the file: both ids stand for the message
                 self._numbers[code] = earlier
-            if bits:
-                newest = part << _SEQ_BITS | bits.bit_length() - 1
-                if newest > self._newest.get(conversation, -1):
-                    self._newest[conversation] = newest
-        return left_out
+        if bits:
+            newest = part << _SEQ_BITS | bits.bit_length() - 1
+            if newest > self._newest.get(conversation, -1):
+                self._newest[conversation] = newest
+        return True
 
     def begin_at(self, number: int) -> None:
         """Take numbers from here on, once :meth:`set_reserved` says that the file keeps some.

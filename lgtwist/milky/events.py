@@ -1,4 +1,4 @@
-"""Milky's events as events of OneBot 11: the frames of the event stream, and messages that are fetched later."""
+"""Milky's events as events of OneBot 11: frames of the event stream, and messages that are fetched later."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS
 __all__ = ["BadFrame", "EventTranslator", "ForeignFrame", "NamedCounts", "TranslationCounters"]
 
 #: Messages of the event stream of which a duplicate is recognised.
-_RECOGNISED = 4_000
-#: Names that a table of counts has, characters of each, and the name of the others together.
-_NAMES, _LONGEST_NAME, _OTHERS = 64, 64, "others"
+_REMEMBERED_KEYS = 1_000
+#: Names that a table of counts has besides the last, characters of each, and the name of all others.
+_MOST_NAMES, _NAME_LENGTH, _UNNAMED = 64, 64, "others"
 
 
 class NamedCounts(dict[str, int]):
-    """How often something was seen, by a name that the implementation gives it; bounded."""
+    """How often something was seen, by a name that the implementation gives it.
+
+    There are at most 64 names, and what has none that can be shown is counted among ``others``.
+    """
 
     def count(self, name: str) -> None:
         """Count one."""
-        name = name[:_LONGEST_NAME]
-        if name not in self and len(self) >= _NAMES:
-            name = _OTHERS
+        name = name[:_NAME_LENGTH]
+        if name not in self and (
+            len(self) >= _MOST_NAMES or not (name.isascii() and name.isprintable() and name)
+        ):
+            name = _UNNAMED
         self[name] = self.get(name, 0) + 1
 
 
@@ -80,7 +85,7 @@ class EventTranslator:
         self.wants_own = wants_own
         self._context = NoticeContext(self_id, ids, recent)
         #: Time and sender of the newest messages.
-        self._passed: Newest[MessageKey, tuple[int, int]] = Newest(_RECOGNISED)
+        self._passed: Newest[MessageKey, tuple[int, int]] = Newest(_REMEMBERED_KEYS)
         self._count_segment = self.counters.unknown_segments.count
 
     def translate(self, frame: bytes) -> Event | None:
@@ -118,7 +123,8 @@ class EventTranslator:
         """
         self.key = key = read_key(message)
         if key is None:
-            return self._refuse_message(message)
+            self._count_other_scene(message)
+            return None
         sender_id = _sender_of(message)
         try:
             text = _encode_event(message)
@@ -141,13 +147,14 @@ class EventTranslator:
     def _receive_message(self, head: Frame) -> Event | None:
         text = bytes(head.data)
         try:
-            message = _decode_members(text)
+            message = _decode_message(text)
         except DECODE_ERRORS:
             message = decode_object(text)
             text = msgspec.json.encode(message)
         key = read_key(message)
         if key is None:
-            return self._refuse_message(message)
+            self._count_other_scene(message)
+            return None
         sender_id = _sender_of(message)
         self.key = key
         sent = (number_at(message, "time"), sender_id)
@@ -164,7 +171,7 @@ class EventTranslator:
         self._remember(key, message, text)
         return self._make_message(key, sender_id, message, head.time)
 
-    def _refuse_message(self, message: dict[str, Any]) -> None:
+    def _count_other_scene(self, message: dict[str, Any]) -> None:
         """Count a message in another scene.
 
         :raises BadFrame: if that is not what is odd.
@@ -231,7 +238,7 @@ class EventTranslator:
         return Event(_encode_event(event), post_type, detail, self._self_id, place)
 
 
-_decode_members = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_message = msgspec.json.Decoder(dict[str, Any]).decode
 _encode_event = msgspec.json.Encoder().encode
 
 

@@ -40,7 +40,7 @@ class ForeignFrame(BadFrame):
         self.self_id = self_id
 
 
-def _read_number(value: Any) -> int | None:
+def _read_positive(value: Any) -> int | None:
     number = read_integer(value)
     return number if number is not None and 0 < number <= LARGEST_NUMBER else None
 
@@ -52,7 +52,7 @@ def _read_count(value: Any) -> int | None:
 
 #: How a member of each type is read from a decoded JSON value; None if it cannot be.
 _CONVERSIONS: dict[Any, Callable[[Any], Any]] = {
-    Number: _read_number,
+    Number: _read_positive,
     Count: _read_count,
     str: read_text,
     bool: read_boolean,

@@ -107,7 +107,6 @@ class Recent:
     :ivar private_files: by ``file_id``.
     :ivar newest: the greatest sequence number seen of each conversation.
     :ivar scenes: the scene (``friend`` or ``temp``) in which a person's newest message came.
-    :ivar unsequenced: the number of the newest message in the scene ``unsequenced``; 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -115,4 +114,3 @@ class Recent:
         self.private_files: Newest[str, PrivateFile] = Newest(_FILES)
         self.newest: Newest[Conversation, int] = Newest(_PEERS)
         self.scenes: Newest[int, str] = Newest(_PEERS)
-        self.unsequenced = 0

@@ -13,6 +13,7 @@ from lgtwist.milky.events import EventTranslator
 from lgtwist.milky.keys import MessageKey
 from lgtwist.milky.recent import Recent
 from lgtwist.onebot.event import Event, place_of, read_event
+from tests.milky.schema import check_event
 
 SELF, FRIEND, GROUP, MEMBER, ADMIN, OTHER = 10001, 20002, 30003, 40004, 50005, 60006
 TIME = 1_760_000_000
@@ -212,7 +213,12 @@ class TranslationCase(SynchronousTestCase):
         self.counters = self.translator.counters
 
     def translate(self, event_type: str, data: Any = None, **members: Any) -> dict[str, Any]:
-        """Give the event that a frame becomes, decoded and checked."""
+        """Give the event that a frame becomes, decoded and checked, after the frame was judged."""
+        check_event(frame(event_type, data, **members))
+        return self.translate_odd(event_type, data, **members)
+
+    def translate_odd(self, event_type: str, data: Any = None, **members: Any) -> dict[str, Any]:
+        """Give the same of a frame that is not as Milky says."""
         event = self.translate_frame(frame(event_type, data, **members))
         assert event is not None
         return self.check(event)

@@ -16,7 +16,6 @@ from lgtwist.accounts.milky.back_fill import BackFill, BackFillBounds, BackFillC
 from lgtwist.accounts.milky.block_store import BlockStore
 from lgtwist.accounts.milky.event_stream import MakeStream, StreamPlan
 from lgtwist.accounts.milky.link import MilkyLink
-from lgtwist.accounts.milky.sse import SseStream
 from lgtwist.accounts.milky.websocket_stream import WebSocketStream
 from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
@@ -33,7 +32,7 @@ from lgtwist.onebot.dialect import Dialect
 from lgtwist.websocket.dial import DialState
 
 #: By the value of ``event_stream``.
-STREAMS: dict[str, MakeStream] = {"websocket": WebSocketStream, "sse": SseStream}
+STREAMS: dict[str, MakeStream] = {"websocket": WebSocketStream}
 #: What the summary calls them.
 _STREAM_NAMES = {"websocket": "WebSocket", "sse": "server-sent events"}
 
@@ -127,9 +126,7 @@ class MilkyAccount(Service):
         self._resources = resources
         base = settings.url.rstrip("/")
         self._client = WebClient(resources.reactor, settings.trust_root, account.budget)
-        self.store = BlockStore(
-            resources.data_dir / f"milky-{account.self_id}.sqlite", account.self_id, resources.reactor
-        )
+        self.store = BlockStore(resources.data_dir, account.self_id, resources.reactor, resources.wall_clock)
         self._recent = Recent()
         self.translator = EventTranslator(
             account.self_id, self.store.table, self._recent, wants_own=settings.self_messages

@@ -30,7 +30,7 @@ MOST_AT_ONCE = 16
 #: Characters of an implementation's own words that are shown of an answer that is none of Milky's.
 _SHOWN_WORDS = 200
 #: JSON values that an answer may have: a list of 5000 friends has a tenth of them.
-_MOST_VALUES = 5 * MAX_DECODED_VALUES
+_MOST_ANSWERED_VALUES = 5 * MAX_DECODED_VALUES
 #: The API that every implementation has, and that needs no parameters.
 LOGIN_INFO = "get_login_info"
 
@@ -183,7 +183,7 @@ class ApiClient:
         """Return the error of an answer whose HTTP status is no success."""
         status, words = answer.status, ""
         try:
-            envelope = _decode(answer.body)
+            envelope = _decode_answer(answer.body)
         except rawjson.DECODE_ERRORS:
             words = answer.body[: 4 * _SHOWN_WORDS].decode("utf-8", "replace")
             if "<" in words:  # a web page
@@ -209,10 +209,10 @@ class ApiClient:
         return AccountFailed(f"the implementation failed at Milky's {api} (HTTP {status}){said}")
 
     def _read_envelope(self, api: str, body: bytes) -> Any:
-        if len(body) > _MOST_VALUES and _count_values(body) > _MOST_VALUES:
-            raise AccountFailed(f"the answer to {api} has more than {_MOST_VALUES} values")
+        if len(body) > _MOST_ANSWERED_VALUES and _count_values(body) > _MOST_ANSWERED_VALUES:
+            raise AccountFailed(f"the answer to {api} has more than {_MOST_ANSWERED_VALUES} values")
         try:
-            envelope = _decode(body)
+            envelope = _decode_answer(body)
         except rawjson.DECODE_ERRORS:
             raise AccountFailed(f"the implementation's answer to {api} is no JSON object") from None
         status, retcode = envelope.status, read_integer(envelope.retcode)
@@ -257,7 +257,7 @@ def _count_values(text: bytes) -> int:
     return text.count(b",") + text.count(b"[") + text.count(b"{") + 1
 
 
-def _decode(body: bytes) -> _Envelope:
+def _decode_answer(body: bytes) -> _Envelope:
     """Return the answer in a body.
 
     :raises ValueError: if it is no JSON object, or another of ``DECODE_ERRORS``.

@@ -3,7 +3,8 @@
 How :class:`lgtwist.accounts.milky.link.MilkyLink` uses it::
 
     back_fill = BackFill(context)            # once per account, so that it knows of former links
-    back_fill.stream_opened()                # the stream of events is open: fetching begins
+    back_fill.stream_opened()                # the stream of events is open: live events are looked at
+    back_fill.verified()                     # it is logged in as this account: fetching begins
     if event.post_type != "message" or back_fill.is_active:
         if back_fill.live_event(key, event): # its block is committed; True: it is taken over
             continue
@@ -116,7 +117,17 @@ class BackFill:
         self._context = context
 
     def stream_opened(self) -> None:
-        """Fetch what was missed: the stream of events is open, also the first time since our start."""
+        """Get ready to fetch: the stream of events is open, also the first time since our start.
+
+        From now on :meth:`live_event` is called; what was delivered before is what counts as the last.
+        """
+
+    def verified(self) -> None:
+        """Fetch what was missed: the implementation is logged in as this account.
+
+        Called once behind each :meth:`stream_opened`, or not at all; before it no call may be sent, for the
+        implementation may be another account's.
+        """
 
     def stream_closed(self) -> None:
         """Break off; deliver what was taken over, as far as it is in order."""

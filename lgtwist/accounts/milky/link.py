@@ -42,7 +42,7 @@ from lgtwist.runtime.turns import FlushScheduler
 #: Events that may wait for a new block to be stored; then the stream is read no more.
 MOST_WAITING_EVENTS = 10_000
 #: Seconds between two polls of ``get_login_info``, where heartbeats are not rarer.
-_POLL_INTERVAL = 15.0
+_LOGIN_INTERVAL = 15.0
 #: The same while the implementation says that it is not logged in.
 _LOGGED_OUT_INTERVAL = 5.0
 #: Seconds that the implementation has to answer one; some try for several seconds to ask the platform.
@@ -50,9 +50,9 @@ _POLL_TIMEOUT = 15.0
 #: Seconds that it has to say what it is, before its name is left unknown.
 _NAME_TIMEOUT = 5.0
 #: Different refusals that are logged per minute: the peer chooses their words.
-_LOGGED_REFUSALS = 8
+_LOGGED_REASONS = 8
 #: Bytes of parameters that are counted until the action is answered: they are translated, not passed on.
-_LARGE_CALL = 4_096
+_COUNTED_CALL = 4_096
 #: Why the stream of events is not read, as bits: the journal takes no more; too many events wait for a block.
 _PAUSE_JOURNAL, _PAUSE_BLOCKS = 1, 2
 #: What begins the frames of OneBot's servers, and is in no event of Milky.
@@ -194,7 +194,7 @@ class MilkyLink:
         self._scheduler = scheduler
         self._sends = Sends()
         self._calls: dict[int, _Call] = {}
-        self._is_open = False
+        self._is_open = self._is_verified = False
         self._has_own_events = False
         self._said_logged_out = False
         self._pauses = 0
@@ -203,7 +203,7 @@ class MilkyLink:
         self._stored = 0  # the greatest number of a waiting event whose blocks are stored
         self._next_poll: IDelayedCall | None = None
         self._polling: Deferred[None] | None = None
-        self._refusal_log = LogThrottles(account.clock, _LOGGED_REFUSALS)
+        self._refusal_log = LogThrottles(account.clock, _LOGGED_REASONS)
         self._malformed_log = LogThrottle(account.clock)
 
     # -- the listener of the stream
@@ -211,7 +211,7 @@ class MilkyLink:
     def opened(self) -> None:
         """Add the link to the account: the stream is open."""
         self._is_open = True
-        self._has_own_events = False
+        self._has_own_events = self._is_verified = False
         self._pauses = 0
         self._api.forget_missing()
         self.implementation = Implementation()
@@ -260,7 +260,7 @@ class MilkyLink:
         if not self._malformed_log.should_log():
             return
         if _ONEBOT_MEMBER in frame[:4096]:
-            why = "it is an event of OneBot 11: url leads to a server of OneBot 11, and Milky's has another port"
+            why = "it is an event of OneBot 11: url leads to a port of OneBot 11, and Milky has another"
         self._log.warn(
             "account {account}: a malformed frame was dropped: {why}",
             account=self._account.self_id,
@@ -390,7 +390,11 @@ class MilkyLink:
         That a call succeeded says nothing after ``bot_offline``: some answer from their memory.
         """
         if not logged_in:
-            self._said_logged_out = True
+            if not self._said_logged_out:
+                self._said_logged_out = True
+                if self._next_poll is not None:  # sooner
+                    self._next_poll.cancel()
+                    self._schedule_poll()
             self._account.links.status_received(False, asked=True)
         elif self._said_logged_out:
             self._said_logged_out = False
@@ -398,9 +402,11 @@ class MilkyLink:
             if self._is_open:  # it may have missed messages itself
                 self.back_fill.stream_closed()
                 self.back_fill.stream_opened()
+                if self._is_verified:
+                    self.back_fill.verified()
 
     def _schedule_poll(self) -> None:
-        interval = max(_POLL_INTERVAL, self._limits().heartbeat_interval)
+        interval = max(_LOGIN_INTERVAL, self._limits().heartbeat_interval)
         if self._said_logged_out:
             interval = _LOGGED_OUT_INTERVAL
         self._next_poll = self._account.clock.callLater(interval, self._poll)
@@ -482,7 +488,7 @@ class MilkyLink:
         work.addBoth(self._call_ended, call_id)
         if call_id not in self._calls:
             return None
-        return UNTIL_ANSWERED if len(params) > _LARGE_CALL else call_id
+        return UNTIL_ANSWERED if len(params) > _COUNTED_CALL else call_id
 
     def _call_ended(self, result: object, call_id: int) -> None:
         del self._calls[call_id]
@@ -502,13 +508,17 @@ class MilkyLink:
         except CancelledError:
             return
         self._answer(call, response)
+        if action == LOGIN_INFO and not self._is_verified and self._account.links.action_link is self:
+            self._is_verified = True
+            self.back_fill.verified()
 
     async def _response(self, call: _Call, action: str, params: bytes, ids: _NotingIds) -> bytes:
         try:
-            if call.internal and action == "get_version_info" and not self.implementation.name:
-                await self._learn_implementation()
-            data = await perform(action, params, self._context(call, ids))
-            if call.internal and action == LOGIN_INFO:
+            context = self._context(call, ids)
+            data = await perform(action, params, context)
+            if context.implementation.name:
+                self.implementation = context.implementation
+            elif call.internal and action == LOGIN_INFO:
                 await self._learn_implementation()  # before a bot's actions: some need to know
             return responses.ok(data)
         except CancelledError:
@@ -516,9 +526,8 @@ class MilkyLink:
         except CallFailed as error:
             if call.internal and error.milky_retcode == NOT_LOGGED_IN:
                 said = f": {error.sentence}" if error.sentence else ""
-                return responses.failed(
-                    NOT_LOGGED_IN, f"the implementation is not logged in ({NOT_LOGGED_IN}{said})"
-                )
+                sentence = f"the implementation is not logged in ({NOT_LOGGED_IN}{said})"
+                return responses.failed(NOT_LOGGED_IN, sentence)
             return responses.from_error(error)
         except OneBotError as error:
             return responses.from_error(error)

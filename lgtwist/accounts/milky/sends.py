@@ -16,7 +16,7 @@ from lgtwist.onebot.errors import TooManyCalls
 MOST_WAITING = 10_000
 
 #: Begins a send; what it returns ends when the send was answered.
-Run = Callable[[], Coroutine[Deferred[Any], Any, None]]
+BeginSend = Callable[[], Coroutine[Deferred[Any], Any, None]]
 
 
 @define(eq=False)
@@ -28,7 +28,7 @@ class _Send:
     :ivar work: what runs; None before it was begun.
     """
 
-    run: Run | None
+    run: BeginSend | None
     done: Deferred[None] = field(init=False)
     work: Deferred[None] | None = None
 
@@ -50,7 +50,7 @@ class Sends:
     def __init__(self) -> None:
         self._queues: dict[Conversation, _Queue] = {}
 
-    def start(self, conversation: Conversation | None, run: Run) -> Deferred[None]:
+    def start(self, conversation: Conversation | None, run: BeginSend) -> Deferred[None]:
         """Begin a send when those before it in its conversation have ended.
 
         :param conversation: None to begin it now, whatever else is under way.
@@ -73,7 +73,7 @@ class Sends:
         return send.done
 
     def _advance(self, conversation: Conversation, queue: _Queue) -> None:
-        """Begin the first send of a queue, unless it is under way, and the next ones where it ends at once."""
+        """Begin the first send of a queue, unless it is under way; the next too where it ends at once."""
         if queue.advancing:
             return
         queue.advancing = True

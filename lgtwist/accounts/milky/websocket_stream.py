@@ -16,7 +16,7 @@ from lgtwist.websocket.dial import Dialler, DialState, RefusalWatch, Target
 
 _TOKEN_HINT = "is access_token the implementation's?"  # noqa: S105  # a sentence
 _PORT_HINT = (
-    "url is the address of its Milky server, with a prefix where one is configured there, and without /event; "
+    "url is the address of its Milky server, with the prefix that is configured there, and without /event; "
     "the ports of OneBot 11 are others"
 )
 #: What failures mostly mean, by how their reason begins.
@@ -29,11 +29,11 @@ STREAM_HINTS = {
     "refused with HTTP 426": _PORT_HINT,
     "refused with HTTP 2": _PORT_HINT,
     "not an answer to a WebSocket handshake": _PORT_HINT,
-    "connection refused": "is the implementation running, logged in, and its Milky server turned on?",
+    "connection was refused": "is the implementation running, logged in, and its Milky server turned on?",
 }
 
 
-def _target(plan: StreamPlan) -> Target:
+def _stream_target(plan: StreamPlan) -> Target:
     """Return where the WebSocket is dialled: the host is spelled as in the configuration."""
     parts = urlsplit(plan.event_url)
     secure = parts.scheme == "https"
@@ -118,7 +118,7 @@ class WebSocketStream:
         self._dialler = _StreamDialler(
             resources.reactor,
             resources.client_factory,
-            _target(plan),
+            _stream_target(plan),
             name=plan.name,
             backoff=plan.backoff,
             make_handler=self._make_handler,

@@ -20,6 +20,15 @@ from lgtwist.milky.actions.performing import perform_action as perform
 from lgtwist.milky.actions.table import MILKY_ACTIONS as ACTIONS
 
 __all__ = [
-    *("ACTIONS", "conversation_of", "perform"),
-    *("contacts", "files", "forwards", "groups", "local", "messages", "profile", "requests"),
+    "ACTIONS",
+    "contacts",
+    "conversation_of",
+    "files",
+    "forwards",
+    "groups",
+    "local",
+    "messages",
+    "perform",
+    "profile",
+    "requests",
 ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lgtwist.milky.actions.sending import poke, read_private
+from lgtwist.milky.actions.sending import nudge, read_private
 from lgtwist.milky.actions.table import (
     answered_objects,
     call_milky,
     milky_action,
-    read_id,
+    read_peer_id,
     read_whole,
 )
 from lgtwist.milky.entities import friend_categories, friend_data, profile_data
@@ -22,9 +22,9 @@ _MOST_LIKES = 1_000
 
 
 @milky_action("get_stranger_info")
-async def read_stranger(context: ActionContext, params: ActionParams) -> Any:
+async def read_profile(context: ActionContext, params: ActionParams) -> Any:
     """Return a person, friend or not."""
-    user_id = read_id(params, "user_id")
+    user_id = read_peer_id(params, "user_id")
     return profile_data(user_id, await call_milky(context, "get_user_profile", user_id=user_id))
 
 
@@ -50,13 +50,13 @@ async def list_friend_categories(context: ActionContext, params: ActionParams) -
 @milky_action("delete_friend")
 async def end_friendship(context: ActionContext, params: ActionParams) -> None:
     """End the friendship with a person."""
-    await call_milky(context, "delete_friend", user_id=read_id(params, "user_id", "friend_id"))
+    await call_milky(context, "delete_friend", user_id=read_peer_id(params, "user_id", "friend_id"))
 
 
 @milky_action("send_like")
 async def like(context: ActionContext, params: ActionParams) -> None:
     """Like a person's profile ``times`` times."""
-    user_id = read_id(params, "user_id")
+    user_id = read_peer_id(params, "user_id")
     times = read_whole(params, "times", 1, least=1, most=_MOST_LIKES)
     await call_milky(context, "send_profile_like", user_id=user_id, count=times)
 
@@ -65,15 +65,15 @@ async def like(context: ActionContext, params: ActionParams) -> None:
 
 
 async def _poke_member(context: ActionContext, params: ActionParams) -> None:
-    conversation = Conversation(GROUP, read_id(params, "group_id"))
-    await poke(context, conversation, read_id(params, "target_id", "user_id"))
+    conversation = Conversation(GROUP, read_peer_id(params, "group_id"))
+    await nudge(context, conversation, read_peer_id(params, "target_id", "user_id"))
 
 
 async def _poke_person(context: ActionContext, params: ActionParams) -> None:
     """Poke ``user_id``; with ``target_id`` the account's own number, the account itself (NapCat)."""
     conversation = read_private(context, params)
     target_id = params.optional_number("target_id")
-    await poke(context, conversation, conversation.peer_id if target_id is None else target_id)
+    await nudge(context, conversation, conversation.peer_id if target_id is None else target_id)
 
 
 @milky_action("group_poke")

@@ -8,19 +8,24 @@ import msgspec
 
 from lgtwist.milky.actions.messages import find_message
 from lgtwist.milky.actions.sending import read_private, read_recipient, send_segments
-from lgtwist.milky.actions.table import answered_objects, call_milky, find_key, milky_action, read_id
+from lgtwist.milky.actions.table import (
+    answered_objects,
+    call_milky,
+    find_key,
+    known_implementation,
+    milky_action,
+    read_peer_id,
+)
 from lgtwist.milky.fields import object_at, objects_at, text_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation
 from lgtwist.milky.messages import forward_data
-from lgtwist.milky.outgoing import Outgoing, make_forward
+from lgtwist.milky.outgoing import Outgoing, make_forward, preview_lines
 from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.params import ActionParams
 from lgtwist.onebot.rawjson import DECODE_ERRORS
-from lgtwist.onebot.values import is_given, read_integer, read_text
+from lgtwist.onebot.values import read_integer
 
-#: Lines that Milky shows of a forward that is closed.
-_PREVIEW_LINES = 4
 #: Characters of the JSON of a light app that is read for a forward.
 _LONGEST_APP = 65_536
 
@@ -30,13 +35,14 @@ async def _send_forward(context: ActionContext, params: ActionParams, conversati
 
     ``source``, ``news``, ``summary`` and ``prompt`` say what is shown of it (NapCat).
     """
+    await known_implementation(context)  # which decides what can be sent
     name = params.name_of("messages", "message")
     segment = await make_forward(
         params.value(name),
         conversation,
         context,
         title=params.text("source", ""),
-        preview=_read_preview(params),
+        preview=preview_lines(params.value("news", [])),
         summary=params.text("summary", ""),
         prompt=params.text("prompt", ""),
         path=params.path(name),
@@ -44,17 +50,6 @@ async def _send_forward(context: ActionContext, params: ActionParams, conversati
     message_id = await send_segments(context, conversation, Outgoing(segments=[segment]))
     forward_id = await _sent_forward_id(context, message_id)
     return {"message_id": message_id, "forward_id": forward_id, "res_id": forward_id}
-
-
-def _read_preview(params: ActionParams) -> list[str]:
-    """Return the lines of ``news``: a list of objects with a ``text``, or of strings."""
-    news = params.value("news", [])
-    if not is_given(news):
-        return []
-    if not isinstance(news, list):
-        raise BadRequest(f"{params.path('news')}: expected a list")
-    lines = [read_text(one.get("text") if isinstance(one, dict) else one) for one in news]
-    return [line for line in lines if line][:_PREVIEW_LINES]
 
 
 async def _sent_forward_id(context: ActionContext, message_id: int) -> str:
@@ -77,7 +72,7 @@ async def send_forward(context: ActionContext, params: ActionParams) -> Any:
 @milky_action("send_group_forward_msg")
 async def send_group_forward(context: ActionContext, params: ActionParams) -> Any:
     """Send a forwarded message to a group."""
-    return await _send_forward(context, params, Conversation(GROUP, read_id(params, "group_id")))
+    return await _send_forward(context, params, Conversation(GROUP, read_peer_id(params, "group_id")))
 
 
 @milky_action("send_private_forward_msg")

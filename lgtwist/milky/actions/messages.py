@@ -16,7 +16,7 @@ from lgtwist.milky.actions.table import (
     known_implementation,
     milky_action,
     private_conversation,
-    read_id,
+    read_peer_id,
     read_whole,
     unreadable,
 )
@@ -38,7 +38,7 @@ async def send_private(context: ActionContext, params: ActionParams) -> Any:
 @milky_action("send_group_msg")
 async def send_to_group(context: ActionContext, params: ActionParams) -> Any:
     """Send a message to a group."""
-    return await send_message(context, params, Conversation(GROUP, read_id(params, "group_id")))
+    return await send_message(context, params, Conversation(GROUP, read_peer_id(params, "group_id")))
 
 
 @milky_action("send_msg")
@@ -48,7 +48,7 @@ async def send_to_either(context: ActionContext, params: ActionParams) -> Any:
 
 
 @milky_action("delete_msg")
-async def recall(context: ActionContext, params: ActionParams) -> None:
+async def recall_msg(context: ActionContext, params: ActionParams) -> None:
     """Recall a message."""
     key = find_key(context, params)
     if key.scene == GROUP:
@@ -90,9 +90,7 @@ async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any
 
 async def _get_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:
     api = "get_message"
-    data = await call_milky(
-        context, api, message_scene=key.scene, peer_id=key.peer_id, message_seq=key.seq
-    )
+    data = await call_milky(context, api, message_scene=key.scene, peer_id=key.peer_id, message_seq=key.seq)
     message = answered_object(data, "message", api)
     seq = answered_number(message, "message_seq")
     if seq is not None and seq != key.seq:
@@ -114,9 +112,9 @@ async def read_msg(context: ActionContext, params: ActionParams) -> Any:
 # -- histories
 
 #: Messages that one call may ask for, and that one action may.
-_PAGE, _MOST_MESSAGES = 30, 1_000
+_HISTORY_PAGE, _MOST_MESSAGES = 30, 1_000
 #: Calls that one action may need: of all, and of those in a row that found nothing.
-_MOST_PAGES, _MOST_EMPTY_PAGES = 60, 10
+_MOST_HISTORY_PAGES, _MOST_EMPTY_PAGES = 60, 10
 #: Pages upwards, to the newest message of a person (Lagrange.Core).
 _MOST_UPWARDS = 10
 
@@ -144,9 +142,9 @@ class _History:
         is_lagrange = (await known_implementation(self._context)).is_lagrange
         if is_lagrange and start is None and self._conversation.scene != GROUP:
             start = await self._top_for_lagrange()
-        limit = min(_PAGE, self._count)
+        limit = min(_HISTORY_PAGE, self._count)
         empty = 0
-        for _page in range(_MOST_PAGES):
+        for _page in range(_MOST_HISTORY_PAGES):
             found, following = await self._page(start, limit, is_lagrange)
             empty = 0 if found else empty + 1
             if len(self._found) >= self._count:
@@ -158,11 +156,10 @@ class _History:
                 following = start - limit
             if following <= 0 or (start is not None and following >= start):
                 break  # LLBot takes 0 for the newest
-            start, limit = following, _PAGE
+            start, limit = following, _HISTORY_PAGE
         scene, peer_id = self._conversation
         return [
-            (MessageKey(scene, peer_id, seq), self._found[seq])
-            for seq in sorted(self._found)[-self._count :]
+            (MessageKey(scene, peer_id, seq), self._found[seq]) for seq in sorted(self._found)[-self._count :]
         ]
 
     async def _page(self, start: int | None, limit: int, is_lagrange: bool) -> tuple[bool, int | None]:
@@ -205,12 +202,12 @@ class _History:
                 "params.message_seq is missing: Lagrange.Core does not tell the newest messages of a person "
                 "of whom none was received since the start"
             )
-        top = newest + _PAGE - 1
+        top = newest + _HISTORY_PAGE - 1
         for _page in range(_MOST_UPWARDS):
-            await self._page(top, _PAGE, True)
+            await self._page(top, _HISTORY_PAGE, True)
             if max(self._found, default=0) < top:
                 break
-            top += _PAGE
+            top += _HISTORY_PAGE
         return top
 
 
@@ -239,22 +236,22 @@ async def _read_history(context: ActionContext, params: ActionParams, conversati
         if start <= 0:
             raise BadRequest(f"{params.path(name)}: expected a sequence number")
     messages = await _History(context, conversation, count).read(start)
-    data = [
-        message_data(message, key, self_id=context.self_id, ids=context.ids) for key, message in messages
-    ]
+    data = [message_data(message, key, self_id=context.self_id, ids=context.ids) for key, message in messages]
     return {"messages": data[::-1] if newest_first else data}
 
 
 @milky_action("get_group_msg_history")
 async def read_group_history(context: ActionContext, params: ActionParams) -> Any:
     """Return messages of a group."""
-    return await _read_history(context, params, Conversation(GROUP, read_id(params, "group_id")))
+    return await _read_history(context, params, Conversation(GROUP, read_peer_id(params, "group_id")))
 
 
 @milky_action("get_friend_msg_history")
 async def read_friend_history(context: ActionContext, params: ActionParams) -> Any:
     """Return messages of a private conversation."""
-    return await _read_history(context, params, private_conversation(context, read_id(params, "user_id")))
+    return await _read_history(
+        context, params, private_conversation(context, read_peer_id(params, "user_id"))
+    )
 
 
 # -- marking as read
@@ -274,14 +271,15 @@ async def _mark_newest_read(context: ActionContext, params: ActionParams, conver
     """Mark all messages of a conversation as read, or those up to ``message_id``, where that is given."""
     if params.has_number("message_id"):
         key = find_key(context, params)
-        return await _mark_read(context, key.conversation, key.seq)
+        await _mark_read(context, key.conversation, key.seq)
+        return
     newest = context.recent.newest.get(conversation)
     if newest is None:
         found = await _History(context, conversation, 1).read(None)
         if not found:
             raise BadRequest("there is no message in this conversation that could be marked as read")
         newest = found[-1][0].seq
-    return await _mark_read(context, conversation, newest)
+    await _mark_read(context, conversation, newest)
 
 
 @milky_action("mark_msg_as_read")
@@ -289,20 +287,22 @@ async def mark_read(context: ActionContext, params: ActionParams) -> None:
     """Mark a message as read, and all before it in its conversation."""
     if not params.has_number("message_id"):  # NapCat takes the conversation as well
         if params.has_number("group_id"):
-            return await mark_group_read(context, params)
+            await mark_group_read(context, params)
+            return
         if params.has_number("user_id"):
-            return await mark_private_read(context, params)
+            await mark_private_read(context, params)
+            return
     key = find_key(context, params)
-    return await _mark_read(context, key.conversation, key.seq)
+    await _mark_read(context, key.conversation, key.seq)
 
 
 @milky_action("mark_group_msg_as_read")
 async def mark_group_read(context: ActionContext, params: ActionParams) -> None:
     """Mark the messages of a group as read."""
-    await _mark_newest_read(context, params, Conversation(GROUP, read_id(params, "group_id")))
+    await _mark_newest_read(context, params, Conversation(GROUP, read_peer_id(params, "group_id")))
 
 
 @milky_action("mark_private_msg_as_read")
 async def mark_private_read(context: ActionContext, params: ActionParams) -> None:
     """Mark the messages of a private conversation as read."""
-    await _mark_newest_read(context, params, private_conversation(context, read_id(params, "user_id")))
+    await _mark_newest_read(context, params, private_conversation(context, read_peer_id(params, "user_id")))

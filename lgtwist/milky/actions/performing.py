@@ -8,14 +8,13 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from lgtwist.milky.actions.table import (
-    LARGEST_ID,
     MILKY_ACTIONS,
-    SMALLEST_ID,
     encoded,
     nothing_like,
 )
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, Conversation, MessageIds
+from lgtwist.milky.outgoing import GREATEST_NUMBER, SMALLEST_NUMBER
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.errors import AccountFailed, UnknownAction
 from lgtwist.onebot.params import ActionParams
@@ -77,23 +76,23 @@ def conversation_of(action: str, params: bytes, ids: MessageIds | None = None) -
     except rawjson.DECODE_ERRORS:
         return None
     if action in _TO_MESSAGES:
-        message_id = _read_number(recipient.message_id)
+        message_id = _number_in(recipient.message_id)
         key = None if ids is None or message_id is None else ids.key_of(message_id)
         if key is None:
             return None
         return Conversation(FRIEND, key.peer_id) if key.scene == TEMP else key.conversation
-    group_id, user_id = _read_number(recipient.group_id), _read_number(recipient.user_id)
+    group_id, user_id = _number_in(recipient.group_id), _number_in(recipient.user_id)
     to_group = action in _TO_GROUPS
     if action in _TO_EITHER:
-        kind = _read_value(recipient.message_type)
+        kind = _value_in(recipient.message_type)
         to_group = kind == "group" or (kind != "private" and bool(group_id))
     scene, peer_id = (GROUP, group_id) if to_group else (FRIEND, user_id)
-    if peer_id is None or not SMALLEST_ID <= peer_id <= LARGEST_ID:
+    if peer_id is None or not SMALLEST_NUMBER <= peer_id <= GREATEST_NUMBER:
         return None
     return Conversation(scene, peer_id)
 
 
-def _read_value(raw: Raw | UnsetType) -> Any:
+def _value_in(raw: Raw | UnsetType) -> Any:
     if raw is UNSET or len(value := bytes(raw)) > _LONGEST_VALUE:
         return None
     try:
@@ -102,5 +101,5 @@ def _read_value(raw: Raw | UnsetType) -> Any:
         return None
 
 
-def _read_number(raw: Raw | UnsetType) -> int | None:
-    return read_integer(_read_value(raw))
+def _number_in(raw: Raw | UnsetType) -> int | None:
+    return read_integer(_value_in(raw))

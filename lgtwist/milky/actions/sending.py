@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from lgtwist.milky.actions.files import upload
+from lgtwist.milky.actions.files import upload_file
 from lgtwist.milky.actions.table import (
     answered_number,
     answered_objects,
     call_milky,
     known_implementation,
     private_conversation,
-    read_id,
+    read_peer_id,
     with_words,
 )
 from lgtwist.milky.fields import number_at, object_at, text_at
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.keys import GROUP, Conversation, MessageKey
 from lgtwist.milky.outgoing import Outgoing, to_milky
-from lgtwist.onebot.errors import OneBotError
+from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.message import read_message
 from lgtwist.onebot.params import ActionParams
 
@@ -32,14 +32,14 @@ def read_private(context: ActionContext, params: ActionParams) -> Conversation:
 
     ``group_id`` beside it cannot be said in Milky: LLBot finds the group itself.
     """
-    return private_conversation(context, read_id(params, "user_id"))
+    return private_conversation(context, read_peer_id(params, "user_id"))
 
 
 def read_recipient(context: ActionContext, params: ActionParams) -> Conversation:
     """Return the recipient: ``group_id`` or ``user_id``, as ``message_type`` says, else the given one."""
     kind = params.choice("message_type", ("", "private", "group"), "")
     if kind == "group" or (not kind and params.has_number("group_id")):
-        return Conversation(GROUP, read_id(params, "group_id"))
+        return Conversation(GROUP, read_peer_id(params, "group_id"))
     return read_private(context, params)
 
 
@@ -54,14 +54,15 @@ async def send_message(context: ActionContext, params: ActionParams, conversatio
     """
     path = params.path("message")
     message = read_message(params.value("message"), path, params.boolean("auto_escape", False))
+    await known_implementation(context)  # which decides what can be sent
     outgoing = await to_milky(message, conversation, context, path)
     done: list[str] = []
     try:
         for file in outgoing.files:
-            await upload(context, conversation, file.uri, file.name)
+            await upload_file(context, conversation, file.uri, file.name)
             done.append("a file was sent")
         for user_id in outgoing.pokes:
-            await poke(context, conversation, user_id)
+            await nudge(context, conversation, user_id)
             done.append("a poke was sent")
         message_id = await send_segments(context, conversation, outgoing) if outgoing.segments else 0
     except OneBotError as error:
@@ -71,10 +72,12 @@ async def send_message(context: ActionContext, params: ActionParams, conversatio
     return {"message_id": message_id}
 
 
-async def poke(context: ActionContext, conversation: Conversation, user_id: int) -> None:
+async def nudge(context: ActionContext, conversation: Conversation, user_id: int) -> None:
     """Poke a member of a group; or in a private conversation the peer, or the account itself."""
     if conversation.scene == GROUP:
         await call_milky(context, "send_group_nudge", group_id=conversation.peer_id, user_id=user_id)
+    elif user_id not in (context.self_id, conversation.peer_id):
+        raise BadRequest(f"{user_id} cannot be poked in the conversation with {conversation.peer_id}")
     else:
         is_self = True if user_id == context.self_id != conversation.peer_id else None
         await call_milky(context, "send_friend_nudge", user_id=conversation.peer_id, is_self=is_self)
@@ -108,11 +111,9 @@ def _sent_id(context: ActionContext, conversation: Conversation, seq: int | None
 
     :param seq: None or 0 if the implementation did not tell it.
     """
-    recent = context.recent
     if not seq:
-        # A number is not used again after a restart: as many seconds as it takes are not sent messages.
-        recent.unsequenced = recent.unsequenced + 1 if recent.unsequenced else max(1, int(context.now()))
-        return context.ids.id_of(MessageKey(UNSEQUENCED, conversation.peer_id, recent.unsequenced))
+        return context.ids.id_of(context.ids.new_unsequenced(conversation.peer_id))
+    recent = context.recent
     if seq > (recent.newest.get(conversation) or 0):
         recent.newest.put(conversation, seq)
     return context.ids.id_of(MessageKey(*conversation, seq))
@@ -131,7 +132,7 @@ async def _find_sent(
         return None
     api = "get_history_messages"
     time = time or int(context.now())
-    text = _plain_text(outgoing.segments)
+    text = _whole_text(outgoing.segments)
     try:
         data = await call_milky(
             context,
@@ -151,13 +152,13 @@ async def _find_sent(
             if (seq := number_at(message, "message_seq")) > before
             and number_at(message, "sender_id") == context.self_id
             and abs(number_at(message, "time") - time) <= _SECONDS_OFF
-            and (text is None or _plain_text(message.get("segments")) == text)
+            and (text is None or _whole_text(message.get("segments")) == text)
         ),
         default=None,
     )
 
 
-def _plain_text(segments: Any) -> str | None:
+def _whole_text(segments: Any) -> str | None:
     """Return the text of a message that is nothing else, without white space around it; None of another."""
     if not isinstance(segments, list):
         return None

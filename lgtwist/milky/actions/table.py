@@ -15,7 +15,16 @@ from lgtwist.milky.fields import LARGEST_NUMBER
 from lgtwist.milky.implementation import Implementation, read_implementation
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
-from lgtwist.onebot.errors import AccountFailed, BadRequest, CallTimeout, LinkBroken, NotConnected, OneBotError
+from lgtwist.milky.outgoing import GREATEST_NUMBER, SMALLEST_NUMBER
+from lgtwist.milky.uris import as_uri
+from lgtwist.onebot.errors import (
+    AccountFailed,
+    BadRequest,
+    CallTimeout,
+    LinkBroken,
+    NotConnected,
+    OneBotError,
+)
 from lgtwist.onebot.params import ActionParams
 from lgtwist.onebot.values import read_integer
 
@@ -25,8 +34,6 @@ MilkyAction = Callable[[ActionContext, ActionParams], Awaitable[Any]]
 #: The functions of all actions, by the names that the dialects have for them.
 MILKY_ACTIONS: dict[str, MilkyAction] = {}
 
-#: The numbers that Milky has for people and groups.
-SMALLEST_ID, LARGEST_ID = 10_001, (1 << 32) - 1
 #: Characters of a name that a sentence shows.
 MAX_NAME_SHOWN = 100
 
@@ -51,15 +58,15 @@ def nothing_like(what: str) -> str:
 # -- parameters
 
 
-def read_id(params: ActionParams, *names: str) -> int:
+def read_peer_id(params: ActionParams, *names: str) -> int:
     """Return the number of a person or a group: the first of ``names`` that is given.
 
     :raises BadRequest: if it is missing, or none that Milky has.
     """
     name = params.name_of(*names)
     number = params.integer(name)
-    if not SMALLEST_ID <= number <= LARGEST_ID:
-        raise BadRequest(f"{params.path(name)}: expected a number from {SMALLEST_ID} to {LARGEST_ID}")
+    if not SMALLEST_NUMBER <= number <= GREATEST_NUMBER:
+        raise BadRequest(f"{params.path(name)}: expected {SMALLEST_NUMBER} to {GREATEST_NUMBER}")
     return number
 
 
@@ -84,6 +91,17 @@ def read_word(params: ActionParams, *names: str) -> str:
     if not text:
         raise BadRequest(f"{params.path(name)}: it is empty")
     return text
+
+
+def read_uri(params: ActionParams, name: str) -> str:
+    """Return a parameter that names a file as a URI of Milky.
+
+    :raises BadRequest: if it is none, and no absolute path either.
+    """
+    uri = as_uri(read_word(params, name), params.path(name))
+    if uri is None:
+        raise BadRequest(f"{params.path(name)}: expected a URL, base64:// or an absolute path")
+    return uri
 
 
 def private_conversation(context: ActionContext, user_id: int) -> Conversation:
