@@ -389,7 +389,7 @@ class BlockStore:
         self._worker = self._make_worker(f"milky-blocks {self._self_id}")
         try:
             opened = self._file.open()
-            if opened.rows is not None and not self.table.has_unsaved:  # another edge has written since
+            if opened.rows and not self.table.has_unsaved:  # another edge has written since
                 self.table.clear()
             self._opened(opened)
             self._reserve()

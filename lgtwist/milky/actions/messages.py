@@ -132,7 +132,7 @@ class _History:
         self._conversation = conversation
         self._count = count
         self._found: dict[int, dict[str, Any]] = {}
-        self._lowest: int | None = None
+        self._failure: AccountFailed | None = None
 
     async def read(self, start: int | None) -> list[tuple[MessageKey, dict[str, Any]]]:
         """Return the newest messages up to ``start``, ascending; None stands for the newest of all.
@@ -157,6 +157,8 @@ class _History:
             if following <= 0 or (start is not None and following >= start):
                 break  # LLBot takes 0 for the newest
             start, limit = following, _HISTORY_PAGE
+        if not self._found and self._failure is not None:
+            raise self._failure  # nothing says that there are no messages
         scene, peer_id = self._conversation
         return [
             (MessageKey(scene, peer_id, seq), self._found[seq]) for seq in sorted(self._found)[-self._count :]
@@ -176,10 +178,9 @@ class _History:
                 start_message_seq=start,
                 limit=limit,
             )
-        except CallFailed:
-            raise
-        except AccountFailed:
+        except AccountFailed as error:
             if is_lagrange and start is not None:  # its HTTP 500 for a range without messages
+                self._failure = error
                 return False, None
             raise
         new = {
