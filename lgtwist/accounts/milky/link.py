@@ -390,7 +390,11 @@ class MilkyLink:
         That a call succeeded says nothing after ``bot_offline``: some answer from their memory.
         """
         if not logged_in:
-            self._said_logged_out = True
+            if not self._said_logged_out:
+                self._said_logged_out = True
+                if self._next_poll is not None:  # sooner
+                    self._next_poll.cancel()
+                    self._schedule_poll()
             self._account.links.status_received(False, asked=True)
         elif self._said_logged_out:
             self._said_logged_out = False
