@@ -19,7 +19,9 @@ from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.turns import FlushScheduler
 from tests.journal.fakes import Lines
 
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 def chunk(data: bytes) -> bytes:
