@@ -272,6 +272,19 @@ class RestartTests(StoreTestCase):
         third = self.give_out(new, self.group(3))
         self.assertEqual(len({first >> 10, second >> 10, third >> 10}), 3)
 
+    def test_replaced_edges_where_all_numbers_are_in_use(self) -> None:
+        """A number that was used again meanwhile stands for the new message."""
+        old = self.started(most=4)
+        for number in range(4):
+            self.time += 1
+            self.give_out(old, self.group(number))
+        new = self.store(most=4)
+        new.prepare()
+        newest = self.give_out(old, self.group(9))
+        self.successResultOf(old.stop())
+        new.start()
+        self.assertEqual(new.table.key_of(newest), self.group(9))
+
     def test_prepared_and_never_started(self) -> None:
         """Nothing is taken from the file, and nothing is left open."""
         first = self.started()

@@ -482,6 +482,7 @@ class BlockStore:
         try:
             await worker.do(finish)
         except BlockFileError as error:
+            self._trouble = str(error)
             self._log.error("{error}; the last message ids were not stored", error=error)
         finally:
             ended = worker.stop()
