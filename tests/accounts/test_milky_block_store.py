@@ -619,6 +619,25 @@ class FileTests(StoreTestCase):
         self.assertEqual(len(self.lines.all()), 1)
         self.assertIn("2 damaged rows", self.lines.all()[0])
 
+    def test_full_disks(self) -> None:
+        """Where the disk has no room for a reader's -shm the file is read without, a write-ahead log too."""
+        store = self.started()
+        number = self.give_out(store, self.group(1))
+        self.killed(store)
+        self.path.with_name(f"{self.path.name}-shm").unlink()
+        store = self.store()
+        read = store._file._read
+
+        def full(uri: str, *rest: Any) -> int:
+            if uri.endswith("=ro"):
+                raise sqlite3.OperationalError("disk I/O error")
+            return read(uri, *rest)
+
+        self.patch(store._file, "_read", full)
+        store.prepare()
+        self.assertEqual(store.table.key_of(number), self.group(1))
+        self.assertEqual(self.lines.all(), [])
+
     def test_no_folder(self) -> None:
         """A sentence that names the file."""
         shutil.rmtree(self.folder)
