@@ -104,6 +104,12 @@ PURE = [
     "lgtwist.app.masks",
     "lgtwist.app.replace_file",
     "lgtwist.app.write_back",
+    "lgtwist.milky.entities",
+    "lgtwist.milky.fields",
+    "lgtwist.milky.incoming",
+    "lgtwist.milky.messages",
+    "lgtwist.milky.outgoing",
+    "lgtwist.milky.uris",
 ]
 
 
