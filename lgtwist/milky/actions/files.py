@@ -14,6 +14,7 @@ from lgtwist.milky.actions.table import (
     read_peer_id,
     read_uri,
     read_word,
+    with_numbers,
 )
 from lgtwist.milky.entities import file_data, folder_data
 from lgtwist.milky.fields import text_at
@@ -92,8 +93,13 @@ async def _list_files(context: ActionContext, group_id: int, folder_id: str | No
     api = "get_group_files"
     data = await call_milky(context, api, group_id=group_id, parent_folder_id=folder_id)
     return {
-        "files": [file_data(one) for one in answered_objects(data, "files", api)],
-        "folders": [folder_data(one) for one in answered_objects(data, "folders", api)],
+        "files": [
+            file_data(with_numbers(one, group_id=group_id)) for one in answered_objects(data, "files", api)
+        ],
+        "folders": [
+            folder_data(with_numbers(one, group_id=group_id))
+            for one in answered_objects(data, "folders", api)
+        ],
     }
 
 
