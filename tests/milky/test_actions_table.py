@@ -859,7 +859,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(rejected["is_filtered"], True)
 
     def test_requests_that_were_put_aside(self) -> None:
-        """An event does not say that its request was put aside: where it is not found, it is looked for there."""
+        """An event does not say that its request was put aside: there it is looked for, too."""
         api = "accept_friend_request"
         request = {
             "time": NOW, "initiator_id": ALICE, "initiator_uid": "u_1", "target_user_id": SELF,
