@@ -146,14 +146,14 @@ async def _find_sent(
         messages = answered_objects(data, "messages", api)
     except OneBotError:  # it was sent, whatever the history says
         return None
-    found = [
+    found = {
         seq
         for message in messages
         if (seq := number_at(message, "message_seq")) > before
         and number_at(message, "sender_id") == context.self_id
         and abs(number_at(message, "time") - time) <= _SECONDS_OFF
         and (text is None or _whole_text(message.get("segments")) == text)
-    ]
+    }
     # One before it that was not found may be in the history by now, and this one not yet.
     unknown = context.recent.unsequenced.get(conversation)
     if unknown is not None and context.now() - unknown <= 2 * _SECONDS_OFF and len(found) < 2:
