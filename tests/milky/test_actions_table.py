@@ -30,6 +30,7 @@ from tests.milky.actions import (
     TEAM,
     TEAM_ENTITY,
     Actions,
+    friend_message,
     text,
 )
 
@@ -501,8 +502,14 @@ ROWS = [
     Row(
         "get_private_file_url",
         {"user_id": BOB, "file_id": "f"},
-        [("get_private_file_download_url", {"user_id": BOB, "file_id": "f", "file_hash": ""})],
-        {"get_private_file_download_url": {"download_url": "http://x/f"}},
+        [
+            ("get_history_messages", {"message_scene": "friend", "peer_id": BOB, "limit": 30}),
+            ("get_private_file_download_url", {"user_id": BOB, "file_id": "f", "file_hash": ""}),
+        ],
+        {
+            "get_history_messages": {"messages": [friend_message(4)]},
+            "get_private_file_download_url": {"download_url": "http://x/f"},
+        },
         {"url": "http://x/f"},
     ),
     folder("delete_group_file", "delete_group_file", {"file_id": "/f1"}),
@@ -895,6 +902,23 @@ class TableTests(SynchronousTestCase):
         self.assertEqual((member["group_id"], member["user_id"]), (TEAM, BOB))
         files = actions.perform("get_group_root_files", group_id=TEAM)
         self.assertEqual({files["files"][0]["group_id"], files["folders"][0]["group_id"]}, {TEAM})
+
+    def test_hashes_of_files(self) -> None:
+        """A hash that was forgotten is looked for among the newest messages, and remembered."""
+        actions = Actions("Yogurt")
+        file = {
+            "type": "file",
+            "data": {"file_id": "f", "file_name": "a", "file_size": 1, "file_hash": "hash"},
+        }
+        actions.api.answers = {
+            "get_history_messages": {"messages": [friend_message(4), friend_message(5, file)]},
+            "get_private_file_download_url": {"download_url": "http://x/f"},
+        }
+        call = ("get_private_file_download_url", {"user_id": ALICE, "file_id": "f", "file_hash": "hash"})
+        actions.perform("get_private_file_url", user_id=ALICE, file_id="f")
+        self.assertEqual(actions.calls[1:], [call])
+        actions.perform("get_private_file_url", file_id="f")
+        self.assertEqual(actions.calls, [call])
 
     def test_status(self) -> None:
         """An account that is said to be offline is asked for; an answer says that it is online."""
