@@ -49,3 +49,6 @@ class MessageIds(Protocol):
 
     def key_of(self, message_id: int, /) -> MessageKey | None:
         """Return the message that a number stands for; None if it stands for none."""
+
+    def new_unsequenced(self, peer_id: int, /) -> MessageKey:
+        """Return a key for a message to a person whose sequence number the implementation did not tell."""

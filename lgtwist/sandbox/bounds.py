@@ -13,9 +13,8 @@ import msgspec
 
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.message import Segment
+from lgtwist.onebot.params import MAX_VALUES
 
-#: JSON values that the parameters of one action may have: members, and items of arrays.
-MAX_VALUES = 20_000
 #: Levels of arrays and objects in a message that is kept. JSON may have about 1000; a history or an event
 #: has some around it.
 MAX_DEPTH = 32
@@ -32,8 +31,6 @@ LARGE_PARAMS = 1 << 17
 
 #: Characters of a string that are encoded at once.
 _ENCODED_AT_ONCE = 1 << 20
-#: Parameters of fewer bytes cannot have too many values to be decoded at once.
-_FEW_BYTES = 1 << 16
 #: Bytes that each value beyond a text segment is counted as, for Python's objects.
 _VALUE_BYTES = 200
 
@@ -48,24 +45,6 @@ class CheckedMessage(list[Segment]):
     def __init__(self, message: Iterable[Segment], raw_message: str | None = None) -> None:
         super().__init__(message)
         self.raw_message = raw_message
-
-
-def check_values(raw: bytes) -> None:
-    """Check that JSON has at most :data:`MAX_VALUES` values, without decoding it.
-
-    :raises BadRequest: if it has more.
-    """
-    if len(raw) < _FEW_BYTES or raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= MAX_VALUES:
-        return
-    # Those inside of strings do not count. Every second part between quotation marks is a string.
-    if b"\\" in raw:
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    parts = raw.split(b'"', 4 * MAX_VALUES)
-    if len(parts) <= 4 * MAX_VALUES:
-        outside = b"".join(parts[::2])
-        if outside.count(b",") + outside.count(b"[") + outside.count(b"{") <= MAX_VALUES:
-            return
-    raise BadRequest(f"params: more than {MAX_VALUES} values")
 
 
 def check_message(message: list[Segment], path: str, longest: int | None = None) -> None:
@@ -140,16 +119,6 @@ def memory_of(message: list[Segment], raw_message: str = "") -> int:
 
 def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else sys.getsizeof(text)
-
-
-def bounded_text(text: str, path: str, longest: int) -> str:
-    """Return a text.
-
-    :raises BadRequest: if it has more than ``longest`` characters.
-    """
-    if len(text) > longest:
-        raise BadRequest(f"{path}: more than {longest} characters")
-    return text
 
 
 def json_parts(value: Any) -> Iterator[bytes]:

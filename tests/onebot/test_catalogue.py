@@ -14,6 +14,7 @@ import lgtwist.onebot
 from lgtwist.onebot.catalogue import Parameter, action_groups, answers_secret, catalogue, catalogue_json
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.message import MESSAGE_ACTIONS, SEND_ACTIONS
+from lgtwist.onebot.params import REQUIRED
 from lgtwist.sandbox.actions import ACTIONS
 from lgtwist.sandbox.params import Params
 from tests.sandbox.worlds import BOB, GROUP, STORED_FILE, WorldTestCase
@@ -140,13 +141,13 @@ class OtherRoomsTests(WorldTestCase):
     def record_reading(self) -> set[str]:
         """A set to which the name of each parameter that is read is added from now on."""
         names: set[str] = set()
-        read = Params._get
+        read = Params.value
 
-        def record(params: Params, name: str, default: Any) -> Any:
+        def record(params: Params, name: str, default: Any = REQUIRED) -> Any:
             names.add(name)
             return read(params, name, default)
 
-        self.patch(Params, "_get", record)
+        self.patch(Params, "value", record)
         return names
 
     def given_more_and_more(self, name: str, known: dict[str, Parameter]) -> Iterator[str]:

@@ -9,15 +9,14 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.params import MAX_VALUES, check_values
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import encode_large
 from lgtwist.sandbox.bounds import (
     MAX_ANSWER,
     MAX_DEPTH,
     MAX_ESCAPES,
-    MAX_VALUES,
     check_message,
-    check_values,
     json_parts,
     memory_of,
 )

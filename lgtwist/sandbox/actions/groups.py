@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.params import bounded_text
 from lgtwist.sandbox.actions.table import action
-from lgtwist.sandbox.bounds import bounded_text
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import operations
 from lgtwist.sandbox.world.model import Announcement, Group, Member, Person, unused_name
