@@ -69,6 +69,7 @@ class Unverified:
     :ivar named: whether the implementation named this account when it connected (``X-Self-ID``).
     :ivar unanswered: how many of them are under way.
     :ivar lacks_action: whether it was answered that there is no such action.
+    :ivar has_failed: whether it was answered with a failure, which is logged.
     """
 
     link: IAccountLink
@@ -76,6 +77,7 @@ class Unverified:
     timer: IDelayedCall | None = None
     unanswered: int = 0
     lacks_action: bool = False
+    has_failed: bool = False
 
     def cancel(self) -> None:
         """Send it no more."""
@@ -410,7 +412,8 @@ class Links:
     def _log_waiting(self) -> None:
         self._waiting = None
         missing = self._missing()
-        if isinstance(self._actions, Unverified) and self._actions.unanswered == 0:
+        state = self._actions
+        if isinstance(state, Unverified) and (state.unanswered == 0 or state.has_failed):
             return  # it was answered with a failure: that is logged
         if missing != self._logged_waiting:
             self._logged_waiting = missing
@@ -463,6 +466,7 @@ class Links:
             if lacks_action(outcome):
                 self._login_info_lacks(state)
                 return
+            state.has_failed = True
             why = outcome.reason or f"retcode {outcome.retcode}"
             if outcome.status == "ok":
                 why = "its answer names no account"

@@ -16,6 +16,8 @@ from lgtwist.onebot.message import Segment
 
 #: Characters of an unknown type that are shown.
 _SHOWN_TYPE_LENGTH = 64
+#: Replies of one message; QQ has one. Each may need a new block of message ids.
+_MOST_REPLIES = 8
 
 
 def to_onebot(
@@ -26,8 +28,8 @@ def to_onebot(
 ) -> list[Segment]:
     """Return the segments of a message of Milky as those of OneBot 11.
 
-    Replies come first, for Koishi reads no others. Of more than ``MAX_SEGMENTS`` segments the last are one
-    text that says how many there were. What is no object is left out.
+    Replies come first, for Koishi reads no others; there are at most eight. Of more than ``MAX_SEGMENTS``
+    segments the last are one text that says how many there were. What is no object is left out.
 
     :param segments: decoded; anything but a list has none.
     :param conversation: where the message is; None inside a forwarded message, where the replies are left
@@ -40,6 +42,7 @@ def to_onebot(
     shown = segments if len(segments) <= MAX_SEGMENTS else segments[: MAX_SEGMENTS - 1]
     message: list[Segment] = []
     append = message.append
+    replies: list[Segment] = []
     for segment in shown:
         if type(segment) is not dict:
             if unknown is not None:
@@ -58,12 +61,9 @@ def to_onebot(
         elif kind == "reply":
             if conversation is None:
                 continue
-            reply = _incoming_reply(data, conversation, ids)
+            reply = _incoming_reply(data, conversation, ids) if len(replies) < _MOST_REPLIES else None
             if reply is not None:
-                at = 0
-                while at < len(message) and message[at]["type"] == "reply":
-                    at += 1
-                message.insert(at, reply)
+                replies.append(reply)
             elif unknown is not None:
                 unknown("reply")
         else:
@@ -73,7 +73,7 @@ def to_onebot(
             append(_plain_text(f"[unsupported segment: {shown_type}]"))
     if shown is not segments:
         append(_plain_text(f"[{len(segments) - len(shown)} more segments of {len(segments)}]"))
-    return message
+    return replies + message if replies else message
 
 
 def _plain_text(text: str) -> Segment:
@@ -85,10 +85,8 @@ def _incoming_reply(data: dict[str, Any], conversation: Conversation, ids: Messa
     seq = number_at(data, "message_seq")
     if seq <= 0:
         return None
-    return {
-        "type": "reply",
-        "data": {"id": str(ids.id_of(MessageKey(conversation.scene, conversation.peer_id, seq)))},
-    }
+    number = ids.id_of(MessageKey(conversation.scene, conversation.peer_id, seq))
+    return {"type": "reply", "data": {"id": str(number)}} if number else None
 
 
 def _incoming_mention(data: dict[str, Any]) -> Segment:

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from attrs import Factory, frozen
 
-from lgtwist.milky.errors import CallFailed
+from lgtwist.milky.errors import NOT_FOUND, CallFailed
 from lgtwist.milky.fields import list_at, number_at, object_at, objects_at, text_at
 from lgtwist.milky.incoming import resource_url
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
 from lgtwist.milky.messages import forwarded_sender
 from lgtwist.milky.uris import as_uri, name_in_uri
 from lgtwist.onebot.bounds import MAX_MESSAGE_DEPTH
@@ -33,6 +33,8 @@ UNKNOWN_SENDER = 80_000_000
 MAX_NODES = 1_000
 #: Calls to the implementation that one message may need before it is sent.
 MAX_LOOKUPS = 200
+#: Of these, calls for new URLs where one is given that may be out of date: each takes its time.
+_MOST_REFRESHED = 20
 #: Characters of what may be a ``resource_id``, and of a type that an error shows.
 _LONGEST_RESOURCE_ID, _LONGEST_SHOWN = 4_096, 64
 #: Lines that a closed forward shows.
@@ -380,7 +382,7 @@ class _MessageWriter:
             if given:
                 return given
             raise BadRequest(f"{path}.data.file is missing")
-        if given and _is_file_name(name):
+        if given and (_is_file_name(name) or self._lookups >= _MOST_REFRESHED):
             return given
         where = f"{path}.data.file"
         if len(name) > _LONGEST_RESOURCE_ID:
@@ -453,7 +455,7 @@ class _MessageWriter:
         refuse_base64(uri, "file", f"{path}.data.file", self._context)
         name = text_at(data, "name") or text_at(data, "file_name")
         if not name:
-            name = bare if bare and _is_file_name(bare) else name_in_uri(uri)
+            name = bare if _is_file_name(bare) and as_uri(bare, path) is None else name_in_uri(uri)
         return OutgoingFile(uri, name)
 
     async def _file_url(self, file_id: str, path: str) -> str:
@@ -570,13 +572,23 @@ class _MessageWriter:
             segment.get("type") in _EXPIRING for segment in objects_at(remembered, "segments")
         ):
             return remembered
-        params = {"message_scene": key.scene, "peer_id": key.peer_id, "message_seq": key.seq}
         try:
-            message = object_at(await self._call("get_message", params), "message")
+            return await self._get_message(key)
+        except CallFailed as error:
+            other = _OTHER_SCENE.get(key.scene)
+            if error.milky_retcode == NOT_FOUND and other is not None:  # the scene may have changed
+                with suppress(*_REFUSALS):
+                    return await self._get_message(key._replace(scene=other))
+            if remembered is None:
+                raise
         except _REFUSALS:
             if remembered is None:
                 raise
-            return remembered
+        return remembered
+
+    async def _get_message(self, key: MessageKey) -> dict[str, Any]:
+        params = {"message_scene": key.scene, "peer_id": key.peer_id, "message_seq": key.seq}
+        message = object_at(await self._call("get_message", params), "message")
         if not message:
             raise AccountFailed("the implementation's get_message has answered without a message")
         return message
@@ -711,6 +723,8 @@ class _MessageWriter:
         return {"type": "text", "data": {"text": title or "[聊天记录]"}}
 
 
+#: The scenes of private messages, each with the other one.
+_OTHER_SCENE = {FRIEND: TEMP, TEMP: FRIEND}
 #: Types of Milky whose URLs expire.
 _EXPIRING = ("image", "record", "video")
 

@@ -16,6 +16,8 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _UNESCAPED_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 #: Characters that a ``data:`` URL may have that is not plain base64: each escape is read on its own.
 _LONGEST_ESCAPED = 1 << 18
+#: Characters that a path may have, also in a URI.
+_LONGEST_FILE_PATH = 65_536
 #: Characters of a file's name.
 _LONGEST_NAME = 255
 
@@ -32,26 +34,27 @@ def as_uri(text: str, path: str) -> str | None:
     text = text.strip()
     if text.startswith(("http://", "https://", "base64://")):
         return text
-    if _DRIVE.match(text):
-        return "file:///" + _escape_path(text.replace("\\", "/").replace("%", "%25"))
-    if text.startswith("/"):
-        return "file://" + _escape_path(text.replace("%", "%25"))
-    if text.startswith("\\\\"):
-        return "file:" + _escape_path(text.replace("\\", "/").replace("%", "%25"))
     found = _SCHEME.match(text)
-    if found is None:
-        return None
-    scheme, rest = found[1].lower(), text[found.end() :]
+    scheme = found[1].lower() if found is not None else ""
+    rest = text[len(scheme) + 1 :]
     if scheme in ("http", "https", "base64") and rest.startswith("//"):
         return f"{scheme}:{rest}"
-    if scheme == "file":
-        return _file_uri(rest)
     if scheme == "data":
         return _data_url(rest, path)
-    return None
+    is_drive = _DRIVE.match(text) is not None
+    if not (is_drive or scheme == "file" or text.startswith(("/", "\\\\"))):
+        return None
+    if len(text) > _LONGEST_FILE_PATH:
+        raise OverBound(f"{path}: a path has more than {_LONGEST_FILE_PATH} characters")
+    if scheme == "file":
+        return _file_uri(rest)
+    bare = _escaped_path(text.replace("%", "%25"))
+    if bare.startswith("/"):
+        return "file://" + bare
+    return ("file:///" if is_drive else "file:") + bare.replace("\\", "/")
 
 
-def _escape_path(text: str) -> str:
+def _escaped_path(text: str) -> str:
     """Escape what would end the path of a URI."""
     return text.replace("#", "%23").replace("?", "%3F")
 
@@ -61,7 +64,7 @@ def _file_uri(rest: str) -> str | None:
 
     :param rest: what stands behind ``file:``.
     """
-    rest = _escape_path(_UNESCAPED_PERCENT.sub("%25", rest))
+    rest = _escaped_path(_UNESCAPED_PERCENT.sub("%25", rest))
     bare = rest.lstrip("/")
     if _DRIVE.match(bare):
         return "file:///" + bare.replace("\\", "/")

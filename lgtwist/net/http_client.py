@@ -172,6 +172,11 @@ class BoundedPool(CustomPool):
         super().__init__(reactor, persistent, lambda quiescent: _BoundedHead(quiescent, self._live))
         self.retryAutomatically = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has a connection, busy or not."""
+        return bool(self._live)
+
     def drop_all(self) -> Deferred[None]:
         """End every connection at once, busy or not.
 
@@ -257,13 +262,14 @@ class BodyLost(Exception):
 
 @implementer(IAgentEndpointFactory)
 @frozen
-class _Endpoints:
-    """Endpoints whose certificates are verified against one authority's, or the system's."""
+class VerifyingEndpoints:
+    """Makes endpoints whose certificates are verified against one authority's, or the system's."""
 
     _reactor: Any
     _trust_root: Any
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint of a URL's host and port."""
         host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
         endpoint: IStreamClientEndpoint = client_endpoint(
             self._reactor, host, uri.port, secure, self._trust_root
@@ -285,7 +291,7 @@ class WebClient:
         self._pool = BoundedPool(reactor, True)
         self._pool.maxPersistentPerHost = _MAX_IDLE_CONNECTIONS
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
-        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust_root), self._pool)
+        self._agent = Agent.usingEndpointFactory(reactor, VerifyingEndpoints(reactor, trust_root), self._pool)
 
     async def post(
         self,

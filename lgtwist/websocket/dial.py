@@ -188,7 +188,7 @@ class _OpenWebSocket:
     refused: bool = False
 
 
-class _FailureLog:
+class FailureLog:
     """Decides which failures of one dialler are logged: each new reason once, and not for each attempt.
 
     :ivar short_connections: how many WebSockets in a row ended within :data:`REFUSED_WITHIN`.
@@ -272,7 +272,7 @@ class Dialler(Service):
         self._retired = False  # it dials no more
         self._stopped: Deferred[Any] | None = None  # fires when the service has stopped
         self._websocket: _OpenWebSocket | None = None
-        self._failures = _FailureLog()
+        self._failures = FailureLog()
         request = to.request
         endpoint = client_endpoint(reactor, request.host, request.port, to.secure, to.trust_root)
         self._service = QuietClientService(

@@ -27,7 +27,8 @@ TEAM_ENTITY = {
 }  # fmt: skip
 BOB_ENTITY = {
     "user_id": BOB, "nickname": "Bob", "sex": "unknown", "group_id": TEAM, "card": "B", "title": "T",
-    "level": 7, "role": "admin", "join_time": 1_600_000_000, "last_sent_time": NOW, "shut_up_end_time": NOW + 60,
+    "level": 7, "role": "admin", "join_time": 1_600_000_000, "last_sent_time": NOW,
+    "shut_up_end_time": NOW + 60,
 }  # fmt: skip
 
 #: An answer: a value, an error, or what makes either of a call's parameters.
@@ -56,20 +57,22 @@ def friend_message(seq: int, *segments: dict[str, Any], sender_id: int = ALICE) 
 class MemoryApi:
     """Answers calls from a table, and judges them.
 
-    :ivar answers: by API; a list is used up one by one. What is not in it is answered with ``{}``.
+    :ivar answers: by API; a list is used up one by one.
+    :ivar default: the answer of all other APIs.
     :ivar calls: what was called.
     :ivar strict: whether answers are judged too.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
+        self.default: Answer = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.strict = True
 
     async def call(self, api: str, params: dict[str, Any], /) -> Any:
         check_request(api, params, for_lagrange=True)
         self.calls.append((api, json.loads(json.dumps(params))))
-        answer = self.answers.get(api, {})
+        answer = self.answers.get(api, self.default)
         if isinstance(answer, list):
             answer = answer.pop(0)
         if callable(answer):
@@ -123,8 +126,7 @@ def run(coroutine: Coroutine[Any, Any, bytes]) -> bytes:
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        assert isinstance(stop.value, bytes)
-        return stop.value
+        return bytes(stop.value)
     raise AssertionError("it waits")
 
 

@@ -437,22 +437,24 @@ class FakeServer:
         return api in self.switches["missing"] or api in self.habits.missing
 
     async def _carry_out(self, api: str, params: Any) -> Json:
-        if self.switches["judge"]:
-            self._judge(api, params)
+        mistake = self._judge(api, params) if self.switches["judge"] else None
         told = self._for("fail", api)
         if told is not None:
             raise ApiError(*told)
         if not self.switches["logged_in"]:
             cached = self.habits.caches_login and api in ("get_login_info", "get_impl_info")
             if not cached:
-                raise ApiError(-500 if self.habits.caches_login else -403, "not logged in")
+                raise ApiError(-500 if self.habits.caches_login else -403, "Bot is not logged in")
+        if mistake is not None:
+            raise ApiError(-400, mistake)
         self.habits.request(api, params)
         data = await self.habits.call(self.world, api, params)
         if self.switches["judge"]:
             self._judge_own(check_response, api, data)
         return data
 
-    def _judge(self, api: str, params: Any) -> None:
+    def _judge(self, api: str, params: Any) -> str | None:
+        """Return what is wrong with a call by Milky's rules; all that is wrong with it is a violation."""
         try:
             check_request(api, params, for_lagrange=self.switches["judge_for_lagrange"])
         except SchemaViolation as error:
@@ -460,7 +462,8 @@ class FakeServer:
             try:
                 check_request(api, params)
             except SchemaViolation as real:
-                raise ApiError(-400, str(real)) from None
+                return str(real)
+        return None
 
     def _success(self, call: Json, api: str, data: Json) -> web.Response:
         call["answer"] = 0
@@ -612,13 +615,22 @@ class FakeServer:
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(client_max_size=_MOST)
+        app = web.Application(client_max_size=_MOST, middlewares=[self._without_words])
         app.router.add_post("/control/{name}", self._control)
         app.router.add_get("/resource/{id}", self._resource)
         app.router.add_post(f"{self.prefix}/api/{{api}}", self._api)
         app.router.add_get(f"{self.prefix}/event", self._listen)
         app.on_shutdown.append(self._shut_down)
         return app
+
+    @web.middleware
+    async def _without_words(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Answer with an empty body where there is no such path, or no such method."""
+        try:
+            answer: web.StreamResponse = await handler(request)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
+            return web.Response(status=error.status)
+        return answer
 
     async def _shut_down(self, _app: web.Application) -> None:
         self.control_disconnect()

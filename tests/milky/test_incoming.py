@@ -169,13 +169,21 @@ class IncomingTests(SynchronousTestCase):
         """A type that is not known becomes a text that names it; the callback gets it."""
         seen: list[str] = []
         message = to_onebot(
-            [{"type": "hologram", "data": {}}, {"type": 7}, "x", None, {"type": "reply", "data": {}}],
+            [
+                {"type": "hologram", "data": {}},
+                {"type": 7},
+                "x",
+                None,
+                {"type": "reply", "data": {}},
+                {"type": "mention", "data": {"name": "Ann"}},
+            ],
             GROUP,
             CountedIds(),
             seen.append,
         )
         self.assertEqual(message[0]["data"]["text"], "[unsupported segment: hologram]")
         self.assertEqual(seen, ["hologram", "7", "", "", "reply"])
+        self.assertEqual(message[-1]["data"]["text"], "@Ann")
 
     def test_url_as_resource_id(self) -> None:
         """A resource_id that is a URL is the URL, where there is no other."""
@@ -189,6 +197,13 @@ class IncomingTests(SynchronousTestCase):
         message = to_onebot(many, GROUP, CountedIds())
         self.assertEqual(len(message), MAX_SEGMENTS)
         self.assertEqual(message[-1]["data"]["text"], "[6 more segments of 10005]")
+
+    def test_many_replies_are_left_out(self) -> None:
+        """Beyond eight replies the others are counted only, for each may need a block of ids."""
+        seen: list[str] = []
+        many = [{"type": "reply", "data": {"message_seq": number}} for number in range(1, 21)]
+        message = to_onebot(many, GROUP, CountedIds(), seen.append)
+        self.assertEqual((len(message), len(seen)), (8, 12))
 
     def test_no_list(self) -> None:
         """Anything but a list has no segments."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiocqhttp
 from nonebot.adapters.onebot.v11 import GroupMessageEvent, PrivateMessageEvent
+from nonebot.adapters.onebot.v11 import Message as NoneBotMessage
 from nonebot.adapters.onebot.v11.event import Reply
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.milky.keys import MessageKey
 from lgtwist.milky.messages import forward_data, message_data, raw_message_of, read_key
-from lgtwist.onebot.bounds import MAX_TEXT
+from lgtwist.onebot.bounds import MAX_GROWN
 from tests.milky.fake_context import SELF, CountedIds
 from tests.milky.schema import check_part
+from tests.milky.test_incoming import ROWS
 
 ANN, TEAM = 10_003_000, 10_002_000
 FRIEND_ENTITY = {
@@ -160,6 +163,20 @@ class MessageTests(SynchronousTestCase):
                 model.model_validate({"post_type": "message", **data})
                 Reply.model_validate(data)
 
+    def test_every_segment_is_read_by_frameworks(self) -> None:
+        """NoneBot2 and aiocqhttp read a message with all segments, as an array and as raw_message."""
+        segments = [{"type": "reply", "data": {"message_seq": 3}}, *(milky for milky, _onebot in ROWS)]
+        data = {"post_type": "message", **translate(incoming("group", segments=segments))}
+        kinds = [segment["type"] for segment in data["message"]]
+        self.assertEqual(len(kinds), len(segments))
+        event = GroupMessageEvent.model_validate(data)
+        self.assertEqual([segment.type for segment in event.message], kinds)
+        self.assertEqual([segment.type for segment in NoneBotMessage(data["raw_message"])], kinds)
+        read = aiocqhttp.Event.from_payload(data)
+        assert read is not None
+        self.assertEqual((read.name, read.message_id), ("message.group.normal", data["message_id"]))
+        self.assertEqual([segment.type for segment in aiocqhttp.Message(read.message)], kinds)
+
     def test_time_of_the_frame(self) -> None:
         """A message that does not say when it was sent has the time given."""
         message = incoming("group", time=None)
@@ -189,8 +206,13 @@ class MessageTests(SynchronousTestCase):
 
     def test_too_long_for_a_string(self) -> None:
         """A message that is over the bound of strings keeps its segments; raw_message says so."""
-        big = [{"type": "json", "data": {"data": "x" * (MAX_TEXT // 2 + 1)}}] * 2
-        self.assertEqual(raw_message_of(big), "[the message is too long for a string]")
+        too_long = "[the message is too long for a string]"
+        half = "x" * (MAX_GROWN // 2)
+        self.assertEqual(raw_message_of([{"type": "json", "data": {"data": half}}] * 2), too_long)
+        self.assertEqual(raw_message_of([{"type": "text", "data": {"text": half}}]), half)
+        self.assertEqual(raw_message_of([{"type": "text", "data": {"text": half + half + "x"}}]), too_long)
+        message = incoming("group", segments=[{"type": "text", "data": {"text": half + half + "x"}}])
+        self.assertEqual(translate(message)["message"], message["segments"])
         self.assertEqual(raw_message_of([]), "")
 
 
