@@ -95,10 +95,14 @@ class EventTranslator:
         :raises BadFrame: if it cannot be read.
         """
         plain = read_plain_frame(frame)
-        if plain is not None and plain.self_id == self._self_id:
+        if plain is not None and plain.self_id == self._self_id != plain.data.sender_id:
             message = plain.data
-            if message.sender_id != self._self_id and (raw := self._encode_plain(message, frame)) is not None:
-                return self._receive_plain(message, frame, raw)
+            scene = message.message_scene
+            if scene == GROUP or (scene == FRIEND and _FILE not in frame):
+                key = self.key = _new_tuple(MessageKey, (scene, message.peer_id, message.message_seq))
+                raw = encode_plain_message(message, key, self._self_id, self._ids, self._count_segment)
+                if raw is not None:
+                    return self._receive_plain(message, frame, key, raw)
         self.key = None
         try:
             head = read_milky_frame(frame)
@@ -146,31 +150,24 @@ class EventTranslator:
 
     # -- messages
 
-    def _encode_plain(self, message: PlainMessage, frame: bytes) -> bytes | None:
-        """Return the event of a message, and set its key; None if it takes more than what is read of it."""
-        scene, peer_id = message.message_scene, message.peer_id
-        if scene != GROUP and (scene != FRIEND or _FILE in frame):
-            return None
-        key = self.key = _new_tuple(MessageKey, (scene, peer_id, message.message_seq))
-        return encode_plain_message(message, key, self._self_id, self._ids, self._count_segment)
-
-    def _receive_plain(self, message: PlainMessage, frame: bytes, raw: bytes) -> Event | None:
+    def _receive_plain(
+        self, message: PlainMessage, frame: bytes, key: MessageKey, raw: bytes
+    ) -> Event | None:
         """Return an event, if it is of a new message; remember what later calls and events need."""
-        key = self.key
-        assert key is not None
-        peer_id, sender_id = message.peer_id, message.sender_id
+        scene, peer_id, seq = key
         recent = self._recent
-        seq = message.message_seq
-        newest = recent.newest.advance(_new_tuple(Conversation, (message.message_scene, peer_id)), seq)
+        newest = recent.newest.advance(_new_tuple(Conversation, (scene, peer_id)), seq)
         if newest is None or seq != newest + 1:
-            is_new = self._is_new(key, newest, message.time, sender_id)
+            is_new = self._is_new(key, newest, message.time, message.sender_id)
             if not is_new:
                 return None
         recent.messages.put_received(key, frame)
-        if message.message_scene == GROUP:
-            return Event(raw, "message", "", self._self_id, _new_tuple(Place, (peer_id, sender_id)))
-        recent.scenes.put(peer_id, FRIEND)
-        return Event(raw, "message", "", self._self_id, _new_tuple(Place, (None, sender_id)))
+        if scene == GROUP:
+            place = _new_tuple(Place, (peer_id, message.sender_id))
+        else:
+            recent.scenes.put(peer_id, FRIEND)
+            place = _new_tuple(Place, (None, message.sender_id))
+        return Event(raw, "message", "", self._self_id, place)
 
     def _receive_message(self, head: Frame, frame: bytes) -> Event | None:
         try:
