@@ -101,7 +101,8 @@ def parameters(actions: Actions, action: str) -> dict[str, Any]:
         "group_id": TEAM, "user_id": BOB, "message": "hi", "id": "res", "message_id": actions.group_id_of(9),
         "file": "/tmp/a", "file_id": "f", "folder_id": "d", "name": "n", "new_name": "n", "notice_id": "1",
         "content": "c", "emoji_id": "4", "code": "4", "special_title": "t", "group_name": "g",
-        "nickname": "n", "longNick": "l", "flag": encode_flag(flag), "new_folder_name": "n", "personal_note": "p",
+        "nickname": "n",
+        "longNick": "l", "flag": encode_flag(flag), "new_folder_name": "n", "personal_note": "p",
     }  # fmt: skip
     if "forward" in action:
         params["messages"] = [{"type": "node", "data": {"id": actions.group_id_of(8)}}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nonebot.adapters.onebot.v11.event import Reply
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.milky.actions import conversation_of
 from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.recent import PrivateFile
 from lgtwist.onebot.errors import (
     AccountFailed,
     BadRequest,
@@ -67,6 +69,15 @@ class SendingTests(SynchronousTestCase):
                 key = MessageKey(GROUP, TEAM, 77) if call is to_team else MessageKey(FRIEND, ALICE, 55)
                 self.assertEqual(data, {"message_id": self.actions.ids.id_of(key)})
 
+    def test_newest(self) -> None:
+        """What was sent is the newest message of its conversation, unless a newer one was seen."""
+        newest = self.actions.context.recent.newest
+        conversation = Conversation(GROUP, TEAM)
+        for seq, expected in ((77, 77), (80, 80), (79, 80)):
+            self.actions.api.answers["send_group_message"] = sent(seq)
+            self.actions.perform("send_group_msg", group_id=TEAM, message="hi")
+            self.assertEqual(newest.get(conversation), expected)
+
     def test_codes(self) -> None:
         """A string has CQ codes, unless it is plain text."""
         message = f"a&amp;[CQ:at,qq={BOB}][CQ:face,id=4]"
@@ -118,6 +129,10 @@ class SendingTests(SynchronousTestCase):
         known = self.actions.context.recent.private_files.get("p1")
         assert known is not None
         self.assertEqual(known.user_id, ALICE)
+        self.actions.context.recent.private_files.put("p1", PrivateFile(ALICE, "hash"))
+        self.actions.perform("send_private_msg", user_id=ALICE, message=[file])  # whose event overtook it
+        known = self.actions.context.recent.private_files.get("p1")
+        self.assertEqual(known, PrivateFile(ALICE, "hash"))
 
     def test_failures(self) -> None:
         """The implementation's retcode and words are passed on, and nothing is sent twice."""
@@ -220,6 +235,10 @@ class ConversationTests(SynchronousTestCase):
             )
             self.assertIsNone(conversation_of("set_msg_emoji_like", params))
         self.assertIsNone(conversation_of("set_msg_emoji_like", b'{"message_id":7}', actions.ids))
+        params = b'{"message_id":%d}' % actions.ids.id_of(MessageKey(TEMP, ALICE, 4))
+        self.assertEqual(
+            conversation_of("set_msg_emoji_like", params, actions.ids), Conversation(FRIEND, ALICE)
+        )
 
 
 class ReadingTests(SynchronousTestCase):
@@ -240,6 +259,33 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual((data["raw_message"], data["sender"]["level"]), ("message 9", "7"))
         self.actions.perform("get_msg", message_id=message_id)
         self.assertEqual(self.actions.calls, [])  # it is remembered
+
+    def test_old_pictures(self) -> None:
+        """URLs expire: an old message with a picture is asked for again, if that can be had."""
+        key = MessageKey(GROUP, TEAM, 9)
+        picture = {
+            "type": "image",
+            "data": {
+                "resource_id": "r", "temp_url": "http://x/old", "width": 1, "height": 1, "summary": "",
+                "sub_type": "normal",
+            },
+        }  # fmt: skip
+        fresh = json.loads(json.dumps(picture).replace("old", "new"))
+        message_id = self.actions.group_id_of(9)
+        for age, segment, answer, url in [
+            (0, picture, {"message": group_message(9, fresh)}, "http://x/old"),
+            (7200, picture, {"message": group_message(9, fresh)}, "http://x/new"),
+            (7200, picture, not_found("get_message"), "http://x/old"),
+        ]:
+            self.actions.api.answers = {"get_message": answer}
+            old = {**group_message(9, segment), "time": NOW - age}
+            self.actions.context.recent.messages.put(key, old)
+            data = self.actions.perform("get_msg", message_id=message_id)
+            self.assertEqual(data["message"][0]["data"]["url"], url)
+        self.actions.api.answers = {"get_message": LinkBroken("broken")}
+        self.actions.context.recent.messages.put(key, {**group_message(9, picture), "time": NOW - 7200})
+        with self.assertRaises(LinkBroken):
+            self.actions.perform("get_msg", message_id=message_id)
 
     def test_private(self) -> None:
         """A private message has ``user_id``, and no group."""
@@ -396,6 +442,14 @@ class HistoryTests(SynchronousTestCase):
                 self.assertEqual(
                     self.history(kind, everything, message_seq=newest, count=2), [199, 200], kind
                 )
+
+    def test_end(self) -> None:
+        """Where an implementation says that there is nothing older, it is not asked for it."""
+        for kind in ("L", "Y"):
+            self.assertEqual(self.history(kind, [1, 2, 3]), [1, 2, 3])
+            self.assertEqual(len(self.actions.calls), 1, kind)
+            self.assertEqual(self.history(kind, [1, 2, 3], message_seq=3), [1, 2, 3])
+            self.assertEqual(len(self.actions.calls), 1, kind)
 
     def test_holes(self) -> None:
         """Numbers that are missing end nothing, also where a whole page has none."""
@@ -637,6 +691,7 @@ class LagrangeTests(SynchronousTestCase):
             [friend_message(42, text("hi"))],
             [friend_message(42, text("other"), sender_id=SELF)],
             [friend_message(39, text("hi"), sender_id=SELF)],
+            [friend_message(40, text("hi"), sender_id=SELF)],
             [{**friend_message(42, text("hi"), sender_id=SELF), "time": NOW - 60}],
         ):
             key = self.find(*others)
@@ -658,8 +713,6 @@ class LagrangeTests(SynchronousTestCase):
             ({}, not_found(member), True),
             ({}, info, False),
             (removed, info, False),
-            (removed, AccountFailed("500"), False),
-            (removed, CallFailed(-500, "?", member), False),
         ]:
             self.actions.api.answers = {"kick_group_member": answer, member: [info, after]}
             if worked:
@@ -675,6 +728,25 @@ class LagrangeTests(SynchronousTestCase):
                     (member, {"group_id": TEAM, "user_id": BOB, "no_cache": True}),
                 ],
             )
+        every = "get_group_member_list"
+        others = {"members": [{**BOB_ENTITY, "user_id": ALICE}]}
+        for answer, worked in [
+            (others, True),
+            ({"members": [*others["members"], BOB_ENTITY]}, False),
+            ({"members": []}, False),
+            (AccountFailed("500"), False),
+        ]:
+            self.actions.api.answers = {
+                "kick_group_member": removed,
+                member: [info, AccountFailed("500")],
+                every: answer,
+            }
+            if worked:
+                self.assertIsNone(self.actions.perform("set_group_kick", group_id=TEAM, user_id=BOB))
+            else:
+                with self.assertRaises(AccountFailed):
+                    self.actions.perform("set_group_kick", group_id=TEAM, user_id=BOB)
+            self.assertEqual(self.actions.calls[-1], (every, {"group_id": TEAM, "no_cache": True}))
         self.actions.api.answers = {member: not_found(member)}
         with self.assertRaises(CallFailed):  # no member at all
             self.actions.perform("set_group_kick", group_id=TEAM, user_id=BOB)

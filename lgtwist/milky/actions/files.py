@@ -55,7 +55,7 @@ async def upload_file(
         context, "upload_private_file", user_id=conversation.peer_id, file_uri=uri, file_name=name
     )
     file_id = text_at(data, "file_id")
-    if file_id:
+    if file_id and context.recent.private_files.get(file_id) is None:  # its event, with a hash, may be first
         context.recent.private_files.put(file_id, PrivateFile(conversation.peer_id))
     return file_id
 

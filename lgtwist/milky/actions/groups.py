@@ -16,9 +16,11 @@ from lgtwist.milky.actions.table import (
     read_uri,
     read_whole,
     read_word,
+    unreadable,
 )
 from lgtwist.milky.entities import announcement_data, essence_data, group_data, member_data, muted_members
 from lgtwist.milky.errors import NOT_FOUND, NOT_LOGGED_IN, CallFailed
+from lgtwist.milky.fields import number_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.onebot.errors import AccountFailed, BadRequest, UnknownAction
 from lgtwist.onebot.params import ActionParams
@@ -128,16 +130,38 @@ async def _kick_verified(context: ActionContext, group_id: int, user_id: int, re
             raise
         failure = error
     try:
-        await _find_member(context, group_id, user_id, no_cache=True)
-    except CallFailed as error:
-        if error.milky_retcode == NOT_FOUND:
-            return
+        is_member = await _is_member(context, group_id, user_id)
+    except (CallFailed, AccountFailed, UnknownAction) as error:
         raise AccountFailed(
             f"whether {user_id} was removed from group {group_id} could not be verified: {error.sentence}"
         ) from error
+    if not is_member:
+        return
     if isinstance(failure, AccountFailed):
         raise failure
     raise AccountFailed(f"{user_id} is still in group {group_id}: Lagrange.Core did not remove the member")
+
+
+async def _is_member(context: ActionContext, group_id: int, user_id: int) -> bool:
+    """Return whether a person is a member of a group now.
+
+    Lagrange.Core has more than one answer for who is none, and also HTTP 500: then the list of all says it.
+    """
+    try:
+        await _find_member(context, group_id, user_id, no_cache=True)
+    except CallFailed as error:
+        if error.milky_retcode == NOT_FOUND:
+            return False
+    except AccountFailed:
+        pass
+    else:
+        return True
+    api = "get_group_member_list"
+    data = await call_milky(context, api, group_id=group_id, no_cache=True)
+    members = answered_objects(data, "members", api)
+    if not members:
+        raise unreadable(api, "there are no members")
+    return any(number_at(one, "user_id") == user_id for one in members)
 
 
 @milky_action("set_group_ban")

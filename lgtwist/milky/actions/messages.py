@@ -21,6 +21,7 @@ from lgtwist.milky.actions.table import (
     unreadable,
 )
 from lgtwist.milky.errors import NOT_FOUND, CallFailed
+from lgtwist.milky.fields import number_at, objects_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
 from lgtwist.milky.messages import message_data
@@ -73,7 +74,14 @@ async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any
     """
     remembered = context.recent.messages.get(key)
     if remembered is not None:
-        return remembered
+        if not _has_expired_urls(remembered, context.now()):
+            return remembered
+        try:
+            return await _get_message(context, key)
+        except NOT_ANSWERED:
+            raise
+        except OneBotError:
+            return remembered
     try:
         return await _get_message(context, key)
     except CallFailed as error:
@@ -86,6 +94,17 @@ async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any
             raise
         except OneBotError:
             raise error from None
+
+
+#: Seconds for which the URLs of pictures, videos and voice messages can be expected to work.
+_URL_SECONDS = 1800
+
+
+def _has_expired_urls(message: dict[str, Any], now: float) -> bool:
+    """Return whether a message has pictures or the like, and is so old that their URLs may not work."""
+    if number_at(message, "time") > now - _URL_SECONDS:
+        return False
+    return any(one.get("type") in ("image", "record", "video") for one in objects_at(message, "segments"))
 
 
 async def _get_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:
