@@ -258,7 +258,7 @@ class Troubles(SynchronousTestCase):
         client = RawClient(self.service, "/")
         try:
             for found in self.random.sample(sorted(by_key), 6):
-                answer = client.ask("get_msg", {"message_id": by_key[found]})
+                answer = client.ask("get_msg", message_id=by_key[found])
                 self.assertEqual(
                     (found[1], by_key[found]), (answer["data"]["real_id"], answer["data"]["message_id"])
                 )
