@@ -272,6 +272,19 @@ class RestartTests(StoreTestCase):
         third = self.give_out(new, self.group(3))
         self.assertEqual(len({first >> 10, second >> 10, third >> 10}), 3)
 
+    def test_replaced_edges_where_all_numbers_are_in_use(self) -> None:
+        """A number that was used again meanwhile stands for the new message."""
+        old = self.started(most=4)
+        for number in range(4):
+            self.time += 1
+            self.give_out(old, self.group(number))
+        new = self.store(most=4)
+        new.prepare()
+        newest = self.give_out(old, self.group(9))
+        self.successResultOf(old.stop())
+        new.start()
+        self.assertEqual(new.table.key_of(newest), self.group(9))
+
     def test_prepared_and_never_started(self) -> None:
         """Nothing is taken from the file, and nothing is left open."""
         first = self.started()
@@ -605,6 +618,25 @@ class FileTests(StoreTestCase):
         self.assertEqual(store.table.key_of(number), self.group(1))
         self.assertEqual(len(self.lines.all()), 1)
         self.assertIn("2 damaged rows", self.lines.all()[0])
+
+    def test_full_disks(self) -> None:
+        """Where the disk has no room for a reader's -shm the file is read without, a write-ahead log too."""
+        store = self.started()
+        number = self.give_out(store, self.group(1))
+        self.killed(store)
+        self.path.with_name(f"{self.path.name}-shm").unlink()
+        store = self.store()
+        read = store._file._read
+
+        def full(uri: str, *rest: Any) -> int:
+            if uri.endswith("=ro"):
+                raise sqlite3.OperationalError("disk I/O error")
+            return read(uri, *rest)
+
+        self.patch(store._file, "_read", full)
+        store.prepare()
+        self.assertEqual(store.table.key_of(number), self.group(1))
+        self.assertEqual(self.lines.all(), [])
 
     def test_no_folder(self) -> None:
         """A sentence that names the file."""

@@ -679,6 +679,17 @@ class LagrangeTests(SynchronousTestCase):
         again = friend_message(44, text("hi"), sender_id=SELF)
         self.assertEqual(self.find(own, again), MessageKey(FRIEND, ALICE, 44))
 
+    def test_two_of_one_text(self) -> None:
+        """A message that is in the history late is not taken for the one that was sent after it."""
+        self.actions.context.recent.newest.put(Conversation(FRIEND, ALICE), 40)
+        first, second = (friend_message(seq, text("hi"), sender_id=SELF) for seq in (41, 42))
+        histories: list[list[dict[str, Any]]] = [[], [first]]
+        for history in histories:
+            key = self.find(*history)
+            assert key is not None
+            self.assertEqual(key.scene, UNSEQUENCED)
+        self.assertEqual(self.find(first, second), MessageKey(FRIEND, ALICE, 42))
+
     def test_not_found(self) -> None:
         """Where it is not found for sure, the id stands for no message, never for another one."""
         key = self.find(friend_message(42, text("hi"), sender_id=SELF))  # nothing was seen before

@@ -119,18 +119,28 @@ class BlockFile:
         :raises BlockFileError: if it cannot be used.
         """
         self._make_if_missing()
+        uri = f"{self.path.absolute().as_uri()}?mode="
         try:
-            uri = f"{self.path.absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(uri, timeout=_START_PATIENCE, uri=True, isolation_level=None)
             try:
-                connection.execute("BEGIN")  # the rows are of the same moment as the counter
-                self._check(connection)
-                self._writes = connection.execute("SELECT writes FROM state").fetchone()[0]
-                return load(_rows(connection))
-            finally:
-                connection.close()
+                return self._read(f"{uri}ro", "NORMAL", load)
+            except sqlite3.OperationalError as error:
+                if not any(words in str(error) for words in ("disk I/O error", "unable to open")):
+                    raise
+            # On a full disk there is no room for -shm, which SQLite can do without if it is alone.
+            return self._read(f"{uri}rw", "EXCLUSIVE", load)
         except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
             raise self._failure(error) from None
+
+    def _read(self, uri: str, locking_mode: str, load: Callable[[Iterable[BlockRow]], int]) -> int:
+        connection = sqlite3.connect(uri, timeout=_START_PATIENCE, uri=True, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA locking_mode={locking_mode}").fetchall()
+            connection.execute("BEGIN")  # the rows are of the same moment as the counter
+            self._check(connection)
+            self._writes = connection.execute("SELECT writes FROM state").fetchone()[0]
+            return load(_rows(connection))
+        finally:
+            connection.close()
 
     def open(self, now: int) -> OpenedBlocks:
         """Open the file for writing; make it if it is missing.
@@ -287,7 +297,7 @@ class BlockFile:
     def _failure(self, error: Exception) -> BlockFileError:
         """Return what to raise for what SQLite says."""
         said = str(error)
-        if "disk is full" in said:
+        if "disk is full" in said or ("disk I/O error" in said and _is_full(self.path.parent)):
             return BlockFileError(f"{self.path} cannot be written: the disk is full")
         if "is locked" in said:
             return BlockFileError(f"{self.path} is locked by another program")
@@ -316,6 +326,15 @@ def _changed_at(path: Path) -> int:
 def _may_pass(error: sqlite3.Error) -> bool:
     """Return whether the same connection may be able to write later."""
     return "is locked" in str(error) or "disk is full" in str(error)
+
+
+def _is_full(folder: Path) -> bool:
+    """Return whether the disk of a folder has no room for a page."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < 65_536
 
 
 def _sync_names(folder: Path) -> None:
@@ -482,6 +501,7 @@ class BlockStore:
         try:
             await worker.do(finish)
         except BlockFileError as error:
+            self._trouble = str(error)
             self._log.error("{error}; the last message ids were not stored", error=error)
         finally:
             ended = worker.stop()

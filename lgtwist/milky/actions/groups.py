@@ -17,6 +17,7 @@ from lgtwist.milky.actions.table import (
     read_whole,
     read_word,
     unreadable,
+    with_numbers,
 )
 from lgtwist.milky.entities import announcement_data, essence_data, group_data, member_data, muted_members
 from lgtwist.milky.errors import NOT_FOUND, NOT_LOGGED_IN, CallFailed
@@ -45,10 +46,9 @@ def _no_cache(params: ActionParams) -> bool | None:
 async def read_group(context: ActionContext, params: ActionParams) -> Any:
     """Return a group."""
     api = "get_group_info"
-    data = await call_milky(
-        context, api, group_id=read_peer_id(params, "group_id"), no_cache=_no_cache(params)
-    )
-    return group_data(answered_object(data, "group", api))
+    group_id = read_peer_id(params, "group_id")
+    data = await call_milky(context, api, group_id=group_id, no_cache=_no_cache(params))
+    return group_data(with_numbers(answered_object(data, "group", api), group_id=group_id))
 
 
 @milky_action("get_group_list")
@@ -72,16 +72,15 @@ async def _find_member(
     """Return a ``GroupMemberEntity``."""
     api = "get_group_member_info"
     data = await call_milky(context, api, group_id=group_id, user_id=user_id, no_cache=no_cache)
-    return answered_object(data, "member", api)
+    return with_numbers(answered_object(data, "member", api), group_id=group_id, user_id=user_id)
 
 
 async def _members(context: ActionContext, params: ActionParams) -> list[dict[str, Any]]:
     """Return the members of a group, each a ``GroupMemberEntity``."""
     api = "get_group_member_list"
-    data = await call_milky(
-        context, api, group_id=read_peer_id(params, "group_id"), no_cache=_no_cache(params)
-    )
-    return answered_objects(data, "members", api)
+    group_id = read_peer_id(params, "group_id")
+    data = await call_milky(context, api, group_id=group_id, no_cache=_no_cache(params))
+    return [with_numbers(one, group_id=group_id) for one in answered_objects(data, "members", api)]
 
 
 @milky_action("get_group_member_list")
@@ -293,7 +292,7 @@ async def list_essences(context: ActionContext, params: ActionParams) -> Any:
             context, api, group_id=group_id, page_index=page, page_size=_ESSENCES_PER_PAGE
         )
         messages = answered_objects(data, "messages", api)
-        found += [essence_data({"group_id": group_id, **one}, context.ids) for one in messages]
+        found += [essence_data({**one, "group_id": group_id}, context.ids) for one in messages]
         if not messages or read_boolean(data.get("is_end")) is not False:
             break
     return found
