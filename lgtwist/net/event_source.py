@@ -69,7 +69,7 @@ class EventStreamParser:
         self._name = b""
         self._data: bytes | bytearray | None = None
 
-    def feed(self, data: bytes) -> list[ServerSentEvent]:
+    def read(self, data: bytes) -> list[ServerSentEvent]:
         """Read bytes; return the events that they complete.
 
         :raises EventTooLarge: if one is over the limit; those before it in ``data`` are lost then.
@@ -95,8 +95,8 @@ class EventStreamParser:
             if event is not None:
                 events.append(event)
         self._line += rest
-        kept = 0 if self._data is None else len(self._data)
-        self.pending = kept + len(self._name) + len(self._line)
+        size = 0 if self._data is None else len(self._data)
+        self.pending = size + len(self._name) + len(self._line)
         if self.pending > self._limit + _FIELD_NAME:
             raise EventTooLarge
         return events
@@ -277,17 +277,17 @@ class EventSource(TwistedProtocol):
         parser = self._parser
         self._read_at = self._reactor.seconds()
         try:
-            events = parser.feed(data)
+            events = parser.read(data)
         except EventTooLarge:
             self.abort("an event is larger than max_message")
             return
         if parser.comments != self._comments:
             self._comments = parser.comments
             self._comment_read()
-        kept, self._charged = self._charged, parser.pending
-        if kept != self._charged:
+        before, self._charged = self._charged, parser.pending
+        if before != self._charged:
             self._budget.charge(self._charged)
-            self._budget.release(kept)
+            self._budget.release(before)
         if not self._charged:
             self._budget.message_ended(self)
         if events:
