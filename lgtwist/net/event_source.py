@@ -24,7 +24,7 @@ from lgtwist.runtime.logs import Logger, printable
 #: The media type of a stream.
 EVENT_STREAM = "text/event-stream"
 #: Seconds that a stream may be silent at least, however often its comments come.
-_SHORTEST_SILENCE = 5.0
+_LEAST_SILENCE = 5.0
 #: Comments that come within so many seconds count as one.
 _SHORTEST_PERIOD = 1.0
 #: Periods of comments that may pass without a byte.
@@ -32,7 +32,7 @@ _SILENT_PERIODS = 3
 #: Bytes of ``event:`` and the like that a line may have beyond the limit.
 _FIELD_NAME = 64
 #: Characters of a foreign media type that are shown.
-_LONGEST_SHOWN = 60
+_SHOWN_MEDIA_TYPE = 60
 
 
 @frozen
@@ -158,12 +158,12 @@ class _PreparedEndpoints:
     idle: float
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return _Prepared(self.endpoints.endpointForURI(uri), self)
+        return _PreparedEndpoint(self.endpoints.endpointForURI(uri), self)
 
 
 @implementer(IStreamClientEndpoint)
 @frozen
-class _Prepared:
+class _PreparedEndpoint:
     below: IStreamClientEndpoint
     wanted: _PreparedEndpoints
 
@@ -250,7 +250,7 @@ class EventSource(TwistedProtocol):
         if response.code != 200:
             self._reason = f"refused with HTTP {response.code}"
         elif media_type.lower() not in ("", EVENT_STREAM):
-            shown = printable(media_type[:_LONGEST_SHOWN])
+            shown = printable(media_type[:_SHOWN_MEDIA_TYPE])
             self._reason = f"refused with HTTP 200: its answer is {shown}, not {EVENT_STREAM}"
         response.deliverBody(self)
 
@@ -347,7 +347,7 @@ class EventSource(TwistedProtocol):
 
     @property
     def _longest_silence(self) -> float:
-        return max(_SHORTEST_SILENCE, _SILENT_PERIODS * self._period)
+        return max(_LEAST_SILENCE, _SILENT_PERIODS * self._period)
 
     def _check_silence(self) -> None:
         self._timer = None

@@ -12,9 +12,9 @@ How :class:`lgtwist.accounts.milky.link.MilkyLink` uses it::
     back_fill.stop()                         # for good
 
 A conversation is *pending* from the opening of the stream until what was missed in it is delivered. What is
-received in it live meanwhile waits behind that. A break of the stream leaves it pending: what waits then is as if it
-had come during the break. What waits when the service stops is not marked as seen, so it is fetched after the
-next start.
+received in it live meanwhile waits behind that. A break of the stream leaves it pending: what waits then is
+as if it had come during the break. What waits when the service stops is not marked as seen, so it is fetched
+after the next start.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from lgtwist.runtime.logs import Logger, printable
 from lgtwist.runtime.tasks import shielded, spawn
 
 #: Conversations that are filled at once, and that are filled without a message in them.
-_AT_ONCE, _MOST_FILLED = 4, 500
+_READ_AT_ONCE, _MOST_FILLED = 4, 500
 #: Seconds that reading one conversation's history may take.
 _LONGEST_READ = 10.0
 #: Seconds that a live event may wait, events of one conversation that may, and bytes of all.
-_LONGEST_WAIT, _MOST_WAITING, _MOST_BYTES = 30.0, 1_000, 8 << 20
+_LONGEST_HOLD, _MOST_TAKEN_OVER, _MOST_BYTES = 30.0, 1_000, 8 << 20
 #: Seconds until the implementation is asked again when it is not logged in, or is not reached; this many
 #: times, with doubled gaps.
 _ASK_AGAIN, _MOST_ASKED = 5.0, 6
@@ -431,7 +431,7 @@ class BackFill:
         self._bytes += size
         self._context.budget.charge(size)
         too_much = self._bytes > _MOST_BYTES or self._context.budget.exceeded
-        if too_much or len(pending.waiting) > _MOST_WAITING:
+        if too_much or len(pending.waiting) > _MOST_TAKEN_OVER:
             self._cut(pending, "too much came meanwhile")
         elif is_first and self._is_open:
             self._set_limit(pending)
@@ -441,7 +441,7 @@ class BackFill:
 
     def _set_limit(self, pending: _Pending) -> None:
         if pending.limit is None:
-            pending.limit = self._context.clock.callLater(_LONGEST_WAIT, self._waited, pending)
+            pending.limit = self._context.clock.callLater(_LONGEST_HOLD, self._waited, pending)
 
     def _stop_limit(self, pending: _Pending) -> None:
         if pending.limit is not None and pending.limit.active():
@@ -450,7 +450,7 @@ class BackFill:
 
     def _waited(self, pending: _Pending) -> None:
         pending.limit = None
-        self._cut(pending, f"it takes longer than {_LONGEST_WAIT:g} s")
+        self._cut(pending, f"it takes longer than {_LONGEST_HOLD:g} s")
 
     def _cut(self, pending: _Pending, reason: str) -> None:
         """Deliver what was read and what waits: no more is read."""
@@ -469,7 +469,7 @@ class BackFill:
 
     def _read_more(self) -> None:
         """Read the next conversations, as many as are read at once."""
-        while self._queue and self._reading < _AT_ONCE and self._is_open and self._is_verified:
+        while self._queue and self._reading < _READ_AT_ONCE and self._is_open and self._is_verified:
             conversation = next(iter(self._queue))
             del self._queue[conversation]
             pending = self._pending[conversation]

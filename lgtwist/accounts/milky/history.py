@@ -66,7 +66,7 @@ class _Page:
     next: int | None = None
 
 
-class _History:
+class _HistoryReader:
     """Reads one conversation.
 
     :param floor: the sequence number of the message behind which messages are wanted.
@@ -208,5 +208,5 @@ async def read_missed(
     :raises OneBotError: if nothing can be read: the implementation is not logged in, does not know the
         conversation, has no such API, or is not reached.
     """
-    history = _History(api, conversation, missed, floor, most, key_of)
+    history = _HistoryReader(api, conversation, missed, floor, most, key_of)
     await history.read(known, not (is_lagrange and conversation.scene == FRIEND))

@@ -24,9 +24,9 @@ from lgtwist.onebot.values import read_integer
 #: behind it, by group.
 _FRIENDS, _GROUPS, _MOST_GROUPS = 1, 2, 8_000
 #: Pages of notifications that are read.
-_PAGES = 3
+_LISTED_PAGES = 3
 #: Requests of one page.
-_ON_PAGE = 20
+_PER_PAGE = 20
 #: Bits of a time in the number of a friend request, and bits of the person's number.
 _TIME_BITS, _PERSON_BITS = 32, 20
 #: Seconds by which the time of an event may differ from that in the list.
@@ -48,18 +48,18 @@ class SeenKeys(Protocol):
         """Return the greatest number that was."""
 
 
-class _Request(msgspec.Struct):
+class _RequestHead(msgspec.Struct):
     request_type: str = ""
     flag: str = ""
     user_id: int = 0
     time: int = 0
 
 
-_decode_request = msgspec.json.Decoder(_Request).decode
+_decode_request_head = msgspec.json.Decoder(_RequestHead).decode
 
 
 @frozen
-class PendingRequest:
+class UnseenRequest:
     """A request that nobody has seen.
 
     :ivar frame: as the event stream would have it.
@@ -85,7 +85,7 @@ class MissedRequests:
     def note(self, event: Event) -> None:
         """Note that bots get a request."""
         try:
-            request = _decode_request(event.raw)
+            request = _decode_request_head(event.raw)
         except DECODE_ERRORS:
             return
         flag = read_flag(request.flag)
@@ -98,13 +98,13 @@ class MissedRequests:
     def _mark(self, key: MessageKey) -> None:
         self._seen.mark_seen(key, self._now())
 
-    async def read(self, api: MilkyApi) -> list[PendingRequest]:
+    async def read(self, api: MilkyApi) -> list[UnseenRequest]:
         """Return the pending requests that nobody has seen, the oldest first; they count as seen then.
 
         :raises OneBotError: if neither kind can be read.
         """
         failure: OneBotError | None = None
-        found: list[PendingRequest] = []
+        found: list[UnseenRequest] = []
         for read in (self._read_friends, self._read_groups):
             try:
                 found += await read(api)
@@ -116,8 +116,8 @@ class MissedRequests:
 
     # -- friends
 
-    async def _read_friends(self, api: MilkyApi) -> list[PendingRequest]:
-        data = await api.call("get_friend_requests", {"limit": _ON_PAGE, "is_filtered": False})
+    async def _read_friends(self, api: MilkyApi) -> list[UnseenRequest]:
+        data = await api.call("get_friend_requests", {"limit": _PER_PAGE, "is_filtered": False})
         found: list[tuple[int, dict[str, Any]]] = []
         for one in _objects(data, "requests"):
             user_id, time = read_integer(one.get("initiator_id")), read_integer(one.get("time"))
@@ -126,7 +126,7 @@ class MissedRequests:
         found.sort(key=lambda each: each[0])
         return self._unseen_friends(found)
 
-    def _unseen_friends(self, found: list[tuple[int, dict[str, Any]]]) -> list[PendingRequest]:
+    def _unseen_friends(self, found: list[tuple[int, dict[str, Any]]]) -> list[UnseenRequest]:
         conversation = Conversation(UNSEQUENCED, _FRIENDS)
         is_first = self._seen.last_seen(conversation) is None
         if is_first:
@@ -144,13 +144,13 @@ class MissedRequests:
 
     # -- groups
 
-    async def _read_groups(self, api: MilkyApi) -> list[PendingRequest]:
+    async def _read_groups(self, api: MilkyApi) -> list[UnseenRequest]:
         found: dict[tuple[int, int], dict[str, Any]] = {}
         for filtered in (False, True):
             start: int | None = None
-            for _page in range(_PAGES):
+            for _page in range(_LISTED_PAGES):
                 params: dict[str, Any] = {} if start is None else {"start_notification_seq": start}
-                params |= {"is_filtered": filtered, "limit": _ON_PAGE}
+                params |= {"is_filtered": filtered, "limit": _PER_PAGE}
                 data = await api.call("get_group_notifications", params)
                 for one in _objects(data, "notifications"):
                     group_id, seq = (read_integer(one.get(key)) for key in ("group_id", "notification_seq"))
@@ -165,7 +165,7 @@ class MissedRequests:
                 start = following
         return self._unseen_groups(found)
 
-    def _unseen_groups(self, found: dict[tuple[int, int], dict[str, Any]]) -> list[PendingRequest]:
+    def _unseen_groups(self, found: dict[tuple[int, int], dict[str, Any]]) -> list[UnseenRequest]:
         conversation = Conversation(UNSEQUENCED, _GROUPS)
         is_first = self._seen.last_seen(conversation) is None
         if is_first:
@@ -186,11 +186,11 @@ class MissedRequests:
 
     def _request(
         self, event_type: str, time: int | None, one: dict[str, Any], members: tuple[str, ...]
-    ) -> PendingRequest:
+    ) -> UnseenRequest:
         data = {name: one[name] for name in members if one.get(name) is not None}
         at = int(self._now()) if time is None else time
         frame = {"time": at, "self_id": self._self_id, "event_type": event_type, "data": data}
-        return PendingRequest(msgspec.json.encode(frame), time)
+        return UnseenRequest(msgspec.json.encode(frame), time)
 
 
 def _objects(data: Any, name: str) -> list[dict[str, Any]]:
@@ -212,4 +212,4 @@ def _friend_keys(user_id: int, time: int) -> list[MessageKey]:
     return [_friend_key(user_id, one) for one in around]
 
 
-__all__ = ["MissedRequests", "PendingRequest"]
+__all__ = ["MissedRequests", "UnseenRequest"]

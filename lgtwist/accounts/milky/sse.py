@@ -26,7 +26,7 @@ _SSE_HINTS = {
     "refused with HTTP 426": _WEBSOCKET_HINT,
 }
 #: Close code: the peer breaks our rules (RFC 6455, 7.4.1).
-_POLICY_VIOLATION = 1008
+_REFUSED_CODE = 1008
 
 
 class SseStream:
@@ -134,7 +134,7 @@ class SseStream:
         """End the open stream; it is dialled again after the back-off."""
         if self._source is None or self._opened_at is None:
             return
-        if code == _POLICY_VIOLATION:
+        if code == _REFUSED_CODE:
             self._refused = True
         self._source.abort(reason)
 
