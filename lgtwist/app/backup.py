@@ -1,4 +1,4 @@
-"""Backups: one zip of the configuration, the sandboxes' worlds and the journal.
+"""Backups: one zip of the configuration, the sandboxes' worlds, message ids and the journal.
 
 The running service makes it: only who writes a SQLite file can copy it while it is written. Where no service
 has the lock of ``data_dir``, the command copies by itself, and has the lock meanwhile.
@@ -68,6 +68,7 @@ _OPENING_PATIENCE = 10.0
 #: Backups that were made and wait for slow clients, at most.
 _MOST_DOWNLOADS = 3
 _WORLD_FILE = re.compile(r"sandbox-\d+\.sqlite\Z")
+_MESSAGE_IDS_FILE = re.compile(r"milky-\d+\.sqlite\Z")
 
 #: Calls a function in a thread.
 InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
@@ -229,6 +230,7 @@ To restore it:
    {configuration} from there to where it belongs{fill_in}.
 3. Move the files of {named}/, if there are any, to where the configuration names them; the list is below.
 4. Start lgtwist. At-least-once bots go on where they were when the backup was made; the log says so.
+   Message ids of Milky accounts that were given out after it stand for no message any more.
 
 恢复方法：
 1. 停止 lgtwist，把原来的 data_dir 移到别处；不要解压到旧文件夹里，
@@ -237,6 +239,7 @@ To restore it:
    再把 {configuration} 移回原处{fill_in_zh}。
 3. 如果有 {named}/，把其中的文件移回配置所写的位置，见下表。
 4. 启动 lgtwist。at-least-once 机器人从备份时的游标继续，日志里有一行说明。
+   Milky 账号在备份之后发出的消息号不再对应任何消息。
 
 docs/backup.md says more. What is in it, and where it was:
 
@@ -375,8 +378,9 @@ def _check_room(data_dir: Path, needed: int) -> None:
 
 
 def _databases(data_dir: Path) -> list[Path]:
-    """Return the journal and the worlds in a folder."""
-    found = [path for path in sorted(data_dir.iterdir()) if _WORLD_FILE.match(path.name)]
+    """Return the journal, the worlds and the files of message ids in a folder."""
+    patterns = _WORLD_FILE, _MESSAGE_IDS_FILE
+    found = [path for path in sorted(data_dir.iterdir()) if any(one.match(path.name) for one in patterns)]
     journal = data_dir / JOURNAL_FILE
     return [*found, journal] if journal.exists() else found
 
@@ -396,7 +400,7 @@ def _copy_resting(path: Path, target: Path, now: float, check_: Callable[[], obj
     if path.name == JOURNAL_FILE:
         check(path)
     copy_resting_database(path, target, check_)
-    if path.name == JOURNAL_FILE:
+    if path.name == JOURNAL_FILE or _MESSAGE_IDS_FILE.match(path.name):
         mark_as_backup(target, int(now * 1000))
 
 

@@ -288,7 +288,7 @@ class IWorldLog(Interface):
 
 
 class IKeepsFile(Interface):
-    """An account that keeps what must be in a backup: the world of a sandbox."""
+    """An account that keeps what must be in a backup: the world of a sandbox, or message ids."""
 
     def back_up(folder: Any) -> Deferred[None]:
         """Copy it into a folder, as it is at one moment.

@@ -30,7 +30,7 @@ RESERVED_BLOCKS = 1024
 #: Peers and sequence numbers are below 2^53, as numbers of JSON are.
 _BELOW = 1 << 53
 _PART_BITS = 53 - _SEQ_BITS
-_PART = (1 << _PART_BITS) - 1
+_PART_MASK = (1 << _PART_BITS) - 1
 _SCENE_CODES = {scene: code for code, scene in enumerate(SCENES)}
 _SCENE_BITS = 2
 _UNSEQUENCED_CODE = _SCENE_CODES[UNSEQUENCED]
@@ -143,7 +143,7 @@ class BlockTable:
         if page is None or (code := page.codes[number & _ON_PAGE]) < 0:
             return None
         scene, peer_id = _conversation_of_code(code >> _PART_BITS)
-        return MessageKey(scene, peer_id, (code & _PART) << _SEQ_BITS | message_id & _IN_BLOCK)
+        return MessageKey(scene, peer_id, (code & _PART_MASK) << _SEQ_BITS | message_id & _IN_BLOCK)
 
     def new_unsequenced(self, peer_id: int) -> MessageKey:
         """Return a key for a message to a person whose sequence number the implementation did not tell."""
@@ -230,7 +230,7 @@ class BlockTable:
             self._count -= 1
             if self._numbers.get(code) == number:
                 del self._numbers[code]
-            conversation, part = code >> _PART_BITS, code & _PART
+            conversation, part = code >> _PART_BITS, code & _PART_MASK
             if self._newest.get(conversation, -1) >> _SEQ_BITS == part:
                 del self._newest[conversation]
             self._changed.discard(number)
@@ -318,7 +318,7 @@ class BlockTable:
             number,
             conversation & (1 << _SCENE_BITS) - 1,
             conversation >> _SCENE_BITS,
-            code & _PART,
+            code & _PART_MASK,
             int(page.seen[place] * 1000),
             delivered.to_bytes((delivered.bit_length() + 7) // 8, "little"),
         )
@@ -358,7 +358,7 @@ class BlockTable:
             1 <= number <= self._most
             and 0 <= scene < len(SCENES)
             and 0 <= peer_id < _BELOW
-            and 0 <= part <= _PART
+            and 0 <= part <= _PART_MASK
             and bits >> BLOCK_SIZE == 0
         ):
             return False

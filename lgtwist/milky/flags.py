@@ -65,12 +65,12 @@ def read_flag(text: str) -> FriendFlag | GroupFlag | None:
         parts.append("0")
     elif kind not in (JOIN_REQUEST, INVITED_JOIN_REQUEST):
         return None
-    if len(parts) != 3 or parts[2] not in ("0", "1") or not all(map(_is_number, parts[:2])):
+    if len(parts) != 3 or parts[2] not in ("0", "1") or not all(map(_is_whole_number, parts[:2])):
         return None
     return GroupFlag(kind, int(parts[0]), int(parts[1]), parts[2] == "1")
 
 
-def _is_number(text: str) -> bool:
+def _is_whole_number(text: str) -> bool:
     """Return whether a text is a whole number as Python writes it, not below 0."""
     return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and text == str(int(text))
 

@@ -85,10 +85,8 @@ def _incoming_reply(data: dict[str, Any], conversation: Conversation, ids: Messa
     seq = number_at(data, "message_seq")
     if seq <= 0:
         return None
-    return {
-        "type": "reply",
-        "data": {"id": str(ids.id_of(MessageKey(conversation.scene, conversation.peer_id, seq)))},
-    }
+    number = ids.id_of(MessageKey(conversation.scene, conversation.peer_id, seq))
+    return {"type": "reply", "data": {"id": str(number)}} if number else None
 
 
 def _incoming_mention(data: dict[str, Any]) -> Segment:

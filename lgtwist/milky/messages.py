@@ -9,6 +9,7 @@ from typing import Any
 from lgtwist.milky.fields import list_at, number_at, object_at, objects_at, text_at
 from lgtwist.milky.incoming import to_onebot
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, MessageIds, MessageKey
+from lgtwist.onebot.bounds import MAX_GROWN
 from lgtwist.onebot.errors import OverBound
 from lgtwist.onebot.message import Segment, escape, to_cq
 
@@ -16,6 +17,8 @@ from lgtwist.onebot.message import Segment, escape, to_cq
 _SCENES = (GROUP, FRIEND, TEMP)
 _ROLES = ("member", "admin", "owner")
 _SEXES = ("unknown", "male", "female")
+#: Characters of a text that is escaped without counting first.
+_SHORT_TEXT = 65_536
 
 
 def read_key(message: Any) -> MessageKey | None:
@@ -92,11 +95,17 @@ def message_data(
 
 
 def raw_message_of(segments: list[Segment]) -> str:
-    """Return the ``raw_message`` of a message: a string with CQ codes, or what it is if that is too long."""
+    """Return the ``raw_message`` of a message: a string with CQ codes.
+
+    :returns: a text that says so where it would have more than ``MAX_GROWN`` characters: the event has the
+        segments besides.
+    """
     if len(segments) == 1 and segments[0]["type"] == "text":
-        return escape(segments[0]["data"]["text"])
+        text: str = segments[0]["data"]["text"]
+        if len(text) <= _SHORT_TEXT:
+            return escape(text)
     try:
-        return to_cq(segments)
+        return to_cq(segments, MAX_GROWN)
     except OverBound:
         return "[the message is too long for a string]"
 

@@ -14,13 +14,25 @@ import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.accounts.milky.block_store import BlockStore
 from lgtwist.app import backup as backup_module
-from lgtwist.app.backup import Backups, ZipContents, backup_name, blank_secrets, remove_unfinished, write_zip
+from lgtwist.app.backup import (
+    Backups,
+    ZipContents,
+    back_up_stopped,
+    backup_name,
+    blank_secrets,
+    remove_unfinished,
+    write_zip,
+)
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.console.interfaces import BackupFile, CannotBackUp
+from lgtwist.milky.blocks import BlockTable
+from lgtwist.milky.keys import GROUP, MessageKey
 from lgtwist.runtime.sqlite_copies import copy_resting_database
 from lgtwist.sandbox.account import SandboxAccount
 from tests.console.test_api import OURS, TOKEN, ConsoleTestCase
+from tests.journal.memory_store import InlineWorker
 from tests.web.site_case import Peer
 
 SOURCE = '''\
@@ -213,6 +225,44 @@ class ServiceTests(ConsoleTestCase):
         made = self.zip_of(self.bearer("backup", "POST", {"secrets": True, "token": TOKEN}))
         self.assertIn(TOKEN.encode(), made.read("lgtwist.toml"))
         self.assertEqual(made.read("console_generation"), b"3\n")
+
+    def milky_ids(self, folder: Path) -> BlockStore:
+        """The message ids of an account that is not configured, from a folder."""
+        worker = InlineWorker()
+        store = BlockStore(
+            folder,
+            10002,
+            self.clock,
+            make_worker=lambda _name: worker,
+            table=BlockTable(reserved=2),
+        )
+        store.prepare()
+        store.start()
+        return store
+
+    def test_message_ids(self) -> None:
+        """Restored, ids from before the backup are known; those from after it stand for nothing ever."""
+        store = self.milky_ids(self.data)
+        before = store.table.id_of(MessageKey(GROUP, 20001, 5))
+        self.successResultOf(store.stop())
+        backups = [self.zip_of(self.bearer("backup?secrets=0"))]
+        file = self.service.backups.file
+        assert file is not None
+        stopped = io.BytesIO()
+        back_up_stopped(stopped, file, self.service.config, secrets=False, now=1_790_000_000.0)
+        backups.append(zipfile.ZipFile(stopped))
+        store = self.milky_ids(self.data)
+        after = [store.table.id_of(MessageKey(GROUP, 20100 + number, 5)) for number in range(10)]
+        self.successResultOf(store.stop())
+        for made in backups:
+            folder = Path(self.mktemp())
+            made.extract("milky-10002.sqlite", folder)
+            restored = self.milky_ids(folder)
+            for number in range(10):
+                restored.table.id_of(MessageKey(GROUP, 20200 + number, 5))
+            self.assertEqual(restored.table.key_of(before), MessageKey(GROUP, 20001, 5))
+            self.assertEqual({restored.table.key_of(number) for number in after}, {None})
+            self.successResultOf(restored.stop())
 
     def test_the_token_is_asked_for_again(self) -> None:
         for value in ({"secrets": True}, {"secrets": True, "token": ""}, {"secrets": True, "token": 1}):

@@ -23,6 +23,7 @@ class NoneBot(ChildProcess):
     """The program as a child process."""
 
     name = "NoneBot"
+    program = PROGRAM
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         super().__init__(folder)
@@ -37,7 +38,7 @@ class NoneBot(ChildProcess):
             if not name.startswith(("ONEBOT_", "NONEBOT_")) and name not in ("DRIVER", "ENVIRONMENT")
         }
         self.spawn(
-            [sys.executable, str(PROGRAM)],
+            [sys.executable, str(self.program)],
             {**clean, "DRIVER": "~websockets", "LOG_LEVEL": "INFO", **self.settings},
         )
 

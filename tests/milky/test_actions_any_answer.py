@@ -94,13 +94,14 @@ def spoilt(draw: st.DrawFn) -> Any:
         at = inner
 
 
-#: Parameters with which each action is carried out.
 def parameters(actions: Actions, action: str) -> dict[str, Any]:
+    """Return parameters with which an action makes its calls."""
     flag = GroupFlag(INVITATION, TEAM, 5)
     params: dict[str, Any] = {
         "group_id": TEAM, "user_id": BOB, "message": "hi", "id": "res", "message_id": actions.group_id_of(9),
         "file": "/tmp/a", "file_id": "f", "folder_id": "d", "name": "n", "new_name": "n", "notice_id": "1",
-        "content": "c", "emoji_id": "4", "code": "4", "special_title": "t", "group_name": "g", "nickname": "n",
+        "content": "c", "emoji_id": "4", "code": "4", "special_title": "t", "group_name": "g",
+        "nickname": "n",
         "longNick": "l", "flag": encode_flag(flag), "new_folder_name": "n", "personal_note": "p",
     }  # fmt: skip
     if "forward" in action:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nonebot.adapters.onebot.v11.event import Reply
@@ -66,6 +67,15 @@ class SendingTests(SynchronousTestCase):
                 self.assertEqual(self.actions.calls, [call])
                 key = MessageKey(GROUP, TEAM, 77) if call is to_team else MessageKey(FRIEND, ALICE, 55)
                 self.assertEqual(data, {"message_id": self.actions.ids.id_of(key)})
+
+    def test_newest(self) -> None:
+        """What was sent is the newest message of its conversation, unless a newer one was seen."""
+        newest = self.actions.context.recent.newest
+        conversation = Conversation(GROUP, TEAM)
+        for seq, expected in ((77, 77), (80, 80), (79, 80)):
+            self.actions.api.answers["send_group_message"] = sent(seq)
+            self.actions.perform("send_group_msg", group_id=TEAM, message="hi")
+            self.assertEqual(newest.get(conversation), expected)
 
     def test_codes(self) -> None:
         """A string has CQ codes, unless it is plain text."""
@@ -220,6 +230,10 @@ class ConversationTests(SynchronousTestCase):
             )
             self.assertIsNone(conversation_of("set_msg_emoji_like", params))
         self.assertIsNone(conversation_of("set_msg_emoji_like", b'{"message_id":7}', actions.ids))
+        params = b'{"message_id":%d}' % actions.ids.id_of(MessageKey(TEMP, ALICE, 4))
+        self.assertEqual(
+            conversation_of("set_msg_emoji_like", params, actions.ids), Conversation(FRIEND, ALICE)
+        )
 
 
 class ReadingTests(SynchronousTestCase):
@@ -240,6 +254,33 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual((data["raw_message"], data["sender"]["level"]), ("message 9", "7"))
         self.actions.perform("get_msg", message_id=message_id)
         self.assertEqual(self.actions.calls, [])  # it is remembered
+
+    def test_old_pictures(self) -> None:
+        """URLs expire: an old message with a picture is asked for again, if that can be had."""
+        key = MessageKey(GROUP, TEAM, 9)
+        picture = {
+            "type": "image",
+            "data": {
+                "resource_id": "r", "temp_url": "http://x/old", "width": 1, "height": 1, "summary": "",
+                "sub_type": "normal",
+            },
+        }  # fmt: skip
+        fresh = json.loads(json.dumps(picture).replace("old", "new"))
+        message_id = self.actions.group_id_of(9)
+        for age, segment, answer, url in [
+            (0, picture, {"message": group_message(9, fresh)}, "http://x/old"),
+            (7200, picture, {"message": group_message(9, fresh)}, "http://x/new"),
+            (7200, picture, not_found("get_message"), "http://x/old"),
+        ]:
+            self.actions.api.answers = {"get_message": answer}
+            old = {**group_message(9, segment), "time": NOW - age}
+            self.actions.context.recent.messages.put(key, old)
+            data = self.actions.perform("get_msg", message_id=message_id)
+            self.assertEqual(data["message"][0]["data"]["url"], url)
+        self.actions.api.answers = {"get_message": LinkBroken("broken")}
+        self.actions.context.recent.messages.put(key, {**group_message(9, picture), "time": NOW - 7200})
+        with self.assertRaises(LinkBroken):
+            self.actions.perform("get_msg", message_id=message_id)
 
     def test_private(self) -> None:
         """A private message has ``user_id``, and no group."""
@@ -397,6 +438,14 @@ class HistoryTests(SynchronousTestCase):
                     self.history(kind, everything, message_seq=newest, count=2), [199, 200], kind
                 )
 
+    def test_end(self) -> None:
+        """Where an implementation says that there is nothing older, it is not asked for it."""
+        for kind in ("L", "Y"):
+            self.assertEqual(self.history(kind, [1, 2, 3]), [1, 2, 3])
+            self.assertEqual(len(self.actions.calls), 1, kind)
+            self.assertEqual(self.history(kind, [1, 2, 3], message_seq=3), [1, 2, 3])
+            self.assertEqual(len(self.actions.calls), 1, kind)
+
     def test_holes(self) -> None:
         """Numbers that are missing end nothing, also where a whole page has none."""
         seqs = [3, 5, 6, *range(100, 105), *range(200, 203)]
@@ -410,9 +459,11 @@ class HistoryTests(SynchronousTestCase):
         for kind in ("B", "Y"):
             self.assertEqual(self.history(kind, []), [])
             self.assertEqual(len(self.actions.calls), 1)
-        for kind in NAMES:
+        for kind in ("B", "Y"):
             self.assertEqual(self.history(kind, [10_000], message_seq=9_000), [], kind)
             self.assertLess(len(self.actions.calls), 20, kind)
+        with self.assertRaises(AccountFailed):  # an HTTP 500 may be anything
+            self.history("L", [10_000], message_seq=9_000)
 
     def test_a_failure(self) -> None:
         """A page that fails is not taken for the end."""
@@ -635,6 +686,7 @@ class LagrangeTests(SynchronousTestCase):
             [friend_message(42, text("hi"))],
             [friend_message(42, text("other"), sender_id=SELF)],
             [friend_message(39, text("hi"), sender_id=SELF)],
+            [friend_message(40, text("hi"), sender_id=SELF)],
             [{**friend_message(42, text("hi"), sender_id=SELF), "time": NOW - 60}],
         ):
             key = self.find(*others)

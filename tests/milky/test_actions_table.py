@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -380,7 +381,7 @@ ROWS = [
         ],
     ),
     Row("delete_friend", {"user_id": ALICE}, [("delete_friend", {"user_id": ALICE})]),
-    Row("delete_friend", {"friend_id": str(ALICE)}, [("delete_friend", {"user_id": ALICE})]),
+    Row("delete_friend", {"user_id": 0, "friend_id": str(ALICE)}, [("delete_friend", {"user_id": ALICE})]),
     Row("send_poke", IN_TEAM, [("send_group_nudge", IN_TEAM)]),
     Row("send_poke", {"user_id": ALICE, "group_id": 0}, [("send_friend_nudge", {"user_id": ALICE})]),
     Row("send_poke", {"group_id": TEAM, "target_id": BOB}, [("send_group_nudge", IN_TEAM)]),
@@ -618,6 +619,25 @@ class TableTests(SynchronousTestCase):
             self.assertEqual(actions.calls, row.calls, row.action)
             self.assertEqual(data, resolved(row.data, actions), row.action)
 
+    def test_rows_of_untyped_programs(self) -> None:
+        """The same where numbers are strings, and booleans strings or 0 and 1."""
+        booleans: list[Callable[[bool], Any]] = [lambda value: str(value).lower(), int]
+        for row in ROWS:
+            for write in booleans:
+                params = {
+                    name: write(value) if isinstance(value, bool) else value
+                    for name, value in row.params.items()
+                }
+                params = {
+                    name: str(value) if type(value) is int and name != "approve" else value
+                    for name, value in params.items()
+                }
+                actions = Actions()
+                actions.context.recent.private_files.put("known", PrivateFile(ALICE, "h"))
+                actions.api.answers = dict(row.answers)
+                actions.perform(row.action, **params)
+                self.assertEqual(actions.calls, row.calls, row.action)
+
     def test_nothing_like_it(self) -> None:
         """What Milky has no counterpart for, and what nobody knows, is 1404 with its name."""
         for name in [*NOTHING_LIKE_IT, "no_such_action", "x" * 10_000]:
@@ -785,6 +805,57 @@ class TableTests(SynchronousTestCase):
         )
         actions.api.answers = {"get_group_notifications": list(pages)}
         self.assertEqual(actions.perform("get_group_requests"), [join, invited])
+        self.assertTrue(actions.calls)
+        actions.api.answers = {"get_group_notifications": list(pages)}
+        actions.perform("set_group_add_request", flag="9", sub_type="add", approve=True)
+        self.assertEqual(
+            actions.calls[-1],
+            (
+                "accept_group_request",
+                {
+                    "notification_seq": 9, "notification_type": "join_request", "group_id": TEAM,
+                    "is_filtered": False,
+                },
+            ),
+        )  # fmt: skip
+        actions.api.answers = {"get_group_notifications": list(pages)}
+        with self.assertRaises(BadRequest):
+            actions.perform("set_group_add_request", flag="8", sub_type="add")
+
+    def test_dubious_requests(self) -> None:
+        """What QQ put aside is listed by actions of their own, with flags that answer it."""
+        actions = Actions()
+        request = {
+            "time": NOW, "initiator_id": ALICE, "initiator_uid": "u_1", "target_user_id": SELF,
+            "target_user_uid": "u_0", "state": "pending", "comment": "hi", "via": "group",
+            "is_filtered": True,
+        }  # fmt: skip
+        actions.api.answers = {
+            "get_friend_requests": {"requests": [request, {**request, "state": "rejected"}]},
+            "get_group_notifications": {
+                "notifications": [
+                    {
+                        "type": "join_request", "group_id": TEAM, "notification_seq": 9, "is_filtered": True,
+                        "initiator_id": BOB, "state": "pending", "operator_id": None, "comment": "hi",
+                    }
+                ]
+            },
+        }  # fmt: skip
+        (data,) = actions.perform("get_doubt_friends_add_request")
+        self.assertEqual((data["uin"], data["msg"], data["source"]), (str(ALICE), "hi", "group"))
+        (group,) = actions.perform("get_group_ignore_add_request")
+        self.assertEqual(
+            actions.calls,
+            [
+                ("get_friend_requests", {"limit": 50, "is_filtered": True}),
+                ("get_group_notifications", {"is_filtered": True, "limit": 20}),
+            ],
+        )
+        actions.perform("set_doubt_friends_add_request", flag=data["flag"], approve=True)
+        actions.perform("set_group_add_request", flag=group["flag"], sub_type="add", approve=False)
+        (_api, accepted), (_other, rejected) = actions.calls
+        self.assertEqual(accepted, {"initiator_uid": "u_1", "is_filtered": True})
+        self.assertEqual(rejected["is_filtered"], True)
 
     def test_status(self) -> None:
         """An account that is said to be offline is asked for; an answer says that it is online."""

@@ -169,13 +169,21 @@ class IncomingTests(SynchronousTestCase):
         """A type that is not known becomes a text that names it; the callback gets it."""
         seen: list[str] = []
         message = to_onebot(
-            [{"type": "hologram", "data": {}}, {"type": 7}, "x", None, {"type": "reply", "data": {}}],
+            [
+                {"type": "hologram", "data": {}},
+                {"type": 7},
+                "x",
+                None,
+                {"type": "reply", "data": {}},
+                {"type": "mention", "data": {"name": "Ann"}},
+            ],
             GROUP,
             CountedIds(),
             seen.append,
         )
         self.assertEqual(message[0]["data"]["text"], "[unsupported segment: hologram]")
         self.assertEqual(seen, ["hologram", "7", "", "", "reply"])
+        self.assertEqual(message[-1]["data"]["text"], "@Ann")
 
     def test_url_as_resource_id(self) -> None:
         """A resource_id that is a URL is the URL, where there is no other."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.milky.keys import MessageKey
 from lgtwist.milky.messages import forward_data, message_data, raw_message_of, read_key
-from lgtwist.onebot.bounds import MAX_TEXT
+from lgtwist.onebot.bounds import MAX_GROWN
 from tests.milky.fake_context import SELF, CountedIds
 from tests.milky.schema import check_part
 from tests.milky.test_incoming import ROWS
@@ -206,8 +206,13 @@ class MessageTests(SynchronousTestCase):
 
     def test_too_long_for_a_string(self) -> None:
         """A message that is over the bound of strings keeps its segments; raw_message says so."""
-        big = [{"type": "json", "data": {"data": "x" * (MAX_TEXT // 2 + 1)}}] * 2
-        self.assertEqual(raw_message_of(big), "[the message is too long for a string]")
+        too_long = "[the message is too long for a string]"
+        half = "x" * (MAX_GROWN // 2)
+        self.assertEqual(raw_message_of([{"type": "json", "data": {"data": half}}] * 2), too_long)
+        self.assertEqual(raw_message_of([{"type": "text", "data": {"text": half}}]), half)
+        self.assertEqual(raw_message_of([{"type": "text", "data": {"text": half + half + "x"}}]), too_long)
+        message = incoming("group", segments=[{"type": "text", "data": {"text": half + half + "x"}}])
+        self.assertEqual(translate(message)["message"], message["segments"])
         self.assertEqual(raw_message_of([]), "")
 
 

@@ -144,6 +144,7 @@ class SegmentTests(OutgoingCase):
             self.sent([segment("at", qq=ANN, name="Ann"), segment("at", qq="all")], FRIEND),
             [segment("text", text="@Ann "), segment("text", text="@全体成员 ")],
         )
+        self.assertEqual(self.sent([segment("at", qq=ANN)]), [segment("mention", user_id=ANN)])
 
     def test_wrong_values(self) -> None:
         """What is missing or wrong is named."""
@@ -329,6 +330,7 @@ class UriTests(SynchronousTestCase):
             ("\\\\nas\\a.png", "file://nas/a.png"),
             ("file:///tmp/a%20b.png", "file:///tmp/a%20b.png"),
             ("file:///tmp/a#1.png", "file:///tmp/a%231.png"),
+            ("file:///tmp/100%.png", "file:///tmp/100%25.png"),
             ("FILE:/tmp/a.png", "file:///tmp/a.png"),
             ("file://C:\\a\\b.png", "file:///C:/a/b.png"),
             ("file:///C:\\a.png", "file:///C:/a.png"),
@@ -552,12 +554,29 @@ class ForwardTests(OutgoingCase):
         self.api.answers["get_forwarded_messages"] = CallFailed(-404, "no", "x")
         self.assertEqual(self.refused([segment("forward", id="F")], error=CallFailed), "no")
 
+    def test_nested_forwards_that_cannot_be_read(self) -> None:
+        """Inside a message that is sent again, a forward that cannot be read is a text."""
+        key = MessageKey("group", TEAM, 8)
+        inner = segment("forward", forward_id="F", title="T")
+        self.context.recent.messages.put(key, incoming("group", message_seq=8, segments=[inner]))
+        (forwarded,) = self.forward([segment("node", id=self.context.ids.id_of(key))])["data"]["messages"]
+        self.assertEqual(forwarded["segments"], [segment("text", text="T")])
+        self.context.recent.messages.put(key, incoming("group", message_seq=8, segments=[]))
+        self.assertIn(
+            "nothing in this message", self.refused([segment("node", id=self.context.ids.id_of(key))])
+        )
+
     def test_a_forward_inside_itself(self) -> None:
         """A forward that names itself ends at the greatest depth, with a text."""
         loop = [{"sender_name": "A", "segments": [segment("forward", forward_id="F", title="T")]}]
         self.api.answers["get_forwarded_messages"] = {"messages": loop}
         self.assertIn("T", str(self.sent([segment("forward", id="F")])))
         self.assertEqual(len(self.api.calls), 8)
+        self.api.answers["get_forwarded_messages"] = {
+            "messages": [{"segments": [segment("mention_all")] * 10_001}]
+        }
+        self.assertIn("10000 segments", self.refused([segment("forward", id="F")], error=OverBound))
+        self.api.answers["get_forwarded_messages"] = {"messages": loop}
         loop[:] = loop * 3
         self.refused([segment("forward", id="F")], error=OverBound)
 

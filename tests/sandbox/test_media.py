@@ -68,7 +68,15 @@ class MediaTests(SynchronousTestCase):
 
     def test_files_of_lgtwist(self) -> None:
         """Its files in data_dir are private, the made token too, and links to them, and their inner files."""
-        for name in ("sandbox-2.sqlite", "journal.sqlite", "journal.sqlite-wal", "lock", "admin_token"):
+        names = (
+            "sandbox-2.sqlite",
+            "milky-2.sqlite",
+            "journal.sqlite",
+            "journal.sqlite-wal",
+            "lock",
+            "admin_token",
+        )
+        for name in names:
             path = self.file(name)
             os.link(path, self.data / f"hard-{name}")
             for one in (name, f"hard-{name}"):

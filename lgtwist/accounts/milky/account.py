@@ -224,6 +224,7 @@ class MilkyAccount(Service):
         try:
             await self.store.stop()
         finally:
+            self.link.publish_all()
             try:
                 await self._client.close()
             finally:

@@ -242,7 +242,7 @@ class BlockFile:
             finally:
                 connection.close()
             new.rename(self.path)
-            _sync_folder(self.path.parent)
+            _sync_names(self.path.parent)
         except OSError as error:
             raise BlockFileError(f"{self.path} cannot be made: {error.strerror}") from None
         except sqlite3.Error as error:
@@ -299,7 +299,7 @@ def _may_pass(error: sqlite3.Error) -> bool:
     return "is locked" in str(error) or "disk is full" in str(error)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_names(folder: Path) -> None:
     """Wait until the names in a folder are on the disk.
 
     :raises OSError: if that cannot be done.
@@ -389,7 +389,7 @@ class BlockStore:
         self._worker = self._make_worker(f"milky-blocks {self._self_id}")
         try:
             opened = self._file.open()
-            if opened.rows is not None and not self.table.has_unsaved:  # another edge has written since
+            if opened.rows and not self.table.has_unsaved:  # another edge has written since
                 self.table.clear()
             self._opened(opened)
             self._reserve()

@@ -43,7 +43,7 @@ from lgtwist.runtime.turns import FlushScheduler
 MOST_WAITING_EVENTS = 10_000
 #: Seconds between two polls of ``get_login_info``, where heartbeats are not rarer.
 _LOGIN_INTERVAL = 15.0
-#: The same while the implementation says that it is not logged in.
+#: The same while it is offline.
 _LOGGED_OUT_INTERVAL = 5.0
 #: Seconds that the implementation has to answer one; some try for several seconds to ask the platform.
 _POLL_TIMEOUT = 15.0
@@ -201,6 +201,7 @@ class MilkyLink:
         self._waiting: deque[_WaitingEvent] = deque()
         self._waited = 0  # events that ever waited
         self._stored = 0  # the greatest number of a waiting event whose blocks are stored
+        self._publishing: IDelayedCall | None = None  # until those whose blocks are stored are published
         self._next_poll: IDelayedCall | None = None
         self._polling: Deferred[None] | None = None
         self._refusal_log = LogThrottles(account.clock, _LOGGED_REASONS)
@@ -215,9 +216,9 @@ class MilkyLink:
         self._pauses = 0
         self._api.forget_missing()
         self.implementation = Implementation()
+        self.back_fill.stream_opened()
         self._account.links.opened(self, description=self._description)
         if self._is_open:
-            self.back_fill.stream_opened()
             self._schedule_poll()
 
     def frame(self, frame: bytes) -> None:
@@ -300,8 +301,21 @@ class MilkyLink:
         return self.budget.exceeded or len(self._waiting) >= MOST_WAITING_EVENTS
 
     def _committed(self, _none: None, number: int) -> None:
-        """Publish, as one batch, the waiting events whose blocks are stored now."""
+        """Publish, at the end of the reactor's turn, the waiting events whose blocks are stored now."""
         self._stored = max(self._stored, number)
+        if self._publishing is None:
+            self._publishing = self._account.clock.callLater(0, self._publish_stored)
+
+    def publish_all(self) -> None:
+        """Publish what waits: nothing is stored any more."""
+        self._stored = self._waited
+        self._publish_stored()
+
+    def _publish_stored(self) -> None:
+        """Publish, as one batch, the waiting events whose blocks are stored."""
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None and publishing.active():
+            publishing.cancel()
         waiting, scheduler = self._waiting, self._scheduler
         outermost = scheduler.begin_read()
         try:
@@ -390,12 +404,12 @@ class MilkyLink:
         That a call succeeded says nothing after ``bot_offline``: some answer from their memory.
         """
         if not logged_in:
+            self._account.links.status_received(False, asked=True)
             if not self._said_logged_out:
                 self._said_logged_out = True
                 if self._next_poll is not None:  # sooner
                     self._next_poll.cancel()
                     self._schedule_poll()
-            self._account.links.status_received(False, asked=True)
         elif self._said_logged_out:
             self._said_logged_out = False
             self._account.links.status_received(True, asked=True)
@@ -406,9 +420,9 @@ class MilkyLink:
                     self.back_fill.verified()
 
     def _schedule_poll(self) -> None:
-        interval = max(_LOGIN_INTERVAL, self._limits().heartbeat_interval)
-        if self._said_logged_out:
-            interval = _LOGGED_OUT_INTERVAL
+        interval = _LOGGED_OUT_INTERVAL
+        if self._account.online or not self._is_verified:
+            interval = max(_LOGIN_INTERVAL, self._limits().heartbeat_interval)
         self._next_poll = self._account.clock.callLater(interval, self._poll)
 
     def _stop_polling(self) -> None:
@@ -434,7 +448,8 @@ class MilkyLink:
     async def _poll_once(self) -> None:
         """Send ``get_login_info``: without an answer the link is closed.
 
-        Before the link is verified, the hub sends it.
+        Before the link is verified, the hub sends it. While the account is offline, ask also what only the
+        platform knows: some go on answering ``get_login_info`` then.
         """
         links = self._account.links
         if links.action_link is not self:
@@ -456,6 +471,12 @@ class MilkyLink:
         uin = read_integer(data.get("uin")) if isinstance(data, dict) else None
         if uin and uin != self._account.self_id and links.action_link is self:
             links.refuse(self, uin)
+        elif not self._account.online:
+            try:
+                await self._api.call_now("get_user_profile", {"user_id": self._account.self_id}, timeout)
+            except OneBotError:
+                return
+            links.status_received(True, asked=True)
 
     async def _learn_implementation(self) -> None:
         """Ask what the implementation is; it stays unknown where it does not say."""
@@ -497,14 +518,15 @@ class MilkyLink:
 
     async def _perform(self, call: _Call, action: str, params: bytes) -> None:
         """Carry out an action, and hand over its response."""
-        if call.answered:
-            return
+        if call.answered or not self._account.has_call(call.call_id):
+            return  # it waited for too long
         try:
             ids = _NotingIds(self._ids.table)
             response = await self._response(call, action, params, ids)
             del params
             if ids.used and (uncommitted := self._ids.committed()) is not None:
                 await shielded(uncommitted)
+                self._publish_stored()  # they were received before the answer
         except CancelledError:
             return
         self._answer(call, response)

@@ -21,6 +21,7 @@ from lgtwist.milky.actions.table import (
     unreadable,
 )
 from lgtwist.milky.errors import NOT_FOUND, CallFailed
+from lgtwist.milky.fields import number_at, objects_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
 from lgtwist.milky.messages import message_data
@@ -73,7 +74,14 @@ async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any
     """
     remembered = context.recent.messages.get(key)
     if remembered is not None:
-        return remembered
+        if not _has_expired_urls(remembered, context.now()):
+            return remembered
+        try:
+            return await _get_message(context, key)
+        except NOT_ANSWERED:
+            raise
+        except OneBotError:
+            return remembered
     try:
         return await _get_message(context, key)
     except CallFailed as error:
@@ -86,6 +94,17 @@ async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any
             raise
         except OneBotError:
             raise error from None
+
+
+#: Seconds for which the URLs of pictures, videos and voice messages can be expected to work.
+_URL_SECONDS = 1800
+
+
+def _has_expired_urls(message: dict[str, Any], now: float) -> bool:
+    """Return whether a message has pictures or the like, and is so old that their URLs may not work."""
+    if number_at(message, "time") > now - _URL_SECONDS:
+        return False
+    return any(one.get("type") in ("image", "record", "video") for one in objects_at(message, "segments"))
 
 
 async def _get_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:
@@ -132,7 +151,7 @@ class _History:
         self._conversation = conversation
         self._count = count
         self._found: dict[int, dict[str, Any]] = {}
-        self._lowest: int | None = None
+        self._failure: AccountFailed | None = None
 
     async def read(self, start: int | None) -> list[tuple[MessageKey, dict[str, Any]]]:
         """Return the newest messages up to ``start``, ascending; None stands for the newest of all.
@@ -157,6 +176,8 @@ class _History:
             if following <= 0 or (start is not None and following >= start):
                 break  # LLBot takes 0 for the newest
             start, limit = following, _HISTORY_PAGE
+        if not self._found and self._failure is not None:
+            raise self._failure  # nothing says that there are no messages
         scene, peer_id = self._conversation
         return [
             (MessageKey(scene, peer_id, seq), self._found[seq]) for seq in sorted(self._found)[-self._count :]
@@ -176,10 +197,9 @@ class _History:
                 start_message_seq=start,
                 limit=limit,
             )
-        except CallFailed:
-            raise
-        except AccountFailed:
+        except AccountFailed as error:
             if is_lagrange and start is not None:  # its HTTP 500 for a range without messages
+                self._failure = error
                 return False, None
             raise
         new = {

@@ -9,9 +9,10 @@ from lgtwist.milky.actions.table import (
     answered_objects,
     call_milky,
     milky_action,
+    read_whole,
     read_word,
 )
-from lgtwist.milky.entities import group_request_data
+from lgtwist.milky.entities import friend_request_data, group_request_data
 from lgtwist.milky.fields import boolean_at, number_at, text_at
 from lgtwist.milky.flags import (
     INVITATION,
@@ -25,12 +26,15 @@ from lgtwist.milky.flags import (
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.onebot.params import ActionParams
+from lgtwist.onebot.values import read_integer
 
 #: Notifications of one page, and pages that are read.
 _NOTIFICATIONS_PER_PAGE, _MOST_NOTIFICATION_PAGES = 20, 5
+#: Friend requests that one action may ask for.
+_MOST_FRIEND_REQUESTS = 1_000
 
 
-@milky_action("set_friend_add_request")
+@milky_action("set_friend_add_request", "set_doubt_friends_add_request")
 async def answer_friend_request(context: ActionContext, params: ActionParams) -> None:
     """Accept or reject a friend request; a ``remark`` cannot be set in Milky."""
     flag = read_flag(read_word(params, "flag"))
@@ -63,8 +67,8 @@ async def answer_group_request(context: ActionContext, params: ActionParams) -> 
     The flag says which of them it is, whatever ``sub_type`` says. A ``reason`` is sent only where a request
     to join is rejected.
     """
-    flag = read_flag(read_word(params, "flag"))
     approve = params.boolean("approve", True)
+    flag = await _read_group_flag(context, params)
     if not isinstance(flag, GroupFlag):
         raise BadRequest(f"{params.path('flag')}: expected the flag of a request about a group")
     verb = "accept" if approve else "reject"
@@ -82,13 +86,35 @@ async def answer_group_request(context: ActionContext, params: ActionParams) -> 
     )
 
 
-async def _join_requests(context: ActionContext) -> list[dict[str, Any]]:
-    """Return requests to join the account's groups, the newest first, with their flags."""
+async def _read_group_flag(context: ActionContext, params: ActionParams) -> FriendFlag | GroupFlag | None:
+    """Return the flag of a request.
+
+    It may be the ``request_id`` of ``get_group_system_msg``, as with go-cqhttp and NapCat.
+    """
+    text = read_word(params, "flag")
+    number = read_integer(text)
+    if number is None:
+        return read_flag(text)
+    found = [one for one in await _join_requests(context) if one["request_id"] == number]
+    return read_flag(found[0]["flag"]) if len(found) == 1 else None
+
+
+async def _join_requests(context: ActionContext, is_filtered: bool = False) -> list[dict[str, Any]]:
+    """Return requests to join the account's groups, the newest first, with their flags.
+
+    :param is_filtered: whether those that QQ put aside as dubious are returned, instead of the others.
+    """
     api = "get_group_notifications"
     found: dict[tuple[int, int], dict[str, Any]] = {}
     start: int | None = None
     for _page in range(_MOST_NOTIFICATION_PAGES):
-        data = await call_milky(context, api, start_notification_seq=start, limit=_NOTIFICATIONS_PER_PAGE)
+        data = await call_milky(
+            context,
+            api,
+            start_notification_seq=start,
+            is_filtered=is_filtered or None,
+            limit=_NOTIFICATIONS_PER_PAGE,
+        )
         for one in answered_objects(data, "notifications", api):
             kind, group_id, seq = (
                 text_at(one, "type"),
@@ -116,3 +142,33 @@ async def list_group_requests(context: ActionContext, _params: ActionParams) -> 
 async def list_join_requests(context: ActionContext, _params: ActionParams) -> Any:
     """Return requests to join groups, as a list (Lagrange)."""
     return await _join_requests(context)
+
+
+@milky_action("get_group_ignore_add_request")
+async def list_filtered_requests(context: ActionContext, _params: ActionParams) -> Any:
+    """Return the requests to join groups that QQ put aside as dubious (NapCat, LLBot)."""
+    return await _join_requests(context, True)
+
+
+@milky_action("get_doubt_friends_add_request")
+async def list_doubtful_friends(context: ActionContext, params: ActionParams) -> Any:
+    """Return the pending friend requests that QQ put aside as dubious, at most ``count`` (NapCat, LLBot)."""
+    api = "get_friend_requests"
+    count = read_whole(params, "count", 50, least=1, most=_MOST_FRIEND_REQUESTS)
+    data = await call_milky(context, api, limit=count, is_filtered=True)
+    found = []
+    for one in answered_objects(data, "requests", api):
+        if one.get("state") == "pending":
+            flag = encode_flag(FriendFlag(text_at(one, "initiator_uid"), True))
+            request = friend_request_data(one, flag)
+            found.append(
+                {
+                    **request,
+                    "uin": str(request["user_id"]),
+                    "nick": "",
+                    "source": request["via"],
+                    "msg": request["comment"],
+                    "type": "doubt",
+                }
+            )
+    return found

@@ -63,7 +63,7 @@ def read_peer_id(params: ActionParams, *names: str) -> int:
 
     :raises BadRequest: if it is missing, or none that Milky has.
     """
-    name = params.name_of(*names)
+    name = next(filter(params.has_number, names), params.name_of(*names))
     number = params.integer(name)
     if not SMALLEST_NUMBER <= number <= GREATEST_NUMBER:
         raise BadRequest(f"{params.path(name)}: expected {SMALLEST_NUMBER} to {GREATEST_NUMBER}")

@@ -110,7 +110,7 @@ def _is_internal_name(name: str) -> bool:
     name = name.lower()
     # Of a backup that was unpacked here: the configuration, and the files that it names.
     own = ("lock", "admin_token", "console_generation", "lgtwist.toml")
-    return name in own or name.startswith(("sandbox-", "journal", "backup-"))
+    return name in own or name.startswith(("sandbox-", "milky-", "journal", "backup-"))
 
 
 def _internal_files(data_dir: Path) -> Iterator[FileId]:

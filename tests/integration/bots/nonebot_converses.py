@@ -91,8 +91,8 @@ async def send_forward(bot: Bot, event: GroupMessageEvent) -> None:
     ]
     sent = await bot.call_api("send_group_forward_msg", group_id=event.group_id, messages=nodes)
     read = await bot.get_msg(message_id=sent["message_id"])
-    (segment,) = Message(read["message"])
-    say("RESULT", await bot.get_forward_msg(id=segment.data["id"]))
+    (segment,) = read["message"]
+    say("RESULT", await bot.get_forward_msg(id=segment["data"]["id"]))
 
 
 @react.handle()
