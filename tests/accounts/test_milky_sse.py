@@ -87,7 +87,8 @@ class Connection:
         return bool(self.transport.producerState == "paused")
 
     def send(self, data: bytes) -> None:
-        assert not self.paused and not self.lost
+        assert not self.paused
+        assert not self.lost
         self.protocol.dataReceived(data)
         self.reactor.advance(0)
 
