@@ -73,7 +73,7 @@ class EventTranslator:
     :ivar wants_own: as given; may be replaced.
     :ivar counters: what was not passed on.
     :ivar key: what names the message that was translated last, also if it was dropped; None if the last
-        frame had none.
+        frame had none, or was a duplicate: one that was fetched may not be delivered yet.
     """
 
     def __init__(self, self_id: int, ids: MessageIds, recent: Recent, *, wants_own: bool) -> None:
@@ -160,6 +160,7 @@ class EventTranslator:
         sent = (number_at(message, "time"), sender_id)
         if self._passed.get(key) == sent:
             self.counters.duplicates += 1
+            self.key = None
             return None
         self._passed.put(key, sent)
         conversation = key.conversation

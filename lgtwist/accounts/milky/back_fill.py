@@ -3,7 +3,8 @@
 How :class:`lgtwist.accounts.milky.link.MilkyLink` uses it::
 
     back_fill = BackFill(context)            # once per account, so that it knows of former links
-    back_fill.stream_opened()                # the stream of events is open: fetching begins
+    back_fill.stream_opened()                # the stream of events is open: live events are looked at
+    back_fill.verified()                     # it is logged in as this account: fetching begins
     if key is None or back_fill.is_active:
         if back_fill.live_event(key, event): # its block is committed; True: it is taken over
             continue
@@ -229,12 +230,14 @@ class BackFill:
         self._requests = MissedRequests(context.self_id, context.seen, context.wall_clock)
         self._is_open = self._is_stopped = False
         self._is_verified = False  # the implementation said that it is logged in as this account
-        self._begun: Deferred[None] | None = None  # the first calls of a round, and those for requests
+        self._is_suspended = False  # it cannot be asked now
+        self._begun: Deferred[None] | None = None  # the calls for requests
         self._retry: IDelayedCall | None = None
         self._asked = 0  # how often in a row it could not be asked
         self._pending: dict[Conversation, _Pending] = {}
         self._queue: dict[Conversation, None] = {}  # those that are not read yet
         self._reading = 0
+        self._is_starting = False
         self._bytes = 0
         # Conversations that are filled only when a message comes in them, with the newest that was seen.
         self._others: dict[Conversation, int] = {}
@@ -243,7 +246,10 @@ class BackFill:
     # -- the life of the stream
 
     def stream_opened(self) -> None:
-        """Fetch what was missed: the stream of events is open, also the first time since our start."""
+        """Take over live events where something was missed: the stream is open, also the first time of all.
+
+        What was delivered before is what counts as the last.
+        """
         if self._is_stopped or self._is_open:
             return
         if self._context.bounds().max_messages <= 0:
@@ -270,13 +276,22 @@ class BackFill:
             if one.waiting:
                 self._set_limit(one)
         self._update()
-        self._begin()
+
+    def verified(self) -> None:
+        """Fetch what was missed: the implementation is logged in as this account.
+
+        Call it once behind each :meth:`stream_opened`, or not at all; before it no call is sent, for the
+        implementation may be another account's.
+        """
+        if self._is_open and not self._is_verified:
+            self._is_verified = True
+            self._begin()
 
     def stream_closed(self) -> None:
         """Break off: what was not fetched is fetched after the next opening; what waits goes on waiting."""
         if not self._is_open:
             return
-        self._is_open = self._is_verified = False
+        self._is_open = self._is_verified = self._is_suspended = False
         self._break_off()
         if self._round is not None:
             self._log_round()
@@ -317,8 +332,12 @@ class BackFill:
     # -- beginning
 
     def _begin(self) -> None:
+        """Read histories, and look for requests."""
         self._retry = None
-        begun = self._begun = spawn("back-fill", self._ask_who_it_is())
+        self._is_suspended = False
+        self._read_more()
+        self._end_round()
+        begun = self._begun = spawn("back-fill", self._fetch_requests())
 
         def done(_none: None) -> None:
             if self._begun is begun:
@@ -326,19 +345,9 @@ class BackFill:
 
         begun.addCallback(done)
 
-    async def _ask_who_it_is(self) -> None:
-        """Begin to read, if the implementation is logged in as this account; then look for requests."""
+    async def _fetch_requests(self) -> None:
+        """Deliver the requests that nobody has seen."""
         context = self._context
-        try:
-            data = await context.api.call("get_login_info", {})
-        except OneBotError as error:
-            self._ask_again(error)
-            return
-        if not isinstance(data, dict) or read_integer(data.get("uin")) != context.self_id:
-            return  # the link is refused for that
-        self._is_verified = True
-        self._read_more()
-        self._end_round()
         try:
             missed = await self._requests.read(context.api)
         except OneBotError:
@@ -353,9 +362,9 @@ class BackFill:
 
     def _ask_again(self, error: OneBotError) -> None:
         """Read on later: the implementation is not logged in, or not reached."""
-        self._is_verified = False
         if self._retry is not None or not self._is_open:
             return
+        self._is_suspended = True
         self._asked += 1
         if self._asked > _MOST_ASKED:
             self._abandon(error.sentence)
@@ -369,9 +378,14 @@ class BackFill:
         :param reason: for the log; empty if that is as configured.
         """
         pending, self._pending = self._pending, {}
+        for one in pending.values():
+            if one.is_read:
+                self._pending[one.conversation] = one
         self._queue.clear()
         self._others.clear()
         for one in pending.values():
+            if one.is_read:  # it is delivered in a moment
+                continue
             work, one.work = one.work, None
             if work is not None:
                 work.cancel()
@@ -469,12 +483,20 @@ class BackFill:
 
     def _read_more(self) -> None:
         """Read the next conversations, as many as are read at once."""
-        while self._queue and self._reading < _READ_AT_ONCE and self._is_open and self._is_verified:
+        if self._is_starting:
+            return  # the loop below goes on
+        self._is_starting = True
+        while self._queue and self._reading < _READ_AT_ONCE and self._may_read:
             conversation = next(iter(self._queue))
             del self._queue[conversation]
             pending = self._pending[conversation]
             self._reading += 1
             spawn("back-fill", self._fill(pending)).addCallback(self._read_one)
+        self._is_starting = False
+
+    @property
+    def _may_read(self) -> bool:
+        return self._is_open and self._is_verified and not self._is_suspended
 
     def _read_one(self, _none: None) -> None:
         self._reading -= 1
