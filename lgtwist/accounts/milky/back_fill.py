@@ -231,6 +231,7 @@ class BackFill:
         self._is_open = self._is_stopped = False
         self._is_verified = False  # the implementation said that it is logged in as this account
         self._is_suspended = False  # it cannot be asked now
+        self._opening = 0  # what was begun before this number changed is broken off
         self._begun: Deferred[None] | None = None  # the calls for requests
         self._retry: IDelayedCall | None = None
         self._asked = 0  # how often in a row it could not be asked
@@ -319,8 +320,10 @@ class BackFill:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        self._opening += 1
         self._queue.clear()
         for one in self._pending.values():
+            one.is_read = False
             self._stop_limit(one)
             work, one.work = one.work, None
             if work is not None:
@@ -505,39 +508,42 @@ class BackFill:
 
     async def _fill(self, pending: _Pending) -> None:
         """Read the history of one conversation, and deliver what was missed in it."""
-        missed = Missed()
+        missed, opening = Missed(), self._opening
         try:
             await self._read(pending, missed)
         except (NotConnected, LinkBroken, CallTimeout) as error:
-            self._put_back(pending, error)
+            self._put_back(pending, opening, error)
             return
         except UnknownAction as error:
-            if pending.conversation in self._pending:
+            if self._is_current(pending, opening):
                 self._abandon(error.sentence)
             return
         except OneBotError as error:
             if isinstance(error, CallFailed) and error.milky_retcode == NOT_LOGGED_IN:
-                self._put_back(pending, error)
+                self._put_back(pending, opening, error)
                 return
             if not (isinstance(error, CallFailed) and error.milky_retcode == NOT_FOUND):  # it has ended
                 missed.why_not_all = error.sentence
-        if not self._is_current(pending):
+        if not self._is_current(pending, opening):
             return
         self._asked = 0
         pending.is_read = True
+        fetched: list[tuple[int, Event | None, int | None]] = []
         try:
             fetched = self._translate(pending, missed)
-            await self._until_durable(pending)
-        finally:
-            pending.is_read = False
-        if self._is_current(pending):
+        except Exception:
+            self._log.failure(
+                "account {account}: what was missed could not be translated", account=self._context.self_id
+            )
+        await self._until_durable(opening)
+        if self._is_current(pending, opening):
             if self._round is not None and missed.why_not_all:
                 self._round.note_incomplete(missed.why_not_all)
             self._deliver(pending, fetched)
 
-    def _is_current(self, pending: _Pending) -> bool:
-        """Whether a conversation is pending still, and the stream open."""
-        return self._is_open and self._pending.get(pending.conversation) is pending
+    def _is_current(self, pending: _Pending, opening: int) -> bool:
+        """Whether a conversation is pending still, and the stream was not closed meanwhile."""
+        return self._opening == opening and self._pending.get(pending.conversation) is pending
 
     async def _read(self, pending: _Pending, missed: Missed) -> None:
         context = self._context
@@ -565,9 +571,9 @@ class BackFill:
             if timer.active():
                 timer.cancel()
 
-    def _put_back(self, pending: _Pending, error: OneBotError) -> None:
+    def _put_back(self, pending: _Pending, opening: int, error: OneBotError) -> None:
         """Read a conversation later: the implementation cannot be asked now."""
-        if self._is_current(pending):
+        if self._is_current(pending, opening):
             self._queue = {pending.conversation: None, **self._queue}
             self._ask_again(error)
 
@@ -591,14 +597,14 @@ class BackFill:
             fetched.append((seq, event, read_integer(message.get("time"))))
         return fetched
 
-    async def _until_durable(self, pending: _Pending) -> None:
+    async def _until_durable(self, opening: int) -> None:
         """Wait until the ids that were given out are durable, and the journal takes events."""
         context = self._context
         while True:
             uncommitted = context.committed()
             if uncommitted is not None:
                 await shielded(uncommitted)
-            elif context.is_paused() and self._is_current(pending):
+            elif context.is_paused() and self._opening == opening:
                 await deferLater(context.clock, _JOURNAL_LOOK)
             else:
                 return
