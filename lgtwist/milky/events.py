@@ -74,7 +74,7 @@ class EventTranslator:
     :ivar wants_own: as given; may be replaced.
     :ivar counters: what was not passed on.
     :ivar key: what names the message that was translated last, also if it was dropped; None if the last
-        frame had none.
+        frame had none, or was a duplicate: one that was fetched may not be delivered yet.
     """
 
     def __init__(self, self_id: int, ids: MessageIds, recent: Recent, *, wants_own: bool) -> None:
@@ -183,6 +183,7 @@ class EventTranslator:
         self.key = key
         newest = self._recent.newest.advance(key.conversation, key.seq)
         if not self._is_new(key, newest, number_at(message, "time"), sender_id):
+            self.key = None
             return None
         self._recent.messages.put_received(key, frame)
         self._remember_person(key, message.get("segments"))
