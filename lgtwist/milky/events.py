@@ -183,7 +183,6 @@ class EventTranslator:
         self.key = key
         newest = self._recent.newest.advance(key.conversation, key.seq)
         if not self._is_new(key, newest, number_at(message, "time"), sender_id):
-            self.key = None
             return None
         self._recent.messages.put_received(key, frame)
         self._remember_person(key, message.get("segments"))
@@ -200,6 +199,7 @@ class EventTranslator:
             return True
         if self._recent.messages.was_received(key, time, sender_id):
             self.counters.duplicates += 1
+            self.key = None  # the first may not be delivered yet
             return False
         return True
 
