@@ -7,7 +7,7 @@ from typing import Any
 from lgtwist.onebot.values import read_boolean, read_integer, read_text
 
 #: What a number of a person, a group or a message may be: what every program holds exactly.
-LARGEST_NUMBER = 2**53
+LARGEST_NUMBER = 2**53 - 1
 
 
 def text_at(data: dict[str, Any], key: str) -> str:

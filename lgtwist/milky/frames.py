@@ -6,6 +6,7 @@ fast decoder refused it: numbers and booleans as strings, null in place of a def
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 
@@ -23,6 +24,12 @@ _Data = TypeVar("_Data", bound=msgspec.Struct)
 Number = Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)]
 #: A sequence number, a size, or seconds.
 Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+
+
+#: Bytes of a frame that is translated: Milky has URLs in its events, and no contents.
+LARGEST_FRAME = 2 << 20
+#: The beginning of a frame that may be an object.
+_BEGIN = re.compile(rb"[ \t\r\n]{0,1000}\{")
 
 
 class BadFrame(ValueError):
@@ -154,6 +161,10 @@ def read_milky_frame(text: bytes) -> Frame:
 
     :raises BadFrame: if it is no JSON object, has no ``event_type``, or a ``self_id`` that is no number.
     """
+    if len(text) > LARGEST_FRAME:
+        raise BadFrame(f"it has more than {LARGEST_FRAME} bytes")
+    if not _BEGIN.match(text):  # which costs less than its decoding
+        raise BadFrame("it is not a JSON object")
     if has_too_many_values(text):
         raise BadFrame(f"it has more than {MAX_DECODED_VALUES} values")
     try:

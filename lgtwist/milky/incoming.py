@@ -11,9 +11,10 @@ from typing import Any
 
 from lgtwist.milky.fields import boolean_at, number_at, text_at
 from lgtwist.milky.keys import Conversation, MessageIds, MessageKey
-from lgtwist.onebot.bounds import MAX_SEGMENTS
 from lgtwist.onebot.message import Segment
 
+#: Segments of one message that are translated: far more than QQ lets anybody send.
+MOST_INCOMING = 2_000
 #: Characters of an unknown type that are shown.
 _SHOWN_TYPE_LENGTH = 64
 #: Replies of one message; QQ has one. Each may need a new block of message ids.
@@ -28,7 +29,7 @@ def to_onebot(
 ) -> list[Segment]:
     """Return the segments of a message of Milky as those of OneBot 11.
 
-    Replies come first, for Koishi reads no others; there are at most eight. Of more than ``MAX_SEGMENTS``
+    Replies come first, for Koishi reads no others; there are at most eight. Of more than ``MOST_INCOMING``
     segments the last are one text that says how many there were. What is no object is left out.
 
     :param segments: decoded; anything but a list has none.
@@ -39,7 +40,7 @@ def to_onebot(
     """
     if type(segments) is not list:
         return []
-    shown = segments if len(segments) <= MAX_SEGMENTS else segments[: MAX_SEGMENTS - 1]
+    shown = segments if len(segments) <= MOST_INCOMING else segments[: MOST_INCOMING - 1]
     message: list[Segment] = []
     append = message.append
     replies: list[Segment] = []

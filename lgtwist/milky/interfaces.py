@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from attrs import define
@@ -26,6 +26,10 @@ class MilkyApi(Protocol):
         """
 
 
+async def _go_on(_weight: int) -> None:
+    """Let nothing else run."""
+
+
 @define(kw_only=True)
 class ActionContext:
     """What the actions of one account use.
@@ -37,6 +41,8 @@ class ActionContext:
     :ivar implementation: what the implementation says it is.
     :ivar is_online: returns whether it says that it is logged in.
     :ivar now: returns the present time, in seconds since the epoch.
+    :ivar rest: to be awaited for each entity or segment that was translated, or once for several, with their
+        number: lets others run when these have taken their time.
     """
 
     self_id: int
@@ -46,3 +52,4 @@ class ActionContext:
     implementation: Implementation
     is_online: Callable[[], bool]
     now: Callable[[], float]
+    rest: Callable[[int], Awaitable[None]] = _go_on

@@ -229,11 +229,17 @@ def _friend_file_upload(data: FriendFileUpload, context: NoticeContext) -> dict[
     return {"notice_type": "offline_file", "user_id": data.user_id, "file": file}
 
 
+#: Characters of the id of a file and its hash that are remembered.
+_LONGEST_FILE_ID = 4_096
+
+
 def remember_private_file(recent: Recent, file_id: str, user_id: int, file_hash: str) -> None:
     """Remember what a download of a private file needs; a hash that is known stays, if there is no other.
 
     LLBot tells the hash in ``friend_file_upload``, and none in the message.
     """
+    if len(file_id) + len(file_hash) > _LONGEST_FILE_ID:
+        return
     known = recent.private_files.get(file_id)
     if not file_hash and known is not None and known.user_id == user_id:
         file_hash = known.file_hash

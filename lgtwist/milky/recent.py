@@ -74,6 +74,16 @@ class NewestNumbers(Newest[Conversation, int]):
         return newest
 
 
+@frozen
+class _Fetched:
+    """A message that was fetched.
+
+    :ivar message: as JSON.
+    """
+
+    message: bytes
+
+
 class RecentMessages:
     """The newest messages: those that were received as their frames, which need the least memory and time.
 
@@ -84,9 +94,10 @@ class RecentMessages:
 
     def __init__(self, most: int) -> None:
         self._most = most // 2
-        #: Fetched ones decoded, received ones as frames. Two tables take turns: that is faster than one.
-        self._messages: dict[MessageKey, dict[str, Any] | bytes] = {}
-        self._earlier: dict[MessageKey, dict[str, Any] | bytes] = {}
+        #: All as JSON: decoded they would take many times more memory, if they have many small values.
+        #: Two tables take turns: that is faster than one.
+        self._messages: dict[MessageKey, bytes | _Fetched] = {}
+        self._earlier: dict[MessageKey, bytes | _Fetched] = {}
         #: Received ones that were recalled, or are too large.
         self._hidden: Newest[MessageKey, bytes] = Newest(_HIDDEN)
 
@@ -106,21 +117,27 @@ class RecentMessages:
             self._earlier, self._messages = messages, {}
 
     def put(self, key: MessageKey, message: dict[str, Any]) -> None:
-        """Keep an ``IncomingMessage`` that was fetched, as the newest, unless it was received."""
+        """Keep an ``IncomingMessage`` that was fetched, as the newest, unless it was received.
+
+        :param message: what can be written as JSON.
+        """
         if not isinstance(self._entry(key), bytes):
             messages = self._messages
-            messages[key] = message
+            messages[key] = _Fetched(msgspec.json.encode(message))
             if len(messages) >= self._most:
                 self._earlier, self._messages = messages, {}
 
-    def _entry(self, key: MessageKey) -> dict[str, Any] | bytes | None:
+    def _entry(self, key: MessageKey) -> bytes | _Fetched | None:
         message = self._messages.get(key)
         return self._earlier.get(key) if message is None else message
 
     def get(self, key: MessageKey) -> dict[str, Any] | None:
         """Return a message, decoded; None if it is not there, was recalled, or is too large."""
         message = self._entry(key)
-        return _message_in(message) if isinstance(message, bytes) else message
+        if isinstance(message, _Fetched):
+            fetched: dict[str, Any] = msgspec.json.decode(message.message)
+            return fetched
+        return None if message is None else _message_in(message)
 
     def pop(self, key: MessageKey) -> None:
         """Remove a message, if it is there; that it was received stays known."""

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.milky.incoming import to_onebot
+from lgtwist.milky.incoming import MOST_INCOMING, to_onebot
 from lgtwist.milky.keys import Conversation, MessageKey
-from lgtwist.onebot.bounds import MAX_SEGMENTS
 from lgtwist.onebot.message import as_segments, to_cq
 from tests.milky.fake_context import CountedIds
 from tests.milky.schema import check_part
@@ -193,10 +192,10 @@ class IncomingTests(SynchronousTestCase):
 
     def test_too_many_segments_are_shortened(self) -> None:
         """Beyond the bound one text says how many there were."""
-        many = [{"type": "text", "data": {"text": "a"}}] * (MAX_SEGMENTS + 5)
+        many = [{"type": "text", "data": {"text": "a"}}] * (MOST_INCOMING + 5)
         message = to_onebot(many, GROUP, CountedIds())
-        self.assertEqual(len(message), MAX_SEGMENTS)
-        self.assertEqual(message[-1]["data"]["text"], "[6 more segments of 10005]")
+        self.assertEqual(len(message), MOST_INCOMING)
+        self.assertEqual(message[-1]["data"]["text"], "[6 more segments of 2005]")
 
     def test_many_replies_are_left_out(self) -> None:
         """Beyond eight replies the others are counted only, for each may need a block of ids."""

@@ -29,8 +29,10 @@ from lgtwist.runtime.logs import printable
 MOST_AT_ONCE = 16
 #: Characters of an implementation's own words that are shown of an answer that is none of Milky's.
 _SHOWN_WORDS = 200
-#: JSON values that an answer may have: a list of 5000 friends has a tenth of them.
-_MOST_ANSWERED_VALUES = 5 * MAX_DECODED_VALUES
+#: JSON values that an answer may have: a list of 5000 members has a third of them.
+_MOST_ANSWERED_VALUES = 2 * MAX_DECODED_VALUES
+#: Bytes that one decoded value takes, about, beside those of its text.
+_VALUE_BYTES = 48
 #: The API that every implementation has, and that needs no parameters.
 LOGIN_INFO = "get_login_info"
 
@@ -106,11 +108,14 @@ class ApiClient:
         *,
         begun: Callable[[], None] = lambda: None,
         written: Callable[[], None] = lambda: None,
+        received: Callable[[int], None] = lambda _size: None,
     ) -> Any:
         """Send one call when one of :data:`MOST_AT_ONCE` slots is free; see :class:`MilkyApi`.
 
         :param begun: called when something of it is written.
         :param written: called when all of it was written.
+        :param received: called, before the answer is decoded, with the bytes of memory that it will take,
+            about; what it raises is raised.
         """
         if api in self._missing:
             raise not_offered(api)
@@ -123,6 +128,7 @@ class ApiClient:
             answer = await posting
         finally:
             self._slots.release()
+        received(len(answer.body) + _VALUE_BYTES * _count_values(answer.body))
         return self._read(api, answer)
 
     async def call_now(self, api: str, params: dict[str, Any], timeout: float) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -37,6 +37,7 @@ from lgtwist.onebot import responses
 from lgtwist.onebot.errors import AccountFailed, CallTimeout, LinkBroken, NotConnected, OneBotError
 from lgtwist.onebot.event import Event
 from lgtwist.onebot.values import read_integer
+from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.logs import Logger, LogThrottle, LogThrottles, printable
 from lgtwist.runtime.tasks import shielded, spawn
 from lgtwist.runtime.turns import FlushScheduler
@@ -57,6 +58,10 @@ _LOGGED_REASONS = 8
 _COUNTED_CALL = 4_096
 #: Why the stream of events is not read, as bits: the journal takes no more; too many events wait for a block.
 _PAUSE_JOURNAL, _PAUSE_BLOCKS = 1, 2
+#: Entities and segments of an answer that are translated in one turn of the reactor: some milliseconds.
+_TRANSLATED_AT_ONCE = 400
+#: Events that waited for a block, and are published in one turn.
+_PUBLISHED_AT_ONCE = 1_000
 #: What begins the frames of OneBot's servers, and is in no event of Milky.
 _ONEBOT_MEMBER = b'"post_type"'
 
@@ -84,6 +89,7 @@ class _Call:
     :ivar answered: whether its response was handed over, or is not wanted any more.
     :ivar is_broken: whether its connection broke.
     :ivar work: what carries it out; None before it was begun.
+    :ivar answers_size: bytes of answers of the implementation that are counted in the account's budget for it.
     """
 
     call_id: int
@@ -93,24 +99,61 @@ class _Call:
     answered: bool = False
     is_broken: bool = False
     work: Deferred[None] | None = None
+    answers_size: int = 0
 
 
 @define(eq=False)
 class _CallApi:
-    """Sends Milky's calls for one call of a bot: a :class:`~lgtwist.milky.interfaces.MilkyApi`."""
+    """Sends Milky's calls for one call of a bot: a :class:`~lgtwist.milky.interfaces.MilkyApi`.
+
+    The answers to all of them count against the account's budget until the bot's call has ended.
+
+    :ivar most: bytes that all of them may take together.
+    """
 
     client: ApiClient
     of: _Call
+    budget: Budget
+    most: int
 
     async def call(self, api: str, params: dict[str, Any], /) -> Any:
         """Send one call; see :class:`ApiClient`."""
-        return await self.client.call(api, params, begun=self._begun, written=self._written)
+        return await self.client.call(
+            api, params, begun=self._begun, written=self._written, received=self._received
+        )
 
     def _begun(self) -> None:
         self.of.begun = True
 
     def _written(self) -> None:
         self.of.written = True
+
+    def _received(self, size: int) -> None:
+        call = self.of
+        if call.answers_size and (self.budget.exceeded or call.answers_size + size > self.most):
+            raise AccountFailed(
+                "the implementation's answers are dropped: together they are too large for one action"
+            )
+        call.answers_size += size
+        self.budget.charge(size)
+
+
+@define(eq=False)
+class _Rests:
+    """Lets the reactor run while one action translates much.
+
+    :ivar weight: entities and segments that were translated in this turn.
+    """
+
+    clock: IReactorTime
+    weight: int = 0
+
+    async def rest(self, weight: int) -> None:
+        """Wait for the next turn where enough was translated in this one."""
+        self.weight += weight
+        if self.weight >= _TRANSLATED_AT_ONCE:
+            self.weight = 0
+            await deferLater(self.clock, 0, lambda: None)
 
 
 class _NotingIds:
@@ -313,17 +356,25 @@ class MilkyLink:
     def publish_all(self) -> None:
         """Publish what waits: nothing is stored any more."""
         self._stored = self._waited
-        self._publish_stored()
+        self._publish_stored(everything=True)
 
-    def _publish_stored(self) -> None:
-        """Publish, as one batch, the waiting events whose blocks are stored."""
+    def _publish_stored(self, everything: bool = False) -> None:
+        """Publish, as one batch, the waiting events whose blocks are stored.
+
+        :param everything: whether all are now, and not only as many as take some milliseconds.
+        """
         publishing, self._publishing = self._publishing, None
         if publishing is not None and publishing.active():
             publishing.cancel()
         waiting, scheduler = self._waiting, self._scheduler
         outermost = scheduler.begin_read()
+        left = _PUBLISHED_AT_ONCE
         try:
             while waiting and waiting[0].needs <= self._stored:
+                left -= 1
+                if left < 0 and not everything:
+                    self._publishing = self._account.clock.callLater(0, self._publish_stored)
+                    break
                 one = waiting.popleft()
                 self.budget.release(len(one.event.raw))
                 try:
@@ -516,7 +567,8 @@ class MilkyLink:
         return UNTIL_ANSWERED if len(params) > _COUNTED_CALL else call_id
 
     def _call_ended(self, result: object, call_id: int) -> None:
-        del self._calls[call_id]
+        call = self._calls.pop(call_id)
+        self.budget.release(call.answers_size)
         if isinstance(result, Failure) and not result.check(CancelledError):
             self._log.failure("account {account}: an action failed", result, account=self._account.self_id)
 
@@ -530,7 +582,7 @@ class MilkyLink:
             del params
             if ids.used and (uncommitted := self._ids.committed()) is not None:
                 await shielded(uncommitted)
-                self._publish_stored()  # they were received before the answer
+                self._publish_stored(everything=True)  # they were received before the answer
         except CancelledError:
             return
         self._answer(call, response)
@@ -571,12 +623,13 @@ class MilkyLink:
         account = self._account
         return ActionContext(
             self_id=account.self_id,
-            api=_CallApi(self._api, call),
+            api=_CallApi(self._api, call, self.budget, self._limits().max_message),
             ids=ids,
             recent=self.recent,
             implementation=self.implementation,
             is_online=lambda: account.online,
             now=account.wall_clock,
+            rest=_Rests(account.clock).rest,
         )
 
     def _answer(self, call: _Call, response: bytes) -> None:

@@ -8,6 +8,7 @@ from lgtwist.milky.actions.sending import nudge, read_private
 from lgtwist.milky.actions.table import (
     answered_objects,
     call_milky,
+    convert_all,
     milky_action,
     read_peer_id,
     read_whole,
@@ -38,7 +39,7 @@ async def _friends(context: ActionContext, params: ActionParams) -> list[dict[st
 @milky_action("get_friend_list")
 async def list_friends(context: ActionContext, params: ActionParams) -> Any:
     """Return the account's friends."""
-    return [friend_data(friend) for friend in await _friends(context, params)]
+    return await convert_all(context, friend_data, await _friends(context, params))
 
 
 @milky_action("get_friends_with_category")

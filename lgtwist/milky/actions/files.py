@@ -9,6 +9,7 @@ from lgtwist.milky.actions.table import (
     answered_objects,
     answered_text,
     call_milky,
+    convert_all,
     known_implementation,
     milky_action,
     nothing_like,
@@ -95,14 +96,14 @@ async def upload_to_person(context: ActionContext, params: ActionParams) -> Any:
 async def _list_files(context: ActionContext, group_id: int, folder_id: str | None) -> Any:
     api = "get_group_files"
     data = await call_milky(context, api, group_id=group_id, parent_folder_id=folder_id)
+    files, folders = (answered_objects(data, name, api) for name in ("files", "folders"))
     return {
-        "files": [
-            file_data(with_numbers(one, group_id=group_id)) for one in answered_objects(data, "files", api)
-        ],
-        "folders": [
-            folder_data(with_numbers(one, group_id=group_id))
-            for one in answered_objects(data, "folders", api)
-        ],
+        "files": await convert_all(
+            context, lambda one: file_data(with_numbers(one, group_id=group_id)), files
+        ),
+        "folders": await convert_all(
+            context, lambda one: folder_data(with_numbers(one, group_id=group_id)), folders
+        ),
     }
 
 

@@ -15,6 +15,7 @@ from lgtwist.milky.actions.table import (
     known_implementation,
     milky_action,
     read_peer_id,
+    weight_of,
 )
 from lgtwist.milky.fields import object_at, objects_at, text_at
 from lgtwist.milky.interfaces import ActionContext
@@ -81,6 +82,10 @@ async def send_private_forward(context: ActionContext, params: ActionParams) -> 
     return await _send_forward(context, params, read_private(context, params))
 
 
+#: Messages that a forward may have.
+_MOST_FORWARDED = 1_000
+
+
 @milky_action("get_forward_msg")
 async def read_forward(context: ActionContext, params: ActionParams) -> Any:
     """Return the messages of a forward.
@@ -98,7 +103,12 @@ async def read_forward(context: ActionContext, params: ActionParams) -> Any:
     if not forward_id:
         raise BadRequest(f"{params.path(name)}: it is empty")
     data = await call_milky(context, api, forward_id=forward_id)
-    return forward_data(answered_objects(data, "messages", api), context.ids)
+    answer: dict[str, list[Any]] = {"messages": [], "message": []}
+    for message in answered_objects(data, "messages", api, _MOST_FORWARDED):
+        for name, made in forward_data([message], context.ids).items():
+            answer[name] += made
+        await context.rest(weight_of(message))
+    return answer
 
 
 def _forward_id(message: dict[str, Any]) -> str:

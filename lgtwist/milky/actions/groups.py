@@ -8,6 +8,7 @@ from lgtwist.milky.actions.table import (
     answered_object,
     answered_objects,
     call_milky,
+    convert_all,
     find_group_key,
     known_implementation,
     milky_action,
@@ -17,6 +18,7 @@ from lgtwist.milky.actions.table import (
     read_whole,
     read_word,
     unreadable,
+    weight_of,
     with_numbers,
 )
 from lgtwist.milky.entities import announcement_data, essence_data, group_data, member_data, muted_members
@@ -56,7 +58,7 @@ async def list_groups(context: ActionContext, params: ActionParams) -> Any:
     """Return the account's groups."""
     api = "get_group_list"
     data = await call_milky(context, api, no_cache=_no_cache(params))
-    return [group_data(group) for group in answered_objects(data, "groups", api)]
+    return await convert_all(context, group_data, answered_objects(data, "groups", api))
 
 
 @milky_action("get_group_member_info")
@@ -80,13 +82,14 @@ async def _members(context: ActionContext, params: ActionParams) -> list[dict[st
     api = "get_group_member_list"
     group_id = read_peer_id(params, "group_id")
     data = await call_milky(context, api, group_id=group_id, no_cache=_no_cache(params))
-    return [with_numbers(one, group_id=group_id) for one in answered_objects(data, "members", api)]
+    members = answered_objects(data, "members", api)
+    return await convert_all(context, lambda one: with_numbers(one, group_id=group_id), members)
 
 
 @milky_action("get_group_member_list")
 async def list_members(context: ActionContext, params: ActionParams) -> Any:
     """Return all members of a group."""
-    return [member_data(member) for member in await _members(context, params)]
+    return await convert_all(context, member_data, await _members(context, params))
 
 
 @milky_action("get_group_shut_list")
@@ -244,7 +247,7 @@ async def list_announcements(context: ActionContext, params: ActionParams) -> An
     """Return the announcements of a group."""
     api = "get_group_announcements"
     data = await call_milky(context, api, group_id=read_peer_id(params, "group_id"))
-    return [announcement_data(one) for one in answered_objects(data, "announcements", api)]
+    return await convert_all(context, announcement_data, answered_objects(data, "announcements", api))
 
 
 @milky_action("_del_group_notice", "_delete_group_notice")
@@ -292,7 +295,9 @@ async def list_essences(context: ActionContext, params: ActionParams) -> Any:
             context, api, group_id=group_id, page_index=page, page_size=_ESSENCES_PER_PAGE
         )
         messages = answered_objects(data, "messages", api)
-        found += [essence_data({**one, "group_id": group_id}, context.ids) for one in messages]
+        for one in messages:
+            found.append(essence_data({**one, "group_id": group_id}, context.ids))
+            await context.rest(weight_of(one))
         if not messages or read_boolean(data.get("is_end")) is not False:
             break
     return found

@@ -19,6 +19,7 @@ from lgtwist.milky.actions.table import (
     read_peer_id,
     read_whole,
     unreadable,
+    weight_of,
 )
 from lgtwist.milky.errors import NOT_FOUND, CallFailed
 from lgtwist.milky.fields import number_at, objects_at
@@ -204,7 +205,7 @@ class _History:
             raise
         new = {
             seq: message
-            for message in answered_objects(data, "messages", self.api)
+            for message in answered_objects(data, "messages", self.api, _MOST_MESSAGES)
             if (seq := answered_number(message, "message_seq")) and (start is None or seq <= start)
         }
         new = {seq: message for seq, message in new.items() if seq not in self._found}
@@ -256,7 +257,10 @@ async def _read_history(context: ActionContext, params: ActionParams, conversati
         if start <= 0:
             raise BadRequest(f"{params.path(name)}: expected a sequence number")
     messages = await _History(context, conversation, count).read(start)
-    data = [message_data(message, key, self_id=context.self_id, ids=context.ids) for key, message in messages]
+    data = []
+    for key, message in messages:
+        data.append(message_data(message, key, self_id=context.self_id, ids=context.ids))
+        await context.rest(weight_of(message))
     return {"messages": data[::-1] if newest_first else data}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lgtwist.milky.errors import CallFailed
-from lgtwist.milky.fields import LARGEST_NUMBER
+from lgtwist.milky.fields import LARGEST_NUMBER, list_at
 from lgtwist.milky.implementation import Implementation, read_implementation
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
@@ -163,15 +163,40 @@ def unreadable(api: str, reason: str) -> AccountFailed:
     return AccountFailed(f"the implementation's answer to {api} cannot be read: {reason}")
 
 
-def answered_objects(data: dict[str, Any], name: str, api: str) -> list[dict[str, Any]]:
+#: Objects that a list in an answer may have: a group has up to 5000 members.
+MAX_LISTED = 10_000
+
+
+def answered_objects(
+    data: dict[str, Any], name: str, api: str, most: int = MAX_LISTED
+) -> list[dict[str, Any]]:
     """Return the objects of a list in an answer; what else is in the list is left out.
 
-    :raises AccountFailed: if it is no list.
+    :param most: what it may have.
+    :raises AccountFailed: if it is no list, or has more.
     """
     value = data.get(name)
     if not isinstance(value, list):
         raise unreadable(api, f"{name} is {'missing' if value is None else 'no list'}")
+    if len(value) > most:
+        raise unreadable(api, f"{name} has more than {most} entries")
     return [one for one in value if isinstance(one, dict)]
+
+
+async def convert_all(
+    context: ActionContext, convert: Callable[[dict[str, Any]], Any], entities: list[dict[str, Any]]
+) -> list[Any]:
+    """Return what a function makes of each of some entities; others run meanwhile, where there are many."""
+    converted = []
+    for one in entities:
+        converted.append(convert(one))
+        await context.rest(1)
+    return converted
+
+
+def weight_of(message: dict[str, Any]) -> int:
+    """Return how many segments a message of Milky has, and one for itself."""
+    return 1 + len(list_at(message, "segments"))
 
 
 def answered_object(data: dict[str, Any], name: str, api: str) -> dict[str, Any]:
