@@ -13,7 +13,9 @@ import heapq
 import random
 import time
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from lgtwist.milky.keys import SCENES, UNSEQUENCED, Conversation, MessageKey
@@ -24,6 +26,10 @@ _SEQ_BITS = 10
 _IN_BLOCK = BLOCK_SIZE - 1
 #: Blocks that there may be, so that ids are below 2^31. Block 0 is not used: ids begin at 1024.
 MOST_BLOCKS = (1 << 31 - _SEQ_BITS) - 1
+#: Blocks that are kept: each takes about 250 bytes of memory, and an implementation can send what it likes.
+MOST_KEPT = 1 << 18
+#: Conversations that :meth:`BlockTable.active_conversations` knows.
+MOST_ACTIVE = 8_000
 #: Numbers of blocks that a run has for itself in the file, beyond those that are in use.
 RESERVED_BLOCKS = 1024
 
@@ -86,12 +92,14 @@ class BlockTable:
 
     A number that was given out may stand for nothing after a restart, where its block could not be stored,
     but never for another block: a run takes its numbers from a range that the file keeps for it
-    (:meth:`reservation`), and where there is none, from a random place far from it. Where all numbers are in
-    use, that of the block that was seen least recently is used again.
+    (:meth:`reservation`), and where there is none, from a random place far from it. Where as many blocks are
+    there as may be kept, the one that was seen least recently is removed; its number is not used again until
+    all others were.
 
     :param now: returns seconds since the epoch.
     :param choose: returns a random whole number from 0 up to, but not including, its argument.
     :param most: numbers of blocks that there are; for tests.
+    :param kept: blocks that are kept; for tests.
     :param reserved: numbers that :meth:`reservation` adds; for tests.
     """
 
@@ -101,11 +109,13 @@ class BlockTable:
         now: Callable[[], float] = time.time,
         choose: Callable[[int], int] = _RANDOM.randrange,
         most: int = MOST_BLOCKS,
+        kept: int = MOST_KEPT,
         reserved: int = RESERVED_BLOCKS,
     ) -> None:
         self._now = now
         self._choose = choose
         self._most = most
+        self._kept = min(kept, most)
         self._reserve = min(reserved, most // 4)
         self.clear()
 
@@ -118,6 +128,8 @@ class BlockTable:
         self._next = self._choose(self._most) + 1
         self._left = 0  # numbers from _next on that the file keeps for us
         self._distant = 0  # where numbers are taken while there are none left; 0: not chosen yet
+        self._active: OrderedDict[int, None] = OrderedDict()  # conversations by code, the newest last
+        self._removed: dict[int, None] = {}
         self._unsaved: dict[int, None] = {}
         self._changed: set[int] = set()
         self._oldest: list[tuple[float, int]] = []
@@ -183,6 +195,7 @@ class BlockTable:
         page, place = self._page(number), number & _ON_PAGE
         page.codes[place], page.seen[place], page.delivered[place] = code, seen, delivered
         self._numbers[code] = number
+        self._removed.pop(number, None)
         self._count += 1
 
     def _is_free(self, number: int) -> bool:
@@ -194,9 +207,12 @@ class BlockTable:
         return (number - 1 + distance) % self._most + 1
 
     def _free_number(self) -> int:
-        """Return a number for a new block; where all are in use, remove the oldest block for it."""
-        if self._count >= self._most:
-            return self._remove_oldest()
+        """Return a number for a new block; where there are too many, remove the oldest block for it."""
+        if self._count >= self._kept:
+            removed = self._remove_oldest()
+            if self._kept == self._most:
+                return removed
+            self._removed[removed] = None
         while self._left > 0:
             number, self._next = self._next, self._plus(self._next, 1)
             self._left -= 1
@@ -237,6 +253,7 @@ class BlockTable:
             conversation, part = code >> _PART_BITS, code & _PART_MASK
             if self._newest.get(conversation, -1) >> _SEQ_BITS == part:
                 del self._newest[conversation]
+                self._active.pop(conversation, None)
             self._changed.discard(number)
             self._unsaved.pop(number, None)
             return number
@@ -287,15 +304,36 @@ class BlockTable:
     def active_conversations(self, most: int | None = None) -> list[Conversation]:
         """Return the conversations of which messages were seen, the most recently seen first.
 
-        :param most: return so many at most; None for all.
+        :param most: return so many at most; None for all that are known: :data:`MOST_ACTIVE`.
         """
+        self._note_active()
+        newest_first = islice(reversed(self._active), most)
+        return [_conversation_of_code(conversation) for conversation in newest_first]
+
+    def _note_active(self) -> None:
+        """Put the conversations of the blocks that changed behind the others."""
+        changed = []
+        for number in self._changed:
+            page, place = self._pages[number >> _PAGE_BITS], number & _ON_PAGE
+            changed.append((page.seen[place], page.codes[place] >> _PART_BITS))
+        changed.sort()
+        active = self._active
+        for _seen, conversation in changed:
+            if conversation & (1 << _SCENE_BITS) - 1 != _UNSEQUENCED_CODE:
+                active[conversation] = None
+                active.move_to_end(conversation)
+        while len(active) > MOST_ACTIVE:
+            active.popitem(last=False)
+
+    def _find_active(self) -> None:
+        """Look for the active conversations in the whole table."""
         times = (
             (self._seen_at(conversation, newest), conversation)
             for conversation, newest in self._newest.items()
             if conversation & (1 << _SCENE_BITS) - 1 != _UNSEQUENCED_CODE
         )
-        newest_first = sorted(times, reverse=True) if most is None else heapq.nlargest(most, times)
-        return [_conversation_of_code(conversation) for _seen, conversation in newest_first]
+        newest_first = heapq.nlargest(MOST_ACTIVE, times)
+        self._active = OrderedDict((conversation, None) for _seen, conversation in reversed(newest_first))
 
     def _seen_at(self, conversation: int, seq: int) -> float:
         number = self._numbers.get(conversation << _PART_BITS | seq >> _SEQ_BITS)
@@ -343,8 +381,14 @@ class BlockTable:
 
     def take_changed(self) -> list[BlockRow]:
         """Return the blocks of which messages were seen since they were returned before."""
+        self._note_active()
         numbers, self._changed = self._changed, set()
         return [self.row_of(number) for number in numbers]
+
+    def take_removed(self) -> list[int]:
+        """Return the numbers that stand for nothing any more, and were not returned before."""
+        numbers, self._removed = self._removed, {}
+        return list(numbers)
 
     def load(self, rows: Iterable[BlockRow]) -> int:
         """Add what was stored. Of blocks that are in the table already, what was seen is added.
@@ -357,6 +401,7 @@ class BlockTable:
                 left_out += not self._load(row)
             except (TypeError, ValueError):  # SQLite gives texts and None out of columns of numbers
                 left_out += 1
+        self._find_active()
         return left_out
 
     def _load(self, row: BlockRow) -> bool:
@@ -431,4 +476,12 @@ def _conversation_of_code(code: int) -> Conversation:
     return Conversation(SCENES[code & (1 << _SCENE_BITS) - 1], code >> _SCENE_BITS)
 
 
-__all__ = ["BLOCK_SIZE", "MOST_BLOCKS", "RESERVED_BLOCKS", "BlockRow", "BlockTable"]
+__all__ = [
+    "BLOCK_SIZE",
+    "MOST_ACTIVE",
+    "MOST_BLOCKS",
+    "MOST_KEPT",
+    "RESERVED_BLOCKS",
+    "BlockRow",
+    "BlockTable",
+]

@@ -119,6 +119,43 @@ class StoreTestCase(SynchronousTestCase):
         return MessageKey(GROUP, 20000 + number, seq)
 
 
+class RemovedBlockTests(StoreTestCase):
+    def test_removed_blocks_leave_the_file(self) -> None:
+        """What a flood of conversations displaced is not there after a restart either."""
+        store = self.started(kept=5)
+        numbers = []
+        for n in range(12):
+            self.time += 1
+            numbers.append(self.give_out(store, MessageKey("group", 20001 + n, 7)))
+        self.killed(store)
+        again = self.started()
+        found = [again.table.key_of(number) for number in numbers]
+        self.assertEqual(found[:7], [None] * 7)
+        self.assertEqual([key.peer_id for key in found[7:] if key], list(range(20008, 20013)))
+
+    def test_while_the_file_cannot_be_written(self) -> None:
+        worker = HeldWorker()
+        worker.is_held = False
+        store = self.started(worker, kept=5)
+        for n in range(5):
+            self.time += 1
+            self.give_out(store, MessageKey("group", 20001 + n, 7))
+        write = store._file.write
+
+        def fail(*_arguments: Any, **_more: Any) -> None:
+            raise BlockFileError("no")
+
+        store._file.write = fail  # type: ignore[method-assign]
+        for n in range(5, 12):
+            self.time += 1
+            self.give_out(store, MessageKey("group", 20001 + n, 7))
+        store._file.write = write  # type: ignore[method-assign]
+        self.clock.advance(2)
+        self.killed(store)
+        again = self.started()
+        self.assertEqual(len(again.table), 5)
+
+
 class CommitTests(StoreTestCase):
     def test_nothing_waits_for_known_blocks(self) -> None:
         """Only a new block is waited for; a second message of it is not."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lgtwist.milky.blocks import BLOCK_SIZE, MOST_BLOCKS, BlockRow, BlockTable
+from lgtwist.milky.blocks import BLOCK_SIZE, MOST_ACTIVE, MOST_BLOCKS, BlockRow, BlockTable
 from lgtwist.milky.keys import FRIEND, GROUP, SCENES, TEMP, UNSEQUENCED, Conversation, MessageKey
 from tests.rounds import quick
 
@@ -205,6 +205,44 @@ class NumberTests(SynchronousTestCase):
         self.assertEqual(len(ids.take_changed()), len(order))
         self.assertEqual(len(ids.take_unsaved()), len(order))
         self.assertEqual(len(ids.active_conversations()), len(order))
+
+    def test_a_flood_of_conversations(self) -> None:
+        """The block that was seen least recently is removed, and its number is nobody else's for long."""
+        now = [1000.0]
+        ids = table(now, most=100, kept=10)
+        ids.begin_at(1)
+        ids.set_reserved(100)
+        numbers: dict[int, int] = {}
+        for peer_id in range(10001, 10096):
+            now[0] += 1
+            key = MessageKey(GROUP, peer_id, 5)
+            numbers[peer_id] = ids.id_of(key)
+            ids.mark_seen(key, now[0])
+        self.assertEqual(len(set(numbers.values())), 95)
+        self.assertEqual(len(ids), 10)
+        for peer_id, number in numbers.items():
+            expected = MessageKey(GROUP, peer_id, 5) if peer_id > 10085 else None
+            self.assertEqual(ids.key_of(number), expected)
+        self.assertEqual(sorted(ids.take_removed()), list(range(1, 86)))
+        self.assertEqual(ids.take_removed(), [])
+        self.assertEqual({row.peer_id for row in ids.take_unsaved()}, set(range(10086, 10096)))
+        self.assertEqual(len(ids.active_conversations()), 10)
+
+    def test_active_conversations_are_bounded(self) -> None:
+        """The most recently seen are known, also after a restart, whenever they were stored."""
+        total, ids = MOST_ACTIVE + 200, table()
+        for number in range(total):
+            ids.mark_seen(MessageKey(GROUP, 10001 + number, 5), 1000.0 + number)
+            if number % 1000 == 0:
+                ids.take_changed()
+        ids.mark_seen(MessageKey(GROUP, 10001 + 300, 6), 99_999.0)
+        active = ids.active_conversations()
+        expected = [10301, *(one for one in range(10000 + total, 10200, -1) if one != 10301)][:MOST_ACTIVE]
+        self.assertEqual([one.peer_id for one in active], expected)
+        rows = {row.number: row for row in map(ids.row_of, ids.numbers())}
+        other = table()
+        other.load(rows.values())
+        self.assertEqual(other.active_conversations(), active)
 
     def test_numbers_without_a_reservation_are_far_away(self) -> None:
         """What the file keeps for this run comes one after the other; beyond that, far from it."""

@@ -32,7 +32,7 @@ _SHOWN_WORDS = 200
 #: JSON values that an answer may have: a list of 5000 members has a third of them.
 _MOST_ANSWERED_VALUES = 2 * MAX_DECODED_VALUES
 #: Bytes that one decoded value takes, about, beside those of its text.
-_VALUE_BYTES = 48
+_DECODED_VALUE_BYTES = 48
 #: The API that every implementation has, and that needs no parameters.
 LOGIN_INFO = "get_login_info"
 
@@ -128,7 +128,7 @@ class ApiClient:
             answer = await posting
         finally:
             self._slots.release()
-        received(len(answer.body) + _VALUE_BYTES * _count_values(answer.body))
+        received(len(answer.body) + _DECODED_VALUE_BYTES * _count_values(answer.body))
         return self._read(api, answer)
 
     async def call_now(self, api: str, params: dict[str, Any], timeout: float) -> Any:

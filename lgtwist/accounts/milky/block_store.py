@@ -182,9 +182,18 @@ class BlockFile:
         """Whether it is open for writing."""
         return self._connection is not None
 
-    def write(self, rows: Iterable[BlockRow], number: int, now: int, *, durable: bool) -> None:
+    def write(
+        self,
+        rows: Iterable[BlockRow],
+        number: int,
+        now: int,
+        *,
+        durable: bool,
+        removed: Iterable[int] = (),
+    ) -> None:
         """Write rows in one transaction, in place of those of the same numbers.
 
+        :param removed: numbers whose rows are deleted before.
         :param number: where the next run takes numbers from.
         :param now: milliseconds since the epoch.
         :param durable: whether a power failure may not undo it.
@@ -198,6 +207,7 @@ class BlockFile:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 connection.execute("DROP TABLE IF EXISTS backup")
+                connection.executemany("DELETE FROM block WHERE number = ?", ((one,) for one in removed))
                 connection.executemany("INSERT OR REPLACE INTO block VALUES (?, ?, ?, ?, ?, ?)", rows)
                 connection.execute(
                     "UPDATE state SET number = ?, writes = writes + 1, written = ?", (number, now)
@@ -393,6 +403,7 @@ class BlockStore:
         self._waiting_for_next: list[Deferred[None]] = []
         self._waiting_for_idle: list[Deferred[None]] = []
         self._unwritten: dict[int, None] = {}  # numbers of blocks whose write failed
+        self._undeleted: dict[int, None] = {}  # numbers of blocks that are removed, and may be in the file
         self._flush_call: IDelayedCall | None = None
         self._stopping = False
 
@@ -489,12 +500,12 @@ class BlockStore:
             self._waiting_for_idle.append(idle)
             await idle
         rows, _new = self._take_rows()
-        number, now = self.table.next_number, self._now()
+        number, now, removed = self.table.next_number, self._now(), list(self._undeleted)
 
         def finish() -> None:
             try:
                 if self._file.is_open:
-                    self._file.write(rows, number, now, durable=True)
+                    self._file.write(rows, number, now, durable=True, removed=removed)
             finally:
                 self._file.close()
 
@@ -535,6 +546,7 @@ class BlockStore:
     def _take_rows(self) -> tuple[list[BlockRow], bool]:
         """Return all rows that are to be written, and whether new blocks are among them."""
         table = self.table
+        self._undeleted.update(dict.fromkeys(table.take_removed()))
         new = table.take_unsaved()
         rows = {row.number: row for row in new}
         unwritten, self._unwritten = self._unwritten, {}
@@ -555,9 +567,16 @@ class BlockStore:
         self._waiting_for_next = []
         rows, self._writes_new_blocks = self._take_rows()
         upto, now, durable = self.table.reservation(), self._now(), self._writes_new_blocks
+        removed = list(self._undeleted)
+
+        def written(_none: None) -> None:
+            for number in removed:
+                self._undeleted.pop(number, None)
+            self._written(upto)
+
         self._begin_job(
-            worker.do(lambda: self._file.write(rows, upto, now, durable=durable)),
-            lambda _none: self._written(upto),
+            worker.do(lambda: self._file.write(rows, upto, now, durable=durable, removed=removed)),
+            written,
             rows,
         )
 
