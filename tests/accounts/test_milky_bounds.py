@@ -159,3 +159,30 @@ class FrameBoundTests(MilkyTestCase):
         self.assertEqual(self.seqs(), list(range(1, total + 1)))
         self.assertLessEqual(max(turns), link._PUBLISHED_AT_ONCE)
         self.assertEqual(self.account.budget.used, 0)
+
+
+class LoginTests(MilkyTestCase):
+    def test_flapping_logins(self) -> None:
+        """Each other answer says -403: the back-fill begins anew once in a while."""
+        self.link.opened()
+        self.back_fill.told.clear()
+        for _round in range(500):
+            self.ask("get_stranger_info", user_id=FRIEND)
+            self.web.take()[0].refuse(-403)
+            self.ask("get_stranger_info", user_id=FRIEND)
+            self.web.take()[0].answer({})
+            self.clock.advance(0.002)
+        self.assertEqual(self.back_fill.told, ["closed", "opened", "verified"])
+        self.clock.advance(10)
+        self.assertEqual(self.back_fill.told, ["closed", "opened", "verified"] * 2)
+        self.assertTrue(self.account.online)
+
+    def test_a_login_right_before_the_end(self) -> None:
+        self.link.opened()
+        self.ask("get_stranger_info", user_id=FRIEND)
+        self.web.take()[0].refuse(-403)
+        self.ask("get_stranger_info", user_id=FRIEND)
+        self.web.take()[0].answer({})
+        self.link.closed(None, "lost")
+        self.clock.advance(10)
+        self.assertEqual(self.back_fill.told, ["opened", "verified", "closed"])

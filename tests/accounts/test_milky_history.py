@@ -148,6 +148,28 @@ class HistoryTests(SynchronousTestCase):
             self.assertLessEqual(set(missed.messages), {500})
             self.assertLessEqual(odd.calls, 30)
 
+    def test_messages_that_are_too_large(self) -> None:
+        """They are read up to some mebibytes, whatever most is; pages with too many are shortened."""
+        histories = Histories(YOGURT)
+        histories.add(TEAM, *range(1, 401))
+        for one in histories.messages[TEAM].values():
+            one["segments"][0]["data"]["text"] = "x" * 200_000
+        missed = self.read(histories, TEAM, 1, 300)
+        self.assertLess(missed.size, 5 << 20)
+        self.assertGreater(len(missed.messages), 10)
+        self.assertEqual(missed.newest(1), [400])
+        self.assertEqual((len(histories.calls), missed.why_not_all), (1, "they are too large"))
+
+        class Endless:
+            calls = 0
+
+            async def call(self, _api: str, _params: dict[str, Any], /) -> Any:
+                self.calls += 1
+                return {"messages": [message(TEAM, seq) for seq in range(100_000, 110_000)]}
+
+        endless = Endless()
+        self.assertEqual(len(self.read(endless, TEAM, 1, 300).messages), 1_000)
+
     @quick
     @given(
         st.sampled_from(HABITS),

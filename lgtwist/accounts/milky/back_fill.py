@@ -52,6 +52,8 @@ _LONGEST_HOLD, _MOST_TAKEN_OVER, _MOST_BYTES = 30.0, 1_000, 8 << 20
 #: Seconds until the implementation is asked again when it is not logged in, or is not reached; this many
 #: times, with doubled gaps.
 _ASK_AGAIN, _MOST_ASKED = 5.0, 6
+#: Segments of messages that are translated in one turn of the reactor, and about the bytes of one.
+_TRANSLATED_IN_ONE_TURN, _ONE_SEGMENT = 500, 100
 #: Seconds between two looks whether the journal takes events again.
 _JOURNAL_LOOK = 0.5
 
@@ -530,7 +532,7 @@ class BackFill:
         pending.is_read = True
         fetched: list[tuple[int, Event | None, int | None]] = []
         try:
-            fetched = self._translate(pending, missed)
+            fetched = await self._translate(pending, missed)
         except Exception:
             self._log.failure(
                 "account {account}: what was missed could not be translated", account=self._context.self_id
@@ -577,14 +579,16 @@ class BackFill:
             self._queue = {pending.conversation: None, **self._queue}
             self._ask_again(error)
 
-    def _translate(self, pending: _Pending, missed: Missed) -> list[tuple[int, Event | None, int | None]]:
-        """Return the events of what was missed, ascending, each with its time.
+    async def _translate(
+        self, pending: _Pending, missed: Missed
+    ) -> list[tuple[int, Event | None, int | None]]:
+        """Return the events of what was missed, ascending, each with its time; others run meanwhile.
 
         :returns: with None in place of an event that bots do not get.
         """
         context = self._context
         waits = {one.key.seq for one in pending.waiting if one.key is not None}
-        now = int(context.wall_clock())
+        now, weight = int(context.wall_clock()), 0
         fetched: list[tuple[int, Event | None, int | None]] = []
         for seq in missed.newest(max(1, context.bounds().max_messages)):
             message = missed.messages[seq]
@@ -595,6 +599,10 @@ class BackFill:
             except BadFrame:
                 continue
             fetched.append((seq, event, read_integer(message.get("time"))))
+            weight += 1 if event is None else 1 + len(event.raw) // _ONE_SEGMENT
+            if weight >= _TRANSLATED_IN_ONE_TURN:
+                weight = 0
+                await deferLater(context.clock, 0)
         return fetched
 
     async def _until_durable(self, opening: int) -> None:

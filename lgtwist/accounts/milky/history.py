@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from attrs import define, field
 
 from lgtwist.milky.errors import NOT_FOUND, NOT_LOGGED_IN, CallFailed
 from lgtwist.milky.interfaces import MilkyApi
 from lgtwist.milky.keys import FRIEND, Conversation, MessageKey
 from lgtwist.onebot.errors import AccountFailed, OneBotError
+from lgtwist.onebot.rawjson import DECODE_ERRORS
 from lgtwist.onebot.values import read_integer
 
 #: Messages of one page, as many as Milky allows.
@@ -28,6 +30,9 @@ PAGE = 30
 _SPARE_PAGES = 10
 #: Pages in a row that may fail: an implementation may fail where there is nothing.
 _FAILURES = 3
+
+#: Messages of one page that are looked at, and bytes of all messages of one conversation, as JSON.
+_MOST_LISTED, _MOST_BYTES = 1_000, 4 << 20
 
 #: Returns what names a message; None if it cannot be read.
 KeyOf = Callable[[Any], MessageKey | None]
@@ -38,11 +43,13 @@ class Missed:
     """What was found behind a message; it is filled page by page, so that a part of it is of use.
 
     :ivar messages: each an ``IncomingMessage``, decoded, by its sequence number.
+    :ivar size: their bytes, as JSON, about.
     :ivar why_not_all: why some may be missing, a part of a sentence; empty if none is.
     """
 
     messages: dict[int, Any] = field(factory=dict)
     why_not_all: str = ""
+    size: int = 0
 
     def newest(self, most: int) -> list[int]:
         """Return the greatest sequence numbers, ascending.
@@ -84,6 +91,7 @@ class _HistoryReader:
         self._pages_left = -(-most // PAGE) + _SPARE_PAGES
         self._failures = 0  # in a row
         self._failure = ""
+        self._is_full = False
         self._says_why = False  # an empty range has no reason
 
     async def _page(self, start: int | None) -> _Page | None:
@@ -115,16 +123,31 @@ class _HistoryReader:
             return page
         page.next = read_integer(data.get("next_message_seq"))
         messages = data.get("messages")
-        for message in messages if isinstance(messages, list) else ():
+        found: dict[int, Any] = {}
+        for message in messages[:_MOST_LISTED] if isinstance(messages, list) else ():
             key = self._key_of(message)
-            if key is None or key.conversation != self._conversation:
-                continue
-            seq = key.seq
-            page.lowest = seq if page.lowest is None else min(seq, page.lowest)
-            page.highest = seq if page.highest is None else max(seq, page.highest)
-            if seq > self._floor:
-                self._missed.messages[seq] = message
+            if key is not None and key.conversation == self._conversation:
+                found[key.seq] = message
+        page.lowest, page.highest = min(found, default=None), max(found, default=None)
+        for seq in sorted(found, reverse=True):  # the newest where there are too many
+            if seq > self._floor and seq not in self._missed.messages:
+                self._keep(seq, found[seq])
         return page
+
+    def _keep(self, seq: int, message: Any) -> None:
+        missed = self._missed
+        if self._is_full:
+            return
+        try:
+            size = len(msgspec.json.encode(message))
+        except DECODE_ERRORS:  # nor can it become an event
+            return
+        if missed.size + size > _MOST_BYTES:
+            missed.why_not_all = "they are too large"
+            self._is_full = True
+            return
+        missed.size += size
+        missed.messages[seq] = message
 
     async def read(self, known: int | None, without_start: bool) -> None:
         """Read all pages.
@@ -160,7 +183,7 @@ class _HistoryReader:
                 return
             else:
                 start -= PAGE
-            if start <= floor or len(missed.messages) >= self._most:
+            if start <= floor or len(missed.messages) >= self._most or self._is_full:
                 return
             if self._failures >= _FAILURES:
                 missed.why_not_all = self._failure
@@ -179,6 +202,8 @@ class _HistoryReader:
         while self._pages_left > 0:
             start += PAGE - 1
             page = await self._page(start)
+            if self._is_full:
+                return
             if page is None or page.highest is None or page.highest <= top:
                 if page is None and self._says_why:
                     self._missed.why_not_all = self._failure

@@ -48,6 +48,8 @@ MOST_WAITING_EVENTS = 10_000
 _LOGIN_INTERVAL = 15.0
 #: The same while it is offline.
 _LOGGED_OUT_INTERVAL = 5.0
+#: Seconds between two back-fills because it logged in again: each begins anew.
+_FILL_INTERVAL = 5.0
 #: Seconds that the implementation has to answer one; some try for several seconds to ask the platform.
 _POLL_TIMEOUT = 15.0
 #: Seconds that it has to say what it is, before its name is left unknown.
@@ -250,6 +252,8 @@ class MilkyLink:
         self._stored = 0  # the greatest number of a waiting event whose blocks are stored
         self._publishing: IDelayedCall | None = None  # until those whose blocks are stored are published
         self._next_poll: IDelayedCall | None = None
+        self._next_fill: IDelayedCall | None = None
+        self._filled_at = -_FILL_INTERVAL  # when a login was last followed by a back-fill
         self._polling: Deferred[None] | None = None
         self._refusal_log = LogThrottles(account.clock, _LOGGED_REASONS)
         self._malformed_log = LogThrottle(account.clock)
@@ -468,11 +472,19 @@ class MilkyLink:
         elif self._said_logged_out:
             self._said_logged_out = False
             self._account.links.status_received(True, asked=True)
-            if self._is_open:  # it may have missed messages itself
-                self.back_fill.stream_closed()
-                self.back_fill.stream_opened()
-                if self._is_verified:
-                    self.back_fill.verified()
+            if self._is_open and self._next_fill is None:  # it may have missed messages itself
+                clock = self._account.clock
+                wait = max(0.0, self._filled_at + _FILL_INTERVAL - clock.seconds())
+                self._next_fill = clock.callLater(wait, self._fill_again)
+
+    def _fill_again(self) -> None:
+        """Fetch what was missed from the beginning."""
+        self._next_fill = None
+        self._filled_at = self._account.clock.seconds()
+        self.back_fill.stream_closed()
+        self.back_fill.stream_opened()
+        if self._is_verified:
+            self.back_fill.verified()
 
     def _schedule_poll(self) -> None:
         interval = _LOGGED_OUT_INTERVAL
@@ -481,6 +493,9 @@ class MilkyLink:
         self._next_poll = self._account.clock.callLater(interval, self._poll)
 
     def _stop_polling(self) -> None:
+        if self._next_fill is not None:
+            self._next_fill.cancel()
+            self._next_fill = None
         if self._next_poll is not None:
             self._next_poll.cancel()
             self._next_poll = None
