@@ -33,6 +33,8 @@ from lgtwist.runtime.logs import printable
 _IDLE_SECONDS = 3
 #: A longer head of an answer than that ends its connection (bytes, as they come).
 _MAX_RESPONSE_HEAD = 262_144
+#: So does one with more lines (interim answers, 1xx, have some too); and bytes of it that are read at once.
+_MAX_HEAD_LINES, _HEAD_PIECE = 1_000, 4_096
 #: How many idle connections are kept.
 _MAX_IDLE_CONNECTIONS = 16
 
@@ -131,7 +133,7 @@ class _BoundedHead(HeadAwareClientProtocol):
     :param live: the transports of all such connections.
     """
 
-    _head_bytes = 0
+    _head_bytes = _head_lines = 0
 
     def __init__(self, quiescent: Any, live: set[Any]) -> None:
         super().__init__(quiescent)
@@ -150,15 +152,20 @@ class _BoundedHead(HeadAwareClientProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Read bytes."""
-        if self.reading_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_RESPONSE_HEAD:
+        while self.reading_head and data:
+            piece, data = data[:_HEAD_PIECE], data[_HEAD_PIECE:]
+            self._head_bytes += len(piece)
+            super().dataReceived(piece)
+            if not self.reading_head:
+                self._head_bytes = self._head_lines = 0
+                break
+            self._head_lines += piece.count(b"\n")
+            if self._head_bytes > _MAX_RESPONSE_HEAD or self._head_lines > _MAX_HEAD_LINES:
                 transport: Any = self.transport
                 transport.abortConnection()
                 return
-        super().dataReceived(data)
-        if not self.reading_head:
-            self._head_bytes = 0
+        if data:
+            super().dataReceived(data)
 
 
 class BoundedPool(CustomPool):

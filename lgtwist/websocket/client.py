@@ -19,6 +19,8 @@ from lgtwist.websocket.phase import Phase
 
 #: A longer head of an answer to our opening handshake is refused (bytes).
 _MAX_HANDSHAKE_HEAD = 65_536
+#: Characters of the shortest token that is left out of a peer's words: others are in many words.
+_SHORTEST_SECRET = 4
 
 
 @frozen
@@ -95,11 +97,17 @@ class ClientConnection(Connection, AutobahnClientConnection):
         except Exception:
             return self.failHandshake("not an answer to a WebSocket handshake")
 
+    def without_secrets(self, words: str) -> str:
+        """Return a peer's words with ``***`` in place of the token that we showed it."""
+        token = self.request.headers.get("Authorization", "").rpartition(" ")[2]
+        return words.replace(token, "***") if len(token) >= _SHORTEST_SECRET else words
+
     def failHandshake(self, reason: str) -> Any:
         """Abort: the peer refuses, or its answer is malformed."""
         status = self.data[:200].split(b"\r\n", 1)[0].split(b" ", 2)
         if len(status) > 1 and status[0].startswith(b"HTTP/") and status[1] != b"101":
             reason = b" ".join((b"refused with HTTP", *status[1:])).decode("utf-8", "replace")
+            reason = self.without_secrets(reason)
         elif "Sec-WebSocket-Accept bogus" in reason:  # it names the key, another each time
             reason = "its answer to the handshake has a wrong Sec-WebSocket-Accept"
         self.factory.abort(self, reason)

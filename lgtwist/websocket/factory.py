@@ -342,7 +342,7 @@ class ConnectionFactory:
     def _end_reason(self, connection: Connection, reason: str | None) -> str:
         because = connection.end_reason or reason or "lost"
         if connection.remoteCloseReason and not connection.closedByMe:
-            because = f"{because}: {connection.remoteCloseReason}"
+            because = f"{because}: {connection.without_secrets(connection.remoteCloseReason)}"
         return because
 
     def _close_timed_out(self, connection: Connection) -> None:

@@ -186,3 +186,67 @@ class LoginTests(MilkyTestCase):
         self.link.closed(None, "lost")
         self.clock.advance(10)
         self.assertEqual(self.back_fill.told, ["opened", "verified", "closed"])
+
+
+class FloodTests(MilkyTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.link.opened()
+
+    def test_floods_of_malformed_frames(self) -> None:
+        """Others have their turn after some hundreds; what comes then is taken later, in order."""
+        frames = [b"x"] * 1_200 + [message_frame(1)]
+        pauses = 0
+        while frames:
+            while frames and not self.stream.is_paused:
+                self.read(frames.pop(0))
+            if frames:
+                pauses += 1
+                self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(pauses, 2)
+        self.assertFalse(self.stream.is_paused)
+        self.assertEqual(self.seqs(), [1])
+        self.assertEqual(self.account.counters.malformed_frames, 1_200)
+
+    def test_a_few_malformed_frames(self) -> None:
+        for _turn in range(10):
+            self.read(*[b"x"] * 100)
+            self.assertFalse(self.stream.is_paused)
+            self.clock.advance(0)
+
+    def test_the_journal_that_pauses_in_a_flood(self) -> None:
+        """The stream stays paused until both reasons are over."""
+        self.read(*[b"x"] * 600)
+        self.link.pause_reading()
+        self.clock.advance(0)
+        self.assertTrue(self.stream.is_paused)
+        self.link.resume_reading()
+        self.assertFalse(self.stream.is_paused)
+
+    def test_the_end_in_a_flood(self) -> None:
+        self.read(*[b"x"] * 600)
+        self.link.closed(None, "lost")
+        self.stream.is_paused = False
+        self.link.opened()
+        self.clock.advance(0)
+        self.read(message_frame(1))
+        self.assertEqual(self.seqs(), [1])
+        self.assertFalse(self.stream.is_paused)
+
+
+class SecretTests(MilkyTestCase):
+    def test_an_implementation_that_says_our_token(self) -> None:
+        """Neither bots nor the log get it."""
+        self.api._token = "a-secret-token"
+        self.link.opened()
+        for body in (
+            {"status": "failed", "retcode": -500, "message": "bad a-secret-token!"},
+            {"status": "failed", "retcode": 0, "message": "bad a-secret-token!"},
+            b"bad a-secret-token!",
+        ):
+            for status in (200, 403, 500):
+                number = self.ask("get_stranger_info", user_id=FRIEND)
+                self.web.take()[0].respond(status, body)
+                self.assertNotIn("a-secret-token", str(self.answers[number]))
+        self.assertNotIn("a-secret-token", str(self.lines()))

@@ -98,6 +98,21 @@ class OpeningTests(SynchronousTestCase):
             self.peer.bytes(f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello".encode())
             self.assertEqual(self.ended(), f"refused with HTTP {status}")
 
+    def test_a_refusal_that_says_our_token(self) -> None:
+        """The peer may know it, and nobody else."""
+        self.peer.connection.request.headers["Authorization"] = "Bearer long-token"
+        self.peer.bytes(b"HTTP/1.1 403 bad long-token\r\n\r\n")
+        self.assertEqual(self.ended(), "refused with HTTP 403 bad ***")
+
+    def test_a_close_frame_that_says_our_token(self) -> None:
+        self.peer.connection.request.headers["Authorization"] = "Bearer long-token"
+        self.peer.bytes(self.peer.answer() + b"\x88\x10\x03\xf0bad long-token")
+        self.pair.turn()
+        ends = [one for one in self.peer.handler.calls if one[0] in ("closing", "closed")]
+        self.assertTrue(ends)
+        self.assertIn("bad ***", str(ends))
+        self.assertNotIn("long-token", str(ends))
+
     def test_no_answers(self) -> None:
         """What is no answer to a handshake ends it, whatever it is, without a traceback."""
         for odd in (

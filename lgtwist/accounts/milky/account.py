@@ -280,8 +280,10 @@ class MilkyAccount(Service):
             ("milky_unknown_events", "Events that OneBot 11 has nothing for", counters.unknown_events),
             ("milky_unknown_segments", "Segments that became a text", counters.unknown_segments),
         ]
+        token = self._settings.access_token
         for name, help_text, counts in tables:
-            found += [Figure(name, help_text, {"type": kind}, float(n)) for kind, n in counts.items()] or [
+            shown = {kind if kind != token else "***": n for kind, n in counts.items()}
+            found += [Figure(name, help_text, {"type": kind}, float(n)) for kind, n in shown.items()] or [
                 Figure(name, help_text, {"type": ""}, 0.0)
             ]
         return found

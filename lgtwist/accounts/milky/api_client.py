@@ -33,6 +33,8 @@ _SHOWN_WORDS = 200
 _MOST_ANSWERED_VALUES = 2 * MAX_DECODED_VALUES
 #: Bytes that one decoded value takes, about, beside those of its text.
 _DECODED_VALUE_BYTES = 48
+#: Characters of the shortest token that is left out of an implementation's words: others are in many words.
+_SHORTEST_HIDDEN = 4
 #: The API that every implementation has, and that needs no parameters.
 LOGIN_INFO = "get_login_info"
 
@@ -85,7 +87,7 @@ class ApiClient:
     ) -> None:
         self._self_id = self_id
         self._url = url
-        self._has_token = access_token is not None
+        self._token = access_token
         self._client = client
         self._limits = limits
         self._on_unauthorised = on_unauthorised
@@ -195,7 +197,7 @@ class ApiClient:
             self._missing.add(api)
             raise not_offered(api)
         if answer.status == 401:
-            wrong = "it refuses our access_token" if self._has_token else "it wants an access_token"
+            wrong = "it refuses our access_token" if self._token is not None else "it wants an access_token"
             self._on_unauthorised(f"{wrong} (HTTP 401)")
             raise AccountFailed(f"{wrong.replace('it', 'the implementation', 1)} (HTTP 401)")
         raise self._refusal(api, answer)
@@ -207,10 +209,9 @@ class ApiClient:
             envelope = _decode_answer(answer.body)
         except rawjson.DECODE_ERRORS:
             words = answer.body[: 4 * _SHOWN_WORDS].decode("utf-8", "replace")
-            if "<" in words:  # a web page
-                words = ""
+            words = "" if "<" in words else self._without_token(words)  # "<": a web page
         else:
-            words = envelope.message if isinstance(envelope.message, str) else ""
+            words = self._words_of(envelope)
             retcode = read_integer(envelope.retcode)
             if 400 <= status < 500 and status not in (404, 405, 415) and retcode:
                 self._note_login(retcode)
@@ -239,7 +240,7 @@ class ApiClient:
         status, retcode = envelope.status, read_integer(envelope.retcode)
         if status is UNSET and retcode is None:
             raise AccountFailed(f"the implementation's answer to {api} has neither status nor retcode")
-        words = envelope.message if isinstance(envelope.message, str) else ""
+        words = self._words_of(envelope)
         if (envelope.wording is not UNSET or envelope.echo is not UNSET) and api == LOGIN_INFO:
             raise AccountFailed("url leads to a server of OneBot 11; Milky's has another port or prefix")
         if status in ("ok", UNSET) and not retcode:
@@ -249,6 +250,14 @@ class ApiClient:
             raise AccountFailed(words or f"the implementation's {api} failed, and it did not say why")
         self._note_login(retcode)
         raise CallFailed(retcode, words, api)
+
+    def _words_of(self, envelope: _Envelope) -> str:
+        """Return what a refusal says; bots see it."""
+        return self._without_token(envelope.message) if isinstance(envelope.message, str) else ""
+
+    def _without_token(self, words: str) -> str:
+        token = self._token
+        return words.replace(token, "***") if token and len(token) >= _SHORTEST_HIDDEN else words
 
     def _note_login(self, retcode: int) -> None:
         if retcode == NOT_LOGGED_IN:

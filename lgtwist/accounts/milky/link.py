@@ -58,8 +58,10 @@ _NAME_TIMEOUT = 5.0
 _LOGGED_REASONS = 8
 #: Bytes of parameters that are counted until the action is answered: they are translated, not passed on.
 _COUNTED_CALL = 4_096
-#: Why the stream of events is not read, as bits: the journal takes no more; too many events wait for a block.
-_PAUSE_JOURNAL, _PAUSE_BLOCKS = 1, 2
+#: Why the stream of events is not read, as bits: the journal takes no more; too many events wait for a block;
+#: so many frames were malformed in one turn of the reactor that others must have theirs.
+_PAUSE_JOURNAL, _PAUSE_BLOCKS, _PAUSE_FLOOD = 1, 2, 4
+_MALFORMED_IN_TURN = 500
 #: Entities and segments of an answer that are translated in one turn of the reactor: some milliseconds.
 _TRANSLATED_AT_ONCE = 400
 #: Events that waited for a block, and are published in one turn.
@@ -252,6 +254,8 @@ class MilkyLink:
         self._stored = 0  # the greatest number of a waiting event whose blocks are stored
         self._publishing: IDelayedCall | None = None  # until those whose blocks are stored are published
         self._next_poll: IDelayedCall | None = None
+        self._malformed_in_turn = 0
+        self._malformed_turn: IDelayedCall | None = None  # until they are counted anew
         self._next_fill: IDelayedCall | None = None
         self._filled_at = -_FILL_INTERVAL  # when a login was last followed by a back-fill
         self._polling: Deferred[None] | None = None
@@ -309,6 +313,11 @@ class MilkyLink:
 
     def _drop_malformed(self, frame: bytes, why: str) -> None:
         self._account.counters.malformed_frames += 1
+        self._malformed_in_turn += 1
+        if self._malformed_in_turn >= _MALFORMED_IN_TURN and not self._pauses & _PAUSE_FLOOD:
+            self._pause(_PAUSE_FLOOD)
+        if self._malformed_turn is None:
+            self._malformed_turn = self._account.clock.callLater(0, self._malformed_turn_ended)
         if not self._malformed_log.should_log():
             return
         if _ONEBOT_MEMBER in frame[:4096]:
@@ -318,6 +327,12 @@ class MilkyLink:
             account=self._account.self_id,
             why=printable(why),
         )
+
+    def _malformed_turn_ended(self) -> None:
+        """Read on: others had their turn."""
+        self._malformed_turn = None
+        self._malformed_in_turn = 0
+        self._resume(_PAUSE_FLOOD)
 
     # -- events
 
