@@ -27,7 +27,7 @@ _IN_BLOCK = BLOCK_SIZE - 1
 #: Blocks that there may be, so that ids are below 2^31. Block 0 is not used: ids begin at 1024.
 MOST_BLOCKS = (1 << 31 - _SEQ_BITS) - 1
 #: Blocks that are kept: each takes about 250 bytes of memory, and an implementation can send what it likes.
-MOST_KEPT = 1 << 18
+BLOCK_CAPACITY = 1 << 18
 #: Conversations that :meth:`BlockTable.active_conversations` knows.
 MOST_ACTIVE = 8_000
 #: Numbers of blocks that a run has for itself in the file, beyond those that are in use.
@@ -99,7 +99,7 @@ class BlockTable:
     :param now: returns seconds since the epoch.
     :param choose: returns a random whole number from 0 up to, but not including, its argument.
     :param most: numbers of blocks that there are; for tests.
-    :param kept: blocks that are kept; for tests.
+    :param capacity: blocks that are kept; for tests.
     :param reserved: numbers that :meth:`reservation` adds; for tests.
     """
 
@@ -109,13 +109,13 @@ class BlockTable:
         now: Callable[[], float] = time.time,
         choose: Callable[[int], int] = _RANDOM.randrange,
         most: int = MOST_BLOCKS,
-        kept: int = MOST_KEPT,
+        capacity: int = BLOCK_CAPACITY,
         reserved: int = RESERVED_BLOCKS,
     ) -> None:
         self._now = now
         self._choose = choose
         self._most = most
-        self._kept = min(kept, most)
+        self._capacity = min(capacity, most)
         self._reserve = min(reserved, most // 4)
         self.clear()
 
@@ -208,9 +208,9 @@ class BlockTable:
 
     def _free_number(self) -> int:
         """Return a number for a new block; where there are too many, remove the oldest block for it."""
-        if self._count >= self._kept:
+        if self._count >= self._capacity:
             removed = self._remove_oldest()
-            if self._kept == self._most:
+            if self._capacity == self._most:
                 return removed
             self._removed[removed] = None
         while self._left > 0:
@@ -477,10 +477,10 @@ def _conversation_of_code(code: int) -> Conversation:
 
 
 __all__ = [
+    "BLOCK_CAPACITY",
     "BLOCK_SIZE",
     "MOST_ACTIVE",
     "MOST_BLOCKS",
-    "MOST_KEPT",
     "RESERVED_BLOCKS",
     "BlockRow",
     "BlockTable",

@@ -122,7 +122,7 @@ class StoreTestCase(SynchronousTestCase):
 class RemovedBlockTests(StoreTestCase):
     def test_removed_blocks_leave_the_file(self) -> None:
         """What a flood of conversations displaced is not there after a restart either."""
-        store = self.started(kept=5)
+        store = self.started(capacity=5)
         numbers = []
         for n in range(12):
             self.time += 1
@@ -136,7 +136,7 @@ class RemovedBlockTests(StoreTestCase):
     def test_while_the_file_cannot_be_written(self) -> None:
         worker = HeldWorker()
         worker.is_held = False
-        store = self.started(worker, kept=5)
+        store = self.started(worker, capacity=5)
         for n in range(5):
             self.time += 1
             self.give_out(store, MessageKey("group", 20001 + n, 7))

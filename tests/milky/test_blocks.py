@@ -209,7 +209,7 @@ class NumberTests(SynchronousTestCase):
     def test_a_flood_of_conversations(self) -> None:
         """The block that was seen least recently is removed, and its number is nobody else's for long."""
         now = [1000.0]
-        ids = table(now, most=100, kept=10)
+        ids = table(now, most=100, capacity=10)
         ids.begin_at(1)
         ids.set_reserved(100)
         numbers: dict[int, int] = {}

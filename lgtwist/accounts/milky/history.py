@@ -32,7 +32,7 @@ _SPARE_PAGES = 10
 _FAILURES = 3
 
 #: Messages of one page that are looked at, and bytes of all messages of one conversation, as JSON.
-_MOST_LISTED, _MOST_BYTES = 1_000, 4 << 20
+_MOST_LOOKED_AT, _MOST_HISTORY_BYTES = 1_000, 4 << 20
 
 #: Returns what names a message; None if it cannot be read.
 KeyOf = Callable[[Any], MessageKey | None]
@@ -124,7 +124,7 @@ class _HistoryReader:
         page.next = read_integer(data.get("next_message_seq"))
         messages = data.get("messages")
         found: dict[int, Any] = {}
-        for message in messages[:_MOST_LISTED] if isinstance(messages, list) else ():
+        for message in messages[:_MOST_LOOKED_AT] if isinstance(messages, list) else ():
             key = self._key_of(message)
             if key is not None and key.conversation == self._conversation:
                 found[key.seq] = message
@@ -142,7 +142,7 @@ class _HistoryReader:
             size = len(msgspec.json.encode(message))
         except DECODE_ERRORS:  # nor can it become an event
             return
-        if missed.size + size > _MOST_BYTES:
+        if missed.size + size > _MOST_HISTORY_BYTES:
             missed.why_not_all = "they are too large"
             self._is_full = True
             return

@@ -93,7 +93,7 @@ class _Call:
     :ivar answered: whether its response was handed over, or is not wanted any more.
     :ivar is_broken: whether its connection broke.
     :ivar work: what carries it out; None before it was begun.
-    :ivar answers_size: bytes of answers of the implementation that are counted in the account's budget for it.
+    :ivar answers_size: bytes of answers that are counted in the account's budget for it.
     """
 
     call_id: int
