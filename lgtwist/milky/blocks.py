@@ -136,14 +136,16 @@ class BlockTable:
         :returns: from 1 to 2^31-1; 0, which stands for no message, where the scene is none of ours, or the
             peer or the sequence number is below 0 or not below 2^53.
         """
-        code = _code_of(key)
-        if code is None:
+        scene, peer_id, seq = key
+        scene_code = _SCENE_CODES.get(scene)
+        if scene_code is None or not (0 <= peer_id < _BELOW and 0 <= seq < _BELOW):
             return 0
+        code = (peer_id << _SCENE_BITS | scene_code) << _PART_BITS | seq >> _SEQ_BITS  # as in _code_of
         number = self._numbers.get(code)
         if number is None:
             number = self._new_block(code)
         self._last_key, self._last_code, self._last_number = key, code, number
-        return number << _SEQ_BITS | key[2] & _IN_BLOCK
+        return number << _SEQ_BITS | seq & _IN_BLOCK
 
     def key_of(self, message_id: int) -> MessageKey | None:
         """Return the message that a ``message_id`` stands for; None if it stands for none."""

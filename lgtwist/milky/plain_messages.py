@@ -18,7 +18,6 @@ from lgtwist.milky.incoming import to_onebot
 from lgtwist.milky.keys import GROUP, MessageIds, MessageKey
 from lgtwist.milky.messages import raw_message_of
 from lgtwist.onebot.bounds import MAX_DECODED_VALUES
-from lgtwist.onebot.message import Segment
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 
 
@@ -153,22 +152,34 @@ def encode_plain_message(
     :param unknown: see :func:`to_onebot`.
     """
     sender_id, seq, segments = message.sender_id, message.message_seq, message.segments
-    shown: Any = segments
-    if message.message_scene == GROUP:
-        group, member = message.group, message.group_member
+    is_group = message.message_scene == GROUP
+    group, member, friend = message.group, message.group_member, message.friend
+    if is_group:
         if group is None or member is None or member.sex not in _SEXES or member.role not in _ROLES:
             return None
-        raw_message = _read_one_text(segments)
-        if raw_message is None:
-            shown = _translate(segments, key, ids, unknown)
-            if shown is None:
-                return None
-            raw_message = raw_message_of(shown)
+    elif friend is None or friend.user_id != sender_id or friend.sex not in _SEXES:
+        return None
+    shown: Any = segments
+    raw_message: Any
+    one_text = _ONE_TEXT(segments)
+    if one_text is not None and (one_text[1].isascii() or _is_utf8(one_text[1])):
+        raw_message = Raw(one_text[1])
+    else:
+        try:
+            decoded = _decode_segments(segments)
+        except DECODE_ERRORS:
+            return None
+        shown = to_onebot(decoded, key.conversation, ids, unknown)
+        raw_message = raw_message_of(shown)
+    message_id = ids.id_of(key)
+    if is_group:
+        assert group is not None
+        assert member is not None
         return _encode_plain_event(
             _GroupMessage(
                 message.time,
                 self_id,
-                ids.id_of(key),
+                message_id,
                 seq,
                 seq,
                 message.peer_id,
@@ -187,20 +198,12 @@ def encode_plain_message(
                 ),
             )
         )
-    friend = message.friend
-    if friend is None or friend.user_id != sender_id or friend.sex not in _SEXES:
-        return None
-    raw_message = _read_one_text(segments)
-    if raw_message is None:
-        shown = _translate(segments, key, ids, unknown)
-        if shown is None:
-            return None
-        raw_message = raw_message_of(shown)
+    assert friend is not None
     return _encode_plain_event(
         _FriendMessage(
             message.time,
             self_id,
-            ids.id_of(key),
+            message_id,
             seq,
             seq,
             sender_id,
@@ -211,26 +214,9 @@ def encode_plain_message(
     )
 
 
-def _read_one_text(segments: Raw) -> Any:
-    """Return the text of segments that are one text, as JSON; None if they must be decoded."""
-    found = _ONE_TEXT(segments)
-    if found is None:
-        return None
-    text = found[1]
-    if not text.isascii():
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return None
-    return Raw(text)
-
-
-def _translate(
-    segments: Raw, key: MessageKey, ids: MessageIds, unknown: Callable[[str], None]
-) -> list[Segment] | None:
-    """Return segments; None if it takes more to read them."""
+def _is_utf8(text: bytes) -> bool:
     try:
-        decoded = _decode_segments(segments)
-    except DECODE_ERRORS:
-        return None
-    return to_onebot(decoded, key.conversation, ids, unknown)
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

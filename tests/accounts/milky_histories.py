@@ -57,7 +57,6 @@ class Histories:
         self.messages: dict[Conversation, dict[int, Any]] = {}
         self.calls: list[tuple[Conversation, int | None]] = []
         self.failure: Exception | None = None
-        self.uin = SELF_ID
         self.requests: list[dict[str, Any]] = []
         self.notifications: list[dict[str, Any]] = []
         self.waiting: list[Deferred[None]] | None = None
@@ -79,12 +78,10 @@ class Histories:
             try:
                 await gate
             finally:
-                if gate in self.waiting:
+                if self.waiting and gate in self.waiting:
                     self.waiting.remove(gate)
         if self.failure is not None:
             raise self.failure
-        if api == "get_login_info":
-            return {"uin": self.uin, "nickname": "n"}
         if api == "get_friend_requests":
             return {"requests": self.requests}
         if api == "get_group_notifications":

@@ -135,12 +135,15 @@ class HistoryTests(SynchronousTestCase):
         class Odd:
             calls = 0
 
+            def __init__(self, answer: Any) -> None:
+                self.answer = answer
+
             async def call(self, _api: str, _params: dict[str, Any], /) -> Any:
                 self.calls += 1
-                return answer
+                return self.answer
 
         for answer in answers:
-            odd = Odd()
+            odd = Odd(answer)
             missed = self.read(odd, TEAM, 100)
             self.assertLessEqual(set(missed.messages), {500})
             self.assertLessEqual(odd.calls, 30)

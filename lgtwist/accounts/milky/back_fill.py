@@ -3,7 +3,8 @@
 How :class:`lgtwist.accounts.milky.link.MilkyLink` uses it::
 
     back_fill = BackFill(context)            # once per account, so that it knows of former links
-    back_fill.stream_opened()                # the stream of events is open: fetching begins
+    back_fill.stream_opened()                # the stream of events is open: live events are looked at
+    back_fill.verified()                     # it is logged in as this account: fetching begins
     if key is None or back_fill.is_active:
         if back_fill.live_event(key, event): # its block is committed; True: it is taken over
             continue
@@ -229,12 +230,15 @@ class BackFill:
         self._requests = MissedRequests(context.self_id, context.seen, context.wall_clock)
         self._is_open = self._is_stopped = False
         self._is_verified = False  # the implementation said that it is logged in as this account
-        self._begun: Deferred[None] | None = None  # the first calls of a round, and those for requests
+        self._is_suspended = False  # it cannot be asked now
+        self._opening = 0  # what was begun before this number changed is broken off
+        self._begun: Deferred[None] | None = None  # the calls for requests
         self._retry: IDelayedCall | None = None
         self._asked = 0  # how often in a row it could not be asked
         self._pending: dict[Conversation, _Pending] = {}
         self._queue: dict[Conversation, None] = {}  # those that are not read yet
         self._reading = 0
+        self._is_starting = False
         self._bytes = 0
         # Conversations that are filled only when a message comes in them, with the newest that was seen.
         self._others: dict[Conversation, int] = {}
@@ -243,7 +247,10 @@ class BackFill:
     # -- the life of the stream
 
     def stream_opened(self) -> None:
-        """Fetch what was missed: the stream of events is open, also the first time since our start."""
+        """Take over live events where something was missed: the stream is open, also the first time of all.
+
+        What was delivered before is what counts as the last.
+        """
         if self._is_stopped or self._is_open:
             return
         if self._context.bounds().max_messages <= 0:
@@ -270,13 +277,22 @@ class BackFill:
             if one.waiting:
                 self._set_limit(one)
         self._update()
-        self._begin()
+
+    def verified(self) -> None:
+        """Fetch what was missed: the implementation is logged in as this account.
+
+        Call it once behind each :meth:`stream_opened`, or not at all; before it no call is sent, for the
+        implementation may be another account's.
+        """
+        if self._is_open and not self._is_verified:
+            self._is_verified = True
+            self._begin()
 
     def stream_closed(self) -> None:
         """Break off: what was not fetched is fetched after the next opening; what waits goes on waiting."""
         if not self._is_open:
             return
-        self._is_open = self._is_verified = False
+        self._is_open = self._is_verified = self._is_suspended = False
         self._break_off()
         if self._round is not None:
             self._log_round()
@@ -304,8 +320,10 @@ class BackFill:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        self._opening += 1
         self._queue.clear()
         for one in self._pending.values():
+            one.is_read = False
             self._stop_limit(one)
             work, one.work = one.work, None
             if work is not None:
@@ -317,8 +335,12 @@ class BackFill:
     # -- beginning
 
     def _begin(self) -> None:
+        """Read histories, and look for requests."""
         self._retry = None
-        begun = self._begun = spawn("back-fill", self._ask_who_it_is())
+        self._is_suspended = False
+        self._read_more()
+        self._end_round()
+        begun = self._begun = spawn("back-fill", self._fetch_requests())
 
         def done(_none: None) -> None:
             if self._begun is begun:
@@ -326,19 +348,9 @@ class BackFill:
 
         begun.addCallback(done)
 
-    async def _ask_who_it_is(self) -> None:
-        """Begin to read, if the implementation is logged in as this account; then look for requests."""
+    async def _fetch_requests(self) -> None:
+        """Deliver the requests that nobody has seen."""
         context = self._context
-        try:
-            data = await context.api.call("get_login_info", {})
-        except OneBotError as error:
-            self._ask_again(error)
-            return
-        if not isinstance(data, dict) or read_integer(data.get("uin")) != context.self_id:
-            return  # the link is refused for that
-        self._is_verified = True
-        self._read_more()
-        self._end_round()
         try:
             missed = await self._requests.read(context.api)
         except OneBotError:
@@ -353,9 +365,9 @@ class BackFill:
 
     def _ask_again(self, error: OneBotError) -> None:
         """Read on later: the implementation is not logged in, or not reached."""
-        self._is_verified = False
         if self._retry is not None or not self._is_open:
             return
+        self._is_suspended = True
         self._asked += 1
         if self._asked > _MOST_ASKED:
             self._abandon(error.sentence)
@@ -369,9 +381,14 @@ class BackFill:
         :param reason: for the log; empty if that is as configured.
         """
         pending, self._pending = self._pending, {}
+        for one in pending.values():
+            if one.is_read:
+                self._pending[one.conversation] = one
         self._queue.clear()
         self._others.clear()
         for one in pending.values():
+            if one.is_read:  # it is delivered in a moment
+                continue
             work, one.work = one.work, None
             if work is not None:
                 work.cancel()
@@ -469,12 +486,20 @@ class BackFill:
 
     def _read_more(self) -> None:
         """Read the next conversations, as many as are read at once."""
-        while self._queue and self._reading < _READ_AT_ONCE and self._is_open and self._is_verified:
+        if self._is_starting:
+            return  # the loop below goes on
+        self._is_starting = True
+        while self._queue and self._reading < _READ_AT_ONCE and self._may_read:
             conversation = next(iter(self._queue))
             del self._queue[conversation]
             pending = self._pending[conversation]
             self._reading += 1
             spawn("back-fill", self._fill(pending)).addCallback(self._read_one)
+        self._is_starting = False
+
+    @property
+    def _may_read(self) -> bool:
+        return self._is_open and self._is_verified and not self._is_suspended
 
     def _read_one(self, _none: None) -> None:
         self._reading -= 1
@@ -483,39 +508,42 @@ class BackFill:
 
     async def _fill(self, pending: _Pending) -> None:
         """Read the history of one conversation, and deliver what was missed in it."""
-        missed = Missed()
+        missed, opening = Missed(), self._opening
         try:
             await self._read(pending, missed)
         except (NotConnected, LinkBroken, CallTimeout) as error:
-            self._put_back(pending, error)
+            self._put_back(pending, opening, error)
             return
         except UnknownAction as error:
-            if pending.conversation in self._pending:
+            if self._is_current(pending, opening):
                 self._abandon(error.sentence)
             return
         except OneBotError as error:
             if isinstance(error, CallFailed) and error.milky_retcode == NOT_LOGGED_IN:
-                self._put_back(pending, error)
+                self._put_back(pending, opening, error)
                 return
             if not (isinstance(error, CallFailed) and error.milky_retcode == NOT_FOUND):  # it has ended
                 missed.why_not_all = error.sentence
-        if not self._is_current(pending):
+        if not self._is_current(pending, opening):
             return
         self._asked = 0
         pending.is_read = True
+        fetched: list[tuple[int, Event | None, int | None]] = []
         try:
             fetched = self._translate(pending, missed)
-            await self._until_durable(pending)
-        finally:
-            pending.is_read = False
-        if self._is_current(pending):
+        except Exception:
+            self._log.failure(
+                "account {account}: what was missed could not be translated", account=self._context.self_id
+            )
+        await self._until_durable(opening)
+        if self._is_current(pending, opening):
             if self._round is not None and missed.why_not_all:
                 self._round.note_incomplete(missed.why_not_all)
             self._deliver(pending, fetched)
 
-    def _is_current(self, pending: _Pending) -> bool:
-        """Whether a conversation is pending still, and the stream open."""
-        return self._is_open and self._pending.get(pending.conversation) is pending
+    def _is_current(self, pending: _Pending, opening: int) -> bool:
+        """Whether a conversation is pending still, and the stream was not closed meanwhile."""
+        return self._opening == opening and self._pending.get(pending.conversation) is pending
 
     async def _read(self, pending: _Pending, missed: Missed) -> None:
         context = self._context
@@ -543,9 +571,9 @@ class BackFill:
             if timer.active():
                 timer.cancel()
 
-    def _put_back(self, pending: _Pending, error: OneBotError) -> None:
+    def _put_back(self, pending: _Pending, opening: int, error: OneBotError) -> None:
         """Read a conversation later: the implementation cannot be asked now."""
-        if self._is_current(pending):
+        if self._is_current(pending, opening):
             self._queue = {pending.conversation: None, **self._queue}
             self._ask_again(error)
 
@@ -569,14 +597,14 @@ class BackFill:
             fetched.append((seq, event, read_integer(message.get("time"))))
         return fetched
 
-    async def _until_durable(self, pending: _Pending) -> None:
+    async def _until_durable(self, opening: int) -> None:
         """Wait until the ids that were given out are durable, and the journal takes events."""
         context = self._context
         while True:
             uncommitted = context.committed()
             if uncommitted is not None:
                 await shielded(uncommitted)
-            elif context.is_paused() and self._is_current(pending):
+            elif context.is_paused() and self._opening == opening:
                 await deferLater(context.clock, _JOURNAL_LOOK)
             else:
                 return

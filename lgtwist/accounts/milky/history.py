@@ -139,8 +139,7 @@ class _HistoryReader:
                 return
         if known is not None:
             await self._go_down(await self._page(known), known)
-        else:
-            await self._go_up()
+        await self._go_up(max(known or 0, self._floor))
 
     async def _go_down(self, page: _Page | None, start: int | None) -> None:
         """Read older pages until the floor is reached.
@@ -171,10 +170,12 @@ class _HistoryReader:
                 return
             page = await self._page(start)
 
-    async def _go_up(self) -> None:
-        """Read newer pages from the floor on, until there are none."""
-        start = self._floor
-        top = self._floor
+    async def _go_up(self, top: int) -> None:
+        """Read newer pages, until there are none.
+
+        :param top: the greatest sequence number that is known.
+        """
+        start = top
         while self._pages_left > 0:
             start += PAGE - 1
             page = await self._page(start)

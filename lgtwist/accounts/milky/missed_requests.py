@@ -154,7 +154,9 @@ class MissedRequests:
                 data = await api.call("get_group_notifications", params)
                 for one in _objects(data, "notifications"):
                     group_id, seq = (read_integer(one.get(key)) for key in ("group_id", "notification_seq"))
-                    is_request = one.get("type") in _NOTIFICATIONS and one.get("state") == "pending"
+                    kind = one.get("type")
+                    is_request = isinstance(kind, str) and kind in _NOTIFICATIONS
+                    is_request = is_request and one.get("state") == "pending"
                     if is_request and group_id and seq is not None and seq >= 0:
                         found[seq, group_id] = one
                 following = (
