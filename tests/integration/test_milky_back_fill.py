@@ -1,4 +1,4 @@
-"""Messages that come while Milky's stream is broken, or lgtwist is not there: bots get them, in order, once."""
+"""Messages that come while Milky's stream is broken, or lgtwist is away: bots get them, in order, once."""
 
 from __future__ import annotations
 

@@ -202,7 +202,9 @@ class MilkyLinkTests(SharedTestCase):
         bot = self.bot()
         wait_until("it answers pings", lambda: self.fake.streams()[0]["pings"])
         self.fake.control("silence")
-        wait_until("it is found", lambda: f"account {MAIN} is down: 1006 silent for 1 s" in self.service.log())
+        wait_until(
+            "it is found", lambda: f"account {MAIN} is down: 1006 silent for 1 s" in self.service.log()
+        )
         self.wait_up(MAIN)
         self.fake.say("group", GROUP, "again", FRIEND)
         self.assertEqual(bot.event(post_type="message")["raw_message"], "again")
