@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from lgtwist.accounts.milky import account as milky
 from lgtwist.accounts.milky.event_stream import StreamPlan
 from lgtwist.accounts.milky.websocket_stream import stream_target
 from lgtwist.config.change import Change, compare
 from lgtwist.config.section import Problem, Section
+from lgtwist.hub.account import Account
+from lgtwist.hub.edges import IEdge
+from lgtwist.hub.interfaces import IDialler, IKeepsFile, IMeasured
+from tests.hub.fakes import resources
 
 URL = "http://127.0.0.1:3010/"
 
@@ -21,6 +27,32 @@ def read(**values: Any) -> tuple[milky.Settings, dict[str, str]]:
     settings = milky.read(section)
     section.finish()
     return settings, {problem.path.partition(".")[2]: problem.sentence for problem in problems}
+
+
+class EdgeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        account = Account(10001, self.clock, self.clock.seconds)
+        self.edge = milky.MilkyAccount(account, read()[0], resources(self.clock))
+
+    def test_interfaces(self) -> None:
+        for interface in (IEdge, IDialler, IKeepsFile, IMeasured):
+            verifyObject(interface, self.edge)
+
+    def test_change_in_place(self) -> None:
+        self.edge.configure(read(self_messages=True, back_fill={"max_messages": 7})[0])
+        self.assertTrue(self.edge.translator.wants_own)
+        self.assertEqual(self.edge.back_fill._context.bounds().max_messages, 7)
+
+    def test_figures(self) -> None:
+        """Each is there from the start; names that the implementation invented are labels."""
+        found = {(one.name, *one.labels.values()): one.value for one in self.edge.figures()}
+        self.assertEqual(set(found.values()), {0.0})
+        self.assertIn(("milky_unknown_events", ""), found)
+        self.edge.translator.translate(b'{"event_type":"new","time":1,"self_id":10001,"data":{}}')
+        found = {(one.name, *one.labels.values()): one.value for one in self.edge.figures()}
+        self.assertEqual(found["milky_unknown_events", "new"], 1.0)
+        self.assertIn(("milky_unknown_events", ""), found)
 
 
 class SettingsTests(SynchronousTestCase):
