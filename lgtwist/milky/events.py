@@ -20,7 +20,7 @@ from lgtwist.onebot.rawjson import DECODE_ERRORS
 __all__ = ["BadFrame", "EventTranslator", "ForeignFrame", "NamedCounts", "TranslationCounters"]
 
 #: What a message with a file has in it.
-_FILE = b'"file"'
+_FILE_TYPE = b'"file"'
 #: Names that a table of counts has besides the last, characters of each, and the name of all others.
 _MOST_NAMES, _NAME_LENGTH, _UNNAMED = 64, 64, "others"
 
@@ -98,7 +98,7 @@ class EventTranslator:
         if plain is not None and plain.self_id == self._self_id != plain.data.sender_id:
             message = plain.data
             scene = message.message_scene
-            if scene == GROUP or (scene == FRIEND and _FILE not in frame):
+            if scene == GROUP or (scene == FRIEND and _FILE_TYPE not in frame):
                 key = self.key = _new_tuple(MessageKey, (scene, message.peer_id, message.message_seq))
                 raw = encode_plain_message(message, key, self._self_id, self._ids, self._count_segment)
                 if raw is not None:

@@ -124,8 +124,8 @@ class _FriendMessage(msgspec.Struct, gc=False):
 _decode_plain_frame = msgspec.json.Decoder(PlainFrame).decode
 _decode_segments = msgspec.json.Decoder(list[Any]).decode
 _encode_plain_event = msgspec.json.Encoder().encode
-_SEXES = frozenset(("unknown", "male", "female"))
-_ROLES = frozenset(("member", "admin", "owner"))
+_KNOWN_SEXES = frozenset(("unknown", "male", "female"))
+_KNOWN_ROLES = frozenset(("member", "admin", "owner"))
 #: Segments that are one text without anything that is escaped in JSON or in CQ codes: they stay as they are,
 #: and so does the text. Longer ones are decoded as fast.
 _ONE_TEXT = re.compile(rb'\[\{"type":"text","data":\{"text":("[^"\\&\[\]\x00-\x1f]{0,1000}")\}\}\]').fullmatch
@@ -155,9 +155,14 @@ def encode_plain_message(
     is_group = message.message_scene == GROUP
     group, member, friend = message.group, message.group_member, message.friend
     if is_group:
-        if group is None or member is None or member.sex not in _SEXES or member.role not in _ROLES:
+        if (
+            group is None
+            or member is None
+            or member.sex not in _KNOWN_SEXES
+            or member.role not in _KNOWN_ROLES
+        ):
             return None
-    elif friend is None or friend.user_id != sender_id or friend.sex not in _SEXES:
+    elif friend is None or friend.user_id != sender_id or friend.sex not in _KNOWN_SEXES:
         return None
     shown: Any = segments
     raw_message: Any
