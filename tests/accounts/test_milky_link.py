@@ -33,7 +33,7 @@ class LinkTests(MilkyTestCase):
         self.assertFalse(self.account.is_up)
         self.assertEqual(self.account.reason, "1006 connection lost")
         self.link.failed("connection was refused")
-        self.assertEqual(self.account.reason, "cannot connect to http://h/p/: connection was refused")
+        self.assertEqual(self.account.reason, "connection was refused")
         self.link.opened()
         self.assertTrue(self.account.is_up)
 

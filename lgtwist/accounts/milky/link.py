@@ -261,7 +261,7 @@ class MilkyLink:
     def failed(self, reason: str) -> None:
         """Say at the account why it cannot be reached."""
         if not self._is_open:
-            self._account.reason = f"cannot connect to {self._description}: {reason}"
+            self._account.reason = reason
 
     def _drop_malformed(self, frame: bytes, why: str) -> None:
         self._account.counters.malformed_frames += 1
