@@ -11,6 +11,7 @@ from tests.integration.rawclient import RawClient
 from tests.integration.running import Service, wait_until
 from tests.integration.shared import SharedTestCase
 from tests.milky.fake import FakeMilky
+from tests.rounds import combination
 
 #: The accounts: one for whatever is done to it, and some that never come up, or late.
 MAIN, REFUSED, REFUSED_LATER, LATE = 10001, 10002, 10003, 10004
@@ -242,6 +243,7 @@ class MilkyLinkTests(SharedTestCase):
         self.wait_up(MAIN)
         self.assertEqual(self.say(bot)["retcode"], 0)
 
+    @combination
     def test_z_login(self) -> None:
         """An implementation that is not logged in yet: it is said, and the account comes up at the login."""
         late = self.shared.fakes[LATE]
