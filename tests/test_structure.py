@@ -28,6 +28,8 @@ FLOORS: list[set[str]] = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 PURE = [
+    "lgtwist.accounts.milky.history",
+    "lgtwist.accounts.milky.missed_requests",
     "lgtwist.onebot.action",
     "lgtwist.onebot.auth",
     "lgtwist.onebot.bounds",

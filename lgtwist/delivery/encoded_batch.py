@@ -28,7 +28,10 @@ class EncodedBatch:
         self.first, self.last = batch.first, batch.last
         self.watermark = Watermark(self.last, batch.before + self.events, batch.times[-1])
         self.only = batch if self.events == 1 else None
-        self.has_late = any([one.startswith(LATE_BEGINNING) for one in batch.payloads])
+        self.has_late = False
+        for one in batch.payloads:
+            if one.startswith(LATE_BEGINNING):
+                self.has_late = True
         self._form: tuple[MessageFormat | None, Any] = (None, None)
         self._made = b""
         self._others: dict[tuple[MessageFormat, Any], bytes] = {}

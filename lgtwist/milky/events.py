@@ -74,7 +74,7 @@ class EventTranslator:
     :ivar wants_own: as given; may be replaced.
     :ivar counters: what was not passed on.
     :ivar key: what names the message that was translated last, also if it was dropped; None if the last
-        frame had none.
+        frame had none, or was a duplicate: one that was fetched may not be delivered yet.
     """
 
     def __init__(self, self_id: int, ids: MessageIds, recent: Recent, *, wants_own: bool) -> None:
@@ -199,6 +199,7 @@ class EventTranslator:
             return True
         if self._recent.messages.was_received(key, time, sender_id):
             self.counters.duplicates += 1
+            self.key = None  # the first may not be delivered yet
             return False
         return True
 

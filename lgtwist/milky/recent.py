@@ -170,6 +170,8 @@ class Recent:
     :ivar private_files: by ``file_id``.
     :ivar newest: the greatest sequence number seen of each conversation.
     :ivar scenes: the scene (``friend`` or ``temp``) in which a person's newest message came.
+    :ivar unsequenced: when the last message was sent of which no sequence number is known, in seconds since
+        the epoch.
     """
 
     def __init__(self) -> None:
@@ -177,3 +179,4 @@ class Recent:
         self.private_files: Newest[str, PrivateFile] = Newest(_FILES)
         self.newest = NewestNumbers(_PEERS)
         self.scenes: Newest[int, str] = Newest(_PEERS)
+        self.unsequenced: Newest[Conversation, float] = Newest(_PEERS)

@@ -24,7 +24,7 @@ from lgtwist.runtime.logs import Logger, printable
 #: The media type of a stream.
 EVENT_STREAM = "text/event-stream"
 #: Seconds that a stream may be silent at least, however often its comments come.
-_SHORTEST_SILENCE = 5.0
+_LEAST_SILENCE = 5.0
 #: Comments that come within so many seconds count as one.
 _SHORTEST_PERIOD = 1.0
 #: Periods of comments that may pass without a byte.
@@ -32,7 +32,7 @@ _SILENT_PERIODS = 3
 #: Bytes of ``event:`` and the like that a line may have beyond the limit.
 _FIELD_NAME = 64
 #: Characters of a foreign media type that are shown.
-_LONGEST_SHOWN = 60
+_SHOWN_MEDIA_TYPE = 60
 
 
 @frozen
@@ -69,7 +69,7 @@ class EventStreamParser:
         self._name = b""
         self._data: bytes | bytearray | None = None
 
-    def feed(self, data: bytes) -> list[ServerSentEvent]:
+    def read(self, data: bytes) -> list[ServerSentEvent]:
         """Read bytes; return the events that they complete.
 
         :raises EventTooLarge: if one is over the limit; those before it in ``data`` are lost then.
@@ -95,8 +95,8 @@ class EventStreamParser:
             if event is not None:
                 events.append(event)
         self._line += rest
-        kept = 0 if self._data is None else len(self._data)
-        self.pending = kept + len(self._name) + len(self._line)
+        size = 0 if self._data is None else len(self._data)
+        self.pending = size + len(self._name) + len(self._line)
         if self.pending > self._limit + _FIELD_NAME:
             raise EventTooLarge
         return events
@@ -158,12 +158,12 @@ class _PreparedEndpoints:
     idle: float
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return _Prepared(self.endpoints.endpointForURI(uri), self)
+        return _PreparedEndpoint(self.endpoints.endpointForURI(uri), self)
 
 
 @implementer(IStreamClientEndpoint)
 @frozen
-class _Prepared:
+class _PreparedEndpoint:
     below: IStreamClientEndpoint
     wanted: _PreparedEndpoints
 
@@ -250,7 +250,7 @@ class EventSource(TwistedProtocol):
         if response.code != 200:
             self._reason = f"refused with HTTP {response.code}"
         elif media_type.lower() not in ("", EVENT_STREAM):
-            shown = printable(media_type[:_LONGEST_SHOWN])
+            shown = printable(media_type[:_SHOWN_MEDIA_TYPE])
             self._reason = f"refused with HTTP 200: its answer is {shown}, not {EVENT_STREAM}"
         response.deliverBody(self)
 
@@ -277,17 +277,17 @@ class EventSource(TwistedProtocol):
         parser = self._parser
         self._read_at = self._reactor.seconds()
         try:
-            events = parser.feed(data)
+            events = parser.read(data)
         except EventTooLarge:
             self.abort("an event is larger than max_message")
             return
         if parser.comments != self._comments:
             self._comments = parser.comments
             self._comment_read()
-        kept, self._charged = self._charged, parser.pending
-        if kept != self._charged:
+        before, self._charged = self._charged, parser.pending
+        if before != self._charged:
             self._budget.charge(self._charged)
-            self._budget.release(kept)
+            self._budget.release(before)
         if not self._charged:
             self._budget.message_ended(self)
         if events:
@@ -347,7 +347,7 @@ class EventSource(TwistedProtocol):
 
     @property
     def _longest_silence(self) -> float:
-        return max(_SHORTEST_SILENCE, _SILENT_PERIODS * self._period)
+        return max(_LEAST_SILENCE, _SILENT_PERIODS * self._period)
 
     def _check_silence(self) -> None:
         self._timer = None

@@ -201,14 +201,16 @@ class _Upload:
     """A body that is written as fast as the transport takes it.
 
     :param written: called once all of it is with the transport.
+    :param begun: called when the first of it is written; the head of the request was written right before.
     """
 
     _STRETCH = 65_536
 
-    def __init__(self, body: bytes, written: Callable[[], None]) -> None:
+    def __init__(self, body: bytes, written: Callable[[], None], begun: Callable[[], None]) -> None:
         self.length = len(body)
         self._body = body
         self._written = written
+        self._begun = begun
         self._at = 0
         self._paused = False
         self._consumer: Any = None
@@ -216,6 +218,7 @@ class _Upload:
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
         self._consumer = consumer
+        self._begun()
         self._write()
         return self._done
 
@@ -301,18 +304,20 @@ class WebClient:
         limit: int,
         timeout: float,
         written: Callable[[], None] = lambda: None,
+        begun: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Post a body, and read the whole answer.
 
         :param limit: bytes that the answer's body may have.
         :param timeout: seconds for all of it.
         :param written: called once the body has left for the transport.
+        :param begun: called when the request begins to be written; if it fails before, nothing was sent.
         :raises TooLarge: if the body is over the limit.
         :raises NoRoom: if too many answers wait for room in the budget.
         :raises twisted.internet.error.TimeoutError: if it takes too long.
         :raises Exception: what Twisted finds wrong with the connection.
         """
-        upload = _Upload(body, written)
+        upload = _Upload(body, written, begun)
         del body  # it is freed when it is written, not when it is answered
         exchange = Deferred.fromCoroutine(self._exchange(url, upload, headers, limit))
         timer = self._reactor.callLater(timeout, exchange.cancel)

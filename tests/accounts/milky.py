@@ -34,8 +34,8 @@ SELF, FRIEND, TEAM = 10001, 20001, 30001
 class Post:
     """One request that is under way."""
 
-    def __init__(self, url: str, body: bytes, headers: dict[str, str], written: Callable[[], None]) -> None:
-        self.url, self.body, self.headers, self.written = url, body, headers, written
+    def __init__(self, url: str, body: bytes, headers: dict[str, str]) -> None:
+        self.url, self.body, self.headers = url, body, headers
         self.api = url.rpartition("/")[2]
         self.params = json.loads(body)
         self.cancelled = False
@@ -63,21 +63,30 @@ class FakeWebClient:
     def __init__(self) -> None:
         self.posts: list[Post] = []
         self.instantly: dict[str, Any] = {}
-        self.refuses_connections = False
+        self.refuses_connections = self.is_connecting = False
         self.timeouts: list[float] = []
 
     async def post(
-        self, url: str, body: bytes, headers: dict[str, str], limit: int, timeout: float, written: Any
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        _limit: int,
+        timeout: float,
+        written: Callable[[], None],
+        begun: Callable[[], None],
     ) -> Answer:
         self.timeouts.append(timeout)
         if self.refuses_connections:
             raise ConnectionRefusedError
-        post = Post(url, body, headers, written)
+        post = Post(url, body, headers)
         if post.api in self.instantly:
             data = self.instantly[post.api]
             return Answer(200, json.dumps({"status": "ok", "retcode": 0, "data": data}).encode())
         self.posts.append(post)
-        written()
+        if not self.is_connecting:
+            begun()
+            written()
         return await post.ended
 
     def take(self, *apis: str) -> list[Post]:
@@ -158,8 +167,8 @@ def message_frame(
         "segments": [{"type": "text", "data": {"text": text}}],
         "group": {"group_id": peer_id, "group_name": "g", "member_count": 1, "max_member_count": 2},
         "group_member": {
-            "user_id": sender_id, "nickname": "n", "sex": "unknown", "group_id": peer_id, "card": "", "title": "",
-            "level": 1, "role": "member", "join_time": 0, "last_sent_time": 0,
+            "user_id": sender_id, "nickname": "n", "sex": "unknown", "group_id": peer_id, "card": "",
+            "title": "", "level": 1, "role": "member", "join_time": 0, "last_sent_time": 0,
         },
     }  # fmt: skip
     frame = {"event_type": "message_receive", "time": 1, "self_id": self_id, "data": data}

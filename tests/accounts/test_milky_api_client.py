@@ -164,6 +164,11 @@ class ApiClientTests(SynchronousTestCase):
         self.web.refuses_connections = True
         self.assertEqual(self.failureResultOf(self.call(), OneBotError).value.retcode, 1501)
         self.web.refuses_connections = False
+        self.web.is_connecting = True
+        called = self.call()
+        self.web.take()[0].fail(TimeoutError())
+        self.assertEqual(self.failureResultOf(called, OneBotError).value.retcode, 1501)
+        self.web.is_connecting = False
         for error, retcode in (
             (ResponseNeverReceived([Failure(ConnectionLost())]), 1502),
             (TimeoutError(), 1504),

@@ -208,10 +208,13 @@ class LinkTests(MilkyTestCase):
     def test_broken_link(self) -> None:
         """What was not sent is 1501, what was is 1502; nothing of it is sent afterwards."""
         one, two, three = self.say(), self.say(), self.say(OTHER_TEAM)
+        self.web.is_connecting = True
+        four = self.ask("get_friend_list")
         posts = self.web.take()
         self.link.closed(1006, "lost")
-        self.assertEqual(self.retcodes(one, two, three), [[1502], [1501], [1502]])
+        self.assertEqual(self.retcodes(one, two, three, four), [[1502], [1501], [1502], [1501]])
         self.assertIn("nothing was sent", self.answers[two][0]["message"])
+        self.assertIn("nothing was sent", self.answers[four][0]["message"])
         self.assertTrue(all(post.cancelled for post in posts))
         self.assertEqual(self.web.posts, [])
         with self.assertRaises(link.NotConnected):
@@ -221,6 +224,8 @@ class LinkTests(MilkyTestCase):
         """One call's connection that breaks is 1502 for that call; the link stays."""
         one, two = self.say(), self.say()
         self.web.take()[0].fail(ResponseNeverReceived([Failure(ConnectionLost())]))
+        self.assertEqual(self.web.posts, [])  # until it is known whether the others broke too
+        self.clock.advance(0)
         self.web.take()[0].answer({"message_seq": 1, "time": 1})
         self.assertEqual(self.retcodes(one, two), [[1502], [0]])
         self.web.refuses_connections = True

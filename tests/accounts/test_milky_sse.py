@@ -19,7 +19,9 @@ from lgtwist.runtime.budget import Budget
 from lgtwist.runtime.turns import FlushScheduler
 from tests.journal.fakes import Lines
 
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 def chunk(data: bytes) -> bytes:
@@ -85,7 +87,8 @@ class Connection:
         return bool(self.transport.producerState == "paused")
 
     def send(self, data: bytes) -> None:
-        assert not self.paused and not self.lost
+        assert not self.paused
+        assert not self.lost
         self.protocol.dataReceived(data)
         self.reactor.advance(0)
 

@@ -32,7 +32,7 @@ class RealServerTests(TestCase):
 
     async def test_two_streams(self) -> None:
         """After a refusal, two whole streams, each with its end; then it is stopped, and nothing is left."""
-        server = subprocess.Popen(  # noqa: S603
+        server = subprocess.Popen(
             [sys.executable, "-m", "tests.accounts.sse_server"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -40,7 +40,8 @@ class RealServerTests(TestCase):
             text=True,
         )
         self.addCleanup(server.wait)
-        assert server.stdin is not None and server.stdout is not None
+        assert server.stdin is not None
+        assert server.stdout is not None
         self.addCleanup(server.stdout.close)
         self.addCleanup(server.stdin.close)
         port = int(await deferToThread(server.stdout.readline))

@@ -217,7 +217,7 @@ class MessageTests(TranslationCase):
         """The same message once more is dropped; another one with its number is not."""
         self.translate("message_receive")
         self.assert_dropped("message_receive", time=TIME + 1)
-        self.assertEqual(self.translator.key, MessageKey("group", GROUP, 7))
+        self.assertIsNone(self.translator.key)  # it may not be delivered yet
         self.assertEqual(self.counters.duplicates, 1)
         self.translate("message_receive", group_message(time=TIME))
         self.translate("message_receive", group_message(time=TIME, sender_id=OTHER))

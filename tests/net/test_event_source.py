@@ -19,7 +19,7 @@ def read(stream: bytes, *cuts: int, limit: int = LIMIT) -> list[tuple[bytes, byt
     parser = EventStreamParser(limit)
     events: list[ServerSentEvent] = []
     for begin, end in zip((0, *cuts), (*cuts, len(stream)), strict=True):
-        events += parser.feed(stream[begin:end])
+        events += parser.read(stream[begin:end])
     return [(event.name, event.data) for event in events]
 
 
@@ -39,7 +39,7 @@ class ParserTests(SynchronousTestCase):
         stream = b": heartbeat\n\nid: 7\nretry: 10\nfoo\n\nevent: x\n\ndata: a\n\n"
         self.assertEqual(read(stream), [(b"message", b"a")])
         parser = EventStreamParser(LIMIT)
-        parser.feed(b": heartbeat\n\n:\n: x: y\n:")
+        parser.read(b": heartbeat\n\n:\n: x: y\n:")
         self.assertEqual(parser.comments, 3)
 
     def test_line_ends(self) -> None:
@@ -62,13 +62,13 @@ class ParserTests(SynchronousTestCase):
     def test_an_event_that_does_not_end(self) -> None:
         """It is no event, and what it keeps is known."""
         parser = EventStreamParser(LIMIT)
-        self.assertEqual(parser.feed(b"data: abc\nda"), [])
+        self.assertEqual(parser.read(b"data: abc\nda"), [])
         self.assertEqual(parser.pending, 5)
-        self.assertEqual([event.data for event in parser.feed(b"ta: d\n\n")], [b"abc\nd"])
+        self.assertEqual([event.data for event in parser.read(b"ta: d\n\n")], [b"abc\nd"])
         self.assertEqual(parser.pending, 0)
 
     def test_bounds(self) -> None:
-        """As large as the limit is taken; beyond, nothing is kept, be it one line, many, or no event at all."""
+        """As large as the limit is taken; beyond, it is refused: one line, many, or no event at all."""
         self.assertEqual(len(read(b"data: " + b"x" * LIMIT + b"\n\n")[0][1]), LIMIT)
         for stream in (
             b"data: " + b"x" * (LIMIT + 1) + b"\n\n",
@@ -86,7 +86,11 @@ class ParserTests(SynchronousTestCase):
         st.lists(
             st.tuples(
                 st.sampled_from(["", "milky_event", "other"]),
-                st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=5), min_size=1, max_size=3),
+                st.lists(
+                    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=5),
+                    min_size=1,
+                    max_size=3,
+                ),
             ),
             max_size=5,
         ),

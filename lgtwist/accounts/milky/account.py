@@ -16,6 +16,7 @@ from lgtwist.accounts.milky.back_fill import BackFill, BackFillBounds, BackFillC
 from lgtwist.accounts.milky.block_store import BlockStore
 from lgtwist.accounts.milky.event_stream import MakeStream, StreamPlan
 from lgtwist.accounts.milky.link import MilkyLink
+from lgtwist.accounts.milky.sse import SseStream
 from lgtwist.accounts.milky.websocket_stream import WebSocketStream
 from lgtwist.config.authorities import Authorities
 from lgtwist.config.change import Change, asks_for
@@ -32,7 +33,7 @@ from lgtwist.onebot.dialect import Dialect
 from lgtwist.websocket.dial import DialState
 
 #: By the value of ``event_stream``.
-STREAMS: dict[str, MakeStream] = {"websocket": WebSocketStream}
+STREAMS: dict[str, MakeStream] = {"websocket": WebSocketStream, "sse": SseStream}
 #: What the summary calls them.
 _STREAM_NAMES = {"websocket": "WebSocket", "sse": "server-sent events"}
 
@@ -182,6 +183,7 @@ class MilkyAccount(Service):
                 clock=account.clock,
                 wall_clock=account.wall_clock,
                 budget=account.budget,
+                is_paused=lambda: bool(account.links.pause_reason),
             )
         )
 

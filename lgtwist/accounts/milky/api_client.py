@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, DeferredSemaphore, TimeoutErr
 
 from lgtwist.config.limits import Limits
 from lgtwist.milky.errors import NOT_LOGGED_IN, CallFailed
-from lgtwist.net.http_client import Answer, NoRoom, TooLarge, WebClient, is_unreachable, why_failed
+from lgtwist.net.http_client import Answer, NoRoom, TooLarge, WebClient, why_failed
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.bounds import MAX_DECODED_VALUES
 from lgtwist.onebot.errors import (
@@ -109,7 +109,7 @@ class ApiClient:
     ) -> Any:
         """Send one call when one of :data:`MOST_AT_ONCE` slots is free; see :class:`MilkyApi`.
 
-        :param begun: called right before something may be written.
+        :param begun: called when something of it is written.
         :param written: called when all of it was written.
         """
         if api in self._missing:
@@ -118,8 +118,7 @@ class ApiClient:
         del params
         await self._slots.acquire()
         try:
-            begun()
-            posting = self._post(api, body, self._limits().action_timeout, written)
+            posting = self._post(api, body, self._limits().action_timeout, written, begun)
             del body  # it is freed when it is written, not when it is answered
             answer = await posting
         finally:
@@ -131,18 +130,32 @@ class ApiClient:
 
         :param timeout: seconds until it fails with :class:`CallTimeout`.
         """
-        return self._read(api, await self._post(api, encode_params(params), timeout, lambda: None))
+        return self._read(api, await self._post(api, encode_params(params), timeout))
 
-    async def _post(self, api: str, body: bytes, timeout: float, written: Callable[[], None]) -> Answer:
-        limits = self._limits()
-        url = f"{self._url}/api/{api}"
-        posting = self._client.post(url, body, self._headers, limits.max_message, timeout, written)
+    async def _post(
+        self,
+        api: str,
+        body: bytes,
+        timeout: float,
+        written: Callable[[], None] = lambda: None,
+        begun: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        limits, url, is_begun = self._limits(), f"{self._url}/api/{api}", False
+
+        def begin() -> None:
+            nonlocal is_begun
+            is_begun = True
+            begun()
+
+        posting = self._client.post(url, body, self._headers, limits.max_message, timeout, written, begin)
         del body
         try:
             return await posting
         except CancelledError:
             raise
         except TimeoutError:
+            if not is_begun:
+                raise self._unreachable(f"no connection within {timeout:g} s") from None
             raise CallTimeout(
                 f"no answer to {api} within {timeout:g} s; it may have been carried out"
             ) from None
@@ -153,13 +166,15 @@ class ApiClient:
             sentence = f"the answer to {api} is dropped: too much is held for this account (peer_memory)"
             raise AccountFailed(sentence) from None
         except Exception as error:
-            raise self._broken(api, error) from None
+            why = why_failed(error)
+            if not is_begun:
+                raise self._unreachable(why) from None
+            raise LinkBroken(
+                f"the connection broke during {api}: {why}; it may have been carried out"
+            ) from None
 
-    def _broken(self, api: str, error: Exception) -> OneBotError:
-        why = why_failed(error)
-        if is_unreachable(error):
-            return NotConnected(f"account {self._self_id} cannot be reached: {why}; nothing was sent")
-        return LinkBroken(f"the connection broke during {api}: {why}; it may have been carried out")
+    def _unreachable(self, why: str) -> NotConnected:
+        return NotConnected(f"account {self._self_id} cannot be reached: {why}; nothing was sent")
 
     # -- answers
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -80,6 +82,7 @@ class _Call:
     :ivar begun: whether something of it may have been written.
     :ivar written: whether its parameters wait no more.
     :ivar answered: whether its response was handed over, or is not wanted any more.
+    :ivar is_broken: whether its connection broke.
     :ivar work: what carries it out; None before it was begun.
     """
 
@@ -88,6 +91,7 @@ class _Call:
     begun: bool = False
     written: bool = False
     answered: bool = False
+    is_broken: bool = False
     work: Deferred[None] | None = None
 
 
@@ -356,7 +360,7 @@ class MilkyLink:
         why = printable(reason if code is None else f"{code} {reason}")
         unsent = NotConnected(f"account {account.self_id} is not connected: {why}; nothing was sent")
         for call in tuple(self._calls.values()):
-            if not call.begun:
+            if not (call.begun or call.internal):
                 self._answer(call, responses.from_error(unsent))
         account.links.closed(self, why, code=code, words=reason)
         self._cancel_calls()
@@ -533,6 +537,9 @@ class MilkyLink:
         if action == LOGIN_INFO and not self._is_verified and self._account.links.action_link is self:
             self._is_verified = True
             self.back_fill.verified()
+        if call.is_broken:  # other connections may have broken too, which is known when the turn is over
+            with suppress(CancelledError):
+                await deferLater(self._account.clock, 0, lambda: None)
 
     async def _response(self, call: _Call, action: str, params: bytes, ids: _NotingIds) -> bytes:
         try:
@@ -552,6 +559,7 @@ class MilkyLink:
                 return responses.failed(NOT_LOGGED_IN, sentence)
             return responses.from_error(error)
         except OneBotError as error:
+            call.is_broken = isinstance(error, LinkBroken)
             return responses.from_error(error)
         except Exception:
             self._log.failure(
