@@ -267,14 +267,21 @@ def watched() -> Case:
     )
 
 
-def milky_events() -> Case:
-    """Events of an account of type milky, beside one whose implementation speaks OneBot 11."""
+def milky_events(bots: int = 10, size: int = 1024) -> Case:
+    """Events of an account of type milky, beside one whose implementation speaks OneBot 11.
+
+    :param size: bytes of the event as OneBot 11 has it; as Milky has it, the message has the same text.
+    """
+    is_usual = (bots, size) == (10, 1024)
     return Case(
-        "milky-events",
-        "the same messages of 100 characters to a live bot, 64 in flight, as OneBot 11 and as Milky has them",
-        {"mode": "fanout", "bots": 1, "size": 512, "window": 64},
-        (_cpu("event"), _per_second("events")),
-        variants=_dialled(),
+        "milky-events" if is_usual else f"milky-events-{bots}-{size}",
+        f"events of {size} B to {bots} bots, 64 in flight, and the same messages of Milky",
+        {"mode": "fanout", "bots": bots, "size": size, "window": 64},
+        (
+            Measure("CPU us/event", False, lambda raw: 1e6 * bots * raw["server_cpu"] / max(1, raw["units"])),
+            Measure("events/s", True, lambda raw: raw["units"] / raw["wall"] / bots),
+        ),
+        variants=_dialled(bots),
     )
 
 
@@ -285,14 +292,19 @@ def milky_calls() -> Case:
         "round trips of send_group_msg, 16 in flight to as many groups, by OneBot 11 and by Milky",
         {"mode": "calls", "bots": 1, "depth": 16, "attached": 1},
         (_cpu("call"), _per_second("calls")),
-        variants=_dialled(),
+        variants=_dialled(1),
     )
 
 
-def _dialled() -> dict[str, tuple[str, Setting, Mapping[str, object]]]:
+def _dialled(bots: int) -> dict[str, tuple[str, Setting, Mapping[str, object]]]:
+    """Give the accounts whose implementation lgtwist dials."""
     return {
-        "forward-websocket": ("lgtwist", Setting(account="forward-websocket"), {"protocol": "onebot"}),
-        "milky": ("lgtwist", Setting(account="milky"), {"protocol": "milky"}),
+        "forward-websocket": (
+            "lgtwist",
+            Setting(bots, account="forward-websocket"),
+            {"protocol": "onebot"},
+        ),
+        "milky": ("lgtwist", Setting(bots, account="milky"), {"protocol": "milky"}),
     }
 
 
@@ -310,6 +322,7 @@ _CASES: list[Case] = [
     live_with_journal(),
     watched(),
     milky_events(),
+    milky_events(1, 512),
     milky_calls(),
 ]
 CASES: dict[str, Case] = {case.name: case for case in _CASES}
@@ -319,6 +332,7 @@ _PATTERNS: list[tuple[str, Callable[..., Case]]] = [
     (r"single-(\d+)-(\d+)", single),
     (r"calls-(\d+)-(\d+)(?:-of-(\d+))?", calls),
     (r"replay-(\d+)", replay),
+    (r"milky-events-(\d+)-(\d+)", milky_events),
 ]
 
 

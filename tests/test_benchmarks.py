@@ -8,12 +8,14 @@ import io
 import shutil
 from pathlib import Path
 
+import tomlkit
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.__main__ import _measure, main
 from benchmarks.cases import CASES, Case, calls, fanout, find
 from benchmarks.report import Outcome, chart, compared, table
-from benchmarks.subjects import ROOT, SUBJECTS, Subject, Unavailable, beside
+from benchmarks.subjects import ROOT, SUBJECTS, Setting, Subject, Unavailable, beside, configuration
 
 
 class BenchmarkTests(SynchronousTestCase):
@@ -35,10 +37,36 @@ class BenchmarkTests(SynchronousTestCase):
         self.assertEqual([case.name for case in find("idle")], ["idle"])
         self.assertEqual([case.name for case in find("fanout-7-500")], ["fanout-7-500"])
         self.assertGreater(len(find("calls")), 3)
+        self.assertEqual([case.name for case in find("milky-events")], ["milky-events"])
+        self.assertEqual([case.name for case in find("milky-events-3-700")], ["milky-events-3-700"])
         with self.assertRaises(LookupError):
             find("nothing")
         self.assertTrue(all(case.measures for case in CASES.values()))
         self.assertIn("peer", {subject.kind for subject in SUBJECTS.values()})
+
+
+class DialledTests(SynchronousTestCase):
+    """Accounts whose implementation the generator plays, and lgtwist dials."""
+
+    def test_configuration(self) -> None:
+        """They are dialled where the generator listens; the others are not."""
+        for case in find("milky"):
+            self.assertEqual(case.subjects(), ["forward-websocket", "milky"])
+            for name, (_base, setting, options) in case.variants.items():
+                folder = Path(self.mktemp())
+                text = configuration(8081, folder, evolve(setting, account_port=8082), "live", tls=False)
+                [account] = tomlkit.parse(text)["accounts"]
+                self.assertEqual(account["type"], name)
+                self.assertTrue(account["url"].endswith("://127.0.0.1:8082/"), account["url"])
+                self.assertEqual(options["protocol"], "milky" if name == "milky" else "onebot")
+        text = configuration(8081, Path(self.mktemp()), Setting(), "live", tls=False)
+        self.assertNotIn("url", text)
+
+    def test_events_are_counted_once(self) -> None:
+        """The CPU of an event counts once, however many bots have it."""
+        [case] = find("milky-events-4-512")
+        self.assertEqual(case.measures[0].read(raw(4000, 0.5)), 500)
+        self.assertEqual(case.measures[1].read(raw(4000, 0.5)), 1000)
 
 
 def raw(units: float, server_cpu: float) -> dict[str, float]:

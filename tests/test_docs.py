@@ -119,7 +119,7 @@ class TomlBlocks(SynchronousTestCase):
             found = parse(block.text, secret_file)
             if block.file == "docs/accounts.md" and isinstance(found, Config):
                 kinds |= {account.type for account in found.accounts}
-        self.assertEqual(kinds - {"sandbox"}, {"forward-websocket", "reverse-websocket", "http"})
+        self.assertEqual(kinds - {"sandbox"}, {"forward-websocket", "reverse-websocket", "http", "milky"})
 
     def test_what_is_left_out_is_there(self) -> None:
         """No exception outlives the block that it was made for."""

@@ -116,6 +116,8 @@ PURE = [
     "lgtwist.milky.messages",
     "lgtwist.milky.notices",
     "lgtwist.milky.outgoing",
+    "lgtwist.milky.plain_messages",
+    "lgtwist.milky.recent",
     "lgtwist.milky.uris",
 ]
 

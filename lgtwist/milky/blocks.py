@@ -121,6 +121,9 @@ class BlockTable:
         self._unsaved: dict[int, None] = {}
         self._changed: set[int] = set()
         self._oldest: list[tuple[float, int]] = []
+        #: The key that an id was asked for last, its code and its number: it is marked as seen next.
+        self._last_key: MessageKey | None = None
+        self._last_code = self._last_number = 0
 
     def __len__(self) -> int:
         return self._count
@@ -133,8 +136,16 @@ class BlockTable:
         :returns: from 1 to 2^31-1; 0, which stands for no message, where the scene is none of ours, or the
             peer or the sequence number is below 0 or not below 2^53.
         """
-        number = self._number_of(key)
-        return 0 if number is None else number << _SEQ_BITS | key[2] & _IN_BLOCK
+        scene, peer_id, seq = key
+        scene_code = _SCENE_CODES.get(scene)
+        if scene_code is None or not (0 <= peer_id < _BELOW and 0 <= seq < _BELOW):
+            return 0
+        code = (peer_id << _SCENE_BITS | scene_code) << _PART_BITS | seq >> _SEQ_BITS  # as in _code_of
+        number = self._numbers.get(code)
+        if number is None:
+            number = self._new_block(code)
+        self._last_key, self._last_code, self._last_number = key, code, number
+        return number << _SEQ_BITS | seq & _IN_BLOCK
 
     def key_of(self, message_id: int) -> MessageKey | None:
         """Return the message that a ``message_id`` stands for; None if it stands for none."""
@@ -152,19 +163,11 @@ class BlockTable:
         self.mark_seen(key, self._now())
         return key
 
-    def _number_of(self, key: MessageKey) -> int | None:
-        """Return the number of a message's block, which is made if it is not there.
-
-        :returns: None for keys that are out of bounds.
-        """
-        code = _code_of(key)
-        if code is None:
-            return None
-        number = self._numbers.get(code)
-        if number is None:
-            number = self._free_number()
-            self._put(number, code, self._now(), 0)
-            self._unsaved[number] = None
+    def _new_block(self, code: int) -> int:
+        """Make a block, and return its number."""
+        number = self._free_number()
+        self._put(number, code, self._now(), 0)
+        self._unsaved[number] = None
         return number
 
     # -- numbers
@@ -228,6 +231,7 @@ class BlockTable:
                 continue
             page.codes[place] = -1
             self._count -= 1
+            self._last_key = None
             if self._numbers.get(code) == number:
                 del self._numbers[code]
             conversation, part = code >> _PART_BITS, code & _PART_MASK
@@ -250,14 +254,19 @@ class BlockTable:
 
         :param now: seconds since the epoch.
         """
-        number = self._number_of(key)
-        if number is None:
-            return
+        if key is self._last_key:
+            code, number = self._last_code, self._last_number
+        else:
+            found = _code_of(key)
+            if found is None:
+                return
+            code = found
+            number = self._numbers.get(code) or self._new_block(code)
         page, place = self._pages[number >> _PAGE_BITS], number & _ON_PAGE
         page.delivered[place] |= 1 << (key[2] & _IN_BLOCK)
         page.seen[place] = now
         self._changed.add(number)
-        conversation = key[1] << _SCENE_BITS | _SCENE_CODES[key[0]]
+        conversation = code >> _PART_BITS
         if key[2] > self._newest.get(conversation, -1):
             self._newest[conversation] = key[2]
 

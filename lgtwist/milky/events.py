@@ -9,17 +9,18 @@ from attrs import Factory, define
 
 from lgtwist.milky.fields import number_at, object_at, objects_at, text_at
 from lgtwist.milky.frames import BadFrame, ForeignFrame, Frame, decode_object, read_milky_frame
-from lgtwist.milky.keys import FRIEND, GROUP, TEMP, MessageIds, MessageKey
+from lgtwist.milky.keys import FRIEND, GROUP, TEMP, Conversation, MessageIds, MessageKey
 from lgtwist.milky.messages import message_data, read_key
 from lgtwist.milky.notices import NOTICES, NoticeContext, UnknownScene, remember_private_file
-from lgtwist.milky.recent import LARGEST_REMEMBERED, Newest, Recent
+from lgtwist.milky.plain_messages import PlainMessage, encode_plain_message, read_plain_frame
+from lgtwist.milky.recent import Recent
 from lgtwist.onebot.event import Event, Place
 from lgtwist.onebot.rawjson import DECODE_ERRORS
 
 __all__ = ["BadFrame", "EventTranslator", "ForeignFrame", "NamedCounts", "TranslationCounters"]
 
-#: Messages of the event stream of which a duplicate is recognised.
-_REMEMBERED_KEYS = 1_000
+#: What a message with a file has in it.
+_FILE_TYPE = b'"file"'
 #: Names that a table of counts has besides the last, characters of each, and the name of all others.
 _MOST_NAMES, _NAME_LENGTH, _UNNAMED = 64, 64, "others"
 
@@ -84,8 +85,6 @@ class EventTranslator:
         self._recent = recent
         self.wants_own = wants_own
         self._context = NoticeContext(self_id, ids, recent)
-        #: Time and sender of the newest messages.
-        self._passed: Newest[MessageKey, tuple[int, int]] = Newest(_REMEMBERED_KEYS)
         self._count_segment = self.counters.unknown_segments.count
 
     def translate(self, frame: bytes) -> Event | None:
@@ -95,13 +94,22 @@ class EventTranslator:
         :raises ForeignFrame: if it is of another account.
         :raises BadFrame: if it cannot be read.
         """
+        plain = read_plain_frame(frame)
+        if plain is not None and plain.self_id == self._self_id != plain.data.sender_id:
+            message = plain.data
+            scene = message.message_scene
+            if scene == GROUP or (scene == FRIEND and _FILE_TYPE not in frame):
+                key = self.key = _new_tuple(MessageKey, (scene, message.peer_id, message.message_seq))
+                raw = encode_plain_message(message, key, self._self_id, self._ids, self._count_segment)
+                if raw is not None:
+                    return self._receive_plain(message, frame, key, raw)
         self.key = None
         try:
             head = read_milky_frame(frame)
             if head.self_id != self._self_id and head.self_id:
                 raise ForeignFrame(head.self_id)
             if head.event_type == "message_receive":
-                return self._receive_message(head)
+                return self._receive_message(head, frame)
             return self._receive_notice(head)
         except ForeignFrame:
             self.counters.foreign_frames += 1
@@ -127,14 +135,12 @@ class EventTranslator:
             return None
         sender_id = _sender_of(message)
         try:
-            text = _encode_event(message)
+            frame = _encode_event({"data": message})
         except (TypeError, *DECODE_ERRORS):
             raise BadFrame("its message is not JSON") from None
-        self._passed.put(key, (number_at(message, "time"), sender_id))
-        newest = self._recent.newest.get(key.conversation)
-        if newest is None or key.seq > newest:
-            self._recent.newest.put(key.conversation, key.seq)
-        self._remember(key, message, text)
+        self._recent.newest.advance(key.conversation, key.seq)
+        self._recent.messages.put_received(key, frame)
+        self._remember_person(key, message.get("segments"))
         return self._make_message(key, sender_id, message, time)
 
     @staticmethod
@@ -144,33 +150,71 @@ class EventTranslator:
 
     # -- messages
 
-    def _receive_message(self, head: Frame) -> Event | None:
-        text = bytes(head.data)
+    def _receive_plain(
+        self, message: PlainMessage, frame: bytes, key: MessageKey, raw: bytes
+    ) -> Event | None:
+        """Return an event, if it is of a new message; remember what later calls and events need."""
+        scene, peer_id, seq = key
+        recent = self._recent
+        newest = recent.newest.advance(_new_tuple(Conversation, (scene, peer_id)), seq)
+        if newest is None or seq != newest + 1:
+            is_new = self._is_new(key, newest, message.time, message.sender_id)
+            if not is_new:
+                return None
+        recent.messages.put_received(key, frame)
+        if scene == GROUP:
+            place = _new_tuple(Place, (peer_id, message.sender_id))
+        else:
+            recent.scenes.put(peer_id, FRIEND)
+            place = _new_tuple(Place, (None, message.sender_id))
+        return Event(raw, "message", "", self._self_id, place)
+
+    def _receive_message(self, head: Frame, frame: bytes) -> Event | None:
         try:
-            message = _decode_message(text)
+            message = _decode_message(head.data)
         except DECODE_ERRORS:
-            message = decode_object(text)
-            text = msgspec.json.encode(message)
+            message = decode_object(bytes(head.data))
+            frame = _encode_event({"data": message})
         key = read_key(message)
         if key is None:
             self._count_other_scene(message)
             return None
         sender_id = _sender_of(message)
         self.key = key
-        sent = (number_at(message, "time"), sender_id)
-        if self._passed.get(key) == sent:
-            self.counters.duplicates += 1
-            self.key = None
+        newest = self._recent.newest.advance(key.conversation, key.seq)
+        if not self._is_new(key, newest, number_at(message, "time"), sender_id):
             return None
-        self._passed.put(key, sent)
-        conversation = key.conversation
-        newest = self._recent.newest.get(conversation)
-        if newest is None or key.seq > newest:
-            self._recent.newest.put(conversation, key.seq)
-            if newest is not None and key.seq > newest + 1:
-                self.counters.sequence_gaps += 1
-        self._remember(key, message, text)
+        self._recent.messages.put_received(key, frame)
+        self._remember_person(key, message.get("segments"))
         return self._make_message(key, sender_id, message, head.time)
+
+    def _is_new(self, key: MessageKey, newest: int | None, time: int, sender_id: int) -> bool:
+        """Return whether a message was not received before; count it if it was, and a gap before it.
+
+        :param newest: the greatest sequence number of the conversation before it; None if there was none.
+        """
+        if newest is not None and key.seq > newest:  # a duplicate is not newer than what was received
+            if key.seq > newest + 1:
+                self.counters.sequence_gaps += 1
+            return True
+        if self._recent.messages.was_received(key, time, sender_id):
+            self.counters.duplicates += 1
+            self.key = None  # the first may not be delivered yet
+            return False
+        return True
+
+    def _remember_person(self, key: MessageKey, segments: Any) -> None:
+        """Remember what calls need that concern the person of a private message, and the files in it."""
+        if key.scene == GROUP:
+            return
+        recent = self._recent
+        recent.scenes.put(key.peer_id, key.scene)
+        for segment in objects_at({"": segments}, ""):
+            if segment.get("type") == "file":
+                file = object_at(segment, "data")
+                file_id = text_at(file, "file_id")
+                if file_id:
+                    remember_private_file(recent, file_id, key.peer_id, text_at(file, "file_hash"))
 
     def _count_other_scene(self, message: dict[str, Any]) -> None:
         """Count a message in another scene.
@@ -181,24 +225,6 @@ class EventTranslator:
         if not scene or scene in (FRIEND, GROUP, TEMP):
             raise BadFrame("its message has no scene, no peer or no sequence number")
         self.counters.other_scenes.count(scene)
-
-    def _remember(self, key: MessageKey, message: dict[str, Any], text: bytes) -> None:
-        """Remember what later calls and events need.
-
-        :param text: the message as JSON.
-        """
-        recent = self._recent
-        if len(text) <= LARGEST_REMEMBERED:
-            recent.messages.put(key, text)
-        if key.scene == GROUP:
-            return
-        recent.scenes.put(key.peer_id, key.scene)
-        for segment in objects_at(message, "segments"):
-            if segment.get("type") == "file":
-                file = object_at(segment, "data")
-                file_id = text_at(file, "file_id")
-                if file_id:
-                    remember_private_file(recent, file_id, key.peer_id, text_at(file, "file_hash"))
 
     def _make_message(
         self, key: MessageKey, sender_id: int, message: dict[str, Any], time: int
@@ -240,6 +266,8 @@ class EventTranslator:
 
 
 _decode_message = msgspec.json.Decoder(dict[str, Any]).decode
+#: Makes a named tuple in half of the time that its own constructor takes.
+_new_tuple = tuple.__new__
 _encode_event = msgspec.json.Encoder().encode
 
 

@@ -17,20 +17,46 @@ from tests.milky.namespaced import SELF_ID, InsideService, Namespace, YogurtProg
 from tests.milky.schema import APIS
 from tests.processes import wait_until
 
+#: Accounts of one lgtwist: the number, the end of ``url``, the token, and the event stream of each.
+RIGHT, WRONG_TOKEN, WRONG_PREFIX, RIGHT_SSE, WRONG_TOKEN_SSE, WRONG_PREFIX_SSE = range(SELF_ID, SELF_ID + 6)
+ACCOUNTS = [
+    (RIGHT, "", YogurtProgram.token, "websocket"),
+    (WRONG_TOKEN, "", "of-somebody-else", "websocket"),
+    (WRONG_PREFIX, "/milky", YogurtProgram.token, "websocket"),
+    (RIGHT_SSE, "/", YogurtProgram.token, "sse"),
+    (WRONG_TOKEN_SSE, "", "of-somebody-else", "sse"),
+    (WRONG_PREFIX_SSE, "/milky", YogurtProgram.token, "sse"),
+]
+
 
 class Inside:
-    """Yogurt in its namespace."""
+    """Yogurt and lgtwist in a namespace of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.namespace = Namespace(folder)
         try:
             self.yogurt = YogurtProgram(self.namespace, folder / "yogurt")
+            toml = ["[limits]", 'ping_interval = "100ms"', 'ping_timeout = "600ms"']
+            for number, end, token, stream in ACCOUNTS:
+                toml += [
+                    "[[accounts]]",
+                    'type = "milky"',
+                    f"self_id = {number}",
+                    f'url = "{self.yogurt.url}{end}"',
+                    f'access_token = "{token}"',
+                    f'event_stream = "{stream}"',
+                    'reconnect = { min = "100ms", max = "200ms" }',
+                ]
+            self.service = InsideService(self.namespace, folder / "service", "\n".join(toml))
         except BaseException:
-            self.namespace.end()
+            self.end()
             raise
 
     def end(self) -> None:
-        self.yogurt.end()
+        if hasattr(self, "service"):
+            self.service.clean_up()
+        if hasattr(self, "yogurt"):
+            self.yogurt.end()
         self.namespace.end()
 
 
@@ -42,8 +68,13 @@ class WithYogurt(SharedTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.namespace: Namespace = self.shared.namespace
         self.yogurt: YogurtProgram = self.shared.yogurt
+        self.service: InsideService = self.shared.service
+        self.addCleanup(self._look_at_log)
+
+    def _look_at_log(self) -> None:
+        for bad in ("Traceback", "Unhandled", YogurtProgram.token, "of-somebody-else"):
+            self.assertNotIn(bad, self.service.log())
 
 
 class FakeBesideYogurt(WithYogurt):
@@ -79,85 +110,48 @@ class FakeBesideYogurt(WithYogurt):
 class BesideYogurt(WithYogurt):
     """lgtwist in the same namespace."""
 
-    def start_service(self, url: str = "", token: str = YogurtProgram.token, *lines: str) -> InsideService:
-        toml = "\n".join(
-            [
-                "[limits]",
-                'ping_interval = "100ms"',
-                'ping_timeout = "600ms"',
-                "[[accounts]]",
-                'type = "milky"',
-                f"self_id = {SELF_ID}",
-                f'url = "{url or self.yogurt.url}"',
-                f'access_token = "{token}"',
-                'reconnect = { min = "100ms", max = "200ms" }',
-                *lines,
-                "[[bots]]",
-                'name = "bot"',
-            ]
-        )
-        service = InsideService(self.namespace, Path(self.mktemp()), toml)
-        self.addCleanup(self._end, service)
-        return service
-
-    def _end(self, service: InsideService) -> None:
-        service.clean_up()
-        for bad in ("Traceback", "Unhandled", YogurtProgram.token):
-            self.assertNotIn(bad, service.log())
-
-    def wait_reason(self, service: InsideService, *words: str) -> None:
-        """Wait until ``/readyz`` says why the account is down, in these words."""
+    def wait_reason(self, account: int, *words: str) -> None:
+        """Wait until ``/readyz`` says why an account is down, in these words."""
 
         def said() -> bool:
-            status, answer = service.http("/readyz")
+            status, answer = self.service.http("/readyz")
             self.assertEqual(503, status)
-            return all(word in " ".join(answer["reasons"]) for word in words)
-
-        wait_until(f"the account is down: {words}", said)
-
-    def wait_logged(self, service: InsideService, *words: str, times: int = 1) -> None:
-        """Wait until the log has so many lines with these words."""
-
-        def logged() -> bool:
-            lines = [line for line in service.log().splitlines() if all(word in line for word in words)]
-            return len(lines) >= times
+            reasons = [one for one in answer["reasons"] if f"account {account} " in one]
+            return bool(reasons) and all(word in reasons[0] for word in words)
 
         try:
-            wait_until(f"the log says {words}", logged)
+            wait_until(f"account {account} is down: {words}", said)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{service.log()}") from None
+            raise AssertionError(f"{error}\n{self.service.http('/readyz')}\n{self.service.log()}") from None
+
+    def look_for_line(self, account: int, *words: str) -> None:
+        """Find one line of the log about an account with these words."""
+        lines = [line for line in self.service.log().splitlines() if f"account {account}:" in line]
+        found = [line for line in lines if all(word in line for word in words)]
+        self.assertEqual(1, len(found), "\n".join(lines))
 
     def test_a_wrong_token(self) -> None:
-        service = self.start_service(token="of-somebody-else")
-        self.wait_reason(service, "401")
-        self.wait_logged(service, "401", "access_token")
+        for account in (WRONG_TOKEN, WRONG_TOKEN_SSE):
+            self.wait_reason(account, "401")
+            self.look_for_line(account, "401", "access_token")
 
     def test_a_wrong_prefix(self) -> None:
-        service = self.start_service(f"{self.yogurt.url}/milky")
-        self.wait_reason(service, "404")
-        self.wait_logged(service, "404", "prefix")
+        for account in (WRONG_PREFIX, WRONG_PREFIX_SSE):
+            self.wait_reason(account, "404")
+            self.look_for_line(account, "404", "prefix")
 
     def test_not_logged_in(self) -> None:
-        service = self.start_service()
-        self.wait_reason(service, "not logged in", "-403")
-
-    def test_not_logged_in_by_server_sent_events(self) -> None:
-        service = self.start_service("", YogurtProgram.token, 'event_stream = "sse"')
-        self.wait_reason(service, "not logged in", "-403")
-        service = self.start_service("", "of-somebody-else", 'event_stream = "sse"')
-        self.wait_reason(service, "401")
-        service = self.start_service(f"{self.yogurt.url}/milky", YogurtProgram.token, 'event_stream = "sse"')
-        self.wait_reason(service, "404")
+        for account in (RIGHT, RIGHT_SSE):
+            self.wait_reason(account, "not logged in", "-403")
 
     def test_pings_are_answered(self) -> None:
         """So the link stays, and is ended when they are answered no more."""
-        service = self.start_service()
-        self.wait_reason(service, "not logged in")
+        self.wait_reason(RIGHT, "not logged in")
         self.yogurt.send_signal(signal.SIGSTOP)
         self.addCleanup(self.yogurt.send_signal, signal.SIGCONT)
-        self.wait_reason(service, "silent")
+        self.wait_reason(RIGHT, "silent")
         self.yogurt.send_signal(signal.SIGCONT)
-        self.wait_reason(service, "not logged in")
+        self.wait_reason(RIGHT, "not logged in")
 
 
 def _envelope(text: str) -> Any:

@@ -89,6 +89,10 @@ class FakeMilky(ChildProcess):
         self._switches.update(switches)
         self.control("switches", **switches)
 
+    def switch_at_start(self, **switches: Any) -> None:
+        """Set switches when it is started the next time."""
+        self._switches.update(switches)
+
     def do(self, method: str, /, **params: Any) -> Any:
         """Call a method of ``tests.milky.world.World``: something happens."""
         return self.control("do", method=method, **params)

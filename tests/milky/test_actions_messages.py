@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.milky.actions import conversation_of
 from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.recent import PrivateFile
 from lgtwist.onebot.errors import (
     AccountFailed,
     BadRequest,
@@ -128,6 +129,10 @@ class SendingTests(SynchronousTestCase):
         known = self.actions.context.recent.private_files.get("p1")
         assert known is not None
         self.assertEqual(known.user_id, ALICE)
+        self.actions.context.recent.private_files.put("p1", PrivateFile(ALICE, "hash"))
+        self.actions.perform("send_private_msg", user_id=ALICE, message=[file])  # whose event overtook it
+        known = self.actions.context.recent.private_files.get("p1")
+        self.assertEqual(known, PrivateFile(ALICE, "hash"))
 
     def test_failures(self) -> None:
         """The implementation's retcode and words are passed on, and nothing is sent twice."""
@@ -674,6 +679,17 @@ class LagrangeTests(SynchronousTestCase):
         again = friend_message(44, text("hi"), sender_id=SELF)
         self.assertEqual(self.find(own, again), MessageKey(FRIEND, ALICE, 44))
 
+    def test_two_of_one_text(self) -> None:
+        """A message that is in the history late is not taken for the one that was sent after it."""
+        self.actions.context.recent.newest.put(Conversation(FRIEND, ALICE), 40)
+        first, second = (friend_message(seq, text("hi"), sender_id=SELF) for seq in (41, 42))
+        histories: list[list[dict[str, Any]]] = [[], [first]]
+        for history in histories:
+            key = self.find(*history)
+            assert key is not None
+            self.assertEqual(key.scene, UNSEQUENCED)
+        self.assertEqual(self.find(first, second), MessageKey(FRIEND, ALICE, 42))
+
     def test_not_found(self) -> None:
         """Where it is not found for sure, the id stands for no message, never for another one."""
         key = self.find(friend_message(42, text("hi"), sender_id=SELF))  # nothing was seen before
@@ -708,8 +724,6 @@ class LagrangeTests(SynchronousTestCase):
             ({}, not_found(member), True),
             ({}, info, False),
             (removed, info, False),
-            (removed, AccountFailed("500"), False),
-            (removed, CallFailed(-500, "?", member), False),
         ]:
             self.actions.api.answers = {"kick_group_member": answer, member: [info, after]}
             if worked:
@@ -725,6 +739,25 @@ class LagrangeTests(SynchronousTestCase):
                     (member, {"group_id": TEAM, "user_id": BOB, "no_cache": True}),
                 ],
             )
+        every = "get_group_member_list"
+        others = {"members": [{**BOB_ENTITY, "user_id": ALICE}]}
+        for answer, worked in [
+            (others, True),
+            ({"members": [*others["members"], BOB_ENTITY]}, False),
+            ({"members": []}, False),
+            (AccountFailed("500"), False),
+        ]:
+            self.actions.api.answers = {
+                "kick_group_member": removed,
+                member: [info, AccountFailed("500")],
+                every: answer,
+            }
+            if worked:
+                self.assertIsNone(self.actions.perform("set_group_kick", group_id=TEAM, user_id=BOB))
+            else:
+                with self.assertRaises(AccountFailed):
+                    self.actions.perform("set_group_kick", group_id=TEAM, user_id=BOB)
+            self.assertEqual(self.actions.calls[-1], (every, {"group_id": TEAM, "no_cache": True}))
         self.actions.api.answers = {member: not_found(member)}
         with self.assertRaises(CallFailed):  # no member at all
             self.actions.perform("set_group_kick", group_id=TEAM, user_id=BOB)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.milky.actions import ACTIONS
+from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.flags import (
     INVITATION,
     INVITED_JOIN_REQUEST,
@@ -29,6 +30,7 @@ from tests.milky.actions import (
     TEAM,
     TEAM_ENTITY,
     Actions,
+    friend_message,
     text,
 )
 
@@ -500,8 +502,14 @@ ROWS = [
     Row(
         "get_private_file_url",
         {"user_id": BOB, "file_id": "f"},
-        [("get_private_file_download_url", {"user_id": BOB, "file_id": "f", "file_hash": ""})],
-        {"get_private_file_download_url": {"download_url": "http://x/f"}},
+        [
+            ("get_history_messages", {"message_scene": "friend", "peer_id": BOB, "limit": 30}),
+            ("get_private_file_download_url", {"user_id": BOB, "file_id": "f", "file_hash": ""}),
+        ],
+        {
+            "get_history_messages": {"messages": [friend_message(4)]},
+            "get_private_file_download_url": {"download_url": "http://x/f"},
+        },
         {"url": "http://x/f"},
     ),
     folder("delete_group_file", "delete_group_file", {"file_id": "/f1"}),
@@ -856,6 +864,61 @@ class TableTests(SynchronousTestCase):
         (_api, accepted), (_other, rejected) = actions.calls
         self.assertEqual(accepted, {"initiator_uid": "u_1", "is_filtered": True})
         self.assertEqual(rejected["is_filtered"], True)
+
+    def test_requests_that_were_put_aside(self) -> None:
+        """An event does not say that its request was put aside: there it is looked for, too."""
+        api = "accept_friend_request"
+        request = {
+            "time": NOW, "initiator_id": ALICE, "initiator_uid": "u_1", "target_user_id": SELF,
+            "target_user_uid": "u_0", "state": "pending", "comment": "", "via": "", "is_filtered": True,
+        }  # fmt: skip
+        flag = encode_flag(FriendFlag("u_1"))
+        for listed, called in [([request], 2), ([{**request, "state": "accepted"}], 1), ([], 1)]:
+            actions = Actions()
+            actions.api.answers = {
+                "get_friend_requests": {"requests": listed},
+                api: lambda params: {} if params["is_filtered"] else CallFailed(-404, "not found", api),
+            }
+            if called == 2:
+                self.assertIsNone(actions.perform("set_friend_add_request", flag=flag, approve=True))
+            else:
+                with self.assertRaises(CallFailed):
+                    actions.perform("set_friend_add_request", flag=flag, approve=True)
+            calls = [params["is_filtered"] for name, params in actions.calls if name == api]
+            self.assertEqual(calls, [False, True][:called])
+
+    def test_numbers_that_were_asked_for(self) -> None:
+        """Groups and people have their numbers, also where the implementation left them out."""
+        actions = Actions()
+        actions.api.strict = False
+        actions.api.default = {
+            "group": {}, "member": {"user_id": None}, "members": [{"user_id": BOB}],
+            "files": [{"file_id": "f"}], "folders": [{"folder_id": "d"}],
+        }  # fmt: skip
+        self.assertEqual(actions.perform("get_group_info", group_id=TEAM)["group_id"], TEAM)
+        member = actions.perform("get_group_member_info", **IN_TEAM)
+        self.assertEqual((member["group_id"], member["user_id"]), (TEAM, BOB))
+        (member,) = actions.perform("get_group_member_list", group_id=TEAM)
+        self.assertEqual((member["group_id"], member["user_id"]), (TEAM, BOB))
+        files = actions.perform("get_group_root_files", group_id=TEAM)
+        self.assertEqual({files["files"][0]["group_id"], files["folders"][0]["group_id"]}, {TEAM})
+
+    def test_hashes_of_files(self) -> None:
+        """A hash that was forgotten is looked for among the newest messages, and remembered."""
+        actions = Actions("Yogurt")
+        file = {
+            "type": "file",
+            "data": {"file_id": "f", "file_name": "a", "file_size": 1, "file_hash": "hash"},
+        }
+        actions.api.answers = {
+            "get_history_messages": {"messages": [friend_message(4), friend_message(5, file)]},
+            "get_private_file_download_url": {"download_url": "http://x/f"},
+        }
+        call = ("get_private_file_download_url", {"user_id": ALICE, "file_id": "f", "file_hash": "hash"})
+        actions.perform("get_private_file_url", user_id=ALICE, file_id="f")
+        self.assertEqual(actions.calls[1:], [call])
+        actions.perform("get_private_file_url", file_id="f")
+        self.assertEqual(actions.calls, [call])
 
     def test_status(self) -> None:
         """An account that is said to be offline is asked for; an answer says that it is online."""

@@ -33,7 +33,7 @@ _NUMBERS = (
 _STRINGS = st.text(max_size=8) | st.sampled_from(
     ["", "10001", "1e3", "true", "friend", "group", "temp", "text"]
 )
-_VALUES = st.recursive(
+VALUES = st.recursive(
     st.none() | st.booleans() | _NUMBERS | _STRINGS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_STRINGS, inner, max_size=4),
     max_leaves=8,
@@ -79,7 +79,8 @@ _SEGMENTS = [
     {"type": "markdown", "data": {"content": "# a"}},
     {"type": "hologram", "data": {}},
 ]
-_FRAMES = [  # what they are changed from is right, but for the last segment
+#: Right ones, but for the last segment.
+FRAMES = [
     *(frame(event_type) for event_type in DATA),
     frame("message_receive", group_message(7, *_SEGMENTS)),
     frame("message_receive", private_message(7, *_SEGMENTS)),
@@ -100,18 +101,18 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 @st.composite
 def mutated_frames(draw: st.DrawFn) -> Any:
     """Frames of which up to four values were removed or replaced."""
-    one = copy.deepcopy(draw(st.sampled_from(_FRAMES)))
+    one = copy.deepcopy(draw(st.sampled_from(FRAMES)))
     for _time in range(draw(st.integers(0, 4))):
         found = places(one)
         if not found:
             break
         parent, key = draw(st.sampled_from(found))
         if draw(st.booleans()):
-            parent[key] = draw(_VALUES)
+            parent[key] = draw(VALUES)
         elif isinstance(parent, dict):
             del parent[key]
         else:
-            parent.insert(key, draw(_VALUES))
+            parent.insert(key, draw(VALUES))
     return one
 
 
@@ -142,14 +143,14 @@ class RandomTests(TranslationCase):
             self.assertIs(type(read), model, members)
 
     @quick
-    @given(_VALUES)
+    @given(VALUES)
     def test_any_json(self, value: Any) -> None:
         """Any JSON becomes an event, nothing, or a refusal."""
         self.setUp()
         self.pass_through(json.dumps(value).encode())
 
     @quick
-    @given(st.sampled_from(sorted(DATA)), _VALUES)
+    @given(st.sampled_from(sorted(DATA)), VALUES)
     def test_any_data(self, event_type: str, data: Any) -> None:
         """So does any data of each event."""
         self.setUp()
@@ -175,7 +176,7 @@ class RandomTests(TranslationCase):
         self.pass_through(json.dumps(one, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
     @quick
-    @given(_VALUES | mutated_frames().map(lambda one: one.get("data")))
+    @given(VALUES | mutated_frames().map(lambda one: one.get("data")))
     def test_fetched_messages(self, message: Any) -> None:
         """And messages that were fetched."""
         self.setUp()

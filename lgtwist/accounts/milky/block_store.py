@@ -6,8 +6,8 @@ given out all the same, and their blocks are written when it can be written agai
 stand for nothing after a restart: the file keeps a range of numbers for each run, behind which the next run
 begins, so that none is given to another conversation.
 
-A copy that :meth:`BlockStore.back_up` made, and any file that was not written for an hour, may be older than
-ids that bots have: a run begins far away from its numbers.
+A copy that :meth:`BlockStore.back_up` made may be older than ids that bots have, and so may a file that was
+put there by others than us, or was not written for an hour: a run begins far away from its numbers.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ _INTERVAL = 1.0
 _SLOWEST_COMMIT = 10.0
 #: Seconds that :meth:`BlockStore.stop` takes at most.
 _LONGEST_STOP = 5.0
-#: Milliseconds without a write after which a file may be an old copy.
-_TRUSTED_AGE = 3_600_000
+#: Milliseconds without a write after which a file may be an old copy, and between our last write and the time
+#: at which the file system says that it was changed.
+_TRUSTED_AGE, _TRUSTED_CHANGE = 3_600_000, 1_000
 
 
 class BlockFileError(CannotPrepare):
@@ -84,15 +85,13 @@ class OpenedBlocks:
     """What is known of a file when it was opened.
 
     :ivar number: where the next run takes numbers from; 0 for a random place.
-    :ivar written: when it was written last: milliseconds since the epoch.
-    :ivar is_backup: whether it is a backup that was not opened before.
+    :ivar may_be_old: whether a later run than that which wrote it may have given out ids.
     :ivar is_new: whether it was made just now.
     :ivar rows: its rows, where they may be others than those that were read or written before; else None.
     """
 
     number: int
-    written: int
-    is_backup: bool
+    may_be_old: bool
     is_new: bool
     rows: list[BlockRow] | None = None
 
@@ -109,6 +108,7 @@ class BlockFile:
         self._self_id = self_id
         self._connection: sqlite3.Connection | None = None
         self._writes = -1  # how often it was written when it was as we know it
+        self._was_open = False
 
     def read(self, load: Callable[[Iterable[BlockRow]], int]) -> int:
         """Read all rows, without changing anything; make the file if it is missing.
@@ -119,25 +119,37 @@ class BlockFile:
         :raises BlockFileError: if it cannot be used.
         """
         self._make_if_missing()
+        uri = f"{self.path.absolute().as_uri()}?mode="
         try:
-            uri = f"{self.path.absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(uri, timeout=_START_PATIENCE, uri=True, isolation_level=None)
             try:
-                connection.execute("BEGIN")  # the rows are of the same moment as the counter
-                self._check(connection)
-                self._writes = connection.execute("SELECT writes FROM state").fetchone()[0]
-                return load(_rows(connection))
-            finally:
-                connection.close()
+                return self._read(f"{uri}ro", "NORMAL", load)
+            except sqlite3.OperationalError as error:
+                if not any(words in str(error) for words in ("disk I/O error", "unable to open")):
+                    raise
+            # On a full disk there is no room for -shm, which SQLite can do without if it is alone.
+            return self._read(f"{uri}rw", "EXCLUSIVE", load)
         except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
             raise self._failure(error) from None
 
-    def open(self) -> OpenedBlocks:
+    def _read(self, uri: str, locking_mode: str, load: Callable[[Iterable[BlockRow]], int]) -> int:
+        connection = sqlite3.connect(uri, timeout=_START_PATIENCE, uri=True, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA locking_mode={locking_mode}").fetchall()
+            connection.execute("BEGIN")  # the rows are of the same moment as the counter
+            self._check(connection)
+            self._writes = connection.execute("SELECT writes FROM state").fetchone()[0]
+            return load(_rows(connection))
+        finally:
+            connection.close()
+
+    def open(self, now: int) -> OpenedBlocks:
         """Open the file for writing; make it if it is missing.
 
+        :param now: milliseconds since the epoch.
         :raises BlockFileError: if that cannot be done.
         """
         is_new = self._make_if_missing()
+        changed = _changed_at(self.path)
         try:
             connection = sqlite3.connect(
                 self.path, timeout=_WRITE_LOCKED_PATIENCE, isolation_level=None, check_same_thread=False
@@ -149,16 +161,21 @@ class BlockFile:
                 number, writes, written = connection.execute(
                     "SELECT number, writes, written FROM state"
                 ).fetchone()
-                known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup'")
-                is_backup = known.fetchone() is not None
-                rows = None if writes == self._writes else list(_rows(connection))
+                backup = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'backup'").fetchone()
+                is_known = writes == self._writes
+                rows = None if is_known else list(_rows(connection))
+                may_be_old = not (is_known and self._was_open) and (
+                    backup is not None
+                    or not 0 <= now - written <= _TRUSTED_AGE
+                    or changed > written + _TRUSTED_CHANGE
+                )
             except BaseException:
                 connection.close()
                 raise
         except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
             raise self._failure(error) from None
-        self._connection, self._writes = connection, writes
-        return OpenedBlocks(number, written, is_backup, is_new, rows)
+        self._connection, self._writes, self._was_open = connection, writes, True
+        return OpenedBlocks(number, may_be_old, is_new, rows)
 
     @property
     def is_open(self) -> bool:
@@ -280,7 +297,7 @@ class BlockFile:
     def _failure(self, error: Exception) -> BlockFileError:
         """Return what to raise for what SQLite says."""
         said = str(error)
-        if "disk is full" in said:
+        if "disk is full" in said or ("disk I/O error" in said and _is_full(self.path.parent)):
             return BlockFileError(f"{self.path} cannot be written: the disk is full")
         if "is locked" in said:
             return BlockFileError(f"{self.path} is locked by another program")
@@ -294,9 +311,30 @@ def _rows(connection: sqlite3.Connection) -> Iterable[BlockRow]:
     return map(BlockRow._make, connection.execute("SELECT * FROM block"))
 
 
+def _changed_at(path: Path) -> int:
+    """Return when a file, or its write-ahead log, was changed last: milliseconds since the epoch.
+
+    Unlike the time of its contents, it cannot be set by programs that unpack or copy files.
+    """
+    found = 0.0
+    for ending in ("", "-wal"):
+        with suppress(OSError):
+            found = max(found, path.with_name(f"{path.name}{ending}").stat().st_ctime)
+    return int(found * 1000)
+
+
 def _may_pass(error: sqlite3.Error) -> bool:
     """Return whether the same connection may be able to write later."""
     return "is locked" in str(error) or "disk is full" in str(error)
+
+
+def _is_full(folder: Path) -> bool:
+    """Return whether the disk of a folder has no room for a page."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < 65_536
 
 
 def _sync_names(folder: Path) -> None:
@@ -358,6 +396,11 @@ class BlockStore:
         self._flush_call: IDelayedCall | None = None
         self._stopping = False
 
+    @property
+    def trouble(self) -> str | None:
+        """Why ids are given out that may stand for nothing after a restart; None where all is well."""
+        return self._trouble
+
     # -- start and stop
 
     def prepare(self) -> None:
@@ -388,7 +431,7 @@ class BlockStore:
         """Open the file again, and begin to write it. If that fails, it is tried again and again."""
         self._worker = self._make_worker(f"milky-blocks {self._self_id}")
         try:
-            opened = self._file.open()
+            opened = self._file.open(self._now())
             if opened.rows and not self.table.has_unsaved:  # another edge has written since
                 self.table.clear()
             self._opened(opened)
@@ -405,8 +448,7 @@ class BlockStore:
             self._unwritten.update(dict.fromkeys(self.table.numbers()))
         if opened.number:
             self.table.begin_at(opened.number)
-            age = self._now() - opened.written
-            if opened.is_backup or not 0 <= age <= _TRUSTED_AGE:
+            if opened.may_be_old:
                 self.table.begin_far_away()
 
     def _reserve(self) -> None:
@@ -459,6 +501,7 @@ class BlockStore:
         try:
             await worker.do(finish)
         except BlockFileError as error:
+            self._trouble = str(error)
             self._log.error("{error}; the last message ids were not stored", error=error)
         finally:
             ended = worker.stop()
@@ -579,7 +622,8 @@ class BlockStore:
         if worker is None or self._is_busy:
             return
         if not self._file.is_open:
-            self._begin_job(worker.do(self._file.open), self._opened_late)
+            now = self._now()
+            self._begin_job(worker.do(lambda: self._file.open(now)), self._opened_late)
         elif self._trouble or self._unwritten or self.table.has_changed or self.table.has_unsaved:
             self._write()
 
@@ -600,7 +644,9 @@ class BlockStore:
         worker = self._worker
         if worker is None:
             return fail(BlockFileError(f"account {self._self_id} does not run"))
-        if not self._is_busy and self._file.is_open:
+        if not self._is_busy:
+            if not self._file.is_open:
+                return fail(BlockFileError(self._trouble or f"{self.path} is not open"))
             self._write()
         target, now = folder / self.path.name, self._now()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.milky.actions.table import (
+    NOT_ANSWERED,
     answered_objects,
     answered_text,
     call_milky,
@@ -14,19 +15,22 @@ from lgtwist.milky.actions.table import (
     read_peer_id,
     read_uri,
     read_word,
+    with_numbers,
 )
 from lgtwist.milky.entities import file_data, folder_data
-from lgtwist.milky.fields import text_at
+from lgtwist.milky.fields import object_at, objects_at, text_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, Conversation
 from lgtwist.milky.outgoing import refuse_base64
 from lgtwist.milky.recent import PrivateFile
 from lgtwist.milky.uris import name_in_uri
-from lgtwist.onebot.errors import BadRequest, UnknownAction
+from lgtwist.onebot.errors import BadRequest, OneBotError, UnknownAction
 from lgtwist.onebot.params import ActionParams
 
 #: The formats in which QQ keeps voice messages; Milky converts none.
 _VOICE_FORMATS = ("", "silk", "amr")
+#: Messages of a person that are looked through for a file.
+_MOST_FOR_FILE = 30
 #: The folder of files that are in no folder.
 _ROOT = "/"
 
@@ -55,7 +59,7 @@ async def upload_file(
         context, "upload_private_file", user_id=conversation.peer_id, file_uri=uri, file_name=name
     )
     file_id = text_at(data, "file_id")
-    if file_id:
+    if file_id and context.recent.private_files.get(file_id) is None:  # its event, with a hash, may be first
         context.recent.private_files.put(file_id, PrivateFile(conversation.peer_id))
     return file_id
 
@@ -92,8 +96,13 @@ async def _list_files(context: ActionContext, group_id: int, folder_id: str | No
     api = "get_group_files"
     data = await call_milky(context, api, group_id=group_id, parent_folder_id=folder_id)
     return {
-        "files": [file_data(one) for one in answered_objects(data, "files", api)],
-        "folders": [folder_data(one) for one in answered_objects(data, "folders", api)],
+        "files": [
+            file_data(with_numbers(one, group_id=group_id)) for one in answered_objects(data, "files", api)
+        ],
+        "folders": [
+            folder_data(with_numbers(one, group_id=group_id))
+            for one in answered_objects(data, "folders", api)
+        ],
     }
 
 
@@ -136,8 +145,33 @@ async def read_private_file_url(context: ActionContext, params: ActionParams) ->
             "it is not known whose it is"
         )
     file_hash = params.text("file_hash", "") or (known.file_hash if known is not None else "")
+    if not file_hash:
+        file_hash = await _find_file_hash(context, user_id, file_id)
     data = await call_milky(context, api, user_id=user_id, file_id=file_id, file_hash=file_hash)
     return {"url": answered_text(data, "download_url", api)}
+
+
+async def _find_file_hash(context: ActionContext, user_id: int, file_id: str) -> str:
+    """Return the hash of a file by the newest messages with a person; empty if it is in none of them.
+
+    Yogurt finds no file without it, and tells none of a file that was uploaded. LLBot wants none.
+    """
+    api = "get_history_messages"
+    try:
+        data = await call_milky(context, api, message_scene=FRIEND, peer_id=user_id, limit=_MOST_FOR_FILE)
+        messages = answered_objects(data, "messages", api)
+    except NOT_ANSWERED:
+        raise
+    except OneBotError:
+        return ""
+    for message in messages:
+        for segment in objects_at(message, "segments"):
+            file = object_at(segment, "data")
+            if segment.get("type") == "file" and text_at(file, "file_id") == file_id:
+                file_hash = text_at(file, "file_hash")
+                context.recent.private_files.put(file_id, PrivateFile(user_id, file_hash))
+                return file_hash
+    return ""
 
 
 @milky_action("delete_group_file")

@@ -16,9 +16,12 @@ from lgtwist.milky.actions.table import (
     read_uri,
     read_whole,
     read_word,
+    unreadable,
+    with_numbers,
 )
 from lgtwist.milky.entities import announcement_data, essence_data, group_data, member_data, muted_members
 from lgtwist.milky.errors import NOT_FOUND, NOT_LOGGED_IN, CallFailed
+from lgtwist.milky.fields import number_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.onebot.errors import AccountFailed, BadRequest, UnknownAction
 from lgtwist.onebot.params import ActionParams
@@ -43,10 +46,9 @@ def _no_cache(params: ActionParams) -> bool | None:
 async def read_group(context: ActionContext, params: ActionParams) -> Any:
     """Return a group."""
     api = "get_group_info"
-    data = await call_milky(
-        context, api, group_id=read_peer_id(params, "group_id"), no_cache=_no_cache(params)
-    )
-    return group_data(answered_object(data, "group", api))
+    group_id = read_peer_id(params, "group_id")
+    data = await call_milky(context, api, group_id=group_id, no_cache=_no_cache(params))
+    return group_data(with_numbers(answered_object(data, "group", api), group_id=group_id))
 
 
 @milky_action("get_group_list")
@@ -70,16 +72,15 @@ async def _find_member(
     """Return a ``GroupMemberEntity``."""
     api = "get_group_member_info"
     data = await call_milky(context, api, group_id=group_id, user_id=user_id, no_cache=no_cache)
-    return answered_object(data, "member", api)
+    return with_numbers(answered_object(data, "member", api), group_id=group_id, user_id=user_id)
 
 
 async def _members(context: ActionContext, params: ActionParams) -> list[dict[str, Any]]:
     """Return the members of a group, each a ``GroupMemberEntity``."""
     api = "get_group_member_list"
-    data = await call_milky(
-        context, api, group_id=read_peer_id(params, "group_id"), no_cache=_no_cache(params)
-    )
-    return answered_objects(data, "members", api)
+    group_id = read_peer_id(params, "group_id")
+    data = await call_milky(context, api, group_id=group_id, no_cache=_no_cache(params))
+    return [with_numbers(one, group_id=group_id) for one in answered_objects(data, "members", api)]
 
 
 @milky_action("get_group_member_list")
@@ -128,16 +129,38 @@ async def _kick_verified(context: ActionContext, group_id: int, user_id: int, re
             raise
         failure = error
     try:
-        await _find_member(context, group_id, user_id, no_cache=True)
-    except CallFailed as error:
-        if error.milky_retcode == NOT_FOUND:
-            return
+        is_member = await _is_member(context, group_id, user_id)
+    except (CallFailed, AccountFailed, UnknownAction) as error:
         raise AccountFailed(
             f"whether {user_id} was removed from group {group_id} could not be verified: {error.sentence}"
         ) from error
+    if not is_member:
+        return
     if isinstance(failure, AccountFailed):
         raise failure
     raise AccountFailed(f"{user_id} is still in group {group_id}: Lagrange.Core did not remove the member")
+
+
+async def _is_member(context: ActionContext, group_id: int, user_id: int) -> bool:
+    """Return whether a person is a member of a group now.
+
+    Lagrange.Core has more than one answer for who is none, and also HTTP 500: then the list of all says it.
+    """
+    try:
+        await _find_member(context, group_id, user_id, no_cache=True)
+    except CallFailed as error:
+        if error.milky_retcode == NOT_FOUND:
+            return False
+    except AccountFailed:
+        pass
+    else:
+        return True
+    api = "get_group_member_list"
+    data = await call_milky(context, api, group_id=group_id, no_cache=True)
+    members = answered_objects(data, "members", api)
+    if not members:
+        raise unreadable(api, "there are no members")
+    return any(number_at(one, "user_id") == user_id for one in members)
 
 
 @milky_action("set_group_ban")
@@ -269,7 +292,7 @@ async def list_essences(context: ActionContext, params: ActionParams) -> Any:
             context, api, group_id=group_id, page_index=page, page_size=_ESSENCES_PER_PAGE
         )
         messages = answered_objects(data, "messages", api)
-        found += [essence_data({"group_id": group_id, **one}, context.ids) for one in messages]
+        found += [essence_data({**one, "group_id": group_id}, context.ids) for one in messages]
         if not messages or read_boolean(data.get("is_end")) is not False:
             break
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lgtwist.milky.actions.table import (
+    NOT_ANSWERED,
     answered_number,
     answered_objects,
     call_milky,
@@ -13,6 +14,7 @@ from lgtwist.milky.actions.table import (
     read_word,
 )
 from lgtwist.milky.entities import friend_request_data, group_request_data
+from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.fields import boolean_at, number_at, text_at
 from lgtwist.milky.flags import (
     INVITATION,
@@ -24,12 +26,14 @@ from lgtwist.milky.flags import (
     read_flag,
 )
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.onebot.errors import BadRequest
+from lgtwist.onebot.errors import BadRequest, OneBotError
 from lgtwist.onebot.params import ActionParams
 from lgtwist.onebot.values import read_integer
 
 #: Notifications of one page, and pages that are read.
 _NOTIFICATIONS_PER_PAGE, _MOST_NOTIFICATION_PAGES = 20, 5
+#: Friend requests that are looked through for one.
+_MOST_FILTERED = 50
 #: Friend requests that one action may ask for.
 _MOST_FRIEND_REQUESTS = 1_000
 
@@ -46,18 +50,32 @@ async def answer_friend_request(context: ActionContext, params: ActionParams) ->
             f"{params.path('flag')}: the implementation did not tell the uid of the person, without which "
             "the request cannot be answered"
         )
-    if approve:
-        await call_milky(
-            context, "accept_friend_request", initiator_uid=flag.uid, is_filtered=flag.is_filtered
-        )
-    else:
-        await call_milky(
-            context,
-            "reject_friend_request",
-            initiator_uid=flag.uid,
-            is_filtered=flag.is_filtered,
-            reason=params.text("reason", "") or None,
-        )
+    api, reason = "accept_friend_request", None
+    if not approve:
+        api, reason = "reject_friend_request", params.text("reason", "") or None
+    try:
+        await call_milky(context, api, initiator_uid=flag.uid, is_filtered=flag.is_filtered, reason=reason)
+    except CallFailed:
+        # The event of a request that QQ put aside does not say that it did.
+        if flag.is_filtered or not await _is_put_aside(context, flag.uid):
+            raise
+        await call_milky(context, api, initiator_uid=flag.uid, is_filtered=True, reason=reason)
+
+
+async def _is_put_aside(context: ActionContext, uid: str) -> bool:
+    """Return whether a friend request is pending among those that QQ put aside as dubious.
+
+    :returns: False also if the implementation does not say it.
+    """
+    api = "get_friend_requests"
+    try:
+        data = await call_milky(context, api, limit=_MOST_FILTERED, is_filtered=True)
+        requests = answered_objects(data, "requests", api)
+    except NOT_ANSWERED:
+        raise
+    except OneBotError:
+        return False
+    return any(one.get("initiator_uid") == uid and one.get("state") == "pending" for one in requests)
 
 
 @milky_action("set_group_add_request")

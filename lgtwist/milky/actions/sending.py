@@ -112,6 +112,7 @@ def _sent_id(context: ActionContext, conversation: Conversation, seq: int | None
     :param seq: None or 0 if the implementation did not tell it.
     """
     if not seq:
+        context.recent.unsequenced.put(conversation, context.now())
         return context.ids.id_of(context.ids.new_unsequenced(conversation.peer_id))
     recent = context.recent
     if seq > (recent.newest.get(conversation) or 0):
@@ -145,17 +146,19 @@ async def _find_sent(
         messages = answered_objects(data, "messages", api)
     except OneBotError:  # it was sent, whatever the history says
         return None
-    return max(
-        (
-            seq
-            for message in messages
-            if (seq := number_at(message, "message_seq")) > before
-            and number_at(message, "sender_id") == context.self_id
-            and abs(number_at(message, "time") - time) <= _SECONDS_OFF
-            and (text is None or _whole_text(message.get("segments")) == text)
-        ),
-        default=None,
-    )
+    found = {
+        seq
+        for message in messages
+        if (seq := number_at(message, "message_seq")) > before
+        and number_at(message, "sender_id") == context.self_id
+        and abs(number_at(message, "time") - time) <= _SECONDS_OFF
+        and (text is None or _whole_text(message.get("segments")) == text)
+    }
+    # One before it that was not found may be in the history by now, and this one not yet.
+    unknown = context.recent.unsequenced.get(conversation)
+    if unknown is not None and context.now() - unknown <= 2 * _SECONDS_OFF and len(found) < 2:
+        return None
+    return max(found, default=None)
 
 
 def _whole_text(segments: Any) -> str | None:

@@ -202,6 +202,12 @@ def answered_number(data: dict[str, Any], name: str) -> int | None:
     return number if number is not None and 0 <= number <= LARGEST_NUMBER else None
 
 
+def with_numbers(entity: dict[str, Any], **numbers: int) -> dict[str, Any]:
+    """Return an entity of an answer with numbers that were asked for, where it does not have them."""
+    missing = {name: number for name, number in numbers.items() if not answered_number(entity, name)}
+    return {**entity, **missing} if missing else entity
+
+
 #: What says nothing of the call itself: it may not have been answered.
 NOT_ANSWERED = (NotConnected, LinkBroken, CallTimeout)
 
