@@ -206,6 +206,18 @@ class NumberTests(SynchronousTestCase):
         self.assertEqual(len(ids.take_unsaved()), len(order))
         self.assertEqual(len(ids.active_conversations()), len(order))
 
+    def test_an_id_whose_block_was_replaced(self) -> None:
+        """A message that is marked as seen later than its block was replaced has a block again."""
+        ids = table(most=1)
+        first, second = MessageKey("group", 10001, 7), MessageKey("group", 10002, 7)
+        ids.id_of(first)
+        ids.mark_seen(second, 1.0)
+        ids.mark_seen(first, 2.0)
+        self.assertTrue(ids.was_seen(first))
+        self.assertFalse(ids.was_seen(second))
+        self.assertEqual(ids.key_of(ids.id_of(first)), first)
+        self.assertEqual(ids.last_seen(first.conversation), 7)
+
     def test_numbers_without_a_reservation_are_far_away(self) -> None:
         """What the file keeps for this run comes one after the other; beyond that, far from it."""
         ids = table(reserved=3)
