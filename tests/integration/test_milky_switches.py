@@ -1,4 +1,7 @@
-"""What servers of Milky do otherwise, or wrongly, one by one, and what a bot of OneBot 11 notices of it."""
+"""What servers of Milky do otherwise, or wrongly, one by one, and what a bot of OneBot 11 notices of it.
+
+Some is in ``test_milky_link`` too, with one server; here it is tried on request, among the others.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tests.integration.running import Service, wait_until
 from tests.integration.shared import SharedTestCase
 from tests.milky.fake import FakeMilky
 from tests.processes import PATIENCE, ChildProcess, Stopwatch
+from tests.rounds import combination
 
 FRIEND, MEMBER, OWNER, GROUP, SECOND_GROUP = 20001, 20002, 20003, 30001, 30002
 #: Seconds that an action may take.
@@ -190,6 +194,7 @@ class SwitchTestCase(SharedTestCase):
 
 
 class Calls(SwitchTestCase):
+    @combination
     def test_sends_keep_their_order(self) -> None:
         """One after the other in one conversation, side by side in two."""
         with self.switched(delay={"*": 0.15}):
@@ -207,6 +212,7 @@ class Calls(SwitchTestCase):
                 self.assertLessEqual(before["ended"], after["began"])
         self.assertLess(sends[1]["began"], sends[0]["ended"])
 
+    @combination
     def test_after_a_timeout_the_next_send_goes(self) -> None:
         with self.switched(delay={"send_group_message": 20}):
             self.bot.call("send_group_msg", "first", group_id=GROUP, message="too slow")
@@ -218,6 +224,7 @@ class Calls(SwitchTestCase):
         self.assertEqual(0, answers["second"]["retcode"])
         self.assertEqual(["too slow", "after it"], self.texts()[-2:])
 
+    @combination
     def test_no_call_is_sent_twice(self) -> None:
         with self.switched(drop_answer={"send_group_message": 1}):
             self.refused(1502, "broke", "send_group_msg", group_id=GROUP, message="once only")
@@ -267,6 +274,7 @@ class Calls(SwitchTestCase):
             self.assertIsNone(self.data("set_group_card", group_id=GROUP, user_id=MEMBER, card="c"))
             self.refused(-404, "not found", "get_group_info", group_id=39999, no_cache=True)
 
+    @combination
     def test_no_token_is_wanted_from_others(self) -> None:
         """A new token there takes the account down, with the reason, until it is the old one again."""
         own = f"of-milky-{self.account}"
@@ -307,6 +315,7 @@ class Login(SwitchTestCase):
 
 
 class Events(SwitchTestCase):
+    @combination
     def test_a_burst_in_one_write(self) -> None:
         said = self.fake.control(
             "flood", count=1000, scene="group", peer_id=GROUP, sender_id=FRIEND, text="b{}"
@@ -361,6 +370,7 @@ class Events(SwitchTestCase):
         """Wait until the present stream has answered pings: others are not ended for their silence."""
         self.fake.wait_for("answers pings", lambda: self.fake.streams()[-1]["pings"] > 1)
 
+    @combination
     def test_a_stream_that_is_half_open(self) -> None:
         """It is found by pings, and dialled again; what was said meanwhile is not lost."""
         self.say("known")
@@ -404,6 +414,37 @@ class Events(SwitchTestCase):
         self.assertEqual([*(f"missed {number}" for number in range(70)), "after the break"], texts)
         found = self.data("get_msg", message_id=told[3]["message_id"])
         self.assertEqual(told[3]["message_seq"], found["real_id"])
+
+    def test_requests_that_were_missed(self) -> None:
+        """They come once, and can be answered; those that were told before, or answered, come no more."""
+        self.fake.do("request_friendship", user_id=20051, comment="told")
+        self.bot.event(post_type="request", user_id=20051)
+        self.fake.switch(streams_open=False)
+        self.fake.do("request_friendship", user_id=20052, comment="missed")
+        seq = self.fake.do("request_join", group_id=GROUP, user_id=20053, comment="missed too")
+        invited = self.fake.do("invite_other", group_id=GROUP, initiator_id=FRIEND, target_user_id=20054)
+        for _ in range(2):
+            self.fake.switch(streams_open=True)
+            self.wait_up()
+            before = len(self.fake.control("handshakes"))
+            self.fake.control("disconnect")
+            self.fake.wait_for("is dialled", lambda: len(self.fake.control("handshakes")) > before)  # noqa: B023
+        self.wait_up()
+        self.fake.do("request_friendship", user_id=20055, comment="the end")
+        told: dict[int, dict[str, Any]] = {}
+        while 20055 not in told:
+            event = self.bot.event(post_type="request")
+            self.assertNotIn(event["user_id"], told)
+            told[event["user_id"]] = event
+        self.assertEqual({20052, 20053, 20054, 20055}, set(told))
+        self.data("set_friend_add_request", flag=told[20052]["flag"], approve=True)
+        for user_id in (20053, 20054):
+            self.assertEqual("add", told[user_id]["sub_type"])
+            self.data("set_group_add_request", flag=told[user_id]["flag"], sub_type="add", approve=True)
+        world = self.fake.world()
+        self.assertIn(20052, world["friends"])
+        states = {one["notification_seq"]: one["state"] for one in world["notifications"] if "state" in one}
+        self.assertEqual(("accepted", "accepted"), (states[seq], states[invited]))
 
     def test_gaps_are_counted(self) -> None:
         before = metric(self.service, "milky_sequence_gaps_total", account=self.account)
