@@ -94,27 +94,29 @@ class Servers:
 class SwitchTestCase(SharedTestCase):
     """Tests that share a service; each leaves the accounts up, and the switches as it found them."""
 
-    account = AS_WRITTEN
-
     def start_shared(self, folder: Path) -> Servers:
         return Servers(folder)
 
     def setUp(self) -> None:
         super().setUp()
         self.service: Service = self.shared.service
-        self.fake: FakeMilky = self.shared.fakes[self.account]
         wait_until("the accounts are up", self.service.ready)
         self._log_before = len(self.service.log())
+        self.use(AS_WRITTEN)
+
+    def use(self, account: int) -> None:
+        """Talk to the bot's side of an account, and to its server."""
+        self.account = account
+        self.fake: FakeMilky = self.shared.fakes[account]
         self._calls_before = len(self.fake.calls())
-        self._violations_before = len(self.fake.violations())
-        self.bot = HurriedClient(self.service, f"/{self.account}")
-        self.addCleanup(self._look_around)
+        self.bot = HurriedClient(self.service, f"/{account}")
+        self.addCleanup(self._look_around, self.fake, len(self.fake.violations()))
         self.addCleanup(self.bot.socket.close)
 
-    def _look_around(self) -> None:
+    def _look_around(self, fake: FakeMilky, violations: int) -> None:
         for bad in ("Traceback", "Unhandled", "of-milky-"):
             self.assertNotIn(bad, self.log())
-        self.assertEqual([], self.fake.broken_rules()[self._violations_before :])
+        self.assertEqual([], fake.broken_rules()[violations:])
 
     @contextmanager
     def switched(self, **switches: Any) -> Iterator[None]:
@@ -193,7 +195,11 @@ class SwitchTestCase(SharedTestCase):
         self.fake.wait_stream()
 
 
-class Calls(SwitchTestCase):
+class AsWritten(SwitchTestCase):
+    """A server that does all as Milky says, but for what a switch says."""
+
+    # -- calls
+
     @combination
     def test_sends_keep_their_order(self) -> None:
         """One after the other in one conversation, side by side in two."""
@@ -289,12 +295,13 @@ class Calls(SwitchTestCase):
         self.assertEqual(own, self.fake.control("switches")["token"])
         self.wait_up()
 
+    # -- the login
 
-class Login(SwitchTestCase):
     def is_online(self) -> bool:
         """What ``get_status`` says."""
         return bool(self.data("get_status")["online"])
 
+    @combination
     def test_not_logged_in(self) -> None:
         self.assertTrue(self.is_online())
         with self.switched(logged_in=False):
@@ -313,8 +320,8 @@ class Login(SwitchTestCase):
         self.say("it is back")
         wait_until("it is online again", self.is_online)
 
+    # -- events
 
-class Events(SwitchTestCase):
     @combination
     def test_a_burst_in_one_write(self) -> None:
         said = self.fake.control(
@@ -381,6 +388,7 @@ class Events(SwitchTestCase):
         self.wait_up()
         self.assertEqual(seq, self.bot.event(post_type="message", raw_message="into the void")["message_seq"])
 
+    @combination
     def test_a_server_that_hangs(self) -> None:
         """It takes no byte and sends none: the account is down, and up again when it goes on."""
         self.wait_pings()
@@ -457,13 +465,14 @@ class Events(SwitchTestCase):
         )
 
 
-class OwnMessages(SwitchTestCase):
-    """The account has ``self_messages``; its server speaks Milky 1.0."""
+class Others(SwitchTestCase):
+    """Accounts whose servers have habits of their own."""
 
-    account = OLD
+    # -- one that speaks Milky 1.0; the account has self_messages
 
     def test_the_echo_and_the_answer_have_one_id(self) -> None:
         """Whichever comes first."""
+        self.use(OLD)
         for echo, gap in (("before", 0.2), ("after", 0.2)):
             with self.switched(echo=echo, echo_gap=gap):
                 self.bot.call("send_group_msg", "sent", group_id=GROUP, message=f"echo {echo}")
@@ -486,6 +495,7 @@ class OwnMessages(SwitchTestCase):
 
     def test_events_of_milky_1_0(self) -> None:
         """What later versions have added may be missing."""
+        self.use(OLD)
         seq, event = self.say("of old")
         self.assertEqual((seq, "group"), (event["message_seq"], event["message_type"]))
         segments = [
@@ -528,12 +538,11 @@ class OwnMessages(SwitchTestCase):
         self.assertEqual(GROUP, self.data("get_group_info", group_id=GROUP)["group_id"])
         self.refused(1404, "set_bio", "set_self_longnick", longNick="x")
 
-
-class LagrangeHabits(SwitchTestCase):
-    account = LAGRANGE
+    # -- Lagrange.Milky
 
     def test_a_kick_is_what_it_was(self) -> None:
         """Its server answers the other way round."""
+        self.use(LAGRANGE)
         self.fake.do("join", group_id=GROUP, user_id=20031)
         self.data("set_group_kick", group_id=GROUP, user_id=20031)
         answer = self.bot.ask("set_group_kick", group_id=GROUP, user_id=OWNER)
@@ -542,12 +551,14 @@ class LagrangeHabits(SwitchTestCase):
         self.assertEqual((False, True), (20031 in members, OWNER in members))
 
     def test_essence_is_not_set_by_deleting_it(self) -> None:
+        self.use(LAGRANGE)
         _seq, event = self.say("the best")
         self.refused(1400, "essence", "delete_essence_msg", message_id=event["message_id"])
         self.assertEqual([], self.fake.world()["essence"][str(GROUP)])
 
     def test_private_messages_have_their_real_number(self) -> None:
         """Its server tells another one; recalling that would hit nothing, or another message."""
+        self.use(LAGRANGE)
         self.fake.say("friend", FRIEND, "hello")
         self.bot.event(post_type="message", raw_message="hello")
         sent = self.data("send_private_msg", user_id=FRIEND, message="my own")["message_id"]
@@ -562,6 +573,7 @@ class LagrangeHabits(SwitchTestCase):
 
     def test_a_private_message_whose_number_cannot_be_found(self) -> None:
         """It has an id that is refused with a sentence."""
+        self.use(LAGRANGE)
         with self.switched(status={"get_history_messages": 500}):
             sent = self.data("send_private_msg", user_id=MEMBER, message="lost number")["message_id"]
         before = len(self.calls("recall_private_message", "get_message"))
@@ -573,6 +585,7 @@ class LagrangeHabits(SwitchTestCase):
 
     def test_what_it_cannot_send(self) -> None:
         """A face would make the whole message fail; files by base64 would be broken."""
+        self.use(LAGRANGE)
         message = [{"type": "text", "data": {"text": "with a face "}}, {"type": "face", "data": {"id": "14"}}]
         self.data("send_group_msg", group_id=GROUP, message=message)
         self.assertIn("with a face", self.texts()[-1])
@@ -584,11 +597,10 @@ class LagrangeHabits(SwitchTestCase):
         self.refused(1404, "get_cookies", "get_cookies", domain="")
         self.refused(1500, "send_group_message", "send_group_msg", group_id=39999, message="x")
 
-
-class LLBotHabits(SwitchTestCase):
-    account = LLBOT
+    # -- LLBot
 
     def test_private_files_without_a_hash(self) -> None:
+        self.use(LLBOT)
         file_id = self.fake.do("send_file", scene="friend", peer_id=FRIEND, name="a.txt", content="hi")
         event = self.bot.event(post_type="message")
         self.assertEqual("file", event["message"][0]["type"])
@@ -596,6 +608,7 @@ class LLBotHabits(SwitchTestCase):
         self.assertIn(file_id, found["url"])
 
     def test_temporary_conversations_are_answered(self) -> None:
+        self.use(LLBOT)
         self.fake.say("temp", 20041, "hello", group_id=GROUP)
         event = self.bot.event(post_type="message")
         self.assertEqual(("private", "group"), (event["message_type"], event["sub_type"]))
@@ -605,6 +618,7 @@ class LLBotHabits(SwitchTestCase):
 
     def test_long_histories_end(self) -> None:
         """Its pages lead to 0, which means the newest again."""
+        self.use(LLBOT)
         for number in range(65):
             self.fake.say("group", SECOND_GROUP, f"h{number}", FRIEND)
         found = self.data("get_group_msg_history", group_id=SECOND_GROUP, count=200)["messages"]
