@@ -30,6 +30,11 @@ FORMS: dict[str, dict[str, str]] = {
             "its implementation has no get_login_info, and no event or heartbeat has named the account yet"
         ),
         "other_account": "its implementation is logged in as {other:d}, not as {account:d}",
+        "not_logged_in": "get_login_info failed: the implementation is not logged in ({words})",
+        "no_milky_api": "get_login_info failed: its url leads to no Milky API: HTTP 404 for {_}",
+        "no_milky_port": (
+            "get_login_info failed: url leads to a server of OneBot 11; Milky's has another port or prefix"
+        ),
         "login_info_failed": "get_login_info failed: {words}",
         "newer_link": "a newer link took over",
         "bot_offline": "its implementation says bot_offline",
@@ -104,6 +109,7 @@ FORMS: dict[str, dict[str, str]] = {
     "http": {
         "wants_token": "it wants an access_token (HTTP {status:d})",
         "refuses_token": "it refuses our access_token (HTTP {status:d})",
+        "api_silent": "its API does not answer: {words}",
         "no_action_response": "its answer to {action} is no action response (HTTP {status:d})",
         "no_answer_in_time": "no answer in time",
         "answer_too_large": "its answer is too large",

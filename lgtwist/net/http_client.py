@@ -152,10 +152,14 @@ class _BoundedHead(HeadAwareClientProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Read bytes."""
+        answer = self.answer_under_way
         while self.reading_head and data:
             piece, data = data[:_HEAD_PIECE], data[_HEAD_PIECE:]
             self._head_bytes += len(piece)
             super().dataReceived(piece)
+            if self.answer_under_way is not answer:  # the next request may have been sent in the meantime
+                self._head_bytes = self._head_lines = 0
+                return  # what follows an answer belongs to nothing
             if not self.reading_head:
                 self._head_bytes = self._head_lines = 0
                 break
@@ -270,20 +274,31 @@ class BodyLost(Exception):
         self.status = status
 
 
-@implementer(IAgentEndpointFactory)
-@frozen
-class VerifyingEndpoints:
-    """Makes endpoints whose certificates are verified against one authority's, or the system's."""
+#: Endpoints that one client keeps.
+_MAX_ENDPOINTS = 16
 
-    _reactor: Any
-    _trust_root: Any
+
+@implementer(IAgentEndpointFactory)
+class VerifyingEndpoints:
+    """Endpoints whose certificates are verified against one authority's, or the system's.
+
+    Each is made once: Twisted asks for one with every request, also where a connection is reused.
+    """
+
+    def __init__(self, reactor: Any, trust_root: Any) -> None:
+        self._reactor = reactor
+        self._trust_root = trust_root
+        self._made: dict[tuple[bytes, bytes, int], IStreamClientEndpoint] = {}
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint of a URL's host and port."""
-        host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
-        endpoint: IStreamClientEndpoint = client_endpoint(
-            self._reactor, host, uri.port, secure, self._trust_root
-        )
+        key = (uri.scheme, uri.host, uri.port)
+        endpoint = self._made.get(key)
+        if endpoint is None:
+            host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
+            endpoint = client_endpoint(self._reactor, host, uri.port, secure, self._trust_root)
+            if len(self._made) < _MAX_ENDPOINTS:
+                self._made[key] = endpoint
         return endpoint
 
 

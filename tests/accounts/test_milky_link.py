@@ -13,6 +13,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseNeverReceived
 
 from lgtwist.accounts.milky import link
+from lgtwist.milky.blocks import BlockTable
+from lgtwist.milky.keys import GROUP, Conversation
 from tests.accounts.milky import FRIEND, SELF, TEAM, MilkyTestCase, message_frame
 from tests.rounds import quick
 
@@ -33,7 +35,7 @@ class LinkTests(MilkyTestCase):
         self.assertFalse(self.account.is_up)
         self.assertEqual(self.account.reason, "1006 connection lost")
         self.link.failed("connection was refused")
-        self.assertEqual(self.account.reason, "cannot connect to http://h/p/: connection was refused")
+        self.assertEqual(self.account.reason, "connection was refused")
         self.link.opened()
         self.assertTrue(self.account.is_up)
 
@@ -92,6 +94,16 @@ class LinkTests(MilkyTestCase):
     def was_seen(self, seq: int, peer_id: int = TEAM) -> bool:
         return self.ids.table.was_seen(link.MessageKey("group", peer_id, seq))
 
+    def test_killed_before_the_first_message(self) -> None:
+        """What is stored before the first message of a conversation is delivered says where to go on."""
+        self.ids.stores = False
+        for seq in (700, 2048):
+            self.read(message_frame(seq, peer_id=TEAM + seq))
+            stored = self.ids.table.take_unsaved()
+            later = BlockTable()
+            self.assertEqual(later.load(stored), 0)
+            self.assertEqual(later.last_seen(Conversation(GROUP, TEAM + seq)), seq - 1)
+
     def test_blocks_one_after_the_other(self) -> None:
         """What waits for a later block stays, and what is behind it, when an earlier one is stored."""
         self.ids.stores = False
@@ -132,6 +144,25 @@ class LinkTests(MilkyTestCase):
         self.read(message_frame(1, sender_id=SELF), message_frame(2), message_frame(2))
         self.assertEqual(self.seqs(), [2])
         self.assertTrue(self.was_seen(1))
+
+    def test_own_message_behind_one_that_waits(self) -> None:
+        """It is noted as seen in its order: a kill meanwhile must not hide what is before it."""
+        self.read(message_frame(1))
+        self.ids.stores = False
+        self.read(message_frame(5000), message_frame(2, sender_id=SELF))
+        self.assertFalse(self.was_seen(2))
+        self.store()
+        self.assertTrue(self.was_seen(2))
+        self.assertEqual(self.seqs(), [1, 5000])
+
+    def test_budget_of_others(self) -> None:
+        """What else is held for the account does not keep the stream paused once nothing waits."""
+        self.ids.stores = False
+        self.account.budget.charge(self.account.budget.limit)
+        self.read(message_frame(5000))
+        self.assertTrue(self.stream.is_paused)
+        self.store()
+        self.assertFalse(self.stream.is_paused)
 
     def test_back_fill_takes_events(self) -> None:
         """It is asked for messages while it is active, and always for what is none."""

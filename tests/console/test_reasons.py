@@ -125,6 +125,15 @@ class FormTests(SynchronousTestCase):
             "get_login_info failed: the token is wrong", "login_info_failed", words="the token is wrong"
         )
 
+    def test_milky(self) -> None:
+        """Why a Milky account is not up."""
+        failed = "get_login_info failed: "
+        self.explained(
+            f"{failed}the implementation is not logged in (-403: no)", "not_logged_in", words="-403: no"
+        )
+        self.explained(f"{failed}its url leads to no Milky API: HTTP 404 for /api/x; is it?", "no_milky_api")
+        self.explained("its API does not answer: no answer in time", "api_silent", words="no answer in time")
+
     def test_ends_of_links(self) -> None:
         """The channel, the close code, and that we closed it, are arguments besides."""
         self.explained("API link: 1006 lost", "lost", link="API", close_code="1006")

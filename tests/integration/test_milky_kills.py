@@ -27,7 +27,7 @@ SELF, FRIEND, MEMBER = 10001, 20001, 20002
 TALKS = (("group", 30001, FRIEND), ("group", 30002, FRIEND), ("friend", FRIEND, FRIEND))
 #: Messages a second in all of them, and messages of each while nobody listens: more than one page of history.
 RATE, MISSED = 100, 45
-#: What was delivered so many seconds before a SIGKILL of lgtwist may come again: it is written once a second.
+#: What was delivered so many seconds before a SIGKILL of lgtwist may come again: it is written twice a second.
 AGAIN = 3.0
 #: Kills and breaks of one test, each of another kind than the one before.
 TROUBLES = 4 * SOCKET_ROUNDS
@@ -108,6 +108,7 @@ class Troubles(SynchronousTestCase):
     """One kind of implementation; others have the same tests."""
 
     habit = ""
+    stream = "websocket"
 
     def setUp(self) -> None:
         self.seed = random.randrange(1 << 32)
@@ -121,6 +122,7 @@ class Troubles(SynchronousTestCase):
                 'type = "milky"',
                 f"self_id = {SELF}",
                 f'url = "{self.fake.url}"',
+                f'event_stream = "{self.stream}"',
                 'reconnect = { min = "100ms", max = "200ms" }',
                 "back_fill = { max_messages = 1000 }",
                 at_least_once(),
@@ -216,6 +218,9 @@ class Troubles(SynchronousTestCase):
         wait_until("the bot has confirmed all", lambda: has_all(self.service, account=SELF), 30)
         messages = self.messages()
         self.assertEqual(everything, {key(event) for event in messages}, note)
+        late = [event for event in messages if event.get("replayed")]
+        breaks = [kind for kind in kinds if kind != self.lose_the_bot]
+        self.assertGreaterEqual(len(late), len(breaks) * MISSED * len(TALKS), note)
         self.look_at_order(messages, histories, note)
         self.look_at_ids(messages, note)
         self.assertEqual(everything, set(self.reader.seen), note)
@@ -283,3 +288,4 @@ class LLBotTroubles(Troubles):
 @combination
 class YogurtTroubles(Troubles):
     habit = "yogurt"
+    stream = "sse"

@@ -282,9 +282,9 @@ class MilkyAccount(Service):
         ]
         token = self._settings.access_token
         for name, help_text, counts in tables:
-            shown = {kind if kind != token else "***": n for kind, n in counts.items()}
-            found += [Figure(name, help_text, {"type": kind}, float(n)) for kind, n in shown.items()] or [
-                Figure(name, help_text, {"type": ""}, 0.0)
+            found += [
+                Figure(name, help_text, {"type": kind if kind != token else "***"}, float(count))
+                for kind, count in {"": 0, **counts}.items()  # a series that is there from the start
             ]
         return found
 

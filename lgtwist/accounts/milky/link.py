@@ -190,11 +190,12 @@ class _NotingIds:
 class _WaitingEvent:
     """An event that waits for a block, or behind one that does.
 
+    :ivar event: None for a message that is dropped on purpose.
     :ivar needs: the number of the waiting event for whose blocks it waits: its own, or 0.
     """
 
     key: MessageKey | None
-    event: Event
+    event: Event | None
     needs: int
 
 
@@ -293,7 +294,9 @@ class MilkyLink:
         self._has_own_events = True
         key = translator.key
         if event is None:
-            if key is not None:
+            if key is not None and self._waiting:  # noted in order: what is before it is not delivered yet
+                self._waiting.append(_WaitingEvent(key, None, 0))
+            elif key is not None:
                 self._ids.table.mark_seen(key, self._account.wall_clock())
             return
         uncommitted = self._ids.committed()
@@ -309,7 +312,7 @@ class MilkyLink:
     def failed(self, reason: str) -> None:
         """Say at the account why it cannot be reached."""
         if not self._is_open:
-            self._account.reason = f"cannot connect to {self._description}: {reason}"
+            self._account.reason = reason
 
     def _drop_malformed(self, frame: bytes, why: str) -> None:
         self._account.counters.malformed_frames += 1
@@ -356,11 +359,23 @@ class MilkyLink:
         needs = 0
         if uncommitted is not None:
             needs = self._waited
+            if key is not None:
+                self._begin_conversation(key)
             shielded(uncommitted).addCallback(self._committed, needs)
         self._waiting.append(_WaitingEvent(key, event, needs))
         self.budget.charge(len(event.raw))
         if self._is_crowded and not self._pauses & _PAUSE_BLOCKS:
             self._pause(_PAUSE_BLOCKS)
+
+    def _begin_conversation(self, key: MessageKey) -> None:
+        """Note, before the first message of a conversation is delivered, that those before it are not wanted.
+
+        It is stored with the message's block: if the process is killed before the message is delivered, it
+        is known from where on messages are to be fetched.
+        """
+        table = self._ids.table
+        if key.seq > 0 and table.last_seen(key.conversation) is None:
+            table.mark_seen(key._replace(seq=key.seq - 1), self._account.wall_clock())
 
     @property
     def _is_crowded(self) -> bool:
@@ -394,19 +409,25 @@ class MilkyLink:
                 if left < 0 and not everything:
                     self._publishing = self._account.clock.callLater(0, self._publish_stored)
                     break
-                one = waiting.popleft()
-                self.budget.release(len(one.event.raw))
-                try:
-                    self._take(one.key, one.event)
-                except Exception:
-                    self._log.failure(
-                        "account {account}: an event could not be published", account=self._account.self_id
-                    )
+                self._end_waiting(waiting.popleft())
         finally:
             if outermost:
                 scheduler.read_ended()
-        if self._pauses & _PAUSE_BLOCKS and not self._is_crowded:
+        if self._pauses & _PAUSE_BLOCKS and not (waiting and self._is_crowded):
             self._resume(_PAUSE_BLOCKS)
+
+    def _end_waiting(self, one: _WaitingEvent) -> None:
+        if one.event is None:
+            if one.key is not None:
+                self._ids.table.mark_seen(one.key, self._account.wall_clock())
+            return
+        self.budget.release(len(one.event.raw))
+        try:
+            self._take(one.key, one.event)
+        except Exception:
+            self._log.failure(
+                "account {account}: an event could not be published", account=self._account.self_id
+            )
 
     def _pause(self, why: int) -> None:
         self._pauses |= why

@@ -33,7 +33,7 @@ STREAM_HINTS = {
 }
 
 
-def _stream_target(plan: StreamPlan) -> Target:
+def stream_target(plan: StreamPlan) -> Target:
     """Return where the WebSocket is dialled: the host is spelled as in the configuration."""
     parts = urlsplit(plan.event_url)
     secure = parts.scheme == "https"
@@ -118,7 +118,7 @@ class WebSocketStream:
         self._dialler = _StreamDialler(
             resources.reactor,
             resources.client_factory,
-            _stream_target(plan),
+            stream_target(plan),
             name=plan.name,
             backoff=plan.backoff,
             make_handler=self._make_handler,
