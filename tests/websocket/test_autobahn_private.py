@@ -107,7 +107,7 @@ class NamesTests(SynchronousTestCase):
                 "schedule_flush", "expect_flush", "flush", "write_resumed",
                 "pause_reading", "unpause_reading", "read_buffered", "read", "read_whole",
                 "settle", "is_overdue", "is_stuck", "_unfinished", "_over_budget", "budget_freed",
-                "read_on", "_note_unfinished",
+                "read_on", "_note_unfinished", "without_secrets",
                 "answer_ping", "pong_received", "message_received",
                 "pauseProducing", "resumeProducing", "stopProducing",
             },
