@@ -133,6 +133,30 @@ class RemovedBlockTests(StoreTestCase):
         self.assertEqual(found[:7], [None] * 7)
         self.assertEqual([key.peer_id for key in found[7:] if key], list(range(20008, 20013)))
 
+    def test_many_that_could_not_be_written(self) -> None:
+        """They are written in slices when the disk has room again; all of them are there at last."""
+        store = self.started()
+        write, sizes = store._file.write, []
+
+        def fail(*_arguments: Any, **_more: Any) -> None:
+            raise BlockFileError("no")
+
+        store._file.write = fail  # type: ignore[method-assign]
+        numbers = [self.give_out(store, MessageKey("group", 20001 + n, 7)) for n in range(5_000)]
+        self.clock.advance(2)
+
+        def count(rows: Any, *arguments: Any, **more: Any) -> None:
+            sizes.append(len(rows))
+            write(rows, *arguments, **more)
+
+        store._file.write = count  # type: ignore[method-assign]
+        self.clock.advance(2)
+        self.assertLessEqual(max(sizes), 2_100)
+        self.assertIsNone(store.trouble)
+        self.killed(store)
+        again = self.started()
+        self.assertEqual([again.table.key_of(number) is None for number in numbers], [False] * 5_000)
+
     def test_while_the_file_cannot_be_written(self) -> None:
         worker = HeldWorker()
         worker.is_held = False

@@ -17,6 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ CREATE TABLE state (
 _START_PATIENCE, _WRITE_LOCKED_PATIENCE = 5.0, 1.0
 #: Seconds between two writes of what was seen, and between two attempts while the file cannot be written.
 _INTERVAL = 0.5
+#: Rows whose write or deletion failed, that one write has: they are collected in the reactor's thread.
+_WRITTEN_AGAIN = 2_000
 #: Seconds that a commit may take; then ids are given out without it.
 _SLOWEST_COMMIT = 10.0
 #: Seconds that :meth:`BlockStore.stop` takes at most.
@@ -504,7 +507,7 @@ class BlockStore:
             await idle
         self._note_seen()
         self._note_seen()
-        rows, _new = self._take_rows()
+        rows, _new = self._take_rows(None)
         number, now, removed = self.table.next_number, self._now(), list(self._undeleted)
 
         def finish() -> None:
@@ -554,24 +557,33 @@ class BlockStore:
         if (self._waiting_for_next or self.table.has_ahead) and not self._is_busy:
             self._write()
 
-    def _take_rows(self) -> tuple[list[BlockRow], bool]:
-        """Return all rows that are to be written, and whether new blocks are among them.
+    def _take_rows(self, most: int | None = _WRITTEN_AGAIN) -> tuple[list[BlockRow], bool]:
+        """Return the rows that are to be written, and whether new blocks are among them.
 
         Those that were made ahead are written too; nothing waits for them.
+
+        :param most: of those whose write failed; None for all.
         """
         table = self.table
-        self._undeleted.update(dict.fromkeys(table.take_removed()))
+        for number in table.take_removed():
+            if number in self._unwritten:
+                del self._unwritten[number]
+            else:
+                self._undeleted[number] = None
         new = table.take_unsaved()
         rows = {row.number: row for row in (*table.ahead(), *new)}
-        unwritten, self._unwritten = self._unwritten, {}
+        unwritten = list(islice(self._unwritten, most))
         seen, self._seen_before = self._seen_before, {}
         for number, row in seen.items():
             if number not in rows and table.stands_for(row):
                 rows[number] = row
         for number in unwritten:
+            del self._unwritten[number]
             if number not in rows:
                 with suppress(KeyError):
                     rows[number] = table.row_of(number)
+        for number in rows:  # in use again
+            self._undeleted.pop(number, None)
         return list(rows.values()), bool(new or unwritten)
 
     def _write(self) -> None:
@@ -584,7 +596,7 @@ class BlockStore:
         ahead = self.table.ahead()
         rows, self._writes_new_blocks = self._take_rows()
         upto, now, durable = self.table.reservation(), self._now(), self._writes_new_blocks or bool(ahead)
-        removed = list(self._undeleted)
+        removed = list(islice(self._undeleted, _WRITTEN_AGAIN))
 
         def written(_none: None) -> None:
             for number in removed:
