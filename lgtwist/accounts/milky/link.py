@@ -62,6 +62,8 @@ _COUNTED_CALL = 4_096
 #: so many frames were malformed in one turn of the reactor that others must have theirs.
 _PAUSE_JOURNAL, _PAUSE_BLOCKS, _PAUSE_FLOOD = 1, 2, 4
 _MALFORMED_IN_TURN = 500
+#: Bytes of an action's only answer from which on it is dropped where the account holds too much.
+_LARGE_ANSWER = 65_536
 #: Entities and segments of an answer that are translated in one turn of the reactor: some milliseconds.
 _TRANSLATED_AT_ONCE = 400
 #: Events that waited for a block, and are published in one turn.
@@ -134,9 +136,13 @@ class _CallApi:
 
     def _received(self, size: int) -> None:
         call = self.of
-        if call.answers_size and (self.budget.exceeded or call.answers_size + size > self.most):
+        is_large = call.answers_size or size > _LARGE_ANSWER
+        if is_large and (
+            self.budget.exceeded or (call.answers_size and call.answers_size + size > self.most)
+        ):
             raise AccountFailed(
-                "the implementation's answers are dropped: together they are too large for one action"
+                "the implementation's answers are dropped: together they are too large for one action, "
+                "or too much is held for this account (peer_memory)"
             )
         call.answers_size += size
         self.budget.charge(size)
