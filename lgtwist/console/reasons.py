@@ -19,6 +19,26 @@ _EXPLAINED = 400
 #: ``{name:g}`` for a number and ``{name:p}`` for close code 1002; ``{_}`` is any text that is no
 #: argument. The first that fits counts.
 FORMS: dict[str, dict[str, str]] = {
+    "milky": {  # first: they say more than the forms of get_login_info
+        "milky_refuses_token": (
+            "cannot connect to {url}: {words} (access_token must be the token that is set there)"
+        ),
+        "milky_wrong_address": (
+            "cannot connect to {url}: {words} (url must be the address of its Milky server, with the prefix "
+            "that is set there; OneBot 11 has another port)"
+        ),
+        "milky_not_running": (
+            "cannot connect to {url}: {words} (is the implementation running, its Milky server turned on, "
+            "and the port right?)"
+        ),
+        "milky_cannot_connect": "cannot connect to {url}: {words}",
+        "milky_not_logged_in": "get_login_info failed: the implementation is not logged in ({words})",
+        "milky_no_api": "get_login_info failed: its url leads to no Milky API: {words}",
+        "milky_onebot_port": (
+            "get_login_info failed: url leads to a server of OneBot 11; Milky's has another port or prefix"
+        ),
+        "milky_api_silent": "its API does not answer: {words}",
+    },
     "account": {
         "never_connected": "it has not connected yet",
         "other_backing": "another backing took over",

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.accounts.milky.websocket_stream import STREAM_HINTS, with_hint
 from lgtwist.app.configuration import parse
 from lgtwist.app.data_dir import DataDir
 from lgtwist.app.warnings import warnings
@@ -123,6 +124,25 @@ class FormTests(SynchronousTestCase):
         )
         self.explained(
             "get_login_info failed: the token is wrong", "login_info_failed", words="the token is wrong"
+        )
+
+    def test_milky(self) -> None:
+        """What mostly goes wrong with a Milky account says what to do, whatever its stream said of it."""
+        url = "http://127.0.0.1:3010"
+        for said, code in (
+            ("refused with HTTP 401 Unauthorized", "milky_refuses_token"),
+            ("refused with close code 1008: closed by the peer: Unauthorized", "milky_refuses_token"),
+            ("refused with HTTP 404 Not Found", "milky_wrong_address"),
+            ("connection was refused by other side", "milky_not_running"),
+            ("no TCP connection within 30 s", "milky_cannot_connect"),
+        ):
+            with self.subTest(said=said):
+                sentence = f"cannot connect to {url}: {with_hint(said, STREAM_HINTS)}"
+                self.explained(sentence, code, url=url, words=said)
+        self.explained(
+            "get_login_info failed: the implementation is not logged in (-403: Bot is not logged in)",
+            "milky_not_logged_in",
+            words="-403: Bot is not logged in",
         )
 
     def test_ends_of_links(self) -> None:

@@ -1,4 +1,12 @@
 export default {
+  "reason.milky_refuses_token": "Cannot connect to {url}: {words}. access_token must be the token that is set in the implementation",
+  "reason.milky_wrong_address": "Cannot connect to {url}: {words}. url must be the address of its Milky server, with the prefix that is set there; OneBot 11 has another port",
+  "reason.milky_not_running": "Cannot connect to {url}: {words}. Is the implementation running, its Milky server turned on, and the port right?",
+  "reason.milky_cannot_connect": "Cannot connect to {url}: {words}",
+  "reason.milky_not_logged_in": "The implementation is running, but not logged in ({words}); log in there",
+  "reason.milky_no_api": "There is no Milky API at url: {words}",
+  "reason.milky_onebot_port": "url leads to a server of OneBot 11; Milky's has another port or prefix",
+  "reason.milky_api_silent": "Its event stream was open, but its API does not answer: {words}",
   "reason.never_connected": "It has not connected since lgtwist started",
   "reason.other_backing": "Another program took over the account",
   "reason.no_backing": "Nothing serves the account",

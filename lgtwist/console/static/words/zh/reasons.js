@@ -1,4 +1,12 @@
 export default {
+  "reason.milky_refuses_token": "连不上 {url}：{words}。access_token 要与协议端里设置的令牌相同",
+  "reason.milky_wrong_address": "连不上 {url}：{words}。url 要填协议端的 Milky 地址，设置了前缀的话还要带上前缀；OneBot 11 用的是另一个端口",
+  "reason.milky_not_running": "连不上 {url}：{words}。协议端在运行吗？它的 Milky 服务打开了吗？端口对吗？",
+  "reason.milky_cannot_connect": "连不上 {url}：{words}",
+  "reason.milky_not_logged_in": "协议端在运行，但没有登录（{words}）；请在协议端登录",
+  "reason.milky_no_api": "url 那里没有 Milky 的 API：{words}",
+  "reason.milky_onebot_port": "url 指向的是 OneBot 11 的服务；Milky 用的是另一个端口或前缀",
+  "reason.milky_api_silent": "事件流曾经连上，但它的 API 没有回应：{words}",
   "reason.never_connected": "启动后还没有连接过",
   "reason.other_backing": "账号已由另一个程序接管",
   "reason.no_backing": "没有任何程序为这个账号提供服务",
