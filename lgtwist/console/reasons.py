@@ -34,9 +34,7 @@ FORMS: dict[str, dict[str, str]] = {
         "milky_cannot_connect": "cannot connect to {url}: {words}",
         "milky_not_logged_in": "get_login_info failed: the implementation is not logged in ({words})",
         "milky_no_api": "get_login_info failed: its url leads to no Milky API: {words}",
-        "milky_onebot_port": (
-            "get_login_info failed: url leads to a server of OneBot 11; Milky's has another port or prefix"
-        ),
+        "milky_onebot_port": "{_}url leads to a server of OneBot 11; Milky's has another port or prefix",
         "milky_api_silent": "its API does not answer: {words}",
     },
     "account": {
@@ -245,7 +243,7 @@ FORMS: dict[str, dict[str, str]] = {
 _LITERAL = frozenset({"path_unknown"})
 #: Arguments that may be empty: what a peer may have added, or not.
 _MAY_BE_EMPTY = {"refused_http_401", "refused_http_403", "refused_http_404", "refused_http", "refused_close"}
-_MAY_BE_EMPTY |= {"not_http_1_1"}
+_MAY_BE_EMPTY |= {"not_http_1_1", "milky_onebot_port"}
 
 _ARGUMENT_PLACE = re.compile(r"\{(\w+)(?::([dgp]))?\}")
 _ARGUMENT_PATTERNS = {"d": r"\d{1,20}", "g": r"[0-9.e+-]{1,20}", "p": "1002"}

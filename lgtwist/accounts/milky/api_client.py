@@ -33,6 +33,8 @@ _SHOWN_WORDS = 200
 _MOST_ANSWERED_VALUES = 5 * MAX_DECODED_VALUES
 #: The API that every implementation has, and that needs no parameters.
 LOGIN_INFO = "get_login_info"
+#: Why an account cannot be reached whose ``url`` is that of a OneBot connection.
+ONEBOT_SERVER = "url leads to a server of OneBot 11; Milky's has another port or prefix"
 
 
 def not_offered(api: str) -> UnknownAction:
@@ -235,7 +237,7 @@ class ApiClient:
             raise AccountFailed(f"the implementation's answer to {api} has neither status nor retcode")
         words = envelope.message if isinstance(envelope.message, str) else ""
         if (envelope.wording is not UNSET or envelope.echo is not UNSET) and api == LOGIN_INFO:
-            raise AccountFailed("url leads to a server of OneBot 11; Milky's has another port or prefix")
+            raise AccountFailed(ONEBOT_SERVER)
         if status in ("ok", UNSET) and not retcode:
             self._on_login(True)
             return {} if envelope.data is None else envelope.data

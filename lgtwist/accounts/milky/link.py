@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lgtwist.accounts.milky.api_client import LOGIN_INFO, ApiClient
+from lgtwist.accounts.milky.api_client import LOGIN_INFO, ONEBOT_SERVER, ApiClient
 from lgtwist.accounts.milky.back_fill import BackFill
 from lgtwist.accounts.milky.event_stream import EventStream
 from lgtwist.accounts.milky.sends import Sends
@@ -262,15 +262,16 @@ class MilkyLink:
 
     def _drop_malformed(self, frame: bytes, why: str) -> None:
         self._account.counters.malformed_frames += 1
-        if not self._malformed_log.should_log():
-            return
         if _ONEBOT_MEMBER in frame[:4096]:
-            why = "it is an event of OneBot 11: url leads to a port of OneBot 11, and Milky has another"
-        self._log.warn(
-            "account {account}: a malformed frame was dropped: {why}",
-            account=self._account.self_id,
-            why=printable(why),
-        )
+            why = ONEBOT_SERVER
+            if not self._is_verified:
+                self._account.clock.callLater(0, self._refused, why, logged=True)
+        if self._malformed_log.should_log():
+            self._log.warn(
+                "account {account}: a malformed frame was dropped: {why}",
+                account=self._account.self_id,
+                why=printable(why),
+            )
 
     # -- events
 
@@ -385,12 +386,12 @@ class MilkyLink:
         """Close the link when the reactor's turn is over: the implementation refuses our token."""
         self._account.clock.callLater(0, self._refused, reason)
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: str, logged: bool = False) -> None:
         if not self._is_open:
             return
         was_up = self._account.is_up
         self._end(reason)
-        if not was_up and self._refusal_log.should_log(reason):
+        if not (was_up or logged) and self._refusal_log.should_log(reason):
             self._log.warn(
                 "account {account}: {url} opens its event stream, and refuses calls: {reason}; "
                 "trying again and again",
