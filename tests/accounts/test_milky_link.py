@@ -133,6 +133,25 @@ class LinkTests(MilkyTestCase):
         self.assertEqual(self.seqs(), [2])
         self.assertTrue(self.was_seen(1))
 
+    def test_own_message_behind_one_that_waits(self) -> None:
+        """It is noted as seen in its order: a kill meanwhile must not hide what is before it."""
+        self.read(message_frame(1))
+        self.ids.stores = False
+        self.read(message_frame(5000), message_frame(2, sender_id=SELF))
+        self.assertFalse(self.was_seen(2))
+        self.store()
+        self.assertTrue(self.was_seen(2))
+        self.assertEqual(self.seqs(), [1, 5000])
+
+    def test_budget_of_others(self) -> None:
+        """What else is held for the account does not keep the stream paused once nothing waits."""
+        self.ids.stores = False
+        self.account.budget.charge(self.account.budget.limit)
+        self.read(message_frame(5000))
+        self.assertTrue(self.stream.is_paused)
+        self.store()
+        self.assertFalse(self.stream.is_paused)
+
     def test_back_fill_takes_events(self) -> None:
         """It is asked for messages while it is active, and always for what is none."""
         taken: list[Any] = []
@@ -156,8 +175,22 @@ class LinkTests(MilkyTestCase):
         self.assertTrue(self.account.is_up)
 
     def test_onebots_port(self) -> None:
-        self.read(b'{"post_type":"meta_event","meta_event_type":"lifecycle"}')
-        self.assertIn("url leads to a port of OneBot 11", "".join(self.lines()))
+        """It is the account's reason, whatever became of our calls; not where the link was verified."""
+        lifecycle, words = (
+            b'{"post_type":"meta_event","meta_event_type":"lifecycle"}',
+            "a server of OneBot 11",
+        )
+        self.read(lifecycle)
+        self.clock.advance(0)
+        self.assertTrue(self.account.is_up)
+        self.link.closed(None, "lost")
+        del self.web.instantly["get_login_info"]
+        self.link.opened()
+        self.read(lifecycle)
+        self.clock.advance(0)
+        self.assertIn(words, self.account.reason)
+        self.assertEqual([(code, words in reason) for code, reason in self.stream.closed], [(1008, True)])
+        self.assertEqual(len([line for line in self.lines() if words in line]), 1)
 
     def test_events_of_another_account(self) -> None:
         for seq in range(3):

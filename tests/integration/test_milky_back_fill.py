@@ -1,4 +1,4 @@
-"""Messages that come while Milky's stream is broken, or lgtwist is not there: bots get them, in order, once."""
+"""Back-fill with real processes: a fake implementation, lgtwist that is killed, and two bots behind it."""
 
 from __future__ import annotations
 

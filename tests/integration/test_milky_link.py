@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tests.integration.rawclient import RawClient
 from tests.integration.running import Service, wait_until
 from tests.integration.shared import SharedTestCase
 from tests.milky.fake import FakeMilky
+from tests.rounds import combination
 
 #: The accounts: one for whatever is done to it, and some that never come up, or late.
 MAIN, REFUSED, REFUSED_LATER, LATE = 10001, 10002, 10003, 10004
@@ -170,9 +172,10 @@ class MilkyLinkTests(SharedTestCase):
         bot = self.bot()
         self.fake.switch(delay={"send_group_message": 30})
         self.addCleanup(self.fake.switch, delay={})
-        bot.call("send_group_msg", 1, group_id=GROUP, message="a")
-        self.wait_unanswered()
+        bot.call("send_group_msg", 1, group_id=GROUP, message="too slow")
+        self.wait_unanswered("too slow")
         self.fake.switch(delay={})
+        time.sleep(1)  # so that the second has as long for itself, once the first has ended
         bot.call("send_group_msg", 2, group_id=GROUP, message="b")
         answers = [bot.response(), bot.response()]
         self.assertEqual(
@@ -189,7 +192,7 @@ class MilkyLinkTests(SharedTestCase):
         self.fake.switch(delay={"send_group_message": 30})
         bot.call("send_group_msg", 1, group_id=GROUP, message="killed")
         bot.call("send_group_msg", 2, group_id=GROUP, message="not sent")
-        self.wait_unanswered()
+        self.wait_unanswered("killed")
         self.fake.kill()
         answers = {one["echo"]: one["retcode"] for one in (bot.response(), bot.response())}
         self.assertEqual(answers[1], 1502)
@@ -202,9 +205,10 @@ class MilkyLinkTests(SharedTestCase):
         self.assertEqual(self.say(bot)["retcode"], 0)
         self.assertNotIn("not sent", str(self.fake.calls("send_group_message")))
 
-    def wait_unanswered(self) -> None:
+    def wait_unanswered(self, text: str) -> None:
         def is_under_way() -> bool:
-            return any(one["ended"] is None for one in self.fake.calls("send_group_message"))
+            calls = self.fake.calls("send_group_message")
+            return any(one["ended"] is None and text in str(one["params"]) for one in calls)
 
         wait_until("a message was sent", is_under_way)
 
@@ -239,6 +243,7 @@ class MilkyLinkTests(SharedTestCase):
         self.wait_up(MAIN)
         self.assertEqual(self.say(bot)["retcode"], 0)
 
+    @combination
     def test_z_login(self) -> None:
         """An implementation that is not logged in yet: it is said, and the account comes up at the login."""
         late = self.shared.fakes[LATE]

@@ -372,16 +372,17 @@ class FakeServer:
             return self._plain(415, "Unsupported Media Type")
         if self._used_up("cut_request", api):
             return self._abort(request)
+        delay = self._for("delay", api) or 0.0
         call: Json = {"api": api, "began": time.monotonic(), "ended": None, "answer": None}
         call["n"] = len(self.calls)
         self.calls.append(call)
         try:
-            return await self._answer(request, api, call)
+            return await self._answer(request, api, call, delay)
         finally:
             call["ended"] = time.monotonic()
             self._keep("call", call)
 
-    async def _answer(self, request: web.Request, api: str, call: Json) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, api: str, call: Json, delay: float) -> web.StreamResponse:
         body = await request.read()
         if not self._is_allowed(request):
             call["answer"] = 401
@@ -391,7 +392,6 @@ class FakeServer:
         except ValueError:
             self.violate(f"{api}: the body is no JSON: {body[:100]!r}")
             return self._failure(call, ApiError(-400, "Invalid payload"))
-        delay = self._for("delay", api) or 0.0
         if self.switches["late"]:
             await asyncio.sleep(delay)
         if self._is_missing(api):

@@ -281,8 +281,9 @@ class MilkyAccount(Service):
             ("milky_unknown_segments", "Segments that became a text", counters.unknown_segments),
         ]
         for name, help_text, counts in tables:
-            found += [Figure(name, help_text, {"type": kind}, float(n)) for kind, n in counts.items()] or [
-                Figure(name, help_text, {"type": ""}, 0.0)
+            found += [
+                Figure(name, help_text, {"type": kind}, float(count))
+                for kind, count in {"": 0, **counts}.items()  # a series that is there from the start
             ]
         return found
 

@@ -143,11 +143,12 @@ class _NotingIds:
 class _WaitingEvent:
     """An event that waits for a block, or behind one that does.
 
+    :ivar event: None for a message that is dropped on purpose.
     :ivar needs: the number of the waiting event for whose blocks it waits: its own, or 0.
     """
 
     key: MessageKey | None
-    event: Event
+    event: Event | None
     needs: int
 
 
@@ -242,7 +243,9 @@ class MilkyLink:
         self._has_own_events = True
         key = translator.key
         if event is None:
-            if key is not None:
+            if key is not None and self._waiting:  # noted in order: what is before it is not delivered yet
+                self._waiting.append(_WaitingEvent(key, None, 0))
+            elif key is not None:
                 self._ids.table.mark_seen(key, self._account.wall_clock())
             return
         uncommitted = self._ids.committed()
@@ -325,19 +328,25 @@ class MilkyLink:
         outermost = scheduler.begin_read()
         try:
             while waiting and waiting[0].needs <= self._stored:
-                one = waiting.popleft()
-                self.budget.release(len(one.event.raw))
-                try:
-                    self._take(one.key, one.event)
-                except Exception:
-                    self._log.failure(
-                        "account {account}: an event could not be published", account=self._account.self_id
-                    )
+                self._end_waiting(waiting.popleft())
         finally:
             if outermost:
                 scheduler.read_ended()
-        if self._pauses & _PAUSE_BLOCKS and not self._is_crowded:
+        if self._pauses & _PAUSE_BLOCKS and not (waiting and self._is_crowded):
             self._resume(_PAUSE_BLOCKS)
+
+    def _end_waiting(self, one: _WaitingEvent) -> None:
+        if one.event is None:
+            if one.key is not None:
+                self._ids.table.mark_seen(one.key, self._account.wall_clock())
+            return
+        self.budget.release(len(one.event.raw))
+        try:
+            self._take(one.key, one.event)
+        except Exception:
+            self._log.failure(
+                "account {account}: an event could not be published", account=self._account.self_id
+            )
 
     def _pause(self, why: int) -> None:
         self._pauses |= why

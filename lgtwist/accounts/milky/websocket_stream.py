@@ -31,7 +31,9 @@ STREAM_HINTS = {
     "refused with HTTP 426": _PORT_HINT,
     "refused with HTTP 2": _PORT_HINT,
     "not an answer to a WebSocket handshake": _PORT_HINT,
-    "connection was refused": "is the implementation running, its Milky server turned on, and the port right?",
+    "connection was refused": (
+        "is the implementation running, its Milky server turned on, and the port right?"
+    ),
 }
 
 
@@ -44,7 +46,7 @@ def with_hint(reason: str, hints: Mapping[str, str]) -> str:
     return f"{reason} ({hint})" if hint else reason
 
 
-def _stream_target(plan: StreamPlan) -> Target:
+def stream_target(plan: StreamPlan) -> Target:
     """Return where the WebSocket is dialled: the host is spelled as in the configuration."""
     parts = urlsplit(plan.event_url)
     secure = parts.scheme == "https"
@@ -135,7 +137,7 @@ class WebSocketStream:
         self._dialler = _StreamDialler(
             resources.reactor,
             resources.client_factory,
-            _stream_target(plan),
+            stream_target(plan),
             name=plan.name,
             backoff=plan.backoff,
             make_handler=self._make_handler,

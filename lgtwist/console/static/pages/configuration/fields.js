@@ -11,26 +11,31 @@ const FORWARD = "forward-websocket";
 const REVERSE = "reverse-websocket";
 const POST = "http-post";
 const REMOTE = [FORWARD, REVERSE, "http"];
+const MILKY = ["milky"];
 
-export const ACCOUNT_KINDS = [REVERSE, FORWARD, "http", "sandbox"];
+export const ACCOUNT_KINDS = [REVERSE, FORWARD, "http", "milky", "sandbox"];
 export const BOT_KINDS = [FORWARD, REVERSE, POST];
 
 /** @type {FormField[]} */
 export const ACCOUNT_FIELDS = [
     { path: ["self_id"], type: "number", required: true },
     { path: ["type"], type: "choice", choices: ACCOUNT_KINDS, standard: "sandbox" },
-    { path: ["url"], type: "text", kinds: [FORWARD, "http"], required: true },
-    { path: ["access_token"], type: "secret", kinds: REMOTE },
+    { path: ["url"], type: "text", kinds: [FORWARD, "http", "milky"], required: true },
+    { path: ["access_token"], type: "secret", kinds: [...REMOTE, "milky"] },
     { path: ["secret"], type: "secret", kinds: ["http"] },
     { path: ["world"], type: "text", kinds: ["sandbox"] },
     { path: ["public_url"], type: "text", kinds: ["sandbox"] },
     { path: ["dialect"], type: "choice", kinds: REMOTE, choices: ["auto", "onebot11", "lagrange", "napcat", "llbot", "go-cqhttp"], standard: "auto", more: true },
     { path: ["outgoing_format"], type: "choice", kinds: REMOTE, choices: ["as-is", "array", "string"], standard: "as-is", more: true },
-    { path: ["access_token_file"], type: "text", kinds: REMOTE, more: true },
+    { path: ["access_token_file"], type: "text", kinds: [...REMOTE, "milky"], more: true },
     { path: ["secret_file"], type: "text", kinds: ["http"], more: true },
-    { path: ["ca_file"], type: "text", kinds: [FORWARD, "http"], more: true },
-    { path: ["reconnect", "min"], type: "text", kinds: [FORWARD], standard: "1s", more: true },
-    { path: ["reconnect", "max"], type: "text", kinds: [FORWARD], standard: "60s", more: true },
+    { path: ["ca_file"], type: "text", kinds: [FORWARD, "http", "milky"], more: true },
+    { path: ["event_stream"], type: "choice", kinds: MILKY, choices: ["websocket", "sse"], standard: "websocket", more: true },
+    { path: ["self_messages"], type: "boolean", kinds: MILKY, standard: "false", more: true },
+    { path: ["back_fill", "max_messages"], type: "number", kinds: MILKY, standard: "300", more: true },
+    { path: ["back_fill", "max_age"], type: "text", kinds: MILKY, standard: "10m", more: true },
+    { path: ["reconnect", "min"], type: "text", kinds: [FORWARD, "milky"], standard: "1s", more: true },
+    { path: ["reconnect", "max"], type: "text", kinds: [FORWARD, "milky"], standard: "60s", more: true },
     { path: ["media_hosts"], type: "list", kinds: ["sandbox"], more: true },
     { path: ["media_dirs"], type: "list", kinds: ["sandbox"], more: true },
 ];

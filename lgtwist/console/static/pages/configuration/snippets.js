@@ -63,12 +63,23 @@ function http(account, { url, token, secret }) {
     ];
 }
 
+/** @param {any} account @param {Known} known @returns {Snippet[]} */
+function milky(account, { token }) {
+    const { host, port, path } = placeOf(account.url, 80);
+    const place = { host, port, prefix: path.replace(/\/+$/, ""), accessToken: token };
+    return [
+        { name: "LLBot", file: `data/config_${account.self_id}.json`, text: json({ milky: { enable: true, reportSelfMessage: false, http: place } }) },
+        { name: "Lagrange V2", file: "appsettings.json", text: json({ Milky: { AccessToken: token, Http: { Host: host, Port: port, Api: { Enabled: true }, WS: { Event: { Enabled: true } } } } }) },
+        { name: "Yogurt", file: "config.json", text: json({ milky: { http: place, reportSelfMessage: false } }) },
+    ];
+}
+
 /**
  * Return what an implementation is given for an account.
  * @param {any} account its keys @param {Known} known
  */
 export function accountSnippets(account, known) {
-    const made = { "reverse-websocket": reverse, "forward-websocket": forward, http }[account.type];
+    const made = { "reverse-websocket": reverse, "forward-websocket": forward, http, milky }[account.type];
     return made ? made(account, known) : [];
 }
 

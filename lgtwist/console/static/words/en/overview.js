@@ -104,6 +104,7 @@ export default {
     "overview.kind.account.forward-websocket": "Forward WebSocket",
     "overview.kind.account.reverse-websocket": "Reverse WebSocket",
     "overview.kind.account.http": "HTTP",
+    "overview.kind.account.milky": "Milky",
     "overview.kind.bot.forward-websocket": "Forward WebSocket",
     "overview.kind.bot.reverse-websocket": "Reverse WebSocket",
     "overview.kind.bot.http-post": "HTTP posts"

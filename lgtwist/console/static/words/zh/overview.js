@@ -104,6 +104,7 @@ export default {
     "overview.kind.account.forward-websocket": "正向 WebSocket",
     "overview.kind.account.reverse-websocket": "反向 WebSocket",
     "overview.kind.account.http": "HTTP",
+    "overview.kind.account.milky": "Milky",
     "overview.kind.bot.forward-websocket": "正向 WebSocket",
     "overview.kind.bot.reverse-websocket": "反向 WebSocket",
     "overview.kind.bot.http-post": "HTTP 上报"
