@@ -107,6 +107,10 @@ def _incoming_face(data: dict[str, Any]) -> Segment:
     return {"type": "face", "data": face}
 
 
+#: The types of segments whose URLs expire.
+EXPIRING_TYPES = ("image", "record", "video")
+
+
 def resource_url(data: dict[str, Any]) -> str:
     """Return the URL of an incoming image, record or video; empty if it has none.
 

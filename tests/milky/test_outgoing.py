@@ -9,20 +9,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.milky.composition import MAX_LOOKUPS, MAX_NODES
 from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.incoming import to_onebot
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import Conversation, MessageKey
-from lgtwist.milky.outgoing import (
-    MAX_LOOKUPS,
-    MAX_NODES,
-    UNKNOWN_SENDER,
-    Outgoing,
-    OutgoingFile,
-    make_forward,
-    to_milky,
-)
+from lgtwist.milky.media import OutgoingFile
+from lgtwist.milky.outgoing import Outgoing, make_forward, to_milky
 from lgtwist.milky.recent import PrivateFile
+from lgtwist.milky.resending import UNKNOWN_SENDER
 from lgtwist.milky.uris import as_uri, name_in_uri
 from lgtwist.onebot.errors import AccountFailed, BadRequest, LinkBroken, OneBotError, OverBound
 from lgtwist.onebot.message import read_message, to_cq

@@ -22,8 +22,9 @@ from lgtwist.milky.actions.table import (
 )
 from lgtwist.milky.errors import NOT_FOUND, CallFailed
 from lgtwist.milky.fields import number_at, objects_at
+from lgtwist.milky.incoming import EXPIRING_TYPES
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.keys import GROUP, OTHER_SCENES, UNSEQUENCED, Conversation, MessageKey
 from lgtwist.milky.messages import message_data
 from lgtwist.milky.recent import LARGEST_REMEMBERED
 from lgtwist.onebot.errors import AccountFailed, BadRequest, OneBotError
@@ -61,9 +62,6 @@ async def recall_msg(context: ActionContext, params: ActionParams) -> None:
 
 # -- reading messages
 
-#: The scenes of a person's messages, each with the other one.
-_OTHER_SCENES = {FRIEND: TEMP, TEMP: FRIEND}
-
 
 async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:
     """Return a message as Milky has it: what is remembered of it, else what the implementation says.
@@ -85,7 +83,7 @@ async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any
     try:
         return await _get_message(context, key)
     except CallFailed as error:
-        other = _OTHER_SCENES.get(key.scene)
+        other = OTHER_SCENES.get(key.scene)
         if other is None or error.milky_retcode != NOT_FOUND:
             raise
         try:
@@ -104,7 +102,7 @@ def _has_expired_urls(message: dict[str, Any], now: float) -> bool:
     """Return whether a message has pictures or the like, and is so old that their URLs may not work."""
     if number_at(message, "time") > now - _URL_SECONDS:
         return False
-    return any(one.get("type") in ("image", "record", "video") for one in objects_at(message, "segments"))
+    return any(one.get("type") in EXPIRING_TYPES for one in objects_at(message, "segments"))
 
 
 async def _get_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:
