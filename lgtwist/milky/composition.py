@@ -13,8 +13,6 @@ from lgtwist.onebot.message import MessageReader
 
 #: Nodes of one message, with those inside others.
 MAX_NODES = 1_000
-#: Characters of a segment's type that are shown.
-LONGEST_SHOWN_TYPE = 64
 #: Calls to the implementation that one message may need before it is sent.
 MAX_LOOKUPS = 200
 

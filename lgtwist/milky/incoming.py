@@ -14,8 +14,10 @@ from lgtwist.milky.keys import Conversation, MessageIds, MessageKey
 from lgtwist.onebot.bounds import MAX_SEGMENTS
 from lgtwist.onebot.message import Segment
 
-#: Characters of an unknown type that are shown.
-_SHOWN_TYPE_LENGTH = 64
+#: Characters of a segment's type that are shown.
+LONGEST_SHOWN_TYPE = 64
+#: The types of segments whose URLs expire.
+EXPIRING_TYPES = ("image", "record", "video")
 #: Replies of one message; QQ has one. Each may need a new block of message ids.
 _MOST_REPLIES = 8
 
@@ -67,7 +69,7 @@ def to_onebot(
             elif unknown is not None:
                 unknown("reply")
         else:
-            shown_type = text_at(segment, "type")[:_SHOWN_TYPE_LENGTH]
+            shown_type = text_at(segment, "type")[:LONGEST_SHOWN_TYPE]
             if unknown is not None:
                 unknown(shown_type)
             append(_plain_text(f"[unsupported segment: {shown_type}]"))
@@ -105,10 +107,6 @@ def _incoming_face(data: dict[str, Any]) -> Segment:
     if boolean_at(data, "is_large"):
         face["is_large"] = True
     return {"type": "face", "data": face}
-
-
-#: The types of segments whose URLs expire.
-EXPIRING_TYPES = ("image", "record", "video")
 
 
 def resource_url(data: dict[str, Any]) -> str:

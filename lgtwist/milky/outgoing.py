@@ -10,8 +10,9 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from lgtwist.milky.composition import LONGEST_SHOWN_TYPE, Composition
+from lgtwist.milky.composition import Composition
 from lgtwist.milky.fields import list_at, number_at, object_at, text_at
+from lgtwist.milky.incoming import LONGEST_SHOWN_TYPE
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import UNSEQUENCED, Conversation
 from lgtwist.milky.media import OutgoingFile, image_segment, outgoing_file, record_segment, video_segment

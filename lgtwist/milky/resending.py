@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from lgtwist.milky.composition import LONGEST_SHOWN_TYPE, REFUSALS, Composition
+from lgtwist.milky.composition import REFUSALS, Composition
 from lgtwist.milky.errors import NOT_FOUND, CallFailed
 from lgtwist.milky.fields import list_at, number_at, object_at, objects_at, text_at
-from lgtwist.milky.incoming import EXPIRING_TYPES, resource_url
+from lgtwist.milky.incoming import EXPIRING_TYPES, LONGEST_SHOWN_TYPE, resource_url
 from lgtwist.milky.keys import GREATEST_NUMBER, OTHER_SCENES, SMALLEST_NUMBER, MessageKey
 from lgtwist.milky.messages import forwarded_sender
 from lgtwist.milky.simple_segments import face_segment, market_face_segment, mention_segment
