@@ -24,6 +24,8 @@ _SEQ_BITS = 10
 _IN_BLOCK = BLOCK_SIZE - 1
 #: Blocks that there may be, so that ids are below 2^31. Block 0 is not used: ids begin at 1024.
 MOST_BLOCKS = (1 << 31 - _SEQ_BITS) - 1
+#: From this sequence number of a block on, the next block of the conversation is made ahead.
+_MADE_AHEAD = BLOCK_SIZE // 2
 #: Numbers of blocks that a run has for itself in the file, beyond those that are in use.
 RESERVED_BLOCKS = 1024
 
@@ -119,6 +121,7 @@ class BlockTable:
         self._left = 0  # numbers from _next on that the file keeps for us
         self._distant = 0  # where numbers are taken while there are none left; 0: not chosen yet
         self._unsaved: dict[int, None] = {}
+        self._ahead: dict[int, None] = {}  # made ahead, and not known to be stored
         self._changed: set[int] = set()
         self._oldest: list[tuple[float, int]] = []
         #: The key that an id was asked for last, its code and its number: it is marked as seen next.
@@ -144,6 +147,9 @@ class BlockTable:
         number = self._numbers.get(code)
         if number is None:
             number = self._new_block(code)
+        elif self._ahead and number in self._ahead:
+            del self._ahead[number]
+            self._unsaved[number] = None
         self._last_key, self._last_code, self._last_number = key, code, number
         return number << _SEQ_BITS | seq & _IN_BLOCK
 
@@ -169,6 +175,13 @@ class BlockTable:
         self._put(number, code, self._now(), 0)
         self._unsaved[number] = None
         return number
+
+    def _make_ahead(self, code: int) -> None:
+        """Make the block that a conversation needs next, so that no event has to wait until it is stored."""
+        if code & _PART_MASK and self._left and self._count < self._most:
+            number = self._free_number()
+            self._put(number, code, self._now(), 0)
+            self._ahead[number] = None
 
     # -- numbers
 
@@ -239,6 +252,7 @@ class BlockTable:
                 del self._newest[conversation]
             self._changed.discard(number)
             self._unsaved.pop(number, None)
+            self._ahead.pop(number, None)
             return number
 
     def _times(self) -> Iterator[tuple[float, int]]:
@@ -266,6 +280,8 @@ class BlockTable:
         page.delivered[place] |= 1 << (key[2] & _IN_BLOCK)
         page.seen[place] = now
         self._changed.add(number)
+        if key[2] & _IN_BLOCK >= _MADE_AHEAD and code + 1 not in self._numbers:
+            self._make_ahead(code + 1)
         conversation = code >> _PART_BITS
         if key[2] > self._newest.get(conversation, -1):
             self._newest[conversation] = key[2]
@@ -308,11 +324,6 @@ class BlockTable:
         """Whether there are blocks that :meth:`take_unsaved` has not returned yet."""
         return bool(self._unsaved)
 
-    @property
-    def has_changed(self) -> bool:
-        """Whether there are blocks that :meth:`take_changed` has not returned yet."""
-        return bool(self._changed)
-
     def row_of(self, number: int) -> BlockRow:
         """Return a block, as it is now.
 
@@ -332,6 +343,13 @@ class BlockTable:
             delivered.to_bytes((delivered.bit_length() + 7) // 8, "little"),
         )
 
+    def stands_for(self, row: BlockRow) -> bool:
+        """Return whether the number of a row still stands for the same messages: numbers are used again."""
+        page = self._pages.get(row.number >> _PAGE_BITS)
+        conversation = row.peer_id << _SCENE_BITS | row.scene
+        code = conversation << _PART_BITS | row.part
+        return page is not None and page.codes[row.number & _ON_PAGE] == code
+
     def numbers(self) -> Iterator[int]:
         """Yield the numbers of all blocks."""
         return (number for _seen, number in self._times())
@@ -340,6 +358,20 @@ class BlockTable:
         """Return the new blocks that were not returned before."""
         numbers, self._unsaved = self._unsaved, {}
         return [self.row_of(number) for number in numbers]
+
+    @property
+    def has_ahead(self) -> bool:
+        """Whether there are blocks that were made ahead, and not stored as far as is known."""
+        return bool(self._ahead)
+
+    def ahead(self) -> list[BlockRow]:
+        """Return the blocks that were made ahead, until :meth:`ahead_stored` says that they are stored."""
+        return [self.row_of(number) for number in self._ahead]
+
+    def ahead_stored(self, rows: Iterable[BlockRow]) -> None:
+        """Note that blocks of :meth:`ahead` are stored."""
+        for row in rows:
+            self._ahead.pop(row.number, None)
 
     def take_changed(self) -> list[BlockRow]:
         """Return the blocks of which messages were seen since they were returned before."""

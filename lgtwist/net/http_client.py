@@ -150,6 +150,7 @@ class _BoundedHead(HeadAwareClientProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Read bytes."""
+        answer = self.answer_under_way
         if self.reading_head:
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_RESPONSE_HEAD:
@@ -157,7 +158,8 @@ class _BoundedHead(HeadAwareClientProtocol):
                 transport.abortConnection()
                 return
         super().dataReceived(data)
-        if not self.reading_head:
+        # The next request may have been sent in the meantime: what is counted is of one head.
+        if not self.reading_head or self.answer_under_way is not answer:
             self._head_bytes = 0
 
 
@@ -263,20 +265,31 @@ class BodyLost(Exception):
         self.status = status
 
 
-@implementer(IAgentEndpointFactory)
-@frozen
-class VerifyingEndpoints:
-    """Makes endpoints whose certificates are verified against one authority's, or the system's."""
+#: Endpoints that one client keeps.
+_MAX_ENDPOINTS = 16
 
-    _reactor: Any
-    _trust_root: Any
+
+@implementer(IAgentEndpointFactory)
+class VerifyingEndpoints:
+    """Endpoints whose certificates are verified against one authority's, or the system's.
+
+    Each is made once: Twisted asks for one with every request, also where a connection is reused.
+    """
+
+    def __init__(self, reactor: Any, trust_root: Any) -> None:
+        self._reactor = reactor
+        self._trust_root = trust_root
+        self._made: dict[tuple[bytes, bytes, int], IStreamClientEndpoint] = {}
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint of a URL's host and port."""
-        host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
-        endpoint: IStreamClientEndpoint = client_endpoint(
-            self._reactor, host, uri.port, secure, self._trust_root
-        )
+        key = (uri.scheme, uri.host, uri.port)
+        endpoint = self._made.get(key)
+        if endpoint is None:
+            host, secure = uri.host.decode("ascii"), uri.scheme == b"https"
+            endpoint = client_endpoint(self._reactor, host, uri.port, secure, self._trust_root)
+            if len(self._made) < _MAX_ENDPOINTS:
+                self._made[key] = endpoint
         return endpoint
 
 

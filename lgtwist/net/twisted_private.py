@@ -139,6 +139,12 @@ class HeadAwareClientProtocol(HTTP11ClientProtocol):
         parser = self._parser
         return parser is not None and parser.state in (STATUS, HEADER)
 
+    @property
+    def answer_under_way(self) -> object | None:
+        """What stands for the answer that is awaited or being read: another object for each; None between."""
+        parser: object | None = self._parser
+        return parser
+
 
 #: Makes an HTTP connection of ours; call its argument when it is idle again.
 MakeClientProtocol = Callable[[Any], HTTP11ClientProtocol]

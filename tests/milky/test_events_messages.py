@@ -7,7 +7,7 @@ from typing import Any
 
 from lgtwist.milky.events import BadFrame, ForeignFrame
 from lgtwist.milky.keys import Conversation, MessageKey
-from lgtwist.milky.recent import LARGEST_REMEMBERED, PrivateFile
+from lgtwist.milky.recent import LARGEST_REMEMBERED, PrivateFile, RecentMessages
 from tests.milky.samples import (
     DATA,
     FRIEND,
@@ -98,6 +98,8 @@ class MessageTests(TranslationCase):
         self.translate("message_receive", temp_message())
         self.translate("message_receive", private_message(peer_id=MEMBER, sender_id=MEMBER))
         self.assertEqual(self.recent.scenes.get(MEMBER), "friend")
+        self.translate("message_receive", private_message())
+        self.assertEqual(self.recent.scenes.get(FRIEND), "friend")
 
     def test_bare_message(self) -> None:
         """Without all that may be missing, and with numbers as strings, it is an event all the same."""
@@ -162,6 +164,30 @@ class MessageTests(TranslationCase):
         self.translate("message_receive", group_message(8, text("x" * LARGEST_REMEMBERED)))
         self.assertIsNone(self.recent.messages.get(key._replace(seq=8)))
         self.assertEqual(self.recent.newest.get(Conversation("group", GROUP)), 8)
+
+    def test_fetched_messages_are_remembered(self) -> None:
+        """What an action fetched is no duplicate when it comes, and does not replace what was received."""
+        key = MessageKey("group", GROUP, 7)
+        self.recent.messages.put(key, group_message())
+        self.translate("message_receive", group_message(8))
+        self.translate("message_receive")
+        self.recent.messages.put(key, group_message(7, text("changed")))
+        self.assertEqual(self.recent.messages.get(key), group_message())
+        self.assert_dropped("message_receive")
+
+    def test_bound(self) -> None:
+        """The newest messages stay, at least half of as many as there may be."""
+        messages = RecentMessages(10)
+        keys = [MessageKey("group", GROUP, seq) for seq in range(1, 101)]
+        for key in keys:
+            if key.seq % 3:
+                messages.put_received(key, json.dumps({"data": {"message_seq": key.seq}}).encode())
+            else:
+                messages.put(key, {"message_seq": key.seq})
+            self.assertLessEqual(len(messages), 10)
+        found = [key.seq for key in keys if messages.get(key) == {"message_seq": key.seq}]
+        self.assertGreaterEqual(len(found), 5)
+        self.assertEqual(found, [key.seq for key in keys[-len(found) :]])
 
     def test_own_message_is_remembered(self) -> None:
         """Bots reply to it and recall it."""
@@ -259,6 +285,8 @@ class MessageTests(TranslationCase):
             + b"1," * 100_000
             + b"1]}}",
             deep,
+            json.dumps({**frame("message_receive"), "more": [0] * 100_000}).encode(),
+            json.dumps({**frame("group_mute"), "more": [0] * 100_000}).encode(),
         )
         for number, one in enumerate(frames, 1):
             with self.assertRaises(BadFrame) as caught:

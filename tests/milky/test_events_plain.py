@@ -13,7 +13,10 @@ from lgtwist.milky.keys import MessageKey
 from lgtwist.milky.messages import message_data, read_key
 from lgtwist.milky.plain_messages import encode_plain_message, read_plain_frame
 from tests.milky.samples import (
+    FRIEND_ENTITY,
     GROUP,
+    MEMBER_ENTITY,
+    OTHER,
     SELF,
     CountingIds,
     TranslationCase,
@@ -65,6 +68,31 @@ class PlainMessageTests(TranslationCase):
         group = {"group_id": 30003, "group_name": "Tea", "member_count": 1, "max_member_count": 2}
         one = frame("message_receive", group_message(group=group))
         self.assertTrue(self.both_ways(one, json.dumps(one).encode()))
+
+    def test_escaped_texts(self) -> None:
+        """Each character that is escaped somewhere is escaped there, alone and among others."""
+        for character in '&[]"\\,\n\x01\x7f':
+            for words in (character, f"a{character}", f"{character}好"):
+                one = frame("message_receive", group_message(7, text(words)))
+                raw = json.dumps(one, separators=(",", ":"), ensure_ascii=False)
+                self.assertTrue(self.both_ways(one, raw.encode()), words)
+
+    def test_not_taken(self) -> None:
+        """With a sender who is not the friend, or with a sex or a role of no type, it goes the long way."""
+        for message in (
+            private_message(friend={**FRIEND_ENTITY, "user_id": OTHER}),
+            private_message(friend={**FRIEND_ENTITY, "sex": "x"}),
+            private_message(friend=None),
+            group_message(group_member={**MEMBER_ENTITY, "sex": "x"}),
+            group_message(group_member={**MEMBER_ENTITY, "role": "x"}),
+            group_message(group_member=None),
+        ):
+            one = frame("message_receive", message)
+            self.assertFalse(self.both_ways(one, json.dumps(one).encode()))
+            self.setUp()
+            event = self.translate_odd("message_receive", message)
+            self.assertEqual(event["sender"]["user_id"], event["user_id"])
+            self.assertIn(event["sender"]["sex"], ("unknown", "male", "female"))
 
     @quick
     @given(_TEXTS, st.booleans(), st.booleans())

@@ -1,7 +1,7 @@
 """The message ids of one account, kept in a file: :class:`~lgtwist.accounts.milky.block_file.BlockFile`.
 
 One connection writes, in a thread of its own. A new block is committed before one of its ids leaves the
-process; which messages were delivered is written once a second. While the file cannot be written, ids are
+process; which messages were delivered is written twice a second. While the file cannot be written, ids are
 given out all the same, and their blocks are written when it can be written again. If it never can, those ids
 stand for nothing after a restart: the file keeps a range of numbers for each run, behind which the next run
 begins, so that none is given to another conversation. Where the file may be an old copy, a run begins far
@@ -32,7 +32,7 @@ from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import log_failures
 
 #: Seconds between two writes of what was seen, and between two attempts while the file cannot be written.
-_INTERVAL = 1.0
+_INTERVAL = 0.5
 #: Seconds that a commit may take; then ids are given out without it.
 _SLOWEST_COMMIT = 10.0
 #: Seconds that :meth:`BlockStore.stop` takes at most.
@@ -83,6 +83,9 @@ class BlockStore:
         self._waiting_for_next: list[Deferred[None]] = []
         self._waiting_for_idle: list[Deferred[None]] = []
         self._unwritten: dict[int, None] = {}  # numbers of blocks whose write failed
+        #: What was seen, as it was at the last tick, and as it was at the one before: that is written.
+        self._seen_lately: list[BlockRow] = []
+        self._seen_before: dict[int, BlockRow] = {}
         self._flush_call: IDelayedCall | None = None
         self._stopping = False
 
@@ -178,6 +181,8 @@ class BlockStore:
             idle: Deferred[None] = Deferred()
             self._waiting_for_idle.append(idle)
             await idle
+        self._note_seen()
+        self._note_seen()
         rows, _new = self._take_rows()
         number, now = self.table.next_number, self._now()
 
@@ -215,21 +220,32 @@ class BlockStore:
             return _waiter(self._waiting_for_next)
         if self._writes_new_blocks and self._trouble is None:
             return _waiter(self._waiting_for_running)
+        if self.table.has_ahead and self._flush_call is None and self._may_write:
+            self._flush_call = self._reactor.callLater(0, self._flush)
         return None
+
+    @property
+    def _may_write(self) -> bool:
+        return not self._is_busy and self._trouble is None and self._worker is not None
 
     def _flush(self) -> None:
         self._flush_call = None
-        if self._waiting_for_next and not self._is_busy:
+        if (self._waiting_for_next or self.table.has_ahead) and not self._is_busy:
             self._write()
 
     def _take_rows(self) -> tuple[list[BlockRow], bool]:
-        """Return all rows that are to be written, and whether new blocks are among them."""
+        """Return all rows that are to be written, and whether new blocks are among them.
+
+        Those that were made ahead are written too; nothing waits for them.
+        """
         table = self.table
         new = table.take_unsaved()
-        rows = {row.number: row for row in new}
+        rows = {row.number: row for row in (*table.ahead(), *new)}
         unwritten, self._unwritten = self._unwritten, {}
-        for row in table.take_changed():
-            rows[row.number] = row
+        seen, self._seen_before = self._seen_before, {}
+        for number, row in seen.items():
+            if number not in rows and table.stands_for(row):
+                rows[number] = row
         for number in unwritten:
             if number not in rows:
                 with suppress(KeyError):
@@ -243,11 +259,12 @@ class BlockStore:
             return
         self._waiting_for_running += self._waiting_for_next
         self._waiting_for_next = []
+        ahead = self.table.ahead()
         rows, self._writes_new_blocks = self._take_rows()
-        upto, now, durable = self.table.reservation(), self._now(), self._writes_new_blocks
+        upto, now, durable = self.table.reservation(), self._now(), self._writes_new_blocks or bool(ahead)
         self._begin_job(
             worker.do(lambda: self._file.write(rows, upto, now, durable=durable)),
-            lambda _none: self._written(upto),
+            lambda _none: self._written(upto, ahead),
             rows,
         )
 
@@ -279,8 +296,9 @@ class BlockStore:
 
         job.addBoth(ended)
 
-    def _written(self, upto: int) -> None:
+    def _written(self, upto: int, ahead: Iterable[BlockRow]) -> None:
         self.table.set_reserved(upto)
+        self.table.ahead_stored(ahead)
         if self._trouble is not None and not self._unwritten:
             self._trouble = None
             self._log.info("{path} is written again: all message ids are stored", path=self.path)
@@ -306,15 +324,26 @@ class BlockStore:
         _fire(self._waiting_for_running)
         _fire(self._waiting_for_next)
 
+    def _note_seen(self) -> None:
+        """Let what was seen until the last tick be written, and what was seen since at the next one.
+
+        What a message says is in the journal by then: after a crash in between it is fetched again.
+        """
+        self._seen_before.update((row.number, row) for row in self._seen_lately)
+        self._seen_lately = self.table.take_changed()
+
     def _tick(self) -> None:
-        """Write what was seen in the last second, and what could not be written before."""
+        """Write what was seen until the last tick, and what could not be written before."""
         worker = self._worker
-        if worker is None or self._is_busy:
+        if worker is None:
+            return
+        self._note_seen()
+        if self._is_busy:
             return
         if not self._file.is_open:
             now = self._now()
             self._begin_job(worker.do(lambda: self._file.open(now)), self._opened_late)
-        elif self._trouble or self._unwritten or self.table.has_changed or self.table.has_unsaved:
+        elif self._trouble or self._unwritten or self._seen_before or self.table.has_unsaved:
             self._write()
 
     def _opened_late(self, opened: OpenedBlocks) -> None:

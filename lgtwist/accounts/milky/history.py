@@ -175,10 +175,8 @@ class _HistoryReader:
 
         :param top: the greatest sequence number that is known.
         """
-        start = top
         while self._pages_left > 0:
-            start += PAGE - 1
-            page = await self._page(start)
+            page = await self._page(top + PAGE - 1)  # it begins at the top: there may be more by now
             if page is None or page.highest is None or page.highest <= top:
                 if page is None and self._says_why:
                     self._missed.why_not_all = self._failure
