@@ -13,6 +13,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseNeverReceived
 
 from lgtwist.accounts.milky import link
+from lgtwist.milky.blocks import BlockTable
+from lgtwist.milky.keys import GROUP, Conversation
 from tests.accounts.milky import FRIEND, SELF, TEAM, MilkyTestCase, message_frame
 from tests.rounds import quick
 
@@ -91,6 +93,16 @@ class LinkTests(MilkyTestCase):
 
     def was_seen(self, seq: int, peer_id: int = TEAM) -> bool:
         return self.ids.table.was_seen(link.MessageKey("group", peer_id, seq))
+
+    def test_killed_before_the_first_message(self) -> None:
+        """What is stored before the first message of a conversation is delivered says where to go on."""
+        self.ids.stores = False
+        for seq in (700, 2048):
+            self.read(message_frame(seq, peer_id=TEAM + seq))
+            stored = self.ids.table.take_unsaved()
+            later = BlockTable()
+            self.assertEqual(later.load(stored), 0)
+            self.assertEqual(later.last_seen(Conversation(GROUP, TEAM + seq)), seq - 1)
 
     def test_blocks_one_after_the_other(self) -> None:
         """What waits for a later block stays, and what is behind it, when an earlier one is stored."""

@@ -199,7 +199,7 @@ class FakeServer:
                 if answer.status != 200:
                     raise ApiError(-400, f"{url}: HTTP {answer.status}")
                 return await answer.read()
-        except (ClientError, TimeoutError) as error:
+        except (ClientError, asyncio.TimeoutError) as error:
             raise ApiError(-400, f"{url}: {error}") from None
 
     # -- events

@@ -298,11 +298,23 @@ class MilkyLink:
         needs = 0
         if uncommitted is not None:
             needs = self._waited
+            if key is not None:
+                self._begin_conversation(key)
             shielded(uncommitted).addCallback(self._committed, needs)
         self._waiting.append(_WaitingEvent(key, event, needs))
         self.budget.charge(len(event.raw))
         if self._is_crowded and not self._pauses & _PAUSE_BLOCKS:
             self._pause(_PAUSE_BLOCKS)
+
+    def _begin_conversation(self, key: MessageKey) -> None:
+        """Note, before the first message of a conversation is delivered, that those before it are not wanted.
+
+        It is stored with the message's block: if the process is killed before the message is delivered, it
+        is known from where on messages are to be fetched.
+        """
+        table = self._ids.table
+        if key.seq > 0 and table.last_seen(key.conversation) is None:
+            table.mark_seen(key._replace(seq=key.seq - 1), self._account.wall_clock())
 
     @property
     def _is_crowded(self) -> bool:
