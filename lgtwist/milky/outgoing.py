@@ -70,7 +70,7 @@ async def to_milky(
     if any(segment["type"] == "node" for segment in message):
         return Outgoing(segments=[await make_forward(message, conversation, context, path=path)])
     outgoing = Outgoing()
-    await _MessageWriter(Composition(conversation, context, path)).write(message, path, outgoing, 0)
+    await _MessageWriter(conversation, context, path).write(message, path, outgoing, 0)
     if not (outgoing.segments or outgoing.pokes or outgoing.files):
         raise BadRequest(f"{path}: there is nothing in it that can be sent")
     return outgoing
@@ -94,8 +94,8 @@ async def make_forward(
     :param preview: lines, of which Milky takes the first four.
     :raises OneBotError: see :func:`to_milky`.
     """
-    work = Composition(conversation, context, path)
-    messages = await _MessageWriter(work).write_nodes(work.reader.read(nodes, path), path, 1)
+    writer = _MessageWriter(conversation, context, path)
+    messages = await writer.write_nodes(writer.reader.read(nodes, path), path, 1)
     return forward_of_messages(messages, title=title, preview=preview, summary=summary, prompt=prompt)
 
 
@@ -112,16 +112,10 @@ def preview_lines(lines: Any) -> list[str]:
     return [text for text in texts if text][:PREVIEW_LINES]
 
 
-class _MessageWriter:
-    """Makes the segments of one message, and of the nodes inside it.
+class _MessageWriter(Composition):
+    """Makes the segments of one message, and of the nodes inside it."""
 
-    :param work: the message.
-    """
-
-    __slots__ = ("_work",)
-
-    def __init__(self, work: Composition) -> None:
-        self._work = work
+    __slots__ = ()
 
     async def write(self, message: list[Segment], path: str, outgoing: Outgoing, depth: int) -> None:
         """Append a message to what is sent.
@@ -142,22 +136,22 @@ class _MessageWriter:
             where = f"{path}[{number}]"
             simple = SIMPLE_SEGMENTS.get(kind)
             if simple is not None:
-                made = simple(self._work, data, where)
+                made = simple(self, data, where)
             elif kind == "image":
-                made = await image_segment(self._work, data, where)
+                made = await image_segment(self, data, where)
             elif kind == "record":
-                made = await record_segment(self._work, data, where)
+                made = await record_segment(self, data, where)
             elif kind == "video":
-                made = await video_segment(self._work, data, where)
+                made = await video_segment(self, data, where)
             elif kind == "forward":
                 made = await self._forward(data, where, depth)
             elif kind in ("poke", "file") and depth:
                 raise BadRequest(f"{where}: a {kind} segment cannot stand inside a forwarded message")
             elif kind == "poke":
-                outgoing.pokes.append(poke_target(self._work, data, where))
+                outgoing.pokes.append(poke_target(self, data, where))
                 continue
             elif kind == "file":
-                outgoing.files.append(await outgoing_file(self._work, data, where))
+                outgoing.files.append(await outgoing_file(self, data, where))
                 continue
             elif kind == "anonymous" and read_boolean(data.get("ignore")):
                 continue  # the bot says that it may be left out
@@ -177,7 +171,7 @@ class _MessageWriter:
             raise BadRequest(f"{path}: there is no node")
         if depth > MAX_MESSAGE_DEPTH:
             raise OverBound(f"{path}: nodes nested deeper than {MAX_MESSAGE_DEPTH} levels")
-        self._work.count_nodes(len(nodes))
+        self.count_nodes(len(nodes))
         messages = []
         for number, node in enumerate(nodes):
             where = f"{path}[{number}]"
@@ -193,7 +187,7 @@ class _MessageWriter:
     async def _custom_node(self, data: dict[str, Any], path: str, depth: int) -> dict[str, Any]:
         """Return a node whose content the bot gives: segments, or nodes inside it."""
         sender = next((data[key] for key in ("user_id", "uin") if is_given(data.get(key))), None)
-        user_id = self._work.context.self_id if sender is None else read_integer(sender)
+        user_id = self.context.self_id if sender is None else read_integer(sender)
         if user_id is None:
             raise BadRequest(f"{path}.data.user_id: expected an integer")
         name = text_at(data, "nickname") or text_at(data, "name") or str(user_id)
@@ -206,7 +200,7 @@ class _MessageWriter:
         where = f"{path}.data.content"
         if data.get("content") is None:
             raise BadRequest(f"{where} is missing")
-        content = self._work.reader.read(data["content"], where)
+        content = self.reader.read(data["content"], where)
         outgoing = Outgoing(segments=forwarded["segments"])
         if any(segment["type"] == "node" for segment in content):
             messages = await self.write_nodes(content, where, depth + 1)
@@ -221,7 +215,7 @@ class _MessageWriter:
         """Return a node for a message that its ``id`` names."""
         where = f"{path}.data.id"
         message_id = read_integer(data["id"])
-        key = None if message_id is None else self._work.context.ids.key_of(message_id)
+        key = None if message_id is None else self.context.ids.key_of(message_id)
         if key is None:
             raise BadRequest(f"{where}: there is no such message")
         if key.scene == UNSEQUENCED:
@@ -229,14 +223,14 @@ class _MessageWriter:
                 f"{where}: the implementation did not say which message of the conversation this is, so it "
                 "cannot be forwarded"
             )
-        message = await message_to_resend(self._work, key)
+        message = await message_to_resend(self, key)
         sender_id = number_at(message, "sender_id")
         name = text_at(data, "nickname") or text_at(data, "name") or _sender_name(message, sender_id)
         forwarded = new_forwarded(sender_id, name)
         time = number_at(message, "time")
         if time:
             forwarded["time"] = time
-        forwarded["segments"] += await resend(self._work, list_at(message, "segments"), depth)
+        forwarded["segments"] += await resend(self, list_at(message, "segments"), depth)
         if not forwarded["segments"]:
             raise BadRequest(f"{where}: there is nothing in this message that can be sent")
         return forwarded
@@ -245,13 +239,13 @@ class _MessageWriter:
         """Return a forward that is sent again: the one of an ``id``, or nodes as its ``content``."""
         if not is_given(data.get("id")) and is_given(data.get("content")):
             where = f"{path}.data.content"
-            nodes = self._work.reader.read(data["content"], where)
+            nodes = self.reader.read(data["content"], where)
             return _closed_forward(await self.write_nodes(nodes, where, depth + 1), data)
         forward_id = required_text(data, "id", path)
         if depth >= MAX_MESSAGE_DEPTH:
             raise OverBound(f"{path}: forwarded messages nested deeper than {MAX_MESSAGE_DEPTH} levels")
         try:
-            messages = await forwarded_messages(self._work, forward_id, depth + 1)
+            messages = await forwarded_messages(self, forward_id, depth + 1)
         except UnknownAction:
             raise BadRequest(
                 f"{path}: the implementation does not offer get_forwarded_messages, without which a "
