@@ -116,6 +116,7 @@ PURE = [
     "lgtwist.milky.messages",
     "lgtwist.milky.notices",
     "lgtwist.milky.composition",
+    "lgtwist.milky.finding",
     "lgtwist.milky.media",
     "lgtwist.milky.outgoing",
     "lgtwist.milky.resending",

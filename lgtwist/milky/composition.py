@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.fields import text_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import Conversation
-from lgtwist.onebot.errors import AccountFailed, OverBound, UnknownAction
+from lgtwist.onebot.errors import AccountFailed, OverBound
 from lgtwist.onebot.message import MessageReader
 
 #: Nodes of one message, with those inside others.
 MAX_NODES = 1_000
 #: Calls to the implementation that one message may need before it is sent.
 MAX_LOOKUPS = 200
-
-#: What may be said otherwise when a call fails; other errors mean that nothing can be sent at all.
-REFUSALS = (CallFailed, UnknownAction, AccountFailed)
 
 
 class Composition:

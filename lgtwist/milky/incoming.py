@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lgtwist.milky.fields import boolean_at, number_at, text_at
+from lgtwist.milky.fields import boolean_at, number_at, objects_at, text_at
 from lgtwist.milky.keys import Conversation, MessageIds, MessageKey
 from lgtwist.onebot.bounds import MAX_SEGMENTS
 from lgtwist.onebot.message import Segment
@@ -119,6 +119,11 @@ def resource_url(data: dict[str, Any]) -> str:
         return url
     resource_id = text_at(data, "resource_id")
     return resource_id if resource_id.startswith(("http://", "https://")) else ""
+
+
+def has_expiring_urls(message: dict[str, Any]) -> bool:
+    """Return whether there is an image, a record or a video in an ``IncomingMessage``."""
+    return any(one.get("type") in EXPIRING_TYPES for one in objects_at(message, "segments"))
 
 
 def _incoming_media(data: dict[str, Any]) -> dict[str, Any]:

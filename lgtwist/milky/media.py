@@ -6,8 +6,9 @@ from typing import Any
 
 from attrs import frozen
 
-from lgtwist.milky.composition import REFUSALS, Composition
+from lgtwist.milky.composition import Composition
 from lgtwist.milky.fields import text_at
+from lgtwist.milky.finding import REFUSALS
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import GROUP
 from lgtwist.milky.uris import as_uri, name_in_uri

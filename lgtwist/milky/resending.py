@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from lgtwist.milky.composition import REFUSALS, Composition
-from lgtwist.milky.errors import NOT_FOUND, CallFailed
+from lgtwist.milky.composition import Composition
 from lgtwist.milky.fields import list_at, number_at, object_at, objects_at, text_at
-from lgtwist.milky.incoming import EXPIRING_TYPES, LONGEST_SHOWN_TYPE, resource_url
-from lgtwist.milky.keys import GREATEST_NUMBER, OTHER_SCENES, SMALLEST_NUMBER, MessageKey
+from lgtwist.milky.finding import REFUSALS, find_received
+from lgtwist.milky.incoming import EXPIRING_TYPES, LONGEST_SHOWN_TYPE, has_expiring_urls, resource_url
+from lgtwist.milky.keys import GREATEST_NUMBER, SMALLEST_NUMBER, MessageKey
 from lgtwist.milky.messages import forwarded_sender
 from lgtwist.milky.simple_segments import face_segment, market_face_segment, mention_segment
 from lgtwist.onebot.bounds import MAX_MESSAGE_DEPTH
@@ -47,33 +47,24 @@ def forward_of_messages(
 
 
 async def message_to_resend(work: Composition, key: MessageKey) -> dict[str, Any]:
-    """Return a message: the one that is remembered, if it has no URLs, which expire."""
-    remembered = work.context.recent.messages.get(key)
-    if remembered is not None and not any(
-        segment.get("type") in EXPIRING_TYPES for segment in objects_at(remembered, "segments")
-    ):
-        return remembered
-    try:
-        return await _fetch_message(work, key)
-    except CallFailed as error:
-        other = OTHER_SCENES.get(key.scene)
-        if error.milky_retcode == NOT_FOUND and other is not None:  # the scene may have changed
-            with suppress(*REFUSALS):
-                return await _fetch_message(work, key._replace(scene=other))
-        if remembered is None:
-            raise
-    except REFUSALS:
-        if remembered is None:
-            raise
-    return remembered
+    """Return a message: the one that is remembered, if it has no URLs, which expire.
 
+    :raises OneBotError: if it is not found.
+    """
 
-async def _fetch_message(work: Composition, key: MessageKey) -> dict[str, Any]:
-    params = {"message_scene": key.scene, "peer_id": key.peer_id, "message_seq": key.seq}
-    message = object_at(await work.call("get_message", params), "message")
-    if not message:
-        raise AccountFailed("the implementation's get_message has answered without a message")
-    return message
+    async def fetch(key: MessageKey) -> dict[str, Any]:
+        params = {"message_scene": key.scene, "peer_id": key.peer_id, "message_seq": key.seq}
+        message = object_at(await work.call("get_message", params), "message")
+        if not message:
+            raise AccountFailed("the implementation's get_message has answered without a message")
+        seq = number_at(message, "message_seq")
+        if seq and seq != key.seq:
+            raise AccountFailed(f"the implementation's get_message has answered with message {seq}")
+        return message
+
+    return await find_received(
+        key, work.context.recent, fetch, is_usable=lambda message: not has_expiring_urls(message)
+    )
 
 
 async def forwarded_messages(work: Composition, forward_id: str, depth: int) -> list[dict[str, Any]]:

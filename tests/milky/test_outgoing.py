@@ -509,6 +509,12 @@ class ForwardTests(OutgoingCase):
         unsequenced = self.context.ids.id_of(MessageKey("unsequenced", ANN, 1))
         self.assertIn("cannot be forwarded", self.refused([segment("node", id=unsequenced)]))
 
+    def test_another_message_than_was_asked_for(self) -> None:
+        """It is not forwarded in the place of the one that the bot named."""
+        self.api.answers["get_message"] = {"message": incoming("group", message_seq=9)}
+        number = self.context.ids.id_of(MessageKey("group", TEAM, 8))
+        self.assertIn("message 9", self.refused([segment("node", id=number)], error=AccountFailed))
+
     def test_messages_whose_scene_has_changed(self) -> None:
         """A private message that is not found in one scene is looked for in the other one."""
         number = self.context.ids.id_of(MessageKey("friend", ANN, 8))
