@@ -36,6 +36,13 @@ self_id = 10001
 # self_id = 1234567890
 # access_token = "{account_token}"
 
+# One whose implementation speaks Milky (Lagrange V2, Yogurt, LLBot): lgtwist dials it, with the token there.
+# [[accounts]]
+# type = "milky"
+# self_id = 1234567891
+# url = "http://127.0.0.1:3000/"
+# access_token = "the token there"
+
 # A bot that connects to ws://THIS-MACHINE:8081/ with this token (docs/bots.md).
 # In the .env of a NoneBot2: ONEBOT_WS_URLS=["ws://127.0.0.1:8081/"] and ONEBOT_ACCESS_TOKEN=the token
 [[bots]]
@@ -77,6 +84,13 @@ self_id = 10001
 # type = "reverse-websocket"
 # self_id = 1234567890
 # access_token = "{account_token}"
+
+# 协议端使用 Milky 的账号（Lagrange V2、Yogurt、LLBot）：由 lgtwist 去连接，用那边的令牌。
+# [[accounts]]
+# type = "milky"
+# self_id = 1234567891
+# url = "http://127.0.0.1:3000/"
+# access_token = "那边填的令牌"
 
 # 机器人：用这个令牌连接 ws://本机地址:8081/（见 docs/zh/bots.md）。
 # NoneBot2 的 .env 里写：ONEBOT_WS_URLS=["ws://127.0.0.1:8081/"] 和 ONEBOT_ACCESS_TOKEN=下面的令牌

@@ -19,6 +19,19 @@ _EXPLAINED = 400
 #: ``{name:g}`` for a number and ``{name:p}`` for close code 1002; ``{_}`` is any text that is no
 #: argument. The first that fits counts.
 FORMS: dict[str, dict[str, str]] = {
+    "milky": {
+        "milky_refuses_token": (
+            "cannot connect to {url}: {words} (access_token must be the token that is set there)"
+        ),
+        "milky_wrong_address": (
+            "cannot connect to {url}: {words} (url must be the address of its Milky server, with the prefix "
+            "that is set there; OneBot 11 has another port)"
+        ),
+        "milky_not_running": (
+            "cannot connect to {url}: {words} (is the implementation running, its Milky server turned on, "
+            "and the port right?)"
+        ),
+    },
     "account": {
         "never_connected": "it has not connected yet",
         "other_backing": "another backing took over",
@@ -32,9 +45,7 @@ FORMS: dict[str, dict[str, str]] = {
         "other_account": "its implementation is logged in as {other:d}, not as {account:d}",
         "not_logged_in": "get_login_info failed: the implementation is not logged in ({words})",
         "no_milky_api": "get_login_info failed: its url leads to no Milky API: HTTP 404 for {_}",
-        "no_milky_port": (
-            "get_login_info failed: url leads to a server of OneBot 11; Milky's has another port or prefix"
-        ),
+        "no_milky_port": "{_}url leads to a server of OneBot 11; Milky's has another port or prefix",
         "login_info_failed": "get_login_info failed: {words}",
         "newer_link": "a newer link took over",
         "bot_offline": "its implementation says bot_offline",
@@ -231,12 +242,12 @@ FORMS: dict[str, dict[str, str]] = {
 _LITERAL = frozenset({"path_unknown"})
 #: Arguments that may be empty: what a peer may have added, or not.
 _MAY_BE_EMPTY = {"refused_http_401", "refused_http_403", "refused_http_404", "refused_http", "refused_close"}
-_MAY_BE_EMPTY |= {"not_http_1_1"}
+_MAY_BE_EMPTY |= {"not_http_1_1", "no_milky_port"}
 
 _ARGUMENT_PLACE = re.compile(r"\{(\w+)(?::([dgp]))?\}")
 _ARGUMENT_PATTERNS = {"d": r"\d{1,20}", "g": r"[0-9.e+-]{1,20}", "p": "1002"}
-#: What stands in front of the reason why a WebSocket of an account ended.
-_PREFIX = re.compile(r"(?:(API|event) link: )?(?:(\d{4}) )?(.+)", re.DOTALL)
+#: What stands in front of the reason why a WebSocket of an account ended, or why it was not opened.
+_PREFIX = re.compile(r"(?:(API|event) link: |cannot connect to \S+: )?(?:(\d{4}) )?(.+)", re.DOTALL)
 _BY_US = re.compile(r"closed by us with (\d{4}) (.+)", re.DOTALL)
 
 

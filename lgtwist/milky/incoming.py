@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lgtwist.milky.fields import boolean_at, number_at, text_at
+from lgtwist.milky.fields import boolean_at, number_at, objects_at, text_at
 from lgtwist.milky.keys import Conversation, MessageIds, MessageKey
 from lgtwist.onebot.message import Segment
 
 #: Segments of one message that are translated: far more than QQ lets anybody send.
 MOST_INCOMING = 2_000
-#: Characters of an unknown type that are shown.
-_SHOWN_TYPE_LENGTH = 64
+#: Characters of a segment's type that are shown.
+LONGEST_SHOWN_TYPE = 64
+#: The types of segments whose URLs expire.
+EXPIRING_TYPES = ("image", "record", "video")
 #: Replies of one message; QQ has one. Each may need a new block of message ids.
 _MOST_REPLIES = 8
 
@@ -68,7 +70,7 @@ def to_onebot(
             elif unknown is not None:
                 unknown("reply")
         else:
-            shown_type = text_at(segment, "type")[:_SHOWN_TYPE_LENGTH]
+            shown_type = text_at(segment, "type")[:LONGEST_SHOWN_TYPE]
             if unknown is not None:
                 unknown(shown_type)
             append(_plain_text(f"[unsupported segment: {shown_type}]"))
@@ -118,6 +120,11 @@ def resource_url(data: dict[str, Any]) -> str:
         return url
     resource_id = text_at(data, "resource_id")
     return resource_id if resource_id.startswith(("http://", "https://")) else ""
+
+
+def has_expiring_urls(message: dict[str, Any]) -> bool:
+    """Return whether there is an image, a record or a video in an ``IncomingMessage``."""
+    return any(one.get("type") in EXPIRING_TYPES for one in objects_at(message, "segments"))
 
 
 def _incoming_media(data: dict[str, Any]) -> dict[str, Any]:

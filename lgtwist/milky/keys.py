@@ -10,6 +10,10 @@ FRIEND, GROUP, TEMP = "friend", "group", "temp"
 UNSEQUENCED = "unsequenced"
 #: All scenes; a position in it stands for the scene where a number is kept.
 SCENES = (FRIEND, GROUP, TEMP, UNSEQUENCED)
+#: The scenes of private messages, each with the other one: that of a person may change.
+OTHER_SCENES = {FRIEND: TEMP, TEMP: FRIEND}
+#: The numbers that Milky takes for a person or a group.
+SMALLEST_NUMBER, GREATEST_NUMBER = 10_001, 4_294_967_295
 
 
 class Conversation(NamedTuple):

@@ -22,8 +22,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lgtwist.accounts.milky import block_store
-from lgtwist.accounts.milky.block_store import BlockFileError, BlockStore
+from lgtwist.accounts.milky import block_file
+from lgtwist.accounts.milky.block_file import BlockFileError
+from lgtwist.accounts.milky.block_store import BlockStore
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.milky.blocks import MOST_BLOCKS, BlockTable
 from lgtwist.milky.keys import FRIEND, GROUP, Conversation, MessageKey
@@ -34,7 +35,7 @@ from tests.rounds import LONG_ROUNDS, quick
 
 _Result = TypeVar("_Result")
 SELF_ID = 10001
-CHANGED_AT = block_store._changed_at
+CHANGED_AT = block_file._changed_at
 
 
 class HeldWorker(InlineWorker):
@@ -64,7 +65,7 @@ class StoreTestCase(SynchronousTestCase):
         self.folder.mkdir()
         self.clock = Clock()
         # Files are of the time that this test pretends, and not of the kernel's.
-        self.patch(block_store, "_changed_at", lambda _path: 0)
+        self.patch(block_file, "_changed_at", lambda _path: 0)
         self.time = 1_790_000_000.0
         self.stores: list[BlockStore] = []
         self.addCleanup(self.close_all)
@@ -575,7 +576,7 @@ class TroubleTests(StoreTestCase):
 
     def test_locked_by_another_program(self) -> None:
         """A lock is a failure that passes; the same connection goes on."""
-        self.patch(block_store, "_WRITE_LOCKED_PATIENCE", 0.01)
+        self.patch(block_file, "_WRITE_LOCKED_PATIENCE", 0.01)
         store = self.started()
         with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -654,7 +655,7 @@ class FileTests(StoreTestCase):
     def test_locked(self) -> None:
         """A file that another program has for itself."""
         self.make()
-        self.patch(block_store, "_START_PATIENCE", 0.01)
+        self.patch(block_file, "_START_PATIENCE", 0.01)
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("BEGIN EXCLUSIVE")
@@ -806,7 +807,7 @@ class BackupTests(StoreTestCase):
         store = self.real_store()
         after = self.give_out_many(store, 100)
         self.successResultOf(store.stop())
-        self.patch(block_store, "_TRUSTED_CHANGE", 0)  # this test is faster than people are
+        self.patch(block_file, "_TRUSTED_CHANGE", 0)  # this test is faster than people are
         shutil.rmtree(self.folder)
         shutil.copytree(copy, self.folder)  # with the old times of the contents
         restored = self.real_store()
@@ -815,13 +816,13 @@ class BackupTests(StoreTestCase):
 
     def real_store(self) -> BlockStore:
         """A started store that believes the file system."""
-        self.patch(block_store, "_changed_at", CHANGED_AT)
+        self.patch(block_file, "_changed_at", CHANGED_AT)
         self.time = time.time()
         return self.started(reserved=2)
 
     def test_our_own_file_is_trusted(self) -> None:
         """After a stop, and after a kill, numbers go on where they were."""
-        self.patch(block_store, "_TRUSTED_CHANGE", 60_000)  # whatever else the machine does
+        self.patch(block_file, "_TRUSTED_CHANGE", 60_000)  # whatever else the machine does
         store = self.real_store()
         first = self.give_out(store, self.group(1)) >> 10
         self.successResultOf(store.stop())

@@ -35,7 +35,7 @@ class LinkTests(MilkyTestCase):
         self.assertFalse(self.account.is_up)
         self.assertEqual(self.account.reason, "1006 connection lost")
         self.link.failed("connection was refused")
-        self.assertEqual(self.account.reason, "connection was refused")
+        self.assertEqual(self.account.reason, "cannot connect to http://h/p/: connection was refused")
         self.link.opened()
         self.assertTrue(self.account.is_up)
 
@@ -187,8 +187,22 @@ class LinkTests(MilkyTestCase):
         self.assertTrue(self.account.is_up)
 
     def test_onebots_port(self) -> None:
-        self.read(b'{"post_type":"meta_event","meta_event_type":"lifecycle"}')
-        self.assertIn("url leads to a port of OneBot 11", "".join(self.lines()))
+        """It is the account's reason, whatever became of our calls; not where the link was verified."""
+        lifecycle, words = (
+            b'{"post_type":"meta_event","meta_event_type":"lifecycle"}',
+            "a server of OneBot 11",
+        )
+        self.read(lifecycle)
+        self.clock.advance(0)
+        self.assertTrue(self.account.is_up)
+        self.link.closed(None, "lost")
+        del self.web.instantly["get_login_info"]
+        self.link.opened()
+        self.read(lifecycle)
+        self.clock.advance(0)
+        self.assertIn(words, self.account.reason)
+        self.assertEqual([(code, words in reason) for code, reason in self.stream.closed], [(1008, True)])
+        self.assertEqual(len([line for line in self.lines() if words in line]), 1)
 
     def test_events_of_another_account(self) -> None:
         for seq in range(3):

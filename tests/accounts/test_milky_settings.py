@@ -52,6 +52,12 @@ class EdgeTests(SynchronousTestCase):
         self.edge.translator.translate(b'{"event_type":"new","time":1,"self_id":10001,"data":{}}')
         found = {(one.name, *one.labels.values()): one.value for one in self.edge.figures()}
         self.assertEqual(found["milky_unknown_events", "new"], 1.0)
+        self.edge.translator.translate(
+            b'{"event_type":"message_receive","time":1,"self_id":10001,"data":'
+            b'{"message_scene":"channel","peer_id":30001,"message_seq":1,"sender_id":20001,"time":1}}'
+        )
+        found = {(one.name, *one.labels.values()): one.value for one in self.edge.figures()}
+        self.assertEqual(found["milky_unknown_events", "scene:channel"], 1.0)
         self.assertIn(("milky_unknown_events", ""), found)
 
 

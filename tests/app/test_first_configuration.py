@@ -50,7 +50,7 @@ class Text(SynchronousTestCase):
         """Without the ``#`` before them, what is shown as comments is right too."""
         for chinese in (False, True):
             config = read(COMMENTED.sub("", first_configuration(chinese, ANYWHERE)))
-            self.assertEqual([one.type for one in config.accounts], ["sandbox", "reverse-websocket"])
+            self.assertEqual([one.type for one in config.accounts], ["sandbox", "reverse-websocket", "milky"])
             self.assertEqual(
                 [one.connection for one in config.bots], ["forward-websocket", "reverse-websocket"]
             )

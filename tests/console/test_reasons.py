@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.accounts.milky.websocket_stream import STREAM_HINTS, with_hint
 from lgtwist.app.configuration import parse
 from lgtwist.app.data_dir import DataDir
 from lgtwist.app.warnings import warnings
@@ -126,13 +127,27 @@ class FormTests(SynchronousTestCase):
         )
 
     def test_milky(self) -> None:
-        """Why a Milky account is not up."""
+        """What mostly goes wrong with a Milky account says what to do, whatever its stream said of it."""
+        url = "http://127.0.0.1:3010"
+        for said, code in (
+            ("refused with HTTP 401 Unauthorized", "milky_refuses_token"),
+            ("refused with close code 1008: closed by the peer: Unauthorized", "milky_refuses_token"),
+            ("refused with HTTP 404 Not Found", "milky_wrong_address"),
+            ("connection was refused by other side", "milky_not_running"),
+        ):
+            with self.subTest(said=said):
+                sentence = f"cannot connect to {url}: {with_hint(said, STREAM_HINTS)}"
+                self.explained(sentence, code, url=url, words=said)
+        self.explained(f"cannot connect to {url}: no TCP connection within 30 s", "tcp_timeout", seconds="30")
         failed = "get_login_info failed: "
         self.explained(
             f"{failed}the implementation is not logged in (-403: no)", "not_logged_in", words="-403: no"
         )
         self.explained(f"{failed}its url leads to no Milky API: HTTP 404 for /api/x; is it?", "no_milky_api")
         self.explained("its API does not answer: no answer in time", "api_silent", words="no answer in time")
+        wrong = "url leads to a server of OneBot 11; Milky's has another port or prefix"
+        self.explained(wrong, "no_milky_port")
+        self.explained(f"{failed}{wrong}", "no_milky_port")
 
     def test_ends_of_links(self) -> None:
         """The channel, the close code, and that we closed it, are arguments besides."""

@@ -27,7 +27,7 @@ SELF, FRIEND, MEMBER = 10001, 20001, 20002
 TALKS = (("group", 30001, FRIEND), ("group", 30002, FRIEND), ("friend", FRIEND, FRIEND))
 #: Messages a second in all of them, and messages of each while nobody listens: more than one page of history.
 RATE, MISSED = 100, 45
-#: What was delivered so many seconds before a SIGKILL of lgtwist may come again: it is written twice a second.
+#: What was delivered so many seconds before a SIGKILL of lgtwist may come again.
 AGAIN = 3.0
 #: Kills and breaks of one test, each of another kind than the one before.
 TROUBLES = 4 * SOCKET_ROUNDS

@@ -226,8 +226,8 @@ class MilkyLinkTests(SharedTestCase):
 
     def test_refused_token(self) -> None:
         """In the handshake, or on the open WebSocket: the reason says it, and the log does once."""
-        self.wait_down(f"account {REFUSED} is down", "HTTP 401")
-        self.wait_down(f"account {REFUSED_LATER} is down", "1008", "Unauthorized")
+        self.wait_down(f"account {REFUSED} is down", "HTTP 401", "access_token must be")
+        self.wait_down(f"account {REFUSED_LATER} is down", "1008", "Unauthorized", "access_token must be")
         lines = [
             line for line in self.service.log().splitlines() if str(REFUSED_LATER) in line and "1008" in line
         ]

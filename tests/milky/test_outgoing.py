@@ -9,20 +9,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.milky.composition import MAX_LOOKUPS, MAX_NODES
 from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.incoming import to_onebot
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import Conversation, MessageKey
-from lgtwist.milky.outgoing import (
-    MAX_LOOKUPS,
-    MAX_NODES,
-    UNKNOWN_SENDER,
-    Outgoing,
-    OutgoingFile,
-    make_forward,
-    to_milky,
-)
+from lgtwist.milky.media import OutgoingFile
+from lgtwist.milky.outgoing import Outgoing, make_forward, to_milky
 from lgtwist.milky.recent import PrivateFile
+from lgtwist.milky.resending import UNKNOWN_SENDER
 from lgtwist.milky.uris import as_uri, name_in_uri
 from lgtwist.onebot.errors import AccountFailed, BadRequest, LinkBroken, OneBotError, OverBound
 from lgtwist.onebot.message import read_message, to_cq
@@ -513,6 +508,12 @@ class ForwardTests(OutgoingCase):
         self.assertEqual(made["data"]["messages"][0]["segments"], [segment("image", uri="https://old")])
         unsequenced = self.context.ids.id_of(MessageKey("unsequenced", ANN, 1))
         self.assertIn("cannot be forwarded", self.refused([segment("node", id=unsequenced)]))
+
+    def test_another_message_than_was_asked_for(self) -> None:
+        """It is not forwarded in the place of the one that the bot named."""
+        self.api.answers["get_message"] = {"message": incoming("group", message_seq=9)}
+        number = self.context.ids.id_of(MessageKey("group", TEAM, 8))
+        self.assertIn("message 9", self.refused([segment("node", id=number)], error=AccountFailed))
 
     def test_messages_whose_scene_has_changed(self) -> None:
         """A private message that is not found in one scene is looked for in the other one."""

@@ -276,8 +276,10 @@ class MilkyAccount(Service):
             ),
         ]
         found = [Figure(name, help_text, {}, float(read_now())) for name, help_text, read_now in simple]
-        tables = [
-            ("milky_unknown_events", "Events that OneBot 11 has nothing for", counters.unknown_events),
+        scenes = {f"scene:{name}": count for name, count in counters.other_scenes.items()}
+        unknown_events = {**counters.unknown_events, **scenes}
+        tables: list[tuple[str, str, dict[str, int]]] = [
+            ("milky_unknown_events", "Events that OneBot 11 has nothing for", unknown_events),
             ("milky_unknown_segments", "Segments that became a text", counters.unknown_segments),
         ]
         token = self._settings.access_token

@@ -37,6 +37,8 @@ _DECODED_VALUE_BYTES = 48
 _SHORTEST_HIDDEN = 4
 #: The API that every implementation has, and that needs no parameters.
 LOGIN_INFO = "get_login_info"
+#: Why an account cannot be reached whose ``url`` is that of a OneBot connection.
+ONEBOT_SERVER = "url leads to a server of OneBot 11; Milky's has another port or prefix"
 
 
 def not_offered(api: str) -> UnknownAction:
@@ -242,7 +244,7 @@ class ApiClient:
             raise AccountFailed(f"the implementation's answer to {api} has neither status nor retcode")
         words = self._words_of(envelope)
         if (envelope.wording is not UNSET or envelope.echo is not UNSET) and api == LOGIN_INFO:
-            raise AccountFailed("url leads to a server of OneBot 11; Milky's has another port or prefix")
+            raise AccountFailed(ONEBOT_SERVER)
         if status in ("ok", UNSET) and not retcode:
             self._on_login(True)
             return {} if envelope.data is None else envelope.data

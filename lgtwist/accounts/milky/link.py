@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lgtwist.accounts.milky.api_client import LOGIN_INFO, ApiClient
+from lgtwist.accounts.milky.api_client import LOGIN_INFO, ONEBOT_SERVER, ApiClient
 from lgtwist.accounts.milky.back_fill import BackFill
 from lgtwist.accounts.milky.event_stream import EventStream
 from lgtwist.accounts.milky.sends import Sends
@@ -63,7 +63,7 @@ _COUNTED_CALL = 4_096
 _PAUSE_JOURNAL, _PAUSE_BLOCKS, _PAUSE_FLOOD = 1, 2, 4
 _MALFORMED_IN_TURN = 500
 #: Bytes of an action's only answer from which on it is dropped where the account holds too much.
-_LARGE_ANSWER = 65_536
+_DROPPED_WHERE_CROWDED = 65_536
 #: Entities and segments of an answer that are translated in one turn of the reactor: some milliseconds.
 _TRANSLATED_AT_ONCE = 400
 #: Events that waited for a block, and are published in one turn.
@@ -136,7 +136,7 @@ class _CallApi:
 
     def _received(self, size: int) -> None:
         call = self.of
-        is_large = call.answers_size or size > _LARGE_ANSWER
+        is_large = call.answers_size or size > _DROPPED_WHERE_CROWDED
         if is_large and (
             self.budget.exceeded or (call.answers_size and call.answers_size + size > self.most)
         ):
@@ -318,7 +318,7 @@ class MilkyLink:
     def failed(self, reason: str) -> None:
         """Say at the account why it cannot be reached."""
         if not self._is_open:
-            self._account.reason = reason
+            self._account.reason = f"cannot connect to {self._description}: {reason}"
 
     def _drop_malformed(self, frame: bytes, why: str) -> None:
         self._account.counters.malformed_frames += 1
@@ -327,15 +327,16 @@ class MilkyLink:
             self._pause(_PAUSE_FLOOD)
         if self._malformed_turn is None:
             self._malformed_turn = self._account.clock.callLater(0, self._malformed_turn_ended)
-        if not self._malformed_log.should_log():
-            return
         if _ONEBOT_MEMBER in frame[:4096]:
-            why = "it is an event of OneBot 11: url leads to a port of OneBot 11, and Milky has another"
-        self._log.warn(
-            "account {account}: a malformed frame was dropped: {why}",
-            account=self._account.self_id,
-            why=printable(why),
-        )
+            why = ONEBOT_SERVER
+            if not self._is_verified:
+                self._account.clock.callLater(0, self._refused, why, logged=True)
+        if self._malformed_log.should_log():
+            self._log.warn(
+                "account {account}: a malformed frame was dropped: {why}",
+                account=self._account.self_id,
+                why=printable(why),
+            )
 
     def _malformed_turn_ended(self) -> None:
         """Read on: others had their turn."""
@@ -482,12 +483,12 @@ class MilkyLink:
         """Close the link when the reactor's turn is over: the implementation refuses our token."""
         self._account.clock.callLater(0, self._refused, reason)
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: str, logged: bool = False) -> None:
         if not self._is_open:
             return
         was_up = self._account.is_up
         self._end(reason)
-        if not was_up and self._refusal_log.should_log(reason):
+        if not (was_up or logged) and self._refusal_log.should_log(reason):
             self._log.warn(
                 "account {account}: {url} opens its event stream, and refuses calls: {reason}; "
                 "trying again and again",

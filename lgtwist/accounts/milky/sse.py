@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from lgtwist.accounts.milky.event_stream import StreamListener, StreamPlan
-from lgtwist.accounts.milky.websocket_stream import STREAM_HINTS
+from lgtwist.accounts.milky.websocket_stream import STREAM_HINTS, with_hint
 from lgtwist.hub.edges import EdgeResources
 from lgtwist.net.backoff import Backoff
 from lgtwist.net.client_endpoints import CONNECT_TIMEOUT
@@ -176,19 +176,15 @@ class SseStream:
     def _failed(self, reason: str) -> None:
         """Log why an attempt became no stream, once for each reason, and tell the listener."""
         if not self._retired:
+            said = with_hint(reason, _SSE_HINTS)
             if self._failures.should_log_failure(reason):
-                self._warn_of(reason)
-            self._listener.failed(reason)
-
-    def _warn_of(self, reason: str) -> None:
-        hint = next((hint for begin, hint in _SSE_HINTS.items() if reason.startswith(begin)), "")
-        self._log.warn(
-            "{name}: cannot connect to {url}: {reason}{hint}; trying again and again",
-            name=self._plan.name,
-            url=self._plan.event_url,
-            reason=reason,
-            hint=f" ({hint})" if hint else "",
-        )
+                self._log.warn(
+                    "{name}: cannot connect to {url}: {reason}; trying again and again",
+                    name=self._plan.name,
+                    url=self._plan.event_url,
+                    reason=said,
+                )
+            self._listener.failed(said)
 
     # -- SourceListener
 

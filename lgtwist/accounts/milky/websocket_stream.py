@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,23 +15,35 @@ from lgtwist.websocket.client import Request
 from lgtwist.websocket.connection import PAUSE_JOURNAL, Connection
 from lgtwist.websocket.dial import Dialler, DialState, RefusalWatch, Target
 
-_TOKEN_HINT = "is access_token the implementation's?"  # noqa: S105  # a sentence
+_TOKEN_HINT = "access_token must be the token that is set there"  # noqa: S105  # a sentence
 _PORT_HINT = (
-    "url is the address of its Milky server, with the prefix that is configured there, and without /event; "
-    "the ports of OneBot 11 are others"
+    "url must be the address of its Milky server, with the prefix that is set there; "
+    "OneBot 11 has another port"
 )
 #: What failures mostly mean, by how their reason begins.
 STREAM_HINTS = {
     "refused with HTTP 401": _TOKEN_HINT,
     "refused with HTTP 403": _TOKEN_HINT,
+    "refused with close code 1008": _TOKEN_HINT,  # LLBot
     "refused with HTTP 400": _PORT_HINT,
     "refused with HTTP 404": _PORT_HINT,
     "refused with HTTP 405": _PORT_HINT,
     "refused with HTTP 426": _PORT_HINT,
     "refused with HTTP 2": _PORT_HINT,
     "not an answer to a WebSocket handshake": _PORT_HINT,
-    "connection was refused": "is the implementation running, logged in, and its Milky server turned on?",
+    "connection was refused": (
+        "is the implementation running, its Milky server turned on, and the port right?"
+    ),
 }
+
+
+def with_hint(reason: str, hints: Mapping[str, str]) -> str:
+    """Return why an attempt failed, with what that mostly means.
+
+    :param hints: by how the reason begins.
+    """
+    hint = next((hint for begin, hint in hints.items() if reason.startswith(begin)), "")
+    return f"{reason} ({hint})" if hint else reason
 
 
 def stream_target(plan: StreamPlan) -> Target:
@@ -52,7 +65,13 @@ class _StreamDialler(Dialler):
     def failed(self, reason: str) -> None:
         """Log why an attempt became no WebSocket, and tell the listener."""
         super().failed(reason)
-        self.listener.failed(self.last_reason)
+        self.listener.failed(with_hint(self.last_reason, STREAM_HINTS))
+
+    def refuse(self, reason: str, logged: bool) -> None:
+        """Let the gaps go on growing, and tell the listener, if it is not who refuses."""
+        super().refuse(reason, logged)
+        if not logged:
+            self.listener.failed(with_hint(self.last_reason, STREAM_HINTS))
 
 
 class _StreamHandler:
@@ -94,8 +113,8 @@ class _StreamHandler:
     def closed(self, _connection: Connection, code: int | None, reason: str) -> None:
         """Tell the listener, if that was not done, and find out whether the peer refused us."""
         self._stream.use(None, None)
-        self._watch.closed(code, reason)
         self._end(code, reason)
+        self._watch.closed(code, reason)  # after it: what it tells the listener is the better reason
 
     def _end(self, code: int | None, reason: str) -> None:
         if self._is_open:

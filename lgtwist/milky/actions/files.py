@@ -22,7 +22,7 @@ from lgtwist.milky.entities import file_data, folder_data
 from lgtwist.milky.fields import object_at, objects_at, text_at
 from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import FRIEND, GROUP, Conversation
-from lgtwist.milky.outgoing import refuse_base64
+from lgtwist.milky.media import refuse_base64
 from lgtwist.milky.recent import PrivateFile
 from lgtwist.milky.uris import name_in_uri
 from lgtwist.onebot.errors import BadRequest, OneBotError, UnknownAction

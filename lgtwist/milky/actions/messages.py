@@ -6,7 +6,6 @@ from typing import Any
 
 from lgtwist.milky.actions.sending import read_private, read_recipient, send_message
 from lgtwist.milky.actions.table import (
-    NOT_ANSWERED,
     answered_number,
     answered_object,
     answered_objects,
@@ -21,13 +20,14 @@ from lgtwist.milky.actions.table import (
     unreadable,
     weight_of,
 )
-from lgtwist.milky.errors import NOT_FOUND, CallFailed
-from lgtwist.milky.fields import number_at, objects_at
+from lgtwist.milky.fields import number_at
+from lgtwist.milky.finding import find_received
+from lgtwist.milky.incoming import has_expiring_urls
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
+from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation, MessageKey
 from lgtwist.milky.messages import message_data
 from lgtwist.milky.recent import LARGEST_REMEMBERED
-from lgtwist.onebot.errors import AccountFailed, BadRequest, OneBotError
+from lgtwist.onebot.errors import AccountFailed, BadRequest
 from lgtwist.onebot.params import ActionParams
 
 
@@ -62,39 +62,18 @@ async def recall_msg(context: ActionContext, params: ActionParams) -> None:
 
 # -- reading messages
 
-#: The scenes of a person's messages, each with the other one.
-_OTHER_SCENES = {FRIEND: TEMP, TEMP: FRIEND}
-
 
 async def find_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:
     """Return a message as Milky has it: what is remembered of it, else what the implementation says.
 
-    A message of a person that is not found in one scene is looked for in the other one.
-
     :raises OneBotError: if it is not found.
     """
-    remembered = context.recent.messages.get(key)
-    if remembered is not None:
-        if not _has_expired_urls(remembered, context.now()):
-            return remembered
-        try:
-            return await _get_message(context, key)
-        except NOT_ANSWERED:
-            raise
-        except OneBotError:
-            return remembered
-    try:
-        return await _get_message(context, key)
-    except CallFailed as error:
-        other = _OTHER_SCENES.get(key.scene)
-        if other is None or error.milky_retcode != NOT_FOUND:
-            raise
-        try:
-            return await _get_message(context, key._replace(scene=other))
-        except NOT_ANSWERED:
-            raise
-        except OneBotError:
-            raise error from None
+    return await find_received(
+        key,
+        context.recent,
+        lambda one: _get_message(context, one),
+        is_usable=lambda message: not _has_expired_urls(message, context.now()),
+    )
 
 
 #: Seconds for which the URLs of pictures, videos and voice messages can be expected to work.
@@ -103,9 +82,7 @@ _URL_SECONDS = 1800
 
 def _has_expired_urls(message: dict[str, Any], now: float) -> bool:
     """Return whether a message has pictures or the like, and is so old that their URLs may not work."""
-    if number_at(message, "time") > now - _URL_SECONDS:
-        return False
-    return any(one.get("type") in ("image", "record", "video") for one in objects_at(message, "segments"))
+    return number_at(message, "time") <= now - _URL_SECONDS and has_expiring_urls(message)
 
 
 async def _get_message(context: ActionContext, key: MessageKey) -> dict[str, Any]:

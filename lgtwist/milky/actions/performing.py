@@ -13,8 +13,7 @@ from lgtwist.milky.actions.table import (
     nothing_like,
 )
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import FRIEND, GROUP, TEMP, Conversation, MessageIds
-from lgtwist.milky.outgoing import GREATEST_NUMBER, SMALLEST_NUMBER
+from lgtwist.milky.keys import FRIEND, GREATEST_NUMBER, GROUP, SMALLEST_NUMBER, TEMP, Conversation, MessageIds
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.errors import AccountFailed, UnknownAction
 from lgtwist.onebot.params import ActionParams

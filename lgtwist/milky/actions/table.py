@@ -14,8 +14,16 @@ from lgtwist.milky.errors import CallFailed
 from lgtwist.milky.fields import LARGEST_NUMBER, list_at
 from lgtwist.milky.implementation import Implementation, read_implementation
 from lgtwist.milky.interfaces import ActionContext
-from lgtwist.milky.keys import FRIEND, GROUP, TEMP, UNSEQUENCED, Conversation, MessageKey
-from lgtwist.milky.outgoing import GREATEST_NUMBER, SMALLEST_NUMBER
+from lgtwist.milky.keys import (
+    FRIEND,
+    GREATEST_NUMBER,
+    GROUP,
+    SMALLEST_NUMBER,
+    TEMP,
+    UNSEQUENCED,
+    Conversation,
+    MessageKey,
+)
 from lgtwist.milky.uris import as_uri
 from lgtwist.onebot.errors import (
     AccountFailed,

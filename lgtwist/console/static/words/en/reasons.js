@@ -1,4 +1,7 @@
 export default {
+  "reason.milky_refuses_token": "Cannot connect to {url}: the implementation refuses our token ({words}); access_token must be the one that is set there",
+  "reason.milky_wrong_address": "Cannot connect to {url}: it is not the address of a Milky server ({words}); url must have the prefix that is set there, and OneBot 11 has another port",
+  "reason.milky_not_running": "Cannot connect to {url}: nothing listens there ({words}); is the implementation running, its Milky server turned on, and the port right?",
   "reason.never_connected": "It has not connected since lgtwist started",
   "reason.other_backing": "Another program took over the account",
   "reason.no_backing": "Nothing serves the account",

@@ -1,4 +1,7 @@
 export default {
+  "reason.milky_refuses_token": "连不上 {url}：协议端不接受我们的令牌（{words}）；access_token 要与协议端里设置的令牌相同",
+  "reason.milky_wrong_address": "连不上 {url}：那里不是 Milky 的地址（{words}）；url 要填协议端的 Milky 地址，设置了前缀的话还要带上前缀；OneBot 11 用的是另一个端口",
+  "reason.milky_not_running": "连不上 {url}：那里没有程序在监听（{words}）；协议端在运行吗？它的 Milky 服务打开了吗？端口对吗？",
   "reason.never_connected": "启动后还没有连接过",
   "reason.other_backing": "账号已由另一个程序接管",
   "reason.no_backing": "没有任何程序为这个账号提供服务",
