@@ -8,7 +8,7 @@ import io
 import shutil
 from pathlib import Path
 
-import tomlkit
+import msgspec
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -55,7 +55,7 @@ class DialledTests(SynchronousTestCase):
             for name, (_base, setting, options) in case.variants.items():
                 folder = Path(self.mktemp())
                 text = configuration(8081, folder, evolve(setting, account_port=8082), "live", tls=False)
-                [account] = tomlkit.parse(text)["accounts"]
+                [account] = msgspec.toml.decode(text)["accounts"]
                 self.assertEqual(account["type"], name)
                 self.assertTrue(account["url"].endswith("://127.0.0.1:8082/"), account["url"])
                 self.assertEqual(options["protocol"], "milky" if name == "milky" else "onebot")
