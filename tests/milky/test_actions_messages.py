@@ -101,7 +101,7 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual(message[0], {"type": "reply", "data": {"message_seq": 9}})
 
     def test_pokes_and_files(self) -> None:
-        """They are calls of their own before the message; alone they have no ``message_id``."""
+        """They are calls of their own before the message; alone their ``message_id`` names no message."""
         self.actions.api.answers["upload_group_file"] = {"file_id": "/f"}
         poke = {"type": "poke", "data": {"qq": str(BOB)}}
         file = {"type": "file", "data": {"file": "/tmp/a.txt"}}
@@ -113,7 +113,14 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual(data, {"message_id": self.actions.group_id_of(77)})
         data = self.actions.perform("send_group_msg", group_id=TEAM, message=[poke])
         self.assertEqual(self.actions.calls, [("send_group_nudge", {"group_id": TEAM, "user_id": BOB})])
-        self.assertEqual(data, {"message_id": 0})
+        self.assertIn(data["message_id"], range(1, 1 << 31))
+        for action in ("get_msg", "delete_msg"):
+            with self.assertRaises(BadRequest) as refused:
+                self.actions.perform(action, message_id=data["message_id"])
+            self.assertIn("did not say which sequence number", refused.exception.sentence)
+        again = self.actions.perform("send_group_msg", group_id=TEAM, message=[poke])
+        self.assertNotEqual(again, data)
+        self.assertEqual(len(self.actions.calls), 1)
         data = self.actions.perform("send_private_msg", user_id=ALICE, message=[poke])
         self.assertEqual(self.actions.calls, [("send_friend_nudge", {"user_id": ALICE})])
         self.actions.perform(

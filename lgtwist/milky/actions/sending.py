@@ -47,7 +47,8 @@ async def send_message(context: ActionContext, params: ActionParams, conversatio
     """Send the parameter ``message``; with ``auto_escape`` a string is plain text.
 
     What Milky sends by calls of their own goes before the message itself: first files, which fail most
-    often, then pokes. Of a message without anything else ``message_id`` is 0, for Milky tells none.
+    often, then pokes. Of a message without anything else ``message_id`` stands for no message that can be
+    named, for Milky tells none.
 
     :returns: the ``data`` of the answer.
     :raises OneBotError: if a call failed; where others were carried out before, the sentence says so.
@@ -64,7 +65,10 @@ async def send_message(context: ActionContext, params: ActionParams, conversatio
         for user_id in outgoing.pokes:
             await nudge(context, conversation, user_id)
             done.append("a poke was sent")
-        message_id = await send_segments(context, conversation, outgoing) if outgoing.segments else 0
+        if outgoing.segments:
+            message_id = await send_segments(context, conversation, outgoing)
+        else:
+            message_id = _new_unnamed(context, conversation)
     except OneBotError as error:
         if not done:
             raise
@@ -113,11 +117,16 @@ def _sent_id(context: ActionContext, conversation: Conversation, seq: int | None
     """
     if not seq:
         context.recent.unsequenced.put(conversation, context.now())
-        return context.ids.id_of(context.ids.new_unsequenced(conversation.peer_id))
+        return _new_unnamed(context, conversation)
     recent = context.recent
     if seq > (recent.newest.get(conversation) or 0):
         recent.newest.put(conversation, seq)
     return context.ids.id_of(MessageKey(*conversation, seq))
+
+
+def _new_unnamed(context: ActionContext, conversation: Conversation) -> int:
+    """Return a new ``message_id`` that stands for no message that can be named."""
+    return context.ids.id_of(context.ids.new_unsequenced(conversation.peer_id))
 
 
 async def _find_sent(
