@@ -25,6 +25,11 @@ class Implementation:
         """Whether it is Lagrange.Milky, which answers some calls otherwise than they went."""
         return self.name.lower().startswith("lagrange")
 
+    @property
+    def is_llbot(self) -> bool:
+        """Whether it is LLBot, which leaves out mentions in private conversations and hashes of files."""
+        return self.name.lower().startswith(("llbot", "lucky"))
+
 
 def read_implementation(data: Any) -> Implementation:
     """Return what the ``data`` of ``get_impl_info`` says; what is no string is left empty."""

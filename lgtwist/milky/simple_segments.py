@@ -12,7 +12,6 @@ import msgspec
 
 from lgtwist.milky.composition import Composition
 from lgtwist.milky.fields import text_at
-from lgtwist.milky.interfaces import ActionContext
 from lgtwist.milky.keys import GREATEST_NUMBER, GROUP, SMALLEST_NUMBER, UNSEQUENCED
 from lgtwist.milky.uris import as_uri
 from lgtwist.onebot.errors import BadRequest
@@ -20,10 +19,6 @@ from lgtwist.onebot.values import is_given, read_boolean, read_integer, read_tex
 
 #: What is shown in place of a face that the implementation cannot send.
 _FACE_TEXT = "[表情]"
-
-
-def _is_llbot(context: ActionContext) -> bool:
-    return context.implementation.name.lower().startswith(("llbot", "lucky"))
 
 
 def required_text(data: dict[str, Any], key: str, path: str) -> str:
@@ -75,7 +70,7 @@ def mention_segment(work: Composition, data: dict[str, Any], path: str) -> dict[
     qq = data.get("qq")
     is_all = isinstance(qq, str) and qq.strip().lower() == "all"
     user_id = 0 if is_all else _required_person(data, "qq", path)
-    if work.conversation.scene != GROUP and _is_llbot(work.context):  # it would leave the mention out
+    if work.conversation.scene != GROUP and work.context.implementation.is_llbot:  # it would leave the mention out
         name = "全体成员" if is_all else text_at(data, "name") or str(user_id)
         return {"type": "text", "data": {"text": f"@{name} "}}
     if is_all:

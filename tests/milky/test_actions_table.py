@@ -502,14 +502,8 @@ ROWS = [
     Row(
         "get_private_file_url",
         {"user_id": BOB, "file_id": "f"},
-        [
-            ("get_history_messages", {"message_scene": "friend", "peer_id": BOB, "limit": 30}),
-            ("get_private_file_download_url", {"user_id": BOB, "file_id": "f", "file_hash": ""}),
-        ],
-        {
-            "get_history_messages": {"messages": [friend_message(4)]},
-            "get_private_file_download_url": {"download_url": "http://x/f"},
-        },
+        [("get_private_file_download_url", {"user_id": BOB, "file_id": "f", "file_hash": ""})],
+        {"get_private_file_download_url": {"download_url": "http://x/f"}},
         {"url": "http://x/f"},
     ),
     folder("delete_group_file", "delete_group_file", {"file_id": "/f1"}),
@@ -919,6 +913,22 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(actions.calls[1:], [call])
         actions.perform("get_private_file_url", file_id="f")
         self.assertEqual(actions.calls, [call])
+
+    def test_files_without_hash(self) -> None:
+        """A file whose hash is in no message is asked for without one."""
+        actions = Actions("Yogurt")
+        actions.api.answers = {
+            "get_history_messages": {"messages": [friend_message(4)]},
+            "get_private_file_download_url": {"download_url": "http://x/f"},
+        }
+        actions.perform("get_private_file_url", user_id=ALICE, file_id="f")
+        self.assertEqual(
+            actions.calls,
+            [
+                ("get_history_messages", {"message_scene": "friend", "peer_id": ALICE, "limit": 30}),
+                ("get_private_file_download_url", {"user_id": ALICE, "file_id": "f", "file_hash": ""}),
+            ],
+        )
 
     def test_status(self) -> None:
         """An account that is said to be offline is asked for; an answer says that it is online."""

@@ -146,7 +146,7 @@ async def read_private_file_url(context: ActionContext, params: ActionParams) ->
             "it is not known whose it is"
         )
     file_hash = params.text("file_hash", "") or (known.file_hash if known is not None else "")
-    if not file_hash:
+    if not file_hash and not context.implementation.is_llbot:
         file_hash = await _find_file_hash(context, user_id, file_id)
     data = await call_milky(context, api, user_id=user_id, file_id=file_id, file_hash=file_hash)
     return {"url": answered_text(data, "download_url", api)}
@@ -155,7 +155,8 @@ async def read_private_file_url(context: ActionContext, params: ActionParams) ->
 async def _find_file_hash(context: ActionContext, user_id: int, file_id: str) -> str:
     """Return the hash of a file by the newest messages with a person; empty if it is in none of them.
 
-    Yogurt finds no file without it, and tells none of a file that was uploaded. LLBot wants none.
+    Yogurt finds no file without it, and tells none of a file that was uploaded. LLBot wants none, and its
+    messages have none.
     """
     api = "get_history_messages"
     try:
