@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from attrs import define
@@ -30,6 +30,11 @@ async def _go_on(_weight: int) -> None:
     """Let nothing else run."""
 
 
+async def _without_limit(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return what it returns, whenever that is."""
+    return await work
+
+
 @define(kw_only=True)
 class ActionContext:
     """What the actions of one account use.
@@ -43,6 +48,8 @@ class ActionContext:
     :ivar now: returns the present time, in seconds since the epoch.
     :ivar rest: to be awaited for each entity or segment that was translated, or once for several, with their
         number: lets others run when these have taken their time.
+    :ivar look_up: returns what a coroutine returns, which an answer can do without, after a message was sent:
+        it raises :class:`CallTimeout` early enough that the bot is still told that it was sent.
     """
 
     self_id: int
@@ -53,3 +60,4 @@ class ActionContext:
     is_online: Callable[[], bool]
     now: Callable[[], float]
     rest: Callable[[int], Awaitable[None]] = _go_on
+    look_up: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] = _without_limit

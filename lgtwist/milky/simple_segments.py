@@ -70,7 +70,9 @@ def mention_segment(work: Composition, data: dict[str, Any], path: str) -> dict[
     qq = data.get("qq")
     is_all = isinstance(qq, str) and qq.strip().lower() == "all"
     user_id = 0 if is_all else _required_person(data, "qq", path)
-    if work.conversation.scene != GROUP and work.context.implementation.is_llbot:  # it would leave the mention out
+    if (
+        work.conversation.scene != GROUP and work.context.implementation.is_llbot
+    ):  # it would leave the mention out
         name = "全体成员" if is_all else text_at(data, "name") or str(user_id)
         return {"type": "text", "data": {"text": f"@{name} "}}
     if is_all:

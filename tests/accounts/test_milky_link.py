@@ -14,7 +14,9 @@ from twisted.web.client import ResponseNeverReceived
 
 from lgtwist.accounts.milky import link
 from lgtwist.milky.blocks import BlockTable
-from lgtwist.milky.keys import GROUP, Conversation
+from lgtwist.milky.implementation import Implementation
+from lgtwist.milky.keys import FRIEND as FRIENDS
+from lgtwist.milky.keys import GROUP, UNSEQUENCED, Conversation
 from tests.accounts.milky import FRIEND, SELF, TEAM, MilkyTestCase, message_frame
 from tests.rounds import quick
 
@@ -237,6 +239,41 @@ class LinkTests(MilkyTestCase):
         [third] = self.web.take()
         third.answer({"message_seq": 2, "time": 1})
         self.assertEqual(self.retcodes(one, two, three), [[1504], [1504], [0]])
+
+    def test_look_up_without_an_answer(self) -> None:
+        """A message that was sent is no timeout, though what it does without is not answered."""
+        node = {"type": "node", "data": {"user_id": FRIEND, "nickname": "n", "content": "x"}}
+        for spent, left in ((0, 5), (58, 1)):
+            one = self.ask("send_group_forward_msg", group_id=TEAM, messages=[node])
+            two = self.say()
+            [send] = self.web.take()
+            self.clock.advance(spent)
+            send.answer({"message_seq": 3, "time": 1})
+            [looking] = self.web.take()
+            self.assertEqual(looking.api, "get_message")
+            self.clock.advance(left - 0.1)
+            self.assertEqual(self.retcodes(one, two), [[], []])
+            self.clock.advance(0.2)
+            self.assertTrue(looking.cancelled)
+            self.assertEqual(self.answers[one][0]["data"]["forward_id"], "")
+            [send] = self.web.take()
+            send.answer({"message_seq": 4, "time": 1})
+            self.assertEqual(self.retcodes(one, two), [[0], [0]])
+
+    def test_history_of_a_sent_message_without_an_answer(self) -> None:
+        """Lagrange's private message was sent, also if nothing says which it is."""
+        self.link.implementation = Implementation("Lagrange.Core")
+        self.link.recent.newest.put(Conversation(FRIENDS, FRIEND), 7)
+        one = self.ask("send_private_msg", user_id=FRIEND, message="x")
+        [send] = self.web.take()
+        send.answer({"message_seq": 12345, "time": 1})
+        [looking] = self.web.take()
+        self.assertEqual(looking.api, "get_history_messages")
+        self.clock.advance(5)
+        self.assertEqual(self.retcodes(one), [[0]])
+        key = self.ids.table.key_of(self.answers[one][0]["data"]["message_id"])
+        assert key is not None
+        self.assertEqual(key.scene, UNSEQUENCED)
 
     def test_answer_waits_for_its_block(self) -> None:
         self.ids.stores = False

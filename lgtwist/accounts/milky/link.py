@@ -7,12 +7,12 @@ block is stored, and those behind it with it, in order; an answer that has such 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import define
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -54,6 +54,8 @@ _FILL_INTERVAL = 5.0
 _POLL_TIMEOUT = 15.0
 #: Seconds that it has to say what it is, before its name is left unknown.
 _NAME_TIMEOUT = 5.0
+#: Seconds that it has, once a message was sent, to tell what an answer can do without.
+_LOOK_UP_TIMEOUT = 5.0
 #: Different refusals that are logged per minute: the peer chooses their words.
 _LOGGED_REASONS = 8
 #: Bytes of parameters that are counted until the action is answered: they are translated, not passed on.
@@ -90,6 +92,7 @@ class _Call:
 
     :ivar call_id: its correlation id.
     :ivar internal: whether lgtwist makes it itself.
+    :ivar deadline: when it is given up, by the reactor's clock, in seconds.
     :ivar begun: whether something of it may have been written.
     :ivar written: whether its parameters wait no more.
     :ivar answered: whether its response was handed over, or is not wanted any more.
@@ -100,6 +103,7 @@ class _Call:
 
     call_id: int
     internal: bool
+    deadline: float
     begun: bool = False
     written: bool = False
     answered: bool = False
@@ -146,6 +150,21 @@ class _CallApi:
             )
         call.answers_size += size
         self.budget.charge(size)
+
+
+async def _look_up(work: Coroutine[Any, Any, Any], deadline: float, clock: IReactorTime) -> Any:
+    """Return what a coroutine returns, within half of the time that is left.
+
+    :param deadline: when the call is given up for which it is.
+    :raises CallTimeout: if it takes longer; it is cancelled.
+    """
+    seconds = min(_LOOK_UP_TIMEOUT, max(0.0, deadline - clock.seconds()) / 2)
+    looking = Deferred.fromCoroutine(work)
+    looking.addTimeout(seconds, clock)
+    try:
+        return await looking
+    except TimeoutError:
+        raise CallTimeout(f"no answer within {seconds:g} s") from None
 
 
 @define(eq=False)
@@ -607,7 +626,8 @@ class MilkyLink:
         :returns: a flow-control token, ``UNTIL_ANSWERED`` for large parameters; None if it ended already.
         """
         account = self._account
-        call = _Call(call_id, internal=not account.caller_of(call_id))
+        deadline = account.clock.seconds() + self._limits().action_timeout
+        call = _Call(call_id, not account.caller_of(call_id), deadline)
         try:
             if not self._is_open:
                 raise NotConnected(f"account {account.self_id} is not connected; nothing was sent")
@@ -688,6 +708,7 @@ class MilkyLink:
             is_online=lambda: account.online,
             now=account.wall_clock,
             rest=_Rests(account.clock).rest,
+            look_up=lambda work: _look_up(work, call.deadline, account.clock),
         )
 
     def _answer(self, call: _Call, response: bytes) -> None:

@@ -59,7 +59,7 @@ async def _sent_forward_id(context: ActionContext, message_id: int) -> str:
     if key is None or key.scene == UNSEQUENCED:
         return ""
     try:
-        return _forward_id(await find_message(context, key))
+        return _forward_id(await context.look_up(find_message(context, key)))
     except OneBotError:  # it was sent all the same
         return ""
 

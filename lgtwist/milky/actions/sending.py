@@ -144,13 +144,15 @@ async def _find_sent(
     time = time or int(context.now())
     text = _whole_text(outgoing.segments)
     try:
-        data = await call_milky(
-            context,
-            api,
-            message_scene=conversation.scene,
-            peer_id=conversation.peer_id,
-            start_message_seq=before + _LOOKED_THROUGH,
-            limit=_LOOKED_THROUGH,
+        data = await context.look_up(
+            call_milky(
+                context,
+                api,
+                message_scene=conversation.scene,
+                peer_id=conversation.peer_id,
+                start_message_seq=before + _LOOKED_THROUGH,
+                limit=_LOOKED_THROUGH,
+            )
         )
         messages = answered_objects(data, "messages", api)
     except OneBotError:  # it was sent, whatever the history says
