@@ -64,7 +64,7 @@ class MessageRecall(msgspec.Struct, gc=False):
 
     message_scene: str
     peer_id: Number
-    message_seq: Number
+    message_seq: Count
     sender_id: Count = 0
     operator_id: Count = 0
 
@@ -285,7 +285,7 @@ class GroupEssenceMessageChange(msgspec.Struct, gc=False):
     """Data of ``group_essence_message_change``; ``operator_id`` since Milky 1.1."""
 
     group_id: Number
-    message_seq: Number
+    message_seq: Count
     is_set: bool
     operator_id: Count = 0
 
@@ -392,7 +392,7 @@ class GroupMessageReaction(msgspec.Struct, gc=False):
 
     group_id: Number
     user_id: Number
-    message_seq: Number
+    message_seq: Count
     face_id: str
     is_add: bool
 
