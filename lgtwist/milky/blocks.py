@@ -174,6 +174,15 @@ class BlockTable:
         scene, peer_id = _conversation_of_code(code >> _PART_BITS)
         return MessageKey(scene, peer_id, (code & _PART_MASK) << _SEQ_BITS | message_id & _IN_BLOCK)
 
+    def id_of_sent(self, key: MessageKey) -> int:
+        """Return the ``message_id`` of a message that the account just sent.
+
+        It counts as seen where none of its conversation was: what is missed behind it is fetched.
+        """
+        if self.last_seen(key.conversation) is None:
+            self.mark_seen(key, self._now())
+        return self.id_of(key)
+
     def new_unsequenced(self, peer_id: int) -> MessageKey:
         """Return a key for a message to a person whose sequence number the implementation did not tell."""
         newest = self._newest.get(peer_id << _SCENE_BITS | _UNSEQUENCED_CODE, 0)

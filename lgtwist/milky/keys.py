@@ -54,5 +54,8 @@ class MessageIds(Protocol):
     def key_of(self, message_id: int, /) -> MessageKey | None:
         """Return the message that a number stands for; None if it stands for none."""
 
+    def id_of_sent(self, key: MessageKey, /) -> int:
+        """Return the number of a message that the account just sent."""
+
     def new_unsequenced(self, peer_id: int, /) -> MessageKey:
         """Return a key for a message to a person whose sequence number the implementation did not tell."""

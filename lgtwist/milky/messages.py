@@ -12,6 +12,7 @@ from lgtwist.milky.keys import FRIEND, GROUP, TEMP, MessageIds, MessageKey
 from lgtwist.onebot.bounds import MAX_GROWN
 from lgtwist.onebot.errors import OverBound
 from lgtwist.onebot.message import Segment, escape, to_cq
+from lgtwist.onebot.values import read_integer
 
 #: The scenes that an implementation sends.
 _SCENES = (GROUP, FRIEND, TEMP)
@@ -33,9 +34,11 @@ def read_key(message: Any) -> MessageKey | None:
         return None
     if type(peer_id) is not int or not 0 < peer_id < 1 << 53:
         peer_id = number_at(message, "peer_id")
-    if type(seq) is not int or not 0 < seq < 1 << 53:
-        seq = number_at(message, "message_seq")
-    return MessageKey(scene, peer_id, seq) if peer_id and seq else None
+    if type(seq) is not int or not 0 <= seq < 1 << 53:
+        seq = read_integer(seq)
+        if seq is None or not 0 <= seq < 1 << 53:
+            return None
+    return MessageKey(scene, peer_id, seq) if peer_id else None
 
 
 def message_data(

@@ -64,7 +64,7 @@ class MessageRecall(msgspec.Struct, gc=False):
 
     message_scene: str
     peer_id: Number
-    message_seq: Number
+    message_seq: Count
     sender_id: Count = 0
     operator_id: Count = 0
 
@@ -87,12 +87,13 @@ def _message_recall(data: MessageRecall, context: NoticeContext) -> dict[str, An
 
 
 class FriendRequest(msgspec.Struct, gc=False):
-    """Data of ``friend_request``."""
+    """Data of ``friend_request``; ``is_filtered`` only of one that was fetched."""
 
     initiator_id: Number
     initiator_uid: str = ""
     comment: str = ""
     via: str = ""
+    is_filtered: bool = False
 
 
 def _friend_request(data: FriendRequest, _context: NoticeContext) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _friend_request(data: FriendRequest, _context: NoticeContext) -> dict[str, A
         "request_type": "friend",
         "user_id": data.initiator_id,
         "comment": data.comment,
-        "flag": encode_flag(FriendFlag(data.initiator_uid, False)),
+        "flag": encode_flag(FriendFlag(data.initiator_uid, data.is_filtered)),
         "via": data.via,
     }
 
@@ -284,7 +285,7 @@ class GroupEssenceMessageChange(msgspec.Struct, gc=False):
     """Data of ``group_essence_message_change``; ``operator_id`` since Milky 1.1."""
 
     group_id: Number
-    message_seq: Number
+    message_seq: Count
     is_set: bool
     operator_id: Count = 0
 
@@ -391,7 +392,7 @@ class GroupMessageReaction(msgspec.Struct, gc=False):
 
     group_id: Number
     user_id: Number
-    message_seq: Number
+    message_seq: Count
     face_id: str
     is_add: bool
 

@@ -41,6 +41,10 @@ def message(conversation: Conversation, seq: int, *, time: int = 1_700_000_000, 
     return found
 
 
+def is_filtered(one: Any) -> bool:
+    return isinstance(one, dict) and bool(one.get("is_filtered"))
+
+
 class Histories:
     """An implementation that has messages, and answers as one of :data:`HABITS` does.
 
@@ -49,6 +53,7 @@ class Histories:
     :ivar failure: is raised instead of an answer.
     :ivar requests: the answer to ``get_friend_requests``.
     :ivar notifications: the answer to ``get_group_notifications``.
+    :ivar has_no_filtered: whether it fails where those that QQ put aside are asked for.
     :ivar waiting: answers that are given when :meth:`answer` is called; None to answer at once.
     """
 
@@ -59,6 +64,7 @@ class Histories:
         self.failure: Exception | None = None
         self.requests: list[dict[str, Any]] = []
         self.notifications: list[dict[str, Any]] = []
+        self.has_no_filtered = False
         self.waiting: list[Deferred[None]] | None = None
 
     def add(self, conversation: Conversation, *seqs: int, **options: Any) -> None:
@@ -83,12 +89,10 @@ class Histories:
         if self.failure is not None:
             raise self.failure
         if api == "get_friend_requests":
-            return {"requests": self.requests}
+            return {"requests": self._listed(self.requests, params)}
         if api == "get_group_notifications":
-            filtered = [
-                one for one in self.notifications if one.get("is_filtered", False) == params["is_filtered"]
-            ]
-            return {"notifications": filtered, "next_notification_seq": None}
+            listed = self._listed(self.notifications, params)
+            return {"notifications": listed, "next_notification_seq": None}
         assert api == "get_history_messages", api
         conversation = Conversation(params["message_scene"], params["peer_id"])
         start, limit = params.get("start_message_seq"), params["limit"]
@@ -96,6 +100,12 @@ class Histories:
         assert start is None or start > 0, "0 is the newest for some"
         self.calls.append((conversation, start))
         return self._history(conversation, start, limit)
+
+    def _listed(self, all_of_them: list[Any], params: dict[str, Any]) -> list[Any]:
+        filtered: bool = params["is_filtered"]
+        if filtered and self.has_no_filtered:
+            raise AccountFailed("HTTP 500")
+        return [one for one in all_of_them if is_filtered(one) == filtered]
 
     def _history(self, conversation: Conversation, start: int | None, limit: int) -> Any:
         there = self.messages.get(conversation, {})

@@ -619,10 +619,10 @@ class FailureTests(BackFillTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
-def friend_request(user_id: int, time: int, state: str = "pending") -> dict[str, Any]:
+def friend_request(user_id: int, time: int, state: str = "pending", filtered: bool = False) -> dict[str, Any]:
     return {
         "time": time, "initiator_id": user_id, "initiator_uid": f"u{user_id}", "target_user_id": SELF_ID,
-        "target_user_uid": "me", "state": state, "comment": "hello", "via": "", "is_filtered": False,
+        "target_user_uid": "me", "state": state, "comment": "hello", "via": "", "is_filtered": filtered,
     }  # fmt: skip
 
 
@@ -652,6 +652,22 @@ class RequestTests(BackFillTestCase):
             room.start()
             room.open()
         self.assertEqual(len(room.delivered), 4)
+
+    def test_requests_that_were_put_aside(self) -> None:
+        """They are missed as others are, and their flags say that they were put aside."""
+        room = self.room()
+        histories = room.histories
+        histories.requests = [friend_request(20_010, NOW, filtered=True), friend_request(20_011, NOW + 1)]
+        histories.notifications = [join_request(8, True), join_request(9)]
+        histories.has_no_filtered = True
+        room.open()
+        wanted = ["friend|u20011|0", "join_request|20001|9|0"]
+        self.assertEqual([what for _how, what in room.delivered], wanted)
+        histories.has_no_filtered = False
+        room.fill.stream_closed()
+        room.open()
+        wanted += ["friend|u20010|1", "join_request|20001|8|1"]
+        self.assertEqual([what for _how, what in room.delivered], wanted)
 
     def test_requests_that_were_seen(self) -> None:
         """Those that came on the stream are known; the same person may ask again."""

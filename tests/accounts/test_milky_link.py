@@ -52,6 +52,17 @@ class LinkTests(MilkyTestCase):
         self.read(message_frame(7, text="hello"))
         self.assertEqual(json.loads(self.bot.frames[0])["message_id"], message_id)
 
+    def test_sent_before_anything_was_received(self) -> None:
+        """What is missed behind it is fetched; where messages were received, it tells nothing of them."""
+        for wants_own, conversation in ((True, OTHER_TEAM), (False, OTHER_TEAM), (False, TEAM)):
+            self.link._translator.wants_own = wants_own
+            if conversation == TEAM:
+                self.read(message_frame(5))
+            self.say(text="hello", group_id=conversation)
+            self.web.take("send_group_message")[0].answer({"message_seq": 7, "time": 1})
+            last = self.ids.table.last_seen(Conversation(GROUP, conversation))
+            self.assertEqual(last, 5 if conversation == TEAM else None if wants_own else 7)
+
     def test_another_login(self) -> None:
         """The link is closed as one that led to another account, and not dialled soon."""
         self.link.closed(None, "lost")

@@ -25,6 +25,10 @@ class CountedIds:
         """Return the number of a message."""
         return self._ids.setdefault(key, 1001 + len(self._ids))
 
+    def id_of_sent(self, key: MessageKey) -> int:
+        """Return the number of a message that was sent."""
+        return self.id_of(key)
+
     def key_of(self, message_id: int) -> MessageKey | None:
         """Return the message that a number stands for."""
         return next((key for key, number in self._ids.items() if number == message_id), None)

@@ -29,6 +29,10 @@ class CountingIds:
         """Give a message's number."""
         return self._ids.setdefault(key, len(self._ids) + 1)
 
+    def id_of_sent(self, key: MessageKey) -> int:
+        """Return the number of a message that was sent."""
+        return self.id_of(key)
+
     def key_of(self, message_id: int) -> MessageKey | None:
         """Give the message of a number."""
         return next((key for key, number in self._ids.items() if number == message_id), None)

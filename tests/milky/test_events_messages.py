@@ -259,6 +259,15 @@ class MessageTests(TranslationCase):
         self.assertEqual(self.counters.malformed_frames, 0)
         self.translate_odd("message_receive", self_id=None)
 
+    def test_sequence_number_0(self) -> None:
+        """Milky allows it: the message is delivered, and its recall is of the same ``message_id``."""
+        event = self.translate("message_receive", group_message(0))
+        self.assertEqual((event["message_seq"], event["real_id"]), (0, 0))
+        self.assertEqual(self.ids.key_of(event["message_id"]), MessageKey("group", GROUP, 0))
+        data = {"message_scene": "group", "peer_id": GROUP, "message_seq": 0, "sender_id": MEMBER}
+        recall = self.translate("message_recall", {**data, "operator_id": MEMBER, "display_suffix": ""})
+        self.assertEqual(recall["message_id"], event["message_id"])
+
     def test_malformed_frames(self) -> None:
         """What is no event of Milky is refused with a sentence, and counted."""
         deep = b"[" * 100_000

@@ -188,13 +188,16 @@ class _Rests:
 class _NotingIds:
     """Message ids for one call; it is noted whether one was given out.
 
+    :param wants_own: whether the account's own messages are events: then one that was sent counts as seen
+        only when its event comes.
     :ivar used: whether.
     """
 
-    __slots__ = ("_table", "used")
+    __slots__ = ("_table", "_wants_own", "used")
 
-    def __init__(self, table: BlockTable) -> None:
+    def __init__(self, table: BlockTable, wants_own: bool) -> None:
         self._table = table
+        self._wants_own = wants_own
         self.used = False
 
     def id_of(self, key: MessageKey, /) -> int:
@@ -205,6 +208,11 @@ class _NotingIds:
     def key_of(self, message_id: int, /) -> MessageKey | None:
         """Return the message that a number stands for."""
         return self._table.key_of(message_id)
+
+    def id_of_sent(self, key: MessageKey, /) -> int:
+        """Return the number of a message that the account just sent."""
+        self.used = True
+        return self._table.id_of(key) if self._wants_own else self._table.id_of_sent(key)
 
     def new_unsequenced(self, peer_id: int) -> MessageKey:
         """Return a key for a message whose sequence number is not known."""
@@ -655,7 +663,7 @@ class MilkyLink:
         if call.answered or not self._account.has_call(call.call_id):
             return  # it waited for too long
         try:
-            ids = _NotingIds(self._ids.table)
+            ids = _NotingIds(self._ids.table, self._translator.wants_own)
             response = await self._response(call, action, params, ids)
             del params
             if ids.used and (uncommitted := self._ids.committed()) is not None:

@@ -117,12 +117,19 @@ class MissedRequests:
     # -- friends
 
     async def _read_friends(self, api: MilkyApi) -> list[UnseenRequest]:
-        data = await api.call("get_friend_requests", {"limit": _PER_PAGE, "is_filtered": False})
         found: list[tuple[int, dict[str, Any]]] = []
-        for one in _objects(data, "requests"):
-            user_id, time = read_integer(one.get("initiator_id")), read_integer(one.get("time"))
-            if one.get("state") == "pending" and user_id and time is not None and time >= 0:
-                found.append((time, one))
+        for filtered in (False, True):
+            params = {"limit": _PER_PAGE, "is_filtered": filtered}
+            try:
+                data = await api.call("get_friend_requests", params)
+            except OneBotError:
+                if filtered:  # not every implementation has these: the others are of use
+                    break
+                raise
+            for one in _objects(data, "requests"):
+                user_id, time = read_integer(one.get("initiator_id")), read_integer(one.get("time"))
+                if one.get("state") == "pending" and user_id and time is not None and time >= 0:
+                    found.append((time, {"is_filtered": filtered, **one}))
         found.sort(key=lambda each: each[0])
         return self._unseen_friends(found)
 
@@ -138,7 +145,7 @@ class MissedRequests:
                 continue
             self._mark(_friend_key(user_id, time))
             if not is_first:
-                members = ("initiator_id", "initiator_uid", "comment", "via")
+                members = ("initiator_id", "initiator_uid", "comment", "via", "is_filtered")
                 unseen.append(self._request("friend_request", time, one, members))
         return unseen
 
@@ -151,7 +158,12 @@ class MissedRequests:
             for _page in range(_LISTED_PAGES):
                 params: dict[str, Any] = {} if start is None else {"start_notification_seq": start}
                 params |= {"is_filtered": filtered, "limit": _PER_PAGE}
-                data = await api.call("get_group_notifications", params)
+                try:
+                    data = await api.call("get_group_notifications", params)
+                except OneBotError:
+                    if filtered or start is not None:
+                        break
+                    raise
                 for one in _objects(data, "notifications"):
                     group_id, seq = (read_integer(one.get(key)) for key in ("group_id", "notification_seq"))
                     kind = one.get("type")

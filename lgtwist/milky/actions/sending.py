@@ -121,7 +121,7 @@ def _sent_id(context: ActionContext, conversation: Conversation, seq: int | None
     recent = context.recent
     if seq > (recent.newest.get(conversation) or 0):
         recent.newest.put(conversation, seq)
-    return context.ids.id_of(MessageKey(*conversation, seq))
+    return context.ids.id_of_sent(MessageKey(*conversation, seq))
 
 
 def _new_unnamed(context: ActionContext, conversation: Conversation) -> int:
