@@ -328,6 +328,8 @@ class NoticeTests(TranslationCase):
                 if (event_type, name) == ("group_invited_join_request", "initiator_id"):
                     continue  # who is invited is what matters
                 for odd in (None, 0, -1, "x", 1.5, [], True, 2**70):
+                    if (name, odd) == ("message_seq", 0):
+                        continue  # a message may have that number
                     with self.assertRaises(BadFrame) as caught:
                         self.translate_frame(frame(event_type, {**data, name: odd}))
                     if event_type != "message_receive":
