@@ -40,18 +40,22 @@ class WorldStore:
                 _make_private(Path(path))
                 self._file.close()
                 self._file = sqlite3.connect(path, timeout=patience, isolation_level=None)
+            self._file.execute("BEGIN")  # both as of one moment: another process may be making the file
             version = self._file.execute("PRAGMA user_version").fetchone()[0]
             tables = self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            self._file.execute("COMMIT")
             if version not in (0, _SCHEMA_VERSION) or (version == 0 and tables):
                 raise StoreError(f"{path} is not a sandbox of this version of lgtwist")
             self._file.execute("PRAGMA synchronous=NORMAL")
             if version == 0:  # not at each start: it writes, which it cannot while another program does
                 self._file.execute("PRAGMA journal_mode=WAL")
+                self._file.execute("BEGIN IMMEDIATE")  # a table without a version would be refused for ever
                 self._file.execute(
                     "CREATE TABLE IF NOT EXISTS record "
                     "(kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
                 )
                 self._file.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+                self._file.execute("COMMIT")
         except OSError as error:
             self._file.close()
             raise StoreError(f"{path} cannot be used: {error.strerror}") from None
