@@ -89,6 +89,7 @@ class WriterTests(SynchronousTestCase):
     def test_locked_at_the_stop(self) -> None:
         """The stop waits for the lock for some time, not for ever."""
         self.patch(writer_module, "_STOP_SECONDS", 0.3)
+        WorldStore(self.path).close()  # nobody looks into a file that is being made
         for freed in (True, False):
             writer = WorldWriter(self.path, patience=0.01)
             writer.write(self.person(1, "first"))
@@ -105,6 +106,7 @@ class WriterTests(SynchronousTestCase):
 
     def test_what_was_never_in_the_file(self) -> None:
         """Messages that come and go while the file is locked leave nothing behind in memory."""
+        WorldStore(self.path).close()  # nobody looks into a file that is being made
         writer = self.writer(patience=0.01)
         writer.write(self.person(1, "first"))
         wait_until("it is written", lambda: self.records())
