@@ -32,6 +32,8 @@ BLOCK_CAPACITY = 1 << 18
 MOST_ACTIVE = 8_000
 #: From this sequence number of a block on, the next block of the conversation is made ahead.
 _MADE_AHEAD = BLOCK_SIZE // 2
+#: Blocks that were made ahead and are not stored, at most: they are written together.
+_MOST_AHEAD = 1_000
 #: Numbers of blocks that a run has for itself in the file, beyond those that are in use.
 RESERVED_BLOCKS = 1024
 
@@ -199,7 +201,8 @@ class BlockTable:
 
     def _make_ahead(self, code: int) -> None:
         """Make the block that a conversation needs next, so that no event has to wait until it is stored."""
-        if code & _PART_MASK and self._left and self._count < self._most:
+        has_room = self._left and self._count < self._capacity and len(self._ahead) < _MOST_AHEAD
+        if code & _PART_MASK and has_room:
             number = self._free_number()
             self._put(number, code, self._now(), 0)
             self._ahead[number] = None

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.milky import blocks
 from lgtwist.milky.blocks import BLOCK_SIZE, MOST_ACTIVE, MOST_BLOCKS, BlockRow, BlockTable
 from lgtwist.milky.keys import FRIEND, GROUP, SCENES, TEMP, UNSEQUENCED, Conversation, MessageKey
 from tests.rounds import quick
@@ -147,6 +148,22 @@ class SeenTests(SynchronousTestCase):
         expected = [Conversation(FRIEND, 10002), Conversation(TEMP, 10002), Conversation(GROUP, 20001)]
         self.assertEqual(ids.active_conversations(), expected)
         self.assertEqual(ids.active_conversations(2), expected[:2])
+
+    def test_made_ahead(self) -> None:
+        """The next blocks of busy conversations are made ahead: some, and never in the place of others."""
+        self.patch(blocks, "_MOST_AHEAD", 2)
+        ids = table()
+        ids.set_reserved(ids.reservation())
+        for peer in (20001, 20002, 20003):
+            ids.mark_seen(MessageKey(GROUP, peer, 700), 5.0)
+        self.assertEqual([(row.peer_id, row.part) for row in ids.ahead()], [(20001, 1), (20002, 1)])
+        ids.ahead_stored(ids.ahead())
+        full = table(capacity=2)
+        full.set_reserved(full.reservation())
+        for seq in (5, 2000):
+            full.mark_seen(MessageKey(GROUP, 20001, seq), 5.0)
+        self.assertFalse(full.has_ahead)
+        self.assertTrue(full.was_seen(MessageKey(GROUP, 20001, 5)))
 
     def test_what_is_to_be_stored(self) -> None:
         """A block is handed out once when it is new, and once for each time that something in it was seen."""

@@ -187,7 +187,7 @@ class BlockStore:
             await idle
         self._note_seen()
         self._note_seen()
-        rows, _new = self._take_rows(None)
+        rows, _new = self._take_rows(self.table.ahead(), None)
         number, now, removed = self.table.next_number, self._now(), list(self._undeleted)
 
         def finish() -> None:
@@ -237,11 +237,12 @@ class BlockStore:
         if (self._waiting_for_next or self.table.has_ahead) and not self._is_busy:
             self._write()
 
-    def _take_rows(self, most: int | None = _WRITTEN_AGAIN) -> tuple[list[BlockRow], bool]:
+    def _take_rows(
+        self, ahead: list[BlockRow], most: int | None = _WRITTEN_AGAIN
+    ) -> tuple[list[BlockRow], bool]:
         """Return the rows that are to be written, and whether new blocks are among them.
 
-        Those that were made ahead are written too; nothing waits for them.
-
+        :param ahead: blocks that were made ahead: they are written too, and nothing waits for them.
         :param most: of those whose write failed; None for all.
         """
         table = self.table
@@ -251,7 +252,7 @@ class BlockStore:
             else:
                 self._undeleted[number] = None
         new = table.take_unsaved()
-        rows = {row.number: row for row in (*table.ahead(), *new)}
+        rows = {row.number: row for row in (*ahead, *new)}
         unwritten = list(islice(self._unwritten, most))
         seen, self._seen_before = self._seen_before, {}
         for number, row in seen.items():
@@ -274,7 +275,7 @@ class BlockStore:
         self._waiting_for_running += self._waiting_for_next
         self._waiting_for_next = []
         ahead = self.table.ahead()
-        rows, self._writes_new_blocks = self._take_rows()
+        rows, self._writes_new_blocks = self._take_rows(ahead)
         upto, now, durable = self.table.reservation(), self._now(), self._writes_new_blocks or bool(ahead)
         removed = list(islice(self._undeleted, _WRITTEN_AGAIN))
 
