@@ -144,6 +144,18 @@ class LinkTests(MilkyTestCase):
         self.assertFalse(self.stream.is_paused)
         self.assertEqual(len(self.bot.frames), 3)
 
+    def test_too_many_own_messages_wait(self) -> None:
+        """Those that are dropped wait for their turn too, and are counted."""
+        self.patch(link, "MOST_WAITING_EVENTS", 3)
+        self.ids.stores = False
+        self.read(message_frame(5000), message_frame(1, sender_id=SELF))
+        self.assertFalse(self.stream.is_paused)
+        self.read(message_frame(2, sender_id=SELF))
+        self.assertTrue(self.stream.is_paused)
+        self.store()
+        self.assertFalse(self.stream.is_paused)
+        self.assertTrue(self.was_seen(2))
+
     def test_link_closed_while_events_wait(self) -> None:
         """They are published all the same: they were received."""
         self.ids.stores = False

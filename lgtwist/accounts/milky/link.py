@@ -329,6 +329,7 @@ class MilkyLink:
         if event is None:
             if key is not None and self._waiting:  # noted in order: what is before it is not delivered yet
                 self._waiting.append(_WaitingEvent(key, None, 0))
+                self._pause_if_crowded()
             elif key is not None:
                 self._ids.table.mark_seen(key, self._account.wall_clock())
             return
@@ -398,8 +399,7 @@ class MilkyLink:
             shielded(uncommitted).addCallback(self._committed, needs)
         self._waiting.append(_WaitingEvent(key, event, needs))
         self.budget.charge(len(event.raw))
-        if self._is_crowded and not self._pauses & _PAUSE_BLOCKS:
-            self._pause(_PAUSE_BLOCKS)
+        self._pause_if_crowded()
 
     def _begin_conversation(self, key: MessageKey) -> None:
         """Note, before the first message of a conversation is delivered, that those before it are not wanted.
@@ -410,6 +410,11 @@ class MilkyLink:
         table = self._ids.table
         if key.seq > 0 and table.last_seen(key.conversation) is None:
             table.mark_seen(key._replace(seq=key.seq - 1), self._account.wall_clock())
+
+    def _pause_if_crowded(self) -> None:
+        """Read the stream no more, where too much waits."""
+        if self._is_crowded and not self._pauses & _PAUSE_BLOCKS:
+            self._pause(_PAUSE_BLOCKS)
 
     @property
     def _is_crowded(self) -> bool:
