@@ -183,7 +183,8 @@ class _History:
         new = {
             seq: message
             for message in answered_objects(data, "messages", self.api, _MOST_MESSAGES)
-            if (seq := answered_number(message, "message_seq")) and (start is None or seq <= start)
+            if (seq := answered_number(message, "message_seq")) is not None
+            and (start is None or seq <= start)
         }
         new = {seq: message for seq, message in new.items() if seq not in self._found}
         self._found.update(new)
