@@ -82,17 +82,12 @@ def token(value: Any) -> str:
     return str(value)
 
 
-def choice(available: Sequence[str], planned: Sequence[str] = ()) -> Callable[[Any], str]:
-    """Return a reader of one of the words in ``available``.
-
-    :param planned: words that a later version brings; the error for one of them says so.
-    """
+def choice(available: Sequence[str]) -> Callable[[Any], str]:
+    """Return a reader of one of the words in ``available``."""
 
     def read(value: Any) -> str:
         if value in available and isinstance(value, str):
             return value
-        if value in planned:
-            raise InvalidValue(f'"{value}" is not available yet in this version')
         raise InvalidValue(f"expected {alternatives(available)}{_is_meant(value, available)}")
 
     return read
