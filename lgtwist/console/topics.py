@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from lgtwist.console.overview import Cards, Overview
 from lgtwist.console.problems import ApiProblem
 from lgtwist.console.streams import TICK, TICKS_PER_SECOND, Stream
-from lgtwist.console.traffic import BadFilter, Traffic, TrafficFilter, read_filter
+from lgtwist.console.traffic import BadTrafficFilter, Traffic, TrafficFilter, traffic_filter_of
 from lgtwist.hub.interfaces import IWorldLog
 from lgtwist.runtime.logs import Logger
 
@@ -115,8 +115,8 @@ def read_traffic_filter(given: dict[str, Any]) -> TrafficFilter:
     :raises ApiProblem: if it cannot be read.
     """
     try:
-        return read_filter(given)
-    except BadFilter as error:
+        return traffic_filter_of(given)
+    except BadTrafficFilter as error:
         raise ApiProblem(400, "bad_filter", {"name": error.name}, str(error)) from None
 
 

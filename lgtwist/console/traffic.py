@@ -53,7 +53,7 @@ _MAX_FILTER_TEXT = 200
 DEFAULT_KINDS = frozenset(KINDS) - {"meta"}
 
 
-class BadFilter(ValueError):
+class BadTrafficFilter(ValueError):
     """A filter that cannot be used; the argument says why, in a sentence.
 
     :ivar name: of the member that is wrong.
@@ -96,28 +96,28 @@ class TrafficFilter:
         return self.text.encode() if simple else b""
 
 
-def read_filter(given: Mapping[str, Any]) -> TrafficFilter:
+def traffic_filter_of(given: Mapping[str, Any]) -> TrafficFilter:
     """Read a filter: ``kinds``, ``account``, ``bot``, ``group``, ``user``, ``text``; others are ignored.
 
     :param given: decoded JSON, or the parameters of a query, whose values are strings. The kinds are a list,
         or a string with commas; ``kind`` serves as well as ``kinds``. What is null or an empty string is not
         given.
-    :raises BadFilter: if a value is wrong; its sentence names it.
+    :raises BadTrafficFilter: if a value is wrong; its sentence names it.
     """
     numbers: dict[str, int | None] = {}
     for name in ("account", "group", "user"):
         value = given.get(name)
         number = None if value is None or value == "" else read_integer(value)
         if value is not None and value != "" and (number is None or number < 0):
-            raise BadFilter(f"{name} must be a number", name)
+            raise BadTrafficFilter(f"{name} must be a number", name)
         numbers[name] = number
     texts: dict[str, str] = {}
     for name in ("bot", "text"):
         value = given.get(name)
         if value is not None and not isinstance(value, str):
-            raise BadFilter(f"{name} must be a string", name)
+            raise BadTrafficFilter(f"{name} must be a string", name)
         if value is not None and len(value) > _MAX_FILTER_TEXT:
-            raise BadFilter(f"{name} may have {_MAX_FILTER_TEXT} characters", name)
+            raise BadTrafficFilter(f"{name} may have {_MAX_FILTER_TEXT} characters", name)
         texts[name] = (value or "").encode("utf-8", "replace").decode()
     kinds = given.get("kinds")
     if kinds is None or kinds == "":
@@ -125,10 +125,10 @@ def read_filter(given: Mapping[str, Any]) -> TrafficFilter:
     if isinstance(kinds, str) and kinds:
         kinds = [kind.strip() for kind in kinds.split(",") if kind.strip()]
     if kinds is not None and kinds != "" and not isinstance(kinds, list):
-        raise BadFilter(f"kinds must be a list of {', '.join(KINDS)}", "kinds")
+        raise BadTrafficFilter(f"kinds must be a list of {', '.join(KINDS)}", "kinds")
     for kind in kinds or ():
         if kind not in KINDS:
-            raise BadFilter(f"there is no such kind; there are {', '.join(KINDS)}", "kinds")
+            raise BadTrafficFilter(f"there is no such kind; there are {', '.join(KINDS)}", "kinds")
     return TrafficFilter(
         kinds=frozenset(kinds) if isinstance(kinds, list) else DEFAULT_KINDS,
         bot=texts["bot"] or None,

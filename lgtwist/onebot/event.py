@@ -31,6 +31,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     :ivar detail: its ``notice_type`` or ``meta_event_type``; empty where it has none.
     :ivar self_id: its ``self_id``; None if it has none, 0 if the value is not an account's number.
     :ivar place: what :func:`place_of` returns; None before it was called.
+    :ivar subject: what :func:`lgtwist.filters.subject.subject_of` returns; None before it was called. It must
+        not refer to the event: the collector of cycles does not look at events.
     """
 
     raw: bytes
@@ -38,6 +40,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     self_id: int | None = None
     place: Place | None = None
+    subject: Any = None
 
 
 class _EventHead(msgspec.Struct, gc=False):

@@ -19,10 +19,10 @@ from lgtwist.console.traffic import (
     MAX_RAW,
     MAX_ROWS,
     MAX_SEARCHES,
-    BadFilter,
+    BadTrafficFilter,
     Traffic,
     TrafficFilter,
-    read_filter,
+    traffic_filter_of,
 )
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
@@ -515,17 +515,17 @@ class RecentRowTests(TrafficTestCase):
 class FilterTests(SynchronousTestCase):
     def test_from_json_and_from_a_query(self) -> None:
         """JSON and a query give the same filter; what is empty is not given."""
-        from_json = read_filter(
+        from_json = traffic_filter_of(
             {"account": 1, "bot": "x", "kinds": ["message", "meta"], "group": 2, "user": 3, "text": " AbC "}
         )
         query = {"account": "1", "bot": "x", "kind": "message,meta", "group": "2", "user": "3", "text": "abc"}
-        self.assertEqual(from_json, read_filter(query))
+        self.assertEqual(from_json, traffic_filter_of(query))
         self.assertEqual((from_json.account, from_json.text), (1, "abc"))
-        self.assertEqual(read_filter({}), TrafficFilter())
+        self.assertEqual(traffic_filter_of({}), TrafficFilter())
         empty = dict.fromkeys(("account", "bot", "kind", "group", "user", "text"), "")
-        self.assertEqual(read_filter({**empty, "topics": "traffic"}), TrafficFilter())
+        self.assertEqual(traffic_filter_of({**empty, "topics": "traffic"}), TrafficFilter())
         self.assertNotIn("meta", DEFAULT_KINDS)
-        self.assertEqual(read_filter({"kinds": []}).kinds, frozenset())
+        self.assertEqual(traffic_filter_of({"kinds": []}).kinds, frozenset())
 
     def test_mistakes(self) -> None:
         """A wrong value is refused with a sentence that names it."""
@@ -542,6 +542,6 @@ class FilterTests(SynchronousTestCase):
             ("kinds", [[]]),
             ("kinds", 5),
         ):
-            error = self.assertRaises(BadFilter, read_filter, {name: value})
+            error = self.assertRaises(BadTrafficFilter, traffic_filter_of, {name: value})
             self.assertEqual(error.name, name)
             self.assertIn("kind" if name == "kinds" else name, str(error))
