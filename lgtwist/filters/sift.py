@@ -45,7 +45,7 @@ from lgtwist.filters.sift_operations import (
     any_of,
     none_of,
 )
-from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, Predicate
+from lgtwist.filters.subject import MISSING, EventSubject, Predicate
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.message import is_message
 
@@ -225,9 +225,7 @@ class _Compiler:
             self.complain(path, str(error))
             return None
         return Comparison(
-            lambda value: type(value) is str and search(value[:SEARCHED_LENGTH]),
-            Skipped.MISSING,
-            of_texts=True,
+            lambda value: type(value) is str and search(value), Skipped.MISSING, of_texts=True
         )
 
     def options(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
@@ -334,9 +332,9 @@ _OPERATORS: dict[str, _Maker] = {
 }
 _UNKNOWN = {"$where": "$where is JavaScript, which lgtwist does not run; write it with the other operators"}
 
-#: The flags of a JavaScript pattern; ``g`` and ``d`` change nothing here, ``u`` is how RE2 reads it anyway.
-_OPTIONS = "imsgdu"
-_WITHOUT_EFFECT = dict.fromkeys(map(ord, "gdu"))
+#: The flags of a JavaScript pattern that are accepted; ``g`` and ``d`` do not change whether it matches.
+_OPTIONS = "imsgd"
+_WITHOUT_EFFECT = dict.fromkeys(map(ord, "gd"))
 
 #: sift's names of types. JSON has no dates, which are its timestamps.
 _TYPES: dict[str, Test] = {
