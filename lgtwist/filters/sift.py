@@ -33,13 +33,13 @@ from lgtwist.filters.mistakes import FilterMistake
 from lgtwist.filters.sift_operations import (
     Alternatives,
     Comparison,
+    Conjunction,
     ElementMatch,
     Existence,
-    Group,
+    Ignored,
     Negation,
     Operation,
     Path,
-    Skipped,
     Test,
     all_of,
     any_of,
@@ -69,7 +69,9 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     def judge(subject: EventSubject) -> bool:
         try:
             return passes(subject)
-        except Exception:  # arrays in arrays a thousand levels deep; sift throws, LLBot does not send the event
+        except (
+            Exception
+        ):  # arrays in arrays a thousand levels deep; sift throws, LLBot does not send the event
             return False
 
     return judge
@@ -82,7 +84,7 @@ def _passes_nothing(subject: EventSubject) -> bool:
 # -- reading ---------------------------------------------------------------------------------------------
 
 
-def _join(path: str, key: str) -> str:
+def _member_path(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
@@ -108,10 +110,10 @@ class _Compiler:
             if key.startswith("$"):
                 own += self._operators(key, value, query, path)
             else:
-                inner.append(self._member(key, value, _join(path, key)))
+                inner.append(self._member(key, value, _member_path(path, key)))
         if own:
             inner.insert(0, Path((), own))
-        return inner[0] if len(inner) == 1 else Group(inner)
+        return inner[0] if len(inner) == 1 else Conjunction(inner)
 
     def _member(self, key: str, value: Any, path: str) -> Operation:
         keys = key.split(".")
@@ -121,13 +123,13 @@ class _Compiler:
         for name, argument in value.items():
             if not name.startswith("$"):
                 self.complain(
-                    _join(path, name),
+                    _member_path(path, name),
                     "an object has either operators or members, not both; "
                     f'write "{key}.{name}" for a member of {key}',
                 )
             elif name in ("$and", "$or", "$nor"):
                 self.complain(
-                    _join(path, name),
+                    _member_path(path, name),
                     f"{name} is not for one field; put it around the fields, or inside a $not",
                 )
             else:
@@ -135,13 +137,13 @@ class _Compiler:
         return Path(keys, own)
 
     def _operators(self, name: str, argument: Any, parent: dict[str, Any], path: str) -> list[Operation]:
-        """Return the operation of an operator in a list; an empty one if there is a mistake, or none is needed.
+        """Return the operation of an operator in a list; an empty one for a mistake and for ``$options``.
 
         :param parent: what the operator stands in.
         :param path: of that.
         """
         make = _OPERATORS.get(name)
-        path = _join(path, name)
+        path = _member_path(path, name)
         if make is None:
             self.complain(path, _UNKNOWN.get(name, f"there is no operator {name}"))
             return []
@@ -149,25 +151,25 @@ class _Compiler:
         return [] if operation is None else [operation]
 
     def _equals(self, value: Any) -> Operation:
-        return Comparison(equality_with(value), Skipped.MISSING, of_texts=isinstance(value, str))
+        return Comparison(equality_with(value), Ignored.MISSING, of_texts=isinstance(value, str))
 
-    # Each of these makes an operation of an operator's argument; None if it is a mistake, or not needed.
+    # Each of these makes an operation of an operator's argument; None if that is a mistake.
 
     def equals(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$eq``"""
+        """Make the operation of ``$eq``."""
         return self._equals(argument)
 
     def differs(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$ne``"""
+        """Make the operation of ``$ne``."""
         test = equality_with(argument)
-        return Comparison(test, Skipped.NAMED, negated=True, of_texts=isinstance(argument, str))
+        return Comparison(test, Ignored.NAMED, negated=True, of_texts=isinstance(argument, str))
 
     def is_in(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$in``"""
+        """Make the operation of ``$in``."""
         return self._is_in(argument, path, negated=False)
 
     def is_not_in(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$nin``"""
+        """Make the operation of ``$nin``."""
         return self._is_in(argument, path, negated=True)
 
     def _is_in(self, argument: Any, path: str, *, negated: bool) -> Operation | None:
@@ -176,27 +178,29 @@ class _Compiler:
         for index, value in enumerate(values):
             if isinstance(value, dict) and any(key.startswith("$") for key in value):
                 place = f"{path}[{index}]" if isinstance(argument, list) else path
-                self.complain(place, "expected a value to compare with; operators do not work in a list of values")
+                self.complain(
+                    place, "expected a value to compare with; operators do not work in a list of values"
+                )
                 wrong = True
         if wrong:
             return None
         texts = all(isinstance(value, str) for value in values)
-        return Comparison(membership_in(values), Skipped.NAMED, negated=negated, of_texts=texts)
+        return Comparison(membership_in(values), Ignored.NAMED, negated=negated, of_texts=texts)
 
     def is_less(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$lt``"""
+        """Make the operation of ``$lt``."""
         return self._order(argument, lambda value: is_less(value, argument, or_equal=False), strict=True)
 
     def is_at_most(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$lte``"""
+        """Make the operation of ``$lte``."""
         return self._order(argument, lambda value: is_less(value, argument, or_equal=True), strict=False)
 
     def is_greater(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$gt``"""
+        """Make the operation of ``$gt``."""
         return self._order(argument, lambda value: is_less(argument, value, or_equal=False), strict=True)
 
     def is_at_least(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$gte``"""
+        """Make the operation of ``$gte``."""
         return self._order(argument, lambda value: is_less(argument, value, or_equal=True), strict=False)
 
     def _order(self, argument: Any, compare: Test, *, strict: bool) -> Operation:
@@ -209,10 +213,10 @@ class _Compiler:
                 return not strict and compare(None)
             return compare(value)
 
-        return Comparison(test, Skipped.MISSING, of_texts=kind == "string")
+        return Comparison(test, Ignored.MISSING, of_texts=kind == "string")
 
     def matches(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$regex``"""
+        """Make the operation of ``$regex``."""
         options = to_text(parent.get("$options", ""))
         unknown = [flag for flag in options if flag not in _OPTIONS]
         if unknown or len(set(options)) < len(options):
@@ -224,74 +228,72 @@ class _Compiler:
         except regexes.BadPattern as error:
             self.complain(path, str(error))
             return None
-        return Comparison(
-            lambda value: type(value) is str and search(value), Skipped.MISSING, of_texts=True
-        )
+        return Comparison(lambda value: type(value) is str and search(value), Ignored.MISSING, of_texts=True)
 
     def options(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$options``, which ``$regex`` reads."""
+        """Make none: ``$regex`` reads its ``$options``."""
         if "$regex" not in parent:
             self.complain(path, "$options belongs to a $regex beside it")
         return None
 
     def exists(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$exists``"""
+        """Make the operation of ``$exists``."""
         return Existence(is_truthy(argument))
 
     def has_type(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$type``"""
-        test = _TYPES.get(argument) if isinstance(argument, str) else None
+        """Make the operation of ``$type``."""
+        test = _TYPE_TESTS.get(argument) if isinstance(argument, str) else None
         if test is None:
-            self.complain(path, f"expected one of {', '.join(_TYPES)}")
+            self.complain(path, f"expected one of {', '.join(_TYPE_TESTS)}")
             return None
-        return Comparison(test, Skipped.MISSING, of_texts=argument == "string")
+        return Comparison(test, Ignored.MISSING, of_texts=argument == "string")
 
     def has_remainder(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$mod``"""
+        """Make the operation of ``$mod``."""
         if not isinstance(argument, (list, str)):  # of a string JavaScript takes the characters
             self.complain(path, "expected a list of two numbers, a divisor and a remainder")
             return None
         divisor, wanted = (*argument, MISSING, MISSING)[:2]
         divisor = to_number(divisor)
         if not is_number(wanted):
-            return Comparison(lambda value: False, Skipped.MISSING)
-        return Comparison(lambda value: remainder(value, divisor) == wanted, Skipped.MISSING)
+            return Comparison(lambda value: False, Ignored.MISSING)
+        return Comparison(lambda value: remainder(value, divisor) == wanted, Ignored.MISSING)
 
     def has_size(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$size``"""
+        """Make the operation of ``$size``."""
         size = argument if is_number(argument) else -1
-        return Comparison(lambda value: type(value) is list and len(value) == size, Skipped.NOTHING)
+        return Comparison(lambda value: type(value) is list and len(value) == size, Ignored.NOTHING)
 
     def all_match(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$all``"""
+        """Make the operation of ``$all``."""
         if not isinstance(argument, list):
             self.complain(path, "expected a list")
             return None
-        return Group(self._queries(argument, path))
+        return Conjunction(self._queries(argument, path))
 
     def element_matches(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$elemMatch``"""
+        """Make the operation of ``$elemMatch``."""
         if not isinstance(argument, (dict, list)):
             self.complain(path, "expected an object, which an element of the array is compared with")
             return None
         return ElementMatch(self.query(argument, path))
 
     def negate(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$not``"""
+        """Make the operation of ``$not``."""
         return Negation(self.query(argument, path))
 
-    def all_hold(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$and``"""
-        return Group(self._queries(argument, path)) if self._is_group(argument, path) else None
+    def are_all_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+        """Make the operation of ``$and``."""
+        return Conjunction(self._queries(argument, path)) if self._is_group(argument, path) else None
 
-    def one_holds(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$or``"""
+    def is_one_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+        """Make the operation of ``$or``."""
         if not self._is_group(argument, path):
             return None
         return Alternatives(self._queries(argument, path), negated=False)
 
-    def none_holds(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$nor``"""
+    def nis_one_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+        """Make the operation of ``$nor``."""
         if not self._is_group(argument, path):
             return None
         return Alternatives(self._queries(argument, path), negated=True)
@@ -326,9 +328,9 @@ _OPERATORS: dict[str, _Maker] = {
     "$all": _Compiler.all_match,
     "$elemMatch": _Compiler.element_matches,
     "$not": _Compiler.negate,
-    "$and": _Compiler.all_hold,
-    "$or": _Compiler.one_holds,
-    "$nor": _Compiler.none_holds,
+    "$and": _Compiler.are_all_true,
+    "$or": _Compiler.is_one_true,
+    "$nor": _Compiler.nis_one_true,
 }
 _UNKNOWN = {"$where": "$where is JavaScript, which lgtwist does not run; write it with the other operators"}
 
@@ -337,7 +339,7 @@ _OPTIONS = "imsgd"
 _WITHOUT_EFFECT = dict.fromkeys(map(ord, "gd"))
 
 #: sift's names of types. JSON has no dates, which are its timestamps.
-_TYPES: dict[str, Test] = {
+_TYPE_TESTS: dict[str, Test] = {
     "string": lambda value: type(value) is str,
     "number": is_number,
     "bool": lambda value: type(value) is bool,
@@ -370,7 +372,7 @@ def _on_event(operation: Operation) -> _Condition:
     """Return an operation that is carried out on an event itself, and not on one of its members."""
     if isinstance(operation, Path):
         return _on_member(operation) if operation.keys else _combine(all_of, operation.children)
-    if isinstance(operation, Group):
+    if isinstance(operation, Conjunction):
         return _combine(all_of, operation.children)
     if isinstance(operation, Alternatives):
         return _combine(none_of if operation.negated else any_of, operation.children)
@@ -475,7 +477,7 @@ def _on_message(path: Path) -> Predicate:
         def on_elements(subject: EventSubject) -> bool:
             if not _is_message(subject.member("message")):
                 return on_any(subject)
-            for segment in subject.segments():
+            for segment in subject.segments():  # noqa: SIM110 (a generator takes half as long again)
                 if matches(segment):
                     return True
             return False
