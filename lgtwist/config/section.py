@@ -196,6 +196,25 @@ class Section:
             self.add_problem(where, str(error))
             return None
 
+    def read_named_file(self, key: str) -> str | None:
+        """Return the text of the file that ``key`` names, which is no secret.
+
+        :returns: None if the key is missing, or if the file cannot be read, which is reported.
+        """
+        self._known.append(key)
+        if key not in self._values:
+            return None
+        try:
+            return self._read_file(text(self._values[key]))
+        except InvalidValue as error:
+            self.add_problem(key, str(error))
+        except OSError as error:
+            name = error.filename or self._values[key]
+            self.add_problem(key, f'"{name}" cannot be read{whom(error)}: {error.strerror}')
+        except ValueError as error:
+            self.add_problem(key, f"the file is {error}")
+        return None
+
     def read_certificates(self, key: str) -> Authorities | None:
         """Read the certificates of authorities from the file in PEM that ``key`` names.
 
