@@ -14,7 +14,7 @@ from lgtwist.onebot.event import read_id
 SentIds = Callable[[int | None], Container[str]]
 
 #: The values of ``sender.role`` (OneBot 11, ``event/message.md``).
-ROLES = ("owner", "admin", "member")
+GROUP_ROLES = ("owner", "admin", "member")
 
 
 @frozen
@@ -182,15 +182,15 @@ def _mentions(subject: EventSubject, number: int | None) -> bool:
     if not number:
         return False
     written = str(number)
-    return any(message_id(value) == written for value in _values(subject, "at", "qq"))
+    return any(message_id(value) == written for value in _segment_values(subject, "at", "qq"))
 
 
 def _replies_to(subject: EventSubject, ids: Container[str]) -> bool:
     """Return whether a ``reply`` segment has one of some ids."""
-    return any(message_id(value) in ids for value in _values(subject, "reply", "id"))
+    return any(message_id(value) in ids for value in _segment_values(subject, "reply", "id"))
 
 
-def _values(subject: EventSubject, kind: str, key: str) -> list[Any]:
+def _segment_values(subject: EventSubject, kind: str, key: str) -> list[Any]:
     """Return the values of one key of the data of all segments of a type."""
     return [
         data.get(key)

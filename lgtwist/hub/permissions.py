@@ -167,10 +167,10 @@ def _nothing_sent(_self_id: int | None) -> tuple[str, ...]:
 
 @frozen
 class EventPermissions:
-    """Tells which events a bot gets: those that are in each of the lists, meet the conditions and pass the
-    filter; None is no list, or no filter.
+    """Tells which events a bot gets: by lists, conditions and a filter, all of which must let an event pass.
 
-    Meta events are always delivered. A ``message_sent`` is in a list of ``post_type`` with ``message``.
+    None is no list, or no filter. Meta events are always delivered. A list of ``post_type`` with ``message``
+    has ``message_sent`` too.
 
     :ivar sent_ids: for the condition ``reply_to_me``.
     """

@@ -22,7 +22,7 @@ from lgtwist.config.values import (
 )
 from lgtwist.config.values import rate as read_rate
 from lgtwist.delivery.replay import ReplayPolicy
-from lgtwist.filters.conditions import NO_CONDITIONS, ROLES, AnyOf, EventConditions
+from lgtwist.filters.conditions import GROUP_ROLES, NO_CONDITIONS, AnyOf, EventConditions
 from lgtwist.filters.mistakes import BadFilter
 from lgtwist.filters.reading import EventFilter, read_filter
 from lgtwist.onebot.message import MessageFormat
@@ -173,7 +173,7 @@ def _read_events(bot: Section) -> EventSettings:
     deny_users = deny.read_list("user_id", read_number, ())
     deny.finish()
     private = section.read("private", boolean, True)
-    roles = _list_or_none(section, "roles", choice(ROLES))
+    roles = _list_or_none(section, "roles", choice(GROUP_ROLES))
     conditions = EventConditions(
         frozenset(deny_groups),
         frozenset(deny_users),
