@@ -92,6 +92,11 @@ class Section:
             self._problems.append(Problem(path, _no_table(path, values)))
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is a table; that it is not is reported."""
+        return self._is_table
+
+    @property
     def known(self) -> tuple[str, ...]:
         """The keys that were read, or looked for."""
         return tuple(self._known)

@@ -194,7 +194,7 @@ def _read_any_of(events: Section, private: bool | None) -> AnyOf | None:
     :param private: the ``private`` beside it; None if it is invalid.
     """
     section = events.section("any_of")
-    if not events.has("any_of"):
+    if not events.has("any_of") or not section.is_table:
         return None
     switches = {key: section.read(key, boolean, False) for key in ("at_me", "private", "reply_to_me")}
     prefix = section.read_list("prefix", _beginning, (), int(section.has("prefix")))
