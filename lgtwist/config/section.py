@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -262,13 +263,18 @@ class Section:
             for number, value in enumerate(values)
         ]
 
-    def finish(self) -> None:
+    def finish(self, instead: Mapping[str, str] = MappingProxyType({})) -> None:
         """Report every key of the table that was not read as unknown.
 
         Where such a key is a required one, misspelt, that this one is missing is not reported too.
+
+        :param instead: a sentence for each key that people know from other programs.
         """
         for key in self._values:
             if key in self._known:
+                continue
+            if key in instead:
+                self.add_problem(key, instead[key])
                 continue
             near = self._near(key)
             if near is not None:

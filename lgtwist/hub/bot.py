@@ -38,7 +38,7 @@ from lgtwist.onebot.errors import (
     TooManyCalls,
     UnknownAction,
 )
-from lgtwist.onebot.event import Event
+from lgtwist.onebot.event import Event, set_self_id
 from lgtwist.onebot.message import (
     MESSAGE_ACTIONS,
     SEND_ACTIONS,
@@ -520,6 +520,8 @@ class Bot:
         """
         if not self.may_use(account.self_id):
             return Decision(False, "account_not_its")
+        if not event.self_id:
+            set_self_id(event, account.self_id)
         return self._event_permissions.explain(event)
 
     @property

@@ -138,7 +138,7 @@ def _read_actions(bot: Section) -> ActionSettings:
     return ActionSettings(allow, deny, bound)
 
 
-#: Keys of ``events`` that people write from what they know of other programs, and what is written instead.
+#: Keys of ``events`` that people write from what they know of other programs, and what they write here.
 _OTHER_KEYS = {
     "groups": "is written as group_id = [...] for the groups whose events it gets, "
     "and deny = { group_id = [...] } for those whose events it does not get",
@@ -150,15 +150,6 @@ _OTHER_KEYS = {
         for key in ("at_me", "prefix", "keyword", "reply_to_me")
     },
 }
-
-
-def _not_our_key(sentence: str) -> Callable[[Any], None]:
-    """Return a reader of a key that is called otherwise; it refuses every value."""
-
-    def read(_value: Any) -> None:
-        raise InvalidValue(sentence)
-
-    return read
 
 
 def _read_events(bot: Section) -> EventSettings:
@@ -181,10 +172,7 @@ def _read_events(bot: Section) -> EventSettings:
         None if roles is None else frozenset(roles),
         _read_any_of(section, private),
     )
-    for key, sentence in _OTHER_KEYS.items():
-        if section.has(key):
-            section.read(key, _not_our_key(sentence))
-    section.finish()
+    section.finish(_OTHER_KEYS)
     return EventSettings(*lists, conditions)
 
 
