@@ -84,6 +84,7 @@ PURE = [
     "lgtwist.hub.interfaces",
     "lgtwist.hub.presence",
     "lgtwist.hub.permissions",
+    "lgtwist.hub.sent_messages",
     "lgtwist.hub.quick_operations",
     "lgtwist.hub.rate_limit",
     "lgtwist.hub.bot",
