@@ -7,6 +7,8 @@ sift 17.1.4 is what they mean; ``tests/filters/sift_table.json`` was made by run
 * whole numbers are compared exactly, where JavaScript rounds those above 2**53;
 * ``message`` is an array of segments whichever form it has, and a condition on ``message`` itself also sees
   the string with CQ codes, as if it were one of the array's elements;
+* an event with more than ``MAX_ARRAYS`` arrays inside each other, where a filter looks, does not pass;
+* of the strings of an event a ``$regex`` searches at most ``MAX_SEARCHED`` characters in all;
 * ``message_sent`` is also ``message`` in ``post_type``, as if it were an array of both.
 """
 
@@ -45,7 +47,7 @@ from lgtwist.filters.sift_operations import (
     any_of,
     none_of,
 )
-from lgtwist.filters.subject import MISSING, EventSubject, Predicate
+from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, Predicate
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.message import is_message
@@ -66,11 +68,14 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     if len(mistakes) > known:
         return _passes_nothing
     passes = _on_event(operation).passes
+    searches = tuple(compiler.searches)
 
     def judge(subject: EventSubject) -> bool:
+        for search in searches:
+            search.left = MAX_SEARCHED
         try:
             return passes(subject)
-        except Exception:  # of arrays a thousand levels deep; where sift throws, LLBot does not send
+        except Exception:  # of many arrays inside each other; where sift throws, LLBot does not send
             return False
 
     return judge
@@ -83,11 +88,39 @@ def _passes_nothing(subject: EventSubject) -> bool:
 # -- reading ---------------------------------------------------------------------------------------------
 
 
+#: Characters that one ``$regex`` searches in all the strings of an event that its path leads to.
+MAX_SEARCHED = 4 * SEARCHED_LENGTH
+
+
+class _PatternTest:
+    """Tells whether a value is a string with a match.
+
+    :ivar left: characters that it searches before it is set again; beyond, there is no match.
+    """
+
+    __slots__ = ("_search", "left")
+
+    def __init__(self, search: Callable[[str], bool]) -> None:
+        self._search = search
+        self.left = MAX_SEARCHED
+
+    def matches(self, value: Any) -> bool:
+        """Return whether a value is a string with a match."""
+        if type(value) is not str or self.left <= 0:
+            return False
+        self.left -= len(value)
+        return self._search(value)
+
+
 class _Compiler:
-    """Makes operations of a filter, and collects what is wrong with it."""
+    """Makes operations of a filter, and collects what is wrong with it.
+
+    :ivar searches: the tests of its patterns.
+    """
 
     def __init__(self, mistakes: list[FilterMistake]) -> None:
         self._mistakes = mistakes
+        self.searches: list[_PatternTest] = []
 
     def complain(self, path: str, sentence: str) -> None:
         """Note a mistake."""
@@ -223,7 +256,9 @@ class _Compiler:
         except regexes.BadPattern as error:
             self.complain(path, str(error))
             return None
-        return Comparison(lambda value: type(value) is str and search(value), Ignored.MISSING, of_texts=True)
+        test = _PatternTest(search)
+        self.searches.append(test)
+        return Comparison(test.matches, Ignored.MISSING, of_texts=True)
 
     def options(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
         """Make none: ``$regex`` reads its ``$options``."""
