@@ -509,16 +509,14 @@ def _on_message(path: Path) -> Predicate:
             return judge(subject.cq()) if _is_message(subject.member("message")) else on_any(subject)
 
         return on_string
-    if not rest and len(path.children) == 1 and isinstance(path.children[0], ElementMatch):
-        matches = path.children[0].child.judge
+    of_elements = None if rest else _of_elements(Path((), path.children))
+    if of_elements is not None:
+        judge_elements = of_elements
 
         def on_elements(subject: EventSubject) -> bool:
-            if not _is_message(subject.member("message")):
-                return on_any(subject)
-            for segment in subject.segments():  # noqa: SIM110 (a generator takes half as long again)
-                if matches(segment):
-                    return True
-            return False
+            if _is_message(subject.member("message")):
+                return judge_elements(subject.segments())
+            return on_any(subject)
 
         return on_elements
     if rest and not any(is_index_like(key) or key == "length" for key in rest):
@@ -538,6 +536,30 @@ def _is_of_texts(operation: Operation) -> bool:
         child = operation.child
         return isinstance(child, Path) and not child.keys and all(map(_is_of_texts, child.children))
     return isinstance(operation, Comparison) and operation.of_texts
+
+
+def _of_elements(operation: Operation) -> Test | None:
+    """Return what an operation with nothing but ``$elemMatch`` in it says of an array, all of it seen.
+
+    :returns: a function for an array whose elements are no arrays; None for other operations.
+    """
+    if isinstance(operation, ElementMatch):
+        judge = operation.child.judge
+
+        def matches_one(elements: Any) -> bool:
+            for element in elements:  # noqa: SIM110 (a generator takes half as long again)
+                if judge(element):
+                    return True
+            return False
+
+        return matches_one
+    if isinstance(operation, Negation):
+        inner = _of_elements(operation.child)
+        return None if inner is None else none_of([inner])
+    if isinstance(operation, Conjunction) and not (isinstance(operation, Path) and operation.keys):
+        tests = [test for test in map(_of_elements, operation.children) if test is not None]
+        return all_of(tests) if tests and len(tests) == len(operation.children) else None
+    return None
 
 
 def _test_of(operation: Operation) -> tuple[Test, bool] | None:
