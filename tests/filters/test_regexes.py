@@ -152,7 +152,7 @@ class GoPatternTests(SynchronousTestCase):
             ("*", "repetition"),
             ("a{1001}", "count"),
             (r"\u4e2d", r"\u"),
-            (".{0,301}!", "counts"),
+            (".{0,302}!", "counts"),
             ("(?:ab){200}", "counts"),
             ("((?:a{10}){4}b{10}){7}", "counts"),
             ("a" * (MAX_PATTERN + 1), "characters"),
