@@ -21,10 +21,9 @@ Search = Callable[[str], bool]
 MAX_PATTERN = 16_384
 #: Instructions of RE2 that a pattern may need.
 MAX_PROGRAM = 20_000
-#: The same for one that repeats something more than ``_SMALL_COUNT`` times: RE2 may go through most of them
-#: for each byte of the text, which with 64 KiB is some 0.1 s.
-MAX_COUNTING_PROGRAM = 1_000
-_SMALL_COUNT = 16
+#: Places that counts such as ``{1,200}`` may add to a pattern, each for what it repeats: RE2 may be at all of
+#: them at the same time, and with the worst of texts of 64 KiB takes some 0.4 s then, at 1000 two seconds.
+MAX_COUNTED = 300
 #: Groups inside groups of one of JavaScript's: each is a level of Python's recursion here.
 _MAX_GROUPS = 100
 #: The largest count that RE2 accepts in ``{n}``.
@@ -46,7 +45,8 @@ def go_pattern(text: str) -> Search:
     for found in _ESCAPE.finditer(_QUOTED.sub("", text)):
         if found[0] == "\\C":
             raise BadPattern(r"\C, a single byte, is not accepted; write . for a character")
-    search = _compile(_encode_runes(text), _counts_high(text))
+    _check_counts(_QUOTED.sub("", text))
+    search = _compile(_encode_runes(text))
 
     def matches(subject: str) -> bool:
         return search(_encode_runes(subject[:SEARCHED_LENGTH])) is not None
@@ -69,7 +69,8 @@ def javascript_pattern(text: str, options: str = "") -> Search:
     if len(text) > MAX_PATTERN:
         raise _too_long()
     rewritten = _JavaScript(_to_code_units(text), options).rewrite()
-    search = _compile(rewritten.encode(), _counts_high(text))
+    _check_counts(text)
+    search = _compile(rewritten.encode())
 
     def matches(subject: str) -> bool:
         units = _to_code_units(subject[:SEARCHED_LENGTH])
@@ -86,7 +87,13 @@ def _too_long() -> BadPattern:
 
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _QUOTED = re.compile(r"(?<!\\)(?:\\\\)*\\Q.*?(?:\\E|$)", re.DOTALL)
-_COUNT = re.compile(r"\{([0-9]+)(?:(,)([0-9]*))?\}")
+#: A count; the beginning and the end of a group; a class, an escape, or any other character.
+_PART = re.compile(
+    r"\{([0-9]+)(?:,([0-9]*))?\}"
+    r"|(\((?:\?(?:P?<\w*>|[A-Za-z-]*:)?)?)|(\))"
+    r"|\[\^?\]?(?:\\.|[^\]\\])*\]?|\\x\{[0-9a-fA-F]*\}|\\[pP]\{[^}]*\}|\\.|.",
+    re.DOTALL,
+)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -98,25 +105,43 @@ def _encode_runes(text: str) -> bytes:
         return _LONE_SURROGATE.sub("\ufffd", text).encode()
 
 
-def _counts_high(text: str) -> bool:
-    """Return whether RE2 may be at many places of a pattern at the same time, since it counts.
+def _check_counts(pattern: str) -> None:
+    """Check how much the counts of a pattern add to it.
 
-    Not where it begins with ``^`` and neither loops nor branches: then it is at one place.
+    Not where it begins with ``^`` and neither loops nor branches: then RE2 is at one place at a time.
+
+    :raises BadPattern: if it is more than :data:`MAX_COUNTED` places.
     """
-    if text.startswith("^") and not any(sign in text for sign in "*+|"):
-        return False
-    return any(
-        len(digits) > 3 or int(digits) > _SMALL_COUNT
-        for found in _COUNT.finditer(text)
-        for digits in (found[1], found[3])
-        if digits
-    )
+    if "{" not in pattern or (pattern.startswith("^") and not any(sign in pattern for sign in "*+|")):
+        return
+    places = 0  # that are there without the counts
+    weights = [0]  # of each group that is open, with the counts
+    last = 0  # the weight of what a count would repeat
+    for found in _PART.finditer(pattern):
+        if found[1]:
+            times = max(int(digits[:5]) for digits in (found[1], found[2]) if digits)
+            weights[-1] += last * (max(times, 1) - 1)
+            last *= max(times, 1)
+        elif found[3]:
+            weights.append(0)
+        elif found[4]:
+            last = weights.pop() if len(weights) > 1 else 0
+            weights[-1] += last
+        elif found[0] not in ("*", "+", "?", "|", "^", "$"):
+            last = 1
+            weights[-1] += 1
+            places += 1
+    added = sum(weights) - places
+    if added > MAX_COUNTED:
+        raise BadPattern(
+            f"its counts {{n}} repeat {added} characters in all; at most {MAX_COUNTED} are accepted: "
+            "write * or +, or begin with ^ and have no *, + and |"
+        )
 
 
-def _compile(pattern: bytes, counts: bool) -> Callable[[bytes], Any]:
+def _compile(pattern: bytes) -> Callable[[bytes], Any]:
     """Return the search of a pattern of RE2's: a function that returns None where there is no match.
 
-    :param counts: whether :data:`MAX_COUNTING_PROGRAM` holds.
     :raises BadPattern: if RE2 does not accept it, or it is too large.
     """
     import re2  # takes 10 ms: only where there is a pattern
@@ -130,12 +155,10 @@ def _compile(pattern: bytes, counts: bool) -> Callable[[bytes], Any]:
         words = error.args[0] if error.args else ""
         words = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
         raise BadPattern(_say(words, pattern)) from None
-    limit = MAX_COUNTING_PROGRAM if counts else MAX_PROGRAM
-    if compiled.programsize > limit:
-        repeated = f" where something is repeated more than {_SMALL_COUNT} times" if counts else ""
+    if compiled.programsize > MAX_PROGRAM:
         raise BadPattern(
             f"it is too large: RE2 needs {compiled.programsize} instructions for it, "
-            f"and may have {limit}{repeated}"
+            f"and may have {MAX_PROGRAM}"
         )
     search: Callable[[bytes], Any] = compiled.search
     return search
@@ -191,7 +214,7 @@ _LINE_ENDS: _Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
 _CLASS_ESCAPES = {"d": _DIGIT_RANGES, "w": _WORD_RANGES, "s": _SPACE_RANGES}
 _LETTER_ESCAPES = {"f": 0x0C, "n": 0x0A, "r": 0x0D, "t": 0x09, "v": 0x0B}
 _BRACES = re.compile(r"\{([0-9]+)(,([0-9]*))?\}")
-_GROUP_NAME = re.compile(r"\(\?<(?![=!])([^>]*)>")
+_GROUP_NAME = re.compile(r"\(\?<(?![=!])([^>()]*)>")
 _OCTAL = re.compile(r"[0-3][0-7]{0,2}|[4-7][0-7]?")
 
 
