@@ -256,7 +256,7 @@ class Messages(SynchronousTestCase):
         """Of all strings of one event a pattern searches 256 Ki characters, and of the next one as many."""
         judge = reads({"message.data.text": {"$regex": "b"}})
         assert not isinstance(judge, list)
-        for count, expected in ((3, True), (4, False), (3, True), (1_000, False)):
+        for count, expected in ((3, True), (4, False), (3, True), (9, False)):
             parts = [{"type": "text", "data": {"text": "a" * 65_536}}] * count
             event = {"post_type": "message", "message": [*parts, {"type": "text", "data": {"text": "b"}}]}
             self.assertIs(judge(subject_of(event_of(event))), expected, count)
