@@ -1,8 +1,8 @@
-"""Regular expressions of Go and of JavaScript, searched by RE2: in linear time, whatever the pattern.
+r"""Regular expressions of Go and of JavaScript, searched by RE2: in linear time, whatever the pattern.
 
 Go's are RE2's. JavaScript's are rewritten: as in a ``RegExp`` without the flag ``u``, a character outside the
 Basic Multilingual Plane is two code units, each of which matches ``.`` and counts as one. What differs still:
-with the option ``m``, lines end at line feeds only.
+a pattern of nothing but ``\B`` also matches inside of a character that is not ASCII.
 """
 
 from __future__ import annotations
@@ -69,11 +69,14 @@ def javascript_pattern(text: str, options: str = "") -> Search:
     if len(text) > MAX_PATTERN:
         raise _too_long()
     rewritten = _JavaScript(_to_code_units(text), options).rewrite()
+    multiline = "m" in options
     _check_counts(text)
     search = _compile(rewritten.encode())
 
     def matches(subject: str) -> bool:
         units = _to_code_units(subject[:SEARCHED_LENGTH])
+        if multiline:
+            units = _LINE_END.sub(_enclose_line_end, units)
         return search(units.encode("utf-8", "surrogatepass")) is not None
 
     return matches
@@ -230,6 +233,16 @@ def _split_pair(found: re.Match[str]) -> str:
     return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
 
 
+#: With the option ``m``, a line end stands between line feeds, which RE2's ``^`` and ``$`` look for. In its
+#: place is a character behind all code units.
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
+_BEHIND = 0x10000
+
+
+def _enclose_line_end(found: re.Match[str]) -> str:
+    return f"\n{chr(_BEHIND + ord(found[0]))}\n"
+
+
 def _negate(ranges: _Ranges) -> _Ranges:
     """Return the code units that are in none of the ranges."""
     negated, at = [], 0
@@ -282,8 +295,9 @@ class _JavaScript:
         self._depth = 0
         self._groups = 0
         self._ignore_case = "i" in options
-        self._dot = _write_ranges([(0, _LAST)] if "s" in options else _negate(_LINE_ENDS))
-        self._start, self._end = ("(?m:^)", "(?m:$)") if "m" in options else (r"\A", r"\z")
+        self._multiline = "m" in options
+        self._dot = self._write([(0, _LAST)] if "s" in options else _negate(_LINE_ENDS))
+        self._start, self._end = ("(?m:^)", "(?m:$)") if self._multiline else (r"\A", r"\z")
         self._count_groups()
 
     def _count_groups(self) -> None:
@@ -310,6 +324,21 @@ class _JavaScript:
 
     def _wrong(self, words: str) -> BadPattern:
         return BadPattern(f"{words} (at character {self._at + 1})")
+
+    def _write(self, ranges: _Ranges) -> str:
+        """Return what matches one of some code units."""
+        written = _write_ranges(ranges)
+        if not self._multiline:
+            return written
+        ends = [
+            (_BEHIND + code, _BEHIND + code)
+            for code in (0x0A, 0x0D, 0x2028, 0x2029)
+            if any(start <= code <= end for start, end in ranges)
+        ]
+        if not ends:
+            return written
+        others = _write_ranges(_negate([*_negate(ranges), *_LINE_ENDS]))
+        return rf"(?:{others}|\n{_write_ranges(ends)}\n)"
 
     def _disjunction(self) -> str:
         """Return what stands up to the end, or to the ``)`` of the group that it is inside of."""
@@ -350,7 +379,9 @@ class _JavaScript:
     def _character(self, code: int) -> str:
         """Return what matches one code unit."""
         others = _cases().get(code) if self._ignore_case else None
-        return rf"\x{{{code:x}}}" if others is None else _write_ranges(others)
+        if others is None and not self._multiline:
+            return rf"\x{{{code:x}}}"
+        return self._write(others or [(code, code)])
 
     def _group(self) -> str:
         rest = self._pattern[self._at : self._at + 3]
@@ -419,7 +450,7 @@ class _JavaScript:
             raise BadPattern(_BACK_REFERENCE)
         ranges = self._class_escape()
         if ranges is not None:
-            return _write_ranges(ranges), True
+            return self._write(ranges), True
         return self._character(self._character_escape(in_class=False)), True
 
     def _class_escape(self) -> _Ranges | None:
@@ -507,7 +538,7 @@ class _JavaScript:
         self._at += 1
         if self._ignore_case:
             ranges = self._with_cases(ranges)
-        return _write_ranges(_negate(ranges) if negated else ranges)
+        return self._write(_negate(ranges) if negated else ranges)
 
     def _class_atom(self) -> _Ranges:
         sign = self._pattern[self._at]
