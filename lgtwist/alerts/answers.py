@@ -17,7 +17,7 @@ from lgtwist.alerts.alert import ReceiverAnswer
 from lgtwist.runtime.logs import printable
 
 #: What stands in place of a secret.
-_HIDDEN = "***"
+_SECRET_SHOWN = "***"
 _ANY_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}:(?:\\?/){2}[^\s\"'<>]*")
 _MARKUP = re.compile(
     r"<(?:style|script)\b.{0,2000}?</(?:style|script)>|<[^<>]{0,1000}>", re.DOTALL | re.IGNORECASE
@@ -27,11 +27,11 @@ _KNOWN_PARTS = {
     "api", "bot", "cgi-bin", "hook", "message", "open-apis", "push", "robot", "send",
     "sendMessage", "v1", "v2", "webhook",
 }  # fmt: skip
-_SHORTEST_SECRET = 4
+_SHORTEST_URL_SECRET = 4
 #: Seconds that a receiver may ask to wait.
 _LONGEST_WAIT = 3600.0
 #: Answers of HTTP after which another try may help, beside those from 500 on.
-_TRY_AGAIN = (408, 425, 429)
+_TRY_AGAIN_AFTER = (408, 425, 429)
 
 
 @frozen
@@ -42,16 +42,18 @@ class BodyCode:
     :ivar success: its value for yes.
     :ivar words: the members that may say why not, the best first.
     :ivar final: the codes after which no other try can help.
+    :ivar former: the member that tells where ``name`` is missing; empty if there is none.
     """
 
     name: str
     success: int | bool
     words: tuple[str, ...]
     final: frozenset[int] = frozenset()
+    former: str = ""
 
 
 #: 9499: a bad request; 19001: no such bot; 19021: the signature; 19022: our address; 19024: the keyword.
-FEISHU = BodyCode("code", 0, ("msg", "message"), frozenset({9499, 19001, 19021, 19022, 19024}))
+FEISHU = BodyCode("code", 0, ("msg", "message"), frozenset({9499, 19001, 19021, 19022, 19024}), "StatusCode")
 #: 310000: keyword, signature, time, or our address; 300001, 400101: the token; the rest: group, robot, words.
 DINGTALK = BodyCode(
     "errcode",
@@ -72,8 +74,8 @@ def judge_by_code(body_code: BodyCode, status: int, body: bytes) -> ReceiverAnsw
     """Return what an answer means whose body has a code; HTTP's status may be 200 though it refuses."""
     if 300 <= status < 400:
         return _redirected(status)
-    found = _json_object(body)
-    code = found.get(body_code.name) if found is not None else None
+    found = _answer_object(body)
+    code = found.get(body_code.name, found.get(body_code.former)) if found is not None else None
     if (
         found is None
         or not isinstance(code, int)
@@ -101,7 +103,7 @@ def judge_by_status(status: int, body: bytes) -> ReceiverAnswer:
     """Return what an answer means by HTTP's status alone."""
     if 300 <= status < 400:
         return _redirected(status)
-    found = _json_object(body)
+    found = _answer_object(body)
     words = _first_words(found, ("error", "message", "msg", "detail", "reason")) if found is not None else ""
     words = words or _excerpt(body)
     shown = f"HTTP {status}: {words}" if words else f"HTTP {status}"
@@ -116,10 +118,10 @@ def _redirected(status: int) -> ReceiverAnswer:
 
 def may_try_again(status: int) -> bool:
     """Return whether another try may help after an answer that refuses with this status of HTTP."""
-    return not 400 <= status < 500 or status in _TRY_AGAIN
+    return not 400 <= status < 500 or status in _TRY_AGAIN_AFTER
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _answer_object(body: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -181,7 +183,7 @@ def secrets_of_url(url: str) -> list[str]:
     found += [part.removesuffix(".send") for part in found if part.endswith(".send")]
     found += [value for _name, value in pairs]
     found += [part for part in (parts.username, parts.password) if part]
-    return [part for part in found if len(part) >= _SHORTEST_SECRET]
+    return [part for part in found if len(part) >= _SHORTEST_URL_SECRET]
 
 
 class WordCleaner:
@@ -206,7 +208,7 @@ class WordCleaner:
         """Return words in one printable line of at most 200 characters, without secrets and URLs."""
         text = _ANY_ADDRESS.sub("(a URL)", words)
         if self._secrets is not None:
-            text = self._secrets.sub(_HIDDEN, text)
+            text = self._secrets.sub(_SECRET_SHOWN, text)
         text = " ".join(text.split())
         return printable(text if len(text) <= 200 else f"{text[:199]}…")
 

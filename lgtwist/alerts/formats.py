@@ -81,8 +81,10 @@ def clean_message(message: AlertMessage) -> AlertMessage:
 def _without_controls(text: str) -> str:
     if text.isprintable():
         return text
-    kept = without_surrogates(text)
-    return "".join("\ufffd" if (c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" else c for c in kept)
+    return "".join(
+        "\ufffd" if (c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" else c
+        for c in without_surrogates(text)
+    )
 
 
 def plain_text(message: AlertMessage) -> str:
@@ -141,14 +143,14 @@ def _split_query(url: str, *names: str) -> tuple[str, dict[str, str]]:
     :returns: the URL without them, and they.
     """
     parts = urlsplit(url)
-    kept, taken = [], {}
+    others, taken = [], {}
     for pair in filter(None, parts.query.split("&")):
         [(name, value)] = parse_qsl(pair, keep_blank_values=True) or [(pair, "")]
         if not names or name in names:
             taken[name] = value
         else:
-            kept.append(pair)
-    return urlunsplit(parts._replace(query="&".join(kept), fragment="")), taken
+            others.append(pair)
+    return urlunsplit(parts._replace(query="&".join(others), fragment="")), taken
 
 
 def _with_query(url: str, values: dict[str, str]) -> str:

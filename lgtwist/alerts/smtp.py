@@ -42,11 +42,11 @@ from lgtwist.net.client_endpoints import Verifying, client_endpoint, why_unreach
 from lgtwist.net.tls import end, tls_trouble
 
 #: Bytes of a message's text, and characters of its subject.
-_LONGEST_TEXT, _LONGEST_SUBJECT = 500_000, 200
+_MAIL_BYTES, _MAIL_SUBJECT = 500_000, 200
 #: Bytes of replies that a server may send in one conversation.
 _MAX_REPLIES = 64 * 1024
 #: Lines end with a line feed: Twisted writes them as SMTP wants them.
-_POLICY = EmailPolicy(linesep="\n", cte_type="7bit", max_line_length=78)
+_MAIL_POLICY = EmailPolicy(linesep="\n", cte_type="7bit", max_line_length=78)
 #: The usual port of TLS from the begin on (RFC 8314, 3).
 _SUBMISSIONS = 465
 
@@ -155,7 +155,7 @@ class _Taken:
     def answer(self) -> ReceiverAnswer:
         """Return what it is for the caller."""
         refused = [
-            f"{_address(recipient)}: {code} {_reply(words)}"
+            f"{_recipient(recipient)}: {code} {_reply(words)}"
             for recipient, code, words in self._each
             if not _is_success(code)
         ]
@@ -247,15 +247,15 @@ def mail_text(settings: MailSettings, message: AlertMessage, now: float) -> tupl
     recipients = [_read_address(one) for one in settings.to]
     if not recipients:
         raise UnusableReceiver("to has no address")
-    mail = EmailMessage(_POLICY)
+    mail = EmailMessage(_MAIL_POLICY)
     subject = clean.title.replace("\t", " ")
-    mail["Subject"] = subject if len(subject) <= _LONGEST_SUBJECT else f"{subject[: _LONGEST_SUBJECT - 1]}…"
+    mail["Subject"] = subject if len(subject) <= _MAIL_SUBJECT else f"{subject[: _MAIL_SUBJECT - 1]}…"
     mail["From"] = sender
     mail["To"] = recipients
     mail["Date"] = formatdate(now)
     mail["Message-ID"] = make_msgid(domain=sender.domain)  # without a domain it would ask DNS
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834, 5: nobody's absence notice is wanted
-    text = cut_to_bytes(clean.text or clean.title, _LONGEST_TEXT)
+    text = cut_to_bytes(clean.text or clean.title, _MAIL_BYTES)
     mail.set_content(f"{text}\n", charset="utf-8", cte="base64")
     return mail.as_bytes(), sender.addr_spec, [one.addr_spec for one in recipients]
 
@@ -305,7 +305,7 @@ def _why_refused(error: SMTPClientError) -> ReceiverAnswer:
         refused = [one for one in addresses if not _is_success(one[1])]
         if refused:
             recipient, code, reply_about = refused[0]
-            words = f"the server refused {_address(recipient)}: {code} {_reply(reply_about)}"
+            words = f"the server refused {_recipient(recipient)}: {code} {_reply(reply_about)}"
             retry = any(not 500 <= one[1] < 600 for one in refused)
         else:
             words = f"the server refused the message: {said}"
@@ -324,7 +324,7 @@ def _reply(words: object) -> str:
     return words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
 
 
-def _address(recipient: object) -> str:
+def _recipient(recipient: object) -> str:
     return _reply(recipient)
 
 
