@@ -17,7 +17,7 @@ from lgtwist.alerts.alert import ReceiverAnswer
 from lgtwist.runtime.logs import printable
 
 #: What stands in place of a secret.
-_SECRET_SHOWN = "***"
+_STARS = "***"
 _ANY_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}:(?:\\?/){2}[^\s\"'<>]*")
 _MARKUP = re.compile(
     r"<(?:style|script)\b.{0,2000}?</(?:style|script)>|<[^<>]{0,1000}>", re.DOTALL | re.IGNORECASE
@@ -208,7 +208,7 @@ class WordCleaner:
         """Return words in one printable line of at most 200 characters, without secrets and URLs."""
         text = _ANY_ADDRESS.sub("(a URL)", words)
         if self._secrets is not None:
-            text = self._secrets.sub(_SECRET_SHOWN, text)
+            text = self._secrets.sub(_STARS, text)
         text = " ".join(text.split())
         return printable(text if len(text) <= 200 else f"{text[:199]}…")
 
