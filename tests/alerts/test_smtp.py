@@ -421,14 +421,14 @@ class ScriptedTests(MailCase):
 
     async def test_garbage_in_place_of_tls(self) -> None:
         port = self.script(self.ordinary(STARTTLS=lambda server: server.transport.write(b"220 go\r\n")))
-        reactor.callLater(0.3, lambda: self.connections[0].transport.write(b"garbage\r\n" * 10))
+        reactor.callLater(0.1, lambda: self.connections[0].transport.write(b"garbage\r\n" * 10))
         answer = await self.send(mail(port))
         self.assertTrue(answer.words.startswith("TLS: "), answer.words)
         await self.ended()
 
     async def test_a_server_that_hangs(self) -> None:
         """A try takes ten seconds at most; then the connection is gone."""
-        self.patch(smtp, "SEND_TIMEOUT", 0.5)
+        self.patch(smtp, "SEND_TIMEOUT", 0.2)
         for command in ("GREETING", "EHLO", "STARTTLS", "AUTH", "RCPT", "DATA", "."):
             port = self.script(self.ordinary(**{command: b""}))
             await self.refused(mail(port, user=USER, password=PASSWORD), "no answer in time")
@@ -436,11 +436,11 @@ class ScriptedTests(MailCase):
 
     async def test_a_server_that_only_talks(self) -> None:
         """Bytes now and then do not make it wait for longer; a flood of them ends the conversation."""
-        self.patch(smtp, "SEND_TIMEOUT", 0.5)
+        self.patch(smtp, "SEND_TIMEOUT", 0.2)
 
         def drip(server: Scripted) -> None:
             server.transport.write(b"220-wait\r\n")
-            call = reactor.callLater(0.05, drip, server)
+            call = reactor.callLater(0.02, drip, server)
             server.lost.addCallback(lambda _none: call.active() and call.cancel())
 
         port = self.script(self.ordinary(GREETING=drip))
