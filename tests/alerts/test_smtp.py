@@ -450,6 +450,14 @@ class ScriptedTests(MailCase):
         await self.refused(mail(port), "its answer is not SMTP's: the server says too much")
         await self.ended()
 
+    async def test_a_connection_that_does_not_end(self) -> None:
+        """Once the server took the message, it is taken, and not sent again."""
+        self.patch(smtp, "SEND_TIMEOUT", 0.3)
+        self.patch(smtp, "end", lambda _transport: None)
+        answer = await self.send(mail(self.script(self.ordinary())))
+        self.assertEqual(answer, ReceiverAnswer(True, 250, "250 ok"))
+        await self.ended()
+
     async def test_the_port_of_tls(self) -> None:
         """A server that waits for TLS says nothing: the words guess why."""
         self.patch(smtp, "SEND_TIMEOUT", 0.3)
