@@ -290,9 +290,11 @@ class ChatTests(ReceiverCase):
         self.assertTrue((await self.send("ntfy", f"{url}/lgtwist-alerts")).accepted)
         self.assertTrue((await self.send("ntfy", f"{url}/lgtwist-alerts/", ONLINE)).accepted)
         self.assertTrue((await self.send("ntfy", url, TEST, to="lgtwist-alerts")).accepted)
-        self.assertEqual([one["priority"] for one in server.sent], [4, 3, 3])
+        both = await self.send("ntfy", f"{url}/lgtwist-alerts", TEST, to="lgtwist-alerts")
+        self.assertTrue(both.accepted)
+        self.assertEqual([one["priority"] for one in server.sent], [4, 3, 3, 3])
         tags = [one["tags"] for one in server.sent]
-        self.assertEqual(tags, [["rotating_light"], ["white_check_mark"], ["bell"]])
+        self.assertEqual(tags, [["rotating_light"], ["white_check_mark"], ["bell"], ["bell"]])
         self.assertEqual((server.sent[0]["title"], server.sent[0]["message"]), (OFFLINE.title, OFFLINE.text))
         below = Ntfy(root="/push/")
         self.assertTrue((await self.send("ntfy", f"{self.serve(below)}/push/lgtwist-alerts")).accepted)
