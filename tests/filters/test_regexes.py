@@ -211,9 +211,9 @@ class SearchTests(SynchronousTestCase):
             for pattern in ("(x+x+)+y", "(.*)*!", "(x|x|.)*y$", r"(\w+\s?)+!", "[xa]*a[xa]{100}y"):
                 search = make(pattern)
                 for text in texts:
-                    started = time.perf_counter()
+                    started = time.process_time()
                     self.assertFalse(search(text))
-                    self.assertLess(time.perf_counter() - started, 1.0, pattern)  # some 20 ms; CI is slow
+                    self.assertLess(time.process_time() - started, 1.0, pattern)  # some 20 ms
 
     def test_bad_patterns_print_nothing(self) -> None:
         """RE2 would write its errors to stderr; and it is imported only where there is a pattern."""
