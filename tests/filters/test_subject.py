@@ -137,6 +137,8 @@ class MessageTests(SynchronousTestCase):
             subject('"message":[ {"type":"at","data":{"qq":5.0}} ]').raw_segments(),
             b'[ {"type":"at","data":{"qq":5.0}} ]',
         )
+        odd = subject('"message":[{"type":"at"}]')
+        self.assertEqual(json.loads(odd.raw_segments()), [{"type": "at", "data": {}}])
         odd = subject('"message":["a",{"type":"at","data":null},7,null]')
         self.assertEqual(
             json.loads(odd.raw_segments()),
