@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, BinaryIO, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from lgtwist.alerts.alert import Alert
+from lgtwist.alerts.settings import AlertSettings, ReceiverKind
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
@@ -84,6 +86,60 @@ class EditableConfiguration(Protocol):
         """Write a text that has no mistakes.
 
         :param client: who asks, for the log.
+        """
+
+
+@frozen
+class RaisedAlert:
+    """Something that is wrong now, and that was told.
+
+    :ivar entries: the numbers of the entries of ``[[alerts]]`` that told it.
+    """
+
+    alert: Alert
+    entries: tuple[int, ...]
+
+
+@frozen
+class AlertDelivery:
+    """One message that was sent, or is being sent, to the receiver of one entry.
+
+    :ivar time: when it was made, seconds since the epoch.
+    :ivar index: the number of the entry in ``[[alerts]]``.
+    :ivar tries: how often it was sent.
+    :ivar accepted: whether the receiver took it; None while it is not known yet.
+    :ivar status: of HTTP, or of SMTP; 0 where there was none.
+    :ivar answer: what the receiver said, or why it could not be asked; without secrets.
+    """
+
+    time: float
+    index: int
+    kind: ReceiverKind
+    is_test: bool
+    title: str
+    text: str
+    tries: int
+    accepted: bool | None
+    status: int
+    answer: str
+
+
+class Alerting(Protocol):
+    """What the console sees of ``[[alerts]]``."""
+
+    def entries(self) -> Sequence[AlertSettings]:
+        """Return the entries, in the order of the configuration."""
+
+    def raised(self) -> Sequence[RaisedAlert]:
+        """Return what is wrong now, and was told."""
+
+    def deliveries(self) -> Sequence[AlertDelivery]:
+        """Return the last deliveries, the newest first."""
+
+    def send_test(self, index: int) -> Deferred[AlertDelivery]:
+        """Send a message to the receiver of an entry, as alerts are sent.
+
+        :returns: fires with what came of it; does not fail.
         """
 
 
@@ -167,6 +223,9 @@ class ServiceView(Protocol):
 
     def configuration(self) -> EditableConfiguration | None:
         """Return the editor of the configuration file; None where there is none to edit."""
+
+    def alerts(self) -> Alerting:
+        """Return what watches and tells."""
 
     def waiting(self) -> tuple[str, ...]:
         """Return the keys whose change waits for a restart."""
