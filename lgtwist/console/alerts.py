@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from lgtwist.alerts.alert import Rule
+from lgtwist.alerts.receiver import DeliveryRecord
+from lgtwist.alerts.service import AlertEntry
 from lgtwist.alerts.settings import AlertSettings
-from lgtwist.console.interfaces import AlertDelivery, RaisedAlert, ServiceView
+from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.problems import ApiProblem, bad_request, nothing_here, read_object
 from lgtwist.console.reasons import explain
 from lgtwist.console.routing import RouteHandler
@@ -26,7 +29,7 @@ _MOST_TESTS, _TEST_SECONDS = 6, 60.0
 #: Characters of a text, and of a name or an answer, that are shown.
 _MOST_MESSAGE, _MOST_TEXT = 4000, 200
 #: Accounts or bots of an entry, alerts, and deliveries that are shown.
-_MOST_VALUES, _MOST_RAISED, _MOST_DELIVERIES = 100, 200, 100
+_MOST_VALUES, _MOST_ALARMS, _MOST_DELIVERIES = 100, 200, 100
 
 _encode_alerts = msgspec.json.encode
 
@@ -53,9 +56,10 @@ class AlertRoutes:
     def state(self) -> dict[str, Any]:
         """Return what is configured, what is alarming now, and the last deliveries, the newest first."""
         alerting = self._view.alerts()
+        entries = alerting.entries()
         return {
-            "entries": [_entry_json(index, one) for index, one in enumerate(alerting.entries())],
-            "alarming": [_raised_json(one) for one in alerting.raised()[:_MOST_RAISED]],
+            "entries": [_entry_json(index, one) for index, one in enumerate(entries)],
+            "alarming": _alarms_json(entries),
             "deliveries": [_delivery_json(one) for one in alerting.deliveries()[:_MOST_DELIVERIES]],
         }
 
@@ -85,7 +89,11 @@ class AlertRoutes:
             raise
         test.addBoth(self._test_ended, index)
         self._log.info("console: a test was sent to alerts[{index}]", index=index)
-        return _delivery_json(await shielded(test))
+        try:
+            return _delivery_json(await shielded(test))
+        except CancelledError:
+            sentence = f"alerts[{index}] was changed or removed meanwhile"
+            raise ApiProblem(409, "test_cancelled", {"index": index}, sentence) from None
 
     def _test_ended(self, result: Any, index: int) -> Any:
         self._running.discard(index)
@@ -160,7 +168,8 @@ def receiver_host(settings: AlertSettings) -> str:
     return printable((f"{host}:{port}" if host and port is not None else host)[:_MOST_TEXT])
 
 
-def _entry_json(index: int, settings: AlertSettings) -> dict[str, Any]:
+def _entry_json(index: int, entry: AlertEntry) -> dict[str, Any]:
+    settings = entry.settings
     accounts, bots = settings.accounts, settings.bots
     return {
         "index": index,
@@ -172,33 +181,51 @@ def _entry_json(index: int, settings: AlertSettings) -> dict[str, Any]:
         "after": settings.after,
         "backlog": settings.backlog,
         "language": settings.language,
+        "waiting": entry.waiting,
     }
 
 
-def _raised_json(one: RaisedAlert) -> dict[str, Any]:
-    alert = one.alert
-    return {
-        "entries": list(one.entries),
-        "rule": alert.rule.value,
-        "subject": _shown(alert.subject),
-        "since": alert.since,
-        "reason": explain(_shown(alert.reason)) if alert.reason else None,
-        "values": {key: one for key, one in alert.values.items() if isinstance(one, (int, float))},
-    }
+def _alarms_json(entries: Sequence[AlertEntry]) -> list[dict[str, Any]]:
+    """Return what is wrong now and was told, once each, with the numbers of the entries that told it."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for index, entry in enumerate(entries):
+        for alert in entry.alarms:
+            values = {key: _value_json(one) for key, one in alert.values.items()}
+            key = (alert.rule, alert.subject, values.get("account"), values.get("cause"))
+            known = found.get(key)
+            if known is not None:
+                known["entries"].append(index)
+                known["since"] = min(known["since"], alert.since)
+                continue
+            found[key] = {
+                "entries": [index],
+                "rule": alert.rule.value,
+                "subject": _shown(alert.subject),
+                "since": alert.since,
+                "reason": explain(_shown(alert.reason)) if alert.reason else None,
+                "values": values,
+            }
+    return sorted(found.values(), key=lambda one: one["since"], reverse=True)[:_MOST_ALARMS]
 
 
-def _delivery_json(one: AlertDelivery) -> dict[str, Any]:
+def _value_json(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_shown(str(one)) for one in value[:_MOST_VALUES]]
+    return value if value is None or isinstance(value, (int, float)) else _shown(str(value))
+
+
+def _delivery_json(one: DeliveryRecord) -> dict[str, Any]:
     return {
         "time": one.time,
         "index": one.index,
-        "kind": one.kind.value,
-        "test": one.is_test,
+        "kind": one.kind,
+        "test": one.test,
         "title": _shown(one.title),
         "text": one.text[:_MOST_MESSAGE],
         "tries": one.tries,
         "accepted": one.accepted,
         "status": one.status,
-        "answer": _shown(one.answer),
+        "answer": _shown(one.words),
     }
 
 

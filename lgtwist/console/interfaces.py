@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, Protocol
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from lgtwist.alerts.alert import Alert
-from lgtwist.alerts.settings import AlertSettings, ReceiverKind
+from lgtwist.alerts.receiver import DeliveryRecord
+from lgtwist.alerts.service import AlertEntry
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
@@ -89,57 +89,21 @@ class EditableConfiguration(Protocol):
         """
 
 
-@frozen
-class RaisedAlert:
-    """Something that is wrong now, and that was told.
-
-    :ivar entries: the numbers of the entries of ``[[alerts]]`` that told it.
-    """
-
-    alert: Alert
-    entries: tuple[int, ...]
-
-
-@frozen
-class AlertDelivery:
-    """One message that was sent, or is being sent, to the receiver of one entry.
-
-    :ivar time: when it was made, seconds since the epoch.
-    :ivar index: the number of the entry in ``[[alerts]]``.
-    :ivar tries: how often it was sent.
-    :ivar accepted: whether the receiver took it; None while it is not known yet.
-    :ivar status: of HTTP, or of SMTP; 0 where there was none.
-    :ivar answer: what the receiver said, or why it could not be asked; without secrets.
-    """
-
-    time: float
-    index: int
-    kind: ReceiverKind
-    is_test: bool
-    title: str
-    text: str
-    tries: int
-    accepted: bool | None
-    status: int
-    answer: str
-
-
 class Alerting(Protocol):
-    """What the console sees of ``[[alerts]]``."""
+    """What the console sees of ``[[alerts]]``; ``alerts.service`` implements it."""
 
-    def entries(self) -> Sequence[AlertSettings]:
-        """Return the entries, in the order of the configuration."""
+    def entries(self) -> Sequence[AlertEntry]:
+        """Return the entries in the order of the configuration, as they are now."""
 
-    def raised(self) -> Sequence[RaisedAlert]:
-        """Return what is wrong now, and was told."""
-
-    def deliveries(self) -> Sequence[AlertDelivery]:
+    def deliveries(self) -> Sequence[DeliveryRecord]:
         """Return the last deliveries, the newest first."""
 
-    def send_test(self, index: int) -> Deferred[AlertDelivery]:
+    def send_test(self, index: int) -> Deferred[DeliveryRecord]:
         """Send a message to the receiver of an entry, as alerts are sent.
 
-        :returns: fires with what came of it; does not fail.
+        :param index: of the entry, from 0.
+        :returns: fires with what became of it; fails with ``CancelledError`` if the entry goes away meanwhile.
+        :raises IndexError: if there is no such entry.
         """
 
 

@@ -2,14 +2,14 @@
 /** Alerts: what is wrong now, who is told and when, a test of each, and the last messages with their answers. */
 
 import { get, post } from "../core/api.js";
-import { errorText, reasonText, t } from "../core/i18n.js";
+import { errorText, hasWords, reasonText, t } from "../core/i18n.js";
 import { duration, number } from "../core/format.js";
 import { subscribe } from "../core/stream.js";
-import { Button, Code, Empty, html, Peer, Problem, Select, Status, Time, useEffect, useState } from "../core/ui.js";
+import { Button, Code, Empty, html, IconText, Peer, Problem, Select, Status, Time, useEffect, useState } from "../core/ui.js";
 import { ALERT_KINDS } from "./configuration/fields.js";
 import { setDraft } from "./configuration/state.js";
 
-/** @typedef {{index: number, kind: string, host: string, accounts: number[] | null, bots: string[] | null, on: string[], after: number, backlog: number}} AlertEntry */
+/** @typedef {{index: number, kind: string, host: string, accounts: number[] | null, bots: string[] | null, on: string[], after: number, backlog: number, waiting: number}} AlertEntry */
 
 /** Go to the form of a new entry. @param {string} kind */
 function add(kind) {
@@ -28,7 +28,7 @@ function rulesOf(entry) {
         bots: entry.bots ? t("alerts.these_bots", { list: list(entry.bots) }) : t("alerts.all_bots"),
         after: duration(entry.after), n: number(entry.backlog),
     };
-    const sentences = entry.on.map((rule) => t(`alerts.rule.${rule}`, args));
+    const sentences = entry.on.map((rule) => reasonText({ code: rule, args }, "alerts.rule"));
     return sentences.length ? sentences.map((each) => each.charAt(0).toUpperCase() + each.slice(1)) : [t("alerts.rule.none")];
 }
 
@@ -39,9 +39,14 @@ function answerText(delivery) {
     return answer ? t("alerts.answer_status", { status, answer }) : t("alerts.status_only", { status });
 }
 
+/** What is wrong, in a sentence. @param {any} alarm */
+function alarmText({ rule, subject, values }) {
+    const counts = Object.fromEntries(["backlog", "events"].map((key) => [key, number(values[key] || 0)]));
+    return reasonText({ code: rule, args: { subject, account: values.account, addresses: (values.addresses || []).join(", "), ...counts } }, "alerts.now");
+}
+
 /** The state of a delivery, by its shape and its word. @param {{delivery: any}} props */
 function Outcome({ delivery }) {
-    if (delivery.accepted === null) return html`<${Status} state="partly">${t("alerts.under_way")}<//>`;
     return html`<${Status} state=${delivery.accepted ? "good" : "bad"}>${t(delivery.accepted ? "alerts.accepted" : "alerts.refused")}<//>`;
 }
 
@@ -66,6 +71,7 @@ function Entry({ entry }) {
     return html`<article class="card alert-entry" aria-labelledby=${`alert-entry-${entry.index}`}>
         <header class="row"><h3 id=${`alert-entry-${entry.index}`}>${kind}</h3><span class="muted small names"><bdi class="peer">${entry.host ? t("alerts.to", { n, host: entry.host }) : t("alerts.to_nowhere", { n })}</bdi></span></header>
         <ul class="alert-rules">${rulesOf(entry).map((sentence) => html`<li><bdi class="peer">${sentence}</bdi></li>`)}</ul>
+        ${entry.waiting > 0 && html`<p class="small"><${IconText} icon="warning">${t("alerts.waiting", { n: entry.waiting })}<//></p>`}
         <div class="row"><${Button} icon="send" label=${t("alerts.test_of", { n, kind })} onClick=${test}>${t("alerts.test")}<//>
             <a class="button quiet" href="#/configuration/alerts" aria-label=${t("alerts.edit_of", { n })}>${t("alerts.edit")}</a></div>
         <div class="alert-outcome" role="status">${sending && html`<p class="muted">${t("alerts.testing")}</p>`}
@@ -79,9 +85,10 @@ function Alarming({ alarming, entries }) {
     return html`<section class="section" aria-labelledby="alerts-now"><header><h2 id="alerts-now">${t("alerts.now")}</h2></header>
         <div class="card alarming" aria-live="polite">${alarming.length === 0 ? html`<p><${Status} state="good">${t("alerts.now_none")}<//></p>` : html`<ul>${alarming.map((each) => {
             const told = each.entries.map((index) => entries[index]).filter(Boolean).map(receiverText).join(", ");
-            return html`<li key=${`${each.rule} ${each.subject}`}><${Status} state="bad"><bdi class="peer">${t(`alerts.now.${each.rule}`, { subject: each.subject })}</bdi><//>
+            return html`<li key=${`${each.rule} ${each.subject} ${each.values.account} ${each.values.cause}`}><${Status} state="bad"><bdi class="peer">${alarmText(each)}</bdi><//>
                 <span class="muted small">${t("alerts.since")} <${Time} at=${each.since} /></span>
                 ${each.reason && html`<${Peer} text=${reasonText(each.reason)} />`}
+                ${hasWords(`alerts.cause.${each.values.cause}`) && html`<span>${t(`alerts.cause.${each.values.cause}`)}</span>`}
                 ${told && html`<span class="muted small"><bdi class="peer">${t("alerts.now_told", { receivers: told })}</bdi></span>`}</li>`;
         })}</ul>`}</div></section>`;
 }
