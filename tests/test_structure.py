@@ -28,6 +28,10 @@ FLOORS: list[set[str]] = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 PURE = [
+    "lgtwist.alerts.alert",
+    "lgtwist.alerts.rules",
+    "lgtwist.alerts.settings",
+    "lgtwist.alerts.texts",
     "lgtwist.accounts.milky.history",
     "lgtwist.accounts.milky.missed_requests",
     "lgtwist.onebot.action",
