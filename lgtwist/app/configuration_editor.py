@@ -226,7 +226,8 @@ class ConfigurationEditor:
     def _read(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "path": str(self._path), "exists": False, "writable": False, "why_not": None, "etag": "",
-            "text": "", "accounts": [], "bots": [], "alerts": [], "problems": [], "backups": [], "changed_on_disk": False,
+            "text": "", "accounts": [], "bots": [], "alerts": [], "problems": [], "backups": [],
+            "changed_on_disk": False,
         }  # fmt: skip
         try:
             present = self._present()

@@ -102,7 +102,8 @@ class Alerting(Protocol):
         """Send a message to the receiver of an entry, as alerts are sent.
 
         :param index: of the entry, from 0.
-        :returns: fires with what became of it; fails with ``CancelledError`` if the entry goes away meanwhile.
+        :returns: fires with what became of it; fails with ``CancelledError`` if the entry goes away
+            meanwhile.
         :raises IndexError: if there is no such entry.
         """
 

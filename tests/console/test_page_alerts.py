@@ -32,6 +32,7 @@ def entry(index: int, kind: str, host: str, **others: Any) -> dict[str, Any]:
         "after": 120.0,
         "backlog": 1000,
         "language": "zh",
+        "waiting": 0,
         **others,
     }
 
@@ -100,7 +101,7 @@ def two_entries(backend: FakeBackend) -> CannedAlerts:
     canned.state["deliveries"] = [
         sent(0, "feishu", accepted=False, status=400, answer="sign match fail or timestamp", tries=3),
         sent(1, "email", title=HOSTILE, text=f"{HOSTILE}\n" * 9, answer=HOSTILE),
-        sent(0, "feishu", accepted=None, status=0, answer="", time=time.time() - 2),
+        sent(0, "feishu", accepted=False, status=0, answer="cannot connect", tries=3),
     ]
     canned.state["alarming"] = [
         {
@@ -110,7 +111,15 @@ def two_entries(backend: FakeBackend) -> CannedAlerts:
             "since": time.time() - 400,
             "reason": {"code": "other", "args": {"text": HOSTILE}, "sentence": HOSTILE},
             "values": {},
-        }
+        },
+        {
+            "entries": [0, 1],
+            "rule": "lost",
+            "subject": "",
+            "since": time.time() - 500,
+            "reason": None,
+            "values": {"cause": "dropped", "events": 7},
+        },
     ]
     return canned
 
@@ -159,17 +168,21 @@ class AlertsPageTests(PageTestCase):
         return self.look(script)
 
     def test_it_follows(self) -> Deferred[Any]:
-        """What the stream says is shown: alarms and messages, by word and shape, as text and never as markup."""
+        """What the stream says is shown: alarms and messages, by word and shape, as text, not as markup."""
         canned = two_entries(self.backend)
 
         def script(visit: Visit) -> None:
             page = self.open(visit, "Alerts")
             rows = page.locator(".alert-delivery")
             expect(rows).to_have_count(3)
-            for row, word in enumerate(("not accepted", "accepted", "being sent")):
+            for row, word in enumerate(("not accepted", "accepted", "not accepted")):
                 expect(rows.nth(row).locator(".status")).to_have_text(word)
             expect(rows.nth(0)).to_contain_text("try 3")
+            expect(rows.nth(2)).to_contain_text("The receiver: cannot connect")
             expect(page.locator(".alarming")).to_contain_text("is not connected")
+            expect(page.locator(".alarming")).to_contain_text("Told: Feishu open.feishu.cn")
+            expect(page.locator(".alarming")).to_contain_text("7 events were lost")
+            expect(page.locator(".alarming")).to_contain_text("The bot reads too slowly.")
             self.assertEqual(page.locator("main img, main script").count(), 0)
             self.assertEqual(visit.small_targets(), [])
             self.assertEqual(visit.barriers(), [])
@@ -185,7 +198,7 @@ class AlertsPageTests(PageTestCase):
         return self.look(script, width=NARROW, language="en-US", dark=True)
 
     def test_how_to_begin(self) -> Deferred[Any]:
-        """Without any: what it is for, how to get the URL, a block to paste, and a form that adds an entry."""
+        """Without any: what it is for, how to get the URL, a block to paste, and a form for an entry."""
         CannedAlerts(self.backend, [])
         fake = FakeConfiguration(self.backend)
 
