@@ -28,10 +28,6 @@ FLOORS: list[set[str]] = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 PURE = [
-    "lgtwist.alerts.alert",
-    "lgtwist.alerts.rules",
-    "lgtwist.alerts.settings",
-    "lgtwist.alerts.texts",
     "lgtwist.accounts.milky.history",
     "lgtwist.accounts.milky.missed_requests",
     "lgtwist.onebot.action",
@@ -49,9 +45,11 @@ PURE = [
     "lgtwist.alerts.alert",
     "lgtwist.alerts.answers",
     "lgtwist.alerts.formats",
+    "lgtwist.alerts.rules",
     "lgtwist.alerts.settings",
     "lgtwist.alerts.signatures",
     "lgtwist.alerts.templates",
+    "lgtwist.alerts.texts",
     "lgtwist.config.section",
     "lgtwist.config.toml_places",
     "lgtwist.config.values",

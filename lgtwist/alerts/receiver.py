@@ -15,7 +15,7 @@ from lgtwist.alerts.interfaces import AlertSender
 from lgtwist.alerts.settings import AlertSettings
 from lgtwist.alerts.texts import Reworded, alert_message, digest_message, test_message
 from lgtwist.runtime.logs import Logger, printable
-from lgtwist.runtime.tasks import shielded, spawn
+from lgtwist.runtime.tasks import spawn
 
 #: Alerts that may wait for one receiver; of more, the oldest are only counted.
 _WAITING_ALERTS = 200
@@ -94,6 +94,7 @@ class Receiver:
         self._left_out = 0
         self._working: Deferred[None] | None = None
         self._testing: Deferred[DeliveryRecord] | None = None
+        self._want_test: list[Deferred[DeliveryRecord]] = []
         self._stopped = False
 
     @property
@@ -130,17 +131,20 @@ class Receiver:
         :returns: fires with what became of it; while one is under way, with what becomes of that. Fails with
             ``CancelledError`` if the entry goes away meanwhile.
         """
+        done: Deferred[DeliveryRecord] = Deferred()
+        self._want_test.append(done)
         if self._testing is None:
-            testing: Deferred[DeliveryRecord] = Deferred.fromCoroutine(self._test())
-            if testing.called:
-                return testing
+            testing = Deferred.fromCoroutine(self._test())
             self._testing = testing
             testing.addBoth(self._tested)
-        return shielded(self._testing)
+        return done
 
-    def _tested(self, result: Any) -> Any:
+    def _tested(self, result: Any) -> None:
         self._testing = None
-        return result
+        wanted, self._want_test = self._want_test, []
+        for done in wanted:
+            if not done.called:  # else it was cancelled
+                done.callback(result)  # a Failure becomes its failure
 
     async def _test(self) -> DeliveryRecord:
         message = test_message(self.settings.language)

@@ -29,7 +29,7 @@ _SETTLE, _LONGEST_SETTLE = 30.0, 1800.0
 #: Seconds for which alarms of the same are counted.
 _HOUR = 3600.0
 #: Seconds without another loss, or without wrong tokens, after which that is over.
-_QUIET_SECONDS = 300.0
+_QUIET_AFTER = 300.0
 #: Wrong tokens of one address, and seconds within which they are guesses.
 _GUESSES, _GUESS_PERIOD = 10, 60.0
 #: Addresses that are told, and that are watched.
@@ -228,7 +228,7 @@ class Rules:
                 values = {"cause": reason, "events": state.seen - state.reported}
                 state.alarm = Alert(Rule.LOST, "", True, state.since, "", values)
                 found.append(state.alarm)
-            elif state.alarm is not None and self._now - state.last >= _QUIET_SECONDS:
+            elif state.alarm is not None and self._now - state.last >= _QUIET_AFTER:
                 values = {
                     "cause": reason,
                     "events": max(0, state.seen - state.reported),
@@ -262,7 +262,7 @@ class Rules:
             values = {"addresses": most, "more": len(guessing) - len(most), "wrong": sum(guessing.values())}
             state.alarm = Alert(Rule.TOKENS, "", True, state.since, "", values)
             found.append(state.alarm)
-        elif state.alarm is not None and self._now - state.last >= _QUIET_SECONDS:
+        elif state.alarm is not None and self._now - state.last >= _QUIET_AFTER:
             values = {**state.alarm.values, "lasted": int(max(0.0, wall - state.alarm.since))}
             found.append(Alert(Rule.TOKENS, "", False, wall, "", values))
             state.alarm, state.since = None, 0.0

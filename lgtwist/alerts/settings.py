@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import Factory, field, frozen
 
 from lgtwist.alerts.alert import Rule
+from lgtwist.alerts.answers import secrets_of_url
 from lgtwist.alerts.templates import check_template
 from lgtwist.config.section import Section
 from lgtwist.config.values import InvalidValue, choice, duration, host, text, token, url, whole_number
 
-#: Where Telegram's bots are.
-TELEGRAM_BASE = "https://api.telegram.org"
+#: Where Telegram's bots are, and where the app Bark is told.
+TELEGRAM_BASE, BARK_BASE = "https://api.telegram.org", "https://api.day.app"
 #: The port of mail by TLS from the start, and that of mail by STARTTLS (RFC 8314, 3.3; RFC 6409, 3.1).
 _TLS_PORT, _STARTTLS_PORT = 465, 587
 
@@ -96,17 +97,12 @@ _LONG_PART, _LONG_WORD = 8, 16
 
 
 def _secret_parts(address: str) -> set[str]:
-    """Return the parts of a URL's path and query that may be secret, without those that every one has."""
-    parts = urlsplit(address)
-    pieces = [unquote(piece).removesuffix(".send") for piece in parts.path.split("/")]
-    pieces += [value for _name, value in parse_qsl(parts.query)]
-    found = {
-        piece
-        for piece in pieces
-        if len(piece) >= _LONG_WORD or (len(piece) >= _LONG_PART and re.search("[0-9]", piece))
+    """Return the parts of a URL's path and query that may be secret, without those that look like words."""
+    return {
+        part
+        for part in secrets_of_url(address)
+        if len(part) >= _LONG_WORD or (len(part) >= _LONG_PART and re.search("[0-9]", part))
     }
-    telegram = _telegram_token(parts.path)
-    return found | ({telegram} if telegram else set())
 
 
 # -- reading
@@ -131,14 +127,7 @@ _EXAMPLES = {
     ReceiverKind.SERVERCHAN: "https://sctapi.ftqq.com/SCT....send",
 }
 #: The kinds whose ``secret`` means something.
-_WITH_SECRET = {
-    ReceiverKind.WEBHOOK,
-    ReceiverKind.FEISHU,
-    ReceiverKind.DINGTALK,
-    ReceiverKind.TELEGRAM,
-    ReceiverKind.NTFY,
-    ReceiverKind.SERVERCHAN,
-}
+_WITH_SECRET = frozenset(ReceiverKind) - {ReceiverKind.WECOM, ReceiverKind.EMAIL}
 
 
 def read_alert(section: Section) -> AlertSettings:
@@ -224,6 +213,8 @@ def _read_receiver(section: Section, kind: ReceiverKind) -> tuple[str, str | Non
     given = section.has("url") or section.has("url_file")
     if kind is ReceiverKind.TELEGRAM and not given:
         address: str | None = TELEGRAM_BASE
+    elif kind is ReceiverKind.BARK and not given and secret is not None:
+        address = BARK_BASE
     elif kind is ReceiverKind.SERVERCHAN and not given and secret is not None:
         address, secret = _sendkey_url(section, secret), None
     else:
@@ -266,8 +257,6 @@ def _what_is_missing(kind: ReceiverKind, address: str) -> str:
         return "key=... is missing in it"
     if kind is ReceiverKind.FEISHU and (not pieces or pieces[-1] == "hook"):
         return "what stands behind /hook/ is missing in it"
-    if kind is ReceiverKind.BARK and not pieces:
-        return "the device's key is missing behind the host"
     if kind is ReceiverKind.SERVERCHAN and not (
         pieces and pieces[-1].endswith(".send") and len(pieces[-1]) > 5
     ):
@@ -278,10 +267,14 @@ def _what_is_missing(kind: ReceiverKind, address: str) -> str:
 def _check_needs(section: Section, kind: ReceiverKind, address: str, secret: str | None, to: str) -> None:
     """Report what a kind needs beside its URL, where the URL does not have it."""
     parts = urlsplit(address)
+    if kind is ReceiverKind.BARK and secret is None and not parts.path.strip("/"):
+        section.add_problem(
+            "url", f"expected a URL such as {_EXAMPLES[kind]}; the key of the device is missing in it"
+        )
     if kind is ReceiverKind.TELEGRAM:
         if secret is None and _telegram_token(parts.path) is None:
             section.add_problem("secret", "is missing: the bot's token, as 123456:ABC..., from @BotFather")
-        elif secret is not None and not _TELEGRAM_TOKEN.fullmatch(secret):
+        elif secret is not None and not _TELEGRAM_TOKEN.fullmatch(secret.removeprefix("bot")):
             section.add_problem("secret", "expected the token of a bot, as 123456:ABC..., from @BotFather")
         if not to and "chat_id" not in parse_qs(parts.query):
             section.add_problem("to", "is missing: the number of the chat, or @ and the name of a channel")
