@@ -110,7 +110,7 @@ class KeyTests(SynchronousTestCase):
         read = keys_read_by("alerts", read_alert)
         self.assertEqual({name for name in KEYS if name.startswith("alerts.")}, read.keys())
         for name, default in read.items():
-            if default is not None and default != ():
+            if default not in (None, [], ()):
                 told = KEYS[name].get("default")
                 self.assertEqual(told, list(default) if isinstance(default, tuple) else default, name)
         self.assertEqual(KEYS["alerts.on"]["default"], [rule.value for rule in Rule])
@@ -124,7 +124,8 @@ class KeyTests(SynchronousTestCase):
                 )
                 mine = kind in KEYS[name].get("kinds", [kind])
                 if key != "kind" and not mine:
-                    wrong = [one for one in problems if one.path == f"alerts[0].{key}"]
+                    paths = (f"alerts[0].{key}", f"alerts[0].{key.removesuffix('_file')}")
+                    wrong = [one for one in problems if one.path in paths]
                     self.assertTrue(wrong, (kind, key))
                 elif key != "kind":
                     self.assertFalse(refused, (kind, key, problems))

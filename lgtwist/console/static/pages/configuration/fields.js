@@ -69,7 +69,7 @@ export const BOT_FIELDS = [
 export const ALERT_KINDS = ["feishu", "dingtalk", "wecom", "telegram", "ntfy", "bark", "serverchan", "email", "webhook"];
 export const ALERT_RULES = ["offline", "away", "backlog", "lost", "journal", "tokens"];
 const BY_URL = ALERT_KINDS.filter((kind) => kind !== "email");
-const WITH_SECRET = ["feishu", "dingtalk", "telegram", "ntfy", "serverchan", "webhook"];
+const WITH_SECRET = ["feishu", "dingtalk", "telegram", "ntfy", "bark", "serverchan", "webhook"];
 const MAIL = ["email"];
 
 /** @type {FormField[]} */
