@@ -36,7 +36,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.alerts.alert import AlertMessage, ReceiverAnswer
 from lgtwist.alerts.answers import WordCleaner
-from lgtwist.alerts.formats import SEND_TIMEOUT, UnusableReceiver, clean_message, cut_to_bytes
+from lgtwist.alerts.formats import SEND_TIMEOUT, UnusableReceiver, clean_message, cut_to_bytes, named_title
 from lgtwist.alerts.settings import MailSettings
 from lgtwist.net.client_endpoints import Verifying, client_endpoint, why_unreachable
 from lgtwist.net.tls import end, tls_trouble
@@ -248,7 +248,7 @@ def mail_text(settings: MailSettings, message: AlertMessage, now: float) -> tupl
     if not recipients:
         raise UnusableReceiver("to has no address")
     mail = EmailMessage(_MAIL_POLICY)
-    subject = clean.title.replace("\t", " ")
+    subject = named_title(clean)
     mail["Subject"] = subject if len(subject) <= _MAIL_SUBJECT else f"{subject[: _MAIL_SUBJECT - 1]}…"
     mail["From"] = sender
     mail["To"] = recipients
