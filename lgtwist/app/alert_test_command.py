@@ -37,7 +37,7 @@ class NoSuchAlert(Exception):
 
 @frozen
 class ReceiverTest:
-    """What came of one test.
+    """The outcome of one test.
 
     :ivar sentence: one line for people.
     """
@@ -127,7 +127,7 @@ def _tested_by_service(api: RunningApi, number: int, entry: Any) -> ReceiverTest
         name = _entry_name(number, str(entry["kind"]), str(entry["host"]))
         if status != 200:
             return ReceiverTest(False, f"{name}: not sent: {refusal_of(sent)}")
-        return _outcome(name, bool(sent["accepted"]), int(sent["status"]), str(sent["answer"]))
+        return _tested(name, bool(sent["accepted"]), int(sent["status"]), str(sent["answer"]))
     except (LookupError, TypeError, ValueError):
         raise CannotAsk(f"{api.endpoint}: the running lgtwist answers what cannot be read") from None
 
@@ -169,7 +169,7 @@ async def send_tests(
     for number in chosen:
         record: DeliveryRecord = await service.send_test(number)
         name = _entry_name(number, record.kind, receiver_host(settings[number]))
-        tested = _outcome(name, record.accepted, record.status, record.words)
+        tested = _tested(name, record.accepted, record.status, record.words)
         say(tested.sentence)
         found = found and tested.accepted
     return found
@@ -204,8 +204,8 @@ def _entry_name(number: int, kind: str, host: str) -> str:
     return f"alerts[{number}] {kind} {host}".rstrip()
 
 
-def _outcome(name: str, accepted: bool, status: int, answer: str) -> ReceiverTest:
-    """Return what came of a test, with what the receiver answered."""
+def _tested(name: str, accepted: bool, status: int, answer: str) -> ReceiverTest:
+    """Return the outcome of a test, with what the receiver answered."""
     said = ": ".join(filter(None, [str(status or ""), answer]))
     word = "accepted" if accepted else "not accepted"
     return ReceiverTest(accepted, f"{name}: {word}{f' ({said})' if said else ''}")

@@ -27,9 +27,9 @@ from lgtwist.runtime.tasks import shielded
 #: Tests of one entry within so many seconds; receivers close robots that send more than 20 in a minute.
 _MOST_TESTS, _TEST_SECONDS = 6, 60.0
 #: Characters of a text, and of a name or an answer, that are shown.
-_MOST_MESSAGE, _MOST_TEXT = 4000, 200
+_MAX_ALERT_TEXT, _MAX_ALERT_WORDS = 4000, 200
 #: Accounts or bots of an entry, alerts, and deliveries that are shown.
-_MOST_VALUES, _MOST_ALARMS, _MOST_DELIVERIES = 100, 200, 100
+_MAX_ALERT_VALUES, _MAX_ALARMS, _MAX_DELIVERIES = 100, 200, 100
 
 _encode_alerts = msgspec.json.encode
 
@@ -60,7 +60,7 @@ class AlertRoutes:
         return {
             "entries": [_entry_json(index, one) for index, one in enumerate(entries)],
             "alarming": _alarms_json(entries),
-            "deliveries": [_delivery_json(one) for one in alerting.deliveries()[:_MOST_DELIVERIES]],
+            "deliveries": [_delivery_json(one) for one in alerting.deliveries()[:_MAX_DELIVERIES]],
         }
 
     def _get(self, _request: Request, rest: tuple[str, ...], _body: bytes) -> Any:
@@ -82,7 +82,7 @@ class AlertRoutes:
         self._count_test(index)
         self._running.add(index)
         try:
-            # One whose page was closed goes on: it is on its way, and the list shows what came of it.
+            # One whose page was closed goes on: it is on its way, and the list shows the outcome.
             test = alerting.send_test(index)
         except BaseException:
             self._running.discard(index)
@@ -157,7 +157,7 @@ def receiver_host(settings: AlertSettings) -> str:
     All else of a URL may be a secret. It is empty where there is none.
     """
     if settings.mail is not None:
-        return printable(settings.mail.server[:_MOST_TEXT])
+        return printable(settings.mail.server[:_MAX_ALERT_WORDS])
     try:
         parts = urlsplit(settings.url)
         port = parts.port
@@ -165,7 +165,7 @@ def receiver_host(settings: AlertSettings) -> str:
         return ""
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    return printable((f"{host}:{port}" if host and port is not None else host)[:_MOST_TEXT])
+    return printable((f"{host}:{port}" if host and port is not None else host)[:_MAX_ALERT_WORDS])
 
 
 def _entry_json(index: int, entry: AlertEntry) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def _entry_json(index: int, entry: AlertEntry) -> dict[str, Any]:
         "index": index,
         "kind": settings.kind.value,
         "host": receiver_host(settings),
-        "accounts": None if accounts is None else list(accounts[:_MOST_VALUES]),
-        "bots": None if bots is None else [_shown(one) for one in bots[:_MOST_VALUES]],
+        "accounts": None if accounts is None else list(accounts[:_MAX_ALERT_VALUES]),
+        "bots": None if bots is None else [_shown_words(one) for one in bots[:_MAX_ALERT_VALUES]],
         "on": [rule.value for rule in Rule if rule in settings.on],
         "after": settings.after,
         "backlog": settings.backlog,
@@ -200,18 +200,18 @@ def _alarms_json(entries: Sequence[AlertEntry]) -> list[dict[str, Any]]:
             found[key] = {
                 "entries": [index],
                 "rule": alert.rule.value,
-                "subject": _shown(alert.subject),
+                "subject": _shown_words(alert.subject),
                 "since": alert.since,
-                "reason": explain(_shown(alert.reason)) if alert.reason else None,
+                "reason": explain(_shown_words(alert.reason)) if alert.reason else None,
                 "values": values,
             }
-    return sorted(found.values(), key=lambda one: one["since"], reverse=True)[:_MOST_ALARMS]
+    return sorted(found.values(), key=lambda one: one["since"], reverse=True)[:_MAX_ALARMS]
 
 
 def _value_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_shown(str(one)) for one in value[:_MOST_VALUES]]
-    return value if value is None or isinstance(value, (int, float)) else _shown(str(value))
+        return [_shown_words(str(one)) for one in value[:_MAX_ALERT_VALUES]]
+    return value if value is None or isinstance(value, (int, float)) else _shown_words(str(value))
 
 
 def _delivery_json(one: DeliveryRecord) -> dict[str, Any]:
@@ -220,17 +220,17 @@ def _delivery_json(one: DeliveryRecord) -> dict[str, Any]:
         "index": one.index,
         "kind": one.kind,
         "test": one.test,
-        "title": _shown(one.title),
-        "text": one.text[:_MOST_MESSAGE],
+        "title": _shown_words(one.title),
+        "text": one.text[:_MAX_ALERT_TEXT],
         "tries": one.tries,
         "accepted": one.accepted,
         "status": one.status,
-        "answer": _shown(one.words),
+        "answer": _shown_words(one.words),
     }
 
 
-def _shown(text: str) -> str:
-    return printable(text[:_MOST_TEXT])
+def _shown_words(text: str) -> str:
+    return printable(text[:_MAX_ALERT_WORDS])
 
 
 __all__ = ["AlertRoutes", "AlertsTopic", "receiver_host"]

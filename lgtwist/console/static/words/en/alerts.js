@@ -95,10 +95,10 @@ export default {
     "alerts.block.feishu": "[[alerts]]\nkind = \"feishu\"\nurl = \"https://open.feishu.cn/open-apis/bot/v2/hook/...\"\nsecret = \"...\"\n",
     "alerts.block.dingtalk": "[[alerts]]\nkind = \"dingtalk\"\nurl = \"https://oapi.dingtalk.com/robot/send?access_token=...\"\nsecret = \"SEC...\"\n",
     "alerts.block.wecom": "[[alerts]]\nkind = \"wecom\"\nurl = \"https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=...\"\n",
-    "alerts.block.telegram": "[[alerts]]\nkind = \"telegram\"\nsecret = \"123456:ABC...\"\nto = \"123456789\"\n",
+    "alerts.block.telegram": "[[alerts]]\nkind = \"telegram\"\nsecret = \"123456789:AAxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"\nto = \"987654321\"\n",
     "alerts.block.ntfy": "[[alerts]]\nkind = \"ntfy\"\nurl = \"https://ntfy.sh/my-lgtwist-topic\"\n",
-    "alerts.block.bark": "[[alerts]]\nkind = \"bark\"\nurl = \"https://api.day.app/...\"\n",
-    "alerts.block.serverchan": "[[alerts]]\nkind = \"serverchan\"\nsecret = \"SCT...\"\n",
+    "alerts.block.bark": "[[alerts]]\nkind = \"bark\"\nurl = \"https://api.day.app/xxxxxxxxxxxxxxxxxxxxxx\"\n",
+    "alerts.block.serverchan": "[[alerts]]\nkind = \"serverchan\"\nsecret = \"SCT000000Txxxxxxxxxxxxxxxxxxxxxxxxx\"\n",
     "alerts.block.email": "[[alerts]]\nkind = \"email\"\nserver = \"smtp.qq.com\"\nport = 465\ntls = \"tls\"\nuser = \"10001@qq.com\"\npassword = \"...\"\nto = [\"10001@qq.com\"]\n",
     "alerts.block.webhook": "[[alerts]]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9000/alerts\"\nsecret = \"...\"\n"
 };
