@@ -6,15 +6,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from lgtwist.alerts.alert import Alert, AlertMessage, ReceiverAnswer
+from lgtwist.alerts.answers import WordCleaner
 from lgtwist.alerts.interfaces import AlertSender
 from lgtwist.alerts.settings import AlertSettings
 from lgtwist.alerts.texts import Reworded, alert_message, digest_message, test_message
-from lgtwist.runtime.logs import Logger, printable
+from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 
 #: Alerts that may wait for one receiver; of more, the oldest are only counted.
@@ -29,8 +31,6 @@ _BACK_OFF = (5.0, 30.0)
 _LONGEST_WAIT = 300.0
 #: Seconds after which a try has failed, whatever the sender does.
 _TRY_TIMEOUT = 15.0
-#: Characters of what a receiver said that are kept.
-_MOST_WORDS = 200
 
 
 @frozen
@@ -86,6 +86,7 @@ class Receiver:
         self.settings = settings
         self.index = 0
         self._sender = sender
+        self._cleaner = WordCleaner(settings.secrets())
         self._clock = clock
         self._wall_clock = wall_clock
         self._record = record
@@ -214,22 +215,21 @@ class Receiver:
         except CancelledError:
             raise
         except TimeoutError:
-            return ReceiverAnswer(False, 0, f"no answer within {_TRY_TIMEOUT:g} s")
-        except Exception:
+            answer = ReceiverAnswer(False, 0, f"no answer within {_TRY_TIMEOUT:g} s")
+        except Exception as error:
+            failure = Failure()
+            failure.value = Exception(self._cleaner.clean_words(str(error)))  # it may show the URL
+            kind = self.settings.kind.value
             self._log.failure(
-                "alerts[{index}] ({kind}): its sender failed", index=self.index, kind=self.settings.kind.value
+                "alerts[{index}] ({kind}): its sender failed", failure, index=self.index, kind=kind
             )
-            return ReceiverAnswer(False, 0, "an internal error", retry=False)
-        return evolve(answer, words=self._without_secrets(answer.words))
+            answer = ReceiverAnswer(False, 0, "an internal error", retry=False)
+        if self._stopped:  # senders make an answer of what was cancelled
+            raise CancelledError
+        return self._cleaner.clean(answer)
 
     async def _send(self, message: AlertMessage) -> ReceiverAnswer:
         return await self._sender.send(message)
-
-    def _without_secrets(self, words: str) -> str:
-        for secret in sorted(self.settings.secrets(), key=len, reverse=True):
-            if len(secret) > 3:
-                words = words.replace(secret, "•••")
-        return printable(words)[:_MOST_WORDS]
 
     def _wait(self, seconds: float) -> Deferred[None]:
         return deferLater(self._clock, seconds) if seconds > 0 else succeed(None)

@@ -223,7 +223,7 @@ def _read_receiver(section: Section, kind: ReceiverKind) -> tuple[str, str | Non
             section.add_problem("url", f'is missing; that of kind = "{kind.value}" is as {_EXAMPLES[kind]}')
     if address is None or not address:
         return "", secret, to
-    _check_needs(section, kind, address, secret, to)
+    _check_needs(section, kind, address, secret)
     return address, secret, to
 
 
@@ -264,21 +264,23 @@ def _what_is_missing(kind: ReceiverKind, address: str) -> str:
     return ""
 
 
-def _check_needs(section: Section, kind: ReceiverKind, address: str, secret: str | None, to: str) -> None:
+def _check_needs(section: Section, kind: ReceiverKind, address: str, secret: str | None) -> None:
     """Report what a kind needs beside its URL, where the URL does not have it."""
     parts = urlsplit(address)
-    if kind is ReceiverKind.BARK and secret is None and not parts.path.strip("/"):
+    has_to = any(map(section.has, ("to", "chat_id", "topic")))
+    has_secret = section.has("secret") or section.has("secret_file")
+    if kind is ReceiverKind.BARK and not has_secret and not parts.path.strip("/"):
         section.add_problem(
             "url", f"expected a URL such as {_EXAMPLES[kind]}; the key of the device is missing in it"
         )
     if kind is ReceiverKind.TELEGRAM:
-        if secret is None and _telegram_token(parts.path) is None:
+        if not has_secret and _telegram_token(parts.path) is None:
             section.add_problem("secret", "is missing: the bot's token, as 123456:ABC..., from @BotFather")
         elif secret is not None and not _TELEGRAM_TOKEN.fullmatch(secret.removeprefix("bot")):
             section.add_problem("secret", "expected the token of a bot, as 123456:ABC..., from @BotFather")
-        if not to and "chat_id" not in parse_qs(parts.query):
+        if not has_to and "chat_id" not in parse_qs(parts.query):
             section.add_problem("to", "is missing: the number of the chat, or @ and the name of a channel")
-    if kind is ReceiverKind.NTFY and not to and not parts.path.strip("/"):
+    if kind is ReceiverKind.NTFY and not has_to and not parts.path.strip("/"):
         section.add_problem("to", "is missing: the topic, where the URL does not end with it")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.logger import LogLevel, capturedLogs, eventAsText, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.alerts.alert import AlertMessage, ReceiverAnswer
@@ -26,6 +26,7 @@ NO = ReceiverAnswer(False, 500, "no")
 class FakeSender:
     """Notes what is sent; answers as it is told to.
 
+    :ivar swallows: whether it makes an answer of being cancelled.
     :ivar answers: the next ones; None for none, until :attr:`waiting` is fired. The last is repeated.
     """
 
@@ -34,6 +35,7 @@ class FakeSender:
         self.sent: list[AlertMessage] = []
         self.waiting: list[Deferred[ReceiverAnswer]] = []
         self.cancelled = 0
+        self.swallows = False
 
     async def send(self, message: AlertMessage) -> ReceiverAnswer:
         self.sent.append(message)
@@ -47,6 +49,8 @@ class FakeSender:
                 return await waiting
             except CancelledError:
                 self.cancelled += 1
+                if self.swallows:
+                    return ReceiverAnswer(False, 0, "cancelled")
                 raise
         return answer  # type: ignore[no-any-return]
 
@@ -274,7 +278,11 @@ class AlertServiceTests(SynchronousTestCase):
         self.answers[URL] = [ValueError(URL)]
         service = self.service(SETTINGS)
         self.facts.offline = {10001}
-        self.pass_time(100)
+        with capturedLogs() as logs:
+            self.pass_time(100)
+        shown = "".join(eventAsText(event) for event in logs)
+        self.assertIn("its sender failed", shown)
+        self.assertNotIn("s3cret", shown)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual([one.words for one in service.deliveries()], ["an internal error"])
 
@@ -354,6 +362,20 @@ class AlertServiceTests(SynchronousTestCase):
         self.failureResultOf(testing, CancelledError)
         self.assertEqual(self.sender().cancelled, 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_swallowed(self) -> None:
+        """A sender that makes an answer of being cancelled is not asked again."""
+        self.answers[URL] = [None]
+        service = self.service(SETTINGS, start=False)
+        service.startService()
+        self.facts.offline = {10001}
+        self.pass_time(12)
+        self.sender().swallows = True
+        testing = service.send_test(0)
+        service.stopService()
+        self.failureResultOf(testing, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(service.deliveries(), [])
 
     def test_stop(self) -> None:
         """Stopping cancels what is under way, at once, whatever it waits for."""
