@@ -7,7 +7,7 @@ import { duration, number } from "../core/format.js";
 import { subscribe } from "../core/stream.js";
 import { Button, Code, Empty, html, IconText, Peer, Problem, Select, Status, Time, useEffect, useState } from "../core/ui.js";
 import { ALERT_KINDS } from "./configuration/fields.js";
-import { setDraft } from "./configuration/state.js";
+import { setDraft, wantedAlert } from "./configuration/state.js";
 
 /** @typedef {{index: number, kind: string, host: string, accounts: number[] | null, bots: string[] | null, on: string[], after: number, backlog: number, waiting: number}} AlertEntry */
 
@@ -73,7 +73,7 @@ function Entry({ entry }) {
         <ul class="alert-rules">${rulesOf(entry).map((sentence) => html`<li><bdi class="peer">${sentence}</bdi></li>`)}</ul>
         ${entry.waiting > 0 && html`<p class="small"><${IconText} icon="warning">${t("alerts.waiting", { n: entry.waiting })}<//></p>`}
         <div class="row"><${Button} icon="send" label=${t("alerts.test_of", { n, kind })} onClick=${test}>${t("alerts.test")}<//>
-            <a class="button quiet" href="#/configuration/alerts" aria-label=${t("alerts.edit_of", { n })}>${t("alerts.edit")}</a></div>
+            <a class="button quiet" href="#/configuration/alerts" onClick=${() => { wantedAlert.value = entry.index; }} aria-label=${t("alerts.edit_of", { n })}>${t("alerts.edit")}</a></div>
         <div class="alert-outcome" role="status">${sending && html`<p class="muted">${t("alerts.testing")}</p>`}
             ${sent && html`<p class="outcome"><${Status} state=${sent.accepted ? "good" : "bad"}>${t(sent.accepted ? "alerts.test_ok" : "alerts.test_failed")}<//>
                 <bdi class="peer">${answerText(sent)}</bdi></p>`}

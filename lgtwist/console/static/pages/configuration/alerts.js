@@ -3,10 +3,10 @@
 
 import { editConfiguration } from "../../core/configuration.js";
 import { t } from "../../core/i18n.js";
-import { Button, Empty, html, Icon, useState } from "../../core/ui.js";
+import { Button, Empty, html, Icon, useEffect, useState } from "../../core/ui.js";
 import { ALERT_FIELDS, ALERT_KINDS } from "./fields.js";
 import { EntryForm } from "./form.js";
-import { config, drafts, load, setDraft } from "./state.js";
+import { config, drafts, load, setDraft, wantedAlert } from "./state.js";
 
 const NEW = "alerts +";
 
@@ -20,7 +20,7 @@ function How({ kind }) {
 
 /** @param {{entry: any, index: number}} props */
 function AlertCard({ entry, index }) {
-    const [open, setOpen] = useState(false);
+    const [open, setOpen] = useState(() => wantedAlert.peek() === index);
     const draftKey = `alerts ${index}`;
     const draft = drafts.value[draftKey];
     const shown = open || Boolean(draft);
@@ -49,6 +49,7 @@ function AlertCard({ entry, index }) {
 export function AlertEntries() {
     const list = config.value.alerts || [];
     const adding = drafts.value[NEW];
+    useEffect(() => { wantedAlert.value = -1; }, []);
     const add = () => setDraft(NEW, { written: { kind: ALERT_KINDS[0] }, made: {} });
     return html`<section class="section" aria-labelledby="alerts-title"><header><h2 id="alerts-title">${t("configuration.tab_alerts")}</h2><span class="grow"></span>
             ${!adding && html`<${Button} icon="plus" onClick=${add}>${t("configuration.add_alerts")}<//>`}</header>
