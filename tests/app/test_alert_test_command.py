@@ -89,9 +89,20 @@ class SendingTests(AlertTestTestCase):
 
     def test_one_that_refuses(self) -> None:
         """The others are sent to, and the whole is none that was accepted."""
-        self.sender.answer = ReceiverAnswer(False, 0, "cannot connect")
-        self.assertFalse(self.send(1))
-        self.assertEqual(self.lines, ["alerts[1] email smtp.qq.com: not accepted (cannot connect)"])
+        answers = [ReceiverAnswer(False, 0, "cannot connect"), ReceiverAnswer(True, 250, "")]
+
+        async def send(_message: object) -> ReceiverAnswer:
+            return answers.pop(0)
+
+        self.patch(self.sender, "send", send)
+        self.assertFalse(self.send(0, 1))
+        self.assertEqual(
+            self.lines,
+            [
+                "alerts[0] bark api.day.app: not accepted (cannot connect)",
+                "alerts[1] email smtp.qq.com: accepted (250)",
+            ],
+        )
 
     def test_all_or_one(self) -> None:
         """Without an index all entries are meant; nothing is made in ``data_dir``."""
@@ -164,13 +175,13 @@ class AskingTests(AlertTestTestCase):
         refused = {"error": {"code": "too_many_tests", "args": {}, "sentence": "wait 7 s"}}
         self.answers = [
             self.entries(2),
-            (200, {"accepted": True, "status": 200, "answer": ""}),
             (429, refused),
+            (200, {"accepted": True, "status": 200, "answer": ""}),
         ]
         self.assertFalse(self.try_alerts())
         self.assertEqual(
             self.lines,
-            ["alerts[0] bark api.day.app: accepted (200)", "alerts[1] bark api.day.app: not sent: wait 7 s"],
+            ["alerts[0] bark api.day.app: not sent: wait 7 s", "alerts[1] bark api.day.app: accepted (200)"],
         )
         self.assertEqual(
             self.asked,
