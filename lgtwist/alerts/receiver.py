@@ -28,7 +28,7 @@ _MESSAGE_GAP = 4.0
 #: Seconds before the second and the third try.
 _BACK_OFF = (5.0, 30.0)
 #: Seconds that a receiver may ask us to wait at most.
-_LONGEST_WAIT = 300.0
+_LONGEST_PAUSE = 300.0
 #: Seconds after which a try has failed, whatever the sender does.
 _TRY_TIMEOUT = 15.0
 
@@ -177,7 +177,7 @@ class Receiver:
             if answer.accepted or not answer.retry or tries > len(_BACK_OFF):
                 break
             wanted = answer.retry_after or 0.0
-            await self._wait(max(_BACK_OFF[tries - 1], min(wanted, _LONGEST_WAIT)))
+            await self._wait(max(_BACK_OFF[tries - 1], min(wanted, _LONGEST_PAUSE)))
         self._ended(message, tries, answer)
         if not answer.accepted:
             self._log.error(

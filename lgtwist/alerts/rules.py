@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from attrs import Factory, define, frozen
+from attrs import define
 
 from lgtwist.alerts.alert import Alert, Rule
 from lgtwist.alerts.interfaces import Facts
@@ -35,12 +35,14 @@ _GUESSES, _GUESS_PERIOD = 10, 60.0
 #: Addresses that are told, and that are watched.
 _MOST_NAMED, _MOST_WATCHED = 5, 1000
 
-#: The rule, the subject and, of a backlog, the account.
-_RuleKey = tuple[Rule, str, int]
+#: The rule's value (an ``Enum`` is slow to hash), the subject and, of a backlog, the account.
+_RuleKey = tuple[str, str, int]
+_OFFLINE, _AWAY = Rule.OFFLINE.value, Rule.AWAY.value
+_BACKLOG, _JOURNAL = Rule.BACKLOG.value, Rule.JOURNAL.value
+_NO_VALUES: dict[str, Any] = {}
 
 
-@frozen
-class _Wrong:
+class _Wrong(NamedTuple):
     """Something that is wrong at the moment of a look.
 
     :ivar since: seconds since the epoch.
@@ -48,7 +50,7 @@ class _Wrong:
 
     since: float
     reason: str = ""
-    values: dict[str, Any] = Factory(dict)
+    values: dict[str, Any] = _NO_VALUES
 
 
 @define
@@ -93,6 +95,8 @@ class Rules:
     def __init__(self, settings: AlertSettings) -> None:
         self._settings = settings
         self._settle = min(settings.after, _SETTLE)
+        self._accounts = None if settings.accounts is None else frozenset(settings.accounts)
+        self._bots = None if settings.bots is None else frozenset(settings.bots)
         self._now = 0.0  # seconds in which it looked
         self._looked: float | None = None
         self._lasting: dict[_RuleKey, _Lasting] = {}
@@ -149,24 +153,24 @@ class Rules:
     def _states(self, facts: Facts, wall: float) -> Iterator[tuple[_RuleKey, _Wrong | None]]:
         """Yield what is looked at, by rule, subject and account, and what is wrong with it."""
         settings, on = self._settings, self._settings.on
-        accounts, bots = settings.accounts, settings.bots
+        accounts, bots = self._accounts, self._bots
         if Rule.OFFLINE in on:
             for self_id, account in facts.accounts.items():
                 if accounts is None or self_id in accounts:
                     wrong = None if account.online else _Wrong(account.since, account.reason)
-                    yield (Rule.OFFLINE, str(self_id), 0), wrong
+                    yield (_OFFLINE, str(self_id), 0), wrong
         if Rule.AWAY in on:
             for name, bot in facts.bots.items():
                 if bots is None or name in bots:
                     wrong = None if bot.connected else _Wrong(bot.since, bot.reason)
-                    yield (Rule.AWAY, name, 0), wrong
+                    yield (_AWAY, name, 0), wrong
         if Rule.BACKLOG in on:
             for one in facts.backlogs:
                 if (bots is not None and one.bot not in bots) or (
                     accounts is not None and one.account not in accounts
                 ):
                     continue
-                key = (Rule.BACKLOG, one.bot, one.account)
+                key = (_BACKLOG, one.bot, one.account)
                 # An alarm is over when half of it is gone, or what is about as much as allowed would flap.
                 state = self._lasting.get(key)
                 alarmed = state is not None and state.alarm is not None
@@ -174,7 +178,7 @@ class Rules:
                 values = {"account": one.account, "backlog": one.events, "oldest": one.oldest}
                 yield key, _Wrong(wall, "", values) if one.events > most else None
         if Rule.JOURNAL in on:
-            yield (Rule.JOURNAL, "", 0), _Wrong(wall, facts.journal) if facts.journal else None
+            yield (_JOURNAL, "", 0), _Wrong(wall, facts.journal) if facts.journal else None
 
     def _is_wrong(self, key: _RuleKey, wrong: _Wrong, found: list[Alert]) -> None:
         state = self._lasting.get(key)
@@ -185,7 +189,7 @@ class Rules:
             return
         rule, subject, _account = key
         values = {**wrong.values}
-        state.alarm = Alert(rule, subject, True, state.since, wrong.reason, values)
+        state.alarm = Alert(Rule(rule), subject, True, state.since, wrong.reason, values)
         self._times.setdefault(key, deque(maxlen=20)).append(self._now)
         found.append(state.alarm)
 

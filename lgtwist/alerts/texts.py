@@ -17,6 +17,8 @@ def as_it_is(reason: str, language: str) -> str:
     return reason
 
 
+#: Every title has it, also as the keyword that some robots of chats look for.
+_TITLE_BEGINS = "[lgtwist] "
 #: Lines of a digest.
 _DIGEST_LINES = 20
 #: Characters of a title, and of a reason.
@@ -118,7 +120,7 @@ _ALERT_WORDS: dict[str, dict[str, str]] = {
         "more": "……另有 {count} 条",
         "and": "、",
         "others": "等另外 {count} 个地址",
-        "test_title": "lgtwist 测试消息",
+        "test_title": "[lgtwist] 测试消息",
         "test_text": "收到这条消息，说明 lgtwist 的告警可以送达。",
         "units": "天 小时 分钟 秒",
     },
@@ -130,7 +132,7 @@ _ALERT_WORDS: dict[str, dict[str, str]] = {
         "more": "... and {count} more",
         "and": ", ",
         "others": "and {count} more addresses",
-        "test_title": "Test message of lgtwist",
+        "test_title": "[lgtwist] Test message",
         "test_text": "This message says that the alerts of lgtwist arrive.",
         "units": "d h min s",
     },
@@ -149,7 +151,7 @@ def alert_message(alert: Alert, language: str, wall: float, reworded: Reworded =
         reason = reworded(alert.reason, language)[:_LONGEST_REASON]
         lines.append(words["reason"].format(reason=reason))
     lines.append(words["since" if alert.begins else "at"].format(time=_local(alert.since)))
-    return AlertMessage(_alert_title(alert, language, values), "\n".join(lines), (alert,))
+    return AlertMessage(_TITLE_BEGINS + _alert_title(alert, language, values), "\n".join(lines), (alert,))
 
 
 def digest_message(
@@ -168,7 +170,7 @@ def digest_message(
     more = left_out + max(0, len(alerts) - _DIGEST_LINES)
     if more:
         lines.append(words["more"].format(count=more))
-    title = words["digest"].format(count=len(alerts) + left_out)
+    title = _TITLE_BEGINS + words["digest"].format(count=len(alerts) + left_out)
     return AlertMessage(title, "\n".join(lines), tuple(alerts))
 
 
@@ -194,6 +196,7 @@ def _local(seconds: float) -> str:
 
 
 def _alert_title(alert: Alert, language: str, values: dict[str, Any]) -> str:
+    """Return what an alert is in a few words, as a title is without :data:`_TITLE_BEGINS`."""
     return _ALERT_TITLES[language][(alert.rule, alert.begins)].format_map(values)[:_LONGEST_TITLE]
 
 

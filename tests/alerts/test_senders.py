@@ -50,6 +50,15 @@ LONG = evolve(
 
 
 class WebhookTests(ReceiverCase):
+    async def test_no_header_gets_in(self) -> None:
+        """Through a secret or a title with a line break."""
+        url = self.serve(lambda _asked: said({}))
+        message = AlertMessage("x\r\nX-Evil: 1", "\r\n\r\nPOST /evil")
+        await self.send("ntfy", f"{url}/topic", message, secret="tk\r\nX-Evil: 1")
+        await self.send("ntfy", f"{url}/a%0d%0aX-Evil:%201", message)
+        self.assertEqual([asked.path for asked in self.asked], ["/", "/"])
+        self.assertFalse(any("x-evil" in asked.headers for asked in self.asked))
+
     async def test_what_is_sent(self) -> None:
         """One JSON object with all that is known, without a signature where there is no secret."""
         url = self.serve(lambda _asked: Said(204, b""))
@@ -391,7 +400,7 @@ class TroubleTests(ReceiverCase):
         for url in (
             "http://[::1/secret-path",
             "http://127.0.0.1:99999/secret-path",
-            "gopher://x/secret-path",
+            "gopher://127.0.0.1/secret-path",
         ):
             for kind in ("webhook", "dingtalk", "bark", "ntfy"):
                 answer = await self.send(kind, url, secret="s")
@@ -489,7 +498,8 @@ class SecretTests(ReceiverCase):
             everything = [asked.path, *asked.query.values()]
             everything += [asked.headers.get(name, "") for name in ("authorization", "x-signature")]
             every_form = [form for one in everything for form in (one, unquote(one), quote(one), escape(one))]
-            pieces[:] = [_SECRET, _QUOTED, _QUOTED.lower(), json.dumps(_SECRET), *every_form]
+            every_form = filter(None, [_SECRET, _QUOTED.lower(), json.dumps(_SECRET), *every_form])
+            pieces[:] = dict.fromkeys(every_form)
             piece = pieces[number]
             value = dict.fromkeys(("message", "msg", "errmsg", "description", "info"), piece)
             return said({**value, "code": 1, "errcode": 1, "ok": False}, 400)

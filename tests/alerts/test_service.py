@@ -132,12 +132,14 @@ class AlertServiceTests(SynchronousTestCase):
         self.pass_time(9)
         self.assertEqual(self.titles(), [])
         self.pass_time(5)
-        self.assertEqual(self.titles(), ["Account 10003 is offline"])
+        self.assertEqual(self.titles(), ["[lgtwist] Account 10003 is offline"])
         (entry,) = service.entries()
         self.assertEqual([alarm.subject for alarm in entry.alarms], ["10003"])
         self.facts.offline = set()
         self.pass_time(20)
-        self.assertEqual(self.titles(), ["Account 10003 is offline", "Account 10003 is online again"])
+        self.assertEqual(
+            self.titles(), ["[lgtwist] Account 10003 is offline", "[lgtwist] Account 10003 is online again"]
+        )
         self.assertEqual(service.entries()[0].alarms, ())
         self.assertIn("Reason: lost", self.sender().sent[0].text)
 
@@ -160,7 +162,7 @@ class AlertServiceTests(SynchronousTestCase):
         self.facts.offline = set(self.facts.accounts)
         self.pass_time(30)
         (message,) = self.sender().sent
-        self.assertEqual(message.title, "10 alerts")
+        self.assertEqual(message.title, "[lgtwist] 10 alerts")
         self.assertEqual(len(message.text.splitlines()), 10)
         self.assertEqual(len(message.alerts), 10)
 
@@ -188,7 +190,7 @@ class AlertServiceTests(SynchronousTestCase):
         self.sender().answers = [YES]
         self.pass_time(60)
         digest = self.sender().sent[-1]
-        self.assertEqual(digest.title, "999 alerts")
+        self.assertEqual(digest.title, "[lgtwist] 999 alerts")
         self.assertEqual(len(digest.alerts), 200)
         self.assertEqual(len(digest.text.splitlines()), 21)
         self.assertEqual(digest.text.splitlines()[-1], "... and 979 more")
@@ -213,7 +215,8 @@ class AlertServiceTests(SynchronousTestCase):
         self.assertEqual(len(self.titles()), 3)
         lines = [str(formatEvent(event)) for event in logs if event["log_level"] >= LogLevel.warn]
         self.assertEqual(
-            lines, ['alerts[0] (webhook): "Account 10001 is offline" was given up after 3 tries: no']
+            lines,
+            ['alerts[0] (webhook): "[lgtwist] Account 10001 is offline" was given up after 3 tries: no'],
         )
         (record,) = service.deliveries()
         self.assertEqual(
@@ -222,7 +225,7 @@ class AlertServiceTests(SynchronousTestCase):
                 time=EPOCH + 46,
                 index=0,
                 kind="webhook",
-                title="Account 10001 is offline",
+                title="[lgtwist] Account 10001 is offline",
                 text=self.sender().sent[0].text,
                 tries=3,
                 accepted=False,
@@ -322,7 +325,7 @@ class AlertServiceTests(SynchronousTestCase):
         self.answers[URL] = [None]
         service = self.service(SETTINGS)
         first, second = service.send_test(0), service.send_test(0)
-        self.assertEqual(self.titles(), ["Test message of lgtwist"])
+        self.assertEqual(self.titles(), ["[lgtwist] Test message"])
         self.sender().waiting[0].callback(YES)
         record = self.successResultOf(first)
         self.assertIs(self.successResultOf(second), record)
@@ -344,7 +347,7 @@ class AlertServiceTests(SynchronousTestCase):
         self.pass_time(9)
         self.assertEqual(self.titles(other.url), [])
         self.pass_time(5)
-        self.assertEqual(self.titles(other.url), ["Account 10001 is offline"])
+        self.assertEqual(self.titles(other.url), ["[lgtwist] Account 10001 is offline"])
         self.assertEqual(len(self.titles()), 1)
         self.assertEqual([one.index for one in service.deliveries()], [0, 0])
         self.facts.offline = set()

@@ -34,9 +34,10 @@ class TextTests(SynchronousTestCase):
         for language, rule, begins in product(("zh", "en"), Rule, (True, False)):
             message = alert_message(alert(rule, begins), language, NOW)
             self.assertNotIn("\n", message.title)
-            self.assertLessEqual(len(message.title), 40)
+            self.assertLessEqual(len(message.title), 45)
             self.assertNotRegex(message.title + message.text, r"[{}]|None")
             self.assertEqual(message.alerts, (alert(rule, begins),))
+            self.assertTrue(message.title.startswith("[lgtwist] "))
             seen.add(message.title)
             subject = SUBJECTS.get(rule, "")
             self.assertIn(subject, message.title)
@@ -48,7 +49,7 @@ class TextTests(SynchronousTestCase):
         """How long, since when by the clock on the wall, and why."""
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(NOW - 120))
         message = alert_message(alert(Rule.OFFLINE, True, "it left"), "en", NOW)
-        self.assertEqual(message.title, "Account 10001 is offline")
+        self.assertEqual(message.title, "[lgtwist] Account 10001 is offline")
         self.assertEqual(
             message.text,
             f"Account 10001 has been offline for 2 min.\nReason: it left\nSince: {since}",
@@ -67,7 +68,7 @@ class TextTests(SynchronousTestCase):
         message = alert_message(alert(Rule.OFFLINE, True, "x" * 5000), "en", NOW)
         self.assertLess(len(message.text), 400)
         named = Alert(Rule.AWAY, "y" * 500, True, NOW)
-        self.assertLessEqual(len(alert_message(named, "zh", NOW).title), 60)
+        self.assertLessEqual(len(alert_message(named, "zh", NOW).title), 70)
 
     def test_braces(self) -> None:
         """A name with braces is a name."""
@@ -93,7 +94,7 @@ class TextTests(SynchronousTestCase):
         many = [alert(Rule.OFFLINE, True, "it left")] * 25
         message = digest_message(many, "zh", NOW, left_out=5)
         lines = message.text.splitlines()
-        self.assertEqual((message.title, len(lines)), ("30 条告警", 21))
+        self.assertEqual((message.title, len(lines)), ("[lgtwist] 30 条告警", 21))
         self.assertIn("账号 10001 离线 (it left)", lines[0])
         self.assertEqual(lines[-1], "……另有 10 条")
 

@@ -113,12 +113,13 @@ class AlertTests(ServiceTestCase):
         wait_until("the end is told", lambda: len(posts) == 2)
         self.assertEqual(self.receiver.signed, [True, True])
         first, second = posts
-        self.assertEqual(first["title"], "账号 5 离线")
+        self.assertEqual(first["title"], "[lgtwist] 账号 5 离线")
         self.assertEqual((first["event"], first["account"], first["recovered"]), ("offline", 5, False))
         self.assertLess(abs(first["since"] - time.time()), 30)
-        self.assertEqual((second["title"], second["recovered"]), ("账号 5 已恢复在线", True))
+        self.assertEqual((second["title"], second["recovered"]), ("[lgtwist] 账号 5 已恢复在线", True))
         self.assertEqual(
-            self.receiver.posts[f"{PATH}/slow"], [{"say": "Account 5 is offline", "recovered": False}]
+            self.receiver.posts[f"{PATH}/slow"],
+            [{"say": "[lgtwist] Account 5 is offline", "recovered": False}],
         )
         accepted = metric(self.service, "alert_deliveries_total", kind="webhook", outcome="accepted")
         self.assertEqual(accepted, 2.0)
