@@ -217,7 +217,6 @@ def _forms(secret: str) -> set[str]:
     """Return how a secret may be written in an answer."""
     writers: tuple[Callable[[str], str], ...] = (
         str,
-        unquote,
         quote,
         lambda text: quote(text, safe=""),
         html.escape,
@@ -225,9 +224,10 @@ def _forms(secret: str) -> set[str]:
         lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     )
     forms = set()
-    for write in writers:
-        try:
-            forms.add(write(secret))
-        except UnicodeError:
-            continue
+    for text in (secret, unquote(secret)):
+        for write in writers:
+            try:
+                forms.add(write(text))
+            except UnicodeError:
+                continue
     return forms

@@ -87,11 +87,18 @@ def _without_controls(text: str) -> str:
     )
 
 
+def named_title(message: AlertMessage) -> str:
+    """Return the title of a message, with the word ``lgtwist`` in it."""
+    return message.title if "lgtwist" in message.title.lower() else f"[lgtwist] {message.title}"
+
+
 def plain_text(message: AlertMessage) -> str:
-    """Return title and text as one text, for receivers that have no titles."""
-    if not message.text or message.text.startswith(message.title):
-        return message.text or message.title
-    return f"{message.title}\n{message.text}"
+    """Return title and text as one text, for receivers that have no titles.
+
+    The word ``lgtwist`` is in it: Feishu's and DingTalk's bots can demand that a keyword is.
+    """
+    title = named_title(message)
+    return f"{title}\n{message.text}" if message.text else title
 
 
 def cut_to_bytes(text: str, most: int, size: Callable[[str], int] = lambda text: len(text.encode())) -> str:

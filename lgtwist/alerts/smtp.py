@@ -15,7 +15,7 @@ from email.utils import formatdate, make_msgid, parseaddr
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.protocol import connectionDone
 from twisted.mail.smtp import (
@@ -36,7 +36,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.alerts.alert import AlertMessage, ReceiverAnswer
 from lgtwist.alerts.answers import WordCleaner
-from lgtwist.alerts.formats import SEND_TIMEOUT, UnusableReceiver, clean_message, cut_to_bytes
+from lgtwist.alerts.formats import SEND_TIMEOUT, UnusableReceiver, clean_message, cut_to_bytes, named_title
 from lgtwist.alerts.settings import MailSettings
 from lgtwist.net.client_endpoints import Verifying, client_endpoint, why_unreachable
 from lgtwist.net.tls import end, tls_trouble
@@ -47,6 +47,8 @@ _MAIL_BYTES, _MAIL_SUBJECT = 500_000, 200
 _MAX_REPLIES = 64 * 1024
 #: Lines end with a line feed: Twisted writes them as SMTP wants them.
 _MAIL_POLICY = EmailPolicy(linesep="\n", cte_type="7bit", max_line_length=78)
+#: What an address has that every server takes, without quoted strings and comments.
+_ADDRESS_TEXT = re.compile(r"[!#-'*+\-./0-9=?A-Z^-~]{1,64}@[A-Za-z0-9.\-\[\]:_]{1,253}")
 #: The usual port of TLS from the begin on (RFC 8314, 3).
 _SUBMISSIONS = 465
 
@@ -111,10 +113,14 @@ class MailSender:
         try:
             taken = await result
         except BaseException:
+            factory.sendFinished = True
             protocol.transport.abortConnection()
             raise
         protocol.finish()
-        await protocol.lost
+        try:
+            await protocol.lost
+        except CancelledError:  # the message was taken all the same
+            protocol.transport.abortConnection()
         return taken.answer()
 
     def _no_answer(self) -> ReceiverAnswer:
@@ -202,6 +208,20 @@ class _AlertMail(ESMTPSender):
             return
         super().esmtpState_starttls(code, resp)
 
+    def esmtpTLSFailed(self, code: int = -1, resp: bytes | None = None) -> None:
+        """Fail: the server knows STARTTLS, and refuses it now."""
+        self.sendError(TLSError(code, resp or b"TLS cannot begin"))
+
+    def smtpTransferFailed(self, code: int, resp: bytes) -> None:
+        """Fail: the server refused a command, or answered it with a code that says nothing about it.
+
+        Twisted would take a 250 in place of 354, before the message, for success.
+        """
+        if code < 400:
+            self.sendError(SMTPProtocolError(code, resp))
+        else:
+            super().smtpTransferFailed(code, resp)
+
     def sendError(self, exc: Exception) -> None:
         """Tell that the message was not sent."""
         self._tell(exc)
@@ -248,11 +268,11 @@ def mail_text(settings: MailSettings, message: AlertMessage, now: float) -> tupl
     if not recipients:
         raise UnusableReceiver("to has no address")
     mail = EmailMessage(_MAIL_POLICY)
-    subject = clean.title.replace("\t", " ")
+    subject = named_title(clean)
     mail["Subject"] = subject if len(subject) <= _MAIL_SUBJECT else f"{subject[: _MAIL_SUBJECT - 1]}…"
     mail["From"] = sender
     mail["To"] = recipients
-    mail["Date"] = formatdate(now)
+    mail["Date"] = formatdate(now, localtime=True)
     mail["Message-ID"] = make_msgid(domain=sender.domain)  # without a domain it would ask DNS
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834, 5: nobody's absence notice is wanted
     text = cut_to_bytes(clean.text or clean.title, _MAIL_BYTES)
@@ -267,18 +287,14 @@ def _read_address(text: str, name: str = "") -> Address:
     :raises UnusableReceiver: if it is none, or has characters that not every server takes.
     """
     shown, address = parseaddr(text)
-    wrong = UnusableReceiver(f'"{text[:80]}" is no e-mail address')
-    if (
-        not text.isprintable()
-        or not re.fullmatch(r"[!-~]+@[!-~]+", address)
-        or re.search(r'[<>",;]', address)
-    ):
+    plain = text.strip()
+    whole = plain == address or plain.endswith(f"<{address}>")  # of a list, the parser gives the first
+    wrong = UnusableReceiver(f'"{text[:80]}" is no e-mail address that every server takes')
+    if not (text.isprintable() and whole and _ADDRESS_TEXT.fullmatch(address)):
         raise wrong
     try:
         return Address(display_name=shown or name, addr_spec=address)
-    except (ValueError, IndexError):
-        raise wrong from None
-    except Exception:  # the parser of addresses raises errors of its own
+    except Exception:  # the parser of addresses raises errors of many classes
         raise wrong from None
 
 
