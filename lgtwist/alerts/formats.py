@@ -226,6 +226,8 @@ def _ntfy(settings: AlertSettings, message: AlertMessage, now: float) -> Receive
     if not topic:
         path, _slash, last = path.rpartition("/")
         topic = unquote(last)
+    else:
+        path = path.removesuffix(f"/{topic}")  # given in both places
     if not topic:
         raise UnusableReceiver("the topic is not known: it belongs into to, or behind the last / of the URL")
     begins = _begins(message)

@@ -15,7 +15,7 @@ from email.utils import formatdate, make_msgid, parseaddr
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.protocol import connectionDone
 from twisted.mail.smtp import (
@@ -117,7 +117,10 @@ class MailSender:
             protocol.transport.abortConnection()
             raise
         protocol.finish()
-        await protocol.lost
+        try:
+            await protocol.lost
+        except CancelledError:  # the message was taken all the same
+            protocol.transport.abortConnection()
         return taken.answer()
 
     def _no_answer(self) -> ReceiverAnswer:

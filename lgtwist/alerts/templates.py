@@ -124,14 +124,29 @@ def check_template(template: str) -> list[str]:
             mistakes.append(f"{{{name[:40]}}} is no placeholder{meant}")
     if mistakes:
         return mistakes
-    try:
-        json.loads(fill_template(template, _SAMPLE))
-    except RecursionError:
-        return ["the template is nested too deep"]
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        return [f"the template is no JSON once its placeholders are filled in: {error.msg} at {where}"]
+    wrong = _why_no_json(fill_template(template, _SAMPLE))
+    if wrong:
+        return [f"the template is no JSON once its placeholders are filled in: {wrong}"]
+    if _why_no_json(fill_template(template, dict.fromkeys(_SAMPLE))):
+        return ["the template is no JSON where a value is not known; a placeholder as a key stands in quotes"]
     return []
+
+
+def _why_no_json(text: str) -> str:
+    """Return why a text is no JSON (RFC 8259); empty if it is."""
+    try:
+        json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    except RecursionError:
+        return "it is nested too deep"
+    except ValueError as error:  # of a number that is too long as well
+        return str(error)
+    return ""
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no value of JSON")
 
 
 def json_text(value: Any) -> str:

@@ -51,12 +51,12 @@ class WordTests(SynchronousTestCase):
 
     def test_many_bytes_take_no_time(self) -> None:
         cleaner = WordCleaner(["x" * 40, "<" * 40])
-        started = time.perf_counter()
+        started = time.process_time()
         for piece in (b"<", b"<style", b"x", b"http:/", b"&", b" "):
             judged = judge_by_status(500, piece * (1_000_000 // len(piece)))
             cleaner.clean(judged)
             cleaner.clean(judge_by_code(DINGTALK, 200, b'{"errcode": 1, "errmsg": "%b"}' % (piece * 100_000)))
-        self.assertLess(time.perf_counter() - started, 5.0)
+        self.assertLess(time.process_time() - started, 5.0)
 
     def test_secrets_of_a_url(self) -> None:
         """The parts that everybody's URL has are none."""

@@ -179,6 +179,7 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual(alert.values, {"account": 10001, "backlog": 1001, "oldest": EPOCH - 60})
         for events in (990, 1010) * 10:
             self.assertEqual(self.look(self.backlog(events), 20), [])
+        self.assertEqual(self.look(self.backlog(501), 100), [])
         (over,) = self.look(self.backlog(500), 40)
         self.assertFalse(over.begins)
         self.assertEqual(over.values["account"], 10001)

@@ -11,10 +11,13 @@ from urllib.parse import quote, unquote
 
 from attrs import evolve
 from twisted.internet import ssl
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.alerts import formats, senders
 from lgtwist.alerts.alert import AlertMessage
 from lgtwist.alerts.settings import AlertSettings, ReceiverKind
 from lgtwist.net.http_client import WebClient
@@ -33,6 +36,7 @@ from tests.alerts.receivers import (
     Telegram,
     WeCom,
     hmac_by_rfc_2104,
+    hurry,
     reactor,
     said,
 )
@@ -286,9 +290,11 @@ class ChatTests(ReceiverCase):
         self.assertTrue((await self.send("ntfy", f"{url}/lgtwist-alerts")).accepted)
         self.assertTrue((await self.send("ntfy", f"{url}/lgtwist-alerts/", ONLINE)).accepted)
         self.assertTrue((await self.send("ntfy", url, TEST, to="lgtwist-alerts")).accepted)
-        self.assertEqual([one["priority"] for one in server.sent], [4, 3, 3])
+        both = await self.send("ntfy", f"{url}/lgtwist-alerts", TEST, to="lgtwist-alerts")
+        self.assertTrue(both.accepted)
+        self.assertEqual([one["priority"] for one in server.sent], [4, 3, 3, 3])
         tags = [one["tags"] for one in server.sent]
-        self.assertEqual(tags, [["rotating_light"], ["white_check_mark"], ["bell"]])
+        self.assertEqual(tags, [["rotating_light"], ["white_check_mark"], ["bell"], ["bell"]])
         self.assertEqual((server.sent[0]["title"], server.sent[0]["message"]), (OFFLINE.title, OFFLINE.text))
         below = Ntfy(root="/push/")
         self.assertTrue((await self.send("ntfy", f"{self.serve(below)}/push/lgtwist-alerts")).accepted)
@@ -409,18 +415,27 @@ class TroubleTests(ReceiverCase):
 
     async def test_a_server_that_never_answers(self) -> None:
         """A try takes ten seconds at most, and its connection is closed then."""
-        self.patch(sys.modules["lgtwist.alerts.senders"], "SEND_TIMEOUT", 0.3)
-        protocols: list[Protocol] = []
+        self.assertEqual(formats.SEND_TIMEOUT, 10.0)
+        self.patch(senders, "SEND_TIMEOUT", 60.0)
+        asked: Deferred[None] = Deferred()
+        lost: Deferred[None] = Deferred()
 
         class Silent(Protocol):
-            def connectionMade(self) -> None:
-                protocols.append(self)
+            def dataReceived(self, data: bytes) -> None:
+                if not asked.called:
+                    asked.callback(None)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                lost.callback(None)
 
         port = reactor.listenTCP(0, Factory.forProtocol(Silent), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        answer = await self.send("webhook", f"http://127.0.0.1:{port.getHost().port}/")
+        sending = Deferred.fromCoroutine(self.send("webhook", f"http://127.0.0.1:{port.getHost().port}/"))
+        await asked
+        hurry()
+        answer = await sending
         self.assertEqual((answer.accepted, answer.retry, answer.words), (False, True, "no answer in time"))
-        self.assertEqual(len(protocols), 1)
+        await lost
 
     async def test_a_connection_that_breaks_in_the_answer(self) -> None:
         """Where HTTP's status tells, the message was taken; where the body tells, it is not known."""

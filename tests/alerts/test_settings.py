@@ -10,6 +10,7 @@ from lgtwist.app.configuration import Config, parse
 from lgtwist.app.masks import mask
 from lgtwist.app.reload import changes
 from lgtwist.app.secrets import configured_secrets
+from lgtwist.app.summary import summary
 
 FEISHU = "https://open.feishu.cn/open-apis/bot/v2/hook/d0d1d2d3-0000-4000-8000-feishu000001"
 DINGTALK = "https://oapi.dingtalk.com/robot/send?access_token=d1ngt4lk00000000000000000000"
@@ -152,6 +153,15 @@ class AlertKeyTests(SynchronousTestCase):
         self.assertTrue(any(TOKEN in one for one in known))
         for word in ("send", "sendMessage", "https://ntfy.sh", "https://api.telegram.org", "webhook"):
             self.assertNotIn(word, known)
+
+    def test_summary(self) -> None:
+        """The start and ``lgtwist check`` say what is told to which kind of receiver, without secrets."""
+        config = parse("".join(f"[[alerts]]\n{toml}\non = ['lost', 'offline']\n" for toml in RIGHT))
+        assert isinstance(config, Config), config
+        lines = summary(config)
+        self.assertIn("alerts[0] (feishu): offline, lost; after 120 s", lines)
+        for secret in configured_secrets(config):
+            self.assertNotIn(secret, "\n".join(lines))
 
     def test_defaults(self) -> None:
         """What counts where a key is missing."""

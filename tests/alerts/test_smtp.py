@@ -18,6 +18,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
 from twisted.logger import formatEvent, globalLogPublisher
@@ -31,7 +32,7 @@ from lgtwist.alerts.formats import UnusableReceiver
 from lgtwist.alerts.senders import SenderResources, make_sender
 from lgtwist.alerts.settings import AlertSettings, MailSettings, ReceiverKind
 from lgtwist.net.http_client import WebClient
-from tests.alerts.receivers import NOW, OFFLINE, reactor
+from tests.alerts.receivers import NOW, OFFLINE, hurry, reactor
 from tests.alerts.test_templates import TEXTS
 
 try:
@@ -420,42 +421,58 @@ class ScriptedTests(MailCase):
         self.assertNotIn(b"AUTH", b"".join((await self.ended())[:2]))
 
     async def test_garbage_in_place_of_tls(self) -> None:
-        port = self.script(self.ordinary(STARTTLS=lambda server: server.transport.write(b"220 go\r\n")))
-        reactor.callLater(0.1, lambda: self.connections[0].transport.write(b"garbage\r\n" * 10))
-        answer = await self.send(mail(port))
+        def garble(server: Scripted) -> None:
+            server.transport.write(b"220 go\r\n")
+            reactor.callLater(0.1, server.transport.write, b"garbage\r\n" * 10)
+
+        answer = await self.send(mail(self.script(self.ordinary(STARTTLS=garble))))
         self.assertTrue(answer.words.startswith("TLS: "), answer.words)
         await self.ended()
 
-    async def test_a_server_that_hangs(self) -> None:
-        """A try takes ten seconds at most; then the connection is gone."""
-        self.patch(smtp, "SEND_TIMEOUT", 0.2)
-        for command in ("GREETING", "EHLO", "STARTTLS", "AUTH", "RCPT", "DATA", "."):
-            port = self.script(self.ordinary(**{command: b""}))
-            await self.refused(mail(port, user=USER, password=PASSWORD), "no answer in time")
-            await self.ended()
+    async def stuck(self, command: str, answer: bytes = b"", **more: Any) -> ReceiverAnswer:
+        """Send to a server that does not go on after a command, until the time is over."""
+        self.patch(smtp, "SEND_TIMEOUT", 60.0)
+        reached: Deferred[None] = Deferred()
 
-    async def test_a_server_that_only_talks(self) -> None:
-        """Bytes now and then do not make it wait for longer; a flood of them ends the conversation."""
-        self.patch(smtp, "SEND_TIMEOUT", 0.2)
+        def stop(server: Scripted) -> None:
+            server.transport.write(answer)
+            reached.callback(None)
 
-        def drip(server: Scripted) -> None:
-            server.transport.write(b"220-wait\r\n")
-            call = reactor.callLater(0.02, drip, server)
-            server.lost.addCallback(lambda _none: call.active() and call.cancel())
-
-        port = self.script(self.ordinary(GREETING=drip))
-        await self.refused(mail(port), "no answer in time")
+        port = self.script(self.ordinary(**{command: stop}))
+        sending = Deferred.fromCoroutine(self.send(mail(port, **more)))
+        await reached
+        hurry()
+        outcome = await sending
         await self.ended()
+        return outcome
+
+    async def test_a_server_that_hangs(self) -> None:
+        """A try takes ten seconds at most; then the connection is gone. Some lines do not prolong it."""
+        self.assertEqual(smtp.SEND_TIMEOUT, 10.0)
+        for command in ("GREETING", "EHLO", "STARTTLS", "AUTH", "RCPT", "DATA", "."):
+            for line in (b"", b"250-wait\r\n"):
+                answer = await self.stuck(command, line, user=USER, password=PASSWORD)
+                self.assertEqual(answer, ReceiverAnswer(False, 0, "no answer in time"))
+
+    async def test_a_server_that_says_too_much(self) -> None:
         port = self.script(self.ordinary(EHLO=b"250-x\r\n" * 100_000))
         await self.refused(mail(port), "its answer is not SMTP's: the server says too much")
         await self.ended()
 
+    async def test_a_connection_that_does_not_end(self) -> None:
+        """Once the server took the message, it is taken, and not sent again."""
+        self.patch(smtp, "end", lambda _transport: None)
+        answer = await self.stuck("QUIT")
+        self.assertEqual(answer, ReceiverAnswer(True, 250, "250 ok"))
+
     async def test_the_port_of_tls(self) -> None:
         """A server that waits for TLS says nothing: the words guess why."""
-        self.patch(smtp, "SEND_TIMEOUT", 0.3)
-        port = self.script(self.ordinary(GREETING=b""))
-        self.patch(smtp, "_SUBMISSIONS", port)
-        answer = await self.send(mail(port))
+        sender = smtp.MailSender(mail(465), reactor, self.authority.trust_root, lambda: NOW)
+        silent = self.script(self.ordinary(GREETING=lambda _server: hurry()))
+        endpoint = clientFromString(reactor, f"tcp:127.0.0.1:{silent}")
+        self.patch(smtp, "client_endpoint", lambda *_more: endpoint)
+        self.patch(smtp, "SEND_TIMEOUT", 60.0)
+        answer = await sender.send(OFFLINE)
         self.assertIn('is tls = "tls" meant?', answer.words)
         await self.ended()
 

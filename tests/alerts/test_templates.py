@@ -100,6 +100,9 @@ class TemplateTests(SynchronousTestCase):
             ('{"a": {text}{title}}', "is no JSON"),
             ("[" * 30_000 + "]" * 30_000, "nested too deep"),
             (f'"{"x" * 70_000}"', "65536 are allowed"),
+            ('{"a": NaN}', "NaN is no value of JSON"),
+            ("9" * 5000, "is no JSON"),
+            ('{{reason}: "x"}', "a placeholder as a key stands in quotes"),
         ):
             found = check_template(template)
             self.assertEqual(len(found), 1, template[:50])
