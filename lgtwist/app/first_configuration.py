@@ -61,6 +61,13 @@ access_token = "{bot_token}"
 # connection = "reverse-websocket"
 # url = "ws://127.0.0.1:6199/ws"
 # access_token = "the token there"
+
+# Who is told when an account goes offline or a bot goes away: Feishu, DingTalk, WeCom, Telegram, ntfy, Bark,
+# ServerChan, e-mail, or a program of yours (docs/alerts.md). `lgtwist alert-test` sends a test.
+# [[alerts]]
+# kind = "feishu"
+# url = "https://open.feishu.cn/open-apis/bot/v2/hook/..."
+# language = "en"
 """
 
 _CHINESE = """\
@@ -114,6 +121,13 @@ access_token = "{bot_token}"
 # connection = "reverse-websocket"
 # url = "ws://127.0.0.1:6199/ws"
 # access_token = "那边填的令牌"
+
+# 账号离线、机器人断开时通知谁：飞书、钉钉、企业微信、Telegram、ntfy、Bark、Server酱、邮件，
+# 或者自己的程序（见 docs/zh/alerts.md）。`lgtwist alert-test` 发一条测试消息。
+# [[alerts]]
+# kind = "feishu"
+# url = "https://open.feishu.cn/open-apis/bot/v2/hook/..."
+# language = "zh"
 """
 
 

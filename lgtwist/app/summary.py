@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lgtwist import __version__
+from lgtwist.alerts.alert import Rule
 from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
 from lgtwist.app.configuration import Config
 from lgtwist.filters.reading import Grammar
@@ -33,6 +34,9 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
         if bot.access_token is not None and owners.get(bot.access_token) != bot.name:
             more += "; its token does not open the port, for another bot has the same"
         lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{more}')
+    for number, alert in enumerate(config.alerts):
+        rules = ", ".join(rule.value for rule in Rule if rule in alert.on)
+        lines.append(f"alerts[{number}] ({alert.kind.value}): {rules}; after {alert.after:g} s")
     return [
         *lines,
         *_where_console_is(config, base),

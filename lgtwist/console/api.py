@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
+from lgtwist.console.alerts import AlertRoutes
 from lgtwist.console.assets import Assets
 from lgtwist.console.backlog import BacklogRoutes
 from lgtwist.console.backup import BackupRoutes
@@ -36,7 +37,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused", "config", "log")
+_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused", "config", "log", "alerts")
 
 
 @define(kw_only=True)
@@ -89,12 +90,14 @@ class ConsoleApi:
             logged_out=lambda session: self._end_all("logged_out", session),
         )
         log = LogRoutes(resources.log_lines, view.secrets, clock, wall_clock)
+        alerts = AlertRoutes(view, clock)
         subscriptions = Subscriptions(
             view=view,
             access=access,
             overview=self._overview,
             traffic=self._traffic,
             log=log,
+            alerts=alerts,
             clock=clock,
             wall_clock=wall_clock,
             assets=assets.hash,
@@ -110,6 +113,7 @@ class ConsoleApi:
             **PermissionRoutes(view, clock.seconds).routes(),
             **BacklogRoutes(view, wall_clock).routes(),
             **log.routes(),
+            **alerts.routes(),
             **BackupRoutes(view, access, clock).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,

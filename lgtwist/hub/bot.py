@@ -79,6 +79,7 @@ class BotCounters:
     dropped_events: int = 0
     posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
     connections: int = 0  # open now
+    http_requests: int = 0  # to its HTTP API
     detached_failures: int = 0  # calls that were answered "async" and failed afterwards
 
 
@@ -360,6 +361,7 @@ class Bot:
         :returns: a function; call it when the request is over.
         """
         self._http_calls[id(in_flight)] = in_flight
+        self.counters.http_requests += 1
 
         def forget() -> None:
             self._http_calls.pop(id(in_flight), None)

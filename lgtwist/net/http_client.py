@@ -312,12 +312,21 @@ class WebClient:
     :param reactor: network and clock.
     :param trust_root: who may sign certificates; None for the system's authorities.
     :param budget: what was received of answers is counted there until they are complete.
+    :param keeps_connections: whether a connection is used for further requests. A server that closes without
+        saying so (HTTP/1.0) makes those fail.
     """
 
-    def __init__(self, reactor: Any, trust_root: Any = None, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        trust_root: Any = None,
+        budget: Budget | None = None,
+        *,
+        keeps_connections: bool = True,
+    ) -> None:
         self._reactor = reactor
         self._budget = budget
-        self._pool = BoundedPool(reactor, True)
+        self._pool = BoundedPool(reactor, keeps_connections)
         self._pool.maxPersistentPerHost = _MAX_IDLE_CONNECTIONS
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
         self._agent = Agent.usingEndpointFactory(reactor, VerifyingEndpoints(reactor, trust_root), self._pool)

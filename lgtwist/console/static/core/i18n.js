@@ -3,6 +3,7 @@
 
 import { signal } from "../vendor/signals.mjs";
 import { local } from "./store.js";
+import zhAlerts from "../words/zh/alerts.js";
 import zhBacklog from "../words/zh/backlog.js";
 import zhConfiguration from "../words/zh/configuration.js";
 import zhErrors from "../words/zh/errors.js";
@@ -14,6 +15,7 @@ import zhReasons from "../words/zh/reasons.js";
 import zhSandbox from "../words/zh/sandbox.js";
 import zhTester from "../words/zh/tester.js";
 import zhTraffic from "../words/zh/traffic.js";
+import enAlerts from "../words/en/alerts.js";
 import enBacklog from "../words/en/backlog.js";
 import enConfiguration from "../words/en/configuration.js";
 import enErrors from "../words/en/errors.js";
@@ -29,6 +31,7 @@ import enTraffic from "../words/en/traffic.js";
 /** @type {Record<string, Record<string, string>>} */
 const WORDS = {
     zh: {
+        ...zhAlerts,
         ...zhBacklog,
         ...zhConfiguration,
         ...zhErrors,
@@ -42,6 +45,7 @@ const WORDS = {
         ...zhTraffic,
     },
     en: {
+        ...enAlerts,
         ...enBacklog,
         ...enConfiguration,
         ...enErrors,

@@ -2,8 +2,8 @@
 /** The keys of the configuration's tables as fields of forms, and the edits that a filled form stands for. */
 
 /**
- * @typedef {{path: string[], type: "text" | "number" | "secret" | "choice" | "list" | "numbers" | "boolean",
- *   kinds?: string[], choices?: string[], standard?: string, required?: boolean, more?: boolean, when?: [string, string]}} FormField
+ * @typedef {{path: string[], type: "text" | "number" | "secret" | "choice" | "choices" | "list" | "one-or-list" | "numbers" | "boolean",
+ *   kinds?: string[], choices?: string[], standard?: string, required?: boolean, more?: boolean, when?: [string, string], given?: boolean, lines?: number}} FormField
  * @typedef {{op: "set" | "unset" | "add" | "remove", path: Array<string | number>, value?: any}} Edit
  */
 
@@ -64,6 +64,38 @@ export const BOT_FIELDS = [
     { path: ["replay", "mark"], type: "boolean", when: ["delivery", "at-least-once"], more: true },
     { path: ["replay", "grace"], type: "text", when: ["delivery", "at-least-once"], more: true },
     { path: ["replay", "delay"], type: "text", when: ["delivery", "at-least-once"], more: true },
+];
+
+export const ALERT_KINDS = ["feishu", "dingtalk", "wecom", "telegram", "ntfy", "bark", "serverchan", "email", "webhook"];
+export const ALERT_RULES = ["offline", "away", "backlog", "lost", "journal", "tokens"];
+const BY_URL = ALERT_KINDS.filter((kind) => kind !== "email");
+const WITH_SECRET = ["feishu", "dingtalk", "telegram", "ntfy", "bark", "serverchan", "webhook"];
+const MAIL = ["email"];
+
+/** @type {FormField[]} */
+export const ALERT_FIELDS = [
+    { path: ["kind"], type: "choice", choices: ALERT_KINDS, required: true },
+    { path: ["url"], type: "secret", kinds: BY_URL, given: true },
+    { path: ["secret"], type: "secret", kinds: WITH_SECRET, given: true },
+    { path: ["server"], type: "text", kinds: MAIL, required: true },
+    { path: ["port"], type: "number", kinds: MAIL },
+    { path: ["tls"], type: "choice", choices: ["starttls", "tls"], kinds: MAIL },
+    { path: ["user"], type: "text", kinds: MAIL },
+    { path: ["password"], type: "secret", kinds: MAIL, given: true },
+    { path: ["sender"], type: "text", kinds: MAIL },
+    { path: ["to"], type: "one-or-list", kinds: ["telegram", "ntfy", "email"] },
+    { path: ["on"], type: "choices", choices: ALERT_RULES },
+    { path: ["after"], type: "text", standard: "2m" },
+    { path: ["backlog"], type: "number", standard: "1000" },
+    { path: ["accounts"], type: "numbers" },
+    { path: ["bots"], type: "list" },
+    { path: ["language"], type: "choice", choices: ["zh", "en"], standard: "zh" },
+    { path: ["template"], type: "text", kinds: ["webhook"], lines: 6, more: true },
+    { path: ["url_file"], type: "text", kinds: BY_URL, more: true },
+    { path: ["secret_file"], type: "text", kinds: WITH_SECRET, more: true },
+    { path: ["password_file"], type: "text", kinds: MAIL, more: true },
+    { path: ["chat_id"], type: "text", kinds: ["telegram"], more: true },
+    { path: ["topic"], type: "text", kinds: ["ntfy"], more: true },
 ];
 
 /** @param {string} key @param {string} standard @returns {FormField} */
@@ -128,6 +160,14 @@ export function read(field, written) {
         case "numbers": {
             const parts = trimmed.split(/[\s,，、]+/).filter(Boolean);
             return parts.every((part) => /^\d+$/.test(part) && Number.isSafeInteger(Number(part))) ? { value: parts.map(Number) } : { error: "numbers" };
+        }
+        case "choices": {
+            const chosen = trimmed.split("\n");
+            return chosen.includes("-") ? { error: "choices" } : chosen.length === (field.choices || []).length ? {} : { value: chosen };
+        }
+        case "one-or-list": {
+            const values = trimmed.split("\n").map((line) => line.trim()).filter(Boolean);
+            return { value: values.length === 1 ? values[0] : values };
         }
         case "list":
             return { value: trimmed.split("\n").map((line) => line.trim()).filter(Boolean) };

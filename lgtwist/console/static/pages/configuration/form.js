@@ -3,7 +3,7 @@
 
 import { editConfiguration } from "../../core/configuration.js";
 import { errorText, language, t } from "../../core/i18n.js";
-import { Button, classes, Code, Copy, Field, html, Icon, Problem, Select, useId, useState } from "../../core/ui.js";
+import { Button, Check, classes, Code, Copy, Field, html, Icon, Problem, Select, useId, useState } from "../../core/ui.js";
 import { additions } from "./defaults.js";
 import { asText, editsOf, entryOf, fieldsOf, helpOf, idOf, valueAt } from "./fields.js";
 import { config, drafts, load, made, newToken, setDraft } from "./state.js";
@@ -12,7 +12,7 @@ const EMPTY = { written: {}, made: {} };
 
 /** The words of a choice: the value, with what it means where the tables say so. @param {string} id @param {string} value */
 const choiceText = (id, value) => {
-    const kinds = { type: "overview.kind.account.", connection: "overview.kind.bot." }[id];
+    const kinds = { type: "overview.kind.account.", connection: "overview.kind.bot.", kind: "alerts.kind." }[id];
     return kinds ? `${t(kinds + value)} (${value})` : value;
 };
 
@@ -27,7 +27,8 @@ function KeyField({ field, table, kind, value, written, made: token, error, disa
     const label = html`<code>${id}</code>${field.required && html` <span class="required">${t("configuration.required")}</span>`}`;
     const words = error ? t(`configuration.wrong.${error}`) : "";
     const change = (event) => onChange(event.currentTarget.value);
-    if (field.type === "secret") return html`<${SecretField} id=${id} label=${label} hint=${hint} value=${value} written=${written} made=${token} disabled=${disabled} onChange=${onChange} />`;
+    if (field.type === "choices") return html`<${ChoicesField} field=${field} table=${table} label=${label} hint=${hint} error=${words} shown=${shown} disabled=${disabled} onChange=${onChange} />`;
+    if (field.type === "secret") return html`<${SecretField} id=${id} given=${field.given} label=${label} hint=${hint} value=${value} written=${written} made=${token} disabled=${disabled} onChange=${onChange} />`;
     if (field.type === "choice" || field.type === "boolean") {
         const choices = field.type === "boolean" ? ["true", "false"] : field.choices;
         const none = fallback ? t("configuration.default", { value: choiceText(id, fallback) }) : t("configuration.unset");
@@ -36,13 +37,29 @@ function KeyField({ field, table, kind, value, written, made: token, error, disa
             options=${[["", none], ...strange, ...choices.map((each) => [each, choiceText(id, each)])]} />`;
     }
     const attributesOf = (attributes) => ({ ...attributes, value: shown, disabled, placeholder: fallback ? t("configuration.default", { value: fallback }) : example ? t("configuration.example", { value: example }) : field.type === "numbers" ? t("configuration.all") : "", spellcheck: false, autocapitalize: "off", autocomplete: "off", onInput: change });
-    return html`<${Field} label=${label} hint=${hint} error=${words}>${(attributes) => (field.type === "list"
-        ? html`<textarea class="mono" rows=${Math.min(6, Math.max(2, shown.split("\n").length))} ...${attributesOf(attributes)}></textarea>`
+    return html`<${Field} label=${label} hint=${hint} error=${words}>${(attributes) => (field.type === "list" || field.type === "one-or-list" || field.lines
+        ? html`<textarea class="mono" rows=${field.lines || Math.min(6, Math.max(2, shown.split("\n").length))} ...${attributesOf(attributes)}></textarea>`
         : html`<input type="text" inputmode=${field.type === "number" ? "numeric" : undefined} ...${attributesOf(attributes)} />`)}<//>`;
 }
 
+/**
+ * Some of a few choices; all of them where the key is not there.
+ * @param {{field: any, table: string, label: any, hint: string, error: string, shown: string, disabled: boolean, onChange: (text: string | null) => void}} props
+ */
+function ChoicesField({ field, table, label, hint, error, shown, disabled, onChange }) {
+    const id = useId();
+    const chosen = shown ? shown.split("\n") : field.choices;
+    const change = (choice) => (checked) => {
+        const now = field.choices.filter((each) => (each === choice ? checked : chosen.includes(each)));
+        onChange(now.join("\n") || "-");
+    };
+    return html`<div class="field choices" role="group" aria-labelledby=${id}><span class="field-name" id=${id}>${label}</span>
+        <div class="checks">${field.choices.map((each) => html`<${Check} key=${each} label=${html`${t(`${table}.choice.${each}`)} <code class="muted">${each}</code>`} checked=${chosen.includes(each)} disabled=${disabled} onChange=${change(each)} />`)}</div>
+        ${error ? html`<p class="field-error" role="alert">${error}</p>` : hint && html`<p class="field-hint">${hint}</p>`}</div>`;
+}
+
 /** A secret: whether there is one, and what can be done with it. @param {any} props */
-function SecretField({ id, label, hint, value, written, made: token, disabled, onChange }) {
+function SecretField({ id, given, label, hint, value, written, made: token, disabled, onChange }) {
     const name = useId();
     const [error, setError] = useState(/** @type {any} */ (null));
     const [writing, setWriting] = useState(false);
@@ -64,7 +81,7 @@ function SecretField({ id, label, hint, value, written, made: token, disabled, o
             : own ? html`<div class="row"><input type="text" class="grow mono" aria-labelledby=${name} value=${written || ""} disabled=${disabled} autocomplete="off" spellcheck=${false} autocapitalize="off"
                     onInput=${(event) => onChange(event.currentTarget.value || null)} />${undo}</div>`
             : html`<div class="row"><span class=${classes("secret-state", !there && "muted")}>${written === "" ? t("configuration.secret_removed") : there ? html`<span aria-hidden="true">•••••• </span>${t("configuration.secret_set")}` : t("configuration.unset")}</span>
-                ${!disabled && html`<${Button} icon="refresh" onClick=${make}>${t("configuration.make")}<//>
+                ${!disabled && html`${!given && html`<${Button} icon="refresh" onClick=${make}>${t("configuration.make")}<//>`}
                 <${Button} kind="quiet" icon="edit" onClick=${() => setWriting(true)}>${t("configuration.write")}<//>
                 ${written === "" ? undo : there && html`<${Button} kind="quiet" icon="trash" onClick=${() => onChange("")}>${t("configuration.remove_secret")}<//>`}`}</div>`}
         ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
@@ -98,10 +115,11 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
     const save = async () => {
         setTried(true);
         if (Object.keys(result.errors).length) return;
-        const edits = base ? result.edits : additions(config.peek(), /** @type {any} */ (table), /** @type {any} */ (result).entry);
+        const edits = base ? result.edits : table === "alerts" ? [{ op: /** @type {"add"} */ ("add"), path: [table], value: /** @type {any} */ (result).entry }]
+            : additions(config.peek(), /** @type {any} */ (table), /** @type {any} */ (result).entry);
         const note = !base && edits.length > 1 ? html`<p>${t(`configuration.keeps_${table}`)}</p>` : undefined;
         const whole = base ? { ...entry, ...Object.fromEntries(Object.entries(draft.written).filter(([, text]) => text)) } : /** @type {any} */ (result).entry;
-        const secrets = Object.fromEntries(shown.filter((field) => field.type === "secret" && draft.written[idOf(field)]).map((field) => [idOf(field), draft.written[idOf(field)]]));
+        const secrets = Object.fromEntries(shown.filter((field) => field.type === "secret" && !field.given && draft.written[idOf(field)]).map((field) => [idOf(field), draft.written[idOf(field)]]));
         const name = String(whole.name || whole.self_id || "");
         const last = () => (after ? after({ ...whole, ...secrets }) : html`<${NewTokens} secrets=${secrets} />`);
         const saved = await editConfiguration(edits, { title, note, after: Object.keys(secrets).length ? last : undefined });

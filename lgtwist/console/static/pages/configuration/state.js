@@ -30,6 +30,9 @@ effect(() => {
     if (connection.value === "stopped") made.value = {};
 });
 
+/** The entry of [[alerts]] that another page leads to, by its place; -1 for none. It is opened once. */
+export const wantedAlert = signal(-1);
+
 /** The tab in view. */
 export const tab = signal("accounts");
 
