@@ -38,6 +38,10 @@ class Node:
         """Return whether it is an object."""
         return isinstance(self.value, Members)
 
+    def is_array(self) -> bool:
+        """Return whether it is an array."""
+        return isinstance(self.value, list) and not isinstance(self.value, Members)
+
     def plain(self) -> Any:
         """Return it as Python has JSON; of equal keys the last counts."""
         if isinstance(self.value, Members):
@@ -168,14 +172,15 @@ class _DocumentParser:
         if sign not in (",", closing):
             raise self._expected(f"a comma or {closing}")
         self._at += 1
-        self._skip_space()
+        if sign == ",":
+            self._skip_space()
         return sign == closing
 
 
 def _read_filter_number(found: re.Match[str]) -> int | float:
     digits = found[0]
     if found[1] is None and found[2] is None:
-        return (
-            int(digits) if len(digits) <= _MAX_FILTER_DIGITS else math.copysign(math.inf, float(digits[:2]))
-        )
+        if len(digits) > _MAX_FILTER_DIGITS:
+            return -math.inf if digits[0] == "-" else math.inf
+        return int(digits)
     return float(digits)

@@ -221,16 +221,16 @@ def own_property(value: Any, key: str) -> Any:
     if isinstance(value, str):
         if value.isascii():
             index = _index_of(key)
-            return (
-                len(value) if key == "length" else value[index] if 0 <= index < len(value) else MISSING
-            )
+            return len(value) if key == "length" else value[index] if 0 <= index < len(value) else MISSING
         units = value.encode("utf-16-be", "surrogatepass")
         if key == "length":
             return len(units) // 2
         index = _index_of(key)
-        return chr(int.from_bytes(units[2 * index : 2 * index + 2], "big")) if (
-            0 <= index < len(units) // 2
-        ) else MISSING
+        return (
+            chr(int.from_bytes(units[2 * index : 2 * index + 2], "big"))
+            if (0 <= index < len(units) // 2)
+            else MISSING
+        )
     return MISSING
 
 

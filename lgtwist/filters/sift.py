@@ -7,6 +7,8 @@ sift 17.1.4 is what they mean; ``tests/filters/sift_table.json`` was made by run
 * whole numbers are compared exactly, where JavaScript rounds those above 2**53;
 * ``message`` is an array of segments whichever form it has, and a condition on ``message`` itself also sees
   the string with CQ codes, as if it were one of the array's elements;
+* an event with more than ``MAX_ARRAYS`` arrays inside each other, where a filter looks, does not pass;
+* of the strings of an event a ``$regex`` searches at most ``MAX_SEARCHED`` characters in all;
 * ``message_sent`` is also ``message`` in ``post_type``, as if it were an array of both.
 """
 
@@ -29,24 +31,25 @@ from lgtwist.filters.javascript import (
     to_text,
     type_of,
 )
-from lgtwist.filters.mistakes import FilterMistake
+from lgtwist.filters.mistakes import FilterMistake, path_to
 from lgtwist.filters.sift_operations import (
     Alternatives,
     Comparison,
+    Conjunction,
     ElementMatch,
     Existence,
-    Group,
+    Ignored,
     Negation,
     Operation,
     Path,
-    Skipped,
     Test,
     all_of,
     any_of,
     none_of,
 )
-from lgtwist.filters.subject import MISSING, EventSubject, Predicate
+from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, Predicate
 from lgtwist.onebot import rawjson
+from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.message import is_message
 
 
@@ -65,11 +68,14 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     if len(mistakes) > known:
         return _passes_nothing
     passes = _on_event(operation).passes
+    searches = tuple(compiler.searches)
 
     def judge(subject: EventSubject) -> bool:
+        for search in searches:
+            search.left = MAX_SEARCHED
         try:
             return passes(subject)
-        except Exception:  # arrays in arrays a thousand levels deep; sift throws, LLBot does not send the event
+        except Exception:  # of many arrays inside each other; where sift throws, LLBot does not send
             return False
 
     return judge
@@ -82,15 +88,39 @@ def _passes_nothing(subject: EventSubject) -> bool:
 # -- reading ---------------------------------------------------------------------------------------------
 
 
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+#: Characters that one ``$regex`` searches in all the strings of an event that its path leads to.
+MAX_SEARCHED = 4 * SEARCHED_LENGTH
+
+
+class _PatternTest:
+    """Tells whether a value is a string with a match.
+
+    :ivar left: characters that it searches before it is set again; beyond, there is no match.
+    """
+
+    __slots__ = ("_search", "left")
+
+    def __init__(self, search: Callable[[str], bool]) -> None:
+        self._search = search
+        self.left = MAX_SEARCHED
+
+    def matches(self, value: Any) -> bool:
+        """Return whether a value is a string with a match."""
+        if type(value) is not str or self.left <= 0:
+            return False
+        self.left -= len(value)
+        return self._search(value)
 
 
 class _Compiler:
-    """Makes operations of a filter, and collects what is wrong with it."""
+    """Makes operations of a filter, and collects what is wrong with it.
+
+    :ivar searches: the tests of its patterns.
+    """
 
     def __init__(self, mistakes: list[FilterMistake]) -> None:
         self._mistakes = mistakes
+        self.searches: list[_PatternTest] = []
 
     def complain(self, path: str, sentence: str) -> None:
         """Note a mistake."""
@@ -108,10 +138,10 @@ class _Compiler:
             if key.startswith("$"):
                 own += self._operators(key, value, query, path)
             else:
-                inner.append(self._member(key, value, _join(path, key)))
+                inner.append(self._member(key, value, path_to(path, key)))
         if own:
             inner.insert(0, Path((), own))
-        return inner[0] if len(inner) == 1 else Group(inner)
+        return inner[0] if len(inner) == 1 else Conjunction(inner)
 
     def _member(self, key: str, value: Any, path: str) -> Operation:
         keys = key.split(".")
@@ -121,13 +151,13 @@ class _Compiler:
         for name, argument in value.items():
             if not name.startswith("$"):
                 self.complain(
-                    _join(path, name),
+                    path_to(path, name),
                     "an object has either operators or members, not both; "
-                    f'write "{key}.{name}" for a member of {key}',
+                    f'for a member write "{path_to("", f"{key}.{name}")}"',
                 )
             elif name in ("$and", "$or", "$nor"):
                 self.complain(
-                    _join(path, name),
+                    path_to(path, name),
                     f"{name} is not for one field; put it around the fields, or inside a $not",
                 )
             else:
@@ -135,39 +165,39 @@ class _Compiler:
         return Path(keys, own)
 
     def _operators(self, name: str, argument: Any, parent: dict[str, Any], path: str) -> list[Operation]:
-        """Return the operation of an operator in a list; an empty one if there is a mistake, or none is needed.
+        """Return the operation of an operator in a list; an empty one for a mistake and for ``$options``.
 
         :param parent: what the operator stands in.
         :param path: of that.
         """
         make = _OPERATORS.get(name)
-        path = _join(path, name)
+        path = path_to(path, name)
         if make is None:
-            self.complain(path, _UNKNOWN.get(name, f"there is no operator {name}"))
+            self.complain(path, _UNKNOWN.get(name, f"there is no operator {path_to('', name)}"))
             return []
         operation = make(self, argument, parent, path)
         return [] if operation is None else [operation]
 
     def _equals(self, value: Any) -> Operation:
-        return Comparison(equality_with(value), Skipped.MISSING, of_texts=isinstance(value, str))
+        return Comparison(equality_with(value), Ignored.MISSING, of_texts=isinstance(value, str))
 
-    # Each of these makes an operation of an operator's argument; None if it is a mistake, or not needed.
+    # Each of these makes an operation of an operator's argument; None if that is a mistake.
 
     def equals(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$eq``"""
+        """Make the operation of ``$eq``."""
         return self._equals(argument)
 
     def differs(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$ne``"""
+        """Make the operation of ``$ne``."""
         test = equality_with(argument)
-        return Comparison(test, Skipped.NAMED, negated=True, of_texts=isinstance(argument, str))
+        return Comparison(test, Ignored.NAMED, negated=True, of_texts=isinstance(argument, str))
 
     def is_in(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$in``"""
+        """Make the operation of ``$in``."""
         return self._is_in(argument, path, negated=False)
 
     def is_not_in(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$nin``"""
+        """Make the operation of ``$nin``."""
         return self._is_in(argument, path, negated=True)
 
     def _is_in(self, argument: Any, path: str, *, negated: bool) -> Operation | None:
@@ -176,27 +206,29 @@ class _Compiler:
         for index, value in enumerate(values):
             if isinstance(value, dict) and any(key.startswith("$") for key in value):
                 place = f"{path}[{index}]" if isinstance(argument, list) else path
-                self.complain(place, "expected a value to compare with; operators do not work in a list of values")
+                self.complain(
+                    place, "expected a value to compare with; operators do not work in a list of values"
+                )
                 wrong = True
         if wrong:
             return None
         texts = all(isinstance(value, str) for value in values)
-        return Comparison(membership_in(values), Skipped.NAMED, negated=negated, of_texts=texts)
+        return Comparison(membership_in(values), Ignored.NAMED, negated=negated, of_texts=texts)
 
     def is_less(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$lt``"""
+        """Make the operation of ``$lt``."""
         return self._order(argument, lambda value: is_less(value, argument, or_equal=False), strict=True)
 
     def is_at_most(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$lte``"""
+        """Make the operation of ``$lte``."""
         return self._order(argument, lambda value: is_less(value, argument, or_equal=True), strict=False)
 
     def is_greater(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$gt``"""
+        """Make the operation of ``$gt``."""
         return self._order(argument, lambda value: is_less(argument, value, or_equal=False), strict=True)
 
     def is_at_least(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$gte``"""
+        """Make the operation of ``$gte``."""
         return self._order(argument, lambda value: is_less(argument, value, or_equal=True), strict=False)
 
     def _order(self, argument: Any, compare: Test, *, strict: bool) -> Operation:
@@ -209,10 +241,10 @@ class _Compiler:
                 return not strict and compare(None)
             return compare(value)
 
-        return Comparison(test, Skipped.MISSING, of_texts=kind == "string")
+        return Comparison(test, Ignored.MISSING, of_texts=kind == "string")
 
     def matches(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$regex``"""
+        """Make the operation of ``$regex``."""
         options = to_text(parent.get("$options", ""))
         unknown = [flag for flag in options if flag not in _OPTIONS]
         if unknown or len(set(options)) < len(options):
@@ -224,74 +256,74 @@ class _Compiler:
         except regexes.BadPattern as error:
             self.complain(path, str(error))
             return None
-        return Comparison(
-            lambda value: type(value) is str and search(value), Skipped.MISSING, of_texts=True
-        )
+        test = _PatternTest(search)
+        self.searches.append(test)
+        return Comparison(test.matches, Ignored.MISSING, of_texts=True)
 
     def options(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$options``, which ``$regex`` reads."""
+        """Make none: ``$regex`` reads its ``$options``."""
         if "$regex" not in parent:
             self.complain(path, "$options belongs to a $regex beside it")
         return None
 
     def exists(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$exists``"""
+        """Make the operation of ``$exists``."""
         return Existence(is_truthy(argument))
 
     def has_type(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$type``"""
-        test = _TYPES.get(argument) if isinstance(argument, str) else None
+        """Make the operation of ``$type``."""
+        test = _TYPE_TESTS.get(argument) if isinstance(argument, str) else None
         if test is None:
-            self.complain(path, f"expected one of {', '.join(_TYPES)}")
+            self.complain(path, f"expected one of {', '.join(_TYPE_TESTS)}")
             return None
-        return Comparison(test, Skipped.MISSING, of_texts=argument == "string")
+        return Comparison(test, Ignored.MISSING, of_texts=argument == "string")
 
     def has_remainder(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$mod``"""
+        """Make the operation of ``$mod``."""
         if not isinstance(argument, (list, str)):  # of a string JavaScript takes the characters
             self.complain(path, "expected a list of two numbers, a divisor and a remainder")
             return None
         divisor, wanted = (*argument, MISSING, MISSING)[:2]
         divisor = to_number(divisor)
         if not is_number(wanted):
-            return Comparison(lambda value: False, Skipped.MISSING)
-        return Comparison(lambda value: remainder(value, divisor) == wanted, Skipped.MISSING)
+            return Comparison(lambda value: False, Ignored.MISSING)
+        return Comparison(lambda value: remainder(value, divisor) == wanted, Ignored.MISSING)
 
     def has_size(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$size``"""
+        """Make the operation of ``$size``."""
         size = argument if is_number(argument) else -1
-        return Comparison(lambda value: type(value) is list and len(value) == size, Skipped.NOTHING)
+        return Comparison(lambda value: type(value) is list and len(value) == size, Ignored.NOTHING)
 
     def all_match(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$all``"""
+        """Make the operation of ``$all``."""
         if not isinstance(argument, list):
             self.complain(path, "expected a list")
             return None
-        return Group(self._queries(argument, path))
+        return Conjunction(self._queries(argument, path))
 
     def element_matches(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$elemMatch``"""
+        """Make the operation of ``$elemMatch``."""
         if not isinstance(argument, (dict, list)):
             self.complain(path, "expected an object, which an element of the array is compared with")
             return None
         return ElementMatch(self.query(argument, path))
 
     def negate(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$not``"""
+        """Make the operation of ``$not``."""
         return Negation(self.query(argument, path))
 
-    def all_hold(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$and``"""
-        return Group(self._queries(argument, path)) if self._is_group(argument, path) else None
+    def are_all_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+        """Make the operation of ``$and``."""
+        return Conjunction(self._queries(argument, path)) if self._is_group(argument, path) else None
 
-    def one_holds(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$or``"""
+    def is_one_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+        """Make the operation of ``$or``."""
         if not self._is_group(argument, path):
             return None
         return Alternatives(self._queries(argument, path), negated=False)
 
-    def none_holds(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
-        """``$nor``"""
+    def nis_one_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+        """Make the operation of ``$nor``."""
         if not self._is_group(argument, path):
             return None
         return Alternatives(self._queries(argument, path), negated=True)
@@ -326,9 +358,9 @@ _OPERATORS: dict[str, _Maker] = {
     "$all": _Compiler.all_match,
     "$elemMatch": _Compiler.element_matches,
     "$not": _Compiler.negate,
-    "$and": _Compiler.all_hold,
-    "$or": _Compiler.one_holds,
-    "$nor": _Compiler.none_holds,
+    "$and": _Compiler.are_all_true,
+    "$or": _Compiler.is_one_true,
+    "$nor": _Compiler.nis_one_true,
 }
 _UNKNOWN = {"$where": "$where is JavaScript, which lgtwist does not run; write it with the other operators"}
 
@@ -337,7 +369,7 @@ _OPTIONS = "imsgd"
 _WITHOUT_EFFECT = dict.fromkeys(map(ord, "gd"))
 
 #: sift's names of types. JSON has no dates, which are its timestamps.
-_TYPES: dict[str, Test] = {
+_TYPE_TESTS: dict[str, Test] = {
     "string": lambda value: type(value) is str,
     "number": is_number,
     "bool": lambda value: type(value) is bool,
@@ -370,7 +402,7 @@ def _on_event(operation: Operation) -> _Condition:
     """Return an operation that is carried out on an event itself, and not on one of its members."""
     if isinstance(operation, Path):
         return _on_member(operation) if operation.keys else _combine(all_of, operation.children)
-    if isinstance(operation, Group):
+    if isinstance(operation, Conjunction):
         return _combine(all_of, operation.children)
     if isinstance(operation, Alternatives):
         return _combine(none_of if operation.negated else any_of, operation.children)
@@ -380,7 +412,15 @@ def _on_event(operation: Operation) -> _Condition:
         wanted = operation.wanted
         return _Condition(0, lambda subject: wanted)
     judge = operation.judge
-    return _Condition(_COST_OF_EVENT, lambda subject: judge(rawjson.decode_value(subject.raw)))
+    return _Condition(_COST_OF_EVENT, lambda subject: judge(_whole_event(subject)))
+
+
+def _whole_event(subject: EventSubject) -> Any:
+    """Return all members of an event; ``MISSING`` where they are too many."""
+    if "sift event" not in subject.memo:
+        too_many = has_too_many_values(subject.raw)
+        subject.memo["sift event"] = MISSING if too_many else rawjson.decode_value(subject.raw)
+    return subject.memo["sift event"]
 
 
 def _combine(combine: Callable[[list[Predicate]], Predicate], operations: Any) -> _Condition:
@@ -469,16 +509,14 @@ def _on_message(path: Path) -> Predicate:
             return judge(subject.cq()) if _is_message(subject.member("message")) else on_any(subject)
 
         return on_string
-    if not rest and len(path.children) == 1 and isinstance(path.children[0], ElementMatch):
-        matches = path.children[0].child.judge
+    of_elements = None if rest else _of_elements(Path((), path.children))
+    if of_elements is not None:
+        judge_elements = of_elements
 
         def on_elements(subject: EventSubject) -> bool:
-            if not _is_message(subject.member("message")):
-                return on_any(subject)
-            for segment in subject.segments():
-                if matches(segment):
-                    return True
-            return False
+            if _is_message(subject.member("message")):
+                return judge_elements(subject.segments())
+            return on_any(subject)
 
         return on_elements
     if rest and not any(is_index_like(key) or key == "length" for key in rest):
@@ -498,6 +536,30 @@ def _is_of_texts(operation: Operation) -> bool:
         child = operation.child
         return isinstance(child, Path) and not child.keys and all(map(_is_of_texts, child.children))
     return isinstance(operation, Comparison) and operation.of_texts
+
+
+def _of_elements(operation: Operation) -> Test | None:
+    """Return what an operation with nothing but ``$elemMatch`` in it says of an array, all of it seen.
+
+    :returns: a function for an array whose elements are no arrays; None for other operations.
+    """
+    if isinstance(operation, ElementMatch):
+        judge = operation.child.judge
+
+        def matches_one(elements: Any) -> bool:
+            for element in elements:  # noqa: SIM110 (a generator takes half as long again)
+                if judge(element):
+                    return True
+            return False
+
+        return matches_one
+    if isinstance(operation, Negation):
+        inner = _of_elements(operation.child)
+        return None if inner is None else none_of([inner])
+    if isinstance(operation, Conjunction) and not (isinstance(operation, Path) and operation.keys):
+        tests = [test for test in map(_of_elements, operation.children) if test is not None]
+        return all_of(tests) if tests and len(tests) == len(operation.children) else None
+    return None
 
 
 def _test_of(operation: Operation) -> tuple[Test, bool] | None:

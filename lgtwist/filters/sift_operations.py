@@ -16,7 +16,15 @@ from typing import Any, Protocol
 from lgtwist.filters.javascript import has_own, is_index_like, own_property
 from lgtwist.filters.subject import MISSING
 
+#: Arrays inside each other whose elements are looked at. A ``$not`` goes through them again for each array,
+#: as sift does: without a bound, one event of a hostile implementation would take minutes.
+MAX_ARRAYS = 16
+
 Test = Callable[[Any], bool]
+
+
+class TooManyArrays(ValueError):
+    """A value has more than :data:`MAX_ARRAYS` arrays inside each other."""
 
 
 class Operation(Protocol):
@@ -43,7 +51,7 @@ class Operation(Protocol):
         """
 
 
-class Skipped(Enum):
+class Ignored(Enum):
     """What a path leads to in an array that has no such property, and is no value for an operation."""
 
     #: Nothing is skipped.
@@ -64,7 +72,7 @@ def all_of(tests: Sequence[Test]) -> Test:
     tests = tuple(tests)
 
     def passes_all(value: Any) -> bool:
-        for test in tests:
+        for test in tests:  # noqa: SIM110 (a generator takes half as long again)
             if not test(value):
                 return False
         return True
@@ -82,7 +90,7 @@ def any_of(tests: Sequence[Test]) -> Test:
     tests = tuple(tests)
 
     def passes_one(value: Any) -> bool:
-        for test in tests:
+        for test in tests:  # noqa: SIM110 (a generator takes half as long again)
             if test(value):
                 return True
         return False
@@ -103,33 +111,35 @@ class Comparison:
     :ivar of_texts: whether the test is true of nothing but strings.
     """
 
-    __slots__ = ("_skipped", "done", "judge", "keep", "negated", "of_texts", "test")
+    __slots__ = ("_ignored", "done", "judge", "keep", "negated", "of_texts", "test")
 
     def __init__(
-        self, test: Test, skipped: Skipped, *, negated: bool = False, of_texts: bool = False
+        self, test: Test, ignored: Ignored, *, negated: bool = False, of_texts: bool = False
     ) -> None:
         self.test = test
         self.negated = negated
         self.of_texts = of_texts
         self.judge = none_of([test]) if negated else test
-        self._skipped = skipped
+        self._ignored = ignored
         self.reset()
 
     def reset(self) -> None:
+        """Forget the values that were seen."""
         self.done = False
         self.keep = self.negated
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
-        if type(key) is str and type(owner) is list and self._skips(key, owner):
+        """Look at a value."""
+        if type(key) is str and type(owner) is list and self._ignores(key, owner):
             return
         if self.test(item):
             self.done = True
             self.keep = not self.negated
 
-    def _skips(self, key: str, owner: list[Any]) -> bool:
-        if self._skipped is Skipped.NOTHING or has_own(owner, key):
+    def _ignores(self, key: str, owner: list[Any]) -> bool:
+        if self._ignored is Ignored.NOTHING or has_own(owner, key):
             return False
-        return self._skipped is Skipped.MISSING or not is_index_like(key)
+        return self._ignored is Ignored.MISSING or not is_index_like(key)
 
 
 class Existence:
@@ -143,16 +153,18 @@ class Existence:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the values that were seen."""
         self.done = False
         self.keep = not self.wanted
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
+        """Look at a value."""
         if leaf and has_own(owner, key):
             self.done = True
             self.keep = self.wanted
 
 
-class Group:
+class Conjunction:
     """``$and``, ``$all``, and the members of an object: each of them must hold."""
 
     __slots__ = ("children", "done", "judge", "keep")
@@ -163,11 +175,13 @@ class Group:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the values that were seen."""
         self.done = self.keep = False
         for child in self.children:
             child.reset()
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
+        """Look at a value."""
         done = keep = True
         for child in self.children:
             if not child.done:
@@ -182,10 +196,10 @@ class Group:
         self.keep = keep
 
 
-class Path(Group):
+class Path(Conjunction):
     """The operations on what a path leads to; the empty path leads to the value, and to its elements."""
 
-    __slots__ = ("keys", "_enters")
+    __slots__ = ("_enters", "keys")
 
     def __init__(self, keys: Sequence[str], children: Sequence[Operation]) -> None:
         super().__init__(children)
@@ -210,17 +224,22 @@ class Path(Group):
         return self.keep
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
+        """Look at a value."""
         self.walk(item, 0, key, owner, leaf)
 
-    def walk(self, item: Any, depth: int, key: str | int, owner: Any, leaf: bool) -> bool:
+    def walk(self, item: Any, depth: int, key: str | int, owner: Any, leaf: bool, arrays: int = 0) -> bool:
         """Give the values that the rest of the path leads to to the operations.
 
         :param depth: keys that are behind.
+        :param arrays: in which the item is.
         :returns: whether they are not done.
+        :raises TooManyArrays: if there are more than :data:`MAX_ARRAYS` inside each other.
         """
         if type(item) is list and self._enters[depth]:
+            if arrays == MAX_ARRAYS:
+                raise TooManyArrays
             for index, element in enumerate(item):
-                if not self.walk(element, depth, index, item, leaf):
+                if not self.walk(element, depth, index, item, leaf, arrays + 1):
                     return False
         if depth == len(self.keys):
             super().next(item, key, owner, depth > 0 or leaf)
@@ -229,7 +248,7 @@ class Path(Group):
             super().next(item, key, owner, False)
             return not self.done
         next_key = self.keys[depth]
-        return self.walk(own_property(item, next_key), depth + 1, next_key, item, True)
+        return self.walk(own_property(item, next_key), depth + 1, next_key, item, True, arrays)
 
 
 class Alternatives:
@@ -244,11 +263,13 @@ class Alternatives:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the values that were seen."""
         self.done = self.keep = False
         for child in self.children:
             child.reset()
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
+        """Look at a value."""
         self.done = False
         for child in self.children:
             child.next(item, key, owner, leaf)
@@ -269,10 +290,12 @@ class Negation:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the values that were seen."""
         self.done = self.keep = False
         self.child.reset()
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
+        """Look at a value."""
         self.child.next(item, key, owner, leaf)
         self.done = self.child.done
         self.keep = not self.child.keep
@@ -289,9 +312,11 @@ class ElementMatch:
         self.reset()
 
     def reset(self) -> None:
+        """Forget the values that were seen."""
         self.done = self.keep = False
 
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
+        """Look at a value."""
         if type(item) is not list:
             self.done = self.keep = False
             return
