@@ -126,7 +126,8 @@ class PermissionsTests(PageTestCase):
             )
             for text in (
                 "May use every action; sees nothing of group 30009; sees no private messages; ",
-                "sees group messages of the owner and admins only; sees only messages that mention the account or ",
+                "sees group messages of the owner and admins only; ",
+                "sees only messages that mention the account or ",
                 "; sees only what its filter lets pass.",
             ):
                 expect(card(page, "picky")).to_contain_text(text)
