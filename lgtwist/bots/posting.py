@@ -405,6 +405,10 @@ class LiveQueue:
         self._count_dropped(self._bodies.add(events.each))
         posting.wake()
 
+    def not_judged(self, events: int) -> None:
+        """Count events that the filter did not get to."""
+        self._bot.note_not_judged(self._account.self_id, events)
+
     def _count_dropped(self, events: int) -> None:
         self._dropped += events
         self._bot.counters.dropped_events += events
@@ -540,6 +544,9 @@ class JournalQueue:
             self._bot.counters.deliveries += len(events.each)
             self._bot.counters.dropped_events += self._heartbeats.add(events.each)
             posting.wake()
+
+    def not_judged(self, events: int) -> None:
+        """Do nothing: no filter judges meta events."""
 
     def add_heartbeat(self, body: bytes) -> None:
         """Queue a heartbeat, before the next event."""

@@ -319,6 +319,10 @@ class BotSession:
             self._bot.counters.deliveries += len(events.each)
             self._factory.offer_all(connection, events.each, events.joined)
 
+    def not_judged(self, events: int) -> None:
+        """Count events that the filter did not get to."""
+        self._bot.note_not_judged(self.account.self_id, events)
+
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:
             frame = self._connection.encode(response)

@@ -237,6 +237,9 @@ class _AccountTap:
     def deliver(self, events: EncodedEvents) -> None:
         """Do nothing: no event passes."""
 
+    def not_judged(self, events: int) -> None:
+        """Do nothing: they are not shown."""
+
 
 def _encode_nothing(_event: bytes) -> bytes:
     """Return no bytes: the form in which a tap gets events."""

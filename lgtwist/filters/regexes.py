@@ -22,7 +22,7 @@ Search = Callable[[str], bool]
 MAX_PATTERN = 16_384
 #: Instructions of RE2 that a pattern may need.
 MAX_PROGRAM = 20_000
-#: Places of a pattern at all of which RE2 may be at the same time: dots, classes and branches, and what counts
+#: Places of a pattern at all of which RE2 may be at once: dots, classes and branches, and what counts
 #: such as ``{1,200}`` add, each for what it repeats. With the worst of texts of 64 KiB it takes some 0.3 s
 #: then, at 2000 four seconds.
 MAX_PLACES = 300

@@ -312,6 +312,15 @@ class Bot:
         """Return whether the configuration lets the bot use an account."""
         return self._accounts is None or self_id in self._accounts
 
+    def note_not_judged(self, self_id: int, events: int) -> None:
+        """Count live events that were dropped because judging others by the filter takes too long; log it."""
+        self.counters.dropped_events += events
+        self._log.warn(
+            "{bot}: judging events of account {account} by its filter takes too long; the oldest are dropped",
+            bot=self.name,
+            account=self_id,
+        )
+
     def should_log_session(self, clock: IReactorTime, reason: str) -> bool:
         """Count that one of its connections was opened or closed; return whether to log it.
 

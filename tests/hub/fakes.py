@@ -85,6 +85,10 @@ class FakeConnection:
             raise OSError
         self.frames += events.each
 
+    def not_judged(self, events: int) -> None:
+        """Note what is dropped."""
+        self.dropped = getattr(self, "dropped", 0) + events
+
 
 verifyObject(IBotConnection, FakeConnection())
 
