@@ -128,7 +128,7 @@ class Delivery:
         self._reading: Deferred[Any] | None = None
         self._timer: IDelayedCall | Piece | None = None
         self._long_work = long_work_of(clock)
-        self._judging_cost = 0.0  # seconds that judging an event took last, if that was long
+        self._judging_cost = 0.0  # seconds that judging takes, by the last ones; 0 if it is not long
         self._pumping = False
         self._backlog = Backlog(policy, self.counters)
         self._replayed: Position = 0  # what is up to it is marked as late
@@ -655,7 +655,8 @@ class Delivery:
 
         def judge() -> None:
             self._timer = None
-            self._judging_cost = 0.0
+            half = self._judging_cost / 2  # the next one may be as dear
+            self._judging_cost = half if half > LONG else 0.0
             active = self._active
             if active is None or not active.ready or self._reading is not None:
                 return

@@ -48,7 +48,7 @@ _MOST_UNJUDGED = 4 << 20
 class _Unjudged:
     """Events that wait until a subscriber's filter, which takes long, has judged them, in their order.
 
-    :ivar cost: seconds that judging took last.
+    :ivar cost: seconds that judging one takes, by the last ones.
     :ivar piece: what waits for its turn; None if nothing does.
     """
 
@@ -302,7 +302,7 @@ class FanOut:
             costs = max(costs, at - before)
             if at - begun > LONG:
                 break
-        unjudged.cost = costs
+        unjudged.cost = max(costs, unjudged.cost / 2)  # the next one may be as dear
         if each:
             connection.deliver(EncodedEvents(each))
 

@@ -68,8 +68,9 @@ class LongWork:
         return self._left > 0
 
     def note(self, seconds: float) -> None:
-        """Note that work was done at once."""
+        """Note that work was done at once, since :meth:`has_time` was called."""
         self._left = max(self._left - seconds, -_AT_ONCE)
+        self.looked_at += seconds  # in which nothing is added to what is left
 
     def add(self, work: Callable[[], None], cost: float) -> Piece:
         """Call ``work`` once, in a later turn.

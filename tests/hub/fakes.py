@@ -79,6 +79,7 @@ class FakeConnection:
     def __init__(self, fails: bool = False) -> None:
         self.frames: list[bytes] = []
         self.fails = fails
+        self.dropped = 0
 
     def deliver(self, events: EncodedEvents) -> None:
         if self.fails:
@@ -87,7 +88,7 @@ class FakeConnection:
 
     def not_judged(self, events: int) -> None:
         """Note what is dropped."""
-        self.dropped = getattr(self, "dropped", 0) + events
+        self.dropped += events
 
 
 verifyObject(IBotConnection, FakeConnection())
