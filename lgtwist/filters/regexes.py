@@ -13,9 +13,10 @@ from functools import lru_cache
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
-from lgtwist.filters.subject import SEARCHED_LENGTH
+from lgtwist.filters.subject import SEARCHED_LENGTH, STEPS
 
-#: Whether a text has a match. Of a long text, the first ``SEARCHED_LENGTH`` characters are searched.
+#: Whether a text has a match. Of a long text, the first ``SEARCHED_LENGTH`` characters are searched. It
+#: counts its steps, and leaves it to the filter to look whether there are too many.
 Search = Callable[[str], bool]
 
 #: Characters that a pattern may have.
@@ -64,12 +65,14 @@ def _make_go_search(text: str) -> Search:
     for found in _ESCAPE.finditer(unquoted):
         if found[0] == "\\C":
             raise BadPattern(r"\C, a single byte, is not accepted; write . for a character")
-    _check_places(unquoted)
+    weight = _weigh(_check_places(unquoted))
     search = _compile(_encode_runes(text))
 
     def matches(subject: str) -> bool:
         if len(subject) < _LONG_TEXT:
+            STEPS.left -= _STEPS_TO_SEARCH + (len(subject) * weight >> 6)
             return search(_encode_runes(subject)) is not None
+        STEPS.left -= min(len(subject), SEARCHED_LENGTH) * weight >> 6
         return search(_encode_long_runes(subject[:SEARCHED_LENGTH])) is not None
 
     return matches
@@ -97,12 +100,14 @@ def _make_javascript_search(text: str, options: str) -> Search:
         raise _too_long()
     rewritten = _JavaScript(_to_code_units(text), options).rewrite()
     multiline = "m" in options
-    _check_places(text, multiline)
+    weight = _weigh(_check_places(text, multiline))
     search = _compile(rewritten.encode())
 
     def matches(subject: str) -> bool:
         if len(subject) < _LONG_TEXT:
+            STEPS.left -= _STEPS_TO_SEARCH + (len(subject) * weight >> 6)
             return search(_encode_units(subject, multiline)) is not None
+        STEPS.left -= min(len(subject), SEARCHED_LENGTH) * weight >> 6
         return search(_encode_long_units(subject[:SEARCHED_LENGTH], multiline)) is not None
 
     return matches
@@ -140,16 +145,26 @@ def _encode_runes(text: str) -> bytes:
 _encode_long_runes = lru_cache(4)(_encode_runes)
 
 
-def _check_places(pattern: str, multiline: bool = False) -> None:
+#: Steps of a search in a text of nothing.
+_STEPS_TO_SEARCH = 16
+
+
+def _weigh(places: int) -> int:
+    """Return how many steps a search takes, at most, for 64 characters of a text."""
+    return 1 + 16 * places
+
+
+def _check_places(pattern: str, multiline: bool = False) -> int:
     """Check at how many places of a pattern RE2 may be at the same time.
 
     Not where it begins with ``^`` and neither loops nor branches: then it is at one.
 
     :param multiline: whether ``^`` matches at each line.
+    :returns: the places.
     :raises BadPattern: if they are more than :data:`MAX_PLACES`.
     """
     if pattern.startswith("^") and not multiline and not any(sign in pattern for sign in "*+|"):
-        return
+        return 0
     alone = 0  # characters, and what is repeated without end: they add nothing, unless a count repeats them
     weights = [0]  # of each group that is open, with the counts
     branches = [False]  # whether it has more than one
@@ -182,6 +197,7 @@ def _check_places(pattern: str, multiline: bool = False) -> None:
             f"its dots, classes and branches, and what its counts {{n}} repeat, are {places} places in all; "
             f"at most {MAX_PLACES} are accepted: write * or +, or begin with ^ and have no *, + and |"
         )
+    return places
 
 
 def _compile(pattern: bytes) -> Callable[[bytes], Any]:

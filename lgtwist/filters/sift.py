@@ -46,8 +46,17 @@ from lgtwist.filters.sift_operations import (
     all_of,
     any_of,
     none_of,
+    steps_of,
 )
-from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, Predicate
+from lgtwist.filters.subject import (
+    MAX_STEPS,
+    MISSING,
+    SEARCHED_LENGTH,
+    STEPS,
+    EventSubject,
+    Predicate,
+    TooManySteps,
+)
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.message import is_message
@@ -67,15 +76,19 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     operation = compiler.query(value, "")
     if len(mistakes) > known:
         return _passes_nothing
+    STEPS.left = MAX_STEPS  # what an event without the members gets is found out now
     passes = _on_event(operation).passes
     searches = tuple(compiler.searches)
 
     def judge(subject: EventSubject) -> bool:
+        STEPS.left = MAX_STEPS
         for search in searches:
             search.left = MAX_SEARCHED
         try:
             return passes(subject)
-        except Exception:  # of many arrays inside each other; where sift throws, LLBot does not send
+        except (
+            Exception
+        ):  # TooManySteps; of many arrays inside each other; where sift throws, LLBot does not send
             return False
 
     return judge
@@ -109,7 +122,10 @@ class _PatternTest:
         if type(value) is not str or self.left <= 0:
             return False
         self.left -= len(value)
-        return self._search(value)
+        found = self._search(value)
+        if STEPS.left < 0:
+            raise TooManySteps
+        return found
 
 
 class _Compiler:
@@ -545,8 +561,10 @@ def _of_elements(operation: Operation) -> Test | None:
     """
     if isinstance(operation, ElementMatch):
         judge = operation.child.judge
+        steps = 4 + steps_of(operation.child)
 
         def matches_one(elements: Any) -> bool:
+            STEPS.take(steps * len(elements))
             for element in elements:  # noqa: SIM110 (a generator takes half as long again)
                 if judge(element):
                     return True
@@ -584,6 +602,7 @@ def _on_segments(tests: list[tuple[Test, bool]], keys: tuple[str, ...], on_any: 
         if not _is_message(subject.member("message")):
             return on_any(subject)
         values = []
+        STEPS.take(4 * len(subject.segments()))
         for segment in subject.segments():
             value = segment.get(first, MISSING)
             for key in more:
