@@ -23,7 +23,7 @@ from lgtwist.filters.conditions import (
     sender_role,
 )
 from lgtwist.filters.reading import EventFilter
-from lgtwist.filters.subject import Predicate, subject_of
+from lgtwist.filters.subject import EventSubject, Predicate, subject_of
 from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.event import Event, place_of
 
@@ -165,6 +165,14 @@ def _nothing_sent(_self_id: int | None) -> tuple[str, ...]:
     return ()
 
 
+def _holds(predicate: Predicate, subject: EventSubject) -> bool:
+    """Return whether an event passes; not if it cannot be judged."""
+    try:
+        return predicate(subject)
+    except Exception:
+        return False
+
+
 @frozen
 class EventPermissions:
     """Tells which events a bot gets: by lists, conditions and a filter, all of which must let an event pass.
@@ -204,7 +212,10 @@ class EventPermissions:
         return bool(self._predicates) or lists != (None, None, None)
 
     def passes(self, event: Event) -> bool:
-        """Return whether the bot gets an event; an event without a field is not in the list of that field."""
+        """Return whether the bot gets an event; an event without a field is not in the list of that field.
+
+        It never raises: what cannot be judged does not pass.
+        """
         if event.post_type == "meta_event":
             return True
         if self._post_types is not None and event.post_type not in self._post_types:
@@ -217,9 +228,12 @@ class EventPermissions:
                 return False
         if self._predicates:
             subject = event.subject or subject_of(event)
-            for predicate in self._predicates:
-                if not predicate(subject):
-                    return False
+            try:
+                for predicate in self._predicates:
+                    if not predicate(subject):
+                        return False
+            except Exception:  # none does that; if one did, its bot would be stuck at the event
+                return False
         return True
 
     def explain(self, event: Event) -> Decision:
@@ -245,9 +259,9 @@ class EventPermissions:
             return Decision(False, "user_not_listed", {"user_id": place.user_id})
         subject = subject_of(event)
         for condition in self._conditions:
-            if not condition.is_met(subject):
+            if not _holds(condition.is_met, subject):
                 return Decision(False, condition.code, self._arguments(condition.code, event))
-        if self.filter is not None and not self.filter.judge(subject):
+        if self.filter is not None and not _holds(self.filter.judge, subject):
             return Decision(False, "filtered", {"grammar": self.filter.grammar.value})
         return Decision(True, "in_lists")
 
