@@ -657,18 +657,20 @@ class Delivery:
             self._timer = None
             half = self._judging_cost / 2  # the next one may be as dear
             self._judging_cost = half if half > LONG else 0.0
-            active = self._active
-            if active is None or not active.ready or self._reading is not None:
-                return
+            begun = self._long_work.now()
             self._pumping = True
             try:
-                room = self._room(active)
-                batch = self._next_batch() if room > 0 else None
-                goes_on = batch is not None and self._send(active, batch, room)
+                while self._long_work.now() - begun <= LONG:
+                    active = self._active
+                    if active is None or not active.ready or self._timer or self._reading:
+                        return
+                    room = self._room(active)
+                    batch = self._next_batch() if room > 0 else None
+                    if batch is None or not self._send(active, batch, room):
+                        return
             finally:
                 self._pumping = False
-            if goes_on:
-                self.pump()
+            self.pump()
 
         self._timer = self._long_work.add(judge, self._judging_cost)
 
