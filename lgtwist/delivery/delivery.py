@@ -655,8 +655,9 @@ class Delivery:
 
         def judge() -> None:
             self._timer = None
-            half = self._judging_cost / 2  # the next one may be as dear
-            self._judging_cost = half if half > LONG else 0.0
+            self._judging_cost /= 2  # the next one may be as dear
+            if self._judging_cost <= LONG:
+                self._judging_cost = 0.0
             begun = self._long_work.now()
             self._pumping = True
             try:

@@ -18,7 +18,7 @@ from lgtwist.filters.document import Members, Node
 from lgtwist.filters.gjson import BadPath, Step, get_value, parse_path, to_string
 from lgtwist.filters.mistakes import FilterMistake, path_to
 from lgtwist.filters.regexes import BadPattern, go_pattern
-from lgtwist.filters.subject import MAX_STEPS, SEARCHED_LENGTH, STEPS, EventSubject, Predicate, TooManySteps
+from lgtwist.filters.subject import MAX_JUDGING, SEARCHED_LENGTH, STEPS, EventSubject, Predicate, TooManySteps
 
 #: A function that tells whether an event passes, and what it costs: operands are tried from cheap to dear.
 _Costed = tuple[int, Predicate]
@@ -40,7 +40,7 @@ def compile_go_cqhttp(document: Node, mistakes: list[FilterMistake]) -> Predicat
         return passes
 
     def judge(subject: EventSubject) -> bool:
-        STEPS.left = MAX_STEPS
+        STEPS.left = MAX_JUDGING
         try:
             return passes(subject)
         except TooManySteps:

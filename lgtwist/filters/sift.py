@@ -49,7 +49,7 @@ from lgtwist.filters.sift_operations import (
     steps_of,
 )
 from lgtwist.filters.subject import (
-    MAX_STEPS,
+    MAX_JUDGING,
     MISSING,
     SEARCHED_LENGTH,
     STEPS,
@@ -76,12 +76,12 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     operation = compiler.query(value, "")
     if len(mistakes) > known:
         return _passes_nothing
-    STEPS.left = MAX_STEPS  # what an event without the members gets is found out now
+    STEPS.left = MAX_JUDGING  # what an event without the members gets is found out now
     passes = _on_event(operation).passes
     searches = tuple(compiler.searches)
 
     def judge(subject: EventSubject) -> bool:
-        STEPS.left = MAX_STEPS
+        STEPS.left = MAX_JUDGING
         for search in searches:
             search.left = MAX_SEARCHED
         try:

@@ -23,11 +23,11 @@ MISSING: Any = type("_Missing", (), {"__slots__": (), "__bool__": lambda self: F
 
 #: Steps that one filter may take to judge an event: some 50 ns each, so that it takes half a second at most,
 #: about.
-MAX_STEPS = 10_000_000
+MAX_JUDGING = 10_000_000
 
 
 class TooManySteps(Exception):
-    """A filter would take more than :data:`MAX_STEPS` to judge an event, which does not pass then."""
+    """A filter would take more than :data:`MAX_JUDGING` to judge an event, which does not pass then."""
 
 
 class Steps:
@@ -39,7 +39,7 @@ class Steps:
     __slots__ = ("left",)
 
     def __init__(self) -> None:
-        self.left = MAX_STEPS
+        self.left = MAX_JUDGING
 
     def take(self, steps: int) -> None:
         """Count steps.

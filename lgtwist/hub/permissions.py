@@ -165,7 +165,7 @@ def _nothing_sent(_self_id: int | None) -> tuple[str, ...]:
     return ()
 
 
-def _holds(predicate: Predicate, subject: EventSubject) -> bool:
+def _lets_pass(predicate: Predicate, subject: EventSubject) -> bool:
     """Return whether an event passes; not if it cannot be judged."""
     try:
         return predicate(subject)
@@ -259,9 +259,9 @@ class EventPermissions:
             return Decision(False, "user_not_listed", {"user_id": place.user_id})
         subject = subject_of(event)
         for condition in self._conditions:
-            if not _holds(condition.is_met, subject):
+            if not _lets_pass(condition.is_met, subject):
                 return Decision(False, condition.code, self._arguments(condition.code, event))
-        if self.filter is not None and not _holds(self.filter.judge, subject):
+        if self.filter is not None and not _lets_pass(self.filter.judge, subject):
             return Decision(False, "filtered", {"grammar": self.filter.grammar.value})
         return Decision(True, "in_lists")
 

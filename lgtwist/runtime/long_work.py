@@ -15,7 +15,7 @@ from lgtwist.runtime.logs import Logger
 LONG = 0.01
 #: Seconds of work that may be done at once, while there was none before; half of the time is added to what is
 #: left of them.
-_AT_ONCE = 0.05
+_NOW_AT_MOST = 0.05
 #: Seconds of a turn in which pieces are begun.
 _TURN = 0.005
 
@@ -57,19 +57,19 @@ class LongWork:
         self.now = now
         self._pieces: list[Piece] = []
         self._timer: IDelayedCall | None = None
-        self._left = _AT_ONCE
+        self._left = _NOW_AT_MOST
         self.looked_at = now()
 
     def has_time(self) -> bool:
         """Return whether more work may be done at once, in the present turn."""
         now = self.now()
-        self._left = min(_AT_ONCE, self._left + (now - self.looked_at) / 2)
+        self._left = min(_NOW_AT_MOST, self._left + (now - self.looked_at) / 2)
         self.looked_at = now
         return self._left > 0
 
     def note(self, seconds: float) -> None:
         """Note that work was done at once, since :meth:`has_time` was called."""
-        self._left = max(self._left - seconds, -_AT_ONCE)
+        self._left = max(self._left - seconds, -_NOW_AT_MOST)
         self.looked_at += seconds  # in which nothing is added to what is left
 
     def add(self, work: Callable[[], None], cost: float) -> Piece:
