@@ -574,8 +574,11 @@ def _toml_key(key: Any) -> str:
 
 
 def _toml_string(text: str, quote: str = '"') -> str:
-    if quote == "'" and "'" not in text and text.isprintable():
-        return f"'{text}'"
+    if "'" not in text and (quote == "'" or '"' in text):
+        if text.isprintable():
+            return f"'{text}'"
+        if "\n" in text and text.replace("\n", "").isprintable():
+            return f"'''\n{text}'''"
     # A JSON string is one of TOML; but for DEL, which TOML wants escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
