@@ -6,6 +6,7 @@ import { local } from "./store.js";
 import zhBacklog from "../words/zh/backlog.js";
 import zhConfiguration from "../words/zh/configuration.js";
 import zhErrors from "../words/zh/errors.js";
+import zhFilter from "../words/zh/filter.js";
 import zhFrame from "../words/zh/frame.js";
 import zhLog from "../words/zh/log.js";
 import zhOverview from "../words/zh/overview.js";
@@ -17,6 +18,7 @@ import zhTraffic from "../words/zh/traffic.js";
 import enBacklog from "../words/en/backlog.js";
 import enConfiguration from "../words/en/configuration.js";
 import enErrors from "../words/en/errors.js";
+import enFilter from "../words/en/filter.js";
 import enFrame from "../words/en/frame.js";
 import enLog from "../words/en/log.js";
 import enOverview from "../words/en/overview.js";
@@ -32,6 +34,7 @@ const WORDS = {
         ...zhBacklog,
         ...zhConfiguration,
         ...zhErrors,
+        ...zhFilter,
         ...zhFrame,
         ...zhLog,
         ...zhOverview,
@@ -45,6 +48,7 @@ const WORDS = {
         ...enBacklog,
         ...enConfiguration,
         ...enErrors,
+        ...enFilter,
         ...enFrame,
         ...enLog,
         ...enOverview,

@@ -30,6 +30,9 @@ effect(() => {
     if (connection.value === "stopped") made.value = {};
 });
 
+/** Rows of filters that were changed, and of which no text is made yet: nothing is saved meanwhile. */
+export const unsentFilters = signal(0);
+
 /** The tab in view. */
 export const tab = signal("accounts");
 
