@@ -166,6 +166,8 @@ class _Reader:
         return rows
 
     def _conditions(self, field: str, value: Any, path: str) -> Iterator[FilterRow]:
+        if not _is_unicode(field):
+            raise NotAsRows("value", path)
         if not isinstance(value, Pairs):
             yield FilterRow(field, "equal", _row_scalar(value, path))
             return
