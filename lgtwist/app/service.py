@@ -469,6 +469,7 @@ class LgtwistService(MultiService):
         bot = self.directory.bots[settings.name]
         before = bot.settings
         bot.configure(settings)
+        self.directory.update_sent_messages()
         self.port.bot_tokens.refresh(bot)
         if self.deliveries is not None:
             self.deliveries.bot_changed(bot)

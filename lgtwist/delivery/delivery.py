@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.cursor import Cursor
-from lgtwist.delivery.encoded_batch import EncodedBatch
+from lgtwist.delivery.encoded_batch import EncodedBatch, read_for_routing
 from lgtwist.delivery.gaps import Gaps
 from lgtwist.delivery.interfaces import IEventSink, IJournal
 from lgtwist.delivery.log import DeliveryLog
@@ -30,7 +30,7 @@ from lgtwist.delivery.redelivery import Redelivered, Redelivery
 from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
-from lgtwist.onebot.event import BadEvent, Event, late_event, mark_replayed, read_event
+from lgtwist.onebot.event import Event, late_event, mark_replayed
 from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So much is handed to a connection at once (bytes).
@@ -76,14 +76,6 @@ class _ReadAhead:
         self.upto = max(page.upto, page.batches[-1].last if page.batches else 0)
 
 
-def _read_for_routing(payload: bytes) -> Event | None:
-    """Return what routing asks of an event; None if it cannot be read, which nothing in a journal is."""
-    try:
-        return read_event(payload)
-    except BadEvent:
-        return None
-
-
 class Delivery:
     """The events of one account on their way to one bot.
 
@@ -118,6 +110,7 @@ class Delivery:
         self._wall_clock = wall_clock
         self._policy = policy
         self._passes = passes
+        self._committing: EncodedBatch | None = None  # while its events are offered to all bots
         self._format = message_format
         self._log = DeliveryLog(bot, account, clock, patience)
         self._begun = self._stopped = False
@@ -564,7 +557,11 @@ class Delivery:
             self._hand_over(active, frames, events, size, watermark, encoded.at, encoded.only)
         else:
             self._at_tail = False
-            self.pump()
+            self._committing = encoded
+            try:
+                self.pump()
+            finally:
+                self._committing = None
 
     def _hand_over(
         self,
@@ -768,12 +765,16 @@ class Delivery:
         """Whether the bot may see an event."""
         if self._passes is None:
             return True
-        event = _read_for_routing(payload)
+        event = read_for_routing(payload, self.account)
         return event is not None and self._passes(event)
 
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        event = _read_for_routing(payload)
+        shared = self._committing
+        if shared is not None and shared.first <= position <= shared.last:
+            event = shared.event(position)
+        else:
+            event = read_for_routing(payload, self.account)
         if event is None or (self._passes is not None and not self._passes(event)):
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))
@@ -799,7 +800,7 @@ class Delivery:
     def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
         self._cursor.before_skip = None  # it would be refused once more
-        kind = _read_for_routing(event.payloads[0])
+        kind = read_for_routing(event.payloads[0], self.account)
         self._log.refused(event, "unreadable" if kind is None else kind.post_type, reason)
         self._journal.refused(self.bot, event, reason)
         self._cursor.jump(watermark)

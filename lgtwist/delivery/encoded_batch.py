@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lgtwist.delivery.batch import Batch, Watermark
-from lgtwist.onebot.event import LATE_BEGINNING
+from lgtwist.delivery.batch import Batch, Position, Watermark
+from lgtwist.onebot.event import LATE_BEGINNING, BadEvent, Event, read_event, set_self_id
 from lgtwist.onebot.message import MessageFormat, convert_event
+
+
+def read_for_routing(payload: bytes, account: int) -> Event | None:
+    """Return what routing asks of an event; None if it cannot be read, which nothing in a journal is.
+
+    :param account: the ``self_id`` that it gets if it has none.
+    """
+    try:
+        event = read_event(payload)
+    except BadEvent:
+        return None
+    if not event.self_id:
+        set_self_id(event, account)
+    return event
 
 
 class EncodedBatch:
@@ -35,6 +49,17 @@ class EncodedBatch:
         self._form: tuple[MessageFormat | None, Any] = (None, None)
         self._made = b""
         self._others: dict[tuple[MessageFormat, Any], bytes] = {}
+        self._events: dict[Position, Event | None] = {}
+
+    def event(self, position: Position) -> Event | None:
+        """Return what routing asks of one of its events, read once for all bots that do not get all of them.
+
+        :returns: None if it cannot be read.
+        """
+        if position not in self._events:
+            payload = self.batch.payloads[position - self.first]
+            self._events[position] = read_for_routing(payload, self.batch.account)
+        return self._events[position]
 
     def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
         """All events, encoded and joined."""

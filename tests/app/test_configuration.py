@@ -13,6 +13,7 @@ from lgtwist.app.configuration import Config, parse
 from lgtwist.app.summary import summary
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.replay import ReplayPolicy
+from lgtwist.filters.conditions import AnyOf, EventConditions
 from lgtwist.hub.settings import port_owners
 from lgtwist.journal.settings import JournalSettings
 from lgtwist.net.endpoints import is_public, websocket_url
@@ -423,6 +424,71 @@ class ConfigTests(SynchronousTestCase):
                 "bots[0].events.user_id[0]",
             },
         )  # fmt: skip
+
+    def test_conditions(self) -> None:
+        """What ``events`` asks for beside its lists."""
+        config = self.read(
+            """
+            [[bots]]
+            name = "agent"
+            [bots.events]
+            deny = { group_id = [1, 2], user_id = [3] }
+            private = false
+            roles = ["owner", "admin"]
+            [bots.events.any_of]
+            at_me = true
+            prefix = ["/", "#"]
+            keyword = ["天气"]
+            private = true
+            reply_to_me = true
+            """
+        )
+        self.assertEqual(
+            config.bots[0].bot.events.conditions,
+            EventConditions(
+                frozenset([1, 2]),
+                frozenset([3]),
+                False,
+                frozenset(["owner", "admin"]),
+                AnyOf(True, ("/", "#"), ("天气",), True, True),
+            ),
+        )
+        self.assertFalse(
+            self.read('[[bots]]\nname = "b"\nevents = { private = true }').bots[0].bot.events.conditions
+        )
+
+    def test_mistakes_in_conditions(self) -> None:
+        """Each has its path; what could never be met is one, and names of other programs are told ours."""
+        for events, wanted in (
+            ("deny = [1]", {"deny": "expected a table"}),
+            (
+                'deny = { group_id = ["x"], groups = [1] }',
+                {"deny.group_id[0]": "whole number", "deny.groups": "unknown"},
+            ),
+            ('private = "no"', {"private": "true or false"}),
+            ('roles = ["boss"]', {"roles[0]": 'expected "owner", "admin" or "member"'}),
+            ('roles = "owner"', {"roles": "expected a list"}),
+            ("any_of = {}", {"any_of": "no message would pass"}),
+            ("any_of = { at_me = false }", {"any_of": "no message would pass"}),
+            ("private = false\nany_of = { private = true }", {"any_of": "private = false none"}),
+            ("any_of = true", {"any_of": "expected a table"}),
+            ("any_of = { prefix = [] }", {"any_of.prefix": "expected a list that is not empty"}),
+            ('any_of = { prefix = "/" }', {"any_of.prefix": "expected a list"}),
+            (
+                'any_of = { prefix = [" /", ""] }',
+                {"any_of.prefix[0]": "blanks", "any_of.prefix[1]": "not empty"},
+            ),
+            ("any_of = { keyword = [5] }", {"any_of.keyword[0]": "expected a string"}),
+            ("any_of = { at_me = 1 }", {"any_of.at_me": "true or false"}),
+            ("any_of = { at_me = true, regex = 1 }", {"any_of.regex": "unknown key"}),
+            ("groups = { allow = [1] }", {"groups": "group_id = [...]"}),
+            ("users = { deny = [1] }", {"users": "deny = { user_id = [...] }"}),
+            ("at_me = true", {"at_me": "any_of = { at_me = ... }"}),
+        ):
+            found = self.problems(f'[[bots]]\nname = "b"\n[bots.events]\n{events}')
+            self.assertEqual(list(found), [f"bots[0].events.{path}" for path in wanted], events)
+            for path, part in wanted.items():
+                self.assertIn(part, found[f"bots[0].events.{path}"])
 
     def test_tokens_of_bots_that_are_dialled(self) -> None:
         """Two webhooks without a token, or five dialled bots with one word, are no mistake."""

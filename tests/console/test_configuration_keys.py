@@ -46,6 +46,9 @@ class Recording(Section):
     def read_secret(self, key: str, reader: Any) -> None:
         self.seen[self.path_of(key)] = self.seen[self.path_of(f"{key}_file")] = None
 
+    def read_named_file(self, key: str) -> None:
+        self.seen[self.path_of(key)] = None
+
     def read_certificates(self, key: str) -> None:
         self.seen[self.path_of(key)] = None
 

@@ -1,0 +1,1 @@
+"""Paths of gjson, as far as filters have them."""
