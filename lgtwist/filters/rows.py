@@ -9,7 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
-from lgtwist.filters.reading import EventFilter, Grammar, Pairs
+from lgtwist.filters.document import Node, parse_document
+from lgtwist.filters.mistakes import path_to
+from lgtwist.filters.reading import EventFilter, Grammar
 
 #: Rows of a filter, and values of one list, above which it is not shown as rows.
 MAX_FILTER_ROWS, MAX_ROW_VALUES = 100, 500
@@ -58,6 +60,9 @@ _LIST_OPERATORS = frozenset(("in", "not_in"))
 _TEXT_OPERATORS = frozenset(("regex", "not_regex"))
 #: A path whose parts may be written one inside the other.
 _PLAIN_PATH = re.compile(r"\w+(\.\w+)*", re.ASCII)
+
+#: A path that makes a filter without operators one of LLBot: it looks into each segment.
+_LLBOTS_PATH = re.compile(r"message\.\D")
 
 
 class NotAsRows(ValueError):
@@ -110,8 +115,7 @@ def rows_of(event_filter: EventFilter) -> FilterRows:
 
     :raises NotAsRows: if rows cannot say it.
     """
-    reader = _Reader(event_filter.grammar)
-    found = reader.read(json.loads(event_filter.source, object_pairs_hook=Pairs))
+    found = _Reader(event_filter.grammar).read(parse_document(event_filter.source))
     if len(found.every) + sum(map(len, found.alternatives)) > MAX_FILTER_ROWS:
         raise NotAsRows("many")
     return found
@@ -126,20 +130,20 @@ class _Reader:
         self._sigil = "$" if self._is_llbot else "."
         self._groups: list[tuple[FilterRow, ...]] | None = None
 
-    def read(self, pairs: Any) -> FilterRows:
-        every = self._conjunction(pairs, "", may_have_groups=True)
+    def read(self, document: Node) -> FilterRows:
+        every = self._conjunction(document, "", may_have_groups=True)
         return FilterRows(tuple(every), tuple(self._groups or ()))
 
-    def _members(self, value: Any, path: str) -> list[tuple[str, Any]]:
-        if not isinstance(value, Pairs):
+    def _members(self, node: Node, path: str) -> list[tuple[str, Node]]:
+        if not node.is_object():
             raise NotAsRows("value", path)
         # In JavaScript the last of several equal keys counts; in go-cqhttp's grammar each does.
-        return list(dict(value).items()) if self._is_llbot else list(value)
+        return list(dict(node.value).items()) if self._is_llbot else list(node.value)
 
-    def _conjunction(self, value: Any, path: str, *, may_have_groups: bool) -> list[FilterRow]:
+    def _conjunction(self, node: Node, path: str, *, may_have_groups: bool) -> list[FilterRow]:
         rows: list[FilterRow] = []
-        for key, inner in self._members(value, path):
-            where = _inside(path, key)
+        for key, inner in self._members(node, path):
+            where = path_to(path, key)
             if key == f"{self._sigil}and":
                 parts = [(where, inner)]
                 if self._is_llbot:
@@ -151,34 +155,39 @@ class _Reader:
             elif key == f"{self._sigil}or":
                 if not may_have_groups or self._groups is not None:
                     raise NotAsRows("nested", where)
-                self._groups = []
-                for index, part in enumerate(_list(inner, where)):
-                    group = self._conjunction(part, f"{where}[{index}]", may_have_groups=False)
-                    if not group:
-                        raise NotAsRows("empty", f"{where}[{index}]")
-                    self._groups.append(tuple(group))
-                if not self._groups:  # without any nothing passes
-                    raise NotAsRows("empty", where)
+                self._groups = self._read_groups(_list(inner, where), where)
             elif not key or key.startswith(self._sigil):
                 raise NotAsRows("operator", where, key)
             else:
                 rows += self._conditions(key, inner, where)
         return rows
 
-    def _conditions(self, field: str, value: Any, path: str) -> Iterator[FilterRow]:
+    def _read_groups(self, nodes: list[Node], path: str) -> list[tuple[FilterRow, ...]]:
+        if not nodes:  # without any, nothing passes
+            raise NotAsRows("empty", path)
+        groups = []
+        for index, node in enumerate(nodes):
+            where = f"{path}[{index}]"
+            group = self._conjunction(node, where, may_have_groups=False)
+            if not group:
+                raise NotAsRows("empty", where)
+            groups.append(tuple(group))
+        return groups
+
+    def _conditions(self, field: str, node: Node, path: str) -> Iterator[FilterRow]:
         if not _is_unicode(field):
             raise NotAsRows("value", path)
-        if not isinstance(value, Pairs):
-            yield FilterRow(field, "equal", _row_scalar(value, path))
+        if not node.is_object():
+            yield FilterRow(field, "equal", _value_of(node, path))
             return
-        members = self._members(value, path)
+        members = self._members(node, path)
         if not members:
             raise NotAsRows("empty", path)
         if self._is_llbot and len(members) > 1 and field.partition(".")[0] == "message":
             # Of an array each element is looked at with all of them.
             raise NotAsRows("nested", path)
         for key, inner in members:
-            where = _inside(path, key)
+            where = path_to(path, key)
             if not key.startswith(self._sigil):
                 joined = f"{field}.{key}"
                 if self._is_llbot or not _PLAIN_PATH.fullmatch(joined) or field == "message":
@@ -197,31 +206,38 @@ class _Reader:
             yield FilterRow(field, operator, _row_value(operator, inner, where))
 
 
-def _inside(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+def _list(node: Node, path: str) -> list[Node]:
+    if node.is_object() or not isinstance(node.value, list):
+        raise NotAsRows("value", path)
+    return node.value
 
 
-def _list(value: Any, path: str) -> list[Any]:
-    if not isinstance(value, list) or isinstance(value, Pairs):
+def _row_value(operator: str, node: Node, path: str) -> Any:
+    if operator in _LIST_OPERATORS:
+        nodes = _list(node, path)
+        if len(nodes) > MAX_ROW_VALUES:
+            raise NotAsRows("many", path)
+        return tuple(_value_of(one, f"{path}[{index}]") for index, one in enumerate(nodes))
+    if operator in _TEXT_OPERATORS and not isinstance(node.value, str):
+        raise NotAsRows("value", path)
+    return _value_of(node, path)
+
+
+def _value_of(node: Node, path: str) -> str | int | bool:
+    """Return the value of a row that a JSON value is.
+
+    A number that is written in another way than JavaScript writes it is none: as text it is another one.
+
+    :raises NotAsRows: if it is none.
+    """
+    value = _checked_value(node.value, path)
+    if not isinstance(value, (str, bool)) and str(value) != node.source:
         raise NotAsRows("value", path)
     return value
 
 
-def _row_value(operator: str, value: Any, path: str) -> Any:
-    if operator in _LIST_OPERATORS:
-        values = _list(value, path)
-        if len(values) > MAX_ROW_VALUES:
-            raise NotAsRows("many", path)
-        return tuple(_row_scalar(one, f"{path}[{index}]") for index, one in enumerate(values))
-    if operator in _TEXT_OPERATORS and not isinstance(value, str):
-        raise NotAsRows("value", path)
-    return _row_scalar(value, path)
-
-
-def _row_scalar(value: Any, path: str) -> str | int | bool:
-    """Return a value that a row may have.
-
-    Fractions are none: as text, 1.0 is not what JavaScript makes of it.
+def _checked_value(value: Any, path: str) -> str | int | bool:
+    """Return a value that a row may have: text, a whole number that JavaScript keeps exactly, or a boolean.
 
     :raises NotAsRows: if it is none.
     """
@@ -290,15 +306,17 @@ def _condition_of(row: FilterRow, grammar: Grammar) -> Any:
         raise NotAsRows("operator", row.path, row.operator)
     if not row.path or row.path.startswith((".", "$")) or not _is_unicode(row.path):
         raise NotAsRows("value", row.path.encode(errors="replace").decode())
+    if grammar is Grammar.GO_CQHTTP and row.operator == "equal" and _LLBOTS_PATH.match(row.path):
+        operators = (".eq",)  # without an operator it would be a filter of LLBot
     value = row.value
     if row.operator in _LIST_OPERATORS:
         if not isinstance(value, (list, tuple)) or len(value) > MAX_ROW_VALUES:
             raise NotAsRows("value", row.path)
-        value = [_row_scalar(one, row.path) for one in value]
+        value = [_checked_value(one, row.path) for one in value]
     elif row.operator in _TEXT_OPERATORS and not isinstance(value, str):
         raise NotAsRows("value", row.path)
     else:
-        value = _row_scalar(value, row.path)
+        value = _checked_value(value, row.path)
     for operator in reversed(operators):
         value = {operator: value}
     return value
