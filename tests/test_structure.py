@@ -42,6 +42,7 @@ PURE = [
     "lgtwist.onebot.rawjson",
     "lgtwist.onebot.responses",
     "lgtwist.onebot.values",
+    "lgtwist.filters.document",
     "lgtwist.filters.go_cqhttp",
     "lgtwist.filters.gjson",
     "lgtwist.filters.mistakes",
