@@ -153,9 +153,11 @@ class FanOut:
                         for event in events:
                             if not event.self_id:
                                 set_self_id(event, self._self_id)
-                    ready = EncodedEvents([ready.each[n] for n, event in enumerate(events) if passes(event)])
-                    if not ready.each:
+                    each = [one for one, event in zip(ready.each, events, strict=True) if passes(event)]
+                    if not each:
                         continue
+                    if len(each) != len(events):
+                        ready = EncodedEvents(each)
                 connection.deliver(ready)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self._self_id)
