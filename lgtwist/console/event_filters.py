@@ -22,9 +22,7 @@ from lgtwist.onebot.event import Event
 from lgtwist.onebot.values import read_integer
 
 #: Bytes of the body of a request, and accounts that it may name.
-_MOST_BODY, _MOST_NAMED = 256 << 10, 1000
-#: Mistakes that are told.
-_MOST_MISTAKES = 20
+_MOST_FILTER_BODY, _MOST_NAMED = 256 << 10, 1000
 #: Characters of a path or a sentence that are told.
 _MOST_WORDS = 300
 #: Seconds that the reactor is held by one slice of a filter's work, and that all slices take together.
@@ -50,18 +48,15 @@ class FilterRoutes:
     async def _look(self, _request: Request, rest: tuple[str, ...], body: bytes) -> dict[str, Any]:
         if rest:
             raise nothing_here()
-        asked = read_object(body, _MOST_BODY)
-        accounts = _read_accounts(asked.get("account"))
-        text = _read_text(asked)
+        asked = read_object(body, _MOST_FILTER_BODY)
+        accounts = _accounts_asked(asked.get("account"))
+        text = _text_asked(asked)
         # Without a filter, or with a wrong one, events are seen too: the next one may be right.
         events, source = await self._newest(accounts)
         try:
             found = read_filter(text)
         except BadFilter as error:
-            mistakes = [
-                {"path": _shown(one.path), "sentence": _shown(one.sentence)}
-                for one in error.mistakes[:_MOST_MISTAKES]
-            ]
+            mistakes = [{"path": _told(one.path), "sentence": _told(one.sentence)} for one in error.mistakes]
             return {"text": text, "grammar": None, "mistakes": mistakes, "rows": None, "why": None}
         passed, judged = await self._count(found, events)
         return {
@@ -105,7 +100,7 @@ class FilterRoutes:
         return passed, judged
 
 
-def _read_accounts(given: Any) -> frozenset[int] | None:
+def _accounts_asked(given: Any) -> frozenset[int] | None:
     """Return the accounts that a body names: a number, or a list of them; None for all.
 
     :raises ApiProblem: if it names something else.
@@ -119,7 +114,7 @@ def _read_accounts(given: Any) -> frozenset[int] | None:
     return frozenset(number for number in numbers if number is not None)
 
 
-def _read_text(asked: dict[str, Any]) -> str:
+def _text_asked(asked: dict[str, Any]) -> str:
     """Return the filter that a body has: its text, or what is made of its rows.
 
     :raises ApiProblem: if it has neither, or no filter can be made of the rows.
@@ -128,7 +123,7 @@ def _read_text(asked: dict[str, Any]) -> str:
         try:
             return filter_of(read_rows(asked["rows"]), Grammar(asked.get("grammar", "either")))
         except NotAsRows as error:
-            raise bad_request(f"rows: {_shown(str(error))}") from None
+            raise bad_request(f"rows: {_told(str(error))}") from None
         except ValueError:
             known = ", ".join(grammar.value for grammar in Grammar)
             raise bad_request(f'"grammar" must be one of {known}') from None
@@ -145,10 +140,10 @@ def _as_rows(event_filter: EventFilter) -> dict[str, Any]:
     except NotAsRows as error:
         return {
             "rows": None,
-            "why": {"code": error.code, "args": {"path": _shown(error.path), "what": _shown(error.what)}},
+            "why": {"code": error.code, "args": {"path": _told(error.path), "what": _told(error.what)}},
         }
 
 
-def _shown(text: str) -> str:
+def _told(text: str) -> str:
     """Return a text without what cannot be sent, cut to what is told."""
     return text[:_MOST_WORDS].encode(errors="replace").decode()

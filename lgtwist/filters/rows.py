@@ -57,7 +57,7 @@ _READ = {
     for grammar, operators in _WRITTEN.items()
 }
 _LIST_OPERATORS = frozenset(("in", "not_in"))
-_TEXT_OPERATORS = frozenset(("regex", "not_regex"))
+_TEXT_OPERATORS = frozenset(("regex", "not_regex", "contains"))
 #: A path whose parts may be written one inside the other.
 _PLAIN_PATH = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
@@ -267,13 +267,13 @@ def filter_of(rows: FilterRows, grammar: Grammar) -> str:
     """
     if grammar is Grammar.EITHER and any(row.operator != "equal" for row in _all_rows(rows)):
         grammar = Grammar.LLBOT
-    sigil = "." if grammar is Grammar.GO_CQHTTP else "$"
-    written = _conjunction_of(rows.every, grammar)
     groups = [_conjunction_of(group, grammar) for group in rows.alternatives if group]
+    written = _conjunction_of(rows.every, grammar)
     if groups:
-        if grammar is Grammar.EITHER:
-            grammar = Grammar.LLBOT
-        written[f"{sigil}or"] = groups
+        written[".or" if grammar is Grammar.GO_CQHTTP else "$or"] = groups
+    elif grammar is Grammar.LLBOT and all(row.operator == "equal" for row in rows.every):
+        # Without any operator it would be read as go-cqhttp's.
+        written = {path: value if path == "$and" else {"$eq": value} for path, value in written.items()}
     text = json.dumps(written, ensure_ascii=False)
     return text if len(text) <= _LONGEST_LINE else json.dumps(written, ensure_ascii=False, indent=2)
 

@@ -16,7 +16,6 @@ from lgtwist.console.recent_events import (
     LOOKING_TIME,
     MAX_RECENT_BYTES,
     MAX_RECENT_EVENTS,
-    SeenEvents,
     newest_of_journal,
 )
 from lgtwist.hub.account import Account

@@ -28,23 +28,44 @@ from tests.rounds import quick
 
 GRAMMARS = st.sampled_from([Grammar.LLBOT, Grammar.GO_CQHTTP])
 PATHS = st.sampled_from(
-    ["post_type", "message_type", "group_id", "user_id", "raw_message", "sender.role", "message.0.type", "x.y"]
+    [
+        "post_type",
+        "message_type",
+        "group_id",
+        "user_id",
+        "raw_message",
+        "sender.role",
+        "message.0.type",
+        "x.y",
+    ]
 )
 TEXTS = st.sampled_from(["", "message", "group", "owner", "/x", "1", "2", "true", "a b", "你好", '"', "a.b"])
 SCALARS = st.one_of(TEXTS, st.sampled_from([0, 1, 2, -5, 2**53 - 1]), st.booleans())
 LISTS = st.lists(SCALARS, max_size=4).map(tuple)
 PATTERNS = st.sampled_from(["", "^/", "x$", "(?:a|b)+", "\\s", "[/#]"])
 
-SAMPLES = [
+SAMPLES: list[dict[str, Any]] = [
     {},
-    {"post_type": "message", "message_type": "group", "group_id": 1, "user_id": 2, "raw_message": "/x", "sender": {"role": "owner"}},
-    {"post_type": "message", "message_type": "private", "user_id": 1, "raw_message": "a b", "sender": {}},
-    {"post_type": "message", "message_type": "group", "group_id": 2, "user_id": 1, "raw_message": "你好 \"", "sender": {"role": "member"}},
-    {"post_type": "notice", "notice_type": "group_increase", "group_id": 1, "user_id": 2**53 - 1, "x": {"y": True}},
+    {
+        "message_type": "group",
+        "group_id": 1,
+        "user_id": 2,
+        "raw_message": "/x",
+        "sender": {"role": "owner"},
+    },
+    {"message_type": "private", "user_id": 1, "raw_message": "a b", "sender": {}},
+    {"message_type": "group", "group_id": 2, "user_id": 1, "raw_message": '你好 "', "sender": {"role": 1}},
+    {"post_type": "notice", "notice_type": "x", "group_id": 1, "user_id": 2**53 - 1, "x": {"y": True}},
     {"post_type": "notice", "group_id": "1", "user_id": None, "raw_message": 1, "x": {"y": "true"}},
-    {"post_type": "message", "message_type": "group", "group_id": 0, "user_id": -5, "raw_message": "", "x": {"y": 1},
-     "message": [{"type": "at", "data": {"qq": "1"}}, {"type": "text", "data": {"text": "x"}}]},
-]  # fmt: skip
+    {
+        "message_type": "group",
+        "group_id": 0,
+        "user_id": -5,
+        "raw_message": "",
+        "x": {"y": 1},
+        "message": [{"type": "at", "data": {"qq": "1"}}, {"type": "text", "data": {"text": "x"}}],
+    },
+]
 
 
 def sample_events() -> list[Event]:
@@ -66,7 +87,8 @@ def verdicts(text: str) -> list[bool]:
 @st.composite
 def some_row(draw: Any, grammar: Grammar) -> FilterRow:
     operator = draw(st.sampled_from(ROW_OPERATORS[grammar]))
-    values = {"in": LISTS, "not_in": LISTS, "regex": PATTERNS, "not_regex": PATTERNS}.get(operator, SCALARS)
+    own = {"in": LISTS, "not_in": LISTS, "regex": PATTERNS, "not_regex": PATTERNS, "contains": TEXTS}
+    values = own.get(operator, SCALARS)
     return FilterRow(draw(PATHS), operator, draw(values))
 
 
@@ -97,7 +119,8 @@ def conditions(draw: Any, grammar: Grammar, depth: int = 2, alternatives: bool =
         elif kind == "eq":
             found[path] = {f"{sigil}eq": draw(SCALARS)}
         elif kind == "several":
-            found[path] = {f"{sigil}in": list(draw(LISTS)), f"{sigil}{'n' if sigil == '.' else ''}{'eq' if sigil == '.' else 'ne'}": draw(SCALARS)}
+            unequal = "$ne" if sigil == "$" else ".neq"
+            found[path] = {f"{sigil}in": list(draw(LISTS)), unequal: draw(SCALARS)}
         elif depth and kind == "and":
             inner = draw(conditions(grammar, depth - 1, alternatives))
             found[f"{sigil}and"] = [inner] if sigil == "$" else inner
@@ -170,7 +193,10 @@ class RowTests(SynchronousTestCase):
             FilterRows((FilterRow("raw_message", "regex", "^!!"),)),
         )
         self.assertEqual(
-            self.rows('{".or": [{"message_type": "private"}, {"group_id": {".in": [123]}, "sender": {"role": {".neq": "member"}}}]}'),
+            self.rows(
+                '{".or": [{"message_type": "private"}, '
+                '{"group_id": {".in": [123]}, "sender": {"role": {".neq": "member"}}}]}'
+            ),
             FilterRows(
                 (),
                 (
@@ -180,7 +206,9 @@ class RowTests(SynchronousTestCase):
             ),
         )
         self.assertEqual(
-            self.rows('{"$and": [{"group_id": {"$nin": [1, 2]}}, {"user_id": {"$gt": 5}}], "post_type": "message"}'),
+            self.rows(
+                '{"$and": [{"group_id": {"$nin": [1, 2]}}, {"user_id": {"$gt": 5}}], "post_type": "message"}'
+            ),
             FilterRows(
                 (
                     FilterRow("group_id", "not_in", (1, 2)),
