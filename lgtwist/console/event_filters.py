@@ -56,7 +56,9 @@ class FilterRoutes:
         try:
             found = read_filter(text)
         except BadFilter as error:
-            mistakes = [{"path": _told(one.path), "sentence": _told(one.sentence)} for one in error.mistakes]
+            mistakes = [
+                {"path": _sendable(one.path), "sentence": _sendable(one.sentence)} for one in error.mistakes
+            ]
             return {"text": text, "grammar": None, "mistakes": mistakes, "rows": None, "why": None}
         passed, judged = await self._count(found, events)
         return {
@@ -123,7 +125,7 @@ def _text_asked(asked: dict[str, Any]) -> str:
         try:
             return filter_of(read_rows(asked["rows"]), Grammar(asked.get("grammar", "either")))
         except NotAsRows as error:
-            raise bad_request(f"rows: {_told(str(error))}") from None
+            raise bad_request(f"rows: {_sendable(str(error))}") from None
         except ValueError:
             known = ", ".join(grammar.value for grammar in Grammar)
             raise bad_request(f'"grammar" must be one of {known}') from None
@@ -140,10 +142,13 @@ def _as_rows(event_filter: EventFilter) -> dict[str, Any]:
     except NotAsRows as error:
         return {
             "rows": None,
-            "why": {"code": error.code, "args": {"path": _told(error.path), "what": _told(error.what)}},
+            "why": {
+                "code": error.code,
+                "args": {"path": _sendable(error.path), "what": _sendable(error.what)},
+            },
         }
 
 
-def _told(text: str) -> str:
+def _sendable(text: str) -> str:
     """Return a text without what cannot be sent, cut to what is told."""
     return text[:_MOST_WORDS].encode(errors="replace").decode()

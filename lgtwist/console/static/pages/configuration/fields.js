@@ -174,6 +174,24 @@ export function read(field, written) {
     }
 }
 
+/** Tables that are taken out with their last key: an empty any_of is a mistake. */
+const GOES_WITH_ITS_KEYS = [["events", "deny"], ["events", "any_of"]];
+
+/**
+ * Return edits that take out a whole table in place of all of its keys.
+ * @param {Edit[]} edits @param {Array<string | number>} base the path of the entry @param {any} entry as it was
+ */
+export function withoutEmptyTables(edits, base, entry) {
+    return GOES_WITH_ITS_KEYS.reduce((before, path) => {
+        const table = [...base, ...path];
+        const inside = (edit) => table.every((key, index) => edit.path[index] === key);
+        const there = Object.keys(valueAt(entry, path) || {});
+        const taken = before.filter((edit) => inside(edit) && edit.op === "unset").map((edit) => edit.path[table.length]);
+        if (!there.length || before.some((edit) => inside(edit) && edit.op !== "unset") || !there.every((key) => taken.includes(key))) return before;
+        return [...before.filter((edit) => !inside(edit)), { op: "unset", path: table }];
+    }, edits);
+}
+
 /**
  * Return the edits that make of an entry what was written into the fields, and what is wrong by their names.
  *
@@ -206,7 +224,7 @@ export function editsOf({ base, entry, fields, kind, written }) {
             (id === "name" || id === "self_id" ? last : edits).push({ op: "set", path, value });
         }
     }
-    return { edits: [...edits, ...last], errors };
+    return { edits: [...withoutEmptyTables(edits, base, entry), ...last], errors };
 }
 
 /**

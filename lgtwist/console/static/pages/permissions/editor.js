@@ -58,6 +58,11 @@ export function editsOf(bot, draft) {
     change(["events", "deny", "user_id"], filled(numbers(before.denyUsers)), filled(numbers(draft.denyUsers)));
     change(["events", "private"], before.private ? null : false, draft.private ? null : false);
     change(["events", "roles"], before.roles, draft.roles);
+    const asks = (anyOf) => [...SWITCHES, ...BEGINNINGS].some((key) => (Array.isArray(anyOf[key]) ? anyOf[key].length : anyOf[key]));
+    if (asks(before.anyOf) && !asks(draft.anyOf)) {
+        edits.push({ op: "unset", path: ["bots", bot.bot, "events", "any_of"] }); // an empty one is a mistake
+        return edits;
+    }
     for (const key of SWITCHES) change(["events", "any_of", key], before.anyOf[key] || null, draft.anyOf[key] || null);
     for (const key of BEGINNINGS) change(["events", "any_of", key], filled(before.anyOf[key]), filled(draft.anyOf[key]));
     return edits;
@@ -175,7 +180,7 @@ export function Editor({ bot, known, onClose }) {
                     <div class="row">${SWITCHES.map((key) => html`<${Check} key=${key} label=${t(`permissions.any_of_check.${key}`)} checked=${draft.anyOf[key]} onChange=${(on) => set({ anyOf: { ...draft.anyOf, [key]: on } })} />`)}</div>
                     ${BEGINNINGS.map((key) => html`<div class="stack" key=${key}><p class="field-label">${t(`permissions.any_of_check.${key}`)}</p>
                         <${ChipInput} label=${t(`permissions.any_of_check.${key}`)} values=${draft.anyOf[key]} onChange=${(values) => set({ anyOf: { ...draft.anyOf, [key]: values } })} /></div>`)}</div>
-                <p class="field-hint">${t(bot.filter ? "permissions.has_filter" : "permissions.no_filter")} <a href="#/configuration/bots" onClick=${onClose}>${t("permissions.edit_filter")}</a></p>
+                <p class="field-hint">${t(bot.filter ? "permissions.has_filter" : "permissions.no_filter")} <a class="button quiet" href="#/configuration/bots" onClick=${onClose}>${t("permissions.edit_filter")}</a></p>
             </fieldset>
             ${draft.allow && draft.allow.some((pattern) => pattern === "*" || pattern === "send_*" || pattern === "get_*") && !draft.deny.length
                 && html`<${Bar} kind="warning">${t("permissions.patterns_hint")}<//>`}
