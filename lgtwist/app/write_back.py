@@ -88,6 +88,8 @@ def _apply(text: str, edit: Edit) -> str:
         after = editor.add(path, edit.value)
     else:
         after = editor.unset(path)
+    if "\r\n" in text and "\n" not in text.replace("\r\n", ""):
+        after = re.sub("(?<!\r)\n", "\r\n", after)  # of a string on several lines
     try:
         got = decode_toml(after)
         right = _same(got, wanted)
