@@ -50,6 +50,10 @@ name = "bot"
 access_token = "{bot_token}"
 # Everything reaches it in the end, also what happened while it was away:
 # delivery = "at-least-once"
+# Of messages only those that mention the account or begin with /, and private ones:
+# events = {{ any_of = {{ at_me = true, prefix = ["/"], private = true }} }}
+# A filter of go-cqhttp or of LLBot can be used as it is:
+# filter = '''{{ "group_id": {{ ".in": [123456] }} }}'''
 
 # A bot that listens, so that lgtwist connects to it (AstrBot, Koishi ...).
 # [[bots]]
@@ -99,6 +103,10 @@ name = "bot"
 access_token = "{bot_token}"
 # 所有事件最终都会送到，包括它不在时发生的：
 # delivery = "at-least-once"
+# 消息只收 @了账号的、以 / 开头的和私聊的：
+# events = {{ any_of = {{ at_me = true, prefix = ["/"], private = true }} }}
+# go-cqhttp 或 LLBot 的事件过滤器可以直接写在这里：
+# filter = '''{{ "group_id": {{ ".in": [123456] }} }}'''
 
 # 由机器人监听、lgtwist 去连接（AstrBot、Koishi 等）：
 # [[bots]]

@@ -38,6 +38,10 @@ class Node:
         """Return whether it is an object."""
         return isinstance(self.value, Members)
 
+    def is_array(self) -> bool:
+        """Return whether it is an array."""
+        return isinstance(self.value, list) and not isinstance(self.value, Members)
+
     def plain(self) -> Any:
         """Return it as Python has JSON; of equal keys the last counts."""
         if isinstance(self.value, Members):
@@ -175,7 +179,7 @@ class _DocumentParser:
 def _read_filter_number(found: re.Match[str]) -> int | float:
     digits = found[0]
     if found[1] is None and found[2] is None:
-        return (
-            int(digits) if len(digits) <= _MAX_FILTER_DIGITS else math.copysign(math.inf, float(digits[:2]))
-        )
+        if len(digits) > _MAX_FILTER_DIGITS:
+            return -math.inf if digits[0] == "-" else math.inf
+        return int(digits)
     return float(digits)

@@ -22,7 +22,8 @@ from lgtwist.filters.subject import SEARCHED_LENGTH, EventSubject, Predicate
 
 #: A function that tells whether an event passes, and what it costs: operands are tried from cheap to dear.
 _Costed = tuple[int, Predicate]
-_Steps = tuple[Step, ...]
+#: Where a value is: a path, and others inside what each finds, for ``#`` makes a new value.
+_Paths = tuple[tuple[Step, ...], ...]
 
 #: Costs: of the ``post_type``, other members, paths into them, the message, its segments, the whole event.
 _TYPE, _MEMBER, _PATH, _MESSAGE, _SEGMENTS, _EVENT = range(0, 12, 2)
@@ -45,7 +46,7 @@ class _GoCompiler:
 
     def __init__(self, mistakes: list[FilterMistake]) -> None:
         self._mistakes = mistakes
-        self._operators: dict[str, Callable[[Node, str, _Steps], _Costed]] = {
+        self._operators: dict[str, Callable[[Node, str, _Paths], _Costed]] = {
             ".not": self._not,
             ".and": self._and,
             ".or": self._or,
@@ -60,61 +61,61 @@ class _GoCompiler:
         self._mistakes.append(FilterMistake(path, sentence))
         return _TYPE, _pass_none
 
-    def all_of(self, members: Members, path: str, steps: _Steps) -> _Costed:
+    def all_of(self, members: Members, path: str, paths: _Paths) -> _Costed:
         """Return a test that all members of an object hold.
 
         :param path: of the object in the filter.
-        :param steps: the path of the value in the event that it is about.
+        :param paths: where the value is that it is about.
         """
-        return _join_all([self._member(key, node, path_to(path, key), steps) for key, node in members])
+        return _join_all([self._member(key, node, path_to(path, key), paths) for key, node in members])
 
-    def _member(self, key: str, node: Node, path: str, steps: _Steps) -> _Costed:
+    def _member(self, key: str, node: Node, path: str, paths: _Paths) -> _Costed:
         if key.startswith("."):
             operator = self._operators.get(key)
             if operator is None:
                 known = ", ".join(self._operators)
                 return self._wrong(path, f"the operator is not known; expected one of {known}")
-            return operator(node, path, steps)
+            return operator(node, path, paths)
         try:
-            inner = (*steps, *parse_path(key))
+            inner = _append_path(paths, parse_path(key))
         except BadPath as error:
             return self._wrong(path, str(error))
         return self.all_of(node.value, path, inner) if node.is_object() else self._equal(node, path, inner)
 
-    def _and(self, node: Node, path: str, steps: _Steps) -> _Costed:
+    def _and(self, node: Node, path: str, paths: _Paths) -> _Costed:
         if not node.is_object():
             return self._wrong(path, "expected an object")
-        return self.all_of(node.value, path, steps)
+        return self.all_of(node.value, path, paths)
 
-    def _not(self, node: Node, path: str, steps: _Steps) -> _Costed:
-        cost, passes = self._and(node, path, steps)
+    def _not(self, node: Node, path: str, paths: _Paths) -> _Costed:
+        cost, passes = self._and(node, path, paths)
         return cost, lambda subject: not passes(subject)
 
-    def _or(self, node: Node, path: str, steps: _Steps) -> _Costed:
-        if not isinstance(node.value, list):
+    def _or(self, node: Node, path: str, paths: _Paths) -> _Costed:
+        if not node.is_array():
             return self._wrong(path, "expected an array of objects")
         costed = []
         for index, element in enumerate(node.value):
             inner = f"{path}[{index}]"
-            if isinstance(element.value, Members):
-                costed.append(self.all_of(element.value, inner, steps))
+            if element.is_object():
+                costed.append(self.all_of(element.value, inner, paths))
             else:
                 costed.append(self._wrong(inner, "expected an object"))
         return _join_any(costed)
 
-    def _equal(self, node: Node, path: str, steps: _Steps) -> _Costed:
+    def _equal(self, node: Node, path: str, paths: _Paths) -> _Costed:
         wanted = _argument_text(node)
-        cost, read = _value_reader(steps)
+        cost, read = _value_reader(paths)
         return cost, lambda subject: read(subject) == wanted
 
-    def _not_equal(self, node: Node, path: str, steps: _Steps) -> _Costed:
+    def _not_equal(self, node: Node, path: str, paths: _Paths) -> _Costed:
         unwanted = _argument_text(node)
-        cost, read = _value_reader(steps)
+        cost, read = _value_reader(paths)
         return cost, lambda subject: read(subject) != unwanted
 
-    def _in(self, node: Node, path: str, steps: _Steps) -> _Costed:
-        cost, read = _value_reader(steps)
-        if isinstance(node.value, list):
+    def _in(self, node: Node, path: str, paths: _Paths) -> _Costed:
+        cost, read = _value_reader(paths)
+        if node.is_array():
             listed = frozenset(map(_argument_text, node.value))
             return cost, lambda subject: read(subject) in listed
         if isinstance(node.value, str):
@@ -122,21 +123,21 @@ class _GoCompiler:
             return cost, lambda subject: read(subject) in whole
         return self._wrong(path, "expected an array, or a string that the value is a part of")
 
-    def _contains(self, node: Node, path: str, steps: _Steps) -> _Costed:
+    def _contains(self, node: Node, path: str, paths: _Paths) -> _Costed:
         if not isinstance(node.value, str):
             return self._wrong(path, "expected a string")
         part = _argument_text(node)
-        cost, read = _value_reader(steps)
+        cost, read = _value_reader(paths)
         return cost, lambda subject: part in read(subject)[:SEARCHED_LENGTH]
 
-    def _regex(self, node: Node, path: str, steps: _Steps) -> _Costed:
+    def _regex(self, node: Node, path: str, paths: _Paths) -> _Costed:
         if not isinstance(node.value, str):
             return self._wrong(path, "expected a string, a regular expression")
         try:
             search = go_pattern(_argument_text(node))
         except BadPattern as error:
             return self._wrong(path, str(error))
-        cost, read = _value_reader(steps)
+        cost, read = _value_reader(paths)
         return cost + 1, lambda subject: search(read(subject))
 
 
@@ -194,24 +195,32 @@ def _join_any(costed: Iterable[_Costed]) -> _Costed:
 # -- what is compared
 
 
-def _value_reader(steps: _Steps) -> tuple[int, Callable[[EventSubject], str]]:
+def _append_path(paths: _Paths, steps: tuple[Step, ...]) -> _Paths:
+    """Return where a value is that is at a path inside another."""
+    if paths and "#" not in paths[-1]:
+        return (*paths[:-1], (*paths[-1], *steps))
+    return (*paths, steps)
+
+
+def _value_reader(paths: _Paths) -> tuple[int, Callable[[EventSubject], str]]:
     """Return the cost of reading a value of an event, and a function that returns it as a string."""
-    if steps == ("post_type",):
+    if paths == (("post_type",),):
         return _TYPE, lambda subject: subject.post_type
     # Not a tuple: the hash of a string is computed once.
-    key = f"gjson {steps!r}"
+    key = f"gjson {paths!r}"
 
     def read(subject: EventSubject) -> str:
         text: str | None = subject.memo.get(key)
         if text is None:
-            text = subject.memo[key] = to_string(_find_value(subject, steps))
+            text = subject.memo[key] = to_string(_find_value(subject, paths))
         return text
 
-    if not steps:
+    if not paths:
         return _EVENT, read
-    if steps[0] == "message":
-        return (_MESSAGE, _read_message) if len(steps) == 1 else (_SEGMENTS, read)
-    return (_MEMBER if len(steps) == 1 else _PATH), read
+    alone = len(paths) == 1 and len(paths[0]) == 1
+    if paths[0][0] == "message":
+        return (_MESSAGE, _read_message) if alone else (_SEGMENTS, read)
+    return (_MEMBER if alone else _PATH), read
 
 
 def _read_message(subject: EventSubject) -> str:
@@ -220,13 +229,15 @@ def _read_message(subject: EventSubject) -> str:
     return subject.cq() if raw[:1] in (b'"', b"[", b"{") else to_string(raw)
 
 
-def _find_value(subject: EventSubject, steps: _Steps) -> bytes:
+def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
     """Return the JSON text of a value of an event; empty where it has none."""
-    if not steps:
+    if not paths:
         return subject.raw.strip()
-    name = steps[0]
+    name, *inside = paths[0]
     if not isinstance(name, str):
         return b""
-    if name == "message" and len(steps) > 1:
-        return get_value(subject.raw_segments(), steps[1:])
-    return get_value(subject.raw_member(name), steps[1:])
+    into_message = name == "message" and inside
+    raw = subject.raw_segments() if into_message else subject.raw_member(name)
+    for steps in (tuple(inside), *paths[1:]):
+        raw = get_value(raw, steps)
+    return raw

@@ -116,8 +116,8 @@ def _tell_grammar(document: Node) -> Grammar:
             [
                 FilterMistake(
                     path,
-                    f"{_show_key(key)} is LLBot's grammar, but {_show_key(other_key)} at {other} is go-cqhttp's; "
-                    "a filter is in one of them",
+                    f"{_show_key(key)} is LLBot's grammar, but {_show_key(other_key)} at {other} is "
+                    "go-cqhttp's; a filter is in one of them",
                 )
             ]
         )

@@ -29,7 +29,7 @@ from lgtwist.filters.javascript import (
     to_text,
     type_of,
 )
-from lgtwist.filters.mistakes import FilterMistake
+from lgtwist.filters.mistakes import FilterMistake, path_to
 from lgtwist.filters.sift_operations import (
     Alternatives,
     Comparison,
@@ -47,6 +47,7 @@ from lgtwist.filters.sift_operations import (
 )
 from lgtwist.filters.subject import MISSING, EventSubject, Predicate
 from lgtwist.onebot import rawjson
+from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.message import is_message
 
 
@@ -69,9 +70,7 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     def judge(subject: EventSubject) -> bool:
         try:
             return passes(subject)
-        except (
-            Exception
-        ):  # arrays in arrays a thousand levels deep; sift throws, LLBot does not send the event
+        except Exception:  # of arrays a thousand levels deep; where sift throws, LLBot does not send
             return False
 
     return judge
@@ -82,10 +81,6 @@ def _passes_nothing(subject: EventSubject) -> bool:
 
 
 # -- reading ---------------------------------------------------------------------------------------------
-
-
-def _member_path(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
 
 
 class _Compiler:
@@ -110,7 +105,7 @@ class _Compiler:
             if key.startswith("$"):
                 own += self._operators(key, value, query, path)
             else:
-                inner.append(self._member(key, value, _member_path(path, key)))
+                inner.append(self._member(key, value, path_to(path, key)))
         if own:
             inner.insert(0, Path((), own))
         return inner[0] if len(inner) == 1 else Conjunction(inner)
@@ -123,13 +118,13 @@ class _Compiler:
         for name, argument in value.items():
             if not name.startswith("$"):
                 self.complain(
-                    _member_path(path, name),
+                    path_to(path, name),
                     "an object has either operators or members, not both; "
-                    f'write "{key}.{name}" for a member of {key}',
+                    f'for a member write "{path_to("", f"{key}.{name}")}"',
                 )
             elif name in ("$and", "$or", "$nor"):
                 self.complain(
-                    _member_path(path, name),
+                    path_to(path, name),
                     f"{name} is not for one field; put it around the fields, or inside a $not",
                 )
             else:
@@ -143,9 +138,9 @@ class _Compiler:
         :param path: of that.
         """
         make = _OPERATORS.get(name)
-        path = _member_path(path, name)
+        path = path_to(path, name)
         if make is None:
-            self.complain(path, _UNKNOWN.get(name, f"there is no operator {name}"))
+            self.complain(path, _UNKNOWN.get(name, f"there is no operator {path_to('', name)}"))
             return []
         operation = make(self, argument, parent, path)
         return [] if operation is None else [operation]
@@ -382,7 +377,15 @@ def _on_event(operation: Operation) -> _Condition:
         wanted = operation.wanted
         return _Condition(0, lambda subject: wanted)
     judge = operation.judge
-    return _Condition(_COST_OF_EVENT, lambda subject: judge(rawjson.decode_value(subject.raw)))
+    return _Condition(_COST_OF_EVENT, lambda subject: judge(_whole_event(subject)))
+
+
+def _whole_event(subject: EventSubject) -> Any:
+    """Return all members of an event; ``MISSING`` where they are too many."""
+    if "sift event" not in subject.memo:
+        too_many = has_too_many_values(subject.raw)
+        subject.memo["sift event"] = MISSING if too_many else rawjson.decode_value(subject.raw)
+    return subject.memo["sift event"]
 
 
 def _combine(combine: Callable[[list[Predicate]], Predicate], operations: Any) -> _Condition:

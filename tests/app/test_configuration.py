@@ -490,6 +490,77 @@ class ConfigTests(SynchronousTestCase):
             for path, part in wanted.items():
                 self.assertIn(part, found[f"bots[0].events.{path}"])
 
+    def test_filters(self) -> None:
+        """A filter in place or in a file; equal texts are no change, and the summary names the grammar."""
+        files = {"f.json": '{"group_id": {".in": [1]}}\n'}
+        source = """
+            [[bots]]
+            name = "a"
+            access_token = "1"
+            filter = '''{"group_id": {"$in": [1]}}'''
+            [[bots]]
+            name = "b"
+            access_token = "2"
+            filter_file = "f.json"
+            events = { private = false }
+            [[bots]]
+            name = "c"
+            access_token = "3"
+            filter = "{}"
+            [[bots]]
+            name = "d"
+            access_token = "4"
+            """
+        config = parse(source, files.__getitem__)
+        assert isinstance(config, Config), config
+        grammars = [one.bot.filter and one.bot.filter.grammar.value for one in config.bots]
+        self.assertEqual(grammars, ["llbot", "go-cqhttp", "either", None])
+        self.assertEqual(parse(source, files.__getitem__), config)
+        self.assertNotEqual(parse(source, {"f.json": "{}"}.__getitem__), config)
+        self.assertEqual(config.private_files, ("f.json",))
+        said = [line.partition("; gets")[2] for line in summary(config) if line.startswith("bot")]
+        self.assertEqual(
+            said,
+            [
+                " only what passes filter (LLBot's grammar)",
+                " only what passes events and filter (go-cqhttp's grammar)",
+                " only what passes filter (either grammar)",
+                "",
+            ],
+        )
+
+    def test_mistakes_in_filters(self) -> None:
+        """Each is named with its path inside the filter, where the filter is; nothing of it counts then."""
+
+        def read_file(name: str) -> str:
+            if name == "none.json":
+                raise FileNotFoundError(2, "No such file or directory", "/etc/none.json")
+            return {"f.json": '{"a": {".in": 5}}', "mixed.json": '{".or": [], "$or": []}', "empty": " "}[name]
+
+        inline = [
+            ('{"x": {".wat": 1}, "y": {".in": 5}}', [("filter", "x..wat: "), ("filter", "y..in: ")]),
+            ('{"$or": [{"x": {"$regex": "("}}]}', [("filter", "$or[0].x.$regex: ")]),
+            ('{"$where": "1"}', [("filter", "$where: ")]),
+            ("{", [("filter", "it is not JSON")]),
+            ("", [("filter", "expected a string that is not empty")]),
+        ]
+        for keys, wanted in (
+            *((f"filter = '''{text}'''", problems) for text, problems in inline),
+            ("filter = 5", [("filter", "expected a string that is not empty")]),
+            ("filter = { group_id = 1 }", [("filter", "expected the filter's JSON as a string")]),
+            ('filter = "{}"\nfilter_file = "f.json"', [("filter_file", "one of them is enough")]),
+            ('filter_file = "f.json"', [("filter_file", "a..in: ")]),
+            ('filter_file = "mixed.json"', [("filter_file", "a filter is in one of them")]),
+            ('filter_file = "none.json"', [("filter_file", '"/etc/none.json" cannot be read: No such file')]),
+            ('filter_file = "empty"', [("filter_file", "")]),
+            ("filter_file = 5", [("filter_file", "expected a string")]),
+        ):
+            found = parse(f'[[bots]]\nname = "b"\n{keys}', read_file)
+            assert isinstance(found, list), keys
+            self.assertEqual([one.path for one in found], [f"bots[0].{key}" for key, _part in wanted], keys)
+            for problem, (_key, part) in zip(found, wanted, strict=True):
+                self.assertIn(part, problem.sentence)
+
     def test_tokens_of_bots_that_are_dialled(self) -> None:
         """Two webhooks without a token, or five dialled bots with one word, are no mistake."""
         hooks = "".join(

@@ -125,7 +125,7 @@ const filters = [
   { "message.data.qq": { $exists: true } }, { "message.data.qq": { $exists: false } }, { "message.data.size": { $gt: 40 } }, { "message.data.size": { $gt: 40, $lt: 42 } },
   { "message.data.text": { $regex: "/weather" } }, { "message.data.text": { $not: { $regex: "/weather" } } }, { "message.data.text": { $regex: "^please", $options: "m" } },
   { "message.data.text": { $regex: "Paris.please" } }, { "message.data.text": { $regex: "PARIS.please", $options: "si" } }, { "message.0.type": "at" },
-  { "message.0.type": "text" }, { "message.1.data.text": { $regex: "^\\s/" } }, { "message.5.type": null }, { "message.5": null }, { "message.5": { $in: [null] } },
+  { "message.0.type": "text" }, { "message.1.data.text": { $regex: "^\\s/" } }, { "message.5.type": null }, { "message.5": null }, { "message.5": { $ne: null } }, { "message.5": { $nin: [null] } }, { "message.5.type": { $ne: null } }, { "message.x": { $ne: null } }, { "message.5": { $in: [null] } },
   { "message.5": { $exists: false } }, { "message.5.type": { $exists: false } }, { "message.length": 3 }, { "message.length": { $lt: 2 } }, { message: { $size: 1 } },
   { message: { $size: 3 } }, { message: { $elemMatch: { type: "at", "data.qq": "10001" } } }, { message: { $elemMatch: { type: "text", "data.qq": "10001" } } },
   { message: { $elemMatch: { type: "text", "data.text": { $regex: "^Hello" } } } }, { message: { $not: { $elemMatch: { type: "image" } } } },
