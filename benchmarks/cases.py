@@ -53,8 +53,7 @@ class Case:
     :ivar measures: the first one is the case's main figure.
     :ivar variants: subjects to compare with other settings than their own, by name; else all subjects do it.
     :ivar known: the subjects, by name.
-    :ivar base: the variant that the others are the same as but for one thing, whose cost is told; empty if it
-        is not.
+    :ivar bases: for a variant the one that it is the same as but for one thing, whose cost is told.
     """
 
     name: str
@@ -64,7 +63,7 @@ class Case:
     setting: Setting = field(factory=Setting)
     variants: Mapping[str, tuple[str, Setting, Mapping[str, object]]] = field(factory=dict)
     known: Mapping[str, Subject] = field(factory=lambda: SUBJECTS)
-    base: str = ""
+    bases: Mapping[str, str] = field(factory=dict)
 
     def subjects(self) -> list[str]:
         """Who can do it, by name."""
@@ -286,16 +285,26 @@ def filters(bots: int) -> Case:
         "message-events": "events = { any_of = { at_me = true, keyword = ['/', 'a', 'e', 'x'] } }",
     }
     lines = {**events, **{name: f"filter = '''{one}'''" for name, one in _FILTERS.items()}}
+    variants: dict[str, tuple[str, Setting, Mapping[str, object]]] = {
+        "none": ("lgtwist", Setting(bots, each=()), {}),
+        **{name: ("lgtwist", Setting(bots, each=(one,)), {}) for name, one in sorted(lines.items())},
+        "journal-none": ("lgtwist-journal", Setting(bots), {}),
+        **{
+            f"journal-{name}": ("lgtwist-journal", Setting(bots, each=(lines[name],)), {})
+            for name in ("field-events", "message-events")
+        },
+    }
     return Case(
         f"filters-{bots}",
         f"events of 1024 B to {bots} bots with a filter each, one at a time, and to as many without",
         {"mode": "fanout", "bots": bots, "size": 1024, "window": 1},
         (_cpu("event and bot"), _per_second("deliveries")),
-        variants={
-            "none": ("lgtwist", Setting(bots, each=()), {}),
-            **{name: ("lgtwist", Setting(bots, each=(one,)), {}) for name, one in sorted(lines.items())},
+        variants=variants,
+        bases={
+            name: "journal-none" if name.startswith("journal") else "none"
+            for name in variants
+            if not name.endswith("none")
         },
-        base="none",
     )
 
 

@@ -124,14 +124,15 @@ def costs(outcome: Outcome) -> list[str]:
     It has the difference of the main figure: median (min..max) over the rounds that both did.
     """
     lines = []
-    measure, base = outcome.case.measures[0], outcome.case.base
-    for name in outcome.case.variants if base else ():
+    measure = outcome.case.measures[0]
+    for name in outcome.case.variants:
+        base = outcome.case.bases.get(name.removesuffix(BESIDE), "")
         of = base + BESIDE * name.endswith(BESIDE)
         theirs = outcome.runs.get(of, {})
         more = [
             measure.read(raw) - measure.read(theirs[number])
             for number, raw in outcome.runs.get(name, {}).items()
-            if number in theirs and name != of
+            if number in theirs
         ]
         if more:
             figures = f"{median(more):+.2f} ({min(more):+.2f}..{max(more):+.2f})"

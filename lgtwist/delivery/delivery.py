@@ -684,10 +684,13 @@ class Delivery:
             if judged and not self._wants(payload, position, times[index], late):
                 continue
             late_one = late_event(payload)
-            encoded = convert_event(payload if late_one is None else late_one, self._format)
-            if position <= mark_upto or (late_one is not None and self._policy.mark):
-                encoded = mark_replayed(encoded)
-            frames.append(sink.encode(encoded))
+            marked = position <= mark_upto or (late_one is not None and self._policy.mark)
+            shared = self._shared(position)
+            if shared is not None and late_one is None and not marked:
+                frames.append(shared.frame(position, self._format, sink.encode))
+            else:
+                encoded = convert_event(payload if late_one is None else late_one, self._format)
+                frames.append(sink.encode(mark_replayed(encoded) if marked else encoded))
             size += len(payload)
             taken += 1
             last = index
@@ -768,13 +771,15 @@ class Delivery:
         event = read_for_routing(payload, self.account)
         return event is not None and self._passes(event)
 
+    def _shared(self, position: Position) -> EncodedBatch | None:
+        """Return the batch that is being offered to all bots, if an event is in it."""
+        batch = self._committing
+        return batch if batch is not None and batch.first <= position <= batch.last else None
+
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        shared = self._committing
-        if shared is not None and shared.first <= position <= shared.last:
-            event = shared.event(position)
-        else:
-            event = read_for_routing(payload, self.account)
+        shared = self._shared(position)
+        event = read_for_routing(payload, self.account) if shared is None else shared.event(position)
         if event is None or (self._passes is not None and not self._passes(event)):
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))

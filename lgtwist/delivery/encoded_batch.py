@@ -50,6 +50,7 @@ class EncodedBatch:
         self._made = b""
         self._others: dict[tuple[MessageFormat, Any], bytes] = {}
         self._events: dict[Position, Event | None] = {}
+        self._frames: dict[tuple[Position, MessageFormat, Any], bytes] = {}
 
     def event(self, position: Position) -> Event | None:
         """Return what routing asks of one of its events, read once for all bots that do not get all of them.
@@ -60,6 +61,20 @@ class EncodedBatch:
             payload = self.batch.payloads[position - self.first]
             self._events[position] = read_for_routing(payload, self.batch.account)
         return self._events[position]
+
+    def frame(
+        self, position: Position, message_format: MessageFormat, encode: Callable[[bytes], bytes]
+    ) -> bytes:
+        """Return one of its events, encoded once for all bots that do not get all of them.
+
+        :param position: of an event that was not fetched later than it happened.
+        """
+        key = (position, message_format, encode)
+        found = self._frames.get(key)
+        if found is None:
+            payload = self.batch.payloads[position - self.first]
+            found = self._frames[key] = encode(convert_event(payload, message_format))
+        return found
 
     def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
         """All events, encoded and joined."""
