@@ -172,7 +172,8 @@ class _DocumentParser:
         if sign not in (",", closing):
             raise self._expected(f"a comma or {closing}")
         self._at += 1
-        self._skip_space()
+        if sign == ",":
+            self._skip_space()
         return sign == closing
 
 

@@ -49,9 +49,11 @@ Step = str | Query
 #: Names inside each other that a path may have.
 MAX_STEPS = 32
 
-_QUERY = re.compile(
-    r"""#\(\s*([^"=!<>%\s]*)\s*([=!<>%]*)\s*("(?:[^"\\]|\\.)*"|[^"()\[\]]*?)\s*\)""", re.DOTALL
-)
+#: The parts of a query; each matches always, so that none is tried at several places.
+_QUERY_PATH = re.compile(r"""#[(\[]\s*([^"()\[\]=!<>%\s]*)\s*""")
+_QUERY_OPERATOR = re.compile(r"([=!<>%]*)\s*")
+_QUERY_VALUE = re.compile(r""""(?:[^"\\]|\\.)*"|[^"()\[\]\s]*""", re.DOTALL)
+_QUERY_END = re.compile(r"\s*\)")
 _GO_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _EXPECTED_QUERY = 'expected a query as #(key=="value")'
 
@@ -78,11 +80,8 @@ def parse_path(text: str) -> tuple[Step, ...]:
 def _first_step(text: str) -> tuple[Step, str, bool]:
     """Return the first step of a path, what stands behind its dot, and whether there is a dot."""
     if text.startswith(("#(", "#[")):
-        found = _QUERY.match(text)
-        if found is None:
-            raise BadPath(_EXPECTED_QUERY)
-        step: Step = _make_query(found[1], found[2], found[3])
-        rest = text[found.end() :]
+        step: Step
+        step, rest = _read_query(text)
         if rest.startswith("#"):
             raise BadPath("#(...)#, all elements, is not possible; #(...) is the first one")
         if rest and not rest.startswith("."):
@@ -118,6 +117,20 @@ def _check_name(name: str) -> None:
     ):
         if sign in name:
             raise BadPath(sentence)
+
+
+def _read_query(text: str) -> tuple[Query, str]:
+    """Return the query that a path begins with, and what stands behind it."""
+    path = _QUERY_PATH.match(text)
+    assert path is not None
+    operator = _QUERY_OPERATOR.match(text, path.end())
+    assert operator is not None
+    value = _QUERY_VALUE.match(text, operator.end())
+    assert value is not None
+    end = _QUERY_END.match(text, value.end())
+    if end is None or text[1] == "[":
+        raise BadPath(_EXPECTED_QUERY)
+    return _make_query(path[1], operator[1], value[0]), text[end.end() :]
 
 
 def _make_query(path: str, operator: str, value: str) -> Query:

@@ -127,6 +127,7 @@ CASES: list[tuple[str, str] | tuple[str, str, str]] = [
     ('{"word.#":""}', EVENT),
     ('{"none.#":0}', EVENT),
     ('{"array.#.a":"[1]"}', EVENT),
+    ('{ "array" : [1, "2" ,null,{"a":1}] , "object" : { ".eq" : { "a" : 1, "b":{"c":"d"} } } }', EVENT),
     ('{"array":"[1, \\"2\\" ,null,{\\"a\\":1}]"}', EVENT),
     ('{"array":[1, "2" ,null,{"a":1}]}', EVENT),
     ('{"array":[1,"2",null,{"a":1}]}', EVENT),
