@@ -56,6 +56,8 @@ SAMPLES: list[dict[str, Any]] = [
     {"message_type": "private", "user_id": 1, "raw_message": "a b", "sender": {}},
     {"message_type": "group", "group_id": 2, "user_id": 1, "raw_message": '你好 "', "sender": {"role": 1}},
     {"post_type": "notice", "notice_type": "x", "group_id": 1, "user_id": 2**53 - 1, "x": {"y": True}},
+    {"post_type": "notice", "group_id": [1, 2], "user_id": ["1", True, [2]], "x": {"y": [[1], -5, "/x"]}},
+    {"post_type": "notice", "x": [{"y": 1}, {"y": "/x"}], "sender": [{"role": "owner"}, {"role": 2}]},
     {"post_type": "notice", "group_id": "1", "user_id": None, "raw_message": 1, "x": {"y": "true"}},
     {
         "message_type": "group",
