@@ -5,7 +5,7 @@ import { post } from "../../core/api.js";
 import { number } from "../../core/format.js";
 import { errorText, reasonText, t } from "../../core/i18n.js";
 import { Bar, Button, Field, html, Icon, Problem, Select, Tabs, useEffect, useId, useRef, useState } from "../../core/ui.js";
-import { canEdit, localRows, RowsEditor, wireRows } from "./filter_rows.js";
+import { canEdit, localRows, RowsEditor, rowsFor, wireRows } from "./filter_rows.js";
 import { unsentFilters } from "./state.js";
 
 /** Milliseconds after the last key before the filter is looked at, and between two counts of what would pass. */
@@ -139,14 +139,16 @@ export function FilterField({ text, accounts, label, hint, disabled, onChange })
         write(copied);
     };
     const mistakes = (answer && answer.mistakes) || [];
-    const named = text.trim() && answer && answer.grammar ? answer.grammar : "";
+    const known = answer && (answer.grammar || (mistakes.length && rows && text === own.current ? grammar : ""));
+    const named = text.trim() && known ? known : "";
+    const canChoose = !disabled && (!text.trim() || known === "either");
     const why = answer && !mistakes.length && !rows ? (answer.why ? reasonText(answer.why, "filter.why") : t("filter.why.mixed")) : "";
     return html`<div class="field filter-field" role="group" aria-labelledby=${name} onPaste=${pasted}>
         <div class="row"><span class="field-name" id=${name}>${label}</span>${named && html`<span class="chip accent">${t(`filter.grammar.${named}`)}</span>`}</div>
         ${hint && html`<p class="field-hint">${hint}</p>`}
         <${Tabs} label=${t("filter.view")} value=${mode} onChange=${setMode} tabs=${[["rows", t("filter.rows")], ["json", "JSON"]]}>
             ${mode === "rows" ? rows ? html`<div class="stack">
-                    ${(!named || named === "either") && !disabled && html`<${Select} label=${t("filter.write_as")} value=${grammar} onChange=${(chosen) => change(rows, chosen)} class="filter-grammar"
+                    ${canChoose && html`<${Select} label=${t("filter.write_as")} value=${grammar} onChange=${(chosen) => change(rowsFor(rows, chosen), chosen)} class="filter-grammar"
                         options=${[["llbot", t("filter.grammar.llbot")], ["go-cqhttp", t("filter.grammar.go-cqhttp")]]} />`}
                     <${RowsEditor} rows=${rows} grammar=${grammar} mistakes=${mistakes} disabled=${disabled} onChange=${(next) => change(next, grammar)} />
                     <p class="field-hint">${t("filter.paste_hint")}</p></div>`

@@ -53,6 +53,12 @@ function localRow({ field, operator, value }) {
         value: Array.isArray(value) ? "" : String(value), values: Array.isArray(value) ? value.map(String) : [], blank: Array.isArray(value) ? !value.length : value === "" };
 }
 
+/** Return rows with the operators that a grammar has; others become the first one. @param {Rows} rows @param {string} grammar @returns {Rows} */
+export function rowsFor(rows, grammar) {
+    const one = (row) => (OPERATORS[grammar].includes(row.operator) ? row : { ...row, operator: "equal" });
+    return { all: rows.all.map(one), any: rows.any.map((group) => group.map(one)) };
+}
+
 /** Whether rows of the server can be edited here: values of one list are of one kind. @param {any} rows */
 export function canEdit(rows) {
     return [...rows.all, ...rows.any.flat()].every(({ value }) => !Array.isArray(value) || value.every((each) => typeof each === typeof value[0]));
