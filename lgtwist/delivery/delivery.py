@@ -110,7 +110,6 @@ class Delivery:
         self._wall_clock = wall_clock
         self._policy = policy
         self._passes = passes
-        self._committing: EncodedBatch | None = None  # while its events are offered to all bots
         self._format = message_format
         self._log = DeliveryLog(bot, account, clock, patience)
         self._begun = self._stopped = False
@@ -543,7 +542,6 @@ class Delivery:
         if (
             active is not None
             and active.ready
-            and self._passes is None
             and encoded.first > sent.position
             and encoded.batch.before == sent.ordinal
             and not encoded.has_late
@@ -551,17 +549,41 @@ class Delivery:
             and window.events + encoded.events <= active.window
             and window.size + encoded.size <= window.limit
         ):
+            if self._passes is not None and self._take_some(active, encoded, self._passes):
+                return
             events, size = encoded.events, encoded.size
             self._sent = watermark = encoded.watermark
             frames = encoded.frames(self._format, active.encode)
             self._hand_over(active, frames, events, size, watermark, encoded.at, encoded.only)
         else:
             self._at_tail = False
-            self._committing = encoded
-            try:
-                self.pump()
-            finally:
-                self._committing = None
+            self.pump()
+
+    def _take_some(self, sink: IEventSink, encoded: EncodedBatch, passes: Callable[[Event], bool]) -> bool:
+        """Send those of the events that became durable that the bot may see, and pass over the others.
+
+        :returns: False if it may see all of them; nothing was sent then.
+        """
+        events = encoded.read_events()
+        which = [index for index, event in enumerate(events) if event is not None and passes(event)]
+        if len(which) == len(events):
+            return False
+        if not which:
+            self._skip_to(encoded.watermark)
+            return True
+        self._sent = encoded.watermark
+        batch, last = encoded.batch, which[-1]
+        reached = Watermark(batch.first + last, batch.before + last + 1, batch.times[last])
+        self._hand_over(
+            sink,
+            encoded.frames_of(which, self._format, sink.encode),
+            len(which),
+            sum([len(batch.payloads[index]) for index in which]),
+            reached,
+            encoded.at,
+            batch.part(last, last + 1) if len(which) == 1 else None,
+        )
+        return True
 
     def _hand_over(
         self,
@@ -684,13 +706,10 @@ class Delivery:
             if judged and not self._wants(payload, position, times[index], late):
                 continue
             late_one = late_event(payload)
-            marked = position <= mark_upto or (late_one is not None and self._policy.mark)
-            shared = self._shared(position)
-            if shared is not None and late_one is None and not marked:
-                frames.append(shared.frame(position, self._format, sink.encode))
-            else:
-                encoded = convert_event(payload if late_one is None else late_one, self._format)
-                frames.append(sink.encode(mark_replayed(encoded) if marked else encoded))
+            encoded = convert_event(payload if late_one is None else late_one, self._format)
+            if position <= mark_upto or (late_one is not None and self._policy.mark):
+                encoded = mark_replayed(encoded)
+            frames.append(sink.encode(encoded))
             size += len(payload)
             taken += 1
             last = index
@@ -771,15 +790,9 @@ class Delivery:
         event = read_for_routing(payload, self.account)
         return event is not None and self._passes(event)
 
-    def _shared(self, position: Position) -> EncodedBatch | None:
-        """Return the batch that is being offered to all bots, if an event is in it."""
-        batch = self._committing
-        return batch if batch is not None and batch.first <= position <= batch.last else None
-
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        shared = self._shared(position)
-        event = read_for_routing(payload, self.account) if shared is None else shared.event(position)
+        event = read_for_routing(payload, self.account)
         if event is None or (self._passes is not None and not self._passes(event)):
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))

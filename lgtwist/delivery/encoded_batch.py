@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lgtwist.delivery.batch import Batch, Position, Watermark
+from lgtwist.delivery.batch import Batch, Watermark
 from lgtwist.onebot.event import LATE_BEGINNING, BadEvent, Event, read_event, set_self_id
 from lgtwist.onebot.message import MessageFormat, convert_event
 
@@ -49,32 +49,31 @@ class EncodedBatch:
         self._form: tuple[MessageFormat | None, Any] = (None, None)
         self._made = b""
         self._others: dict[tuple[MessageFormat, Any], bytes] = {}
-        self._events: dict[Position, Event | None] = {}
-        self._frames: dict[tuple[Position, MessageFormat, Any], bytes] = {}
+        self._events: list[Event | None] | None = None
+        self._each: dict[tuple[MessageFormat, Any], dict[int, bytes]] = {}
 
-    def event(self, position: Position) -> Event | None:
-        """Return what routing asks of one of its events, read once for all bots that do not get all of them.
+    def read_events(self) -> list[Event | None]:
+        """Return what routing asks of its events, read once for all bots that do not get all of them.
 
-        :returns: None if it cannot be read.
+        :returns: None in place of what cannot be read.
         """
-        if position not in self._events:
-            payload = self.batch.payloads[position - self.first]
-            self._events[position] = read_for_routing(payload, self.batch.account)
-        return self._events[position]
+        if self._events is None:
+            account = self.batch.account
+            self._events = [read_for_routing(one, account) for one in self.batch.payloads]
+        return self._events
 
-    def frame(
-        self, position: Position, message_format: MessageFormat, encode: Callable[[bytes], bytes]
+    def frames_of(
+        self, which: list[int], message_format: MessageFormat, encode: Callable[[bytes], bytes]
     ) -> bytes:
-        """Return one of its events, encoded once for all bots that do not get all of them.
+        """Return some of its events, each encoded once for all bots that do not get all of them, and joined.
 
-        :param position: of an event that was not fetched later than it happened.
+        :param which: their indices; of none that was fetched later than it happened.
         """
-        key = (position, message_format, encode)
-        found = self._frames.get(key)
-        if found is None:
-            payload = self.batch.payloads[position - self.first]
-            found = self._frames[key] = encode(convert_event(payload, message_format))
-        return found
+        made = self._each.setdefault((message_format, encode), {})
+        for index in which:
+            if index not in made:
+                made[index] = encode(convert_event(self.batch.payloads[index], message_format))
+        return made[which[0]] if len(which) == 1 else b"".join([made[index] for index in which])
 
     def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
         """All events, encoded and joined."""

@@ -1,8 +1,8 @@
-"""Regular expressions of Go and of JavaScript, searched by RE2: in linear time, whatever the pattern.
+r"""Regular expressions of Go and of JavaScript, searched by RE2: in linear time, whatever the pattern.
 
 Go's are RE2's. JavaScript's are rewritten: as in a ``RegExp`` without the flag ``u``, a character outside the
 Basic Multilingual Plane is two code units, each of which matches ``.`` and counts as one. What differs still:
-with the option ``m``, lines end at line feeds only.
+a pattern of nothing but ``\B`` also matches inside of a character that is not ASCII.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ Search = Callable[[str], bool]
 MAX_PATTERN = 16_384
 #: Instructions of RE2 that a pattern may need.
 MAX_PROGRAM = 20_000
-#: The same for one that repeats something more than ``_SMALL_COUNT`` times: RE2 may go through most of them
-#: for each byte of the text, which with 64 KiB is some 0.1 s.
-MAX_COUNTING_PROGRAM = 1_000
-_SMALL_COUNT = 16
+#: Places that counts such as ``{1,200}`` may add to a pattern, each for what it repeats: RE2 may be at all of
+#: them at the same time, and with the worst of texts of 64 KiB takes some 0.4 s then, at 1000 two seconds.
+MAX_COUNTED = 300
 #: Groups inside groups of one of JavaScript's: each is a level of Python's recursion here.
 _MAX_GROUPS = 100
 #: The largest count that RE2 accepts in ``{n}``.
@@ -46,7 +45,8 @@ def go_pattern(text: str) -> Search:
     for found in _ESCAPE.finditer(_QUOTED.sub("", text)):
         if found[0] == "\\C":
             raise BadPattern(r"\C, a single byte, is not accepted; write . for a character")
-    search = _compile(_encode_runes(text), _counts_high(text))
+    _check_counts(_QUOTED.sub("", text))
+    search = _compile(_encode_runes(text))
 
     def matches(subject: str) -> bool:
         return search(_encode_runes(subject[:SEARCHED_LENGTH])) is not None
@@ -69,10 +69,14 @@ def javascript_pattern(text: str, options: str = "") -> Search:
     if len(text) > MAX_PATTERN:
         raise _too_long()
     rewritten = _JavaScript(_to_code_units(text), options).rewrite()
-    search = _compile(rewritten.encode(), _counts_high(text))
+    multiline = "m" in options
+    _check_counts(text)
+    search = _compile(rewritten.encode())
 
     def matches(subject: str) -> bool:
         units = _to_code_units(subject[:SEARCHED_LENGTH])
+        if multiline:
+            units = _LINE_END.sub(_enclose_line_end, units)
         return search(units.encode("utf-8", "surrogatepass")) is not None
 
     return matches
@@ -86,7 +90,13 @@ def _too_long() -> BadPattern:
 
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _QUOTED = re.compile(r"(?<!\\)(?:\\\\)*\\Q.*?(?:\\E|$)", re.DOTALL)
-_COUNT = re.compile(r"\{([0-9]+)(?:(,)([0-9]*))?\}")
+#: A count; the beginning and the end of a group; a class, an escape, or any other character.
+_PART = re.compile(
+    r"\{([0-9]+)(?:,([0-9]*))?\}"
+    r"|(\((?:\?(?:P?<\w*>|[A-Za-z-]*:)?)?)|(\))"
+    r"|\[\^?\]?(?:\\.|[^\]\\])*\]?|\\x\{[0-9a-fA-F]*\}|\\[pP]\{[^}]*\}|\\.|.",
+    re.DOTALL,
+)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -98,25 +108,43 @@ def _encode_runes(text: str) -> bytes:
         return _LONE_SURROGATE.sub("\ufffd", text).encode()
 
 
-def _counts_high(text: str) -> bool:
-    """Return whether RE2 may be at many places of a pattern at the same time, since it counts.
+def _check_counts(pattern: str) -> None:
+    """Check how much the counts of a pattern add to it.
 
-    Not where it begins with ``^`` and neither loops nor branches: then it is at one place.
+    Not where it begins with ``^`` and neither loops nor branches: then RE2 is at one place at a time.
+
+    :raises BadPattern: if it is more than :data:`MAX_COUNTED` places.
     """
-    if text.startswith("^") and not any(sign in text for sign in "*+|"):
-        return False
-    return any(
-        len(digits) > 3 or int(digits) > _SMALL_COUNT
-        for found in _COUNT.finditer(text)
-        for digits in (found[1], found[3])
-        if digits
-    )
+    if "{" not in pattern or (pattern.startswith("^") and not any(sign in pattern for sign in "*+|")):
+        return
+    places = 0  # that are there without the counts
+    weights = [0]  # of each group that is open, with the counts
+    last = 0  # the weight of what a count would repeat
+    for found in _PART.finditer(pattern):
+        if found[1]:
+            times = max(int(digits[:5]) for digits in (found[1], found[2]) if digits)
+            weights[-1] += last * (max(times, 1) - 1)
+            last *= max(times, 1)
+        elif found[3]:
+            weights.append(0)
+        elif found[4]:
+            last = weights.pop() if len(weights) > 1 else 0
+            weights[-1] += last
+        elif found[0] not in ("*", "+", "?", "|", "^", "$"):
+            last = 1
+            weights[-1] += 1
+            places += 1
+    added = sum(weights) - places
+    if added > MAX_COUNTED:
+        raise BadPattern(
+            f"its counts {{n}} repeat {added} characters in all; at most {MAX_COUNTED} are accepted: "
+            "write * or +, or begin with ^ and have no *, + and |"
+        )
 
 
-def _compile(pattern: bytes, counts: bool) -> Callable[[bytes], Any]:
+def _compile(pattern: bytes) -> Callable[[bytes], Any]:
     """Return the search of a pattern of RE2's: a function that returns None where there is no match.
 
-    :param counts: whether :data:`MAX_COUNTING_PROGRAM` holds.
     :raises BadPattern: if RE2 does not accept it, or it is too large.
     """
     import re2  # takes 10 ms: only where there is a pattern
@@ -130,12 +158,10 @@ def _compile(pattern: bytes, counts: bool) -> Callable[[bytes], Any]:
         words = error.args[0] if error.args else ""
         words = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
         raise BadPattern(_say(words, pattern)) from None
-    limit = MAX_COUNTING_PROGRAM if counts else MAX_PROGRAM
-    if compiled.programsize > limit:
-        repeated = f" where something is repeated more than {_SMALL_COUNT} times" if counts else ""
+    if compiled.programsize > MAX_PROGRAM:
         raise BadPattern(
             f"it is too large: RE2 needs {compiled.programsize} instructions for it, "
-            f"and may have {limit}{repeated}"
+            f"and may have {MAX_PROGRAM}"
         )
     search: Callable[[bytes], Any] = compiled.search
     return search
@@ -207,6 +233,16 @@ def _split_pair(found: re.Match[str]) -> str:
     return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
 
 
+#: With the option ``m``, a line end stands between line feeds, which RE2's ``^`` and ``$`` look for. In its
+#: place is a character behind all code units.
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
+_BEHIND = 0x10000
+
+
+def _enclose_line_end(found: re.Match[str]) -> str:
+    return f"\n{chr(_BEHIND + ord(found[0]))}\n"
+
+
 def _negate(ranges: _Ranges) -> _Ranges:
     """Return the code units that are in none of the ranges."""
     negated, at = [], 0
@@ -259,8 +295,9 @@ class _JavaScript:
         self._depth = 0
         self._groups = 0
         self._ignore_case = "i" in options
-        self._dot = _write_ranges([(0, _LAST)] if "s" in options else _negate(_LINE_ENDS))
-        self._start, self._end = ("(?m:^)", "(?m:$)") if "m" in options else (r"\A", r"\z")
+        self._multiline = "m" in options
+        self._dot = self._write([(0, _LAST)] if "s" in options else _negate(_LINE_ENDS))
+        self._start, self._end = ("(?m:^)", "(?m:$)") if self._multiline else (r"\A", r"\z")
         self._count_groups()
 
     def _count_groups(self) -> None:
@@ -287,6 +324,21 @@ class _JavaScript:
 
     def _wrong(self, words: str) -> BadPattern:
         return BadPattern(f"{words} (at character {self._at + 1})")
+
+    def _write(self, ranges: _Ranges) -> str:
+        """Return what matches one of some code units."""
+        written = _write_ranges(ranges)
+        if not self._multiline:
+            return written
+        ends = [
+            (_BEHIND + code, _BEHIND + code)
+            for code in (0x0A, 0x0D, 0x2028, 0x2029)
+            if any(start <= code <= end for start, end in ranges)
+        ]
+        if not ends:
+            return written
+        others = _write_ranges(_negate([*_negate(ranges), *_LINE_ENDS]))
+        return rf"(?:{others}|\n{_write_ranges(ends)}\n)"
 
     def _disjunction(self) -> str:
         """Return what stands up to the end, or to the ``)`` of the group that it is inside of."""
@@ -327,7 +379,9 @@ class _JavaScript:
     def _character(self, code: int) -> str:
         """Return what matches one code unit."""
         others = _cases().get(code) if self._ignore_case else None
-        return rf"\x{{{code:x}}}" if others is None else _write_ranges(others)
+        if others is None and not self._multiline:
+            return rf"\x{{{code:x}}}"
+        return self._write(others or [(code, code)])
 
     def _group(self) -> str:
         rest = self._pattern[self._at : self._at + 3]
@@ -396,7 +450,7 @@ class _JavaScript:
             raise BadPattern(_BACK_REFERENCE)
         ranges = self._class_escape()
         if ranges is not None:
-            return _write_ranges(ranges), True
+            return self._write(ranges), True
         return self._character(self._character_escape(in_class=False)), True
 
     def _class_escape(self) -> _Ranges | None:
@@ -484,7 +538,7 @@ class _JavaScript:
         self._at += 1
         if self._ignore_case:
             ranges = self._with_cases(ranges)
-        return _write_ranges(_negate(ranges) if negated else ranges)
+        return self._write(_negate(ranges) if negated else ranges)
 
     def _class_atom(self) -> _Ranges:
         sign = self._pattern[self._at]

@@ -7,6 +7,8 @@ sift 17.1.4 is what they mean; ``tests/filters/sift_table.json`` was made by run
 * whole numbers are compared exactly, where JavaScript rounds those above 2**53;
 * ``message`` is an array of segments whichever form it has, and a condition on ``message`` itself also sees
   the string with CQ codes, as if it were one of the array's elements;
+* an event with more than ``MAX_ARRAYS`` arrays inside each other, where a filter looks, does not pass;
+* of the strings of an event a ``$regex`` searches at most ``MAX_SEARCHED`` characters in all;
 * ``message_sent`` is also ``message`` in ``post_type``, as if it were an array of both.
 """
 
@@ -45,7 +47,7 @@ from lgtwist.filters.sift_operations import (
     any_of,
     none_of,
 )
-from lgtwist.filters.subject import MISSING, EventSubject, Predicate
+from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, Predicate
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.message import is_message
@@ -66,11 +68,14 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     if len(mistakes) > known:
         return _passes_nothing
     passes = _on_event(operation).passes
+    searches = tuple(compiler.searches)
 
     def judge(subject: EventSubject) -> bool:
+        for search in searches:
+            search.left = MAX_SEARCHED
         try:
             return passes(subject)
-        except Exception:  # of arrays a thousand levels deep; where sift throws, LLBot does not send
+        except Exception:  # of many arrays inside each other; where sift throws, LLBot does not send
             return False
 
     return judge
@@ -83,11 +88,39 @@ def _passes_nothing(subject: EventSubject) -> bool:
 # -- reading ---------------------------------------------------------------------------------------------
 
 
+#: Characters that one ``$regex`` searches in all the strings of an event that its path leads to.
+MAX_SEARCHED = 4 * SEARCHED_LENGTH
+
+
+class _PatternTest:
+    """Tells whether a value is a string with a match.
+
+    :ivar left: characters that it searches before it is set again; beyond, there is no match.
+    """
+
+    __slots__ = ("_search", "left")
+
+    def __init__(self, search: Callable[[str], bool]) -> None:
+        self._search = search
+        self.left = MAX_SEARCHED
+
+    def matches(self, value: Any) -> bool:
+        """Return whether a value is a string with a match."""
+        if type(value) is not str or self.left <= 0:
+            return False
+        self.left -= len(value)
+        return self._search(value)
+
+
 class _Compiler:
-    """Makes operations of a filter, and collects what is wrong with it."""
+    """Makes operations of a filter, and collects what is wrong with it.
+
+    :ivar searches: the tests of its patterns.
+    """
 
     def __init__(self, mistakes: list[FilterMistake]) -> None:
         self._mistakes = mistakes
+        self.searches: list[_PatternTest] = []
 
     def complain(self, path: str, sentence: str) -> None:
         """Note a mistake."""
@@ -223,7 +256,9 @@ class _Compiler:
         except regexes.BadPattern as error:
             self.complain(path, str(error))
             return None
-        return Comparison(lambda value: type(value) is str and search(value), Ignored.MISSING, of_texts=True)
+        test = _PatternTest(search)
+        self.searches.append(test)
+        return Comparison(test.matches, Ignored.MISSING, of_texts=True)
 
     def options(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
         """Make none: ``$regex`` reads its ``$options``."""
@@ -474,16 +509,14 @@ def _on_message(path: Path) -> Predicate:
             return judge(subject.cq()) if _is_message(subject.member("message")) else on_any(subject)
 
         return on_string
-    if not rest and len(path.children) == 1 and isinstance(path.children[0], ElementMatch):
-        matches = path.children[0].child.judge
+    of_elements = None if rest else _of_elements(Path((), path.children))
+    if of_elements is not None:
+        judge_elements = of_elements
 
         def on_elements(subject: EventSubject) -> bool:
-            if not _is_message(subject.member("message")):
-                return on_any(subject)
-            for segment in subject.segments():  # noqa: SIM110 (a generator takes half as long again)
-                if matches(segment):
-                    return True
-            return False
+            if _is_message(subject.member("message")):
+                return judge_elements(subject.segments())
+            return on_any(subject)
 
         return on_elements
     if rest and not any(is_index_like(key) or key == "length" for key in rest):
@@ -503,6 +536,30 @@ def _is_of_texts(operation: Operation) -> bool:
         child = operation.child
         return isinstance(child, Path) and not child.keys and all(map(_is_of_texts, child.children))
     return isinstance(operation, Comparison) and operation.of_texts
+
+
+def _of_elements(operation: Operation) -> Test | None:
+    """Return what an operation with nothing but ``$elemMatch`` in it says of an array, all of it seen.
+
+    :returns: a function for an array whose elements are no arrays; None for other operations.
+    """
+    if isinstance(operation, ElementMatch):
+        judge = operation.child.judge
+
+        def matches_one(elements: Any) -> bool:
+            for element in elements:  # noqa: SIM110 (a generator takes half as long again)
+                if judge(element):
+                    return True
+            return False
+
+        return matches_one
+    if isinstance(operation, Negation):
+        inner = _of_elements(operation.child)
+        return None if inner is None else none_of([inner])
+    if isinstance(operation, Conjunction) and not (isinstance(operation, Path) and operation.keys):
+        tests = [test for test in map(_of_elements, operation.children) if test is not None]
+        return all_of(tests) if tests and len(tests) == len(operation.children) else None
+    return None
 
 
 def _test_of(operation: Operation) -> tuple[Test, bool] | None:

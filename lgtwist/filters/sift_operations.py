@@ -16,7 +16,15 @@ from typing import Any, Protocol
 from lgtwist.filters.javascript import has_own, is_index_like, own_property
 from lgtwist.filters.subject import MISSING
 
+#: Arrays inside each other whose elements are looked at. A ``$not`` goes through them again for each array,
+#: as sift does: without a bound, one event of a hostile implementation would take minutes.
+MAX_ARRAYS = 16
+
 Test = Callable[[Any], bool]
+
+
+class TooManyArrays(ValueError):
+    """A value has more than :data:`MAX_ARRAYS` arrays inside each other."""
 
 
 class Operation(Protocol):
@@ -219,15 +227,19 @@ class Path(Conjunction):
         """Look at a value."""
         self.walk(item, 0, key, owner, leaf)
 
-    def walk(self, item: Any, depth: int, key: str | int, owner: Any, leaf: bool) -> bool:
+    def walk(self, item: Any, depth: int, key: str | int, owner: Any, leaf: bool, arrays: int = 0) -> bool:
         """Give the values that the rest of the path leads to to the operations.
 
         :param depth: keys that are behind.
+        :param arrays: in which the item is.
         :returns: whether they are not done.
+        :raises TooManyArrays: if there are more than :data:`MAX_ARRAYS` inside each other.
         """
         if type(item) is list and self._enters[depth]:
+            if arrays == MAX_ARRAYS:
+                raise TooManyArrays
             for index, element in enumerate(item):
-                if not self.walk(element, depth, index, item, leaf):
+                if not self.walk(element, depth, index, item, leaf, arrays + 1):
                     return False
         if depth == len(self.keys):
             super().next(item, key, owner, depth > 0 or leaf)
@@ -236,7 +248,7 @@ class Path(Conjunction):
             super().next(item, key, owner, False)
             return not self.done
         next_key = self.keys[depth]
-        return self.walk(own_property(item, next_key), depth + 1, next_key, item, True)
+        return self.walk(own_property(item, next_key), depth + 1, next_key, item, True, arrays)
 
 
 class Alternatives:

@@ -140,6 +140,7 @@ class FanOut:
             return
         encoded: dict[Form, EncodedEvents] = {}
         has_numbers = False
+        alone = events[0] if len(events) == 1 else None
         for connection, (form, passes) in tuple(subscribers.items()):
             try:
                 ready = encoded.get(form)
@@ -153,11 +154,15 @@ class FanOut:
                         for event in events:
                             if not event.self_id:
                                 set_self_id(event, self._self_id)
-                    each = [one for one, event in zip(ready.each, events, strict=True) if passes(event)]
-                    if not each:
-                        continue
-                    if len(each) != len(events):
-                        ready = EncodedEvents(each)
+                    if alone is not None:
+                        if not passes(alone):
+                            continue
+                    else:
+                        each = [one for one, event in zip(ready.each, events, strict=True) if passes(event)]
+                        if not each:
+                            continue
+                        if len(each) != len(events):
+                            ready = EncodedEvents(each)
                 connection.deliver(ready)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self._self_id)

@@ -196,7 +196,30 @@ function randomFilter(depth) {
   const two = [randomFilter(depth - 1), randomFilter(depth - 1)];
   return kind === 6 ? { $or: two } : kind === 7 ? { $nor: two } : { $not: two[0], $and: two };
 }
-const COUNT = Number(process.env.SIFT_TABLE_RANDOM ?? 400);
+// The same for messages, which lgtwist judges in other ways than other members.
+function randomSegmentFilter(depth) {
+  const kind = random(5);
+  if (kind === 0) return { type: pick(["a", "b", { $ne: "a" }]) };
+  if (kind === 1) return { "data.x": randomOperators(depth), type: pick(["a", "b"]) };
+  if (kind === 2) return { "data.x": randomValue(1) };
+  return kind === 3 ? { $or: [randomSegmentFilter(0), randomSegmentFilter(0)] } : { $not: randomSegmentFilter(0) };
+}
+function randomMessageFilter(depth) {
+  const element = () => ({ $elemMatch: randomSegmentFilter(depth) });
+  const kind = random(12);
+  if (kind === 0) return { message: element() };
+  if (kind === 1) return { message: { $not: element() } };
+  if (kind === 2) return { message: { $all: [element(), element()] } };
+  if (kind === 3) return { message: pick([{ $size: random(3) }, { $exists: pick([true, false]) }]) };
+  if (kind === 4) return { [pick(["$or", "$nor", "$and"])]: [randomMessageFilter(0), randomMessageFilter(0)] };
+  const path = pick(["type", "data.x", "0.data.x", "data", "data.y", "data.0", "length", "data.x.y", "1.type"]);
+  return { ["message." + path]: random(5) ? randomOperators(depth) : randomValue(1) };
+}
+const randomSegment = () => ({ type: pick(["a", "b", "5"]), data: { x: randomValue(2), ...(random(2) ? { y: randomValue(1) } : {}) } });
+const randomMessages = () =>
+  Array.from({ length: 6 }, () => ({ message: random(7) ? Array.from({ length: random(4) }, randomSegment) : pick([null, 5, true]) }));
+
+const COUNT = Number(process.env.SIFT_TABLE_RANDOM ?? 300);
 const randomEvents = () => Array.from({ length: 6 }, () => ({ v: randomValue(3), w: randomValue(2) }));
 
 const table = {
@@ -207,6 +230,9 @@ const table = {
     { name: "what sift throws at", events: [{ v: 5, a: 1 }], filters: wrong },
     ...Array.from({ length: COUNT / 20 }, (_, number) => ({
       name: `at random ${number}`, events: randomEvents(), filters: Array.from({ length: 20 }, () => randomFilter(3)),
+    })),
+    ...Array.from({ length: COUNT / 20 }, (_, number) => ({
+      name: `messages at random ${number}`, events: randomMessages(), filters: Array.from({ length: 20 }, () => randomMessageFilter(2)),
     })),
   ].map(({ name, events, filters }) => ({
     name, events, cases: filters.map((filter) => ({ filter, results: events.map((event) => ask(filter, event)) })),

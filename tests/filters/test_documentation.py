@@ -112,7 +112,8 @@ class Examples(SynchronousTestCase):
         for block, (grammar, expected) in zip(blocks, FILTERS, strict=True):
             found = read_filter(block.text)
             self.assertEqual(found.grammar.value, grammar, block.text)
-            self.assertEqual({name for name in EVENTS if found.passes(event_named(name))}, expected, block.text)
+            passing = {name for name in EVENTS if found.passes(event_named(name))}
+            self.assertEqual(passing, expected, block.text)
 
     def test_forms_of_messages(self) -> None:
         """They let the same messages pass where these are strings with CQ codes."""

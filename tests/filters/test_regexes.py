@@ -26,7 +26,13 @@ JAVASCRIPT = [
     (r"^a\/b$", "", ["a/b"], ["a\\/b"]),
     (r"^\u4e2d\x41$", "", ["中A"], ["u4e2dA"]),
     ("^a$", "", ["a"], ["a\n", "b\na"]),
-    ("^a$", "m", ["a", "a\nb", "b\na"], ["ab"]),
+    ("^a$", "m", ["a", "a\nb", "b\na", "b\ra\r\nb", "\u2028a"], ["ab", "a\x85"]),
+    (r"^a\r\nb$", "m", ["a\r\nb"], ["a\nb", "a\n\rb"]),
+    (r"a.b", "m", ["a b"], ["a\rb"]),
+    (r"^a[^b]b$", "m", ["a\rb", "a b"], ["abb", "a\r\nb"]),
+    (r"^\s{2}$", "m", ["\r\n", "\n ", "x\n\n\n\nx"], ["x\nx", "x\n\n\nx"]),
+    (r"^$", "m", ["", "a\n", "a\n\nb", "a\r\nb"], ["a", "a\nb"]),
+    (r"a\nb", "ims", ["A\nB"], ["a\rb"]),
     ("^.$", "", ["a", "中", "\x85"], ["\n", "\r", "\u2028", "\u2029"]),
     ("^.$", "s", ["a", "\n", "\r", "\u2028"], [""]),
     ("^[^]$", "", ["a", "\n"], [""]),
@@ -77,7 +83,7 @@ NO_JAVASCRIPT = [
     ("a{2,1}", "out of order"),
     ("a{1001}", "1000"),
     ("a{999999999999}", "1000"),
-    ("(?:a{100}){100}", "1000"),
+    ("(?:a{100}){100}", "counts"),
     ("a\\", "at the end"),
     ("(" * 500 + ")" * 500, "groups inside each other"),
     ("a" * (MAX_PATTERN + 1), "characters"),
@@ -152,9 +158,11 @@ class GoPatternTests(SynchronousTestCase):
             ("*", "repetition"),
             ("a{1001}", "count"),
             (r"\u4e2d", r"\u"),
-            (".{0,1000}!", "too large"),
+            (".{0,302}!", "counts"),
+            ("(?:ab){200}", "counts"),
+            ("((?:a{10}){4}b{10}){7}", "counts"),
             ("a" * (MAX_PATTERN + 1), "characters"),
-            (r"(?:\pL{8}){90}", "too large"),
+            (r"\pL" * 100, "too large"),
         ]:
             with self.assertRaises(BadPattern) as caught:
                 go_pattern(pattern)
@@ -162,9 +170,19 @@ class GoPatternTests(SynchronousTestCase):
 
     def test_long_messages_and_many_words(self) -> None:
         """What people write is not too large: a least length, and a long list of words."""
-        self.assertTrue(go_pattern("^.{1000}")("中" * 1000))
-        words = "|".join(f"关键词{number}" for number in range(500))
-        self.assertTrue(go_pattern(f"({words})")("是关键词499吗"))
+        for make in (go_pattern, javascript_pattern):
+            self.assertTrue(make("^.{1000}")("中" * 1000))
+            self.assertTrue(make(r"https?://\S{1,200}/x")("https://a.b/x"))
+            self.assertTrue(make("(?:" + "词" * 200 + "|a)?b{200}|c")("c"))
+            self.assertTrue(make("(签到|打卡).{0,20}(积分|[{}]{3})")("打卡得积分"))
+            words = "|".join(f"关键词{number}" for number in range(500))
+            self.assertTrue(make(f"({words})")("是关键词499吗"))
+
+    def test_counts_that_are_none(self) -> None:
+        """The digits of a character, and what is quoted."""
+        self.assertTrue(go_pattern(r"a*\x{3000}")("\u3000"))
+        self.assertTrue(go_pattern(r"b*\Qa{900}\E")("a{900}"))
+        self.assertTrue(javascript_pattern(r"b*[{900}]")("9"))
 
     @given(st.text(max_size=30), st.text(max_size=30))
     @example("\ud800", "\udfff")

@@ -252,6 +252,15 @@ class Messages(SynchronousTestCase):
             for name in ("message", "raw_message", "other", "message.data.text"):
                 self.assertIs(passes({name: {"$regex": "b"}}, event), expected, name)
 
+    def test_many_long_texts(self) -> None:
+        """Of all strings of one event a pattern searches 256 Ki characters, and of the next one as many."""
+        judge = reads({"message.data.text": {"$regex": "b"}})
+        assert not isinstance(judge, list)
+        for count, expected in ((3, True), (4, False), (3, True), (9, False)):
+            parts = [{"type": "text", "data": {"text": "a" * 65_536}}] * count
+            event = {"post_type": "message", "message": [*parts, {"type": "text", "data": {"text": "b"}}]}
+            self.assertIs(judge(subject_of(event_of(event))), expected, count)
+
 
 class PostTypes(SynchronousTestCase):
     def test_messages_of_the_account(self) -> None:
@@ -356,6 +365,19 @@ class AnyFilterAndEvent(SynchronousTestCase):
         found = [judge(subject_of(event_of(one))) for one in members]
         self.assertTrue(all(type(one) is bool for one in found))
         self.assertEqual([judge(subject_of(event_of(one))) for one in reversed(members)], found[::-1])
+
+    def test_arrays_in_arrays(self) -> None:
+        """Seventeen inside each other do not pass, whatever is asked; they take no time."""
+        for depth, passing in ((16, True), (17, False), (900, False)):
+            event = read_event(b'{"post_type":"message","a":' + b"[" * depth + b"5" + b"]" * depth + b"}")
+            for value, expected in (
+                ({"a": 5}, True),
+                ({"a": {"$not": {"$not": {"$not": 6}}}}, True),
+                ({"$nor": [{"a": 6}]}, True),
+            ):
+                judge = reads(value)
+                assert not isinstance(judge, list)
+                self.assertIs(judge(subject_of(event)), passing and expected, (depth, value))
 
     def test_events_that_are_hard_to_read(self) -> None:
         """Nested deeply, numbers that are too large, no UTF-16: nothing raises."""
