@@ -9,6 +9,7 @@ from typing import Any
 from tests.integration.at_least_once import Bot, at_least_once, backlog, bearer, has_all
 from tests.integration.rawclient import RawClient
 from tests.integration.running import ServiceTestCase, wait_until
+from tests.integration.test_nonebot import NoneBotTestCase
 
 ALICE, GROUP = 20001, 30001
 SANDBOX = "[[accounts]]\nself_id = 10001\n"
@@ -127,3 +128,19 @@ class Filters(ServiceTestCase):
         self.service.say(ALICE, reply(sent, "to the bot"), GROUP)
         heard = listener.event(post_type="message")
         self.assertIn("to the bot", json.dumps(heard["message"]))
+
+
+class Mentioned(NoneBotTestCase):
+    """A NoneBot2 that is sent nothing but what mentions the account."""
+
+    toml = SANDBOX + '[[bots]]\nname = "nonebot"\nevents = { any_of = { at_me = true } }\n'
+
+    def test_only_mentions(self) -> None:
+        """It does not answer what it would answer without: in private; what mentions the account it does."""
+        asked = self.service.say(ALICE, "/echo in private")
+        self.service.say(ALICE, "[CQ:at,qq=20003] /echo to Carol", GROUP)
+        self.service.say(ALICE, "[CQ:at,qq=10001] /echo in the group", GROUP)
+        (answer,) = self.heard(asked)
+        self.assertEqual(answer["raw_message"], "in the group")
+        for words in ("private", "Carol"):
+            self.assertNotIn(words, self.bot.log())
