@@ -91,7 +91,7 @@ def _too_long() -> BadPattern:
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
 _QUOTED = re.compile(r"(?<!\\)(?:\\\\)*\\Q.*?(?:\\E|$)", re.DOTALL)
 #: A count; the beginning and the end of a group; a class, an escape, or any other character.
-_PART = re.compile(
+_COUNTED_PART = re.compile(
     r"\{([0-9]+)(?:,([0-9]*))?\}"
     r"|(\((?:\?(?:P?<\w*>|[A-Za-z-]*:)?)?)|(\))"
     r"|\[\^?\]?(?:\\.|[^\]\\])*\]?|\\x\{[0-9a-fA-F]*\}|\\[pP]\{[^}]*\}|\\.|.",
@@ -120,7 +120,7 @@ def _check_counts(pattern: str) -> None:
     places = 0  # that are there without the counts
     weights = [0]  # of each group that is open, with the counts
     last = 0  # the weight of what a count would repeat
-    for found in _PART.finditer(pattern):
+    for found in _COUNTED_PART.finditer(pattern):
         if found[1]:
             times = max(int(digits[:5]) for digits in (found[1], found[2]) if digits)
             weights[-1] += last * (max(times, 1) - 1)

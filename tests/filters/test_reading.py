@@ -13,6 +13,7 @@ from lgtwist.filters.mistakes import BadFilter, FilterMistake, path_to
 from lgtwist.filters.reading import MAX_MISTAKES, MAX_TESTS, Grammar, read_filter
 from lgtwist.onebot.event import BadEvent, read_event
 from tests.filters.test_subject import JSON, MESSAGES
+from tests.rounds import quick
 
 EVENT = read_event(
     b'{"post_type":"message","group_id":123,"sender":{"role":"owner","level":1},"message":"hi","flag":true}'
@@ -62,11 +63,13 @@ class DocumentTests(SynchronousTestCase):
                 parse_document(text)
             self.assertIn(words, str(caught.exception), text[:30])
 
+    @quick
     @given(JSON)
     def test_as_python_has_it(self, value: object) -> None:
         for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
             self.assertEqual(parse_document(text).plain(), json.loads(text))
 
+    @quick
     @given(st.text('{}[]":,\\ntrue0123.-e ', max_size=12))
     def test_refuses_what_python_refuses(self, text: str) -> None:
         try:
@@ -298,6 +301,7 @@ FILTERS = st.recursive(
 
 
 class RobustnessTests(SynchronousTestCase):
+    @quick
     @given(FILTERS, st.dictionaries(st.sampled_from(["a", "b", "sub_type"]), JSON, max_size=2), MESSAGES)
     def test_no_filter_and_no_event_raises(
         self, value: object, members: dict[str, object], message: object
@@ -311,6 +315,7 @@ class RobustnessTests(SynchronousTestCase):
             return
         self.assertIsInstance(judged.passes(event), bool)
 
+    @quick
     @given(st.text(max_size=40) | st.text('{}[]":,.$oreqin#()=1 \\', max_size=20))
     @example("\ud800")
     @example('{"\ud800": "\udfff"}')
@@ -323,6 +328,7 @@ class RobustnessTests(SynchronousTestCase):
             except BadFilter as error:
                 str(error)
 
+    @quick
     @given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
     def test_no_event_raises(self, raw: bytes) -> None:
         judged = read_filter(

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.filters.regexes import MAX_PATTERN, BadPattern, go_pattern, javascript_pattern
 from lgtwist.filters.subject import SEARCHED_LENGTH
 from tests.integration.running import ROOT
+from tests.rounds import SLOWNESS, quick
 
 #: A pattern, options, texts with a match, texts without. As Node 20 has it.
 JAVASCRIPT = [
@@ -112,6 +113,7 @@ class JavaScriptPatternTests(SynchronousTestCase):
                 javascript_pattern("a", options)
             self.assertIn(words, str(caught.exception))
 
+    @quick
     @given(st.text(max_size=30), st.sampled_from(["", "i", "ms"]), st.text(max_size=30))
     @example("\ud800", "", "\ud800")
     @example("[\ud800]\ude00", "i", "\U00010200")
@@ -122,6 +124,7 @@ class JavaScriptPatternTests(SynchronousTestCase):
             return
         search(text)
 
+    @quick
     @given(st.text("()[]{}|*+?\\^$.-,:<=!>abBdsSkuxpcPQE01i中😀", max_size=12))
     def test_signs_of_patterns(self, pattern: str) -> None:
         self.test_raises_nothing_else.hypothesis.inner_test(self, pattern, "i", "ab中😀")
@@ -184,6 +187,7 @@ class GoPatternTests(SynchronousTestCase):
         self.assertTrue(go_pattern(r"b*\Qa{900}\E")("a{900}"))
         self.assertTrue(javascript_pattern(r"b*[{900}]")("9"))
 
+    @quick
     @given(st.text(max_size=30), st.text(max_size=30))
     @example("\ud800", "\udfff")
     def test_raises_nothing_else(self, pattern: str, text: str) -> None:
@@ -211,9 +215,9 @@ class SearchTests(SynchronousTestCase):
             for pattern in ("(x+x+)+y", "(.*)*!", "(x|x|.)*y$", r"(\w+\s?)+!", "[xa]*a[xa]{100}y"):
                 search = make(pattern)
                 for text in texts:
-                    started = time.perf_counter()
+                    started = time.process_time()
                     self.assertFalse(search(text))
-                    self.assertLess(time.perf_counter() - started, 1.0, pattern)  # some 20 ms; CI is slow
+                    self.assertLess(time.process_time() - started, SLOWNESS, pattern)  # some 20 ms
 
     def test_bad_patterns_print_nothing(self) -> None:
         """RE2 would write its errors to stderr; and it is imported only where there is a pattern."""

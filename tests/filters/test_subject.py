@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, subject_of
 from lgtwist.onebot.bounds import MAX_DECODED_VALUES, MAX_SEGMENTS
 from lgtwist.onebot.event import Event, read_event
+from tests.rounds import quick
 
 #: Any JSON value, small.
 JSON = st.recursive(
@@ -136,6 +137,8 @@ class MessageTests(SynchronousTestCase):
             subject('"message":[ {"type":"at","data":{"qq":5.0}} ]').raw_segments(),
             b'[ {"type":"at","data":{"qq":5.0}} ]',
         )
+        odd = subject('"message":[{"type":"at"}]')
+        self.assertEqual(json.loads(odd.raw_segments()), [{"type": "at", "data": {}}])
         odd = subject('"message":["a",{"type":"at","data":null},7,null]')
         self.assertEqual(
             json.loads(odd.raw_segments()),
@@ -182,6 +185,7 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual((found.segments(), found.text()), ([], ""))
         self.assertTrue(found.cq().startswith("[CQ:face,id=1]["))
 
+    @quick
     @given(MESSAGES)
     def test_never_raises(self, message: Any) -> None:
         """Whatever stands as the message, it can be asked for everything."""
