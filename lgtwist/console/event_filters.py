@@ -18,7 +18,7 @@ from lgtwist.filters.mistakes import BadFilter
 from lgtwist.filters.reading import EventFilter, Grammar, read_filter
 from lgtwist.filters.rows import NotAsRows, filter_of, read_rows, rows_json, rows_of
 from lgtwist.journal.store import JournalError
-from lgtwist.onebot.event import Event
+from lgtwist.onebot.event import Event, place_of
 from lgtwist.onebot.values import read_integer
 
 #: Bytes of the body of a request, and accounts that it may name.
@@ -53,13 +53,21 @@ class FilterRoutes:
         text = _text_asked(asked)
         # Without a filter, or with a wrong one, events are seen too: the next one may be right.
         events, source = await self._newest(accounts)
+        groups = sorted({group for event in events if (group := place_of(event).group_id) is not None})
         try:
             found = read_filter(text)
         except BadFilter as error:
             mistakes = [
                 {"path": _sendable(one.path), "sentence": _sendable(one.sentence)} for one in error.mistakes
             ]
-            return {"text": text, "grammar": None, "mistakes": mistakes, "rows": None, "why": None}
+            return {
+                "text": text,
+                "grammar": None,
+                "mistakes": mistakes,
+                "rows": None,
+                "why": None,
+                "groups": groups,
+            }
         passed, judged = await self._count(found, events)
         return {
             "text": text,
@@ -69,6 +77,7 @@ class FilterRoutes:
             "passed": passed,
             "of": judged,
             "source": source,
+            "groups": groups,
         }
 
     async def _newest(self, accounts: frozenset[int] | None) -> tuple[list[Event], str]:

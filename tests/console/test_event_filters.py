@@ -238,6 +238,8 @@ class AnswerTests(FilterCase):
         self.publish(event(4), account=1)
         answer = self.ask(text)
         self.assertEqual((answer["passed"], answer["of"], answer["source"]), (3, 4, "seen"))
+        self.assertEqual(answer["groups"], [1, 2])
+        self.assertEqual(self.ask("{")["groups"], [1, 2])
         for account in (10002, "10002", [10002]):
             answer = self.ask(text, account=account)
             self.assertEqual((answer["passed"], answer["of"]), (1, 1))

@@ -76,6 +76,8 @@ class NewFilterTests(FilterPageTestCase):
             count = field.locator(".filter-count")
             expect(count).to_contain_text("最近 12 个事件里，12 个会通过。")
             expect(field).to_contain_text("还没有条件")
+            switches = page.get_by_role("group", name="每个群的开关")
+            self.assertEqual(switches.locator(".switch-name").all_inner_texts(), ["1", "2"])
             field.get_by_role("button", name="加一个条件").click()
             row = field.get_by_role("group", name="条件：group_id")
             values = adding(row, "加到 值")

@@ -6,6 +6,7 @@ import { number } from "../../core/format.js";
 import { errorText, reasonText, t } from "../../core/i18n.js";
 import { Bar, Button, Field, html, Icon, Problem, Select, Tabs, useEffect, useId, useRef, useState } from "../../core/ui.js";
 import { canEdit, localRows, RowsEditor, rowsFor, wireRows } from "./filter_rows.js";
+import { noteGroups } from "./groups.js";
 import { unsentFilters } from "./state.js";
 
 /** Milliseconds after the last key before the filter is looked at, and between two counts of what would pass. */
@@ -52,6 +53,7 @@ export function FilterField({ text, accounts, label, hint, disabled, onChange })
     const take = (said, anew) => {
         setAnswer(said);
         setError(null);
+        noteGroups(said.groups || []);
         if (said.grammar && said.grammar !== "either") setGrammar(said.grammar);
         if (!anew) return;
         const shown = said.rows && canEdit(said.rows);

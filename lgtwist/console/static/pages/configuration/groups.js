@@ -13,6 +13,12 @@ const AT_ONCE = 50;
 /** The names of groups, as accounts told them, by their numbers. */
 const known = signal(/** @type {Record<string, string>} */ ({}));
 
+/** Note the groups of events that were seen. @param {number[]} groups */
+export function noteGroups(groups) {
+    const fresh = groups.filter((group) => Number.isSafeInteger(group) && known.peek()[group] === undefined);
+    if (fresh.length) known.value = { ...known.peek(), ...Object.fromEntries(fresh.map((group) => [String(group), ""])) };
+}
+
 /** Ask accounts for their groups. @param {number[] | undefined} accounts all where it is not given @returns {Promise<any>} the error of one that did not tell; null */
 async function askGroups(accounts) {
     const state = await get("state");

@@ -67,7 +67,7 @@ export default {
     "filter.list_groups": "List the accounts' groups",
     "filter.groups_deny": "Groups that are off stand in events.deny.group_id; all others pass.",
     "filter.groups_allow": "There is a list events.group_id: only groups that are on pass.",
-    "filter.groups_unknown": "List the accounts' groups to ask them which they are in.",
+    "filter.groups_unknown": "The last events are of no group. List the accounts' groups to ask them which they are in.",
     "filter.groups_none": "These accounts are in no group, or not online.",
     "filter.find_group": "Find a group by number or name",
     "filter.more_groups": "Show more ({n} left)",

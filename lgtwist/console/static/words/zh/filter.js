@@ -67,7 +67,7 @@ export default {
     "filter.list_groups": "列出账号的群",
     "filter.groups_deny": "关掉的群写进 events.deny.group_id，其他群都收。",
     "filter.groups_allow": "有 events.group_id 列表，只收打开的群。",
-    "filter.groups_unknown": "按“列出账号的群”，向账号查询它们在哪些群里。",
+    "filter.groups_unknown": "最近的事件里没有群。按“列出账号的群”，向账号查询它们在哪些群里。",
     "filter.groups_none": "这些账号不在任何群里，或者没有在线。",
     "filter.find_group": "按号码或名字找群",
     "filter.more_groups": "再显示一些（还有 {n} 个）",
