@@ -135,7 +135,7 @@ def _read_query(text: str) -> tuple[Query, str]:
 
 def _make_query(path: str, operator: str, value: str) -> Query:
     if operator != "==":
-        what = f"the query's operator {operator} is not possible" if operator else _EXPECTED_QUERY
+        what = f"the query's operator {operator[:8]} is not possible" if operator else _EXPECTED_QUERY
         raise BadPath(what if not operator else f"{what}; {_EXPECTED_QUERY}")
     names = path.split(".")
     for name in names:

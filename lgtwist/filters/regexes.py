@@ -167,9 +167,18 @@ def _compile(pattern: bytes) -> Callable[[bytes], Any]:
     return search
 
 
+#: Characters of a part of a pattern that are shown.
+_SHOWN_PART = 80
+
 _LOOK_AHEAD = "look-ahead, (?=...) or (?!...), is not possible: RE2 does not have it"
 _LOOK_BEHIND = "look-behind, (?<=...) or (?<!...), is not possible: RE2 does not have it"
 _BACK_REFERENCE = r"a back reference, such as \1, is not possible: RE2 does not have it"
+
+
+def _clip(part: str) -> str:
+    """Return a part of a pattern for a sentence: one line, not long."""
+    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in part[:_SHOWN_PART])
+    return shown if len(part) <= _SHOWN_PART else f"{shown}..."
 
 
 def _say(error: str, pattern: bytes) -> str:
@@ -187,8 +196,8 @@ def _say(error: str, pattern: bytes) -> str:
     if "too large" in error:
         return "it is too large for RE2"
     if kind == "invalid repetition size":
-        return f"RE2 does not accept the count {part}: at most {_MAX_COUNT}, with what it is inside of"
-    return f"RE2 does not accept it: {error}"
+        return f"RE2 does not accept the count {_clip(part)}: at most {_MAX_COUNT}, with what it is inside of"
+    return f"RE2 does not accept it: {_clip(error)}"
 
 
 # -- JavaScript
@@ -308,7 +317,7 @@ class _JavaScript:
         self._names = set(names)
         for name in names:
             if not name.replace("$", "_").isidentifier():
-                raise BadPattern(f"a group's name is expected to be letters and digits, not {name!r}")
+                raise BadPattern(f"a group's name is expected to be letters and digits, not {_clip(name)!r}")
         if len(self._names) < len(names):
             raise BadPattern("two groups have the same name")
 
@@ -421,7 +430,7 @@ class _JavaScript:
                 if int(high) > _MAX_COUNT:
                     raise self._too_often(found[0])
                 if int(high) < int(low):
-                    raise self._wrong(f"the counts of {found[0]} are out of order")
+                    raise self._wrong(f"the counts of {_clip(found[0])} are out of order")
                 sign = f"{{{int(low)},{int(high)}}}"
             else:
                 sign = f"{{{int(low)}{',' if found[2] else ''}}}"
@@ -433,7 +442,7 @@ class _JavaScript:
         return sign
 
     def _too_often(self, count: str) -> BadPattern:
-        return self._wrong(f"RE2 does not accept the count {count}: at most {_MAX_COUNT}")
+        return self._wrong(f"RE2 does not accept the count {_clip(count)}: at most {_MAX_COUNT}")
 
     def _escape(self) -> tuple[str, bool]:
         """Return what an escape outside of a class matches, and whether it may be repeated."""

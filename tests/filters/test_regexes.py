@@ -171,6 +171,21 @@ class GoPatternTests(SynchronousTestCase):
                 go_pattern(pattern)
             self.assertIn(words, str(caught.exception), pattern)
 
+    def test_sentences_are_short(self) -> None:
+        """What is shown of a pattern is one line, and not all of a long one."""
+        for make in (go_pattern, javascript_pattern):
+            for pattern in (
+                "(" * 5000,
+                "a{" + "9" * 5000 + "}",
+                "(?<" + "\n-" * 2000 + ">a)",
+                "[b-\x1b]",
+                "\\" * 999,
+            ):
+                with self.assertRaises(BadPattern) as caught:
+                    make(pattern)
+                self.assertLess(len(str(caught.exception)), 250)
+                self.assertTrue(str(caught.exception).isprintable())
+
     def test_long_messages_and_many_words(self) -> None:
         """What people write is not too large: a least length, and a long list of words."""
         for make in (go_pattern, javascript_pattern):
