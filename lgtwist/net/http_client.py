@@ -201,10 +201,14 @@ class BoundedPool(CustomPool):
 
 @frozen
 class Answer:
-    """What an HTTP server answered."""
+    """What an HTTP server answered.
+
+    :ivar retry_after: the header ``Retry-After``; empty if there is none (RFC 9110, 10.2.3).
+    """
 
     status: int
     body: bytes
+    retry_after: str = ""
 
 
 @implementer(IBodyProducer)
@@ -360,7 +364,7 @@ class WebClient:
         reader = Body(limit, self._budget)
         response.deliverBody(reader)
         try:
-            return Answer(response.code, await reader.whole)
+            return Answer(response.code, await reader.whole, _retry_after(response.headers))
         except Exception:
             if reader.too_large:
                 raise TooLarge from None
@@ -376,6 +380,11 @@ class WebClient:
         :returns: fires when the idle ones are closed.
         """
         return self._pool.drop_all()
+
+
+def _retry_after(headers: Headers) -> str:
+    found = headers.getRawHeaders("Retry-After")
+    return found[0] if found else ""
 
 
 def is_unreachable(error: Exception) -> bool:
