@@ -58,7 +58,7 @@ class RealAlertsTests(ConsoleTestCase):
             card.get_by_role("button", name="发一条测试").click()
             expect(card.locator(".alert-outcome")).to_contain_text("已送达")
             expect(page.locator(".alert-delivery")).to_have_count(1)
-            expect(page.locator(".alert-delivery")).to_contain_text("lgtwist 测试消息")
+            expect(page.locator(".alert-delivery")).to_contain_text("[lgtwist] 测试消息")
             self.assertNotIn(KEY, page.content())
             # Changed in place: nothing else is lost, and the masks stand for what they stood for.
             card.get_by_role("link", name="修改第 1 项").click()
