@@ -61,8 +61,8 @@ def _alert_values(alert: Alert) -> dict[str, Any]:
     if account is None and alert.rule is Rule.OFFLINE:
         account = int(alert.subject) if alert.subject.isdecimal() else alert.subject
     bot = alert.values.get("bot")
-    if bot is None and alert.rule in (Rule.AWAY, Rule.BACKLOG):
-        bot = alert.subject
+    if bot is None and alert.rule in (Rule.AWAY, Rule.BACKLOG, Rule.LOST):
+        bot = alert.subject or None
     return {
         "event": alert.rule.value,
         "recovered": not alert.begins,
