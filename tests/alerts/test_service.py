@@ -167,15 +167,27 @@ class AlertServiceTests(SynchronousTestCase):
         self.assertEqual(len(message.alerts), 10)
 
     def test_few_are_single(self) -> None:
-        """Three that come together are three messages, some seconds apart."""
+        """Three that come together are three messages."""
         self.service(SETTINGS)
         self.facts.offline = {10001, 10002, 10003}
         self.pass_time(12)
-        self.assertEqual(len(self.titles()), 1)
-        self.pass_time(4)
-        self.assertEqual(len(self.titles()), 2)
-        self.pass_time(4)
         self.assertEqual(len(self.titles()), 3)
+
+    def test_pace(self) -> None:
+        """However often something changes, a receiver gets four messages, then one in four seconds."""
+        self.service(evolve(SETTINGS, after=1.0))
+        for second in range(240):
+            self.facts.offline = {10001 + second // 2 % 10} if second % 2 else set()
+            self.pass_time(1)
+        sent = len(self.titles())
+        self.assertEqual(self.clock.seconds(), 240)
+        self.assertLessEqual(sent, 4 + 240 // 4)
+        self.facts.offline = set()
+        self.pass_time(3600)
+        self.facts.offline = {10001, 10002, 10003}
+        before = len(self.titles())
+        self.pass_time(3)
+        self.assertEqual(len(self.titles()) - before, 3)
 
     def test_bounded_queue(self) -> None:
         """Of very many that wait for a slow receiver, the oldest are only counted."""
