@@ -31,7 +31,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from tests.integration.shared import IN_WORKER
 
 try:
-    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+    from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 except ImportError:
     sync_playwright = None  # type: ignore[assignment]
 
@@ -42,8 +42,10 @@ reactor: Any = _reactor
 CHROMIUM = os.environ.get("LGTWIST_TEST_CHROMIUM") or shutil.which("chromium") or ""
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
 WIDE, NARROW = 1280, 390
-#: Milliseconds within which a page has to show what is waited for.
-PATIENCE = 10_000
+#: Milliseconds within which a page has to show what is waited for, on a machine that does much else, too.
+PATIENCE = 20_000
+if sync_playwright is not None:
+    expect.set_options(timeout=PATIENCE)
 #: What Chromium itself writes to the console and no page can help.
 ALWAYS_ALLOWED = [r"Password forms should have"]
 
@@ -119,6 +121,7 @@ class _Driver:
             self._browser = self._playwright.chromium.launch(
                 executable_path=CHROMIUM,
                 args=["--no-sandbox"],
+                timeout=3 * PATIENCE,
                 handle_sigint=False,
                 handle_sigterm=False,
                 handle_sighup=False,
@@ -255,9 +258,9 @@ class Visit:
 
 
 class BrowserTestCase(TestCase):
-    """A test with a browser."""
+    """A test with a browser, in which nothing moves: what is read right after an action is final."""
 
-    timeout = 90
+    timeout = 180
 
     def visit(
         self,
@@ -286,6 +289,7 @@ class BrowserTestCase(TestCase):
                 has_touch=phone,
                 locale=language,
                 color_scheme="dark" if dark else "light",
+                reduced_motion="reduce",
                 **options,
             )
             try:
