@@ -204,14 +204,14 @@ class LongPoll(ControlTestCase):
         for thread, found in polls:
             thread.join(PATIENCE)
             ((ended, answer),) = found
-            self.assertLess(ended - began, 1)
+            self.assertLess(ended - began, 10)
             self.assertEqual([m["raw_message"] for m in answer["messages"]], ["hello"])
         thread, found = self.poll(1, 60)
         began = time.monotonic()
         bot.ask("send_private_msg", user_id=ALICE, message="hello, Alice")
         thread.join(PATIENCE)
         ((ended, answer),) = found
-        self.assertLess(ended - began, 1)
+        self.assertLess(ended - began, 10)
         self.assertEqual([m["message_id"] for m in answer["messages"]], [2])
 
     def test_returns_at_once(self) -> None:
@@ -219,7 +219,7 @@ class LongPoll(ControlTestCase):
         self.post("say", {"user_id": ALICE, "message": "hello"})
         began = time.monotonic()
         self.assertEqual(len(self.service.transcript(after=0, wait=60)), 1)
-        self.assertLess(time.monotonic() - began, 1)
+        self.assertLess(time.monotonic() - began, 10)
 
     def test_returns_in_vain(self) -> None:
         """Where nothing is said it is answered when its time is over, with nothing; events do not end it."""

@@ -217,7 +217,7 @@ class Stopping(ServiceTestCase):
         self.tell(signal.SIGTERM)
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertLess(time.monotonic() - began, 4.0)
         self.assertEqual(stuck[0].close_frame()[0], SERVICE_RESTART)
 
     def test_L10_two_hundred_peers_that_never_answer(self) -> None:
@@ -235,7 +235,7 @@ class Stopping(ServiceTestCase):
         self.tell(signal.SIGTERM)
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertLess(time.monotonic() - began, 4.0)
         for bot in stuck[:190]:
             self.assertEqual(bot.close_frame()[0], SERVICE_RESTART)
 
@@ -296,7 +296,7 @@ class HalfOpen(FaultTestCase):
         began = time.monotonic()
         while not proxy.service_side_ended():
             self._answering(good, 1)
-            self.assertLess(time.monotonic() - began, 3.0, "it is still there")
+            self.assertLess(time.monotonic() - began, 10.0, "it is still there")
         self.assertGreater(time.monotonic() - began, self.TIMEOUT / 2)
         wait_until("the log says why", lambda: f"silent for {self.TIMEOUT:g} s" in self.new_log())
         self.assertEqual(good.ask("get_status")["retcode"], 0)
