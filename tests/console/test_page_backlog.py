@@ -204,6 +204,13 @@ class BacklogTests(PageTestCase):
             row.get_by_role("button").filter(has_text="跳到最新").click()
             field.fill("yunzai")
             yes.click()
+            expect(dialog).to_have_count(0)
+
+            def slowly(route: Any) -> None:
+                time.sleep(0.2)
+                route.continue_()
+
+            page.route("**/api/backlog", slowly)
             bar.get_by_role("button").click()
             expect(bar).to_contain_text("不能撤销了")
             expect(bar).to_have_count(1)
