@@ -271,8 +271,8 @@ class Stopping(ServiceTestCase):
 class HalfOpen(FaultTestCase):
     """Peers that say nothing any more: some are dead, some only busy."""
 
-    TIMEOUT = 0.6
-    toml = quiet(ping_interval="100ms", ping_timeout="600ms")
+    TIMEOUT = 1.0
+    toml = quiet(ping_interval="100ms", ping_timeout="1s")
 
     def _answering(self, client: RawClient, times: int = 2) -> None:
         """Answer some pings, and see to it that the service has read the answers."""
@@ -346,11 +346,20 @@ class HalfOpen(FaultTestCase):
 
     def test_busy_for_less_than_the_time_limit(self) -> None:
         """A program that is busy for less than ping_timeout, again and again, keeps its connection."""
-        bot = self.bot()
-        for _ in range(3):
-            self._answering(bot, 1)
-            time.sleep(self.TIMEOUT * 0.6)
-        self.assertEqual(bot.ask("get_status")["retcode"], 0)
+        for _attempt in range(5):
+            bot = self.bot()
+            longest = 0.0
+            for _ in range(3):
+                self._answering(bot, 1)
+                began = time.monotonic()
+                time.sleep(self.TIMEOUT * 0.6)
+                longest = max(longest, time.monotonic() - began)
+                if longest > self.TIMEOUT * 0.8:  # others kept the machine busy: that would be too long
+                    break
+            else:
+                self.assertEqual(bot.ask("get_status")["retcode"], 0)
+                return
+        self.fail("the machine is too busy")
 
     def test_a_peer_that_is_gone_silently_wakes_nobody(self) -> None:
         """Twenty half-open peers at once all go, and hold nothing after."""
@@ -361,7 +370,7 @@ class HalfOpen(FaultTestCase):
         for bot in bots:
             self._answering(bot)
         proxy.cut()
-        wait_until("all are dropped", lambda: self.new_log().count("silent for") == 20, 3.0)
+        wait_until("all are dropped", lambda: self.new_log().count("silent for") == 20)
         proxy.close()
         self.assert_files_back(baseline)
         self.assert_unharmed()

@@ -47,7 +47,7 @@ class Dialled:
                 + bot("one", f'url = "{self.one.url("/ws?x=1&y=%20")}"', more='access_token = "the token"')
                 + bot("pair", pair)
                 + bot("two", f'url = "{self.two.url("/")}"', "10001, 10002", 'access_token = "other"')
-                + quiet("200ms", close_timeout="300ms", handshake_timeout="300ms", send_buffer="256KiB"),
+                + quiet("200ms", close_timeout="300ms", handshake_timeout="1s", send_buffer="256KiB"),
             )
         except BaseException:
             self.end_listeners()
