@@ -156,14 +156,12 @@ class Saying(ControlTestCase):
     def test_kept(self) -> None:
         """What was answered is kept, though the service is killed the moment after."""
         for number in range(1, 4):
-            self.post("say", {"user_id": ALICE, "message": f"number {number}"})
-            self.service.kill()
-            self.service.start()
-            bot = self.bot()
-            bot.call("send_private_msg", 1, user_id=ALICE, message=f"answer {number}")
-            self.assertEqual(bot.response()["data"], {"message_id": 2 * number})
-            self.service.kill()
-            self.service.start()
+            with self.then_killed():
+                self.post("say", {"user_id": ALICE, "message": f"number {number}"})
+            with self.then_killed():
+                bot = self.bot()
+                bot.call("send_private_msg", 1, user_id=ALICE, message=f"answer {number}")
+                self.assertEqual(bot.response()["data"], {"message_id": 2 * number})
         self.assertEqual(
             [m["raw_message"] for m in self.service.transcript()],
             [f"{what} {number}" for number in range(1, 4) for what in ("number", "answer")],

@@ -217,7 +217,7 @@ class Stopping(ServiceTestCase):
         self.tell(signal.SIGTERM)
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 4.0)
+        self.assertLess(time.monotonic() - began, 10.0)
         self.assertEqual(stuck[0].close_frame()[0], SERVICE_RESTART)
 
     def test_L10_two_hundred_peers_that_never_answer(self) -> None:
@@ -235,7 +235,7 @@ class Stopping(ServiceTestCase):
         self.tell(signal.SIGTERM)
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 4.0)
+        self.assertLess(time.monotonic() - began, 10.0)
         for bot in stuck[:190]:
             self.assertEqual(bot.close_frame()[0], SERVICE_RESTART)
 
