@@ -66,8 +66,8 @@ class Control:
     def then_killed(self) -> Iterator[None]:
         """Kill the service the moment after something, and start it again.
 
-        What it does waits a second for the disk before it is answered. Where that was not enough it is written
-        soon afterwards.
+        What it does waits a second for the disk before it is answered. Where that was not enough, it is
+        written soon afterwards.
         """
         began = time.monotonic()
         yield
