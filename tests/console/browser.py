@@ -50,6 +50,15 @@ if sync_playwright is not None:
 ALWAYS_ALLOWED = [r"Password forms should have"]
 
 
+def why_not() -> str | None:
+    """Return why there is no browser for the tests here; None if there is one."""
+    if os.environ.get("LGTWIST_TEST_BROWSER") == "0":
+        return "left out, for LGTWIST_TEST_BROWSER is 0"
+    if sync_playwright is None:
+        return "playwright is not installed"
+    return None if CHROMIUM else "chromium is not installed"
+
+
 def unavailable(reason: str) -> Exception:
     """The exception for a test that cannot run."""
     if os.environ.get("LGTWIST_TEST_REQUIRE_ALL") == "1":
@@ -88,12 +97,8 @@ class _Driver:
 
     def run(self, function: Callable[[Browser], _Result]) -> Deferred[_Result]:
         """Call a function with the browser, in the browser's thread."""
-        if os.environ.get("LGTWIST_TEST_BROWSER") == "0":
-            raise SkipTest("left out, for LGTWIST_TEST_BROWSER is 0")
-        if sync_playwright is None:
-            raise unavailable("playwright is not installed")
-        if not CHROMIUM:
-            raise unavailable("chromium is not installed")
+        if reason := why_not():
+            raise unavailable(reason)
         if self._thread is None:
             self._thread = Thread(target=self._work, name="browser", daemon=True)
             self._thread.start()
@@ -261,6 +266,11 @@ class BrowserTestCase(TestCase):
     """A test with a browser, in which nothing moves: what is read right after an action is final."""
 
     timeout = 180
+    # Known before a service is started for it.
+    if (_reason := why_not()) and (
+        os.environ.get("LGTWIST_TEST_BROWSER") == "0" or os.environ.get("LGTWIST_TEST_REQUIRE_ALL") != "1"
+    ):
+        skip = _reason
 
     def visit(
         self,
