@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -23,12 +24,14 @@ from queue import SimpleQueue
 from threading import Thread
 
 from attrs import define, field
+from twisted.trial.runner import TestLoader
 
 HERE = Path(__file__).resolve().parent
 #: Packages whose modules are run one by one.
 _BY_MODULE = ("console", "implementations", "integration", "websocket")
-#: What takes longest, and is begun first.
-_FIRST = (
+#: What takes longest, and is begun first: a process for each class.
+FIRST = (
+    "tests.websocket.test_fuzzing_client",
     "tests.console.test_journeys",
     "tests.console.test_faults",
     "tests.integration.test_at_least_once_disk",
@@ -42,7 +45,7 @@ _FIRST = (
     "tests.integration.test_at_least_once_transports",
     "tests.integration.test_milky_switches",
     "tests.integration.test_milky_kills",
-    "tests.websocket.test_fuzzing_client",
+    "tests.integration.test_many_accounts",
 )
 
 
@@ -62,7 +65,17 @@ def parts(name: str) -> list[str]:
     modules = [f"{name}.{each.stem}" for each in sorted(path.glob("test_*.py"))]
     if modules and not below and path.name not in _BY_MODULE:
         return [name]
-    return below + modules
+    return below + [part for each in modules for part in (classes(each) if each in FIRST else [each])]
+
+
+def classes(module: str) -> list[str]:
+    """Return the names of the test cases of a module."""
+    found = TestLoader().findTestClasses(importlib.import_module(module))
+    return [f"{module}.{each.__name__}" for each in found if any(map(_is_test, dir(each)))]
+
+
+def _is_test(name: str) -> bool:
+    return name.startswith("test")
 
 
 @define
@@ -155,7 +168,7 @@ def main() -> int:
         names = [part for name in given.names for part in parts(name)]
     except ValueError as error:
         parser.error(str(error))
-    names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    names.sort(key=lambda name: [not name.startswith(first) for first in FIRST])
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     began = time.monotonic()
     folder = given.temp_directory.absolute()
