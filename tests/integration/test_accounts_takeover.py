@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from tests.integration.accounts import FORWARD, HTTP, REVERSE, Bot, RawClient, WorldTestCase
+from tests.integration.accounts import FORWARD, HTTP, LIMITS, REVERSE, Bot, RawClient, WorldTestCase
 from tests.integration.rawclient import masked_frame
 from tests.integration.running import Service, wait_until
 from tests.processes import Stopwatch
@@ -251,6 +251,8 @@ class PresenceTests(HandTestCase):
         {"self_id": 21203, "transport": HTTP, "dialect": "onebot11", "heartbeat_ms": 0},
         {"self_id": 21204, "transport": FORWARD, "dialect": "onebot11", "heartbeat_ms": 200, "end": "/event"},
     ]
+    # A busy machine measures longer heartbeats, and sees later that they are missing.
+    limits = LIMITS.replace("1500ms", "4s")
 
     def test_L36_heartbeats_say_offline(self) -> None:
         """The account is up all the while: actions are passed on, only its status tells."""
@@ -345,7 +347,7 @@ class PresenceTests(HandTestCase):
                 "it is dialled again",
                 lambda one=self_id, b=before: self.implementation.state(one)["connections_ever"] > b,
             )
-            self.assertLess(watch.seconds(), 2.4)
+            self.assertLess(watch.seconds(), 3.5)
             self.world.wait_online(self_id)
             self.assertTrue(
                 self.world.lines(f"account {self_id}", "no message for 3 of its heartbeat intervals of 0.")
