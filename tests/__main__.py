@@ -38,6 +38,9 @@ FIRST = (
     "tests.integration.test_control_messages",
     "tests.integration.test_running_mistakes",
     "tests.integration.test_reverse_bots",
+    "tests.integration.test_accounts_refusals",
+    "tests.integration.test_accounts_takeover",
+    "tests.integration.test_accounts_outages",
     "tests.integration.test_faults_over_tls",
     "tests.integration.test_kills",
     "tests.integration.test_at_least_once_pongs",
@@ -168,7 +171,8 @@ def main() -> int:
         names = [part for name in given.names for part in parts(name)]
     except ValueError as error:
         parser.error(str(error))
-    names.sort(key=lambda name: [not name.startswith(first) for first in FIRST])
+    # What is long first, whole packages next: at the end there are short ones for all processors.
+    names.sort(key=lambda name: ([not name.startswith(first) for first in FIRST], name.count(".")))
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     began = time.monotonic()
     folder = given.temp_directory.absolute()
