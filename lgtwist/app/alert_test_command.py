@@ -181,7 +181,7 @@ def _sent_here(settings: Sequence[AlertSettings], chosen: Sequence[int], say: Ca
     outcome: list[Any] = []
 
     def begin() -> None:
-        resources = SenderResources(reactor, WebClient(reactor, keeps_connections=False))
+        resources = SenderResources(reactor, WebClient(reactor))
         sending = Deferred.fromCoroutine(
             send_tests(settings, chosen, say, reactor=reactor, resources=resources)
         )

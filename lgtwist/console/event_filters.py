@@ -22,7 +22,7 @@ from lgtwist.onebot.event import Event, place_of
 from lgtwist.onebot.values import read_integer
 
 #: Bytes of the body of a request, and accounts that it may name.
-_MOST_FILTER_BODY, _MOST_GROUPS = 256 << 10, 1000
+_MOST_FILTER_BODY, _MOST_ACCOUNTS_ASKED = 256 << 10, 1000
 #: Characters of a path or a sentence that are told.
 _MOST_WORDS = 300
 #: Seconds that the reactor is held by one slice of a filter's work, and that all slices take together.
@@ -119,7 +119,7 @@ def _accounts_asked(given: Any) -> frozenset[int] | None:
     if given is None:
         return None
     values = given if isinstance(given, list) else [given]
-    numbers = [read_integer(value) for value in values[:_MOST_GROUPS]]
+    numbers = [read_integer(value) for value in values[:_MOST_ACCOUNTS_ASKED]]
     if None in numbers:
         raise bad_request('"account" must be the number of an account, or a list of them')
     return frozenset(number for number in numbers if number is not None)
