@@ -53,6 +53,7 @@ class Case:
     :ivar measures: the first one is the case's main figure.
     :ivar variants: subjects to compare with other settings than their own, by name; else all subjects do it.
     :ivar known: the subjects, by name.
+    :ivar bases: for a variant the one that it is the same as but for one thing, whose cost is told.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Case:
     setting: Setting = field(factory=Setting)
     variants: Mapping[str, tuple[str, Setting, Mapping[str, object]]] = field(factory=dict)
     known: Mapping[str, Subject] = field(factory=lambda: SUBJECTS)
+    bases: Mapping[str, str] = field(factory=dict)
 
     def subjects(self) -> list[str]:
         """Who can do it, by name."""
@@ -267,6 +269,45 @@ def watched() -> Case:
     )
 
 
+#: What filters ask for, by what they look at; every event of the load generator passes.
+_FILTERS: Mapping[str, str] = {
+    "field-go-cqhttp": '{"group_id": {".in": [30001, 30002, 30003]}, "user_id": {".neq": 5}}',
+    "field-llbot": '{"group_id": {"$in": [30001, 30002, 30003]}, "user_id": {"$ne": 5}}',
+    "message-go-cqhttp": '{".or": [{"message_type": "private"}, {"message": {".regex": "^[^/]"}}]}',
+    "message-llbot": '{"message": {"$elemMatch": {"type": "text", "data.text": {"$regex": "^[^/]"}}}}',
+}
+
+
+def filters(bots: int) -> Case:
+    """Events to bots with a filter each, by fields and by the message, and to as many without one."""
+    events = {
+        "field-events": "events = { group_id = [30001], deny = { user_id = [5] }, private = false }",
+        "message-events": "events = { any_of = { at_me = true, keyword = ['/', 'a', 'e', 'x'] } }",
+    }
+    lines = {**events, **{name: f"filter = '''{one}'''" for name, one in _FILTERS.items()}}
+    variants: dict[str, tuple[str, Setting, Mapping[str, object]]] = {
+        "none": ("lgtwist", Setting(bots, each=()), {}),
+        **{name: ("lgtwist", Setting(bots, each=(one,)), {}) for name, one in sorted(lines.items())},
+        "journal-none": ("lgtwist-journal", Setting(bots), {}),
+        **{
+            f"journal-{name}": ("lgtwist-journal", Setting(bots, each=(lines[name],)), {})
+            for name in ("field-events", "message-events")
+        },
+    }
+    return Case(
+        f"filters-{bots}",
+        f"events of 1024 B to {bots} bots with a filter each, one at a time, and to as many without",
+        {"mode": "fanout", "bots": bots, "size": 1024, "window": 1},
+        (_cpu("event and bot"), _per_second("deliveries")),
+        variants=variants,
+        bases={
+            name: "journal-none" if name.startswith("journal") else "none"
+            for name in variants
+            if not name.endswith("none")
+        },
+    )
+
+
 def milky_events(bots: int = 10, size: int = 1024) -> Case:
     """Events of an account of type milky, beside one whose implementation speaks OneBot 11.
 
@@ -321,6 +362,7 @@ _CASES: list[Case] = [
     replay(200_000),
     live_with_journal(),
     watched(),
+    filters(200),
     milky_events(),
     milky_events(1, 512),
     milky_calls(),
@@ -332,6 +374,7 @@ _PATTERNS: list[tuple[str, Callable[..., Case]]] = [
     (r"single-(\d+)-(\d+)", single),
     (r"calls-(\d+)-(\d+)(?:-of-(\d+))?", calls),
     (r"replay-(\d+)", replay),
+    (r"filters-(\d+)", filters),
     (r"milky-events-(\d+)-(\d+)", milky_events),
 ]
 

@@ -112,10 +112,32 @@ def table(outcome: Outcome) -> str:
         for row in rows:
             cells = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  " + "  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-    lines += [f"  {line}" for line in compared(outcome)]
+    lines += [f"  {line}" for line in (*compared(outcome), *costs(outcome))]
     for name, whys in outcome.failures.items():
         lines += [f"  {name}: FAILED in {len(whys)} round(s): {whys[0]}"]
     return "\n".join(lines)
+
+
+def costs(outcome: Outcome) -> list[str]:
+    """Give one line for each variant with what it costs more than the one that it is compared with.
+
+    It has the difference of the main figure: median (min..max) over the rounds that both did.
+    """
+    lines = []
+    measure = outcome.case.measures[0]
+    for name in outcome.case.variants:
+        base = outcome.case.bases.get(name.removesuffix(BESIDE), "")
+        of = base + BESIDE * name.endswith(BESIDE)
+        theirs = outcome.runs.get(of, {})
+        more = [
+            measure.read(raw) - measure.read(theirs[number])
+            for number, raw in outcome.runs.get(name, {}).items()
+            if number in theirs
+        ]
+        if more:
+            figures = f"{median(more):+.2f} ({min(more):+.2f}..{max(more):+.2f})"
+            lines.append(f"{name}, more than {of}: {measure.name} {figures}")
+    return lines
 
 
 def compared(outcome: Outcome) -> list[str]:

@@ -52,6 +52,8 @@ class Setting:
     :ivar watched: whether somebody looks at the live traffic; only lgtwist has that.
     :ivar account: the type of lgtwist's account; but for the first, lgtwist dials its implementation.
     :ivar account_port: where it dials it.
+    :ivar each: lines of the configuration of each bot, which then has a name and a token of its own; only
+        lgtwist has that.
     """
 
     bots: int = 1
@@ -59,6 +61,7 @@ class Setting:
     watched: bool = False
     account: str = "reverse-websocket"
     account_port: int = 0
+    each: tuple[str, ...] | None = None
 
 
 @frozen
@@ -109,7 +112,8 @@ class Subject:
                 process = start(command(port, folder, setting), SERVER_CORE, folder, output, self.environment)
                 try:
                     _await_port(process, port, folder)
-                    yield Server(process.pid, port, setting.account_port, self.tls, self.numbered)
+                    numbered = self.numbered or setting.each is not None
+                    yield Server(process.pid, port, setting.account_port, self.tls, numbered)
                 except Failed as error:
                     raise Failed(f"{error}{_last_words(process, folder)}") from None
                 finally:
@@ -313,7 +317,8 @@ def configuration(port: int, folder: Path, setting: Setting, delivery: str, tls:
         f'access_token = "{IMPL_TOKEN}"',
     ]
     # A cursor belongs to one bot, so each bot that is to have one has a name and a token.
-    tokens = [BOT_TOKEN] if delivery == "live" else [f"{BOT_TOKEN}-{n}" for n in range(setting.bots)]
+    one = delivery == "live" and setting.each is None
+    tokens = [BOT_TOKEN] if one else [f"{BOT_TOKEN}-{n}" for n in range(setting.bots)]
     bots = [(token, delivery) for token in tokens]
     if setting.extra is not None:
         bots.append((EXTRA_TOKEN, setting.extra))
@@ -321,6 +326,7 @@ def configuration(port: int, folder: Path, setting: Setting, delivery: str, tls:
         lines += ["[[bots]]", f'name = "{token}"', f'access_token = "{token}"']
         if how != "live":
             lines.append(f'delivery = "{how}"')
+        lines += setting.each or ()
     return "\n".join(lines) + "\n"
 
 

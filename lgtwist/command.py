@@ -176,6 +176,24 @@ def _backup(options: argparse.Namespace) -> int:
     return 0
 
 
+def _alert_test(options: argparse.Namespace) -> int:
+    """Send a test to the receivers of ``[[alerts]]``."""
+    from lgtwist.app.alert_test_command import NoAlertTest, NoSuchAlert, try_alerts
+
+    def warn(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+
+    file = ConfigurationFile.find(options.config)
+    try:
+        accepted = try_alerts(file, options.index, lambda line: print_text(f"{line}\n"), warn)
+    except NoAlertTest as error:
+        sys.exit(str(error))
+    except NoSuchAlert as error:
+        warn(f"lgtwist alert-test: {error}")
+        return 2
+    return 0 if accepted else 1
+
+
 # -- the command line
 
 
@@ -188,6 +206,7 @@ class Command:
     :ivar description: what ``--help`` says beside it.
     :ivar flags: its options without a value, with what they mean.
     :ivar values: its options with a value: each with a name for that, and what it means.
+    :ivar number: its argument, a whole number that may be left out: a name for it, and what it means.
     """
 
     run: Callable[[argparse.Namespace], int]
@@ -195,6 +214,7 @@ class Command:
     description: str = ""
     flags: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[str, str, str], ...] = ()
+    number: tuple[str, str] | None = None
 
 
 COMMANDS = {
@@ -242,6 +262,13 @@ COMMANDS = {
         (("--secrets", "with tokens, and the files that the configuration names (keys, certificates)"),),
         (("--output", "FILE", "the new file, or a folder for it (else the working directory)"),),
     ),
+    "alert-test": Command(
+        _alert_test,
+        "send a test message to the receivers of [[alerts]]; exit status 0 if all accept it",
+        "The running service sends it; where none runs, the command does. One line for each entry says what "
+        "its receiver answered. The exit status is 1 where one did not accept the message.",
+        number=("INDEX", "which of [[alerts]], the first is 0 (else all of them)"),
+    ),
 }
 
 
@@ -262,9 +289,24 @@ def _parser_of(name: str, command: Command) -> _Parser:
     parser.add_argument("-c", "--config", metavar="FILE", help=_CONFIG_HELP)
     for flag, value, meaning in command.values:
         parser.add_argument(flag, metavar=value, help=meaning)
+    if command.number is not None:
+        name_of_number, meaning = command.number
+        parser.add_argument(
+            name_of_number.lower(), metavar=name_of_number, nargs="?", type=_whole_number, help=meaning
+        )
     for flag, meaning in command.flags:
         parser.add_argument(flag, action="store_true", help=meaning)
     return parser
+
+
+def _whole_number(text: str) -> int:
+    """Read an argument.
+
+    :raises argparse.ArgumentTypeError: if it is no whole number from 0 on.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f'expected a whole number, got "{text[:20]}"')
+    return int(text)
 
 
 def overview() -> str:

@@ -60,9 +60,11 @@ class ReceiverAnswer:
     :ivar status: of HTTP, or of SMTP; 0 where there was none.
     :ivar words: what it said or why it could not be asked, at most 200 characters, without secrets.
     :ivar retry: whether another try may help: False for a wrong token, say.
+    :ivar retry_after: seconds that it asks to wait before another try; None if it does not say.
     """
 
     accepted: bool
     status: int
     words: str
     retry: bool = True
+    retry_after: float | None = None

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lgtwist.app.admin_token import CannotMakeToken, read_made_token
 from lgtwist.app.backup import back_up_stopped, backup_name, size_text
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart, DataDir
-from lgtwist.app.health_check import askable_endpoint, connected
+from lgtwist.app.health_check import connected
+from lgtwist.app.running_api import CannotAsk, RunningApi
 from lgtwist.console.interfaces import CannotBackUp
 from lgtwist.runtime.private_files import create_private
 
@@ -98,23 +98,15 @@ def _ask_service(written: BinaryIO, file: ConfigurationFile, config: Config, *, 
     :raises OSError: if the answer cannot be written.
     """
     running = f"data_dir {config.data_dir} is in use by a running lgtwist"
-    if not config.console.enabled:
-        raise NoBackup(f"{running}, and its console is off: stop it, or set [console] enabled = true")
-    endpoint = askable_endpoint(file)
-    if endpoint is None:
-        raise NoBackup(
-            f"{running}; {file.described} names no endpoint of tcp, ssl or unix that could be asked"
-        )
     try:
-        token = config.server.admin_token or read_made_token(Path(config.data_dir))
-    except CannotMakeToken as error:
-        raise NoBackup(f"{running}, and its admin token is needed: {error}") from None
-    if token is None:
-        raise NoBackup(f"{running}, and it has no admin token yet")
+        api = RunningApi.find(file, config)
+    except CannotAsk as error:
+        raise NoBackup(str(error)) from None
+    endpoint = api.endpoint
     try:
         with connected(endpoint, file.base, time.monotonic() + _CONNECT_PATIENCE) as connection:
             connection.settimeout(_PATIENCE)
-            _request(connection, token, secrets=secrets)
+            _request(connection, api, secrets=secrets)
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             if answer.status != 200:
@@ -146,16 +138,9 @@ def _read_answer(answer: http.client.HTTPResponse, size: int) -> bytes:
     return piece
 
 
-def _request(connection: socket.socket, token: str, *, secrets: bool) -> None:
-    body = json.dumps({"secrets": True, "token": token}).encode() if secrets else b""
-    head = [
-        f"{'POST' if secrets else 'GET'} /console/api/backup HTTP/1.1",
-        "Host: localhost",
-        f"Authorization: Bearer {token}",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    connection.sendall("".join(f"{line}\r\n" for line in head).encode("utf-8", "replace") + b"\r\n" + body)
+def _request(connection: socket.socket, api: RunningApi, *, secrets: bool) -> None:
+    body = json.dumps({"secrets": True, "token": api.token}).encode() if secrets else b""
+    connection.sendall(api.head("POST" if secrets else "GET", "backup", len(body)) + body)
 
 
 def _refusal(answer: http.client.HTTPResponse, endpoint: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from attrs import Factory, evolve, frozen
 
+from lgtwist.alerts.settings import AlertSettings, read_alert
 from lgtwist.app.absolute_paths import with_absolute_paths
 from lgtwist.app.key_places import with_place
 from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS, AccountKind, BotKind
@@ -96,6 +97,7 @@ class Config:
     journal: JournalSettings = Factory(JournalSettings)
     console: ConsoleSettings = Factory(ConsoleSettings)
     limits: Limits = Factory(Limits)
+    alerts: tuple[AlertSettings, ...] = ()
     #: Paths of all files that it was read from or names (tokens, certificates, private keys, authorities,
     #: worlds): bots may not read them.
     private_files: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ def parse(source: str, read_file: ReadFile = _read_file, base: Path | None = Non
         journal=read_journal(root.section("journal")),
         console=read_console(root.section("console")),
         limits=read_limits(root.section("limits")),
+        alerts=_read_alerts(root),
     )
     root.finish()
     named = [file for endpoint in config.server.endpoints for file in certificate_files(endpoint)]
@@ -242,6 +245,32 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
     if not bots and not problems:
         problems.append(Problem("bots", "expected at least one [[bots]], or none of this key"))
     return tuple(bots)
+
+
+def _read_alerts(root: Section) -> tuple[AlertSettings, ...]:
+    """Read ``[[alerts]]``; their accounts and bots must be there."""
+    alerts = []
+    numbers, names = _numbers(root), _bot_names(root)
+    for section in root.sections("alerts"):
+        alert = read_alert(section)
+        for number, self_id in enumerate(alert.accounts or ()):
+            if numbers is not None and self_id not in numbers:
+                section.add_problem(f"accounts[{number}]", f"there is no account {self_id} in [[accounts]]")
+        for number, name in enumerate(alert.bots or ()):
+            if names is not None and name not in names:
+                section.add_problem(f"bots[{number}]", f'there is no bot "{name}" in [[bots]]')
+        alerts.append(alert)
+    return tuple(alerts)
+
+
+def _bot_names(root: Section) -> set[Any] | None:
+    """Return the names of the bots; None where ``bots`` is not what it should be."""
+    if not root.has("bots"):
+        return {bot.bot.name for bot in DEFAULT_BOTS}
+    bots = root.peek_list("bots")
+    if bots is None or not all(isinstance(bot, Mapping) for bot in bots):
+        return None
+    return {name for bot in bots if isinstance(name := bot.get("name"), str)}
 
 
 def _check_public(config: Config, problems: list[Problem]) -> None:

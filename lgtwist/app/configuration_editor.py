@@ -226,7 +226,8 @@ class ConfigurationEditor:
     def _read(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "path": str(self._path), "exists": False, "writable": False, "why_not": None, "etag": "",
-            "text": "", "accounts": [], "bots": [], "problems": [], "backups": [], "changed_on_disk": False,
+            "text": "", "accounts": [], "bots": [], "alerts": [], "problems": [], "backups": [],
+            "changed_on_disk": False,
         }  # fmt: skip
         try:
             present = self._present()
@@ -239,7 +240,7 @@ class ConfigurationEditor:
             values = {}
         tables = {
             name: [one for one in values[name] if isinstance(one, dict)]
-            for name in ("accounts", "bots")
+            for name in ("accounts", "bots", "alerts")
             if isinstance(values.get(name), list)
         }
         return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from lgtwist.alerts.service import AlertService
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.reload import ReloadOutcome
@@ -133,6 +134,10 @@ class RunningService:
     def configuration(self) -> ConfigurationEditor | None:
         """Return the editor of the configuration file; None where there is none to edit."""
         return self._service.editor
+
+    def alerts(self) -> AlertService:
+        """Return what watches and tells."""
+        return self._service.alerts
 
     def waiting(self) -> tuple[str, ...]:
         """Return the keys whose change waits for a restart."""

@@ -50,6 +50,10 @@ name = "bot"
 access_token = "{bot_token}"
 # Everything reaches it in the end, also what happened while it was away:
 # delivery = "at-least-once"
+# Of messages only those that mention the account or begin with /, and private ones:
+# events = {{ any_of = {{ at_me = true, prefix = ["/"], private = true }} }}
+# A filter of go-cqhttp or of LLBot can be used as it is:
+# filter = '''{{ "group_id": {{ ".in": [123456] }} }}'''
 
 # A bot that listens, so that lgtwist connects to it (AstrBot, Koishi ...).
 # [[bots]]
@@ -57,6 +61,13 @@ access_token = "{bot_token}"
 # connection = "reverse-websocket"
 # url = "ws://127.0.0.1:6199/ws"
 # access_token = "the token there"
+
+# Who is told when an account goes offline or a bot goes away: Feishu, DingTalk, WeCom, Telegram, ntfy, Bark,
+# ServerChan, e-mail, or a program of yours (docs/alerts.md). `lgtwist alert-test` sends a test.
+# [[alerts]]
+# kind = "feishu"
+# url = "https://open.feishu.cn/open-apis/bot/v2/hook/..."
+# language = "en"
 """
 
 _CHINESE = """\
@@ -99,6 +110,10 @@ name = "bot"
 access_token = "{bot_token}"
 # 所有事件最终都会送到，包括它不在时发生的：
 # delivery = "at-least-once"
+# 消息只收 @了账号的、以 / 开头的和私聊的：
+# events = {{ any_of = {{ at_me = true, prefix = ["/"], private = true }} }}
+# go-cqhttp 或 LLBot 的事件过滤器可以直接写在这里：
+# filter = '''{{ "group_id": {{ ".in": [123456] }} }}'''
 
 # 由机器人监听、lgtwist 去连接（AstrBot、Koishi 等）：
 # [[bots]]
@@ -106,6 +121,13 @@ access_token = "{bot_token}"
 # connection = "reverse-websocket"
 # url = "ws://127.0.0.1:6199/ws"
 # access_token = "那边填的令牌"
+
+# 账号离线、机器人断开时通知谁：飞书、钉钉、企业微信、Telegram、ntfy、Bark、Server酱、邮件，
+# 或者自己的程序（见 docs/zh/alerts.md）。`lgtwist alert-test` 发一条测试消息。
+# [[alerts]]
+# kind = "feishu"
+# url = "https://open.feishu.cn/open-apis/bot/v2/hook/..."
+# language = "zh"
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from lgtwist.alerts.settings import read_alert
 from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS
 from lgtwist.config.limits import read_limits
 from lgtwist.config.section import UNKNOWN_KEY, Problem, Section
@@ -45,11 +46,12 @@ def _or(places: list[str]) -> str:
 def _keys() -> dict[str, tuple[str, ...]]:
     """Return the keys of each table; of ``[[accounts]]`` and ``[[bots]]`` those of each kind."""
     keys = {
-        _TOP: ("data_dir", "server", "console", "accounts", "bots", "journal", "limits"),
+        _TOP: ("data_dir", "server", "console", "accounts", "bots", "journal", "limits", "alerts"),
         "[server]": _keys_that_are_read(read_server),
         "[console]": _keys_that_are_read(read_console),
         "[journal]": _keys_that_are_read(read_journal),
         "[limits]": _keys_that_are_read(read_limits),
+        "[[alerts]]": _keys_that_are_read(read_alert),
     }
     for name, account in ACCOUNT_KINDS.items():
         keys[f'[[accounts]] with type = "{name}"'] = ("self_id", *_keys_that_are_read(account.read))

@@ -6,12 +6,13 @@ the fields of the settings (:mod:`lgtwist.config.change`); which waits for a res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from math import inf
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, fields, frozen
 
+from lgtwist.alerts.settings import AlertSettings
 from lgtwist.app.authorities import with_running_authorities
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.config.authorities import Authorities
@@ -56,6 +57,7 @@ class Changes:
     :ivar limits: the names of the limits that changed.
     :ivar journal: the names of the journal's keys that changed, without those that wait for a restart.
     :ivar console: the names of the console's keys that changed.
+    :ivar alerts: what changed of ``[[alerts]]``, as ``alerts[0] changed``.
     :ivar authorities: pairs of the authorities that links use, and what was read for them.
     :ivar waiting: the keys whose change waits for a restart.
     """
@@ -70,14 +72,16 @@ class Changes:
     limits: tuple[str, ...]
     journal: tuple[str, ...]
     console: tuple[str, ...]
+    alerts: tuple[str, ...]
     authorities: tuple[tuple[Authorities, Authorities], ...]
     waiting: tuple[str, ...]
 
     @property
     def nothing(self) -> bool:
         """Whether nothing changed, but for keys that wait for a restart."""
-        lists = (self.closed, self.opened, self.server, self.limits, self.journal, self.console, self.renewed)
-        return not (self.accounts or self.bots or self.reordered or any(lists))
+        lists = (self.closed, self.opened, self.server, self.limits, self.journal, self.console)
+        others = (*lists, self.alerts, self.renewed)
+        return not (self.accounts or self.bots or self.reordered or any(others))
 
     @property
     def renewed(self) -> list[str]:
@@ -95,6 +99,7 @@ class Changes:
         for table, names in (("limits", self.limits), ("journal", self.journal), ("console", self.console)):
             parts += [f"{table}.{name}" for name in names]
         parts += self.server
+        parts += self.alerts
         parts += [f"certificates of {path} read again" for path in self.renewed]
         line = ", ".join(parts) or "nothing changed"
         if self.waiting:
@@ -186,9 +191,18 @@ def changes(old: Config, new: Config, open_files: float = inf) -> Changes:
         limits=_names(old.limits, running.limits),
         journal=_names(old.journal, running.journal),
         console=_names(old.console, running.console),
+        alerts=_describe_alerts(old.alerts, running.alerts),
         authorities=authorities,
         waiting=tuple(waiting),
     )
+
+
+def _describe_alerts(old: Sequence[AlertSettings], new: Sequence[AlertSettings]) -> tuple[str, ...]:
+    """Return which of ``[[alerts]]`` changed, without secrets; entries have no names but their places."""
+    parts = [f"alerts[{at}] changed" for at, one in enumerate(new) if at < len(old) and one != old[at]]
+    parts += [f"alerts[{at}] added" for at in range(len(old), len(new))]
+    parts += [f"alerts[{at}] removed" for at in range(len(new), len(old))]
+    return tuple(parts)
 
 
 def _numbers_of_both(config: Config, other: Config) -> list[int]:

@@ -183,6 +183,8 @@ class Reloader:
             service.set_journal_settings(running.journal)
         if found.console:
             service.set_console_settings(running.console)
+        if found.alerts:
+            service.alerts.reload(running.alerts)
         service.use_made_token(prepared.admin_token)
         if service.port.authentication.admin_token != token_before:
             service.console.token_changed()

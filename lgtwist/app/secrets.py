@@ -16,7 +16,8 @@ def configured_secrets(config: Config) -> frozenset[str]:
     for bot in config.bots:
         tables += [bot.bot, bot.settings]
     found = (getattr(table, key, None) for table in tables for key in SECRET_KEYS)
-    return frozenset(one for one in found if isinstance(one, str) and one)
+    alerts = (alert.secrets() for alert in config.alerts)
+    return frozenset(one for one in found if isinstance(one, str) and one).union(*alerts)
 
 
 class KnownSecrets:

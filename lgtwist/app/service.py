@@ -24,7 +24,12 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import globalLogPublisher
 
 from lgtwist import __version__
+from lgtwist.alerts.interfaces import AlertSender
+from lgtwist.alerts.service import AlertService
+from lgtwist.alerts.settings import AlertSettings
 from lgtwist.app.admin_token import CannotMakeToken, MadeToken, console_link, made_token
+from lgtwist.app.alert_facts import ServiceFacts
+from lgtwist.app.alert_reasons import reason_in
 from lgtwist.app.authorities import authorities_of, renew_authorities
 from lgtwist.app.backup import Backups, remove_unfinished
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
@@ -61,6 +66,7 @@ from lgtwist.journal.sqlite import SqliteStore, set_aside
 from lgtwist.journal.store import JournalBusy, JournalDamaged, JournalError
 from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
+from lgtwist.net.http_client import WebClient
 from lgtwist.net.ports import CannotListen, Ports
 from lgtwist.net.twisted_private import bound_log_files
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
@@ -104,6 +110,7 @@ class LgtwistService(MultiService):
     :ivar directory: the accounts and bots.
     :ivar accounts: the accounts' edges, named by their numbers.
     :ivar bots: the bots' edges, named by the bots' names.
+    :ivar alerts: tells people what is wrong.
     :ivar started: when it was started; seconds since the epoch.
     :ivar read_again: reads the configuration again; None where that cannot be done. May be set.
     :ivar editor: of the configuration file; None where there is none to edit. May be set.
@@ -186,6 +193,16 @@ class LgtwistService(MultiService):
         self._add_child("timers", self._timers)
         self._add_child("accounts", self.accounts)
         self._add_child("bots", self.bots)
+        self._alert_client: WebClient | None = None
+        self.alerts = AlertService(
+            config.alerts,
+            ServiceFacts(self, wall_clock, reactor.seconds),
+            self._alert_sender,
+            clock=reactor,
+            wall_clock=wall_clock,
+            reworded=reason_in,
+        )
+        self._add_child("alerts", self.alerts)
         for account in config.accounts:
             self._make_account(account)
         for bot in config.bots:
@@ -194,9 +211,18 @@ class LgtwistService(MultiService):
         self._register_metrics()
         self._reloader = Reloader(self)
 
-    def _add_child(self, name: str, service: MultiService) -> None:
+    def _add_child(self, name: str, service: Any) -> None:
         service.setName(name)
         service.setServiceParent(self)
+
+    def _alert_sender(self, settings: AlertSettings) -> AlertSender:
+        """Return what sends the messages of one of ``[[alerts]]``; all of them share one client."""
+        # Twisted's mail is imported only where somebody wants to be told of something.
+        from lgtwist.alerts.senders import SenderResources, make_sender
+
+        if self._alert_client is None:
+            self._alert_client = WebClient(self._reactor)
+        return make_sender(settings, SenderResources(self._reactor, self._alert_client, now=self._wall_clock))
 
     def _make_console(self) -> ConsoleMount:
         resources = ConsoleResources(
@@ -300,6 +326,7 @@ class LgtwistService(MultiService):
         add(lambda: port_metrics(self.port.connection_limits))
         add(self.port.refused_handshakes.metrics)
         add(self._lag.metrics)
+        add(self.alerts.metrics)
         self.readiness.add(lambda: accounts_down(directory))
         self.readiness.add(self._journal_reasons)
 
@@ -469,6 +496,7 @@ class LgtwistService(MultiService):
         bot = self.directory.bots[settings.name]
         before = bot.settings
         bot.configure(settings)
+        self.directory.update_sent_messages()
         self.port.bot_tokens.refresh(bot)
         if self.deliveries is not None:
             self.deliveries.bot_changed(bot)
@@ -747,6 +775,7 @@ class LgtwistService(MultiService):
     def _stages(self) -> list[Stage]:
         """Return the stages in the order in which they are stopped."""
         return [
+            Stage("the alerts", self._stop_alerts),  # that accounts go offline now is nothing to tell
             Stage("the listening ports", self.ports.close),
             Stage("what dials, polls and posts", self._retire_edges),
             Stage("the accounts", self._stop_accounts),
@@ -772,6 +801,10 @@ class LgtwistService(MultiService):
         """
         self._stopping = True
         return Deferred.fromCoroutine(stop_stages(self._stages()))
+
+    def _stop_alerts(self) -> Deferred[None] | None:
+        self.alerts.stopService()
+        return None if self._alert_client is None else self._alert_client.close()
 
     def _retire_edges(self) -> None:
         for edge in (*self.accounts, *self.bots):

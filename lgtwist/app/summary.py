@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from lgtwist import __version__
+from lgtwist.alerts.alert import Rule
 from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
 from lgtwist.app.configuration import Config
-from lgtwist.hub.settings import port_owners
+from lgtwist.filters.reading import Grammar
+from lgtwist.hub.settings import BotSettings, EventSettings, port_owners
 from lgtwist.net.endpoints import websocket_url
 
 
@@ -28,16 +30,31 @@ def summary(config: Config, urls: list[str] | None = None) -> list[str]:
         bot = wanted.bot
         mine = bot.accounts or tuple(account.self_id for account in config.accounts)
         how = wanted.kind.describe(wanted.settings, bot, urls)
-        more = "; at least once" if bot.at_least_once else ""
+        more = ("; at least once" if bot.at_least_once else "") + _which_events(bot)
         if bot.access_token is not None and owners.get(bot.access_token) != bot.name:
             more += "; its token does not open the port, for another bot has the same"
         lines.append(f'bot "{bot.name}" {how}; accounts: {", ".join(map(str, mine))}{more}')
+    for number, alert in enumerate(config.alerts):
+        rules = ", ".join(rule.value for rule in Rule if rule in alert.on)
+        lines.append(f"alerts[{number}] ({alert.kind.value}): {rules}; after {alert.after:g} s")
     return [
         *lines,
         *_where_console_is(config, base),
         *_how_to_attach(config, base),
         *_how_to_use_sandbox(config, base),
     ]
+
+
+#: Whose grammar a filter is in, as it is said of one.
+_GRAMMARS = {Grammar.GO_CQHTTP: "go-cqhttp's", Grammar.LLBOT: "LLBot's", Grammar.EITHER: "either"}
+
+
+def _which_events(bot: BotSettings) -> str:
+    """Return what is said of which events a bot gets; empty if it gets all."""
+    by = ["events"] if bot.events != EventSettings() else []
+    if bot.filter is not None:
+        by.append(f"filter ({_GRAMMARS[bot.filter.grammar]} grammar)")
+    return f"; gets only what passes {' and '.join(by)}" if by else ""
 
 
 def http_base(config: Config) -> str | None:

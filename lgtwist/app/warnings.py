@@ -24,12 +24,14 @@ def warnings(config: Config) -> list[str]:
 
 
 def plain_tokens(config: Config) -> list[str]:
-    """Return a line for each account and bot whose token is sent to a public host without TLS."""
+    """Return a line for each account, bot and alert whose token is sent to a public host without TLS."""
     lines = []
     for number, account in enumerate(config.accounts):
         lines += _warn(f"accounts[{number}]", _account_urls(account))
     for number, bot in enumerate(config.bots):
         lines += _warn(f"bots[{number}]", _bot_urls(bot))
+    for number, alert in enumerate(config.alerts):
+        lines += _warn(f"alerts[{number}]", iter([(alert.url, True)]), "url")
     return lines
 
 
@@ -49,10 +51,14 @@ def _bot_urls(wanted: BotConfig) -> Iterator[tuple[str, bool]]:
             yield url, sent
 
 
-def _warn(path: str, urls: Iterator[tuple[str, bool]]) -> list[str]:
+def _warn(path: str, urls: Iterator[tuple[str, bool]], key: str = "access_token") -> list[str]:
+    """Return a line if a secret is sent to a public host without TLS; the first is enough.
+
+    :param key: which holds what is sent beside the URL.
+    """
     for url, sent in urls:
         parts = urlsplit(url)
-        secret = "access_token" if sent else "url" if _has_secret(parts.query) else None
+        secret = key if sent else "url" if _has_secret(parts.query) else None
         if secret is None or parts.scheme not in ("ws", "http") or is_private_name(parts.hostname or ""):
             continue
         shown = f"{parts.scheme}://{parts.netloc}"

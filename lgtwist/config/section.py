@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -90,6 +91,11 @@ class Section:
         self._values: dict[str, Any] = values if isinstance(values, dict) else {}
         if not self._is_table:
             self._problems.append(Problem(path, _no_table(path, values)))
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table; that it is not is reported."""
+        return self._is_table
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -196,6 +202,25 @@ class Section:
             self.add_problem(where, str(error))
             return None
 
+    def read_named_file(self, key: str) -> str | None:
+        """Return the text of the file that ``key`` names, which is no secret.
+
+        :returns: None if the key is missing, or if the file cannot be read, which is reported.
+        """
+        self._known.append(key)
+        if key not in self._values:
+            return None
+        try:
+            return self._read_file(text(self._values[key]))
+        except InvalidValue as error:
+            self.add_problem(key, str(error))
+        except OSError as error:
+            name = error.filename or self._values[key]
+            self.add_problem(key, f'"{name}" cannot be read{whom(error)}: {error.strerror}')
+        except ValueError as error:
+            self.add_problem(key, f"the file is {error}")
+        return None
+
     def read_certificates(self, key: str) -> Authorities | None:
         """Read the certificates of authorities from the file in PEM that ``key`` names.
 
@@ -238,13 +263,18 @@ class Section:
             for number, value in enumerate(values)
         ]
 
-    def finish(self) -> None:
+    def finish(self, instead: Mapping[str, str] = MappingProxyType({})) -> None:
         """Report every key of the table that was not read as unknown.
 
         Where such a key is a required one, misspelt, that this one is missing is not reported too.
+
+        :param instead: a sentence for each key that people know from other programs.
         """
         for key in self._values:
             if key in self._known:
+                continue
+            if key in instead:
+                self.add_problem(key, instead[key])
                 continue
             near = self._near(key)
             if near is not None:

@@ -13,10 +13,12 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from lgtwist.console.access import Access, ShortBodies, Visitor
+from lgtwist.console.alerts import AlertRoutes
 from lgtwist.console.assets import Assets
 from lgtwist.console.backlog import BacklogRoutes
 from lgtwist.console.backup import BackupRoutes
 from lgtwist.console.configuration import ConfigurationRoutes
+from lgtwist.console.event_filters import FilterRoutes
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import LogLines, LogRoutes
 from lgtwist.console.overview import Overview
@@ -36,7 +38,7 @@ from lgtwist.web.bodies import BodyBudget, PeerBodies
 from lgtwist.web.routes import account_number
 
 #: The first segments of paths that have more of them.
-_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused", "config", "log")
+_DEEPER = ("sandbox", "stream", "traffic", "rights", "backlog", "refused", "config", "log", "alerts")
 
 
 @define(kw_only=True)
@@ -89,12 +91,14 @@ class ConsoleApi:
             logged_out=lambda session: self._end_all("logged_out", session),
         )
         log = LogRoutes(resources.log_lines, view.secrets, clock, wall_clock)
+        alerts = AlertRoutes(view, clock)
         subscriptions = Subscriptions(
             view=view,
             access=access,
             overview=self._overview,
             traffic=self._traffic,
             log=log,
+            alerts=alerts,
             clock=clock,
             wall_clock=wall_clock,
             assets=assets.hash,
@@ -104,12 +108,14 @@ class ConsoleApi:
         self._sandbox_requests: dict[Request, str | None] = {}  # and the sessions that they are open by
         #: By method and first segment; those that need no session.
         self._open = {**access.open_routes()}
+        self._filters = FilterRoutes(view, clock)
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
             **PermissionRoutes(view, clock.seconds).routes(),
             **BacklogRoutes(view, wall_clock).routes(),
             **log.routes(),
+            **alerts.routes(),
             **BackupRoutes(view, access, clock).routes(),
             ("GET", "state"): self._state,
             ("GET", "traffic"): self._row,
@@ -117,6 +123,7 @@ class ConsoleApi:
             ("POST", "call"): self._call,
             ("POST", "rights"): self._rights,
             **ConfigurationRoutes(view, access).routes(),
+            **self._filters.routes(),
         }
 
     def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
@@ -245,8 +252,9 @@ class ConsoleApi:
         self._end_all("token_changed")
 
     def stop(self) -> None:
-        """End every stream: the service stops."""
+        """End every stream, and look at no more events: the service stops."""
         self._streams.end_all("stopping")
+        self._filters.seen.stop()
 
     def _end_all(self, code: str, session: str | None = None) -> None:
         """End the streams, those of sandboxes too.

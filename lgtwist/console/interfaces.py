@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, BinaryIO, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from lgtwist.alerts.receiver import DeliveryRecord
+from lgtwist.alerts.service import AlertEntry
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.interfaces import IJournal
 from lgtwist.hub.directory import Directory
@@ -84,6 +86,25 @@ class EditableConfiguration(Protocol):
         """Write a text that has no mistakes.
 
         :param client: who asks, for the log.
+        """
+
+
+class Alerting(Protocol):
+    """What the console sees of ``[[alerts]]``; ``alerts.service`` implements it."""
+
+    def entries(self) -> Sequence[AlertEntry]:
+        """Return the entries in the order of the configuration, as they are now."""
+
+    def deliveries(self) -> Sequence[DeliveryRecord]:
+        """Return the last deliveries, the newest first."""
+
+    def send_test(self, index: int) -> Deferred[DeliveryRecord]:
+        """Send a message to the receiver of an entry, as alerts are sent.
+
+        :param index: of the entry, from 0.
+        :returns: fires with what became of it; fails with ``CancelledError`` if the entry goes away
+            meanwhile.
+        :raises IndexError: if there is no such entry.
         """
 
 
@@ -167,6 +188,9 @@ class ServiceView(Protocol):
 
     def configuration(self) -> EditableConfiguration | None:
         """Return the editor of the configuration file; None where there is none to edit."""
+
+    def alerts(self) -> Alerting:
+        """Return what watches and tells."""
 
     def waiting(self) -> tuple[str, ...]:
         """Return the keys whose change waits for a restart."""

@@ -10,6 +10,7 @@ from twisted.web.server import Request
 
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.routing import RouteHandler
+from lgtwist.filters.conditions import GROUP_ROLES, EventConditions
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.settings import BotSettings, EventSettings
 from lgtwist.onebot.catalogue import action_groups, catalogue
@@ -104,6 +105,8 @@ def _permissions_json(bot: Bot) -> dict[str, Any]:
         events.post_type,
         events.group_id,
         events.user_id,
+        tuple(events.conditions.deny_groups),
+        tuple(events.conditions.deny_users),
     )
     return {
         "bot": bot.name,
@@ -115,10 +118,36 @@ def _permissions_json(bot: Bot) -> dict[str, Any]:
             "group_id": _first_values(events.group_id),
             "user_id": _first_values(events.user_id),
         },
+        "conditions": _conditions_json(events.conditions),
+        "filter": None if settings.filter is None else settings.filter.grammar.value,
         "cut": any(values is not None and len(values) > _MOST_VALUES for values in lists),
         "sentence": sentence_parts(bot),
         "groups": _group_counts(bot),
     }
+
+
+def _conditions_json(conditions: EventConditions) -> dict[str, Any] | None:
+    """Return what ``events`` has beside its lists, as the configuration has it; None for nothing."""
+    if not conditions:
+        return None
+    return {
+        "deny": {
+            "group_id": _first_values(tuple(sorted(conditions.deny_groups))),
+            "user_id": _first_values(tuple(sorted(conditions.deny_users))),
+        },
+        "private": conditions.private,
+        "roles": None if conditions.roles is None else sorted(conditions.roles),
+        "any_of": _any_of_json(conditions),
+    }
+
+
+def _any_of_json(conditions: EventConditions) -> dict[str, Any] | None:
+    """Return the keys of ``any_of`` that are asked for."""
+    any_of = conditions.any_of
+    if any_of is None:
+        return None
+    values = {name: getattr(any_of, name) for name in any_of.asked}
+    return {name: _first_values(one) if isinstance(one, tuple) else one for name, one in values.items()}
 
 
 def _first_values(values: tuple[Any, ...] | None) -> list[Any] | None:
@@ -131,7 +160,10 @@ def sentence_parts(bot: Bot) -> list[dict[str, Any]]:
     The codes are ``may_all`` or ``may_nothing``, else ``may`` and ``may_not`` (``abilities``: keys of
     :data:`ABILITIES`; ``partly``: those of them of which it may use some actions only); ``rate`` (``most``,
     ``seconds``); ``accounts`` (``accounts``); and one of ``all_events``, ``no_events`` and ``events``
-    (``post_types``, ``groups``, ``users``; None where there is no such list).
+    (``post_types``, ``groups``, ``users``; None where there is no such list). Where it has conditions or a
+    filter, they stand in place of ``all_events``, or behind ``events``: ``none_of`` (``groups``, ``users``;
+    None where it gets them), ``no_private``, ``only_roles`` (``roles``), ``only_any_of`` (``any_of``: its
+    keys with their values), and ``filter`` (``grammar``).
     """
     settings = bot.settings
     parts = _action_parts(bot)
@@ -140,8 +172,12 @@ def sentence_parts(bot: Bot) -> list[dict[str, Any]]:
         parts.append(_part("rate", most=most, seconds=seconds))
     if settings.accounts is not None:
         parts.append(_part("accounts", accounts=_first_values(settings.accounts)))
-    parts.append(_event_part(settings.events))
-    return parts
+    event_part, conditions = _event_part(settings.events), _condition_parts(settings)
+    if event_part["code"] == "no_events":
+        return [*parts, event_part]
+    if event_part["code"] != "all_events" or not conditions:
+        parts.append(event_part)
+    return [*parts, *conditions]
 
 
 def _part(code: str, **arguments: Any) -> dict[str, Any]:
@@ -175,6 +211,29 @@ def _event_part(events: EventSettings) -> dict[str, Any]:
         return _part("no_events")
     names = ("post_types", "groups", "users")
     return _part("events", **{name: _first_values(values) for name, values in zip(names, lists, strict=True)})
+
+
+def _condition_parts(settings: BotSettings) -> list[dict[str, Any]]:
+    conditions = settings.events.conditions
+    parts = []
+    if conditions.deny_groups or conditions.deny_users:
+        groups, users = sorted(conditions.deny_groups), sorted(conditions.deny_users)
+        parts.append(
+            _part(
+                "none_of",
+                groups=_first_values(tuple(groups)) if groups else None,
+                users=_first_values(tuple(users)) if users else None,
+            )
+        )
+    if not conditions.private:
+        parts.append(_part("no_private"))
+    if conditions.roles is not None:
+        parts.append(_part("only_roles", roles=[role for role in GROUP_ROLES if role in conditions.roles]))
+    if conditions.any_of is not None:
+        parts.append(_part("only_any_of", any_of=_any_of_json(conditions)))
+    if settings.filter is not None:
+        parts.append(_part("filter", grammar=settings.filter.grammar.value))
+    return parts
 
 
 def _group_counts(bot: Bot) -> list[dict[str, Any]]:

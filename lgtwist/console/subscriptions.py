@@ -10,6 +10,7 @@ from twisted.web.server import Request
 
 from lgtwist import __version__
 from lgtwist.console.access import Access
+from lgtwist.console.alerts import AlertRoutes, AlertsTopic
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import LogRoutes, LogTopic, read_line_filter
 from lgtwist.console.overview import Overview
@@ -27,7 +28,7 @@ from lgtwist.console.topics import (
 from lgtwist.console.traffic import Traffic
 from lgtwist.web.routes import account_number
 
-_TOPICS = ("links", "traffic", "sandbox", "log")
+_TOPICS = ("links", "traffic", "sandbox", "log", "alerts")
 #: Parameters of a stream's query that are the filter of live traffic, and of the log.
 _FILTER = ("account", "bot", "kind", "group", "user", "text")
 _LINE_FILTER = ("level", "text")
@@ -45,6 +46,7 @@ class Subscriptions:
     :param overview: what there is to see of accounts and bots.
     :param traffic: the live traffic.
     :param log: the newest lines of the log.
+    :param alerts: what ``[[alerts]]`` watch and send.
     :param clock: the reactor, or a clock in its place.
     :param wall_clock: seconds since the epoch.
     :param assets: the hash of the pages' files.
@@ -59,6 +61,7 @@ class Subscriptions:
         overview: Overview,
         traffic: Traffic,
         log: LogRoutes,
+        alerts: AlertRoutes,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         assets: str,
@@ -68,6 +71,7 @@ class Subscriptions:
         self._overview = overview
         self._traffic = traffic
         self._log = log
+        self._alerts = alerts
         self._clock = clock
         self._wall_clock = wall_clock
         self._assets = assets
@@ -79,6 +83,7 @@ class Subscriptions:
                 "traffic": self._traffic_topic,
                 "sandbox": self._sandbox_topic,
                 "log": self._log_topic,
+                "alerts": self._alerts_topic,
             },
         )
 
@@ -157,6 +162,9 @@ class Subscriptions:
     def _log_topic(self, stream: Any, wanted: dict[str, Any]) -> LogTopic:
         given, after = wanted.get("filter", {}), wanted.get("after")
         return LogTopic(stream, wanted["id"], log=self._log, given=given, after=after)
+
+    def _alerts_topic(self, stream: Any, wanted: dict[str, Any]) -> AlertsTopic:
+        return AlertsTopic(stream, wanted["id"], self._alerts)
 
     def _world_log(self, account: int) -> Any:
         return world_log_of(self._view.account_edge(account))

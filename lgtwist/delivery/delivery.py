@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.cursor import Cursor
-from lgtwist.delivery.encoded_batch import EncodedBatch
+from lgtwist.delivery.encoded_batch import EncodedBatch, read_for_routing
 from lgtwist.delivery.gaps import Gaps
 from lgtwist.delivery.interfaces import IEventSink, IJournal
 from lgtwist.delivery.log import DeliveryLog
@@ -30,7 +30,7 @@ from lgtwist.delivery.redelivery import Redelivered, Redelivery
 from lgtwist.delivery.refusals import Refusals, Verdict
 from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
-from lgtwist.onebot.event import BadEvent, Event, late_event, mark_replayed, read_event
+from lgtwist.onebot.event import Event, late_event, mark_replayed
 from lgtwist.onebot.message import MessageFormat, convert_event
 
 #: So much is handed to a connection at once (bytes).
@@ -74,14 +74,6 @@ class _ReadAhead:
         self.batches = deque(page.batches)
         self.trimmed_to = page.trimmed_to
         self.upto = max(page.upto, page.batches[-1].last if page.batches else 0)
-
-
-def _read_for_routing(payload: bytes) -> Event | None:
-    """Return what routing asks of an event; None if it cannot be read, which nothing in a journal is."""
-    try:
-        return read_event(payload)
-    except BadEvent:
-        return None
 
 
 class Delivery:
@@ -550,7 +542,6 @@ class Delivery:
         if (
             active is not None
             and active.ready
-            and self._passes is None
             and encoded.first > sent.position
             and encoded.batch.before == sent.ordinal
             and not encoded.has_late
@@ -558,6 +549,8 @@ class Delivery:
             and window.events + encoded.events <= active.window
             and window.size + encoded.size <= window.limit
         ):
+            if self._passes is not None and self._take_some(active, encoded, self._passes):
+                return
             events, size = encoded.events, encoded.size
             self._sent = watermark = encoded.watermark
             frames = encoded.frames(self._format, active.encode)
@@ -565,6 +558,32 @@ class Delivery:
         else:
             self._at_tail = False
             self.pump()
+
+    def _take_some(self, sink: IEventSink, encoded: EncodedBatch, passes: Callable[[Event], bool]) -> bool:
+        """Send those of the events that became durable that the bot may see, and pass over the others.
+
+        :returns: False if it may see all of them; nothing was sent then.
+        """
+        events = encoded.read_events()
+        which = [index for index, event in enumerate(events) if event is not None and passes(event)]
+        if len(which) == len(events):
+            return False
+        if not which:
+            self._skip_to(encoded.watermark)
+            return True
+        self._sent = encoded.watermark
+        batch, last = encoded.batch, which[-1]
+        reached = Watermark(batch.first + last, batch.before + last + 1, batch.times[last])
+        self._hand_over(
+            sink,
+            encoded.frames_of(which, self._format, sink.encode),
+            len(which),
+            sum([len(batch.payloads[index]) for index in which]),
+            reached,
+            encoded.at,
+            batch.part(last, last + 1) if len(which) == 1 else None,
+        )
+        return True
 
     def _hand_over(
         self,
@@ -768,12 +787,12 @@ class Delivery:
         """Whether the bot may see an event."""
         if self._passes is None:
             return True
-        event = _read_for_routing(payload)
+        event = read_for_routing(payload, self.account)
         return event is not None and self._passes(event)
 
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        event = _read_for_routing(payload)
+        event = read_for_routing(payload, self.account)
         if event is None or (self._passes is not None and not self._passes(event)):
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))
@@ -799,7 +818,7 @@ class Delivery:
     def _skip(self, event: Batch, watermark: Watermark, reason: str) -> None:
         self.counters.refused += 1
         self._cursor.before_skip = None  # it would be refused once more
-        kind = _read_for_routing(event.payloads[0])
+        kind = read_for_routing(event.payloads[0], self.account)
         self._log.refused(event, "unreadable" if kind is None else kind.post_type, reason)
         self._journal.refused(self.bot, event, reason)
         self._cursor.jump(watermark)

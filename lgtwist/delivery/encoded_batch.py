@@ -6,8 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from lgtwist.delivery.batch import Batch, Watermark
-from lgtwist.onebot.event import LATE_BEGINNING
+from lgtwist.onebot.event import LATE_BEGINNING, BadEvent, Event, read_event, set_self_id
 from lgtwist.onebot.message import MessageFormat, convert_event
+
+
+def read_for_routing(payload: bytes, account: int) -> Event | None:
+    """Return what routing asks of an event; None if it cannot be read, which nothing in a journal is.
+
+    :param account: the ``self_id`` that it gets if it has none.
+    """
+    try:
+        event = read_event(payload)
+    except BadEvent:
+        return None
+    if not event.self_id:
+        set_self_id(event, account)
+    return event
 
 
 class EncodedBatch:
@@ -35,6 +49,31 @@ class EncodedBatch:
         self._form: tuple[MessageFormat | None, Any] = (None, None)
         self._made = b""
         self._others: dict[tuple[MessageFormat, Any], bytes] = {}
+        self._events: list[Event | None] | None = None
+        self._each: dict[tuple[MessageFormat, Any], dict[int, bytes]] = {}
+
+    def read_events(self) -> list[Event | None]:
+        """Return what routing asks of its events, read once for all bots that do not get all of them.
+
+        :returns: None in place of what cannot be read.
+        """
+        if self._events is None:
+            account = self.batch.account
+            self._events = [read_for_routing(one, account) for one in self.batch.payloads]
+        return self._events
+
+    def frames_of(
+        self, which: list[int], message_format: MessageFormat, encode: Callable[[bytes], bytes]
+    ) -> bytes:
+        """Return some of its events, each encoded once for all bots that do not get all of them, and joined.
+
+        :param which: their indices; of none that was fetched later than it happened.
+        """
+        made = self._each.setdefault((message_format, encode), {})
+        for index in which:
+            if index not in made:
+                made[index] = encode(convert_event(self.batch.payloads[index], message_format))
+        return made[which[0]] if len(which) == 1 else b"".join([made[index] for index in which])
 
     def frames(self, message_format: MessageFormat, encode: Callable[[bytes], bytes]) -> bytes:
         """All events, encoded and joined."""

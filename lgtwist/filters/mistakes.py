@@ -6,6 +6,22 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+#: Characters of a key that are shown.
+_SHOWN_KEY = 60
+
+
+def path_to(path: str, key: str) -> str:
+    """Return the path of a member of an object in a filter, as in ``.or[1].group_id..in``.
+
+    Control characters and what is too long are not shown.
+
+    :param path: of the object; empty for the filter as a whole.
+    """
+    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in key[:_SHOWN_KEY])
+    if len(key) > _SHOWN_KEY:
+        shown += "..."
+    return f"{path}.{shown or '(empty key)'}" if path else shown or "(empty key)"
+
 
 @frozen
 class FilterMistake:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from lgtwist.onebot import rawjson
+from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.errors import OverBound
 from lgtwist.onebot.event import Event
 from lgtwist.onebot.message import Segment, as_segments, from_cq, is_message, to_cq
+from lgtwist.onebot.values import read_text
 
 #: Characters of a text that is searched; what is behind them is not seen.
 SEARCHED_LENGTH = 65_536
@@ -32,17 +35,32 @@ class EventSubject:
     :ivar raw: the event's JSON.
     :ivar post_type: with ``message`` for ``message_sent``.
     :ivar self_id: the number of the account; None or 0 where the event does not have one.
+    :ivar memo: what filters have computed from the event, for others of equal parts; by keys that begin with
+        the name of who computed it.
     """
 
-    __slots__ = ("_cq", "_members", "_segments", "_text", "_values", "post_type", "raw", "self_id")
+    __slots__ = (
+        "_cq",
+        "_members",
+        "_raw_segments",
+        "_segments",
+        "_text",
+        "_values",
+        "memo",
+        "post_type",
+        "raw",
+        "self_id",
+    )
 
     def __init__(self, event: Event) -> None:
         self.raw = event.raw
         self.post_type = "message" if event.post_type == "message_sent" else event.post_type
         self.self_id = event.self_id
+        self.memo: dict[str, Any] = {}
         self._members: dict[str, Raw] | None = None
         self._values: dict[str, Any] = {}
         self._segments: list[Segment] | None = None
+        self._raw_segments: bytes | None = None
         self._cq: str | None = None
         self._text: str | None = None
 
@@ -65,7 +83,7 @@ class EventSubject:
 
     def _decode(self, name: str) -> Any:
         raw = self.raw_member(name)
-        if not raw:
+        if not raw or (raw[:1] != b'"' and has_too_many_values(raw)):
             return MISSING
         try:
             return rawjson.decode_value(raw)
@@ -86,6 +104,20 @@ class EventSubject:
                 pass
         return self._segments
 
+    def raw_segments(self) -> bytes:
+        """Return the JSON of the message as segments; as it came where it has that form, with nothing odd."""
+        if self._raw_segments is None:
+            message, segments = self.member("message"), self.segments()
+            if (
+                isinstance(message, list)
+                and len(message) == len(segments)
+                and all(map(is_, message, segments))
+            ):
+                self._raw_segments = self.raw_member("message")
+            else:
+                self._raw_segments = msgspec.json.encode(segments)
+        return self._raw_segments
+
     def cq(self) -> str:
         """Return the message as a string with CQ codes, cut to :data:`SEARCHED_LENGTH`."""
         if self._cq is None:
@@ -105,17 +137,17 @@ class EventSubject:
         """
         if self._text is None:
             self._text = "".join(
-                text for segment in self.segments() if isinstance(text := _text_of(segment), str)
+                text for segment in self.segments() if (text := _text_of(segment)) is not None
             ).lstrip()[:SEARCHED_LENGTH]
         return self._text
 
 
-def _text_of(segment: Segment) -> Any:
+def _text_of(segment: Segment) -> str | None:
     """Return the text of a text segment; None of any other."""
     if segment.get("type") != "text":
         return None
     data = segment.get("data")
-    return data.get("text") if isinstance(data, dict) else None
+    return read_text(data.get("text")) if isinstance(data, dict) else None
 
 
 def subject_of(event: Event) -> EventSubject:

@@ -12,6 +12,7 @@ from lgtwist.hub.calls import Call, Calls
 from lgtwist.hub.fan_out import Encode, FanOut, Passes
 from lgtwist.hub.interfaces import IAccount, IAccountLink, IBacking, IBotConnection
 from lgtwist.hub.links import Links
+from lgtwist.hub.sent_messages import SENDING_ACTIONS, SentMessages
 from lgtwist.hub.snapshots import LastEvent
 from lgtwist.hub.timeouts import TimeoutLog
 from lgtwist.onebot import responses
@@ -78,6 +79,7 @@ class Account:
     :ivar since: when it came up, went down, or changed between online and offline; seconds since the epoch.
     :ivar reason: why it is not online; empty if it is.
     :ivar outgoing_format: the format in which bots' messages are sent to its implementation.
+    :ivar sent_messages: the ids of the messages that it sent; None if no bot asks for them.
     :ivar login_info: the ``data`` of the newest ``get_login_info``; None before the first.
     """
 
@@ -106,6 +108,8 @@ class Account:
         self.since = wall_clock()
         self.reason = "it has not connected yet"
         self.login_info: bytes | None = None
+        self.sent_messages: SentMessages | None = None
+        self._examined = _EXAMINED
         self.outgoing_format = MessageFormat.AS_IS
         self.wall_clock = wall_clock
         self._heartbeat_ms = round(heartbeat_interval * 1000)
@@ -326,7 +330,7 @@ class Account:
             response = without_echo(payload, echo)
         except DECODE_ERRORS:  # nested almost too deeply
             response = responses.from_error(AccountFailed("the implementation's answer cannot be read"))
-        if call.action in _EXAMINED:
+        if call.action in self._examined:
             self._receive(call, response)
             return True
         self.counters.answered += 1  # as _receive does, without the calls that cost
@@ -342,9 +346,11 @@ class Account:
 
     def _receive(self, call: Call, response: bytes) -> None:
         last = True
-        if call.action in _EXAMINED:
+        if call.action in self._examined:
             if call.action in STREAM_ACTIONS:
                 last = not is_stream_part(response)
+            elif self.sent_messages is not None and call.action in SENDING_ACTIONS:
+                self.sent_messages.note_response(response)
             elif call.caller and lacks_action(responses.read_response_head(response)):
                 response = responses.ok(self._own_answer(call.action))
         if last:
@@ -435,6 +441,17 @@ class Account:
         :raises BadEvent: if it is no event.
         """
         self.fan_out.publish(read_event(raw))
+
+    def remember_sent_messages(self, wanted: bool) -> None:
+        """Keep the ids of the messages that it sends from now on, or forget them.
+
+        :param wanted: whether some bot asks which they are.
+        """
+        if not wanted:
+            self.sent_messages, self._examined = None, _EXAMINED
+        elif self.sent_messages is None:
+            self.sent_messages, self._examined = SentMessages(self.self_id), _EXAMINED | SENDING_ACTIONS
+        self.fan_out.sent_messages = self.sent_messages
 
     def subscribe(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -38,7 +38,7 @@ from lgtwist.onebot.errors import (
     TooManyCalls,
     UnknownAction,
 )
-from lgtwist.onebot.event import Event
+from lgtwist.onebot.event import Event, set_self_id
 from lgtwist.onebot.message import (
     MESSAGE_ACTIONS,
     SEND_ACTIONS,
@@ -79,6 +79,7 @@ class BotCounters:
     dropped_events: int = 0
     posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
     connections: int = 0  # open now
+    http_requests: int = 0  # to its HTTP API
     detached_failures: int = 0  # calls that were answered "async" and failed afterwards
 
 
@@ -251,6 +252,7 @@ class Bot:
     :ivar name: its name in the configuration.
     :ivar counters: of its events and actions, for the metrics.
     :ivar deliveries: its at-least-once deliveries, by the account's number.
+    :ivar sent_ids: for each account's number, the ids of the messages that it sent; a directory sets it.
     :ivar watch: sees its actions; None if nobody looks.
     """
 
@@ -262,6 +264,7 @@ class Bot:
         self.counters = BotCounters()
         self.deliveries: dict[int, Delivery] = {}
         self.watch: ActionWatch | None = None
+        self.sent_ids: Mapping[int, Container[str]] = {}
         self.sessions: dict[IBotSession, None] = {}
         self._http_calls: dict[int, set[PendingAction]] = {}  # of requests under way, by the sets' identity
         self.last_ended: EndedSession | None = None
@@ -282,11 +285,28 @@ class Bot:
         self._permissions = ActionPermissions(actions.allow, actions.deny)
         self._rate = None if actions.rate is None else Rate(*actions.rate)
         self._unrestricted = self._rate is None and self._permissions.unrestricted
-        lists = (events.post_type, events.group_id, events.user_id)
-        permitted = EventPermissions(*(_frozenset_or_none(values) for values in lists))
+        permitted = EventPermissions(
+            _frozenset_or_none(events.post_type),
+            _frozenset_or_none(events.group_id),
+            _frozenset_or_none(events.user_id),
+            events.conditions,
+            settings.filter,
+            self._sent_ids_of,
+        )
         self.passes = permitted.passes if permitted else None
         self._event_permissions = permitted
         self._accounts = None if settings.accounts is None else frozenset(settings.accounts)
+
+    def _sent_ids_of(self, self_id: int | None) -> Container[str]:
+        """Return the ids of the messages that an account sent, as far as lgtwist has seen."""
+        found = self.sent_ids.get(self_id or 0)
+        return () if found is None else found
+
+    @property
+    def wants_sent_ids(self) -> bool:
+        """Whether which events it gets depends on which messages the accounts sent."""
+        any_of = self.settings.events.conditions.any_of
+        return any_of is not None and any_of.reply_to_me
 
     def may_use(self, self_id: int) -> bool:
         """Return whether the configuration lets the bot use an account."""
@@ -341,6 +361,7 @@ class Bot:
         :returns: a function; call it when the request is over.
         """
         self._http_calls[id(in_flight)] = in_flight
+        self.counters.http_requests += 1
 
         def forget() -> None:
             self._http_calls.pop(id(in_flight), None)
@@ -501,6 +522,8 @@ class Bot:
         """
         if not self.may_use(account.self_id):
             return Decision(False, "account_not_its")
+        if not event.self_id:
+            set_self_id(event, account.self_id)
         return self._event_permissions.explain(event)
 
     @property

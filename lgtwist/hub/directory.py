@@ -11,6 +11,7 @@ from zope.interface import implementer
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.interfaces import IDirectoryObserver
+from lgtwist.hub.sent_messages import SentMessages
 from lgtwist.onebot.event import BadEvent
 from lgtwist.runtime.logs import Logger
 
@@ -47,6 +48,7 @@ class Directory:
         self.bots: dict[str, Bot] = {}
         self._threads = threads
         self._observers: list[IDirectoryObserver] = []
+        self._sent_messages: dict[int, SentMessages] = {}  # of the accounts that some bot asks for
 
     def observe(self, observer: Any) -> None:
         """Call an ``IDirectoryObserver`` for each account and bot that is there, and for every change."""
@@ -75,6 +77,7 @@ class Directory:
         if account.self_id in self.accounts:
             raise ValueError(f"account {account.self_id} is there already")
         self.accounts[account.self_id] = account
+        self.update_sent_messages()
         for observer in tuple(self._observers):
             self._notify(observer.account_added, account)
 
@@ -88,6 +91,7 @@ class Directory:
             self._notify(observer.account_removed, account)
         for bot in self.bots.values():
             bot.account_removed(account)
+        self.update_sent_messages()
         return account
 
     def sort_accounts(self, numbers: Iterable[int]) -> None:
@@ -105,6 +109,8 @@ class Directory:
         if bot.name in self.bots:
             raise ValueError(f'bot "{bot.name}" is there already')
         self.bots[bot.name] = bot
+        bot.sent_ids = self._sent_messages
+        self.update_sent_messages()
         for observer in tuple(self._observers):
             self._notify(observer.bot_added, bot)
 
@@ -116,8 +122,23 @@ class Directory:
         bot = self.bots.pop(name)
         for observer in reversed(self._observers):
             self._notify(observer.bot_removed, bot)
+        self.update_sent_messages()
         bot.stop()
         return bot
+
+    def update_sent_messages(self) -> None:
+        """Let those accounts remember the messages that they send of which a bot asks for them.
+
+        Call this when a bot's settings have changed.
+        """
+        asking = [bot for bot in self.bots.values() if bot.wants_sent_ids]
+        if not asking and not self._sent_messages:
+            return
+        self._sent_messages.clear()
+        for self_id, account in self.accounts.items():
+            account.remember_sent_messages(any(bot.may_use(self_id) for bot in asking))
+            if account.sent_messages is not None:
+                self._sent_messages[self_id] = account.sent_messages
 
     def accounts_of(self, bot: Bot) -> list[Account]:
         """Return the accounts that a bot may use."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from attrs import frozen
 
 from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
-from lgtwist.onebot.event import Event, mark_late
+from lgtwist.hub.sent_messages import SentMessages
+from lgtwist.onebot.event import Event, mark_late, set_self_id
 from lgtwist.onebot.message import MessageFormat, convert_event
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.turns import FlushScheduler
@@ -49,6 +50,7 @@ class FanOut:
     :param wall_clock: seconds since the epoch.
     :ivar is_scheduled: whether a batch waits for the end of a read.
     :ivar events: number of events published since the start.
+    :ivar sent_messages: keeps the ids of messages that the account sent; None if no bot asks for them.
     :ivar last_event: when the newest one was handed out, its ``post_type`` and its ``detail``; None before
         the first.
     """
@@ -59,6 +61,7 @@ class FanOut:
         self, self_id: int, scheduler: FlushScheduler, wall_clock: Callable[[], float] = time.time
     ) -> None:
         self.events = 0
+        self.sent_messages: SentMessages | None = None
         self.last_event: tuple[float, str, str] | None = None
         self._wall_clock = wall_clock
         self._self_id = self_id
@@ -92,6 +95,9 @@ class FanOut:
         if self._batch:
             batch, self._batch = self._batch, []
             self._note(batch[-1])
+            if self.sent_messages is not None:
+                for event in batch:
+                    self.sent_messages.note_event(event)
             if self._append is not None:
                 try:
                     self._append(self._self_id, [event.raw for event in batch])
@@ -111,6 +117,8 @@ class FanOut:
         self.dispatch()
         self.events += 1
         self._note(event)
+        if self.sent_messages is not None:
+            self.sent_messages.note_event(event)
         if self._append is not None:
             try:
                 self._append(self._self_id, [mark_late(event.raw)])
@@ -131,6 +139,8 @@ class FanOut:
         if not subscribers:
             return
         encoded: dict[Form, EncodedEvents] = {}
+        has_numbers = False
+        alone = events[0] if len(events) == 1 else None
         for connection, (form, passes) in tuple(subscribers.items()):
             try:
                 ready = encoded.get(form)
@@ -139,9 +149,20 @@ class FanOut:
                     ready = EncodedEvents([encode(convert_event(event.raw, wanted)) for event in events])
                     encoded[form] = ready
                 if passes is not None:
-                    ready = EncodedEvents([ready.each[n] for n, event in enumerate(events) if passes(event)])
-                    if not ready.each:
-                        continue
+                    if not has_numbers:
+                        has_numbers = True
+                        for event in events:
+                            if not event.self_id:
+                                set_self_id(event, self._self_id)
+                    if alone is not None:
+                        if not passes(alone):
+                            continue
+                    else:
+                        each = [one for one, event in zip(ready.each, events, strict=True) if passes(event)]
+                        if not each:
+                            continue
+                        if len(each) != len(events):
+                            ready = EncodedEvents(each)
                 connection.deliver(ready)
             except Exception:
                 self._log.failure("account {account}: a subscriber failed", account=self._self_id)

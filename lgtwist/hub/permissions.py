@@ -12,8 +12,18 @@ from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
+from lgtwist.filters.conditions import (
+    NO_CONDITIONS,
+    Condition,
+    EventConditions,
+    SentIds,
+    compile_each,
+    sender_role,
+)
+from lgtwist.filters.reading import EventFilter
+from lgtwist.filters.subject import Predicate, subject_of
 from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.event import Event, place_of
 
@@ -150,52 +160,108 @@ class ActionPermissions:
         return Decision(True, "allowed_by", {"pattern": allowing[0]})
 
 
+def _nothing_sent(_self_id: int | None) -> tuple[str, ...]:
+    """Return no ids: where it is not known which messages an account sent."""
+    return ()
+
+
 @frozen
 class EventPermissions:
-    """Tells which events a bot gets: those that are in each of the lists; None is no list.
+    """Tells which events a bot gets: by lists, conditions and a filter, all of which must let an event pass.
 
-    Meta events are always delivered.
+    None is no list, or no filter. Meta events are always delivered. A list of ``post_type`` with ``message``
+    has ``message_sent`` too.
+
+    :ivar sent_ids: for the condition ``reply_to_me``.
     """
 
     post_types: frozenset[str] | None = None
     group_ids: frozenset[int] | None = None
     user_ids: frozenset[int] | None = None
+    conditions: EventConditions = NO_CONDITIONS
+    filter: EventFilter | None = None
+    sent_ids: SentIds = field(default=_nothing_sent, eq=False)
+    _post_types: frozenset[str] | None = field(init=False, eq=False, repr=False)
+    _conditions: tuple[Condition, ...] = field(init=False, eq=False, repr=False)
+    _predicates: tuple[Predicate, ...] = field(init=False, eq=False, repr=False)
+
+    @_post_types.default
+    def _with_message_sent(self) -> frozenset[str] | None:
+        listed = self.post_types
+        return listed if listed is None or "message" not in listed else listed | {"message_sent"}
+
+    @_conditions.default
+    def _compile_conditions(self) -> tuple[Condition, ...]:
+        return compile_each(self.conditions, self.sent_ids)
+
+    @_predicates.default
+    def _compile_predicates(self) -> tuple[Predicate, ...]:
+        predicates = tuple(one.is_met for one in self._conditions)
+        return predicates if self.filter is None else (*predicates, self.filter.judge)
 
     def __bool__(self) -> bool:
-        return not (self.post_types is None and self.group_ids is None and self.user_ids is None)
+        lists = (self.post_types, self.group_ids, self.user_ids)
+        return bool(self._predicates) or lists != (None, None, None)
 
     def passes(self, event: Event) -> bool:
         """Return whether the bot gets an event; an event without a field is not in the list of that field."""
         if event.post_type == "meta_event":
             return True
-        if self.post_types is not None and event.post_type not in self.post_types:
+        if self._post_types is not None and event.post_type not in self._post_types:
             return False
-        if self.group_ids is None and self.user_ids is None:
-            return True
-        place = place_of(event)
-        return (self.group_ids is None or place.group_id in self.group_ids) and (
-            self.user_ids is None or place.user_id in self.user_ids
-        )
+        if self.group_ids is not None or self.user_ids is not None:
+            place = place_of(event)
+            if self.group_ids is not None and place.group_id not in self.group_ids:
+                return False
+            if self.user_ids is not None and place.user_id not in self.user_ids:
+                return False
+        if self._predicates:
+            subject = event.subject or subject_of(event)
+            for predicate in self._predicates:
+                if not predicate(subject):
+                    return False
+        return True
 
     def explain(self, event: Event) -> Decision:
         """Return what :meth:`passes` returns, and the rule that decides it.
 
-        Its code is ``no_lists``, ``meta_event`` (always delivered), ``in_lists``, ``post_type_not_listed``,
-        ``group_not_listed`` or ``user_not_listed``; the last three have the event's value as
-        ``{"post_type"}``, ``{"group_id"}`` or ``{"user_id"}``, None where it has none.
+        Its code is ``no_lists``, ``meta_event`` (always delivered) or ``in_lists`` (it meets all that is
+        asked for); or the code of the first rule that it does not meet, with the event's value, None where it
+        has none: ``post_type_not_listed`` (``post_type``), ``group_not_listed`` and ``denied_group``
+        (``group_id``), ``user_not_listed`` and ``denied_user`` (``user_id``), ``private_not_wanted``,
+        ``role_not_listed`` (``role``), ``none_of_any_of`` (``any_of``: the keys that were asked for), or
+        ``filtered`` (``grammar``: the filter's).
         """
         if not self:
             return Decision(True, "no_lists")
         if event.post_type == "meta_event":
             return Decision(True, "meta_event")
-        if self.post_types is not None and event.post_type not in self.post_types:
+        if self._post_types is not None and event.post_type not in self._post_types:
             return Decision(False, "post_type_not_listed", {"post_type": event.post_type})
         place = place_of(event)
         if self.group_ids is not None and place.group_id not in self.group_ids:
             return Decision(False, "group_not_listed", {"group_id": place.group_id})
         if self.user_ids is not None and place.user_id not in self.user_ids:
             return Decision(False, "user_not_listed", {"user_id": place.user_id})
+        subject = subject_of(event)
+        for condition in self._conditions:
+            if not condition.is_met(subject):
+                return Decision(False, condition.code, self._arguments(condition.code, event))
+        if self.filter is not None and not self.filter.judge(subject):
+            return Decision(False, "filtered", {"grammar": self.filter.grammar.value})
         return Decision(True, "in_lists")
+
+    def _arguments(self, code: str, event: Event) -> dict[str, Any]:
+        """Return what a rule is about that an event does not meet."""
+        if code == "denied_group":
+            return {"group_id": place_of(event).group_id}
+        if code == "denied_user":
+            return {"user_id": place_of(event).user_id}
+        if code == "role_not_listed":
+            return {"role": sender_role(subject_of(event))}
+        if code == "none_of_any_of" and self.conditions.any_of is not None:
+            return {"any_of": self.conditions.any_of.asked}
+        return {}
 
 
 class Rate:

@@ -10,6 +10,7 @@ from attrs import Factory, field, frozen
 from lgtwist.config.change import Change, asks_for
 from lgtwist.config.section import Section
 from lgtwist.config.values import (
+    InvalidValue,
     action_pattern,
     boolean,
     choice,
@@ -21,6 +22,9 @@ from lgtwist.config.values import (
 )
 from lgtwist.config.values import rate as read_rate
 from lgtwist.delivery.replay import ReplayPolicy
+from lgtwist.filters.conditions import GROUP_ROLES, NO_CONDITIONS, AnyOf, EventConditions
+from lgtwist.filters.mistakes import BadFilter
+from lgtwist.filters.reading import EventFilter, read_filter
 from lgtwist.onebot.message import MessageFormat
 
 #: Reads the number of an account, a group or a user.
@@ -41,11 +45,15 @@ class ActionSettings:
 
 @frozen
 class EventSettings:
-    """``events = {post_type, group_id, user_id}``; None where a key is missing."""
+    """``events = {post_type, group_id, user_id, ...}``; None where a list is missing.
+
+    :ivar conditions: what its other keys ask for.
+    """
 
     post_type: tuple[str, ...] | None = None
     group_id: tuple[int, ...] | None = None
     user_id: tuple[int, ...] | None = None
+    conditions: EventConditions = NO_CONDITIONS
 
 
 @frozen
@@ -56,6 +64,7 @@ class BotSettings:
     :ivar access_token: the token that it shows on the port, or that is sent to it; None for none.
     :ivar accounts: the numbers of the accounts that it may use; None for all.
     :ivar dials_in: whether the bot connects to our port; if not, we dial it, or post to it.
+    :ivar filter: what events must pass beside ``events``; None for no filter.
     :ivar at_least_once: whether ``delivery`` is ``"at-least-once"``: events are kept until it confirmed them.
     """
 
@@ -68,6 +77,7 @@ class BotSettings:
     at_least_once: bool = False
     replay: ReplayPolicy = Factory(ReplayPolicy)
     dials_in: bool = True
+    filter: EventFilter | None = None
 
 
 def port_owners(bots: Iterable[BotSettings]) -> dict[str | None, str]:
@@ -110,6 +120,7 @@ def read_bot(section: Section) -> BotSettings:
         _read_events(section),
         at_least_once,
         _read_replay(section, at_least_once),
+        filter=_read_filter(section),
     )
 
 
@@ -127,15 +138,113 @@ def _read_actions(bot: Section) -> ActionSettings:
     return ActionSettings(allow, deny, bound)
 
 
+#: Keys of ``events`` that people write from what they know of other programs, and what they write here.
+_OTHER_KEYS = {
+    "groups": "is written as group_id = [...] for the groups whose events it gets, "
+    "and deny = { group_id = [...] } for those whose events it does not get",
+    "users": "is written as user_id = [...] for the users whose events it gets, "
+    "and deny = { user_id = [...] } for those whose events it does not get",
+    "allow": "is written without it: group_id = [...] and user_id = [...] directly in events",
+    **{
+        key: f"belongs into any_of = {{ {key} = ... }}, which lets messages pass that meet one of its keys"
+        for key in ("at_me", "prefix", "keyword", "reply_to_me")
+    },
+}
+
+
 def _read_events(bot: Section) -> EventSettings:
     section = bot.section("events")
-    read = EventSettings(
+    lists = (
         _list_or_none(section, "post_type", text),
         _list_or_none(section, "group_id", read_number),
         _list_or_none(section, "user_id", read_number),
     )
+    deny = section.section("deny")
+    deny_groups = deny.read_list("group_id", read_number, ())
+    deny_users = deny.read_list("user_id", read_number, ())
+    deny.finish()
+    private = section.read("private", boolean, True)
+    roles = _list_or_none(section, "roles", choice(GROUP_ROLES))
+    conditions = EventConditions(
+        frozenset(deny_groups),
+        frozenset(deny_users),
+        private is not False,
+        None if roles is None else frozenset(roles),
+        _read_any_of(section, private),
+    )
+    section.finish(_OTHER_KEYS)
+    return EventSettings(*lists, conditions)
+
+
+def _read_any_of(events: Section, private: bool | None) -> AnyOf | None:
+    """Read ``any_of``.
+
+    :param private: the ``private`` beside it; None if it is invalid.
+    """
+    section = events.section("any_of")
+    if not events.has("any_of") or not section.is_table:
+        return None
+    switches = {key: section.read(key, boolean, False) for key in ("at_me", "private", "reply_to_me")}
+    prefix = section.read_list("prefix", _beginning, (), int(section.has("prefix")))
+    keyword = section.read_list("keyword", text, (), int(section.has("keyword")))
     section.finish()
+    has_lists = section.has("prefix") or section.has("keyword")
+    if not has_lists and not any(switches.values()) and None not in switches.values():
+        events.add_problem(
+            "any_of",
+            "no message would pass: expected at least one of at_me = true, reply_to_me = true, "
+            "private = true, prefix = [...] and keyword = [...]",
+        )
+    elif (
+        not has_lists
+        and private is False
+        and [key for key, value in switches.items() if value] == ["private"]
+    ):
+        events.add_problem(
+            "any_of", "no message would pass: any_of lets private ones pass only, and private = false none"
+        )
+    return AnyOf(
+        at_me=bool(switches["at_me"]),
+        prefix=prefix,
+        keyword=keyword,
+        private=bool(switches["private"]),
+        reply_to_me=bool(switches["reply_to_me"]),
+    )
+
+
+def _beginning(value: Any) -> str:
+    """Read what a text may begin with."""
+    read = text(value)
+    if read != read.lstrip():
+        raise InvalidValue("expected a string without blanks in front; those of messages are left out too")
     return read
+
+
+def _filter_text(value: Any) -> str | None:
+    """Read the text of a filter; None where the key is missing."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        raise InvalidValue("expected the filter's JSON as a string: filter = '''{ ... }'''")
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidValue("expected a string that is not empty: the filter's JSON, as in '''{ ... }'''")
+    return str(value)
+
+
+def _read_filter(section: Section) -> EventFilter | None:
+    """Read ``filter`` or ``filter_file``; each mistake in it is reported with its path inside the filter."""
+    if section.has("filter") and section.has("filter_file"):
+        section.add_problem("filter_file", "filter is given too; one of them is enough")
+    in_place = section.read("filter", _filter_text, None)
+    for key, source in (("filter", in_place), ("filter_file", section.read_named_file("filter_file"))):
+        if source is None:
+            continue
+        try:
+            return read_filter(source)
+        except BadFilter as bad:
+            for mistake in bad.mistakes:
+                section.add_problem(key, str(mistake))
+    return None
 
 
 def _read_replay(bot: Section, at_least_once: bool) -> ReplayPolicy:

@@ -136,8 +136,17 @@ class _BoundedHead(HeadAwareClientProtocol):
     _head_bytes = _head_lines = 0
 
     def __init__(self, quiescent: Any, live: set[Any]) -> None:
-        super().__init__(quiescent)
+        super().__init__(self._idle)
+        self._quiescent = quiescent
         self._live = live
+
+    def _idle(self, _protocol: Any) -> None:
+        """Give the connection back, or close it where the server does."""
+        if self.stays_open:
+            self._quiescent(self)
+        else:
+            transport: Any = self.transport
+            transport.loseConnection()
 
     def makeConnection(self, transport: Any) -> None:
         """Begin: TCP is there."""
@@ -201,10 +210,14 @@ class BoundedPool(CustomPool):
 
 @frozen
 class Answer:
-    """What an HTTP server answered."""
+    """What an HTTP server answered.
+
+    :ivar retry_after: the header ``Retry-After``; empty if there is none (RFC 9110, 10.2.3).
+    """
 
     status: int
     body: bytes
+    retry_after: str = ""
 
 
 @implementer(IBodyProducer)
@@ -310,7 +323,12 @@ class WebClient:
     :param budget: what was received of answers is counted there until they are complete.
     """
 
-    def __init__(self, reactor: Any, trust_root: Any = None, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        trust_root: Any = None,
+        budget: Budget | None = None,
+    ) -> None:
         self._reactor = reactor
         self._budget = budget
         self._pool = BoundedPool(reactor, True)
@@ -360,7 +378,7 @@ class WebClient:
         reader = Body(limit, self._budget)
         response.deliverBody(reader)
         try:
-            return Answer(response.code, await reader.whole)
+            return Answer(response.code, await reader.whole, _retry_after(response.headers))
         except Exception:
             if reader.too_large:
                 raise TooLarge from None
@@ -376,6 +394,11 @@ class WebClient:
         :returns: fires when the idle ones are closed.
         """
         return self._pool.drop_all()
+
+
+def _retry_after(headers: Headers) -> str:
+    found = headers.getRawHeaders("Retry-After")
+    return found[0] if found else ""
 
 
 def is_unreachable(error: Exception) -> bool:

@@ -29,7 +29,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     :ivar raw: the event, one JSON object without a top-level ``echo``.
     :ivar post_type: ``message``, ``notice``, ``request``, ``meta_event`` or an extension's own.
     :ivar detail: its ``notice_type`` or ``meta_event_type``; empty where it has none.
-    :ivar self_id: its ``self_id``; None if it has none, 0 if the value is not an account's number.
+    :ivar self_id: its ``self_id``; None if it has none, 0 if the value is not an account's number. See
+        :func:`set_self_id`.
     :ivar place: what :func:`place_of` returns; None before it was called.
     :ivar subject: what :func:`lgtwist.filters.subject.subject_of` returns; None before it was called. It must
         not refer to the event: the collector of cycles does not look at events.
@@ -205,6 +206,12 @@ def read_id(value: bytes) -> int | None:
 _WHOLE_NUMBER = re.compile(rb"([0-9]+)(?:\.([0-9]+))?(?:[eE]\+?([0-9]{1,2}))?")
 #: Bytes that it may have.
 _MAX_ODD_ID_BYTES = 64
+
+
+def set_self_id(event: Event, self_id: int) -> None:
+    """Set the ``self_id`` of an event that has none, for those that look at it; its bytes stay."""
+    msgspec.structs.force_setattr(event, "self_id", self_id)
+    msgspec.structs.force_setattr(event, "subject", None)
 
 
 class _PlaceHead(msgspec.Struct):

@@ -254,6 +254,13 @@ class ConnectionLimits:
             del self._failures[next(iter(self._failures))]
         return times
 
+    def failures(self) -> dict[str, tuple[float, int]]:
+        """Return by address when its first failure within about a minute was, and how many there were.
+
+        The time is in seconds of the clock; at most 10,000 addresses, those that failed last.
+        """
+        return self._failures
+
     def stop(self) -> None:
         """Abort every connection with a handshake under way."""
         self._handshakes, handshakes = {}, self._handshakes

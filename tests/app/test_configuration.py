@@ -13,6 +13,7 @@ from lgtwist.app.configuration import Config, parse
 from lgtwist.app.summary import summary
 from lgtwist.config.limits import Limits
 from lgtwist.delivery.replay import ReplayPolicy
+from lgtwist.filters.conditions import AnyOf, EventConditions
 from lgtwist.hub.settings import port_owners
 from lgtwist.journal.settings import JournalSettings
 from lgtwist.net.endpoints import is_public, websocket_url
@@ -423,6 +424,142 @@ class ConfigTests(SynchronousTestCase):
                 "bots[0].events.user_id[0]",
             },
         )  # fmt: skip
+
+    def test_conditions(self) -> None:
+        """What ``events`` asks for beside its lists."""
+        config = self.read(
+            """
+            [[bots]]
+            name = "agent"
+            [bots.events]
+            deny = { group_id = [1, 2], user_id = [3] }
+            private = false
+            roles = ["owner", "admin"]
+            [bots.events.any_of]
+            at_me = true
+            prefix = ["/", "#"]
+            keyword = ["天气"]
+            private = true
+            reply_to_me = true
+            """
+        )
+        self.assertEqual(
+            config.bots[0].bot.events.conditions,
+            EventConditions(
+                frozenset([1, 2]),
+                frozenset([3]),
+                False,
+                frozenset(["owner", "admin"]),
+                AnyOf(True, ("/", "#"), ("天气",), True, True),
+            ),
+        )
+        self.assertFalse(
+            self.read('[[bots]]\nname = "b"\nevents = { private = true }').bots[0].bot.events.conditions
+        )
+
+    def test_mistakes_in_conditions(self) -> None:
+        """Each has its path; what could never be met is one, and names of other programs are told ours."""
+        for events, wanted in (
+            ("deny = [1]", {"deny": "expected a table"}),
+            (
+                'deny = { group_id = ["x"], groups = [1] }',
+                {"deny.group_id[0]": "whole number", "deny.groups": "unknown"},
+            ),
+            ('private = "no"', {"private": "true or false"}),
+            ('roles = ["boss"]', {"roles[0]": 'expected "owner", "admin" or "member"'}),
+            ('roles = "owner"', {"roles": "expected a list"}),
+            ("any_of = {}", {"any_of": "no message would pass"}),
+            ("any_of = { at_me = false }", {"any_of": "no message would pass"}),
+            ("private = false\nany_of = { private = true }", {"any_of": "private = false none"}),
+            ("any_of = true", {"any_of": "expected a table"}),
+            ("any_of = { prefix = [] }", {"any_of.prefix": "expected a list that is not empty"}),
+            ('any_of = { prefix = "/" }', {"any_of.prefix": "expected a list"}),
+            (
+                'any_of = { prefix = [" /", ""] }',
+                {"any_of.prefix[0]": "blanks", "any_of.prefix[1]": "not empty"},
+            ),
+            ("any_of = { keyword = [5] }", {"any_of.keyword[0]": "expected a string"}),
+            ("any_of = { at_me = 1 }", {"any_of.at_me": "true or false"}),
+            ("any_of = { at_me = true, regex = 1 }", {"any_of.regex": "unknown key"}),
+            ("groups = { allow = [1] }", {"groups": "group_id = [...]"}),
+            ("users = { deny = [1] }", {"users": "deny = { user_id = [...] }"}),
+            ("at_me = true", {"at_me": "any_of = { at_me = ... }"}),
+        ):
+            found = self.problems(f'[[bots]]\nname = "b"\n[bots.events]\n{events}')
+            self.assertEqual(list(found), [f"bots[0].events.{path}" for path in wanted], events)
+            for path, part in wanted.items():
+                self.assertIn(part, found[f"bots[0].events.{path}"])
+
+    def test_filters(self) -> None:
+        """A filter in place or in a file; equal texts are no change, and the summary names the grammar."""
+        files = {"f.json": '{"group_id": {".in": [1]}}\n'}
+        source = """
+            [[bots]]
+            name = "a"
+            access_token = "1"
+            filter = '''{"group_id": {"$in": [1]}}'''
+            [[bots]]
+            name = "b"
+            access_token = "2"
+            filter_file = "f.json"
+            events = { private = false }
+            [[bots]]
+            name = "c"
+            access_token = "3"
+            filter = "{}"
+            [[bots]]
+            name = "d"
+            access_token = "4"
+            """
+        config = parse(source, files.__getitem__)
+        assert isinstance(config, Config), config
+        grammars = [one.bot.filter and one.bot.filter.grammar.value for one in config.bots]
+        self.assertEqual(grammars, ["llbot", "go-cqhttp", "either", None])
+        self.assertEqual(parse(source, files.__getitem__), config)
+        self.assertNotEqual(parse(source, {"f.json": "{}"}.__getitem__), config)
+        self.assertEqual(config.private_files, ("f.json",))
+        said = [line.partition("; gets")[2] for line in summary(config) if line.startswith("bot")]
+        self.assertEqual(
+            said,
+            [
+                " only what passes filter (LLBot's grammar)",
+                " only what passes events and filter (go-cqhttp's grammar)",
+                " only what passes filter (either grammar)",
+                "",
+            ],
+        )
+
+    def test_mistakes_in_filters(self) -> None:
+        """Each is named with its path inside the filter, where the filter is; nothing of it counts then."""
+
+        def read_file(name: str) -> str:
+            if name == "none.json":
+                raise FileNotFoundError(2, "No such file or directory", "/etc/none.json")
+            return {"f.json": '{"a": {".in": 5}}', "mixed.json": '{".or": [], "$or": []}', "empty": " "}[name]
+
+        inline = [
+            ('{"x": {".wat": 1}, "y": {".in": 5}}', [("filter", "x..wat: "), ("filter", "y..in: ")]),
+            ('{"$or": [{"x": {"$regex": "("}}]}', [("filter", "$or[0].x.$regex: ")]),
+            ('{"$where": "1"}', [("filter", "$where: ")]),
+            ("{", [("filter", "it is not JSON")]),
+            ("", [("filter", "expected a string that is not empty")]),
+        ]
+        for keys, wanted in (
+            *((f"filter = '''{text}'''", problems) for text, problems in inline),
+            ("filter = 5", [("filter", "expected a string that is not empty")]),
+            ("filter = { group_id = 1 }", [("filter", "expected the filter's JSON as a string")]),
+            ('filter = "{}"\nfilter_file = "f.json"', [("filter_file", "one of them is enough")]),
+            ('filter_file = "f.json"', [("filter_file", "a..in: ")]),
+            ('filter_file = "mixed.json"', [("filter_file", "a filter is in one of them")]),
+            ('filter_file = "none.json"', [("filter_file", '"/etc/none.json" cannot be read: No such file')]),
+            ('filter_file = "empty"', [("filter_file", "")]),
+            ("filter_file = 5", [("filter_file", "expected a string")]),
+        ):
+            found = parse(f'[[bots]]\nname = "b"\n{keys}', read_file)
+            assert isinstance(found, list), keys
+            self.assertEqual([one.path for one in found], [f"bots[0].{key}" for key, _part in wanted], keys)
+            for problem, (_key, part) in zip(found, wanted, strict=True):
+                self.assertIn(part, problem.sentence)
 
     def test_tokens_of_bots_that_are_dialled(self) -> None:
         """Two webhooks without a token, or five dialled bots with one word, are no mistake."""

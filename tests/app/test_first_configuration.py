@@ -55,12 +55,14 @@ class Text(SynchronousTestCase):
                 [one.connection for one in config.bots], ["forward-websocket", "reverse-websocket"]
             )
             self.assertTrue(config.bots[0].bot.at_least_once)
+            self.assertEqual([one.language for one in config.alerts], ["zh" if chinese else "en"])
 
     def test_languages_say_the_same(self) -> None:
-        """But for comments and tokens, the two texts are one."""
+        """But for comments, tokens and the language of alerts, the two texts are one."""
         texts = []
         for chinese in (False, True):
-            text = re.sub(r'_token = "[^"]*"', "_token", COMMENTED.sub("", first_configuration(chinese)))
+            text = COMMENTED.sub("", first_configuration(chinese))
+            text = re.sub(r'(_token|language) = "[^"]*"', r"\1", text)
             texts.append([line for line in text.splitlines() if line and not line.startswith("#")])
         self.assertEqual(*texts)
 

@@ -39,6 +39,7 @@ class PlainTokenTests(SynchronousTestCase):
                 "bots[0].access_token",
             ),
             (self.bot('url = "http://example.org/?token=hush"', "http-post"), "bots[0].url"),
+            ('[[alerts]]\nkind = "ntfy"\nurl = "http://example.org/hush"\n', "alerts[0].url"),
         ):
             (line,) = self.lines(toml)
             self.assertTrue(line.startswith(f"{path}: "), line)
@@ -49,6 +50,8 @@ class PlainTokenTests(SynchronousTestCase):
         for toml in (
             "",
             self.account("wss://203.0.113.7:3001/"),
+            '[[alerts]]\nkind = "ntfy"\nurl = "http://192.168.1.5:8080/hush"\n',
+            '[[alerts]]\nkind = "ntfy"\nurl = "https://example.org/hush"\n',
             self.account("ws://203.0.113.7:3001/", token=""),
             *(
                 self.account(f"ws://{host}:3001/")

@@ -160,6 +160,7 @@ class BodyParamsTests(ParamsTestCase):
     def test_any_parameters(self, query: dict[str, str], body: dict[str, Any]) -> None:
         """Whatever stands in a query and a JSON body: both arrive, and the body's win."""
         sent = "&".join(f"{quote(name)}={quote(value)}" for name, value in query.items())
-        if not sent or set(query) & {"message"}:
+        # A name behind "amp;" is read without it, for links that were copied from the text of a page.
+        if not sent or "message" in query or any(name.startswith("amp;") for name in query):
             return
         self.assertEqual(self.params(sent, json.dumps(body)), {**query, **body})

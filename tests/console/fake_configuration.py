@@ -117,6 +117,7 @@ class FakeConfiguration:
             "text": self.masked(),
             "accounts": values.get("accounts", []),
             "bots": values.get("bots", []),
+            "alerts": values.get("alerts", []),
             "keys": {
                 "accounts.url": {"zh": "协议端监听的地址", "en": "where the implementation listens"},
                 "bots.access_token": {"zh": "对方要出示的令牌", "en": "the token that the bot shows"},

@@ -9,10 +9,12 @@ from typing import Any
 from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.alerts.alert import Rule
+from lgtwist.alerts.settings import read_alert
 from lgtwist.app.kinds import ACCOUNT_KINDS, BOT_KINDS
 from lgtwist.config.change import Change
 from lgtwist.config.limits import read_limits
-from lgtwist.config.section import Section
+from lgtwist.config.section import Problem, Section
 from lgtwist.console.configuration import keys_json
 from lgtwist.console.settings import read_console
 from lgtwist.hub.settings import BotSettings, read_bot
@@ -45,6 +47,9 @@ class Recording(Section):
 
     def read_secret(self, key: str, reader: Any) -> None:
         self.seen[self.path_of(key)] = self.seen[self.path_of(f"{key}_file")] = None
+
+    def read_named_file(self, key: str) -> None:
+        self.seen[self.path_of(key)] = None
 
     def read_certificates(self, key: str) -> None:
         self.seen[self.path_of(key)] = None
@@ -90,7 +95,7 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual([name for name in KEYS if "." not in name], ["data_dir"])
         self.assertEqual(
             {name.partition(".")[0] for name in KEYS},
-            {"data_dir", "server", "console", "journal", "limits", "accounts", "bots"},
+            {"data_dir", "server", "console", "journal", "limits", "accounts", "bots", "alerts"},
         )
 
     def test_accounts(self) -> None:
@@ -102,6 +107,31 @@ class KeyTests(SynchronousTestCase):
         for kind, module in BOT_KINDS.items():
             self.check_keys("bots", keys_read_by("bots", read_bot, module.read), kind, "connection")
         self.assertEqual(KEYS["bots.connection"]["choices"], list(BOT_KINDS))
+
+    def test_alerts(self) -> None:
+        """Every key is told, and those that only some kinds have are refused by the others."""
+        read = keys_read_by("alerts", read_alert)
+        self.assertEqual({name for name in KEYS if name.startswith("alerts.")}, read.keys())
+        for name, default in read.items():
+            if default not in (None, [], ()):
+                told = KEYS[name].get("default")
+                self.assertEqual(told, list(default) if isinstance(default, tuple) else default, name)
+        self.assertEqual(KEYS["alerts.on"]["default"], [rule.value for rule in Rule])
+        for kind in KEYS["alerts.kind"]["choices"]:
+            for name in read:
+                key = name.partition(".")[2]
+                problems: list[Problem] = []
+                read_alert(Section("alerts[0]", {"kind": kind, key: "x"}, problems, lambda _path: "x"))
+                refused = any(
+                    "is for kind" in one.sentence or "key stands in" in one.sentence for one in problems
+                )
+                mine = kind in KEYS[name].get("kinds", [kind])
+                if key != "kind" and not mine:
+                    paths = (f"alerts[0].{key}", f"alerts[0].{key.removesuffix('_file')}")
+                    wrong = [one for one in problems if one.path in paths]
+                    self.assertTrue(wrong, (kind, key))
+                elif key != "kind":
+                    self.assertFalse(refused, (kind, key, problems))
 
     def test_effects(self) -> None:
         """What a change does is what the fields of the settings say."""
@@ -130,4 +160,4 @@ class KeyTests(SynchronousTestCase):
             self.assertIn(help["effect"], EFFECTS, name)
             self.assertEqual("choices" in help, help["type"] == "choice", name)
             if "choices" in help:
-                self.assertIn(help["default"], help["choices"], name)
+                self.assertIn(help.get("default", help["choices"][0]), help["choices"], name)

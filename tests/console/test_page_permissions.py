@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from lgtwist.console.permissions import PermissionRoutes
+from lgtwist.filters.conditions import AnyOf, EventConditions
+from lgtwist.filters.reading import EventFilter, Grammar
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.permissions import ActionPermissions
@@ -36,6 +38,18 @@ BOTS = [
         events=EventSettings(("message",), (30001, 30002)),
     ),
     BotSettings("reader", actions=ActionSettings(("get_*", "send_*"), ("set_*",), (2, 1.0))),
+    BotSettings(
+        "picky",
+        events=EventSettings(
+            conditions=EventConditions(
+                deny_groups=frozenset([30009]),
+                private=False,
+                roles=frozenset(["owner", "admin"]),
+                any_of=AnyOf(at_me=True, prefix=("/", HOSTILE)),
+            )
+        ),
+        filter=EventFilter("{}", Grammar.EITHER, lambda _subject: True),
+    ),
     BotSettings("mute", actions=ActionSettings(()), events=EventSettings(None, ())),
     BotSettings(HOSTILE[:100], actions=ActionSettings(None, (HOSTILE,)), events=EventSettings((HOSTILE,))),
 ]
@@ -80,6 +94,11 @@ class PermissionsTests(PageTestCase):
                 "现在还能用 3 次（最多 20）",
             ):
                 expect(agent).to_contain_text(text)
+            picky = re.compile(
+                "不看群 30009 的事件；不看私聊消息；群消息只看群主和管理员发的；"
+                "消息只看@账号或以 .+ 开头的；只看通过"
+            )
+            expect(card(page, "picky")).to_contain_text(picky)
             expect(card(page, "mute")).to_contain_text("不能使用任何动作；看不到任何事件（心跳除外）。")
             expect(card(page, "reader")).to_contain_text("get_cookies")
             expect(card(page, "reader")).to_contain_text("什么都能做，包括踢人")
@@ -105,6 +124,13 @@ class PermissionsTests(PageTestCase):
             expect(card(page, "agent")).to_contain_text(
                 "; 20 a minute; only on account 10001; sees only messages of groups 30001, 30002."
             )
+            for text in (
+                "May use every action; sees nothing of group 30009; sees no private messages; ",
+                "sees group messages of the owner and admins only; ",
+                "sees only messages that mention the account or ",
+                "; sees only what its filter lets pass.",
+            ):
+                expect(card(page, "picky")).to_contain_text(text)
             expect(page.get_by_role("button", name="nonebot, Messages: all")).to_be_visible()
             expect(page.get_by_role("button", name="mute, Messages: none")).to_be_visible()
             page.get_by_role("button", name="agent, Messages: 4 / 38").click()

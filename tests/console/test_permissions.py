@@ -10,6 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.console.permissions import ABILITIES, PermissionRoutes, sentence_parts
+from lgtwist.filters.conditions import AnyOf, EventConditions
+from lgtwist.filters.reading import EventFilter, Grammar
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.directory import Directory
 from lgtwist.hub.settings import ActionSettings, BotSettings, EventSettings
@@ -40,6 +42,36 @@ class SentenceTests(SynchronousTestCase):
         self.assertEqual(found["rate"], {"most": 20, "seconds": 60.0})
         self.assertEqual(found["accounts"], {"accounts": [10001]})
         self.assertEqual(found["events"], {"post_types": ["message"], "groups": [1, 2], "users": None})
+
+    def test_conditions(self) -> None:
+        """They stand in place of all events; what is not asked for is not said."""
+        conditions = EventConditions(
+            frozenset([2, 1]),
+            frozenset(),
+            False,
+            frozenset(["admin", "owner"]),
+            AnyOf(True, prefix=("/", "#")),
+        )
+        found = sentence(
+            events=EventSettings(conditions=conditions),
+            filter=EventFilter("{}", Grammar.LLBOT, lambda _subject: True),
+        )
+        self.assertEqual(
+            found,
+            {
+                "may_all": {},
+                "none_of": {"groups": [1, 2], "users": None},
+                "no_private": {},
+                "only_roles": {"roles": ["owner", "admin"]},
+                "only_any_of": {"any_of": {"at_me": True, "prefix": ["/", "#"]}},
+                "filter": {"grammar": "llbot"},
+            },
+        )
+        found = sentence(events=EventSettings(("notice",), conditions=EventConditions(private=False)))
+        self.assertEqual(list(found), ["may_all", "events", "no_private"])
+        self.assertEqual(
+            list(sentence(events=EventSettings((), conditions=conditions))), ["may_all", "no_events"]
+        )
 
     def test_one_way_suffices_for_may(self) -> None:
         """That a bot may not kick is said only where no known action lets it."""
@@ -100,7 +132,17 @@ class ListTests(SynchronousTestCase):
         bot = self.listed()["bots"][0]
         self.assertEqual((bot["accounts"], bot["allow"], bot["deny"]), ([10001], None, ["set_*"]))
         self.assertEqual(bot["events"], {"post_type": ["message"], "group_id": [1], "user_id": []})
-        self.assertIsNone(bot["rate"])
+        self.assertEqual((bot["rate"], bot["conditions"], bot["filter"]), (None, None, None))
+        self.add("agent 2", events=EventSettings(conditions=EventConditions(any_of=AnyOf(keyword=("x",)))))
+        self.assertEqual(
+            self.listed()["bots"][1]["conditions"],
+            {
+                "deny": {"group_id": [], "user_id": []},
+                "private": True,
+                "roles": None,
+                "any_of": {"keyword": ["x"]},
+            },
+        )
 
     def test_what_is_left_of_the_rate_now(self) -> None:
         """Reading it uses nothing up; it comes back as time goes by."""

@@ -84,6 +84,53 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual(sinks["notices"].numbers, [1, 2])
         self.assertEqual(other.numbers, [4])
 
+    def test_what_is_kept_from_a_bot_counts_as_confirmed(self) -> None:
+        """Its cursor goes on over it, as it is written: beside what it gets, and where it gets nothing."""
+        self.open()
+        sink, delivery = self.attach("notices"), self.bots["notices"].deliveries[1]
+
+        def reached() -> tuple[int, int]:
+            written = self.journal.watermark("notices", 1).position
+            return delivery.backlog, self.journal.end(1) - written
+
+        self.publish(1, 2, kind="message")
+        self.assertEqual((sink.numbers, reached()), ([], (0, 0)))
+        self.publish(3)
+        self.publish(4, kind="message")
+        self.assertEqual((sink.numbers, delivery.backlog), ([3], 2))
+        sink.confirm()
+        self.assertEqual(reached(), (0, 0))
+        delivery.detach(sink, None)
+        self.publish(5, 6, kind="message")
+        self.assertEqual(delivery.backlog, 2)
+        sink = self.attach("notices")
+        self.clock.advance(0)
+        self.assertEqual((sink.numbers, reached()), ([], (0, 0)))
+        self.assertEqual(delivery.counters.sent, 1)
+
+    def test_each_form_of_what_some_get(self) -> None:
+        """Bots that get the same few events get them in the form that each wants, marked where late."""
+        events = EventSettings(("message",))
+        wanted = {"array": MessageFormat.ARRAY, "string": MessageFormat.STRING, "again": MessageFormat.STRING}
+        sinks = {}
+        self.open()
+        for name, form in wanted.items():
+            self.bots[name] = Bot(BotSettings(name, message_format=form, events=events))
+            self.deliveries.add(self.bots[name], self.accounts[1], ReplayPolicy(mark=True))
+            sinks[name] = self.attach(name)
+        sinks["again"].ready = False
+        raw = b'{"self_id":1,"post_type":"message","message":"a&amp;b","n":%d}'
+        self.publish(1)
+        for number in (2, 3):
+            self.accounts[1].publish(raw % number)
+        self.clock.advance(0)
+        text = [{"type": "text", "data": {"text": "a&b"}}]
+        self.assertEqual([one["message"] for one in sinks["array"].events], [text, text])
+        self.assertEqual([one["message"] for one in sinks["string"].events], ["a&amp;b", "a&amp;b"])
+        self.bots["again"].deliveries[1].detach(sinks["again"], None)
+        again = self.attach("again")
+        self.assertEqual([one.get("replayed") for one in again.events], [True, True])
+
     def test_what_is_not_written(self) -> None:
         """Meta events, and the events of an account that no such bot may see."""
         self.open()

@@ -13,6 +13,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.config.limits import Limits
+from lgtwist.filters.conditions import AnyOf, EventConditions
+from lgtwist.filters.reading import EventFilter, Grammar
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
 from lgtwist.hub.permissions import ActionPermissions, EventPermissions, Rate
@@ -134,24 +136,79 @@ class EventPermissionsTests(SynchronousTestCase):
         self.assertFalse(self.passes(EventPermissions(user_ids=frozenset()), post_type="message", user_id=1))
         self.assertFalse(EventPermissions())
 
+    def test_message_sent_is_a_message(self) -> None:
+        """A list with messages has those that the account sent itself; one may ask for these alone."""
+        messages, sent = (
+            EventPermissions(frozenset(["message"])),
+            EventPermissions(frozenset(["message_sent"])),
+        )
+        self.assertTrue(self.passes(messages, post_type="message_sent"))
+        self.assertTrue(self.passes(sent, post_type="message_sent"))
+        self.assertFalse(self.passes(sent, post_type="message"))
+
+    def test_rules(self) -> None:
+        """The first rule that an event does not meet is named: lists, conditions, and the filter at last."""
+        conditions = EventConditions(
+            frozenset([2]), frozenset([7]), False, frozenset(["owner"]), AnyOf(at_me=True, prefix=("/",))
+        )
+        short = EventFilter("{}", Grammar.GO_CQHTTP, lambda subject: len(subject.text()) < 9)
+        rights = EventPermissions(None, frozenset([1, 2]), None, conditions, short)
+        group = {"post_type": "message", "message_type": "group", "group_id": 1, "sender": {"role": "owner"}}
+        for members, code, arguments in (
+            ({"message": "/x"}, "in_lists", {}),
+            ({"group_id": 3}, "group_not_listed", {"group_id": 3}),
+            ({"group_id": 2}, "denied_group", {"group_id": 2}),
+            ({"user_id": "7"}, "denied_user", {"user_id": 7}),
+            ({"message_type": "private"}, "private_not_wanted", {}),
+            ({"sender": {"role": "admin"}}, "role_not_listed", {"role": "admin"}),
+            ({"sender": {}}, "role_not_listed", {"role": None}),
+            ({"message": "x"}, "none_of_any_of", {"any_of": ["at_me", "prefix"]}),
+            ({"message": "/23456789"}, "filtered", {"grammar": "go-cqhttp"}),
+            ({"post_type": "notice"}, "in_lists", {}),
+            ({"post_type": "meta_event", "group_id": 2}, "meta_event", {}),
+        ):
+            event = read_event(json.dumps({**group, **members}).encode())
+            decision = rights.explain(event)
+            self.assertEqual((decision.code, decision.arguments), (code, arguments))
+            self.assertIs(rights.passes(event), decision.allowed)
+        for alone in (
+            EventPermissions(conditions=EventConditions(private=False)),
+            EventPermissions(filter=short),
+        ):
+            self.assertTrue(alone)
+
+    def test_a_bot_that_asks_for_nothing(self) -> None:
+        """Its events are not looked at."""
+        self.assertIsNone(Bot(BotSettings("all")).passes)
+
     @given(
         *(
             st.none() | st.frozensets(st.sampled_from(values), max_size=2)
             for values in (("message", "notice"), (1, 2), (7, 8))
         ),
+        st.builds(
+            EventConditions,
+            st.frozensets(st.sampled_from([1, 2]), max_size=1),
+            st.frozensets(st.sampled_from([7, 8]), max_size=1),
+            st.booleans(),
+            st.none() | st.just(frozenset(["owner"])),
+            st.none() | st.builds(AnyOf, private=st.booleans(), prefix=st.just(("/",))),
+        ),
         st.fixed_dictionaries(
-            {"post_type": st.sampled_from(["message", "notice", "meta_event", "x"])},
+            {"post_type": st.sampled_from(["message", "message_sent", "notice", "meta_event", "x"])},
             optional={
+                "message_type": st.sampled_from(["private", "group"]),
                 "group_id": st.sampled_from([1, 2, 3, None, "1"]),
                 "user_id": st.sampled_from([7, 9, "x"]),
+                "message": st.sampled_from(["/x", "x"]),
             },
         ),
     )
     def test_explained_as_it_passes(
-        self, post_types: Any, group_ids: Any, user_ids: Any, members: dict[str, Any]
+        self, post_types: Any, group_ids: Any, user_ids: Any, conditions: Any, members: dict[str, Any]
     ) -> None:
         """What is explained is what happens."""
-        permissions = EventPermissions(post_types, group_ids, user_ids)
+        permissions = EventPermissions(post_types, group_ids, user_ids, conditions)
         event = read_event(json.dumps(members).encode())
         self.assertIs(permissions.explain(event).allowed, permissions.passes(event))
 

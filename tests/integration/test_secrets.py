@@ -35,7 +35,8 @@ SECRETS = {
         (
             "bot", "filed-bot", "reverse-bot", "pair-bot", "hook-bot", "hook-secret", "admin", "dialled",
             "dialled-query", "dialling", "asked", "asked-secret", "reverse-query", "pair-query", "hook-query",
-            "wrong", "wrong-query", "wrong-secret",
+            "wrong", "wrong-query", "wrong-secret", "alert-path", "alert-query", "alert-secret",
+            "alert-password",
         )
     )
 }  # fmt: skip
@@ -98,6 +99,24 @@ secret = "{s[hook-secret]}"
 access_token = "{s[hook-bot]}"
 accounts = [10001]
 timeout = "300ms"
+[[alerts]]
+kind = "webhook"
+url = "http://127.0.0.1:{asked}/{s[alert-path]}"
+secret = "{s[alert-secret]}"
+after = "1s"
+[[alerts]]
+kind = "dingtalk"
+url_file = "url-of-alerts"
+secret_file = "secret-of-alerts"
+after = "1s"
+[[alerts]]
+kind = "email"
+server = "127.0.0.1"
+port = {nobody}
+user = "me@example.org"
+password = "{s[alert-password]}"
+to = "you@example.org"
+after = "1s"
 """
 
 
@@ -146,10 +165,13 @@ class Leaks(ServiceTestCase):
         folder.mkdir(parents=True)
         (folder / "token-of-filed").write_text(SECRETS["filed-bot"] + "\n")
         (folder / "secret-of-asked").write_text(SECRETS["asked-secret"])
+        (folder / "secret-of-alerts").write_text(SECRETS["alert-secret"])
+        url = f"http://127.0.0.1:{self.asked.port}/robot/send?access_token={SECRETS['alert-query']}"
+        (folder / "url-of-alerts").write_text(f"{url}\n")
         (folder / "token-of-admin").write_text(SECRETS["admin"] + "\n")
         toml = LEAKY.format(
             s=SECRETS, dialled=self.dialled.port, asked=self.asked.port, reverse=self.reverse.port,
-            hook=self.hook.port,
+            hook=self.hook.port, nobody=free_port(),
         ) + quiet("50ms", handshake_timeout="500ms")  # fmt: skip
         self.dialled.answer = self.reverse.answer = self.refuse_in_turn
         self.hook.usual = respond(500, f"no {SECRETS['hook-bot']}".encode())
@@ -297,6 +319,8 @@ class Leaks(ServiceTestCase):
             wait_until("some handshakes were refused", lambda one=listener: one.dialled() > 8)
         wait_until("posts failed", lambda: len(self.hook.posts) > 3)
         wait_until("the HTTP account was asked", lambda: self.asked.asked > 1)
+        for kind in ("webhook", "dingtalk"):  # to which 401 is the end
+            wait_until("alerts failed", lambda kind=kind: f'({kind}): "' in self.service.log())
         self.read_everything()
         self.knock_everywhere()
         self.knock_oddly()

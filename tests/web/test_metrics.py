@@ -49,6 +49,9 @@ class MetricsTests(SiteTestCase):
         access_token = "posted"
         connection = "http-post"
         url = "http://127.0.0.1:2/"
+        [[alerts]]
+        kind = "webhook"
+        url = "http://127.0.0.1:3/"
     """
 
     def start(self) -> None:

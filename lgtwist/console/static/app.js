@@ -14,6 +14,7 @@ import Sandbox from "./pages/sandbox.js";
 import Backlog from "./pages/backlog.js";
 import Permissions from "./pages/permissions.js";
 import Configuration from "./pages/configuration.js";
+import Alerts from "./pages/alerts.js";
 import Log from "./pages/log.js";
 
 const PAGES = [
@@ -23,6 +24,7 @@ const PAGES = [
     { key: "sandbox", icon: "chat", page: Sandbox },
     { key: "backlog", icon: "inbox", page: Backlog },
     { key: "permissions", icon: "shield", page: Permissions },
+    { key: "alerts", icon: "bell", page: Alerts },
     { key: "configuration", icon: "sliders", page: Configuration },
     { key: "log", icon: "lines", page: Log },
 ];

@@ -3,9 +3,11 @@
 
 import { signal } from "../vendor/signals.mjs";
 import { local } from "./store.js";
+import zhAlerts from "../words/zh/alerts.js";
 import zhBacklog from "../words/zh/backlog.js";
 import zhConfiguration from "../words/zh/configuration.js";
 import zhErrors from "../words/zh/errors.js";
+import zhFilter from "../words/zh/filter.js";
 import zhFrame from "../words/zh/frame.js";
 import zhLog from "../words/zh/log.js";
 import zhOverview from "../words/zh/overview.js";
@@ -14,9 +16,11 @@ import zhReasons from "../words/zh/reasons.js";
 import zhSandbox from "../words/zh/sandbox.js";
 import zhTester from "../words/zh/tester.js";
 import zhTraffic from "../words/zh/traffic.js";
+import enAlerts from "../words/en/alerts.js";
 import enBacklog from "../words/en/backlog.js";
 import enConfiguration from "../words/en/configuration.js";
 import enErrors from "../words/en/errors.js";
+import enFilter from "../words/en/filter.js";
 import enFrame from "../words/en/frame.js";
 import enLog from "../words/en/log.js";
 import enOverview from "../words/en/overview.js";
@@ -29,9 +33,11 @@ import enTraffic from "../words/en/traffic.js";
 /** @type {Record<string, Record<string, string>>} */
 const WORDS = {
     zh: {
+        ...zhAlerts,
         ...zhBacklog,
         ...zhConfiguration,
         ...zhErrors,
+        ...zhFilter,
         ...zhFrame,
         ...zhLog,
         ...zhOverview,
@@ -42,9 +48,11 @@ const WORDS = {
         ...zhTraffic,
     },
     en: {
+        ...enAlerts,
         ...enBacklog,
         ...enConfiguration,
         ...enErrors,
+        ...enFilter,
         ...enFrame,
         ...enLog,
         ...enOverview,

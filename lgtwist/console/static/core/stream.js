@@ -75,10 +75,10 @@ function wireOf(topic) {
 }
 
 /**
- * Subscribe to a topic: `{topic: "links"}`, `{topic: "traffic", filter: {...}}`, `{topic: "log", filter: {level, text}}`
- * or `{topic: "sandbox", account, after}`.
+ * Subscribe to a topic: `{topic: "links"}`, `{topic: "traffic", filter: {...}}`, `{topic: "log", filter: {level, text}}`,
+ * `{topic: "alerts"}` or `{topic: "sandbox", account, after}`.
  *
- * Handlers are named as the events: `links`, `link`, `traffic`, `dropped`, `log`, `sandbox`; `connected(hello)` is called
+ * Handlers are named as the events: `links`, `link`, `traffic`, `dropped`, `log`, `alerts`, `sandbox`; `connected(hello)` is called
  * whenever the stream was opened (anew), and `refused(error)` where the server refuses the subscription. A sandbox
  * subscription resumes by itself after a lost connection; its `missed: true` says that entries are lost and the world
  * is to be loaded anew.
@@ -400,7 +400,7 @@ function takeWants(from, wants) {
                 known.topic.after = after;
                 known.from = after;
             }
-            if (behind || want.topic.topic === "links") known.generation += 1;
+            if (behind || want.topic.topic === "links" || want.topic.topic === "alerts") known.generation += 1;
         }
     }
     postWants();

@@ -28,6 +28,7 @@ export const classes = (...names) => names.filter(Boolean).join(" ");
 
 /** The paths of the icons, in a box of 24. */
 const ICONS = {
+    bell: "M6 17v-6a6 6 0 0 1 12 0v6l2 2H4zm4 4h4M12 5V3",
     sun: "M12 4V2m0 20v-2m8-8h2M2 12h2m13.7-5.7 1.4-1.4M4.9 19.1l1.4-1.4m0-11.4L4.9 4.9m14.2 14.2-1.4-1.4M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8Z",
     moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5Z",
     auto: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Zm0 0v18m0-14 5.6-.9M12 11.500h8.900M12 16l6.800-.2",

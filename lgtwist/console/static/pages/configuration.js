@@ -5,6 +5,7 @@ import { post } from "../core/api.js";
 import { ReloadLines, saves, Waiting, waiting } from "../core/configuration.js";
 import { errorText, reasonText, t } from "../core/i18n.js";
 import { Bar, Button, html, Problem, Tabs, useEffect, useMemo, useState } from "../core/ui.js";
+import { AlertEntries } from "./configuration/alerts.js";
 import { Backup } from "./configuration/backup.js";
 import { Editor } from "./configuration/editor.js";
 import { Entries } from "./configuration/entries.js";
@@ -13,7 +14,7 @@ import { EntryForm } from "./configuration/form.js";
 import { config, drafts, failure, load, raw, tab } from "./configuration/state.js";
 import { tableValues } from "./configuration/tables.js";
 
-const TABS = ["accounts", "bots", "settings", "file", "backup"];
+const TABS = ["accounts", "bots", "alerts", "settings", "file", "backup"];
 
 /** The tables that are there once. */
 function Settings() {
@@ -73,6 +74,7 @@ export default function Page() {
     const chosen = tab.value;
     const marked = {
         accounts: Object.keys(drafts.value).some((key) => key.startsWith("accounts ")), bots: Object.keys(drafts.value).some((key) => key.startsWith("bots ")),
+        alerts: Object.keys(drafts.value).some((key) => key.startsWith("alerts ")),
         settings: Object.keys(drafts.value).some((key) => key.startsWith("table ")), file: raw.value !== null,
     };
     return html`<div class="configuration-head"><h1>${t("configuration.title")}</h1>
@@ -83,6 +85,7 @@ export default function Page() {
         <${Tabs} label=${t("configuration.title")} value=${chosen} onChange=${(key) => { tab.value = key; location.hash = `#/configuration/${key}`; }} tabs=${TABS.map((key) => [key, `${t(`configuration.tab_${key}`)}${marked[key] ? " •" : ""}`])}>
             ${chosen === "accounts" && html`<${Entries} key="accounts" table="accounts" />`}
             ${chosen === "bots" && html`<${Entries} key="bots" table="bots" />`}
+            ${chosen === "alerts" && html`<${AlertEntries} />`}
             ${chosen === "settings" && html`<${Settings} />`}
             ${chosen === "file" && html`<${Editor} />`}
             ${chosen === "backup" && html`<${Backup} />`}<//>

@@ -35,6 +35,15 @@ function kinds(types) {
     return joined(types.map((type) => (hasWords(`permissions.kind.${type}`) ? t(`permissions.kind.${type}`) : own(type))), "conjunction");
 }
 
+/** The conditions of any_of in words. @param {Record<string, any>} anyOf its keys with their values */
+export function anyOfText(anyOf) {
+    const words = Object.entries(anyOf).map(([key, value]) => {
+        const said = Array.isArray(value) ? listed(value.map((one) => `\u2068${String(one).slice(0, 40)}\u2069`)) : "";
+        return t(`permissions.any_of.${key}${Array.isArray(value) ? "_list" : ""}`, { list: said });
+    });
+    return joined(words, "disjunction");
+}
+
 /** @type {Record<string, (args: any) => string>} */
 const PARTS = {
     may_all: () => t("permissions.may_all"),
@@ -63,6 +72,11 @@ const PARTS = {
         if (groups) return t("permissions.sees_groups", args);
         return users ? t("permissions.sees_users", args) : t("permissions.sees", args);
     },
+    none_of: ({ groups, users }) => t("permissions.none_of", { what: joined([named("groups", groups), named("users", users)].filter(Boolean), "disjunction") }),
+    no_private: () => t("permissions.no_private"),
+    only_roles: ({ roles }) => (roles.length ? t("permissions.only_roles", { roles: joined(roles.map((role) => t(`permissions.role.${role}`)), "conjunction") }) : t("permissions.no_roles")),
+    only_any_of: ({ any_of: anyOf }) => t("permissions.only_any_of", { what: anyOfText(anyOf) }),
+    filter: () => t("permissions.filter"),
 };
 
 /** The sentence of a bot. @param {any} bot one of GET permissions */

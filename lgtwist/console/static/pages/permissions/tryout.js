@@ -6,6 +6,7 @@ import { errorText, hasWords, reasonText, t } from "../../core/i18n.js";
 import { Button, classes, Empty, Field, html, Problem, Select, Status, Tabs, useEffect, useState } from "../../core/ui.js";
 import { ActionField } from "../tester/actions.js";
 import { readParams } from "../tester/params.js";
+import { anyOfText } from "./sentence.js";
 
 /** Events to begin with, by the key of their word; the account's number is put in. */
 const TEMPLATES = {
@@ -25,6 +26,8 @@ function ruleText({ code, args }) {
     if (code === "quick_operation" && !(args.actions || []).length) return t("tester.rule.quick_operation_none");
     const empty = code === "group_not_listed" ? args.group_id === null : code === "user_not_listed" && args.user_id === null;
     if (empty) return t(code === "group_not_listed" ? "permissions.rule.no_group" : "permissions.rule.no_user");
+    if (code === "none_of_any_of") return t("permissions.rule.none_of_any_of", { what: anyOfText(Object.fromEntries(args.any_of.map((key) => [key, true]))) });
+    if (code === "role_not_listed" && args.role === null) return t("permissions.rule.no_role");
     const shown = { ...args, actions: (args.actions || []).join(", ") };
     return reasonText({ code, args: shown }, hasWords(`permissions.rule.${code}`) ? "permissions.rule" : "tester.rule");
 }
