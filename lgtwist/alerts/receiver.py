@@ -23,9 +23,9 @@ from lgtwist.runtime.tasks import spawn
 _WAITING_ALERTS = 200
 #: Of so many that wait, each is a message of its own; more are one digest.
 _MOST_SINGLE = 3
-#: Messages that one receiver may be sent at once, and seconds after which it may be sent one more: services
+#: Messages that one receiver may be sent in a row, and seconds after which it may be sent one more: services
 #: for chats refuse more than 20 in a minute.
-_MESSAGES_AT_ONCE, _MESSAGE_GAP = 4, 4.0
+_MESSAGES_IN_A_ROW, _MESSAGE_GAP = 4, 4.0
 #: Seconds before the second and the third try.
 _BACK_OFF = (5.0, 30.0)
 #: Seconds that a receiver may ask us to wait at most.
@@ -93,7 +93,7 @@ class Receiver:
         self._record = record
         self._reworded = reworded
         self._queue: deque[Alert] = deque()
-        self._room_at = -_MESSAGES_AT_ONCE * _MESSAGE_GAP  # when the next message may be sent
+        self._room_at = -_MESSAGES_IN_A_ROW * _MESSAGE_GAP  # when the next message may be sent
         self._left_out = 0
         self._working: Deferred[None] | None = None
         self._testing: Deferred[DeliveryRecord] | None = None
@@ -169,7 +169,7 @@ class Receiver:
         """
         now = self._clock.seconds()
         wait: float = max(0.0, self._room_at - now)
-        self._room_at = max(self._room_at, now - (_MESSAGES_AT_ONCE - 1) * _MESSAGE_GAP) + _MESSAGE_GAP
+        self._room_at = max(self._room_at, now - (_MESSAGES_IN_A_ROW - 1) * _MESSAGE_GAP) + _MESSAGE_GAP
         return wait
 
     def _next_message(self) -> AlertMessage:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from lgtwist.alerts.alert import Alert, AlertMessage, Rule
+from lgtwist.alerts.texts import cause_words
 
 #: What a template may name, with values as a check fills them in.
 _SAMPLE: dict[str, Any] = {
@@ -69,7 +70,7 @@ def _alert_values(alert: Alert) -> dict[str, Any]:
         "account": account,
         "bot": bot,
         "online": not alert.begins if alert.rule in (Rule.OFFLINE, Rule.AWAY) else None,
-        "reason": alert.reason,
+        "reason": alert.reason or cause_words(str(alert.values.get("cause", ""))),
         "since": int(alert.since) if math.isfinite(alert.since) else None,
         "values": dict(alert.values),
     }

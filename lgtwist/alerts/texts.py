@@ -182,6 +182,11 @@ def test_message(language: str) -> AlertMessage:
     return AlertMessage(words["test_title"], words["test_text"])
 
 
+def cause_words(cause: str) -> str:
+    """Return in English why events were lost; a cause that is not known as it is."""
+    return _CAUSES["en"].get(cause, cause)
+
+
 def duration_text(seconds: float, language: str) -> str:
     """Return how long something lasts, in the two greatest units that it has."""
     whole, units = max(0, int(seconds)), _ALERT_WORDS[language]["units"].split()
