@@ -226,7 +226,8 @@ def _value_reader(paths: _Paths) -> tuple[int, Callable[[EventSubject], str]]:
 def _read_message(subject: EventSubject) -> str:
     """Return the message as a string with CQ codes; a message that is none, such as a number, as a string."""
     raw = subject.raw_member("message")
-    return subject.cq() if raw[:1] in (b'"', b"[", b"{") else to_string(raw)
+    is_message = subject.post_type == "message" and raw[:1] in (b'"', b"[", b"{")
+    return subject.cq() if is_message else to_string(raw)
 
 
 def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
@@ -236,7 +237,7 @@ def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
     name, *inside = paths[0]
     if not isinstance(name, str):
         return b""
-    into_message = name == "message" and inside
+    into_message = name == "message" and inside and subject.post_type == "message"
     raw = subject.raw_segments() if into_message else subject.raw_member(name)
     for steps in (tuple(inside), *paths[1:]):
         raw = get_value(raw, steps)
