@@ -101,6 +101,9 @@ class DifferenceTests(SynchronousTestCase):
             ('{"message.0.type":"text"}', False),
         ):
             self.assertIs(judge(text, offline), expected, text)
+        for message in ("null", "5"):
+            event = f'{{"post_type":"message","message":{message}}}'
+            self.assertIs(judge('{"message.#":""}', event), True)
         array = '{"post_type":"notice","message":[{"type":"text","data":{"text":"a"}}]}'
         self.assertIs(judge('{"message.0.data.text":"a"}', array), True)
         self.assertIs(judge('{"message":"a"}', array), False)
