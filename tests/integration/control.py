@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 
@@ -58,6 +61,20 @@ class Control:
         self.addCleanup(bot.socket.close)
         self.assertEqual(bot.message()["meta_event_type"], "lifecycle")
         return bot
+
+    @contextlib.contextmanager
+    def then_killed(self) -> Iterator[None]:
+        """Kill the service the moment after something, and start it again.
+
+        What it does waits a second for the disk before it is answered. Where that was not enough, it is
+        written soon afterwards.
+        """
+        began = time.monotonic()
+        yield
+        if time.monotonic() - began > 0.5:
+            time.sleep(5)
+        self.service.kill()
+        self.service.start()
 
     def world(self) -> dict[str, Any]:
         """The overview."""

@@ -115,9 +115,8 @@ class Asking(ControlTestCase):
 
     def test_kept(self) -> None:
         """A request outlives the service, and is answered after it."""
-        flag = self.post("ask", {"user_id": CAROL})["flag"]
-        self.service.kill()
-        self.service.start()
+        with self.then_killed():
+            flag = self.post("ask", {"user_id": CAROL})["flag"]
         bot = self.bot()
         self.assertEqual(bot.ask("set_friend_add_request", flag=flag)["retcode"], 0)
         self.assertEqual(bot.event(notice_type="friend_add")["user_id"], CAROL)
