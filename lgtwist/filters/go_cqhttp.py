@@ -225,8 +225,12 @@ def _value_reader(paths: _Paths) -> tuple[int, Callable[[EventSubject], str]]:
 
 def _read_message(subject: EventSubject) -> str:
     """Return the message as a string with CQ codes; a message that is none, such as a number, as a string."""
-    raw = subject.raw_member("message")
-    return subject.cq() if raw[:1] in (b'"', b"[", b"{") else to_string(raw)
+    return subject.cq() if _has_segments(subject) else to_string(subject.raw_member("message"))
+
+
+def _has_segments(subject: EventSubject) -> bool:
+    """Return whether an event is a message, and its member ``message`` has one of the forms of one."""
+    return subject.post_type == "message" and subject.raw_member("message")[:1] in (b'"', b"[", b"{")
 
 
 def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
@@ -236,7 +240,7 @@ def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
     name, *inside = paths[0]
     if not isinstance(name, str):
         return b""
-    into_message = name == "message" and inside
+    into_message = name == "message" and inside and _has_segments(subject)
     raw = subject.raw_segments() if into_message else subject.raw_member(name)
     for steps in (tuple(inside), *paths[1:]):
         raw = get_value(raw, steps)

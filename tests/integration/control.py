@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
-from collections.abc import Iterator
+import sqlite3
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 
 from tests.integration.rawclient import RawClient
-from tests.integration.running import PATIENCE, Service, ServiceTestCase
+from tests.integration.running import PATIENCE, Service, ServiceTestCase, wait_until
 from tests.integration.shared import SharedServiceTestCase
 
 ALICE, BOB, CAROL, GROUP = 20001, 20002, 20003, 30001
@@ -62,17 +61,19 @@ class Control:
         self.assertEqual(bot.message()["meta_event_type"], "lifecycle")
         return bot
 
-    @contextlib.contextmanager
-    def then_killed(self) -> Iterator[None]:
-        """Kill the service the moment after something, and start it again.
+    def kill_when_kept(self, kind: str, number: int) -> None:
+        """Kill the service as soon as its world's file has so many records of a kind; start it again.
 
-        What it does waits a second for the disk before it is answered. Where that was not enough, it is
-        written soon afterwards.
+        As a rule they are there when what made them is answered; a busy disk may take longer than that waits.
         """
-        began = time.monotonic()
-        yield
-        if time.monotonic() - began > 0.5:
-            time.sleep(5)
+        path = self.service.folder / "data" / "sandbox-10001.sqlite"
+
+        def kept() -> bool:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+                found = file.execute("SELECT count(*) FROM record WHERE kind = ?", (kind,)).fetchone()[0]
+            return bool(found == number)
+
+        wait_until(f"{number} x {kind} in {path.name}", kept)
         self.service.kill()
         self.service.start()
 
