@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lgtwist.alerts.interfaces import Facts
@@ -161,7 +161,7 @@ async def send_tests(
     service = AlertService(
         settings,
         _NoFacts(),
-        lambda one: make_sender(one, resources),
+        lambda one: make_sender(one, _resources_for(one, resources)),
         clock=reactor,
         wall_clock=resources.now,
     )
@@ -175,13 +175,21 @@ async def send_tests(
     return found
 
 
+def _resources_for(settings: AlertSettings, resources: SenderResources) -> SenderResources:
+    """Return what the sender of an entry uses: a client of its own where it has ``ca_file``."""
+    if settings.trust_root is None:
+        return resources
+    client = WebClient(resources.reactor, settings.trust_root)
+    return evolve(resources, client=client, trust_root=settings.trust_root)
+
+
 def _sent_here(settings: Sequence[AlertSettings], chosen: Sequence[int], say: Callable[[str], None]) -> bool:
     """Run the reactor until tests were sent."""
     reactor = install_reactor()
     outcome: list[Any] = []
 
     def begin() -> None:
-        resources = SenderResources(reactor, WebClient(reactor, keeps_connections=False))
+        resources = SenderResources(reactor, WebClient(reactor))
         sending = Deferred.fromCoroutine(
             send_tests(settings, chosen, say, reactor=reactor, resources=resources)
         )
@@ -206,7 +214,8 @@ def _entry_name(number: int, kind: str, host: str) -> str:
 
 def _tested(name: str, accepted: bool, status: int, answer: str) -> ReceiverTest:
     """Return the outcome of a test, with what the receiver answered."""
-    said = ": ".join(filter(None, [str(status or ""), answer]))
+    number = "" if not status or str(status) in answer else str(status)
+    said = ": ".join(filter(None, [number, answer]))
     word = "accepted" if accepted else "not accepted"
     return ReceiverTest(accepted, f"{name}: {word}{f' ({said})' if said else ''}")
 

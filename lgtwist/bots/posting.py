@@ -402,7 +402,9 @@ class LiveQueue:
             self._count_dropped(len(events.each))
             return
         self._bot.counters.deliveries += len(events.each)
-        self._count_dropped(self._bodies.add(events.each))
+        crowded_out = self._bodies.add(events.each)
+        self._count_dropped(crowded_out)
+        self._bot.counters.read_too_slowly += crowded_out
         posting.wake()
 
     def not_judged(self, events: int) -> None:

@@ -218,6 +218,7 @@ class BotSession:
     def dropped(self, connection: Connection, events: int) -> None:
         """Count events that the outbox dropped, because the bot reads too slowly; log the first of them."""
         self._bot.counters.dropped_events += events
+        self._bot.counters.read_too_slowly += events
         self._dropped += events
         if not self._dropping:
             self._dropping = True

@@ -35,8 +35,9 @@ def compile_go_cqhttp(document: Node, mistakes: list[FilterMistake]) -> Predicat
     :param document: the filter, an object.
     :param mistakes: every mistake is appended; if there is one, what is returned must not be used.
     """
-    cost, passes = _GoCompiler(mistakes).all_of(document.value, "", ())
-    if cost <= _MEMBER:
+    compiler = _GoCompiler(mistakes)
+    cost, passes = compiler.all_of(document.value, "", ())
+    if cost <= _MEMBER and not compiler.searches:
         return passes
 
     def judge(subject: EventSubject) -> bool:
@@ -53,10 +54,12 @@ class _GoCompiler:
     """Compiles one filter to closures.
 
     :param mistakes: every mistake is appended.
+    :ivar searches: whether it searches in a text.
     """
 
     def __init__(self, mistakes: list[FilterMistake]) -> None:
         self._mistakes = mistakes
+        self.searches = False
         self._operators: dict[str, Callable[[Node, str, _Paths], _Costed]] = {
             ".not": self._not,
             ".and": self._and,
@@ -139,6 +142,7 @@ class _GoCompiler:
             return self._wrong(path, "expected a string")
         part = _argument_text(node)
         cost, read = _value_reader(paths)
+        self.searches = True
 
         def contains(subject: EventSubject) -> bool:
             value = read(subject)
@@ -157,6 +161,7 @@ class _GoCompiler:
         except BadPattern as error:
             return self._wrong(path, str(error))
         cost, read = _value_reader(paths)
+        self.searches = True
 
         def matches(subject: EventSubject) -> bool:
             found = search(read(subject))
@@ -257,10 +262,14 @@ def _read_message(subject: EventSubject) -> str:
     """Return the message as a string with CQ codes; a message that is none, such as a number, as a string."""
     text: str | None = subject.memo.get(_MESSAGE_KEY)
     if text is None:
-        raw = subject.raw_member("message")
-        text = subject.cq() if raw[:1] in (b'"', b"[", b"{") else to_string(raw)
+        text = subject.cq() if _has_segments(subject) else to_string(subject.raw_member("message"))
         subject.memo[_MESSAGE_KEY] = text
     return text
+
+
+def _has_segments(subject: EventSubject) -> bool:
+    """Return whether an event is a message, and its member ``message`` has one of the forms of one."""
+    return subject.post_type == "message" and subject.raw_member("message")[:1] in (b'"', b"[", b"{")
 
 
 def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
@@ -270,7 +279,7 @@ def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
     name, *inside = paths[0]
     if not isinstance(name, str):
         return b""
-    into_message = name == "message" and inside
+    into_message = name == "message" and inside and _has_segments(subject)
     raw = subject.raw_segments() if into_message else subject.raw_member(name)
     if inside:
         each = 16 if any(step == "#" or not isinstance(step, str) for step in inside) else 1

@@ -124,9 +124,13 @@ class EventSubject:
             return MISSING
 
     def segments(self) -> list[Segment]:
-        """Return the message as segments, whichever form it has; an empty list where there is none."""
+        """Return the message as segments, whichever form it has; an empty list where there is none.
+
+        Of other events than messages ``message`` is a member as any other, such as the reason of NapCat's
+        ``bot_offline``.
+        """
         if self._segments is None:
-            message = self.member("message")
+            message = self.member("message") if self.post_type == "message" else MISSING
             self._segments = []
             try:
                 if isinstance(message, str):

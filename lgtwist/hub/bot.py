@@ -77,6 +77,7 @@ class BotCounters:
     bad_requests: int = 0  # 1400 of ours
     deliveries: int = 0  # events delivered to its connections
     dropped_events: int = 0
+    read_too_slowly: int = 0  # of the dropped ones: those that it could have had, had it read faster
     posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
     connections: int = 0  # open now
     http_requests: int = 0  # to its HTTP API

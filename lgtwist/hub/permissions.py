@@ -241,15 +241,19 @@ class EventPermissions:
 
         Its code is ``no_lists``, ``meta_event`` (always delivered) or ``in_lists`` (it meets all that is
         asked for); or the code of the first rule that it does not meet, with the event's value, None where it
-        has none: ``post_type_not_listed`` (``post_type``), ``group_not_listed`` and ``denied_group``
-        (``group_id``), ``user_not_listed`` and ``denied_user`` (``user_id``), ``private_not_wanted``,
-        ``role_not_listed`` (``role``), ``none_of_any_of`` (``any_of``: the keys that were asked for), or
-        ``filtered`` (``grammar``: the filter's).
+        has none: ``denied_group`` (``group_id``), ``denied_user`` (``user_id``), ``post_type_not_listed``
+        (``post_type``), ``group_not_listed`` (``group_id``), ``user_not_listed`` (``user_id``),
+        ``private_not_wanted``, ``role_not_listed`` (``role``), ``none_of_any_of`` (``any_of``: the keys that
+        were asked for), or ``filtered`` (``grammar``: the filter's).
         """
         if not self:
             return Decision(True, "no_lists")
         if event.post_type == "meta_event":
             return Decision(True, "meta_event")
+        subject = subject_of(event)
+        for condition in self._conditions:  # beats everything, so it is told first
+            if condition.code in ("denied_group", "denied_user") and not condition.is_met(subject):
+                return Decision(False, condition.code, self._arguments(condition.code, event))
         if self._post_types is not None and event.post_type not in self._post_types:
             return Decision(False, "post_type_not_listed", {"post_type": event.post_type})
         place = place_of(event)
@@ -257,7 +261,6 @@ class EventPermissions:
             return Decision(False, "group_not_listed", {"group_id": place.group_id})
         if self.user_ids is not None and place.user_id not in self.user_ids:
             return Decision(False, "user_not_listed", {"user_id": place.user_id})
-        subject = subject_of(event)
         for condition in self._conditions:
             if not _lets_pass(condition.is_met, subject):
                 return Decision(False, condition.code, self._arguments(condition.code, event))

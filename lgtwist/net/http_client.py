@@ -136,8 +136,17 @@ class _BoundedHead(HeadAwareClientProtocol):
     _head_bytes = _head_lines = 0
 
     def __init__(self, quiescent: Any, live: set[Any]) -> None:
-        super().__init__(quiescent)
+        super().__init__(self._idle)
+        self._quiescent = quiescent
         self._live = live
+
+    def _idle(self, _protocol: Any) -> None:
+        """Give the connection back, or close it where the server does."""
+        if self.stays_open:
+            self._quiescent(self)
+        else:
+            transport: Any = self.transport
+            transport.loseConnection()
 
     def makeConnection(self, transport: Any) -> None:
         """Begin: TCP is there."""
@@ -260,7 +269,14 @@ class _Upload:
 
 
 class TooLarge(Exception):
-    """The answer's body is over the limit."""
+    """The answer's body is over the limit.
+
+    :ivar status: what the answer's head says.
+    """
+
+    def __init__(self, status: int = 0) -> None:
+        super().__init__("the answer's body is over the limit")
+        self.status = status
 
 
 class NoRoom(Exception):
@@ -312,8 +328,6 @@ class WebClient:
     :param reactor: network and clock.
     :param trust_root: who may sign certificates; None for the system's authorities.
     :param budget: what was received of answers is counted there until they are complete.
-    :param keeps_connections: whether a connection is used for further requests. A server that closes without
-        saying so (HTTP/1.0) makes those fail.
     """
 
     def __init__(
@@ -321,12 +335,10 @@ class WebClient:
         reactor: Any,
         trust_root: Any = None,
         budget: Budget | None = None,
-        *,
-        keeps_connections: bool = True,
     ) -> None:
         self._reactor = reactor
         self._budget = budget
-        self._pool = BoundedPool(reactor, keeps_connections)
+        self._pool = BoundedPool(reactor, True)
         self._pool.maxPersistentPerHost = _MAX_IDLE_CONNECTIONS
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
         self._agent = Agent.usingEndpointFactory(reactor, VerifyingEndpoints(reactor, trust_root), self._pool)
@@ -376,7 +388,7 @@ class WebClient:
             return Answer(response.code, await reader.whole, _retry_after(response.headers))
         except Exception:
             if reader.too_large:
-                raise TooLarge from None
+                raise TooLarge(response.code) from None
             if reader.crowded:
                 raise NoRoom from None
             if reader.broken:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.filters import regexes
 from lgtwist.filters.reading import read_filter
 from lgtwist.filters.regexes import BadPattern, go_pattern, javascript_pattern
+from lgtwist.filters.subject import STEPS
 from lgtwist.onebot.event import read_event
 
 SEGMENTS = [{"type": "text", "data": {"text": "aaa"}}] * 9_900
@@ -46,6 +47,15 @@ class StepsTests(SynchronousTestCase):
         judge = read_filter(json.dumps(DEAR[0][0])).passes
         self.assertFalse(judge(event_of(MESSAGE)))
         self.assertTrue(judge(event_of({"post_type": "message", "message": SEGMENTS[:3]})))
+
+    def test_each_event_has_all_steps(self) -> None:
+        """Also a filter that searches in nothing but the type, or in another cheap member."""
+        for name in ("post_type", "sub_type"):
+            for operator, value in ((".regex", "."), (".contains", "a")):
+                passes = read_filter(json.dumps({name: {operator: value}})).passes
+                event = event_of({"post_type": "meta", "sub_type": "a"})
+                STEPS.left = 0
+                self.assertTrue(passes(event), (name, operator))
 
     def test_usual_filters_see_all_of_large_events(self) -> None:
         """Also with many segments, a large picture, and a text as long as is searched."""
