@@ -61,7 +61,7 @@ def with_echo(response: bytes, echo: bytes | None) -> bytes:
     return response[:-1] + b',"echo":' + echo + b"}"
 
 
-#: Bytes that :func:`first_part` returns at most: a TLS connection sends them at once, with a head before them.
+#: Bytes that :func:`first_part` returns at most: over TLS they are sent at once, with a head before them.
 _FIRST_PART = 2048
 
 
