@@ -99,12 +99,12 @@ def action_json(entry: ActionEntry) -> bytes:
     """Return the JSON of an entry of the log of actions."""
     shown: dict[str, Any] = {
         "seq": entry.seq,
-        "time": entry.time,
+        "time": int(entry.time),
         "bot": entry.bot,
         "action": entry.action,
         "params": None,
     }
-    if entry.params is None:
+    if not entry.params:
         shown["params_size"] = entry.size
     else:
         try:
@@ -140,7 +140,7 @@ def actions_json(log: ActionLog, after: int) -> Iterator[bytes]:
     portion: list[ActionEntry] = []
     last, total = log.last_seq, 0
     for entry in log.entries_after(after):
-        total += _ENTRY_BYTES + (entry.size if entry.params is not None else 0)
+        total += _ENTRY_BYTES + len(entry.params)
         if portion and total > MAX_ANSWER:
             last = portion[-1].seq
             break
