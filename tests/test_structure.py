@@ -49,6 +49,7 @@ PURE = [
     "lgtwist.filters.mistakes",
     "lgtwist.filters.reading",
     "lgtwist.filters.regexes",
+    "lgtwist.filters.rows",
     "lgtwist.filters.sift",
     "lgtwist.filters.sift_operations",
     "lgtwist.filters.subject",

@@ -181,7 +181,7 @@ def _sent_here(settings: Sequence[AlertSettings], chosen: Sequence[int], say: Ca
     outcome: list[Any] = []
 
     def begin() -> None:
-        resources = SenderResources(reactor, WebClient(reactor, keeps_connections=False))
+        resources = SenderResources(reactor, WebClient(reactor))
         sending = Deferred.fromCoroutine(
             send_tests(settings, chosen, say, reactor=reactor, resources=resources)
         )
@@ -206,7 +206,8 @@ def _entry_name(number: int, kind: str, host: str) -> str:
 
 def _tested(name: str, accepted: bool, status: int, answer: str) -> ReceiverTest:
     """Return the outcome of a test, with what the receiver answered."""
-    said = ": ".join(filter(None, [str(status or ""), answer]))
+    number = "" if not status or str(status) in answer else str(status)
+    said = ": ".join(filter(None, [number, answer]))
     word = "accepted" if accepted else "not accepted"
     return ReceiverTest(accepted, f"{name}: {word}{f' ({said})' if said else ''}")
 

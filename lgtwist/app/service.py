@@ -221,7 +221,7 @@ class LgtwistService(MultiService):
         from lgtwist.alerts.senders import SenderResources, make_sender
 
         if self._alert_client is None:
-            self._alert_client = WebClient(self._reactor, keeps_connections=False)
+            self._alert_client = WebClient(self._reactor)
         return make_sender(settings, SenderResources(self._reactor, self._alert_client, now=self._wall_clock))
 
     def _make_console(self) -> ConsoleMount:

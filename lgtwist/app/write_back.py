@@ -88,6 +88,8 @@ def _apply(text: str, edit: Edit) -> str:
         after = editor.add(path, edit.value)
     else:
         after = editor.unset(path)
+    if "\r\n" in text and "\n" not in text.replace("\r\n", ""):
+        after = re.sub("(?<!\r)\n", "\r\n", after)  # of a string on several lines
     try:
         got = decode_toml(after)
         right = _same(got, wanted)
@@ -574,8 +576,11 @@ def _toml_key(key: Any) -> str:
 
 
 def _toml_string(text: str, quote: str = '"') -> str:
-    if quote == "'" and "'" not in text and text.isprintable():
-        return f"'{text}'"
+    if "'" not in text and (quote == "'" or '"' in text):
+        if text.isprintable():
+            return f"'{text}'"
+        if "\n" in text and text.replace("\n", "").isprintable():
+            return f"'''\n{text}'''"
     # A JSON string is one of TOML; but for DEL, which TOML wants escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -18,6 +18,7 @@ from lgtwist.console.assets import Assets
 from lgtwist.console.backlog import BacklogRoutes
 from lgtwist.console.backup import BackupRoutes
 from lgtwist.console.configuration import ConfigurationRoutes
+from lgtwist.console.event_filters import FilterRoutes
 from lgtwist.console.interfaces import ServiceView
 from lgtwist.console.log_lines import LogLines, LogRoutes
 from lgtwist.console.overview import Overview
@@ -107,6 +108,7 @@ class ConsoleApi:
         self._sandbox_requests: dict[Request, str | None] = {}  # and the sessions that they are open by
         #: By method and first segment; those that need no session.
         self._open = {**access.open_routes()}
+        self._filters = FilterRoutes(view, clock)
         self._routes: dict[tuple[str, str], RouteHandler] = {
             **access.routes(),
             **subscriptions.routes(),
@@ -121,6 +123,7 @@ class ConsoleApi:
             ("POST", "call"): self._call,
             ("POST", "rights"): self._rights,
             **ConfigurationRoutes(view, access).routes(),
+            **self._filters.routes(),
         }
 
     def body_budget(self, request: Request, segments: tuple[str, ...], query: bytes) -> BodyBudget | None:
@@ -249,8 +252,9 @@ class ConsoleApi:
         self._end_all("token_changed")
 
     def stop(self) -> None:
-        """End every stream: the service stops."""
+        """End every stream, and look at no more events: the service stops."""
         self._streams.end_all("stopping")
+        self._filters.seen.stop()
 
     def _end_all(self, code: str, session: str | None = None) -> None:
         """End the streams, those of sandboxes too.

@@ -10,8 +10,8 @@ import msgspec
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from zope.interface import implementer
 
+from lgtwist.console.account_tap import AccountTap, encode_nothing
 from lgtwist.console.redaction import redact
 from lgtwist.console.traffic_rows import (
     KIND_OF,
@@ -26,7 +26,6 @@ from lgtwist.console.traffic_rows import (
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, Reply
 from lgtwist.hub.directory import Directory, DirectoryObserver
-from lgtwist.hub.interfaces import EncodedEvents, IBotConnection
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.event import Event, place_of
 from lgtwist.onebot.message import MessageFormat
@@ -214,35 +213,6 @@ class _PendingAnswer:
     deadline: float
 
 
-@implementer(IBotConnection)
-class _AccountTap:
-    """A subscriber of one account's events that nothing is delivered to: it looks at them in ``passes``.
-
-    Thus it gets them parsed, and no bytes are copied for it.
-
-    :param receive: called with the account and each event.
-    """
-
-    __slots__ = ("_account", "_receive")
-
-    def __init__(self, account: Account, receive: Callable[[Account, Event], None]) -> None:
-        self._account = account
-        self._receive = receive
-
-    def passes(self, event: Event) -> bool:
-        """Hand over an event; return False, since it is not delivered besides."""
-        self._receive(self._account, event)
-        return False
-
-    def deliver(self, events: EncodedEvents) -> None:
-        """Do nothing: no event passes."""
-
-
-def _encode_nothing(_event: bytes) -> bytes:
-    """Return no bytes: the form in which a tap gets events."""
-    return b""
-
-
 class Traffic(DirectoryObserver):
     """The events and actions of all accounts and bots, for watchers.
 
@@ -261,7 +231,7 @@ class Traffic(DirectoryObserver):
         self._clock = clock
         self._wall_clock = wall_clock
         self._watchings: tuple[_Watching, ...] = ()
-        self._taps: dict[int, _AccountTap] = {}
+        self._taps: dict[int, AccountTap] = {}
         self._other_bots: list[Bot] = []
         self._last_number = 0
         self._rows: dict[int, _RecentRow] = {}
@@ -352,8 +322,8 @@ class Traffic(DirectoryObserver):
 
     def account_added(self, account: Account) -> None:
         """Subscribe to its events."""
-        tap = self._taps[account.self_id] = _AccountTap(account, self._receive_event)
-        account.subscribe(tap, MessageFormat.AS_IS, _encode_nothing, tap.passes)
+        tap = self._taps[account.self_id] = AccountTap(account, self._receive_event)
+        account.subscribe(tap, MessageFormat.AS_IS, encode_nothing, tap.passes)
 
     def account_removed(self, account: Account) -> None:
         """End the subscription to its events."""

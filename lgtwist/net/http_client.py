@@ -136,8 +136,17 @@ class _BoundedHead(HeadAwareClientProtocol):
     _head_bytes = _head_lines = 0
 
     def __init__(self, quiescent: Any, live: set[Any]) -> None:
-        super().__init__(quiescent)
+        super().__init__(self._idle)
+        self._quiescent = quiescent
         self._live = live
+
+    def _idle(self, _protocol: Any) -> None:
+        """Give the connection back, or close it where the server does."""
+        if self.stays_open:
+            self._quiescent(self)
+        else:
+            transport: Any = self.transport
+            transport.loseConnection()
 
     def makeConnection(self, transport: Any) -> None:
         """Begin: TCP is there."""
@@ -312,8 +321,6 @@ class WebClient:
     :param reactor: network and clock.
     :param trust_root: who may sign certificates; None for the system's authorities.
     :param budget: what was received of answers is counted there until they are complete.
-    :param keeps_connections: whether a connection is used for further requests. A server that closes without
-        saying so (HTTP/1.0) makes those fail.
     """
 
     def __init__(
@@ -321,12 +328,10 @@ class WebClient:
         reactor: Any,
         trust_root: Any = None,
         budget: Budget | None = None,
-        *,
-        keeps_connections: bool = True,
     ) -> None:
         self._reactor = reactor
         self._budget = budget
-        self._pool = BoundedPool(reactor, keeps_connections)
+        self._pool = BoundedPool(reactor, True)
         self._pool.maxPersistentPerHost = _MAX_IDLE_CONNECTIONS
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
         self._agent = Agent.usingEndpointFactory(reactor, VerifyingEndpoints(reactor, trust_root), self._pool)

@@ -145,6 +145,19 @@ class HeadAwareClientProtocol(HTTP11ClientProtocol):
         parser: object | None = self._parser
         return parser
 
+    @property
+    def stays_open(self) -> bool:
+        """Whether the server keeps the connection after the answer that was read (RFC 9112, 9.3).
+
+        Twisted's answer to that does not look at the version, and misses ``Close``.
+        """
+        parser: Any = self._parser
+        if parser is None or parser.response is None:
+            return True
+        fields = parser.connHeaders.getRawHeaders(b"Connection", ())
+        options = {option.strip().lower() for field in fields for option in field.split(b",")}
+        return b"close" not in options and (parser.response.version[1:] >= (1, 1) or b"keep-alive" in options)
+
 
 #: Makes an HTTP connection of ours; call its argument when it is idle again.
 MakeClientProtocol = Callable[[Any], HTTP11ClientProtocol]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import time
 from typing import Any
@@ -71,6 +72,22 @@ class ExampleTests(SynchronousTestCase):
         self.check_edit(("set", ["server", "admin_token"], "it's"), {"'secret'": '"it\'s"'})
         self.check_edit(("set", ["bots", "b", "url"], "ws://y/"), {'"ws://x/"': '"ws://y/"'})
         self.check_edit(("set", ["bots", "c", "actions", "rate"], "2/s"), {'"1/s"': '"2/s"'})
+
+    def test_text_with_quotes(self) -> None:
+        """A filter can be read in the file: without backslashes, and on as many lines as it has."""
+        text = '{"raw_message": {"$regex": "^\\\\d"}}'
+        self.check_edit(
+            ("set", ["bots", "a", "filter"], text), {'"token-a"\n': f"\"token-a\"\nfilter = '{text}'\n"}
+        )
+        self.check_edit(
+            ("set", ["bots", "c", "actions", "rate"], '{\n  "a": 1\n}'),
+            {'"1/s"': "'''\n{\n  \"a\": 1\n}'''"},
+        )
+        both = """{"a": "it's"}"""
+        self.check_edit(
+            ("set", ["bots", "a", "filter"], both),
+            {'"token-a"\n': f'"token-a"\nfilter = {json.dumps(both)}\n'},
+        )
 
     def test_set_a_new_key(self) -> None:
         """It does not land below the comment of the next table."""

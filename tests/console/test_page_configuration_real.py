@@ -20,8 +20,8 @@ with contextlib.suppress(ImportError):  # then the tests are skipped
 FIELDS = """async () => {
     const app = document.querySelector("script[type=module]").src;
     const fields = await import(app.replace("app.js", "pages/configuration/fields.js"));
-    const { ACCOUNT_FIELDS, BOT_FIELDS, TABLES, idOf } = fields;
-    const tables = [["accounts", ACCOUNT_FIELDS], ["bots", BOT_FIELDS], ...TABLES];
+    const { ACCOUNT_FIELDS, ALERT_FIELDS, BOT_FIELDS, TABLES, idOf } = fields;
+    const tables = [["accounts", ACCOUNT_FIELDS], ["bots", BOT_FIELDS], ["alerts", ALERT_FIELDS], ...TABLES];
     return Object.fromEntries(tables.flatMap(([table, fields]) => fields.map(
         (field) => [[table, idOf(field)].filter(Boolean).join("."), field])));
 }"""
@@ -47,18 +47,18 @@ access_token = "reader-test-token-0123456789"
         return (self.service.folder / "lgtwist.toml").read_text("utf-8")
 
     def compare_with_help(self, fields: dict[str, Any], keys: dict[str, Any]) -> None:
-        """The forms have every key but permissions, which have a page, with its kinds and choices."""
-        permissions = ("bots.actions", "bots.events")
+        """The forms have every key but those of actions, which have a page, with its kinds and choices."""
         wanted = {
             name: help_
             for name, help_ in keys.items()
-            if help_["type"] != "table" and not name.startswith(permissions)
+            if help_["type"] != "table" and not name.startswith("bots.actions")
         }
         self.assertEqual(sorted(fields), sorted(wanted))
         for name, help_ in wanted.items():
             field = fields[name]
             self.assertEqual(sorted(field.get("kinds", [])), sorted(help_.get("kinds", [])), name)
-            self.assertEqual(sorted(field.get("choices", [])), sorted(help_.get("choices", [])), name)
+            choices = help_["default"] if field["type"] == "choices" else help_.get("choices", [])
+            self.assertEqual(sorted(field.get("choices", [])), sorted(choices), name)
             self.assertEqual(field["type"] == "secret", help_.get("secret", False), name)
 
     def test_let_in_who_was_refused(self) -> Deferred[Any]:

@@ -60,6 +60,21 @@ class HeadTests(TestCase):
             self.assertEqual((answer.status, answer.body), (200, b"{}"))
         self.assertEqual(factory.connections, 1)
 
+    async def test_servers_that_close(self) -> None:
+        """A request never goes to a connection that its server is about to close."""
+        for head, connections in (
+            (b"HTTP/1.0 200 OK\r\n", 3),  # Python's http.server
+            (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", 1),
+            (b"HTTP/1.1 200 OK\r\nConnection: Close\r\n", 3),
+            (b"HTTP/1.1 200 OK\r\nConnection: x, close\r\n", 3),
+            (b"HTTP/1.1 200 OK\r\n", 1),
+        ):
+            url, factory = self.listen(head + b"Content-Length: 2\r\n\r\n{}")
+            for _number in range(3):
+                answer = await self.client.post(url, b"{}", {}, 1000, 5.0)
+                self.assertEqual((answer.status, answer.body), (200, b"{}"), head)
+            self.assertEqual(factory.connections, connections, head)
+
     async def test_a_head_that_is_too_long(self) -> None:
         """It ends the connection."""
         url, _factory = self.listen(ANSWER.replace(b"\r\n\r\n", b"\r\nX-More: %b\r\n\r\n" % (b"y" * 300_000)))

@@ -7,6 +7,7 @@ import zhAlerts from "../words/zh/alerts.js";
 import zhBacklog from "../words/zh/backlog.js";
 import zhConfiguration from "../words/zh/configuration.js";
 import zhErrors from "../words/zh/errors.js";
+import zhFilter from "../words/zh/filter.js";
 import zhFrame from "../words/zh/frame.js";
 import zhLog from "../words/zh/log.js";
 import zhOverview from "../words/zh/overview.js";
@@ -19,6 +20,7 @@ import enAlerts from "../words/en/alerts.js";
 import enBacklog from "../words/en/backlog.js";
 import enConfiguration from "../words/en/configuration.js";
 import enErrors from "../words/en/errors.js";
+import enFilter from "../words/en/filter.js";
 import enFrame from "../words/en/frame.js";
 import enLog from "../words/en/log.js";
 import enOverview from "../words/en/overview.js";
@@ -35,6 +37,7 @@ const WORDS = {
         ...zhBacklog,
         ...zhConfiguration,
         ...zhErrors,
+        ...zhFilter,
         ...zhFrame,
         ...zhLog,
         ...zhOverview,
@@ -49,6 +52,7 @@ const WORDS = {
         ...enBacklog,
         ...enConfiguration,
         ...enErrors,
+        ...enFilter,
         ...enFrame,
         ...enLog,
         ...enOverview,

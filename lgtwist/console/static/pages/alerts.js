@@ -35,7 +35,7 @@ function rulesOf(entry) {
 /** What the receiver said. @param {any} delivery */
 function answerText(delivery) {
     const { status, answer } = delivery;
-    if (!status) return answer ? t("alerts.answer", { answer }) : "";
+    if (!status || answer.includes(String(status))) return answer ? t("alerts.answer", { answer }) : "";
     return answer ? t("alerts.answer_status", { status, answer }) : t("alerts.status_only", { status });
 }
 

@@ -29,8 +29,13 @@ function RateLeft({ rate }) {
 
 /** The lists as they stand in the configuration. @param {{bot: any}} props */
 function Lists({ bot }) {
-    const lists = [["allow", bot.allow], ["deny", bot.deny && bot.deny.length ? bot.deny : null], ["accounts", bot.accounts],
-        ["post_type", bot.events.post_type], ["group_id", bot.events.group_id], ["user_id", bot.events.user_id]].filter(([, list]) => list);
+    const { deny = {}, private: wanted = true, roles = null, any_of: anyOf } = bot.conditions || {};
+    const some = (list) => (list && list.length ? list : null);
+    const lists = [["allow", bot.allow], ["deny", some(bot.deny)], ["accounts", bot.accounts],
+        ["events.post_type", bot.events.post_type], ["events.group_id", bot.events.group_id], ["events.user_id", bot.events.user_id],
+        ["events.deny.group_id", some(deny.group_id)], ["events.deny.user_id", some(deny.user_id)], ["events.private", wanted === false ? ["false"] : null], ["events.roles", roles],
+        ...Object.entries(anyOf || {}).map(([key, value]) => [`events.any_of.${key}`, Array.isArray(value) ? value : [String(value)]]),
+        ["filter", bot.filter ? [t(`filter.grammar.${bot.filter}`)] : null]].filter(([, list]) => list);
     if (!lists.length) return null;
     return html`<details class="more"><summary><${Icon} name="right" />${t("permissions.lists")}</summary>
         <dl class="patterns">${lists.map(([key, list]) => html`<div><dt class="mono">${key}</dt><dd>${list.length ? list.map((each) => html`<span class="chip mono"><bdi class="peer">${each}</bdi></span>`)

@@ -2,8 +2,11 @@
 /** The keys of the configuration's tables as fields of forms, and the edits that a filled form stands for. */
 
 /**
- * @typedef {{path: string[], type: "text" | "number" | "secret" | "choice" | "choices" | "list" | "one-or-list" | "numbers" | "boolean",
- *   kinds?: string[], choices?: string[], standard?: string, required?: boolean, more?: boolean, when?: [string, string], given?: boolean, lines?: number}} FormField
+ * `chips` and `ids` are lists of texts and of numbers, whose text in a form is JSON: an empty list is not a missing one.
+ * `narrows`: a list that lets nothing else pass. `part`: the part of the form that the field is in.
+ * @typedef {{path: string[], type: "text" | "number" | "secret" | "choice" | "choices" | "list" | "one-or-list" | "numbers" | "boolean" | "chips" | "ids" | "filter",
+ *   kinds?: string[], choices?: string[], proposals?: string[], standard?: string, required?: boolean, more?: boolean, narrows?: boolean, part?: "events",
+ *   when?: [string, string], given?: boolean, lines?: number}} FormField
  * @typedef {{op: "set" | "unset" | "add" | "remove", path: Array<string | number>, value?: any}} Edit
  */
 
@@ -64,6 +67,20 @@ export const BOT_FIELDS = [
     { path: ["replay", "mark"], type: "boolean", when: ["delivery", "at-least-once"], more: true },
     { path: ["replay", "grace"], type: "text", when: ["delivery", "at-least-once"], more: true },
     { path: ["replay", "delay"], type: "text", when: ["delivery", "at-least-once"], more: true },
+    { path: ["events", "post_type"], type: "chips", narrows: true, proposals: ["message", "notice", "request", "message_sent"], part: "events" },
+    { path: ["events", "group_id"], type: "ids", narrows: true, part: "events" },
+    { path: ["events", "user_id"], type: "ids", narrows: true, part: "events" },
+    { path: ["events", "deny", "group_id"], type: "ids", part: "events" },
+    { path: ["events", "deny", "user_id"], type: "ids", part: "events" },
+    { path: ["events", "private"], type: "boolean", standard: "true", part: "events" },
+    { path: ["events", "roles"], type: "chips", narrows: true, proposals: ["owner", "admin", "member"], part: "events" },
+    { path: ["events", "any_of", "at_me"], type: "boolean", standard: "false", part: "events" },
+    { path: ["events", "any_of", "reply_to_me"], type: "boolean", standard: "false", part: "events" },
+    { path: ["events", "any_of", "private"], type: "boolean", standard: "false", part: "events" },
+    { path: ["events", "any_of", "prefix"], type: "chips", proposals: ["/", "#", "!", "！", "."], part: "events" },
+    { path: ["events", "any_of", "keyword"], type: "chips", part: "events" },
+    { path: ["filter"], type: "filter", part: "events" },
+    { path: ["filter_file"], type: "text", part: "events" },
 ];
 
 export const ALERT_KINDS = ["feishu", "dingtalk", "wecom", "telegram", "ntfy", "bark", "serverchan", "email", "webhook"];
@@ -144,6 +161,22 @@ export function asText(value) {
     return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+/** Return a value of the file as the text of a certain field. @param {FormField} field @param {any} value */
+export function fieldText(field, value) {
+    if (field.type !== "chips" && field.type !== "ids") return asText(value);
+    return Array.isArray(value) ? JSON.stringify(value) : asText(value);
+}
+
+/** Return the list that the text of a field with chips stands for. @param {string} text @returns {any[] | undefined} */
+export function listOf(text) {
+    try {
+        const list = JSON.parse(text);
+        return Array.isArray(list) ? list : undefined;
+    } catch {
+        return undefined;
+    }
+}
+
 /**
  * Return the value that the text of a field stands for; `undefined` where the key is left out.
  * @param {FormField} field @param {string} written
@@ -171,11 +204,32 @@ export function read(field, written) {
         }
         case "list":
             return { value: trimmed.split("\n").map((line) => line.trim()).filter(Boolean) };
+        case "chips":
+        case "ids":
+            return { value: listOf(trimmed) };
         case "boolean":
             return { value: trimmed === "true" };
         default:
             return { value: trimmed };
     }
+}
+
+/** Tables that are taken out with their last key: an empty any_of is a mistake. */
+const GOES_WITH_ITS_KEYS = [["events", "deny"], ["events", "any_of"]];
+
+/**
+ * Return edits that take out a whole table in place of all of its keys.
+ * @param {Edit[]} edits @param {Array<string | number>} base the path of the entry @param {any} entry as it was
+ */
+export function withoutEmptyTables(edits, base, entry) {
+    return GOES_WITH_ITS_KEYS.reduce((before, path) => {
+        const table = [...base, ...path];
+        const inside = (edit) => table.every((key, index) => edit.path[index] === key);
+        const there = Object.keys(valueAt(entry, path) || {});
+        const taken = before.filter((edit) => inside(edit) && edit.op === "unset").map((edit) => edit.path[table.length]);
+        if (!there.length || before.some((edit) => inside(edit) && edit.op !== "unset") || !there.every((key) => taken.includes(key))) return before;
+        return [...before.filter((edit) => !inside(edit)), { op: "unset", path: table }];
+    }, edits);
 }
 
 /**
@@ -201,7 +255,7 @@ export function editsOf({ base, entry, fields, kind, written }) {
             continue;
         }
         const has = Object.prototype.hasOwnProperty.call(written, id);
-        const { value, error } = read(field, has ? written[id] : asText(old));
+        const { value, error } = read(field, has ? written[id] : fieldText(field, old));
         if (error && (has || old === undefined)) errors[id] = error;
         else if (!has) continue;
         else if (value === undefined) {
@@ -210,7 +264,7 @@ export function editsOf({ base, entry, fields, kind, written }) {
             (id === "name" || id === "self_id" ? last : edits).push({ op: "set", path, value });
         }
     }
-    return { edits: [...edits, ...last], errors };
+    return { edits: [...withoutEmptyTables(edits, base, entry), ...last], errors };
 }
 
 /**
@@ -227,8 +281,9 @@ export function entryOf(fields, kind, written) {
         const { value, error } = read(field, written[id] || "");
         if (error) errors[id] = error;
         if (value === undefined || error) continue;
-        if (field.path.length === 2) entry[field.path[0]] = { ...entry[field.path[0]], [field.path[1]]: value };
-        else entry[id] = value;
+        const last = field.path[field.path.length - 1];
+        const table = field.path.slice(0, -1).reduce((inner, key) => (inner[key] = inner[key] || {}), entry);
+        table[last] = value;
     }
     return { entry, errors };
 }

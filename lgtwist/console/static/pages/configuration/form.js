@@ -5,8 +5,10 @@ import { editConfiguration } from "../../core/configuration.js";
 import { errorText, language, t } from "../../core/i18n.js";
 import { Button, Check, classes, Code, Copy, Field, html, Icon, Problem, Select, useId, useState } from "../../core/ui.js";
 import { additions } from "./defaults.js";
-import { asText, editsOf, entryOf, fieldsOf, helpOf, idOf, valueAt } from "./fields.js";
-import { config, drafts, load, made, newToken, setDraft } from "./state.js";
+import { ChipInput } from "../../core/chips.js";
+import { EventRules } from "./event_rules.js";
+import { asText, editsOf, entryOf, fieldsOf, fieldText, helpOf, idOf, listOf, read, valueAt } from "./fields.js";
+import { config, drafts, load, made, newToken, setDraft, unsentFilters } from "./state.js";
 
 const EMPTY = { written: {}, made: {} };
 
@@ -20,7 +22,7 @@ const choiceText = (id, value) => {
 function KeyField({ field, table, kind, value, written, made: token, error, disabled, onChange }) {
     const id = idOf(field);
     const { text: help, standard, example, effect } = helpOf(config.value && config.value.keys, table, field.path, kind, language.value);
-    const shown = written === undefined ? asText(value) : written;
+    const shown = written === undefined ? fieldText(field, value) : written;
     const fallback = field.standard || standard;
     const stop = !help || /[.。]$/.test(help) ? "" : t("configuration.stop");
     const hint = effect ? [help + stop, t(`configuration.effect_${effect}`)].join(language.value === "zh" ? "" : " ") : help;
@@ -29,6 +31,7 @@ function KeyField({ field, table, kind, value, written, made: token, error, disa
     const change = (event) => onChange(event.currentTarget.value);
     if (field.type === "choices") return html`<${ChoicesField} field=${field} table=${table} label=${label} hint=${hint} error=${words} shown=${shown} disabled=${disabled} onChange=${onChange} />`;
     if (field.type === "secret") return html`<${SecretField} id=${id} given=${field.given} label=${label} hint=${hint} value=${value} written=${written} made=${token} disabled=${disabled} onChange=${onChange} />`;
+    if (field.type === "chips" || field.type === "ids") return html`<${ListField} field=${field} label=${label} hint=${hint} text=${shown} disabled=${disabled} onChange=${(text) => onChange(text)} />`;
     if (field.type === "choice" || field.type === "boolean") {
         const choices = field.type === "boolean" ? ["true", "false"] : field.choices;
         const none = fallback ? t("configuration.default", { value: choiceText(id, fallback) }) : t("configuration.unset");
@@ -56,6 +59,22 @@ function ChoicesField({ field, table, label, hint, error, shown, disabled, onCha
     return html`<div class="field choices" role="group" aria-labelledby=${id}><span class="field-name" id=${id}>${label}</span>
         <div class="checks">${field.choices.map((each) => html`<${Check} key=${each} label=${html`${t(`${table}.choice.${each}`)} <code class="muted">${each}</code>`} checked=${chosen.includes(each)} disabled=${disabled} onChange=${change(each)} />`)}</div>
         ${error ? html`<p class="field-error" role="alert">${error}</p>` : hint && html`<p class="field-hint">${hint}</p>`}</div>`;
+}
+
+/** A list as chips. An empty list that lets nothing else pass is not the same as none. @param {any} props */
+function ListField({ field, label, hint, text, disabled, onChange }) {
+    const name = useId();
+    const list = listOf(text);
+    const id = idOf(field);
+    const change = (values) => {
+        const made = field.type === "ids" ? values.map(Number) : values;
+        onChange(made.length || field.narrows ? JSON.stringify(made) : "");
+    };
+    return html`<div class="field list-field" role="group" aria-labelledby=${name}><span class="field-name" id=${name}>${label}</span>
+        <${ChipInput} label=${id} values=${(list || []).map(String)} numeric=${field.type === "ids"} proposals=${field.proposals} disabled=${disabled} onChange=${change} />
+        ${field.narrows && list && !list.length && html`<p class="field-error">${t("filter.empty_list")}</p>`}
+        ${field.narrows && list && !disabled && html`<div><${Button} kind="quiet" onClick=${() => onChange("")}>${t("filter.no_list", { list: id })}<//></div>`}
+        ${hint && html`<p class="field-hint">${hint}</p>`}</div>`;
 }
 
 /** A secret: whether there is one, and what can be done with it. @param {any} props */
@@ -88,6 +107,14 @@ function SecretField({ id, given, label, hint, value, written, made: token, disa
         ${hint && html`<p class="field-hint">${hint}</p>`}</div>`;
 }
 
+/** The accounts that a bot may use as the form has them; undefined for all. @param {any[]} fields @param {any} entry @param {any} draft @returns {number[] | undefined} */
+function accountsOf(fields, entry, draft) {
+    const field = fields.find((each) => idOf(each) === "accounts");
+    if (!field) return undefined;
+    const { value } = read(field, draft.written.accounts === undefined ? fieldText(field, entry.accounts) : draft.written.accounts);
+    return value;
+}
+
 /**
  * A form of one entry (an account, a bot) or of a table.
  *
@@ -104,10 +131,13 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
     const result = base ? editsOf({ base, entry, fields, kind, written: draft.written }) : { ...entryOf(fields, kind, draft.written), edits: [] };
     const changed = base ? result.edits.length > 0 || Object.keys(draft.written).length > 0 : true;
     const writable = Boolean(config.value);
-    const change = (id) => (text, token) => {
-        const next = { written: { ...draft.written }, made: { ...draft.made } };
+    const change = (field) => (text, token) => {
+        // As it is now: an answer of the server may come long after this form was painted.
+        const now = drafts.peek()[draftKey] || EMPTY;
+        const id = idOf(field);
+        const next = { written: { ...now.written }, made: { ...now.made } };
         delete next.made[id];
-        if (text === null || (text === asText(valueAt(entry, id.split("."))) && token === undefined)) delete next.written[id];
+        if (text === null || (text === fieldText(field, valueAt(entry, field.path)) && token === undefined)) delete next.written[id];
         else next.written[id] = text;
         if (token !== undefined) next.made[id] = token;
         setDraft(draftKey, next);
@@ -134,16 +164,18 @@ export function EntryForm({ table, base, entry, fields, kindKey, kindStandard = 
         const id = idOf(field);
         const wrong = result.errors[id];
         return html`<${KeyField} key=${id} field=${field} table=${table} kind=${kind} value=${valueAt(entry, field.path)} written=${draft.written[id]} made=${draft.made[id]}
-            error=${wrong && (tried || wrong !== "required") ? wrong : ""} disabled=${!writable} onChange=${change(id)} />`;
+            error=${wrong && (tried || wrong !== "required") ? wrong : ""} disabled=${!writable} onChange=${change(field)} />`;
     };
     const more = shown.filter((field) => field.more);
+    const events = shown.filter((field) => field.part === "events");
     const filled = more.filter((field) => valueAt(entry, field.path) !== undefined || draft.written[idOf(field)]).length;
     return html`<div class="entry-form stack">
-        <div class="key-fields">${shown.filter((field) => !field.more).map(one)}</div>
+        <div class="key-fields">${shown.filter((field) => !field.more && !field.part).map(one)}</div>
+        ${events.length > 0 && html`<${EventRules} fields=${events} table=${table} kind=${kind} entry=${entry} draft=${draft} accounts=${accountsOf(fields, entry, draft)} disabled=${!writable} one=${one} change=${change} />`}
         ${more.length > 0 && html`<details class="more"><summary><${Icon} name="right" /><span>${t("configuration.more", { n: more.length })}${filled > 0 ? ` · ${t("configuration.more_set", { n: filled })}` : ""}</span></summary>
             <div class="key-fields">${more.map(one)}</div></details>`}
         <div class="row">
-            <${Button} kind="primary" icon="check" disabled=${!changed} onClick=${save}>${t("configuration.review")}<//>
+            <${Button} kind="primary" icon="check" disabled=${!changed || unsentFilters.value > 0} onClick=${save}>${t("configuration.review")}<//>
             ${base && changed && html`<${Button} onClick=${() => { setDraft(draftKey, null); setTried(false); }}>${t("configuration.discard")}<//>`}
             ${!base && html`<${Button} onClick=${() => { setDraft(draftKey, null); if (onDone) onDone(); }}>${t("ui.cancel")}<//>`}
             ${children}</div></div>`;

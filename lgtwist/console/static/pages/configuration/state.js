@@ -33,6 +33,9 @@ effect(() => {
 /** The entry of [[alerts]] that another page leads to, by its place; -1 for none. It is opened once. */
 export const wantedAlert = signal(-1);
 
+/** Rows of filters that were changed, and of which no text is made yet: nothing is saved meanwhile. */
+export const unsentFilters = signal(0);
+
 /** The tab in view. */
 export const tab = signal("accounts");
 

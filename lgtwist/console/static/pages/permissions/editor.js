@@ -1,6 +1,7 @@
 // @ts-check
 /** The rights of one bot as a form: what it makes of the configuration is shown before it is saved. */
 
+import { ChipInput } from "../../core/chips.js";
 import { editConfiguration } from "../../core/configuration.js";
 import { number } from "../../core/format.js";
 import { hasWords, t } from "../../core/i18n.js";
@@ -9,6 +10,10 @@ import { allows, matches, PRESETS } from "./presets.js";
 
 const UNITS = { s: 1, min: 60, h: 3600 };
 const POST_TYPES = ["message", "notice", "request", "message_sent"];
+const ROLES = ["owner", "admin", "member"];
+/** The keys of any_of that are switches, and those that are lists. */
+const SWITCHES = ["at_me", "reply_to_me", "private"];
+const BEGINNINGS = ["prefix", "keyword"];
 /** What an action's name may have in it, and the stars of patterns; the server says it where it is not so. */
 const PATTERN = /^[A-Za-z0-9_.*]{1,200}$/;
 const NUMBER = /^[1-9]\d{0,18}$/;
@@ -22,7 +27,10 @@ const text = (values) => values && values.map(String);
 /** What the form has at first. @param {any} bot */
 function draftOf(bot) {
     const unit = bot.rate ? Object.keys(UNITS).find((name) => UNITS[name] === bot.rate.seconds) || "min" : "min";
+    const { deny = {}, private: wanted = true, roles = null, any_of: anyOf } = bot.conditions || {};
     return {
+        denyGroups: text(deny.group_id) || [], denyUsers: text(deny.user_id) || [], private: wanted !== false, roles,
+        anyOf: Object.fromEntries([...SWITCHES.map((key) => [key, Boolean(anyOf && anyOf[key])]), ...BEGINNINGS.map((key) => [key, (anyOf && anyOf[key]) || []])]),
         allow: text(bot.allow), deny: text(bot.deny) || [], limited: Boolean(bot.rate), most: bot.rate ? String(bot.rate.most) : "20", unit,
         types: text(bot.events.post_type), groups: text(bot.events.group_id), users: text(bot.events.user_id),
     };
@@ -45,6 +53,18 @@ export function editsOf(bot, draft) {
     change(["events", "post_type"], before.types, draft.types);
     change(["events", "group_id"], numbers(before.groups), numbers(draft.groups));
     change(["events", "user_id"], numbers(before.users), numbers(draft.users));
+    const filled = (values) => (values.length ? values : null);
+    change(["events", "deny", "group_id"], filled(numbers(before.denyGroups)), filled(numbers(draft.denyGroups)));
+    change(["events", "deny", "user_id"], filled(numbers(before.denyUsers)), filled(numbers(draft.denyUsers)));
+    change(["events", "private"], before.private ? null : false, draft.private ? null : false);
+    change(["events", "roles"], before.roles, draft.roles);
+    const asks = (anyOf) => [...SWITCHES, ...BEGINNINGS].some((key) => (Array.isArray(anyOf[key]) ? anyOf[key].length : anyOf[key]));
+    if (asks(before.anyOf) && !asks(draft.anyOf)) {
+        edits.push({ op: "unset", path: ["bots", bot.bot, "events", "any_of"] }); // an empty one is a mistake
+        return edits;
+    }
+    for (const key of SWITCHES) change(["events", "any_of", key], before.anyOf[key] || null, draft.anyOf[key] || null);
+    for (const key of BEGINNINGS) change(["events", "any_of", key], filled(before.anyOf[key]), filled(draft.anyOf[key]));
     return edits;
 }
 
@@ -148,6 +168,19 @@ export function Editor({ bot, known, onClose }) {
                 <${Numbers} label=${t("permissions.groups")} check=${t("permissions.only_groups")} values=${draft.groups} onChange=${(groups) => set({ groups })} empty=${t("permissions.groups_empty")} />
                 <${Numbers} label=${t("permissions.users")} check=${t("permissions.only_users")} values=${draft.users} onChange=${(users) => set({ users })} empty=${t("permissions.users_empty")} />
                 ${draft.groups !== null && html`<p class="field-hint">${t("permissions.groups_hint")}</p>`}
+                <p class="field-label">${t("permissions.deny_groups")}</p>
+                <${ChipInput} label=${t("permissions.deny_groups")} numeric values=${draft.denyGroups} onChange=${(denyGroups) => set({ denyGroups })} />
+                <p class="field-label">${t("permissions.deny_users")}</p>
+                <${ChipInput} label=${t("permissions.deny_users")} numeric values=${draft.denyUsers} onChange=${(denyUsers) => set({ denyUsers })} />
+                <${Check} label=${t("permissions.no_private_check")} checked=${!draft.private} onChange=${(off) => set({ private: !off })} />
+                <${Check} label=${t("permissions.only_roles_check")} checked=${draft.roles !== null} onChange=${(on) => set({ roles: on ? ["owner", "admin"] : null })} />
+                ${draft.roles !== null && html`<div class="row" role="group" aria-label=${t("permissions.only_roles_check")}>${ROLES.map((role) => html`<${Check} key=${role} label=${t(`permissions.role.${role}`)}
+                    checked=${draft.roles.includes(role)} onChange=${(on) => set({ roles: ROLES.filter((each) => (each === role ? on : draft.roles.includes(each))) })} />`)}</div>`}
+                <div class="stack" role="group" aria-label=${t("permissions.any_of_title")}><p class="field-label">${t("permissions.any_of_title")}</p>
+                    <div class="row">${SWITCHES.map((key) => html`<${Check} key=${key} label=${t(`permissions.any_of_check.${key}`)} checked=${draft.anyOf[key]} onChange=${(on) => set({ anyOf: { ...draft.anyOf, [key]: on } })} />`)}</div>
+                    ${BEGINNINGS.map((key) => html`<div class="stack" key=${key}><p class="field-label">${t(`permissions.any_of_check.${key}`)}</p>
+                        <${ChipInput} label=${t(`permissions.any_of_check.${key}`)} values=${draft.anyOf[key]} onChange=${(values) => set({ anyOf: { ...draft.anyOf, [key]: values } })} /></div>`)}</div>
+                <p class="field-hint">${t(bot.filter ? "permissions.has_filter" : "permissions.no_filter")} <a class="button quiet" href="#/configuration/bots" onClick=${onClose}>${t("permissions.edit_filter")}</a></p>
             </fieldset>
             ${draft.allow && draft.allow.some((pattern) => pattern === "*" || pattern === "send_*" || pattern === "get_*") && !draft.deny.length
                 && html`<${Bar} kind="warning">${t("permissions.patterns_hint")}<//>`}

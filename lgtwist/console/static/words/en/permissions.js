@@ -151,5 +151,18 @@ export default {
     "permissions.groups_empty": "No group yet: it sees nothing.",
     "permissions.users_empty": "No user yet: it sees nothing.",
     "permissions.groups_hint": "With groups it sees no private messages and no friend requests either.",
-    "permissions.patterns_hint": "send_* and get_* include actions that send raw packets and get login credentials: deny those, or name the allowed ones."
+    "permissions.patterns_hint": "send_* and get_* include actions that send raw packets and get login credentials: deny those, or name the allowed ones.",
+    "permissions.deny_groups": "Nothing of these groups (events.deny.group_id)",
+    "permissions.deny_users": "Nothing of these users (events.deny.user_id)",
+    "permissions.no_private_check": "No private messages (events.private = false)",
+    "permissions.only_roles_check": "Group messages of these roles only (events.roles)",
+    "permissions.any_of_title": "A message must meet one of these (events.any_of); no limit where none is chosen",
+    "permissions.any_of_check.at_me": "mentions the account",
+    "permissions.any_of_check.reply_to_me": "replies to the account",
+    "permissions.any_of_check.private": "is private",
+    "permissions.any_of_check.prefix": "Begins with one of these",
+    "permissions.any_of_check.keyword": "Contains one of these",
+    "permissions.has_filter": "It has a filter, too.",
+    "permissions.no_filter": "Finer conditions are for its filter.",
+    "permissions.edit_filter": "Edit it on the page Configuration"
 };

@@ -151,5 +151,18 @@ export default {
     "permissions.groups_empty": "还没有群：什么都看不到。",
     "permissions.users_empty": "还没有用户：什么都看不到。",
     "permissions.groups_hint": "设了群号之后，私聊消息和好友申请也看不到。",
-    "permissions.patterns_hint": "send_* 和 get_* 也包括发原始数据包和取登录凭据的动作：请把它们加到禁止里，或者改成逐个列名。"
+    "permissions.patterns_hint": "send_* 和 get_* 也包括发原始数据包和取登录凭据的动作：请把它们加到禁止里，或者改成逐个列名。",
+    "permissions.deny_groups": "不看这些群（events.deny.group_id）",
+    "permissions.deny_users": "不看这些用户（events.deny.user_id）",
+    "permissions.no_private_check": "不看私聊消息（events.private = false）",
+    "permissions.only_roles_check": "群消息只看这些身份的人发的（events.roles）",
+    "permissions.any_of_title": "消息至少要符合其中一条（events.any_of）；都不选就不限制",
+    "permissions.any_of_check.at_me": "@了账号",
+    "permissions.any_of_check.reply_to_me": "回复账号的消息",
+    "permissions.any_of_check.private": "私聊消息",
+    "permissions.any_of_check.prefix": "以其中之一开头",
+    "permissions.any_of_check.keyword": "包含其中之一",
+    "permissions.has_filter": "它还有一个过滤器（filter）。",
+    "permissions.no_filter": "更细的条件写在过滤器（filter）里。",
+    "permissions.edit_filter": "在“配置”页修改"
 };
