@@ -1,4 +1,4 @@
-"""The real Docker Compose, which judges a file without Docker: it comes in a wheel, outside of the checkout."""
+"""The real Docker Compose, which judges files without Docker: from a wheel, outside of the checkout."""
 
 from __future__ import annotations
 

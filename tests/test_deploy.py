@@ -10,11 +10,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.app.restart import RESTART_STATUS
 from lgtwist.command import COMMANDS
 from lgtwist.net.ports import Ports
+from tests.frameworks.frameworks import not_available
 from tests.integration.running import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -114,7 +115,7 @@ class Units(SynchronousTestCase):
     def test_verify(self) -> None:
         """``systemd-analyze verify`` finds nothing, once ExecStart is a file that is there."""
         if shutil.which("systemd-analyze") is None:
-            raise SkipTest("systemd-analyze is not installed")
+            not_available("systemd-analyze is not installed")
         folder = Path(self.mktemp()).absolute()
         shutil.copytree(UNITS, folder)
         unit = folder / "lgtwist.service"
