@@ -60,7 +60,9 @@ def _which_events(bot: BotSettings) -> str:
 def http_base(config: Config) -> str | None:
     """Return the HTTP URL of the first endpoint, without a slash at its end; None if it has none."""
     base = websocket_url(config.server.endpoints[0])
-    return None if base.startswith("unix:") or base.endswith(f":{UNKNOWN_PORT}") else base.replace("ws", "http", 1)
+    if base.startswith("unix:") or base.endswith(f":{UNKNOWN_PORT}"):
+        return None
+    return base.replace("ws", "http", 1)
 
 
 def _where_console_is(config: Config, base: str) -> list[str]:
