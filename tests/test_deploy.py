@@ -159,6 +159,17 @@ class Units(SynchronousTestCase):
 
 
 class Packaging(SynchronousTestCase):
+    def test_what_is_named_is_there(self) -> None:
+        """Each file of ``deploy/`` that users are told of exists."""
+        for name in ("README.md", "README.zh-CN.md", "docs/operating.md", "docs/zh/operating.md"):
+            text = (ROOT / name).read_text("utf-8")
+            named = {one.rstrip("./") for one in re.findall(r"\bdeploy/[\w./-]+", text)}
+            named |= {
+                f"deploy/compose/{one}" for one in re.findall(r"\b(?:docker compose -f |`)(\w+\.yaml)", text)
+            }
+            self.assertTrue(named, name)
+            self.assertEqual([one for one in named if not (ROOT / one).exists()], [], name)
+
     def test_sdist(self) -> None:
         """The sdist has ``deploy/``, and what the Dockerfile needs beside it."""
         lines = (ROOT / "MANIFEST.in").read_text("utf-8").splitlines()
