@@ -197,6 +197,21 @@ class Judged(ComposeTestCase):
             self.assertNotEqual(judged.returncode, 0)
             self.assertIn(f"required variable {missing} is missing", judged.stderr)
 
+    def test_the_documentation(self) -> None:
+        """What docs/operating.md says is to be done before the start fills everything in."""
+        folder = Path(self.mktemp()).absolute()
+        shutil.copytree(COMPOSE, folder)
+        text = (ROOT / "docs" / "operating.md").read_text("utf-8")
+        block = re.search(r"\ncd deploy/compose\n(cp .*?)\ndocker compose ", text, re.DOTALL)
+        assert block is not None
+        subprocess.run(["sh", "-e", "-c", block[1]], cwd=folder, timeout=PATIENCE, check=True)
+        env = dict(re.findall(r"(?m)^([A-Z_]+)=(.*)$", (folder / ".env").read_text("utf-8")))
+        tokens = [env[name] for name in ("ACCOUNT_TOKEN", "BOT_TOKEN", "ADMIN_TOKEN", "WEBUI_TOKEN")]
+        self.assertEqual([len(one) for one in tokens], [32] * 4)
+        self.assertEqual(len(set(tokens)), 4)
+        self.assertIn(f"self_id = {env['ACCOUNT']} ", (folder / "napcat/lgtwist.toml").read_text("utf-8"))
+        read_compose(folder / "napcat.yaml")
+
     def test_a_mistake_is_found(self) -> None:
         """Docker Compose really looks: a misspelt key is refused."""
         deployment = self.deploy("napcat")
