@@ -23,12 +23,13 @@ def send_state(environment: Mapping[str, str], *assignments: str) -> bool:
     :returns: whether they were sent. Where nobody listens, or cannot take more, they are dropped.
     """
     address = environment.get(NOTIFY_SOCKET, "")
-    if not address.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None or not address.startswith(("/", "@")):
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
             client.setblocking(False)
             client.connect(address)
             client.send("\n".join(assignments).encode("utf-8", "replace"))
@@ -87,7 +88,7 @@ class SystemdNotifier(Service):
 
     def reloading(self) -> None:
         """Say that the configuration is read again; :meth:`ready` must follow."""
-        now = int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6) if hasattr(time, "clock_gettime") else 0
+        now = time.monotonic_ns() // 1000  # Linux: of CLOCK_MONOTONIC, as systemd wants it
         send_state(self._environment, "RELOADING=1", f"MONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
