@@ -202,6 +202,15 @@ class IBotSession(Interface):
         :param code: a close code (RFC 6455, 7.4).
         """
 
+    def break_off(in_flight: Any, response: bytes, cut: bool) -> bool:
+        """Reset the connection in place of a response. Never raises.
+
+        :param in_flight: the set that the action's pending action was in.
+        :param response: one JSON object, with ``echo``.
+        :param cut: whether the first half of the response, at most 2 KiB, is sent before.
+        :returns: whether that is the set of this session; if not, nothing was done.
+        """
+
 
 class IDirectoryObserver(Interface):
     """What is called for every account and bot that is added to the directory or removed from it.

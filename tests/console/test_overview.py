@@ -93,6 +93,9 @@ class Session:
 
     def end(self, code: int, reason: str) -> None: ...
 
+    def break_off(self, in_flight: Any, response: bytes, cut: bool) -> bool:
+        return False
+
 
 class View:
     """A service whose parts a test sets."""
