@@ -264,7 +264,7 @@ class Control:
         """
         sandbox, log = self._sandbox, self._sandbox.action_log
         after = _query_integer(request, "after", log.last_seq)
-        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
+        wait = _query_wait(request)
         if wait and after == log.last_seq:
             waiting = sandbox.when_action_logged()
             waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
