@@ -86,15 +86,17 @@ class SandboxClient:
         connection.timeout = seconds + ANSWER_LIMIT
         try:
             if connection.sock is None:
-                connection.connect()
-                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sock.settimeout(connection.timeout)
+                connection.connect()  # with TCP_NODELAY
+            else:
+                connection.sock.settimeout(connection.timeout)
             connection.request(method, path, body, self._headers)
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            raise SandboxError(f"lgtwist at {self.url} does not answer: {error or type(error).__name__}") from error
+            raise SandboxError(
+                f"lgtwist at {self.url} does not answer: {error or type(error).__name__}"
+            ) from error
         except BaseException:
             connection.close()
             raise

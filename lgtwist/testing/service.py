@@ -181,7 +181,9 @@ class SandboxProcess:
         if os.name == "nt":
             options["creationflags"] = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         else:
-            options["start_new_session"] = True  # Ctrl-C is for the tests; the pipe ends the service after them
+            options["start_new_session"] = (
+                True  # Ctrl-C is for the tests; the pipe ends the service after them
+            )
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
                 command,
@@ -379,10 +381,8 @@ class SandboxProcess:
             return file.read().decode("utf-8", "replace")
 
 
-def _account_table(
-    account: int | Mapping[str, Any], world: str | os.PathLike[str] | None
-) -> dict[str, Any]:
-    table = {"self_id": account} if isinstance(account, int) else dict(account)
+def _account_table(account: int | Mapping[str, Any], world: str | os.PathLike[str] | None) -> dict[str, Any]:
+    table: dict[str, Any] = {"self_id": account} if isinstance(account, int) else dict(account)
     if world is not None:
         table.setdefault("world", str(Path(world).absolute()))
     return {"type": "sandbox", **table}

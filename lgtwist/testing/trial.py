@@ -1,0 +1,78 @@
+"""A test case for bots on trial: the sandbox's methods are awaited in ``async def`` tests."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from lgtwist.testing.asynchronous import AsyncExpect, AsyncPerson, AsyncSandbox
+from lgtwist.testing.people import DEFAULT_WITHIN, Sandbox
+from lgtwist.testing.service import SandboxProcess
+
+Result = TypeVar("Result")
+
+_processes: dict[str, SandboxProcess] = {}
+
+
+def _defer_to_thread(function: Callable[[], Result], /) -> Awaitable[Result]:
+    return deferToThread(function)
+
+
+class SandboxTestCase(TestCase):
+    """A test case with a sandbox, whose world is fresh for each test.
+
+    Classes with the same options share one service, until the process ends. Tests are ``async def``
+    methods, or return ``Deferred.fromCoroutine(...)``.
+
+    :cvar sandbox_options: what :class:`SandboxProcess` is made with.
+    :cvar sandbox_within: seconds that an expectation waits where it is given no time limit of its own.
+    :ivar process: the service.
+    :ivar sandbox: the sandbox.
+    :ivar expect: its expectations.
+    """
+
+    sandbox_options: ClassVar[Mapping[str, Any]] = {}
+    sandbox_within: ClassVar[float] = DEFAULT_WITHIN
+
+    async def setUp(self) -> None:  # type: ignore[override] # trial awaits it
+        """Start the service if need be, and begin with a fresh world."""
+        self.process = await deferToThread(self._started)
+        sandbox = await deferToThread(Sandbox, self.process, within=self.sandbox_within)
+        self.sandbox = AsyncSandbox(sandbox, run=_defer_to_thread)
+        self.expect: AsyncExpect = self.sandbox.expect
+        self.addCleanup(self._clean_up, sandbox)
+        await self.sandbox.reset()
+        if self.process.attached:
+            await self.sandbox.wait_for_bot()
+
+    def _started(self) -> SandboxProcess:
+        key = repr(sorted(self.sandbox_options.items(), key=lambda item: item[0]))
+        process = _processes.get(key)
+        if process is None:
+            process = _processes[key] = SandboxProcess(**self.sandbox_options)
+            atexit.register(process.close)
+        return process.start()
+
+    async def _clean_up(self, sandbox: Sandbox) -> None:
+        if self.process.alive:
+            await self.sandbox.faults.clear()
+        sandbox.client.close()
+
+    @property
+    def alice(self) -> AsyncPerson:
+        """Alice (20001), a friend of the bot, and the owner of the Playground."""
+        return self.sandbox.alice
+
+    @property
+    def bob(self) -> AsyncPerson:
+        """Bob (20002), a friend of the bot, and a member of the Playground."""
+        return self.sandbox.bob
+
+    @property
+    def carol(self) -> AsyncPerson:
+        """Carol (20003), no friend of the bot, and a member of the Playground."""
+        return self.sandbox.carol
