@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, 
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
-from lgtwist.testing.expectations import Expect
+from lgtwist.testing.expectations import Expect, ExpectationFailed
 from lgtwist.testing.faults import ActiveFault, SandboxFaults
 from lgtwist.testing.messages import BotAction, Chat, ChatMessage
 from lgtwist.testing.observation import run_cancellable
@@ -29,11 +29,11 @@ from lgtwist.testing.people import (
 )
 from lgtwist.testing.service import SandboxProcess
 
-Params = ParamSpec("Params")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class RunInThread(Protocol):
+class ThreadRunner(Protocol):
     """Calls a function in a thread, and returns what is awaited for its result."""
 
     def __call__(self, function: Callable[[], Result], /) -> Awaitable[Result]:
@@ -63,7 +63,7 @@ def _library(sniffio: Any) -> str:
 class _Wrapper:
     """Has a blocking object, and calls it in threads."""
 
-    def __init__(self, sync: Any, run: RunInThread) -> None:
+    def __init__(self, sync: Any, run: ThreadRunner) -> None:
         self._sync, self._run = sync, run
 
     def __repr__(self) -> str:
@@ -80,15 +80,18 @@ class _Wrapper:
 
 
 def _in_thread(
-    method: Callable[Concatenate[Any, Params], Result],
-) -> Callable[Concatenate[Any, Params], Coroutine[Any, Any, Result]]:
+    method: Callable[Concatenate[Any, Arguments], Result],
+) -> Callable[Concatenate[Any, Arguments], Coroutine[Any, Any, Result]]:
     """Return a method that calls a method of the blocking object in a thread."""
 
     @functools.wraps(method)
-    async def call(self: Any, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+    async def call(self: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         __tracebackhide__ = True
         bound = functools.partial(method, self._sync, *args, **kwargs)
-        result: Result = await self._call(bound)
+        try:
+            result: Result = await self._call(bound)
+        except ExpectationFailed as failed:  # the frames of the thread say nothing to who reads it
+            raise failed.with_traceback(None) from None
         return result
 
     return call
@@ -107,7 +110,7 @@ class AsyncExpect(_Wrapper):
 class AsyncFault(_Wrapper):
     """A fault: ``await`` sets it; ``async with`` sets it, and clears it at the end of the block."""
 
-    def __init__(self, set_fault: Callable[[], ActiveFault], run: RunInThread) -> None:
+    def __init__(self, set_fault: Callable[[], ActiveFault], run: ThreadRunner) -> None:
         super().__init__(None, run)
         self._set_fault = set_fault
 
@@ -143,12 +146,12 @@ class AsyncFault(_Wrapper):
 
 
 def _fault(
-    method: Callable[Concatenate[Any, Params], ActiveFault],
-) -> Callable[Concatenate[Any, Params], AsyncFault]:
+    method: Callable[Concatenate[Any, Arguments], ActiveFault],
+) -> Callable[Concatenate[Any, Arguments], AsyncFault]:
     """Return a method that returns a fault which is still to be set."""
 
     @functools.wraps(method)
-    def prepare(self: Any, /, *args: Params.args, **kwargs: Params.kwargs) -> AsyncFault:
+    def prepare(self: Any, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> AsyncFault:
         return AsyncFault(functools.partial(method, self._sync, *args, **kwargs), self._run)
 
     return prepare
@@ -274,7 +277,7 @@ class AsyncSandbox(_Wrapper):
         self_id: int | None = None,
         *,
         within: float = DEFAULT_WITHIN,
-        run: RunInThread = run_in_thread,
+        run: ThreadRunner = run_in_thread,
     ) -> None:
         self.sync = process if isinstance(process, Sandbox) else Sandbox(process, self_id, within=within)
         super().__init__(self.sync, run)

@@ -6,7 +6,7 @@ How a bot's author finds out that the bot survives. docs/sandbox.md says what ea
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from lgtwist.testing.control import SandboxClient
 
@@ -111,21 +111,21 @@ class SandboxFaults:
         during: str = "*",
         *,
         times: int | None = 1,
-        half: bool = False,
+        part: Literal["none", "half"] = "none",
         carried_out: bool = True,
         bot: str | None = None,
     ) -> ActiveFault:
         """Reset the bot's connection where the answer to an action would be sent.
 
         :param during: the action.
-        :param half: send the first half of the answer before.
+        :param part: how much of the answer is sent before.
         :param carried_out: whether the action is carried out.
         """
         return self._set(
             "break",
             action=during,
             times=times,
-            part="half" if half else "none",
+            part=part,
             carried_out=carried_out,
             bot=bot,
         )

@@ -154,7 +154,7 @@ class BotAction:
         return self.status in ("ok", "async")
 
     def __str__(self) -> str:
-        given = ", ".join(f"{name}={_short(value)}" for name, value in self.params.items())
+        given = ", ".join(f"{name}={_shorten(value)}" for name, value in self.params.items())
         answer = "the link broke" if self.status is None else self.status
         if not self.succeeded and self.retcode is not None:
             answer += f" {self.retcode}"
@@ -162,7 +162,7 @@ class BotAction:
         return f"{self.name}({given}) -> {answer}{words}"
 
 
-def _short(value: Any, longest: int = 200) -> str:
+def _shorten(value: Any, longest: int = 200) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
@@ -212,10 +212,10 @@ def _equal(expected: Any, given: Any) -> bool:
         return bool(expected(given))
     if isinstance(expected, re.Pattern):
         return isinstance(given, str) and bool(expected.search(given))
-    return bool(_plain(expected) == _plain(given))
+    return bool(_comparable(expected) == _comparable(given))
 
 
-def _plain(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     """Return a value in a form in which equal ones are equal, whether numbers or strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -225,7 +225,7 @@ def _plain(value: Any) -> Any:
     if isinstance(number, int):
         return str(number)
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _comparable(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_comparable(one) for one in value]
     return value

@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 #: Seconds that one request waits at most: after them a wait looks whether it was cancelled, and whether the
 #: bot is still there.
-_SLICE = 0.5
+_WAIT_SLICE = 0.5
 #: Lines of a log that are shown, at most.
 _LOG_LINES = 40
 
@@ -130,7 +130,7 @@ class Observation:
                 read(0.0)
                 with self._lock:
                     return find()
-            read(min(left, _SLICE))
+            read(min(left, _WAIT_SLICE))
 
     # -- what expectations have matched already
 
@@ -264,7 +264,7 @@ def _message_lines(
         who = f"{people.get(message.user_id, '?')} ({message.user_id})"
         if kind == "group":
             who += f" in {groups.get(number, '?')} ({number})"
-    notes = [note for note, holds in (("recalled", message.recalled), ("as expected", matched)) if holds]
+    notes = [note for note, is_so in (("recalled", message.recalled), ("as expected", matched)) if is_so]
     raw = (
         message.raw
         if len(message.raw) <= 2000

@@ -96,17 +96,15 @@ def expect(sandbox: Sandbox) -> Expect:
     return sandbox.expect
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True)  # which every pytest knows
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Add to the report of a failed test what happened in its sandbox, unless the failure says it."""
-    report = yield
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()
     sandbox = getattr(item, "funcargs", {}).get("sandbox")
     if sandbox is not None and report.when == "call" and report.failed and call.excinfo is not None:
         from lgtwist.testing.expectations import ExpectationFailed
         from lgtwist.testing.people import Sandbox
 
-        if isinstance(sandbox, Sandbox) and not call.excinfo.errisinstance(ExpectationFailed):
+        if isinstance(sandbox, Sandbox) and not isinstance(call.excinfo.value, ExpectationFailed):
             report.sections.append(("lgtwist sandbox", sandbox.report()))
-    return report

@@ -28,7 +28,7 @@ START_LIMIT, STOP_LIMIT = 30.0, 10.0
 #: The longest pause between two looks at the log while the service starts, in seconds.
 _POLL = 0.005
 #: The folder that the package is imported from.
-_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 # What the child process runs. Its stdin is a pipe that nobody writes to: it ends when the test's process
 # ends, however that happens, on every platform. SIGTERM is a clean stop where there is SIGTERM.
@@ -176,7 +176,15 @@ class SandboxProcess:
         self._log_began = self.log_size()
         self._write_configuration()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-c", _CHILD, str(_ROOT), "run", "--config", str(self.config_path)]
+        command = [
+            sys.executable,
+            "-c",
+            _CHILD,
+            str(_PACKAGE_PARENT),
+            "run",
+            "--config",
+            str(self.config_path),
+        ]
         options: dict[str, Any] = {}
         if os.name == "nt":
             options["creationflags"] = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
