@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -37,12 +37,21 @@ class SandboxClient:
     :param url: the base of the service's HTTP interface, ``http://HOST:PORT``.
     :param self_id: the number of the account.
     :param admin_token: the ``admin_token`` of the service; empty for none.
+    :param explain: returns what is added to the error where the service does not answer.
     """
 
-    def __init__(self, url: str, self_id: int = 10001, *, admin_token: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        self_id: int = 10001,
+        *,
+        admin_token: str = "",
+        explain: Callable[[], str] = str,
+    ) -> None:
         self.url, self.self_id = url.rstrip("/"), self_id
         self._address = urlsplit(self.url).netloc
         self._headers = {"Authorization": f"Bearer {admin_token}"} if admin_token else {}
+        self._explain = explain
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -94,9 +103,8 @@ class SandboxClient:
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            raise SandboxError(
-                f"lgtwist at {self.url} does not answer: {error or type(error).__name__}"
-            ) from error
+            reason = str(error) or type(error).__name__
+            raise SandboxError(f"lgtwist at {self.url} does not answer: {reason}{self._explain()}") from error
         except BaseException:
             connection.close()
             raise

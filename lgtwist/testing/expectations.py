@@ -103,7 +103,7 @@ class Expect:
             self._fail(f"expected silence for {seconds:g} s, and the bot said {found.raw!r}")
         missing = observation.missing_bot()
         if missing is not None:
-            self._fail(f"expected silence for {seconds:g} s, but {missing}")
+            self._fail(f"expected silence for {seconds:g} s, but {missing}", absent=True)
 
     def action(
         self, name: str, /, *, within: float | None = None, succeeded: bool | None = None, **params: Any
@@ -159,7 +159,7 @@ class Expect:
             self._fail(f"{what}, and the bot called {found}")
         missing = observation.missing_bot()
         if missing is not None:
-            self._fail(f"{what}, but {missing}")
+            self._fail(f"{what}, but {missing}", absent=True)
 
     # -- how
 
@@ -211,13 +211,14 @@ class Expect:
         right = action.name == name and succeeded in (None, action.succeeded)
         return right and params_match(params, action.params)
 
-    def _fail(self, sentence: str) -> NoReturn:
+    def _fail(self, sentence: str, *, absent: bool = False) -> NoReturn:
         """Fail, with all that happened.
 
+        :param absent: whether no bot is connected.
         :raises ExpectationFailed: always.
         """
         __tracebackhide__ = True
-        raise ExpectationFailed(f"{sentence}\n\n{self._observation.report()}")
+        raise ExpectationFailed(f"{sentence}\n\n{self._observation.report(absent=absent)}")
 
     def _fail_late(self, expected: str, seconds: float, hint: str = "") -> NoReturn:
         """Fail because the time is over; say so first if no bot is there.
@@ -225,9 +226,9 @@ class Expect:
         :raises ExpectationFailed: always.
         """
         __tracebackhide__ = True
-        missing = self._observation.missing_bot()
+        missing = self._observation.absence()
         because = "" if missing is None else f": {missing}"
-        self._fail(f"expected {expected} within {seconds:g} s{because}{hint}")
+        self._fail(f"expected {expected} within {seconds:g} s{because}{hint}", absent=missing is not None)
 
 
 def _describe_action(name: str, params: dict[str, Any], succeeded: bool | None) -> str:

@@ -184,6 +184,8 @@ def message_matches(matching: Matching, message: ChatMessage) -> bool:
         return matching.strip() in (message.text, message.raw.strip())
     if isinstance(matching, re.Pattern):
         return bool(matching.search(message.text) or matching.search(message.raw))
+    if not callable(matching):
+        raise TypeError(f"a text, a compiled pattern or a function is needed, not {matching!r}")
     return bool(matching(message))
 
 
@@ -201,10 +203,11 @@ def describe_matching(matching: Matching) -> str:
 def params_match(expected: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
     """Return whether an action has all expected parameters.
 
-    :param expected: values, or functions that are given the value and say whether it is right. A number and
-        the same number as a string are equal, as for OneBot implementations.
+    :param expected: values, compiled patterns, or functions that are given the value and say whether it is
+        right; None for a parameter that was not given. A number and the same number as a string are equal, as
+        for OneBot implementations; a person, group or message stands for its number.
     """
-    return all(name in params and _equal(value, params[name]) for name, value in expected.items())
+    return all(_equal(value, params.get(name)) for name, value in expected.items())
 
 
 def _equal(expected: Any, given: Any) -> bool:

@@ -67,17 +67,22 @@ class Observation:
         self._matched_actions: set[int] = set()
         #: The number of the newest message when somebody last did something, and the chat where.
         self.last_act: tuple[int, Chat | None] = (0, None)
+        self._bot_seen = self._too_early = False
         self._log_began = 0
         self._logs_began: dict[int, int] = {}
 
-    def begin(self) -> None:
-        """Begin anew: what was said and called up to now belongs to another test."""
+    def begin(self, last_message_id: int) -> None:
+        """Begin anew: what was said and called up to now belongs to another test.
+
+        :param last_message_id: the number of the newest message.
+        """
         with self._lock:
-            self._first_message = self._last_message = int(self.client.overview()["last_message_id"])
+            self._first_message = self._last_message = last_message_id
             self._last_action = int(self.client.actions()["last"])
             self.messages, self.actions = [], []
             self._matched, self._matched_messages, self._matched_actions = {}, set(), set()
             self.last_act = (self._last_message, None)
+            self._bot_seen, self._too_early = False, False
             self._log_began = self.process.log_size()
             self._logs_began = {id(bot): len(bot.log()) for bot in self.process.attached}
 
@@ -181,6 +186,21 @@ class Observation:
         attached = self.process.attached
         return bool(attached) and all(bot.ended() is not None for bot in attached)
 
+    def look_for_bot(self) -> None:
+        """Note whether a bot is connected when the test does something, until one is."""
+        if not self._bot_seen:
+            self._bot_seen = self.missing_bot() is None
+            self._too_early = self._too_early or not self._bot_seen
+
+    def absence(self) -> str | None:
+        """Return a sentence if no bot is, or was at first, connected; else None."""
+        missing = self.missing_bot()
+        if missing is None and self._too_early:
+            return (
+                "no bot was connected yet when the test began to speak: sandbox.wait_for_bot() waits for it"
+            )
+        return missing
+
     def missing_bot(self) -> str | None:
         """Return a sentence if no bot is connected; None if one is, or if that cannot be told."""
         process = self.process
@@ -204,15 +224,18 @@ class Observation:
 
     # -- the report
 
-    def report(self) -> str:
-        """Return the whole conversation, the actions that bots called, and the ends of their logs."""
+    def report(self, *, absent: bool = False) -> str:
+        """Return the whole conversation, the actions that bots called, and the ends of their logs.
+
+        :param absent: whether no bot is connected, so that the log of lgtwist may say why.
+        """
         try:
             people = {one["user_id"]: one["nickname"] for one in self.client.overview()["people"]}
             groups = {one["group_id"]: one["group_name"] for one in self.client.overview()["groups"]}
             messages = self.read_whole()
             self.read_actions()
         except SandboxError as error:
-            return f"{error}\n\n{self._logs()}"
+            return f"{error}\n\n{self._logs(True)}"
         lines = ["What was said:"]
         for message in messages:
             lines += _message_lines(message, people, groups, self.was_matched(message))
@@ -220,7 +243,7 @@ class Observation:
             lines.append("  (nothing)")
         lines += ["", "What the bot called:"]
         lines += [f"  {action}" for action in self.actions] or ["  (nothing)"]
-        return "\n".join([*lines, "", self._logs()])
+        return "\n".join([*lines, "", self._logs(absent)])
 
     def read_whole(self) -> list[ChatMessage]:
         """Return the messages since the beginning, as they are now."""
@@ -232,21 +255,24 @@ class Observation:
             after, more = int(answer["last_message_id"]), bool(answer.get("more"))
         return found
 
-    def _logs(self) -> str:
-        """Return the ends of the logs since the beginning: of the bots, else of lgtwist."""
+    def _logs(self, absent: bool) -> str:
+        """Return the ends of the logs: of the bots since the beginning of the test, and of lgtwist."""
         parts = []
         for bot in self.process.attached:
-            log = bot.log()[self._logs_began.get(id(bot), 0) :]
+            log = bot.log()
+            if not absent:
+                log = log[self._logs_began.get(id(bot), 0) :]
             parts.append(_end_of_log(f"bot {bot.name!r} ({bot.ended() or 'running'})", log))
-        if not parts or not self.process.alive:
+        if not parts or absent:
             state = "running" if self.process.alive else "it does not run any more"
-            parts.append(_end_of_log(f"lgtwist ({state})", self.process.log(self._log_began)))
+            began = 0 if absent else self._log_began
+            parts.append(_end_of_log(f"lgtwist ({state})", self.process.log(began)))
         return "\n\n".join(parts)
 
 
 def _end_of_log(whose: str, log: str) -> str:
     lines = log.strip("\n").splitlines()
-    shown = [f"  {line}" for line in lines[-_LOG_LINES:]] or ["  (nothing since the test began)"]
+    shown = [f"  {line}" for line in lines[-_LOG_LINES:]] or ["  (nothing)"]
     return "\n".join([f"The end of the log of {whose}:", *shown])
 
 

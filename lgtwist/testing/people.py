@@ -363,6 +363,7 @@ class Sandbox:
     :param process: the service.
     :param self_id: the number of the account; None for the first one.
     :param within: seconds that an expectation waits where it is given no time limit of its own.
+    :param fresh: whether to begin with a fresh world, see :meth:`reset`, or with the one that is there.
 
     :ivar expect: the expectations.
     :ivar faults: faults on demand.
@@ -370,7 +371,12 @@ class Sandbox:
     """
 
     def __init__(
-        self, process: SandboxProcess, self_id: int | None = None, *, within: float = DEFAULT_WITHIN
+        self,
+        process: SandboxProcess,
+        self_id: int | None = None,
+        *,
+        within: float = DEFAULT_WITHIN,
+        fresh: bool = True,
     ) -> None:
         self.process = process
         self.self_id = process.self_ids[0] if self_id is None else self_id
@@ -380,13 +386,15 @@ class Sandbox:
         self.faults = SandboxFaults(self.client)
         self._people: dict[str, SandboxPerson] = {}
         self._groups: dict[str, SandboxGroup] = {}
-        self._find_everybody()
-        self.observation.begin()
+        if fresh:
+            self.reset()
+        else:
+            self._begin()
 
     # -- the world
 
     def reset(self, world: str | os.PathLike[str] | bytes | None = None) -> None:
-        """Begin with a fresh world: clear the faults, and forget what was said and called.
+        """Begin with a fresh world and without faults, and forget what was said and called.
 
         Numbers of messages go on where they were, so that no bot takes a new message for an old one.
 
@@ -400,12 +408,11 @@ class Sandbox:
         file["last_message_id"] = max(
             int(file.get("last_message_id", 0)), int(self.client.overview()["last_message_id"])
         )
-        self.faults.clear()
         self.client.put("world", json.dumps(file).encode())
-        self._find_everybody()
-        self.observation.begin()
+        self._begin()
 
-    def _find_everybody(self) -> None:
+    def _begin(self) -> None:
+        """Begin to observe the world as it is."""
         overview = self.client.overview()
         self._people = {
             one["nickname"]: SandboxPerson(self, one["user_id"], one["nickname"])
@@ -416,6 +423,7 @@ class Sandbox:
             one["group_name"]: SandboxGroup(self, one["group_id"], one["group_name"])
             for one in overview["groups"]
         }
+        self.observation.begin(int(overview["last_message_id"]))
 
     @property
     def alice(self) -> SandboxPerson:
@@ -561,7 +569,9 @@ class Sandbox:
             sentence = self.observation.missing_bot() or "no bot is connected"
         else:
             sentence = f"no bot is connected: {away} has not dialled {self.process.ws_url}"
-        raise ExpectationFailed(f"{sentence} (waited {within:g} s at most)\n\n{self.observation.report()}")
+        raise ExpectationFailed(
+            f"{sentence} (waited {within:g} s at most)\n\n{self.observation.report(absent=True)}"
+        )
 
     def transcript(self) -> list[ChatMessage]:
         """Return what was said since the beginning of the test."""
@@ -588,6 +598,7 @@ class Sandbox:
         """
         if verb != "say":  # what was said until now was said before; "say" returns where it stands
             self.observation.read_messages()
+        self.observation.look_for_bot()
         answer = dict(self.client.post(verb, values))
         self.observation.note_act(answer.get("message_id"), chat)
         return answer

@@ -73,7 +73,6 @@ def sandbox(request: pytest.FixtureRequest, sandbox_process: SandboxProcess) -> 
         sandbox_process.start()
     within = request.config.getoption("--lgtwist-within")
     made = Sandbox(sandbox_process, within=DEFAULT_WITHIN if within is None else within)
-    made.reset()
     if sandbox_process.attached:
         made.wait_for_bot()
     yield made

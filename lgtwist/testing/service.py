@@ -33,7 +33,9 @@ _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 # What the child process runs. Its stdin is a pipe that nobody writes to: it ends when the test's process
 # ends, however that happens, on every platform. SIGTERM is a clean stop where there is SIGTERM.
 _CHILD = """\
-import os, runpy, signal, sys, threading, time
+import gc, os, runpy, signal, sys, threading, time
+
+gc.set_threshold(100_000)  # a fifth less time for the imports; the service sets its own threshold then
 
 def end_with_parent():
     while os.read(0, 4096):
@@ -327,7 +329,9 @@ class SandboxProcess:
             return
         try:
             self._write_configuration()
-            self.client().post("/console/api/reload")
+            answer = self.client().post("/console/api/reload")
+            if not answer["applied"]:
+                raise SandboxError("\n".join(map(str, answer["lines"])))
         except BaseException:
             self._bots = before
             self._write_configuration()
@@ -352,7 +356,19 @@ class SandboxProcess:
         :param self_id: the account that it is for; None for the first.
         """
         return SandboxClient(
-            self.url, self.self_ids[0] if self_id is None else self_id, admin_token=self.admin_token
+            self.url,
+            self.self_ids[0] if self_id is None else self_id,
+            admin_token=self.admin_token,
+            explain=self._why_no_answer,
+        )
+
+    def _why_no_answer(self) -> str:
+        """Return what its log says at its end, if it does not run; else nothing."""
+        if self.alive:
+            return ""
+        lines = self.log(self._log_began).strip().splitlines()[-20:]
+        return "\n".join(
+            ["", "lgtwist does not run any more. The end of its log:", *(f"  {one}" for one in lines)]
         )
 
     def first_world(self, self_id: int) -> bytes:

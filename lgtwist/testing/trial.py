@@ -45,7 +45,6 @@ class SandboxTestCase(TestCase):
         self.sandbox = AsyncSandbox(sandbox, run=_defer_to_thread)
         self.expect: AsyncExpect = self.sandbox.expect
         self.addCleanup(self._clean_up, sandbox)
-        await self.sandbox.reset()
         if self.process.attached:
             await self.sandbox.wait_for_bot()
 
