@@ -153,16 +153,19 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     return sandbox
 
 
-class CalledAction(msgspec.Struct, eq=False):
-    """An action of a bot that is performed now.
+class CalledAction(msgspec.Struct, eq=False, gc=False):
+    """An action that is performed now.
 
-    :ivar bot: the bot's name.
+    :ivar bot: the name of the bot that called it; empty for lgtwist itself.
+    :ivar params: as they were sent; empty if they are large.
+    :ivar size: of the parameters, in bytes.
     :ivar applied: the faults that apply to it; None for none.
     """
 
     bot: str
     action: str
     params: bytes
+    size: int
     applied: Applied | None = None
 
 
@@ -227,7 +230,6 @@ class SandboxAccount(Service):
         self._action_waiters = Waiters()
         self.faults = Faults()
         self._delays = Delays(account.clock)
-        self._called: dict[int, CalledAction] = {}  # actions of bots that are performed now, by call id
         self.slots = CallerSlots(SLOTS_PER_CALLER)
         self.run_in_thread: RunInThread = run_in_thread
         self._running_actions: set[Deferred[None]] = set()
@@ -334,53 +336,51 @@ class SandboxAccount(Service):
         Actions that store or look up files, and those with large parameters or answers, end later; all
         others end before this returns.
 
-        :returns: :data:`UNTIL_ANSWERED` for an action that ends later; else None.
+        :returns: :data:`UNTIL_ANSWERED` for an action that ends later, or is answered later; else None.
         """
-        bot = self.account.caller_of(call_id)
-        if bot:
-            self._called[call_id] = CalledAction(bot, action, params)
+        called = CalledAction(self.account.caller_of(call_id), action, params, len(params))
         if self.faults.on_actions:
-            skipped = self._skip(call_id, action)
+            skipped = self._apply_faults(called)
             if skipped is not None:
-                self._respond(call_id, skipped)
+                self._respond(call_id, skipped, called)
                 return UNTIL_ANSWERED if call_id in self._delays else None
         try:
             find_action(action)
             if len(params) >= LARGE_PARAMS:
-                self._start(call_id, self._perform_large(call_id, action, params))
+                called.params = b""  # not to be kept beside what is read of them
+                self._start(call_id, self._perform_large(call_id, called, params))
                 return UNTIL_ANSWERED
             read = Params(params)
             message = attachments.read_message_params(action, read)
             if attachments.uses_files(action, message):
-                self._start(call_id, self._perform_with_files(call_id, action, read, message))
+                self._start(call_id, self._perform_with_files(call_id, called, read, message))
                 return UNTIL_ANSWERED
             if self.world.has_large_messages and action in MESSAGE_ACTIONS:
-                self._start(call_id, self._answer_large(call_id, action, read))
+                self._start(call_id, self._answer_large(call_id, called, read))
                 return UNTIL_ANSWERED
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
             response = responses.from_error(error)
         except Exception:
             response = self._internal_error(action)
-        self._respond(call_id, response)
-        return UNTIL_ANSWERED if call_id in self._delays else None
+        self._respond(call_id, response, called)
+        return UNTIL_ANSWERED if called.applied is not None and call_id in self._delays else None
 
-    def _skip(self, call_id: int, action: str) -> bytes | None:
-        """Return the response to an action that is not carried out, as a fault says; None for no fault."""
-        called = self._called.get(call_id)
-        if called is None:  # lgtwist's own
-            if action == "get_status" and self.faults.offline is not None:
+    def _apply_faults(self, called: CalledAction) -> bytes | None:
+        """Find the faults that apply to an action, and note them in it.
+
+        :returns: the response, if it is not carried out; else None.
+        """
+        if not called.bot:  # lgtwist's own
+            if called.action == "get_status" and self.faults.offline is not None:
                 return responses.ok(encode_status(False))
             return None
-        applied = self.faults.apply_to_action(action, called.bot)
-        if applied is None:
-            return None
-        called.applied = applied
-        return applied.response() if applied.is_skipped else None
+        called.applied = applied = self.faults.apply_to_action(called.action, called.bot)
+        return None if applied is None or not applied.is_skipped else applied.response()
 
-    async def _perform_large(self, call_id: int, action: str, raw: bytes) -> None:
+    async def _perform_large(self, call_id: int, called: CalledAction, raw: bytes) -> None:
         """Perform an action with large parameters, which are read in a thread."""
-        unread = [raw]
+        action, unread = called.action, [raw]
         del raw  # not to be kept beside what was read
 
         async def steps() -> bytes:
@@ -390,30 +390,31 @@ class SandboxAccount(Service):
             await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 
-        await self._perform_later(call_id, action, steps)
+        await self._perform_later(call_id, called, steps)
 
     async def _perform_with_files(
-        self, call_id: int, action: str, params: Params, message: list[Segment]
+        self, call_id: int, called: CalledAction, params: Params, message: list[Segment]
     ) -> None:
         """Perform an action that stores or looks up files."""
+        action = called.action
 
         async def steps() -> bytes:
             await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
             await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 
-        await self._perform_later(call_id, action, steps)
+        await self._perform_later(call_id, called, steps)
 
-    async def _answer_large(self, call_id: int, action: str, params: Params) -> None:
+    async def _answer_large(self, call_id: int, called: CalledAction, params: Params) -> None:
         """Perform an action that returns messages, some of them large; encode its answer in a thread."""
 
         async def steps() -> bytes:
             await self.work.when_resumed()
-            data = find_action(action)(self.world, params, self.now())
+            data = find_action(called.action)(self.world, params, self.now())
             response: bytes = await self.run_in_thread(encode_large, data)
             return response
 
-        await self._perform_later(call_id, action, steps)
+        await self._perform_later(call_id, called, steps)
 
     def pause(self) -> Deferred[None]:
         """Return a Deferred that fires in the next reactor turn."""
@@ -422,7 +423,7 @@ class SandboxAccount(Service):
         return turn
 
     async def _perform_later(
-        self, call_id: int, action: str, steps: Callable[[], Coroutine[Any, Any, bytes]]
+        self, call_id: int, called: CalledAction, steps: Callable[[], Coroutine[Any, Any, bytes]]
     ) -> None:
         """Perform an action that takes long, a limited number of each caller's at a time.
 
@@ -441,12 +442,11 @@ class SandboxAccount(Service):
             response = responses.from_error(error)
         except CancelledError:
             if not self.running or not (has_slot or call_id in self._without_slot):
-                self._called.pop(call_id, None)
                 return
             response = responses.failed(100, "the files could not be stored in time")
         except Exception:
-            response = self._internal_error(action)
-        self._respond(call_id, response)
+            response = self._internal_error(called.action)
+        self._respond(call_id, response, called)
 
     def has_sent(self, flow_token: object) -> bool:
         """Return whether an action was begun: it waits only while events are paused."""
@@ -476,27 +476,27 @@ class SandboxAccount(Service):
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
         return responses.failed(1500, "the sandbox failed; the log says why")
 
-    def _respond(self, call_id: int, response: bytes) -> None:
+    def _respond(self, call_id: int, response: bytes, called: CalledAction) -> None:
         """Hand the response of an action to the account, and log the action if a bot called it."""
-        called = self._called.pop(call_id, None)
-        applied = None
-        if called is not None:
-            applied = called.applied
-            logged, fault_id = response, 0
-            if applied is not None:
-                fault_id = applied.fault_id
-                if not applied.is_skipped:
-                    logged = response = applied.falsified(response)
-                elif applied.breaks:
-                    logged = b""
-            self.action_log.add(self.now(), called.bot, called.action, called.params, logged, fault_id)
+        applied, bot = called.applied, called.bot
+        logged, fault_id = response, 0
+        if applied is not None:
+            fault_id = applied.fault_id
+            if not applied.is_skipped:
+                logged = response = applied.falsified(response)
+            elif applied.breaks:
+                logged = b""
+        if bot:
+            self.action_log.add(
+                self._wall_clock(), bot, called.action, called.params, called.size, logged, fault_id
+            )
         self._save_and_notify(self.world.pop_changes())
         if applied is None:
             self.account.receive(call_id, response)
         else:
             self._respond_with_fault(call_id, response, applied)
         self.publish_and_save()
-        if called is not None:
+        if bot and self._action_waiters:
             self._action_waiters.notify()
 
     def _respond_with_fault(self, call_id: int, response: bytes, applied: Applied) -> None:

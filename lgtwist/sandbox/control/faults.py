@@ -16,10 +16,10 @@ from lgtwist.sandbox.faults import MEMBERS, Fault, Faults
 from lgtwist.sandbox.params import Params
 
 #: Seconds that a fault may delay, how often one may be applied, and characters of its words and names.
-MAX_DELAY_SECONDS, MAX_TIMES, MAX_WORDS, MAX_PATTERN = 600.0, 1_000_000, 1000, 100
+MAX_DELAY_SECONDS, MAX_TIMES, MAX_WORDS, MAX_NAME_PATTERN = 600.0, 1_000_000, 1000, 100
 _PARTS = ("none", "half")
 #: Bytes that an entry is counted as beside its parameters.
-_ENTRY_BYTES = 300
+_ACTION_BYTES = 300
 
 
 def read_fault(params: Params) -> Fault:
@@ -36,8 +36,8 @@ def read_fault(params: Params) -> Fault:
             raise BadRequest(f"{params.path(name)}: a fault of the kind {kind} has {', '.join(members)}")
     fault = Fault(kind=kind, carried_out=kind == "break")
     if "action" in members:
-        fault.action = params.text("action", "*", longest=MAX_PATTERN)
-        fault.bot = params.text("bot", "", longest=MAX_PATTERN)
+        fault.action = params.text("action", "*", longest=MAX_NAME_PATTERN)
+        fault.bot = params.text("bot", "", longest=MAX_NAME_PATTERN)
     if "retcode" in members:
         fault.retcode = params.integer("retcode", fault.retcode)
         if fault.retcode in (0, 1):
@@ -99,12 +99,12 @@ def action_json(entry: ActionEntry) -> bytes:
     """Return the JSON of an entry of the log of actions."""
     shown: dict[str, Any] = {
         "seq": entry.seq,
-        "time": entry.time,
+        "time": int(entry.time),
         "bot": entry.bot,
         "action": entry.action,
         "params": None,
     }
-    if entry.params is None:
+    if not entry.params:
         shown["params_size"] = entry.size
     else:
         try:
@@ -140,15 +140,15 @@ def actions_json(log: ActionLog, after: int) -> Iterator[bytes]:
     portion: list[ActionEntry] = []
     last, total = log.last_seq, 0
     for entry in log.entries_after(after):
-        total += _ENTRY_BYTES + (entry.size if entry.params is not None else 0)
+        total += _ACTION_BYTES + len(entry.params)
         if portion and total > MAX_ANSWER:
             last = portion[-1].seq
             break
         portion.append(entry)
-    return _action_parts(portion, last, missed, last < log.last_seq)
+    return _logged_action_parts(portion, last, missed, last < log.last_seq)
 
 
-def _action_parts(portion: list[ActionEntry], last: int, missed: bool, more: bool) -> Iterator[bytes]:
+def _logged_action_parts(portion: list[ActionEntry], last: int, missed: bool, more: bool) -> Iterator[bytes]:
     yield b'{"last":%d,"missed":%b,"entries":[' % (last, b"true" if missed else b"false")
     for number, entry in enumerate(portion):
         if number:
