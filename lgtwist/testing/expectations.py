@@ -226,8 +226,9 @@ class Expect:
         :raises ExpectationFailed: always.
         """
         __tracebackhide__ = True
-        missing = self._observation.absence()
-        because = "" if missing is None else f": {missing}"
+        missing = self._observation.missing_bot()
+        reason = missing or self._observation.early_start()
+        because = f": {reason}" if reason else ""
         self._fail(f"expected {expected} within {seconds:g} s{because}{hint}", absent=missing is not None)
 
 

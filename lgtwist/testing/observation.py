@@ -16,8 +16,8 @@ Found = TypeVar("Found")
 #: Seconds that one request waits at most: after them a wait looks whether it was cancelled, and whether the
 #: bot is still there.
 _WAIT_SLICE = 0.5
-#: Lines of a log that are shown, at most.
-_LOG_LINES = 40
+#: Lines of a log that are shown at most, and characters of each.
+_LOG_LINES, _LOG_COLUMNS = 40, 500
 
 _cancelled = threading.local()
 
@@ -192,14 +192,11 @@ class Observation:
             self._bot_seen = self.missing_bot() is None
             self._too_early = self._too_early or not self._bot_seen
 
-    def absence(self) -> str | None:
-        """Return a sentence if no bot is, or was at first, connected; else None."""
-        missing = self.missing_bot()
-        if missing is None and self._too_early:
-            return (
-                "no bot was connected yet when the test began to speak: sandbox.wait_for_bot() waits for it"
-            )
-        return missing
+    def early_start(self) -> str:
+        """Return a sentence if no bot was connected when people began to speak; else an empty text."""
+        if not self._too_early:
+            return ""
+        return "no bot was connected yet when the test began to speak; sandbox.wait_for_bot() waits for it"
 
     def missing_bot(self) -> str | None:
         """Return a sentence if no bot is connected; None if one is, or if that cannot be told."""
@@ -265,14 +262,14 @@ class Observation:
             parts.append(_end_of_log(f"bot {bot.name!r} ({bot.ended() or 'running'})", log))
         if not parts or absent:
             state = "running" if self.process.alive else "it does not run any more"
-            began = 0 if absent else self._log_began
+            began = self.process.log_ready if absent else self._log_began
             parts.append(_end_of_log(f"lgtwist ({state})", self.process.log(began)))
         return "\n\n".join(parts)
 
 
 def _end_of_log(whose: str, log: str) -> str:
     lines = log.strip("\n").splitlines()
-    shown = [f"  {line}" for line in lines[-_LOG_LINES:]] or ["  (nothing)"]
+    shown = [f"  {line[:_LOG_COLUMNS]}" for line in lines[-_LOG_LINES:]] or ["  (nothing)"]
     return "\n".join([f"The end of the log of {whose}:", *shown])
 
 

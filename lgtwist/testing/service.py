@@ -87,6 +87,7 @@ class SandboxProcess:
 
     :ivar url: the base of its HTTP interface, without a slash at its end; empty until it is started.
     :ivar admin_token: what opens that interface.
+    :ivar log_ready: how many bytes its log had when it was ready.
     :ivar attached: the bots under test that were handed to :meth:`attach`.
     """
 
@@ -110,10 +111,10 @@ class SandboxProcess:
         self._bots = [_bot_table(one) for one in bots]
         self._toml = toml
         self.attached: list[AttachedBot] = []
-        self.port = 0
+        self.port = self._configured_port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
-        self._log_began = 0
+        self._log_began = self.log_ready = 0
         self._first_worlds: dict[int, bytes] = {}
         self._next_number = 0
 
@@ -175,7 +176,8 @@ class SandboxProcess:
         """
         if self.alive:
             return self
-        self._log_began = self.log_size()
+        self._log_began = self.log_ready = self.log_size()
+        self._configured_port = self.port
         self._write_configuration()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         command = [
@@ -211,6 +213,7 @@ class SandboxProcess:
             for self_id in self.self_ids:
                 world = self.client(self_id).get_bytes("world", seconds=START_LIMIT)
                 self._first_worlds.setdefault(self_id, world)
+            self.log_ready = self.log_size()
         except BaseException:
             self.stop()
             raise
@@ -299,7 +302,7 @@ class SandboxProcess:
         lines = [
             f"data_dir = {_toml_value(str(self.folder / 'data'))}",
             "[server]",
-            f'endpoints = ["tcp:{self.port}:interface=127.0.0.1"]',
+            f'endpoints = ["tcp:{self._configured_port}:interface=127.0.0.1"]',
             f"admin_token = {_toml_value(self.admin_token)}",
         ]
         for name, tables in (("accounts", self._accounts), ("bots", self._bots)):
@@ -366,7 +369,7 @@ class SandboxProcess:
         """Return what its log says at its end, if it does not run; else nothing."""
         if self.alive:
             return ""
-        lines = self.log(self._log_began).strip().splitlines()[-20:]
+        lines = self.log(self.log_ready).strip().splitlines()[-20:]
         return "\n".join(
             ["", "lgtwist does not run any more. The end of its log:", *(f"  {one}" for one in lines)]
         )
