@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ Found = TypeVar("Found")
 _WAIT_SLICE = 0.5
 #: Lines of a log that are shown at most, and characters of each.
 _LOG_LINES, _LOG_COLUMNS = 40, 500
+#: What is left out of CQ codes that are shown.
+_LINKS = re.compile(r",(?:url|file_size)=[^,\]]*")
 
 _cancelled = threading.local()
 
@@ -194,7 +197,7 @@ class Observation:
 
     def early_start(self) -> str:
         """Return a sentence if no bot was connected when people began to speak; else an empty text."""
-        if not self._too_early:
+        if not self._too_early or any(message.from_bot for message in self.messages):
             return ""
         return "no bot was connected yet when the test began to speak; sandbox.wait_for_bot() waits for it"
 
@@ -288,11 +291,8 @@ def _message_lines(
         if kind == "group":
             who += f" in {groups.get(number, '?')} ({number})"
     notes = [note for note, is_so in (("recalled", message.recalled), ("as expected", matched)) if is_so]
-    raw = (
-        message.raw
-        if len(message.raw) <= 2000
-        else f"{message.raw[:2000]}... ({len(message.raw)} characters)"
-    )
+    raw = _LINKS.sub("", message.raw)
+    raw = raw if len(raw) <= 2000 else f"{raw[:2000]}... ({len(raw)} characters)"
     first, *rest = raw.splitlines() or [""]
     note = f"   <- {', '.join(notes)}" if notes else ""
     head = f"  {clock} #{message.message_id} {who}: "
