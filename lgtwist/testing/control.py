@@ -92,6 +92,7 @@ class SandboxClient:
     def _request(self, method: str, path: str, body: bytes | None, seconds: float = 0.0) -> bytes:
         path = path if path.startswith("/") else f"/sandbox/{self.self_id}/{path}"
         connection = self._take_connection()
+        kept = connection.sock is not None
         connection.timeout = seconds + ANSWER_LIMIT
         try:
             if connection.sock is None:
@@ -103,6 +104,8 @@ class SandboxClient:
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
+            if kept and isinstance(error, ConnectionError):  # it was closed when this request was on its way
+                return self._request(method, path, body, seconds)
             reason = str(error) or type(error).__name__
             raise SandboxError(f"lgtwist at {self.url} does not answer: {reason}{self._explain()}") from error
         except BaseException:
@@ -193,8 +196,7 @@ def _sentence_of(content: bytes, status: int) -> str:
     except ValueError:
         return content.decode("utf-8", "replace").strip()[:1000] or f"HTTP status {status}"
     if isinstance(answer, dict):
-        for name in ("error", "message", "lines"):
+        for name in ("message", "error"):
             if answer.get(name):
-                found = answer[name]
-                return "\n".join(map(str, found)) if isinstance(found, list) else str(found)
+                return str(answer[name])
     return f"HTTP status {status}: {content[:1000].decode('utf-8', 'replace')}"

@@ -514,6 +514,7 @@ class Sandbox:
                 "group_id": number,
                 "group_name": name,
                 "members": [{"user_id": one, "role": role} for one, role in roles.items()],
+                "joined": bot is not None,
             },
         )
         found = self._groups[name] = SandboxGroup(self, number, name)
