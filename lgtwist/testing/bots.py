@@ -356,7 +356,7 @@ class BotUnderTest:
         process = self._require_process()
         raise SandboxError(
             f"bot {self.name!r} {words}\n\n{_end_of_log('the bot', self.log())}\n\n"
-            f"{_end_of_log('lgtwist', process.log())}"
+            f"{_end_of_log('lgtwist', process.log(process.log_ready))}"
         )
 
 
@@ -518,23 +518,25 @@ class InProcessBot(BotUnderTest):
         within: float = CONNECT_LIMIT,
     ) -> None:
         url, token = None, access_token
-        self._asgi = getattr(bot, "asgi", None)
-        if hasattr(bot, "_lifespan") and hasattr(bot, "config"):  # a driver of NoneBot2
-            path = path or "/onebot/v11/ws"
-            token = _nonebot_token(bot) if token is None and self._asgi is not None else token
-        elif type(bot).__name__ == "CQHttp":
-            path = path or "/ws"
-            token = (getattr(bot, "_access_token", None) or "") if token is None else token
-        elif self._asgi is None and path is not None:
+        self._asgi: Any = None
+        self._lifespan: Any = None
+        if _is_a(bot, "aiocqhttp", "CQHttp"):
+            self._asgi, path = bot.asgi, path or "/ws"
+            token = (bot._access_token or "") if token is None else token
+        elif _is_a(bot, "nonebot", "Driver"):
+            self._asgi, path = getattr(bot, "asgi", None), path or "/onebot/v11/ws"
+            if self._asgi is None:
+                self._lifespan = bot._lifespan
+            elif token is None:
+                token = _nonebot_token(bot)
+        elif path is not None:
             self._asgi = bot
-        elif self._asgi is None and not asyncio.iscoroutinefunction(bot):
+        elif not asyncio.iscoroutinefunction(bot):
             raise TypeError(
                 f"{bot!r} is no driver of NoneBot2, no CQHttp and no coroutine function; "
                 "an ASGI application needs the path of its WebSocket: path='/ws'"
             )
         if self._asgi is not None:
-            if path is None:
-                raise TypeError(f"{bot!r} needs the path of its WebSocket: path='/ws'")
             url = f"ws://127.0.0.1:{{port}}{path}"
         super().__init__(name=name, url=url, access_token=token, settings=settings, within=within)
         self.bot = bot
@@ -614,8 +616,8 @@ class InProcessBot(BotUnderTest):
         assert address is not None
         if self._asgi is not None:
             await _serve_asgi(self._asgi, address.port, stopping)
-        elif hasattr(self.bot, "_lifespan"):  # what ``run`` does, without its handlers of signals
-            async with self.bot._lifespan:
+        elif self._lifespan is not None:  # what ``run`` of the driver does, without its handlers of signals
+            async with self._lifespan:
                 await stopping.wait()
         else:
             task = asyncio.ensure_future(self.bot(address))
@@ -708,6 +710,13 @@ def _captured_logs(log: BoundedLog) -> Any:
         if loguru is not None:
             with contextlib.suppress(ValueError):  # somebody removed it
                 loguru.logger.remove(sink)
+
+
+def _is_a(bot: object, package: str, name: str) -> bool:
+    """Return whether an object is of a class of a package, or of one that is derived from it."""
+    return any(
+        one.__name__ == name and one.__module__.partition(".")[0] == package for one in type(bot).__mro__
+    )
 
 
 def _nonebot_token(driver: Any) -> str:

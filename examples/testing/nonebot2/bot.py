@@ -7,13 +7,14 @@ from nonebot import on_command
 from nonebot.adapters.onebot.v11 import (
     ActionFailed,
     Adapter,
+    ApiNotAvailable,
+    Bot,
     GroupMessageEvent,
     Message,
     MessageEvent,
     MessageSegment,
     NetworkError,
 )
-from nonebot.adapters.onebot.v11 import Bot
 from nonebot.log import logger
 from nonebot.params import CommandArg
 
@@ -28,12 +29,14 @@ CAT = b"\x89PNG\r\n\x1a\n" + b"a very small cat"
 
 
 @echo.handle()
-async def _(args: Message = CommandArg()) -> None:
+async def say_it_again(args: Message = CommandArg()) -> None:
     await echo.finish(args)
 
 
 @ban.handle()
-async def _(bot: Bot, event: GroupMessageEvent, args: Message = CommandArg()) -> None:
+async def ban_whom_an_admin_names(
+    bot: Bot, event: GroupMessageEvent, args: Message = CommandArg()
+) -> None:
     if event.sender.role not in ("owner", "admin"):
         await ban.finish("only admins may do that")
     for segment in args["at"]:
@@ -47,15 +50,14 @@ async def _(bot: Bot, event: GroupMessageEvent, args: Message = CommandArg()) ->
 
 
 @cat.handle()
-async def _(event: MessageEvent) -> None:
+async def send_a_cat(event: MessageEvent) -> None:
     answer = MessageSegment.reply(event.message_id) + MessageSegment.image(CAT)
-    for _attempt in range(3):
+    for _attempt in range(5):
         try:
-            await cat.send(answer)
-            return
-        except NetworkError as error:  # the link may have broken: nobody knows whether it was sent
-            logger.warning(f"the cat may not have arrived: {error}")
-            await asyncio.sleep(0.2)
+            return await cat.send(answer)
+        except (NetworkError, ApiNotAvailable) as error:  # the link has broken
+            logger.warning(f"no cat yet: {error!r}")
+            await asyncio.sleep(1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,3 @@
-import re
-
-
 def test_echo(sandbox, expect):
     sandbox.alice.says("/echo hello")
     expect.reply("hello")
