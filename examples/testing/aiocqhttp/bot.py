@@ -22,7 +22,9 @@ async def answer(event: Event) -> None:
         await ban(event)
     elif command == "/weather":
         picture = base64.b64encode(await weather_map(rest)).decode()
-        await send(event, MessageSegment.reply(event.message_id) + MessageSegment.image(f"base64://{picture}"))
+        await send(
+            event, MessageSegment.reply(event.message_id) + MessageSegment.image(f"base64://{picture}")
+        )
 
 
 async def ban(event: Event) -> None:

@@ -34,16 +34,12 @@ async def say_it_again(args: Message = CommandArg()) -> None:
 
 
 @ban.handle()
-async def ban_whom_an_admin_names(
-    bot: Bot, event: GroupMessageEvent, args: Message = CommandArg()
-) -> None:
+async def ban_whom_an_admin_names(bot: Bot, event: GroupMessageEvent, args: Message = CommandArg()) -> None:
     if event.sender.role not in ("owner", "admin"):
         await ban.finish("only admins may do that")
     for segment in args["at"]:
         try:
-            await bot.set_group_ban(
-                group_id=event.group_id, user_id=int(segment.data["qq"]), duration=600
-            )
+            await bot.set_group_ban(group_id=event.group_id, user_id=int(segment.data["qq"]), duration=600)
         except ActionFailed as failed:
             await ban.finish(f"that did not work: {failed.info['wording']}")
     await ban.finish("done")
