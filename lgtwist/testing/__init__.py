@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AsyncPerson,
         AsyncSandbox,
     )
+    from lgtwist.testing.bots import BotAddress, BotCommand, InProcessBot, nonebot_env, set_environment
     from lgtwist.testing.control import SandboxClient, SandboxError, SandboxRefused
     from lgtwist.testing.expectations import Expect, ExpectationFailed
     from lgtwist.testing.faults import ActiveFault, SandboxFaults
@@ -36,6 +37,7 @@ _MODULES = {
         "AsyncPerson",
         "AsyncSandbox",
     ),
+    "bots": ("BotAddress", "BotCommand", "InProcessBot", "nonebot_env", "set_environment"),
     "control": ("SandboxClient", "SandboxError", "SandboxRefused"),
     "expectations": ("Expect", "ExpectationFailed"),
     "faults": ("ActiveFault", "SandboxFaults"),
@@ -55,9 +57,12 @@ __all__ = [
     "AsyncSandbox",
     "AttachedBot",
     "BotAction",
+    "BotAddress",
+    "BotCommand",
     "ChatMessage",
     "Expect",
     "ExpectationFailed",
+    "InProcessBot",
     "Said",
     "Sandbox",
     "SandboxClient",
@@ -68,6 +73,8 @@ __all__ = [
     "SandboxPerson",
     "SandboxProcess",
     "SandboxRefused",
+    "nonebot_env",
+    "set_environment",
 ]
 
 

@@ -87,7 +87,7 @@ class Observation:
             self.last_act = (self._last_message, None)
             self._bot_seen, self._too_early = False, False
             self._log_began = self.process.log_size()
-            self._logs_began = {id(bot): len(bot.log()) for bot in self.process.attached}
+            self._logs_began = {id(bot): bot.log_size() for bot in self.process.attached}
 
     # -- reading
 
@@ -259,9 +259,7 @@ class Observation:
         """Return the ends of the logs: of the bots since the beginning of the test, and of lgtwist."""
         parts = []
         for bot in self.process.attached:
-            log = bot.log()
-            if not absent:
-                log = log[self._logs_began.get(id(bot), 0) :]
+            log = bot.log(0 if absent else self._logs_began.get(id(bot), 0))
             parts.append(_end_of_log(f"bot {bot.name!r} ({bot.ended() or 'running'})", log))
         if not parts or absent:
             state = "running" if self.process.alive else "it does not run any more"

@@ -62,8 +62,14 @@ class AttachedBot(Protocol):
     def name(self) -> str:
         """Its name in the configuration of the service."""
 
-    def log(self) -> str:
-        """Return all that it has logged since it was started; empty if that is not known."""
+    def log(self, after: int = 0) -> str:
+        """Return what it has logged, as far as that is kept; empty if that is not known.
+
+        :param after: leave out so many bytes from the beginning.
+        """
+
+    def log_size(self) -> int:
+        """Return how many bytes it has logged."""
 
     def ended(self) -> str | None:
         """Return a few words, such as "ended with status 1", if it does not run any more; else None."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from lgtwist.testing.asynchronous import AsyncExpect, AsyncPerson, AsyncSandbox
+from lgtwist.testing.bots import BotUnderTest
 from lgtwist.testing.people import DEFAULT_WITHIN, Sandbox
 from lgtwist.testing.service import SandboxProcess
 
@@ -25,10 +26,11 @@ def _defer_to_thread(function: Callable[[], Result], /) -> Awaitable[Result]:
 class SandboxTestCase(TestCase):
     """A test case with a sandbox, whose world is fresh for each test.
 
-    Classes with the same options share one service, until the process ends. Tests are ``async def``
-    methods, or return ``Deferred.fromCoroutine(...)``.
+    Classes with the same options and bots share one service and those bots, until the process ends. Tests
+    are ``async def`` methods, or return ``Deferred.fromCoroutine(...)``.
 
     :cvar sandbox_options: what :class:`SandboxProcess` is made with.
+    :cvar sandbox_bots: the bots under test, such as ``BotCommand([...])``, which are started once.
     :cvar sandbox_within: seconds that an expectation waits where it is given no time limit of its own.
     :ivar process: the service.
     :ivar sandbox: the sandbox.
@@ -36,6 +38,7 @@ class SandboxTestCase(TestCase):
     """
 
     sandbox_options: ClassVar[Mapping[str, Any]] = {}
+    sandbox_bots: ClassVar[Sequence[BotUnderTest]] = ()
     sandbox_within: ClassVar[float] = DEFAULT_WITHIN
 
     async def setUp(self) -> None:  # type: ignore[override] # trial awaits it
@@ -49,12 +52,18 @@ class SandboxTestCase(TestCase):
             await self.sandbox.wait_for_bot()
 
     def _started(self) -> SandboxProcess:
-        key = repr(sorted(self.sandbox_options.items(), key=lambda item: item[0]))
+        options = sorted(self.sandbox_options.items(), key=lambda item: item[0])
+        key = repr((options, [id(bot) for bot in self.sandbox_bots]))
         process = _processes.get(key)
         if process is None:
             process = _processes[key] = SandboxProcess(**self.sandbox_options)
             atexit.register(process.close)
-        return process.start()
+        process.start()
+        for bot in self.sandbox_bots:
+            if bot not in process.attached:
+                bot.start(process)
+                atexit.register(bot.close)
+        return process
 
     async def _clean_up(self, sandbox: Sandbox) -> None:
         if self.process.alive:
