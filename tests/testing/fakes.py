@@ -122,8 +122,11 @@ class FakeBot:
         self.lines = "before the test\n"
         self.end: str | None = None
 
-    def log(self) -> str:
-        return self.lines
+    def log(self, after: int = 0) -> str:
+        return self.lines[after:]
+
+    def log_size(self) -> int:
+        return len(self.lines)
 
     def ended(self) -> str | None:
         return self.end

@@ -27,8 +27,11 @@ class EchoBot:
             )
         process.attach(self)
 
-    def log(self) -> str:
-        return self._log.read_text("utf-8")
+    def log(self, after: int = 0) -> str:
+        return self._log.read_bytes()[after:].decode()
+
+    def log_size(self) -> int:
+        return self._log.stat().st_size
 
     def ended(self) -> str | None:
         status = self.child.poll()
