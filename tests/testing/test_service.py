@@ -67,6 +67,35 @@ class RunningTests(SharedTestCase):
         error = self.assertRaises(SandboxRefused, sandbox.faults.delay, "x", -1)
         self.assertIn("seconds", str(error))
 
+    def test_faults(self) -> None:
+        """A fault is cleared at the end of its block; how often it was applied is known then, too."""
+        faults, bot = self.sandbox.faults, EchoBot(self.process, self.process.folder)
+        self.addCleanup(bot.end)
+        self.sandbox.wait_for_bot()
+        with faults.fail("send_msg", times=None) as fault:
+            self.sandbox.alice.says("/echo a")
+            self.assertEqual(self.sandbox.expect.action("send_msg", succeeded=False).fault, fault.id)
+        self.assertEqual(fault.applied, 1)
+        delay, offline = faults.delay("send_*", 0.01), faults.offline("kicked", retcode=1234)
+        self.sandbox.alice.says("/echo lost")
+        faults.online()
+        self.assertEqual((offline.kind, delay.applied), ("offline", 0))
+        self.sandbox.alice.says("/echo b")
+        self.sandbox.expect.reply("b")
+        once = faults.break_link("send_msg", part="half", carried_out=False)
+        self.sandbox.alice.says("/echo c")
+        self.sandbox.expect.action("send_msg", message="c", within=PATIENCE)
+        self.sandbox.wait_for_bot()
+        self.assertEqual(once.applied, 1)
+        faults.drop_events()
+        faults.duplicate_events(times=2)
+        faults.delay_events(0.1)
+        faults.clear()
+        self.assertEqual((once.applied, delay.applied), (1, 2))
+        self.assertEqual(self.sandbox.client.get("faults")["faults"], [])
+        with faults.offline(down=True):
+            self.process.restart()
+
     def test_everything_people_do(self) -> None:
         """The service takes each of it."""
         sandbox = self.sandbox
