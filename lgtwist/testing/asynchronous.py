@@ -293,6 +293,8 @@ class AsyncSandbox(_Wrapper):
     reset = _in_thread(Sandbox.reset)
     wait_for_bot = _in_thread(Sandbox.wait_for_bot)
     event = _in_thread(Sandbox.event)
+    fetch = _in_thread(Sandbox.fetch)
+    nodes_of = _in_thread(Sandbox.nodes_of)
 
     @property
     def alice(self) -> AsyncPerson:

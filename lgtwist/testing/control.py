@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -53,6 +54,7 @@ class SandboxClient:
         self._headers = {"Authorization": f"Bearer {admin_token}"} if admin_token else {}
         self._explain = explain
         self._idle: list[HTTPConnection] = []
+        self._closed = False
         self._lock = threading.Lock()
 
     # -- requests
@@ -112,7 +114,11 @@ class SandboxClient:
             connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            kept = not self._closed
+            if kept:
+                self._idle.append(connection)
+        if not kept:
+            connection.close()
         if answer.status != 200:
             raise SandboxRefused(answer.status, _sentence_of(content, answer.status))
         return content
@@ -129,11 +135,23 @@ class SandboxClient:
             connection.close()
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and keep none from now on."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def __enter__(self) -> SandboxClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     # -- what is asked most
 

@@ -534,6 +534,26 @@ class Sandbox:
         known = (name for name, one in self._people.items() if one.user_id == number)
         return next(known, str(number))
 
+    # -- what was sent
+
+    def fetch(self, url: str) -> bytes:
+        """Return the content of a picture or another file of the sandbox.
+
+        :param url: one of :attr:`ChatMessage.pictures` or :attr:`ChatMessage.files`.
+        :raises SandboxError: if it is not a file of this sandbox.
+        """
+        base = f"{self.process.url}/"
+        if not url.startswith(base):
+            raise SandboxError(f"{url} is no file of this sandbox, whose files are below {base}")
+        return self.client.get_bytes(url[len(base) - 1 :])
+
+    def nodes_of(self, message: HasMessageId | int) -> list[dict[str, Any]]:
+        """Return the nodes of a forwarded message.
+
+        :raises SandboxRefused: if it is none.
+        """
+        return list(self.client.get("forward", id=_message_id(message))["nodes"])
+
     # -- the bot
 
     def wait_for_bot(self, name: str | None = None, *, within: float = CONNECT_LIMIT) -> None:

@@ -218,8 +218,8 @@ class SandboxProcess:
         try:
             self.port = self._wait_for_port()
             for self_id in self.self_ids:
-                world = self.client(self_id).get_bytes("world", seconds=START_LIMIT)
-                self._first_worlds.setdefault(self_id, world)
+                with self.client(self_id) as client:
+                    self._first_worlds.setdefault(self_id, client.get_bytes("world", seconds=START_LIMIT))
             self.log_ready = self.log_size()
         except BaseException:
             self.stop()
@@ -339,7 +339,8 @@ class SandboxProcess:
             return
         try:
             self._write_configuration()
-            answer = self.client().post("/console/api/reload")
+            with self.client() as client:
+                answer = client.post("/console/api/reload")
             if not answer["applied"]:
                 raise SandboxError("\n".join(map(str, answer["lines"])))
         except BaseException:

@@ -120,6 +120,10 @@ class ClientTests(SynchronousTestCase):
         slow.join(10)
         self.client.get("fast")
         self.assertEqual(len(set(self.ports)), 2)
+        self.client.close()
+        self.client.get("fast")  # that still works; nothing is kept
+        self.client.get("fast")
+        self.assertEqual(len(set(self.ports)), 4)
 
     def test_nobody_there(self) -> None:
         """What was asked for is said, and why it may be so."""

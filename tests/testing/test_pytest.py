@@ -152,6 +152,8 @@ class RunTests(PytestTestCase):
     def test_good_and_bad(self) -> None:
         """What is as expected passes, sync and async; what is not fails with all that happened."""
         status, said = self.pytest(
+            "-W",
+            "error",
             "--lgtwist-within=2",
             "--lgtwist-log=lgtwist.log",
             conftest=CONFTEST,

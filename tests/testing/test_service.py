@@ -110,7 +110,8 @@ class RunningTests(SharedTestCase):
         self.assertEqual(
             (shown.message_id, shown.text, shown.mentions), (said.message_id, "hi", [10001, 20001])
         )
-        self.assertEqual(len(shown.pictures), 1)
+        self.assertEqual([sandbox.fetch(url) for url in shown.pictures], [b"GIF89a"])
+        self.assertRaises(SandboxError, sandbox.fetch, "http://example.org/a.gif")
         self.assertEqual(shown.reply_to, said.message_id - 1)
         eve.in_group(garden).reacts(said)
         alice.in_group(garden).marks_essence(said)
@@ -120,7 +121,10 @@ class RunningTests(SharedTestCase):
         alice.uploads(__file__)
         alice.pokes()
         eve.in_group(garden).pokes(alice)
-        self.assertTrue(alice.forwards([(bob, "a"), (carol, "b")]).forward_id)
+        forwarded = alice.forwards([(bob, "a"), (carol, "b")])
+        self.assertTrue(forwarded.forward_id)
+        names = [node["data"]["nickname"] for node in sandbox.nodes_of(forwarded)]
+        self.assertEqual(names, ["Bob", "Carol"])
         flags = {carol.asks_to_be_friend("me"), bob.asks_to_join(garden), alice.invites_bot_to(closed)}
         self.assertEqual(len(flags), 3)
         carol.becomes_friend()
