@@ -138,6 +138,11 @@ class AsyncFault(_Wrapper):
         """Its number, once it is set."""
         return int(self._sync.id)
 
+    @property
+    def kind(self) -> str:
+        """Its kind, once it is set; see :class:`ActiveFault`."""
+        return str(self._sync.kind)
+
     async def applied(self) -> int:
         """Return how often it was applied; once it was cleared, how often it had been."""
         return await self._call(lambda: int(self._sync.applied))
@@ -288,6 +293,8 @@ class AsyncSandbox(_Wrapper):
     reset = _in_thread(Sandbox.reset)
     wait_for_bot = _in_thread(Sandbox.wait_for_bot)
     event = _in_thread(Sandbox.event)
+    fetch = _in_thread(Sandbox.fetch)
+    nodes_of = _in_thread(Sandbox.nodes_of)
 
     @property
     def alice(self) -> AsyncPerson:

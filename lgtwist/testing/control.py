@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -53,6 +54,7 @@ class SandboxClient:
         self._headers = {"Authorization": f"Bearer {admin_token}"} if admin_token else {}
         self._explain = explain
         self._idle: list[HTTPConnection] = []
+        self._closed = False
         self._lock = threading.Lock()
 
     # -- requests
@@ -92,6 +94,7 @@ class SandboxClient:
     def _request(self, method: str, path: str, body: bytes | None, seconds: float = 0.0) -> bytes:
         path = path if path.startswith("/") else f"/sandbox/{self.self_id}/{path}"
         connection = self._take_connection()
+        kept = connection.sock is not None
         connection.timeout = seconds + ANSWER_LIMIT
         try:
             if connection.sock is None:
@@ -103,13 +106,19 @@ class SandboxClient:
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
+            if kept and isinstance(error, ConnectionError):  # it was closed when this request was on its way
+                return self._request(method, path, body, seconds)
             reason = str(error) or type(error).__name__
             raise SandboxError(f"lgtwist at {self.url} does not answer: {reason}{self._explain()}") from error
         except BaseException:
             connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            kept = not self._closed
+            if kept:
+                self._idle.append(connection)
+        if not kept:
+            connection.close()
         if answer.status != 200:
             raise SandboxRefused(answer.status, _sentence_of(content, answer.status))
         return content
@@ -126,11 +135,23 @@ class SandboxClient:
             connection.close()
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and keep none from now on."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def __enter__(self) -> SandboxClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     # -- what is asked most
 
@@ -193,8 +214,7 @@ def _sentence_of(content: bytes, status: int) -> str:
     except ValueError:
         return content.decode("utf-8", "replace").strip()[:1000] or f"HTTP status {status}"
     if isinstance(answer, dict):
-        for name in ("error", "message", "lines"):
+        for name in ("message", "error"):
             if answer.get(name):
-                found = answer[name]
-                return "\n".join(map(str, found)) if isinstance(found, list) else str(found)
+                return str(answer[name])
     return f"HTTP status {status}: {content[:1000].decode('utf-8', 'replace')}"

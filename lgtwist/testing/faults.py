@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Literal
 
-from lgtwist.testing.control import SandboxClient
+from lgtwist.testing.control import SandboxClient, SandboxError, SandboxRefused
 
 
 class ActiveFault:
@@ -37,8 +37,12 @@ class ActiveFault:
 
     def clear(self) -> None:
         """Clear it; harmless where it is not set any more."""
-        self._applied = self.applied
+        self.note_applied()
         self._client.post("clear_faults", {"id": self.id})
+
+    def note_applied(self) -> None:
+        """Find out how often it was applied, before it is cleared."""
+        self._applied = self.applied
 
     def __enter__(self) -> ActiveFault:
         return self
@@ -49,7 +53,12 @@ class ActiveFault:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.clear()
+        try:
+            self.clear()
+        except SandboxRefused:
+            raise
+        except SandboxError:  # the test has stopped the service, which ends its faults
+            pass
 
 
 class SandboxFaults:
@@ -61,9 +70,20 @@ class SandboxFaults:
 
     def __init__(self, client: SandboxClient) -> None:
         self._client = client
+        self._active: list[ActiveFault] = []
 
     def _set(self, kind: str, **members: object) -> ActiveFault:
-        return ActiveFault(self._client, dict(self._client.post("faults", {"kind": kind, **members})))
+        fault = ActiveFault(self._client, dict(self._client.post("faults", {"kind": kind, **members})))
+        self._active.append(fault)
+        return fault
+
+    def _clear(self, kind: str | None = None) -> None:
+        """Clear all faults, or those of a kind."""
+        for fault in self._active:
+            if kind in (None, fault.kind):
+                fault.note_applied()
+        self._active = [fault for fault in self._active if kind not in (None, fault.kind)]
+        self._client.post("clear_faults", {"kind": kind})
 
     def offline(
         self, reason: str | None = None, *, down: bool = False, retcode: int | None = None
@@ -78,7 +98,7 @@ class SandboxFaults:
 
     def online(self) -> None:
         """Log the account in again."""
-        self._client.post("clear_faults", {"kind": "offline"})
+        self._clear("offline")
 
     def fail(
         self,
@@ -150,4 +170,4 @@ class SandboxFaults:
 
     def clear(self) -> None:
         """Clear all faults."""
-        self._client.post("clear_faults", {})
+        self._clear()

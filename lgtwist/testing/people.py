@@ -514,6 +514,7 @@ class Sandbox:
                 "group_id": number,
                 "group_name": name,
                 "members": [{"user_id": one, "role": role} for one, role in roles.items()],
+                "joined": bot is not None,
             },
         )
         found = self._groups[name] = SandboxGroup(self, number, name)
@@ -532,6 +533,26 @@ class Sandbox:
         number = _user_id(person)
         known = (name for name, one in self._people.items() if one.user_id == number)
         return next(known, str(number))
+
+    # -- what was sent
+
+    def fetch(self, url: str) -> bytes:
+        """Return the content of a picture or another file of the sandbox.
+
+        :param url: one of :attr:`ChatMessage.pictures` or :attr:`ChatMessage.files`.
+        :raises SandboxError: if it is not a file of this sandbox.
+        """
+        base = f"{self.process.url}/"
+        if not url.startswith(base):
+            raise SandboxError(f"{url} is no file of this sandbox, whose files are below {base}")
+        return self.client.get_bytes(url[len(base) - 1 :])
+
+    def nodes_of(self, message: HasMessageId | int) -> list[dict[str, Any]]:
+        """Return the nodes of a forwarded message.
+
+        :raises SandboxRefused: if it is none.
+        """
+        return list(self.client.get("forward", id=_message_id(message))["nodes"])
 
     # -- the bot
 

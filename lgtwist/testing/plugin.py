@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--lgtwist-log",
         metavar="FILE",
-        help="write the log of the sandbox to this file, and keep it",
+        help="write the log of the sandbox to this file, rather than to a temporary one",
     )
     group.addoption(
         "--lgtwist-within",
@@ -58,8 +58,9 @@ def sandbox_process(
     log = request.config.getoption("--lgtwist-log")
     if log:
         worker = getattr(request.config, "workerinput", {}).get("workerid")
-        path = Path(log)
+        path = Path(log).absolute()
         options["log_path"] = path if worker is None else path.with_name(f"{path.name}.{worker}")
+        options["log_path"].unlink(missing_ok=True)
     with SandboxProcess(**options) as process:
         yield process
 

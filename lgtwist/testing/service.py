@@ -206,19 +206,20 @@ class SandboxProcess:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and text
                 command,
                 cwd=self.folder,
-                env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"},
+                env=_child_environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 **options,
             )
         self._owner = os.getpid()
-        atexit.register(self.stop)
+        atexit.unregister(self.close)
+        atexit.register(self.close)
         try:
             self.port = self._wait_for_port()
             for self_id in self.self_ids:
-                world = self.client(self_id).get_bytes("world", seconds=START_LIMIT)
-                self._first_worlds.setdefault(self_id, world)
+                with self.client(self_id) as client:
+                    self._first_worlds.setdefault(self_id, client.get_bytes("world", seconds=START_LIMIT))
             self.log_ready = self.log_size()
         except BaseException:
             self.stop()
@@ -234,7 +235,6 @@ class SandboxProcess:
         if process is None or self._owner != os.getpid():  # in a fork the service is the parent's
             return
         self._process = None
-        atexit.unregister(self.stop)
         if kill:
             process.kill()
         assert process.stdin is not None
@@ -256,6 +256,7 @@ class SandboxProcess:
     def close(self) -> None:
         """Stop it, and remove its folder if that is a temporary one."""
         self.stop()
+        atexit.unregister(self.close)
         if self._temporary and self._owner == os.getpid():
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -338,7 +339,8 @@ class SandboxProcess:
             return
         try:
             self._write_configuration()
-            answer = self.client().post("/console/api/reload")
+            with self.client() as client:
+                answer = client.post("/console/api/reload")
             if not answer["applied"]:
                 raise SandboxError("\n".join(map(str, answer["lines"])))
         except BaseException:
@@ -412,6 +414,13 @@ class SandboxProcess:
         with self.log_path.open("rb") as file:
             file.seek(after)
             return file.read().decode("utf-8", "replace")
+
+
+def _child_environment() -> dict[str, str]:
+    """Return the environment of the service: ours, without what a supervisor gave us for ourselves."""
+    ours = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**environment, "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
 def _account_table(account: int | Mapping[str, Any], world: str | os.PathLike[str] | None) -> dict[str, Any]:

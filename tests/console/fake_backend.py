@@ -307,6 +307,7 @@ def empty_sandbox(self_id: int) -> dict[str, Any]:
         f"GET sandbox/{self_id}/": overview,
         f"GET sandbox/{self_id}/transcript": {"last_message_id": 0, "messages": []},
         f"GET sandbox/{self_id}/log": {"last": 1, "missed": False, "entries": []},
+        f"GET sandbox/{self_id}/faults": {"online": True, "faults": []},
     }
 
 

@@ -121,6 +121,24 @@ class SandboxPageTests(BrowserTestCase):
 
         return self.look(script)
 
+    def test_faults(self) -> Deferred[Any]:
+        """A bar says which faults are set, also those that are set meanwhile, and clears them."""
+        self.verb("faults", kind="delay", seconds=1)
+
+        def script(visit: Visit) -> None:
+            page = self.enter(visit)
+            bar = page.locator(".conversation-view > .bar", has_text="设置了故障")
+            bar.get_by_text("delay").wait_for()
+            self.assertEqual(visit.barriers(page, slight=True), [])
+            self.assertEqual(visit.small_targets(), [])
+            self.verb("faults", kind="offline")
+            bar.get_by_text("delay, offline").wait_for()
+            page.get_by_role("button", name="清除", exact=True).click()
+            bar.wait_for(state="detached")
+            self.assertEqual(self.service.http("/sandbox/10001/faults")[1]["faults"], [])
+
+        return self.look(script)
+
     def test_phone(self) -> Deferred[Any]:
         """On a phone: list, chat, group card and back, with large targets, and a button that sends."""
 
