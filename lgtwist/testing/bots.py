@@ -33,6 +33,11 @@ from lgtwist.testing.service import SandboxProcess
 CONNECT_LIMIT = 30.0
 #: Seconds between the request to end and the end by force.
 GRACE = 3.0
+#: Seconds that a bot in this process may take to end: NoneBot2 waits for answers that do not come any more,
+#: for 30 s by default (``API_TIMEOUT``).
+_STOP_LIMIT = 45.0
+#: Seconds in which the answers to a bot's last calls arrive, before it is ended.
+_LAST_ANSWERS = 0.05
 #: Bytes of a bot's output that are kept: the newest ones.
 LOG_BYTES = 1 << 20
 #: Lines of a log that a failure shows, at most.
@@ -564,9 +569,10 @@ class InProcessBot(BotUnderTest):
                 await asyncio.to_thread(self.wait_until_connected)
                 yield self
             finally:
+                await asyncio.sleep(_LAST_ANSWERS)
                 if self._stopping is not None:
                     self._stopping.set()
-                await asyncio.wait([task], timeout=GRACE)
+                await asyncio.wait([task], timeout=_STOP_LIMIT)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
                 process.detach(self)
@@ -585,11 +591,12 @@ class InProcessBot(BotUnderTest):
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        time.sleep(_LAST_ANSWERS)
         loop, stopping = self._loop, self._stopping
         if loop is not None and stopping is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(stopping.set)
-        thread.join(GRACE + 5)
+        thread.join(_STOP_LIMIT)
         if thread.is_alive():
             raise SandboxError(f"bot {self.name!r} does not end: its event loop is blocked")
 

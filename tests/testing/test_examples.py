@@ -67,6 +67,23 @@ class ExampleTests(SynchronousTestCase):
         """An object in the process of the tests, which are asynchronous."""
         self.run_example("aiocqhttp", "aiocqhttp", "pytest-asyncio")
 
+    def test_trial(self) -> None:
+        """The first example's bot, in a test case on trial."""
+        need("nonebot2", "nonebot-adapter-onebot", "websockets")
+        folder = Path(self.mktemp()).absolute()
+        for name in ("nonebot2", "trial"):
+            shutil.copytree(EXAMPLES / name, folder / name)
+        ended = subprocess.run(
+            [sys.executable, "-m", "twisted.trial", "test_bot"],
+            cwd=folder / "trial",
+            env={**inherited_environment(), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=LIMIT,
+        )
+        said = (ended.stdout + ended.stderr).decode("utf-8", "replace")
+        self.assertEqual(ended.returncode, 0, said)
+        self.assertIn("PASSED (successes=1)", said)
+
     def test_koishi_has_the_versions_that_are_installed(self) -> None:
         """The packages that the example names are those that these tests install."""
         example, ours = (
