@@ -94,7 +94,7 @@ class SandboxClient:
     def _request(self, method: str, path: str, body: bytes | None, seconds: float = 0.0) -> bytes:
         path = path if path.startswith("/") else f"/sandbox/{self.self_id}/{path}"
         connection = self._take_connection()
-        kept = connection.sock is not None
+        reused = connection.sock is not None
         connection.timeout = seconds + ANSWER_LIMIT
         try:
             if connection.sock is None:
@@ -106,7 +106,7 @@ class SandboxClient:
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            if kept and isinstance(error, ConnectionError):  # it was closed when this request was on its way
+            if reused and isinstance(error, ConnectionError):  # it was closed when this request was on its way
                 return self._request(method, path, body, seconds)
             reason = str(error) or type(error).__name__
             raise SandboxError(f"lgtwist at {self.url} does not answer: {reason}{self._explain()}") from error
@@ -114,10 +114,10 @@ class SandboxClient:
             connection.close()
             raise
         with self._lock:
-            kept = not self._closed
-            if kept:
+            keep = not self._closed
+            if keep:
                 self._idle.append(connection)
-        if not kept:
+        if not keep:
             connection.close()
         if answer.status != 200:
             raise SandboxRefused(answer.status, _sentence_of(content, answer.status))
