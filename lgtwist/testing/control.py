@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
@@ -55,6 +56,7 @@ class SandboxClient:
         self._explain = explain
         self._idle: list[HTTPConnection] = []
         self._closed = False
+        weakref.finalize(self, _close_all, self._idle)  # whoever forgets to close it is not warned of that
         self._lock = threading.Lock()
 
     # -- requests
@@ -140,9 +142,7 @@ class SandboxClient:
         """Close the connections that are kept, and keep none from now on."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            _close_all(self._idle)
 
     def __enter__(self) -> SandboxClient:
         return self
@@ -190,6 +190,12 @@ class SandboxClient:
                 name = label.partition('="')[2].removesuffix('"')
                 found[name.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\")] = int(float(value))
         return found
+
+
+def _close_all(connections: list[HTTPConnection]) -> None:
+    """Close connections, and remove them from their list."""
+    while connections:
+        connections.pop().close()
 
 
 def _seconds(wait: float) -> str | None:

@@ -607,6 +607,10 @@ class Sandbox:
         """Return the whole conversation, the actions that bots called and the ends of their logs, as text."""
         return self.observation.report()
 
+    def close(self) -> None:
+        """Close the connections to the service; it goes on, and so may this sandbox."""
+        self.client.close()
+
     # -- for people
 
     def act(self, verb: str, chat: Chat | None = None, /, **values: object) -> dict[str, Any]:
