@@ -39,6 +39,7 @@ from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
+from lgtwist.app.sd_notify import SystemdNotifier
 from lgtwist.app.secrets import KnownSecrets
 from lgtwist.app.stages import Stage, stop_stages
 from lgtwist.app.summary import summary
@@ -117,6 +118,7 @@ class LgtwistService(MultiService):
     :ivar editor: of the configuration file; None where there is none to edit. May be set.
     :ivar restart: stops the process so that it comes back; None where that cannot be done. May be set.
     :ivar waiting: the keys whose change waits for a restart, as the last reload found them.
+    :ivar notifier: tells systemd of reloads; None where nobody starts the process. May be set.
     :ivar show_link: writes the console's link where a person sees it, and no log has it. May be set.
     """
 
@@ -167,6 +169,7 @@ class LgtwistService(MultiService):
         self.editor: ConfigurationEditor | None = None
         self.restart: Callable[[], str] | None = None
         self.waiting: tuple[str, ...] = ()
+        self.notifier: SystemdNotifier | None = None
         self.show_link: Callable[[str], None] = lambda _link: None
         self._made_token: MadeToken | None = None
         self._secrets = KnownSecrets()
@@ -613,11 +616,15 @@ class LgtwistService(MultiService):
         :param read: returns the configuration, or raises ``ConfigurationError``.
         """
         self.secrets()  # to be hidden in old lines of the log
+        if self.notifier is not None:
+            self.notifier.reloading()
         return self._reloader.reload(read).addCallback(self._reloaded)
 
     def _reloaded(self, outcome: ReloadOutcome) -> ReloadOutcome:
         if outcome.applied:
             self.waiting = outcome.waiting
+        if self.notifier is not None:
+            self.notifier.ready()
         return outcome
 
     def reload_again(self) -> Deferred[ReloadOutcome]:

@@ -544,6 +544,8 @@ class Delivery:
     def committed(self, encoded: EncodedBatch) -> None:
         """Send events that became durable, at once if the bot keeps up, as all do."""
         active, sent = self._active, self._sent
+        if active is None and self._passes is not None:
+            self._pass_while_away(encoded, self._passes)
         if not self._at_tail or encoded.last <= sent.position:
             return
         window = self._window
@@ -567,6 +569,28 @@ class Delivery:
         else:
             self._at_tail = False
             self.pump()
+
+    def _pass_while_away(self, encoded: EncodedBatch, passes: Callable[[Event], bool]) -> None:
+        """Go on behind events that the bot may not see, while it is away and nothing else waits for it.
+
+        So they count as confirmed, and not as a backlog, or as lost when they expire.
+        """
+        work = self._long_work
+        if (
+            encoded.batch.before != self._sent.ordinal
+            or encoded.first <= self._sent.position
+            or not work.has_time()
+        ):
+            return
+        begun = work.looked_at
+        passed = False
+        for event in encoded.read_events():
+            passed = (event is not None and passes(event)) or work.now() - begun > LONG
+            if passed:
+                break
+        work.note(work.now() - begun)
+        if not passed:
+            self._skip_to(encoded.watermark)
 
     def _take_some(self, sink: IEventSink, encoded: EncodedBatch, passes: Callable[[Event], bool]) -> bool:
         """Send those of the events that became durable that the bot may see, and pass over the others.
