@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -267,6 +267,20 @@ class BotUnderTest:
         self._start()
         self.wait_until_connected()
 
+    @contextlib.contextmanager
+    def stopped(self: Self) -> Iterator[Self]:
+        """Let it be away for a block of a test: end it, and start it again in the end.
+
+        Also where the test fails in the block.
+
+        :raises SandboxError: if it does not connect in time then, with its log.
+        """
+        self.stop()
+        try:
+            yield self
+        finally:
+            self.start_again()
+
     def __enter__(self: Self) -> Self:
         if self._process is None:
             raise SandboxError(
@@ -305,7 +319,12 @@ class BotUnderTest:
             self._wait("has not connected", lambda: self._connections() > 0)
 
     def _prepare(self, process: SandboxProcess) -> None:
-        """Add it to the configuration of the service, and find out its address."""
+        """Add it to the configuration of the service, and find out its address.
+
+        :raises SandboxError: if it runs already.
+        """
+        if self.ended() is None:
+            raise SandboxError(f"bot {self.name!r} runs already")
         process.start()
         self._process, self._configured = process, False
         known = self.name in process.bot_names
@@ -317,7 +336,8 @@ class BotUnderTest:
         elif token is None:
             token = self._access_token = secrets.token_urlsafe(24)
         self.address = BotAddress(process.ws_url, process.url, token, process.self_ids[0], free_port())
-        process.attach(self)
+        if self not in process.attached:
+            process.attach(self)
 
     def _table(self, connection: str, **keys: str) -> dict[str, Any]:
         table: dict[str, Any] = {"name": self.name, "connection": connection, **keys, **self._settings}
@@ -457,7 +477,12 @@ class BotCommand(BotUnderTest):
     def _start(self) -> None:
         address = self.address
         assert address is not None
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", **_no_proxy()}
+        env = {
+            "PYTHONIOENCODING": "utf-8:backslashreplace",  # the log is read so
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            **_no_proxy(),
+        }
         env.update({name: address.fill(value) for name, value in self.env.items()})
         options: dict[str, Any] = {}
         if os.name == "nt":
@@ -670,7 +695,7 @@ async def _serve_asgi(app: Any, port: int, stopping: asyncio.Event) -> None:
         else:
             config = module.Config()
             config.bind = [f"127.0.0.1:{port}"]
-            config.graceful_timeout = 1.0
+            config.graceful_timeout = 0.2
             serve = importlib.import_module("hypercorn.asyncio").serve
             await serve(app, config, shutdown_trigger=stopping.wait)
         return

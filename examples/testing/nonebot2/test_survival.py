@@ -24,9 +24,8 @@ def test_an_account_that_is_logged_out(sandbox, expect):
 
 
 def test_a_restart(sandbox, expect, bot):
-    bot.stop()
-    sandbox.alice.says("/echo while it is away")
-    bot.start_again()
+    with bot.stopped():
+        sandbox.alice.says("/echo while it is away")
     expect.silence(0.3)
     sandbox.alice.says("/echo and now")
     expect.reply("and now")
