@@ -13,16 +13,17 @@ import websockets
 async def main() -> None:
     url, token = sys.argv[1:]
     headers = {"Authorization": f"Bearer {token}"}
-    async for connection in websockets.connect(url, additional_headers=headers, proxy=None):
+    while True:
         try:
-            async for raw in connection:
-                event = json.loads(raw)
-                answer = answer_to(event)
-                if answer is not None:
-                    action, params = answer
-                    await connection.send(json.dumps({"action": action, "params": params}))
-        except websockets.ConnectionClosed:
-            print("the connection is lost", flush=True)  # noqa: T201 - its log
+            async with websockets.connect(url, additional_headers=headers, proxy=None) as connection:
+                async for raw in connection:
+                    answer = answer_to(json.loads(raw))
+                    if answer is not None:
+                        action, params = answer
+                        await connection.send(json.dumps({"action": action, "params": params}))
+        except (OSError, websockets.WebSocketException) as error:
+            print(f"the connection is lost: {error}", flush=True)  # noqa: T201 - its log
+            await asyncio.sleep(0.05)
 
 
 def answer_to(event: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:

@@ -163,7 +163,7 @@ class RunningTests(SharedTestCase):
         self.sandbox.wait_for_bot()
         said, port = self.sandbox.alice.says("/echo a"), self.process.port
         self.sandbox.expect.reply("a")
-        self.process.restart(kill=True)
+        self.process.restart()
         self.assertEqual(self.process.port, port)
         self.assertEqual([one.message_id for one in self.sandbox.transcript()][:1], [said.message_id])
         self.sandbox.wait_for_bot()
