@@ -218,6 +218,7 @@ class BotSession:
     def dropped(self, connection: Connection, events: int) -> None:
         """Count events that the outbox dropped, because the bot reads too slowly; log the first of them."""
         self._bot.counters.dropped_events += events
+        self._bot.counters.read_too_slowly += events
         self._dropped += events
         if not self._dropping:
             self._dropping = True
@@ -332,6 +333,10 @@ class BotSession:
         if connection is not None:
             self._bot.counters.deliveries += len(events.each)
             self._factory.offer_all(connection, events.each, events.joined)
+
+    def not_judged(self, events: int) -> None:
+        """Count events that the filter did not get to."""
+        self._bot.note_not_judged(self.account.self_id, events)
 
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:

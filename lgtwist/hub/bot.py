@@ -79,6 +79,7 @@ class BotCounters:
     bad_requests: int = 0  # 1400 of ours
     deliveries: int = 0  # events delivered to its connections
     dropped_events: int = 0
+    read_too_slowly: int = 0  # of the dropped ones: those that it could have had, had it read faster
     posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
     connections: int = 0  # open now
     http_requests: int = 0  # to its HTTP API
@@ -329,6 +330,15 @@ class Bot:
     def may_use(self, self_id: int) -> bool:
         """Return whether the configuration lets the bot use an account."""
         return self._accounts is None or self_id in self._accounts
+
+    def note_not_judged(self, self_id: int, events: int) -> None:
+        """Count live events that were dropped because judging others by the filter takes too long; log it."""
+        self.counters.dropped_events += events
+        self._log.warn(
+            "{bot}: judging events of account {account} by its filter takes too long; the oldest are dropped",
+            bot=self.name,
+            account=self_id,
+        )
 
     def should_log_session(self, clock: IReactorTime, reason: str) -> bool:
         """Count that one of its connections was opened or closed; return whether to log it.

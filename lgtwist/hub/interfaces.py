@@ -180,6 +180,9 @@ class IBotConnection(Interface):
         :param events: encoded by the function that was given to ``subscribe``.
         """
 
+    def not_judged(events: int) -> None:
+        """Count events that are dropped, because judging others by ``passes`` takes too long."""
+
 
 class IBotSession(Interface):
     """One connection of a bot to one account; ``Bot.sessions`` lists them."""

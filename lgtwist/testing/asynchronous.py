@@ -7,6 +7,7 @@ under asyncio (pytest-asyncio, anyio, ``asyncio.run``), under trio, and in corou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 import threading
@@ -50,7 +51,38 @@ async def run_in_thread(function: Callable[[], Result], /) -> Result:
     if trio is not None and sniffio is not None and _library(sniffio) == "trio":
         found: Result = await trio.to_thread.run_sync(function, abandon_on_cancel=True)
         return found
-    return await asyncio.to_thread(function)
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def call() -> None:
+        try:
+            result = function()
+        except StopIteration as error:  # which no future takes
+            _tell(loop, future, future.set_exception, RuntimeError(f"StopIteration was raised: {error}"))
+        except BaseException as error:
+            _tell(loop, future, future.set_exception, error)
+        else:
+            _tell(loop, future, future.set_result, result)
+
+    # Not asyncio.to_thread, whose few threads may all wait for what another call is to do.
+    threading.Thread(target=call, name="lgtwist.testing", daemon=True).start()
+    return await future
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Any],
+    set_outcome: Callable[[Any], None],
+    outcome: object,
+) -> None:
+    """Set the outcome of a call from its thread, unless nobody waits for it any more."""
+
+    def set_if_wanted() -> None:
+        if not future.done():
+            set_outcome(outcome)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(set_if_wanted)
 
 
 def _library(sniffio: Any) -> str:
@@ -292,6 +324,7 @@ class AsyncSandbox(_Wrapper):
 
     reset = _in_thread(Sandbox.reset)
     wait_for_bot = _in_thread(Sandbox.wait_for_bot)
+    close = _in_thread(Sandbox.close)
     event = _in_thread(Sandbox.event)
     fetch = _in_thread(Sandbox.fetch)
     nodes_of = _in_thread(Sandbox.nodes_of)

@@ -145,8 +145,9 @@ class BotAddress:
     port: int
 
     def fill(self, text: str) -> str:
-        """Return a text with values in place of ``{ws_url}``, ``{http_url}``, ``{access_token}``,
-        ``{self_id}`` and ``{port}``; other braces stay.
+        """Return a text with values in place of the names in braces; other braces stay.
+
+        The names are ``{ws_url}``, ``{http_url}``, ``{access_token}``, ``{self_id}`` and ``{port}``.
         """
         values = {
             "ws_url": self.ws_url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
@@ -55,6 +56,7 @@ class SandboxClient:
         self._explain = explain
         self._idle: list[HTTPConnection] = []
         self._closed = False
+        weakref.finalize(self, _close_all, self._idle)  # whoever forgets to close it is not warned of that
         self._lock = threading.Lock()
 
     # -- requests
@@ -94,7 +96,7 @@ class SandboxClient:
     def _request(self, method: str, path: str, body: bytes | None, seconds: float = 0.0) -> bytes:
         path = path if path.startswith("/") else f"/sandbox/{self.self_id}/{path}"
         connection = self._take_connection()
-        kept = connection.sock is not None
+        reused = connection.sock is not None
         connection.timeout = seconds + ANSWER_LIMIT
         try:
             if connection.sock is None:
@@ -106,7 +108,9 @@ class SandboxClient:
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            if kept and isinstance(error, ConnectionError):  # it was closed when this request was on its way
+            if reused and isinstance(
+                error, ConnectionError
+            ):  # it was closed when this request was on its way
                 return self._request(method, path, body, seconds)
             reason = str(error) or type(error).__name__
             raise SandboxError(f"lgtwist at {self.url} does not answer: {reason}{self._explain()}") from error
@@ -114,10 +118,10 @@ class SandboxClient:
             connection.close()
             raise
         with self._lock:
-            kept = not self._closed
-            if kept:
+            keep = not self._closed
+            if keep:
                 self._idle.append(connection)
-        if not kept:
+        if not keep:
             connection.close()
         if answer.status != 200:
             raise SandboxRefused(answer.status, _sentence_of(content, answer.status))
@@ -138,9 +142,7 @@ class SandboxClient:
         """Close the connections that are kept, and keep none from now on."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            _close_all(self._idle)
 
     def __enter__(self) -> SandboxClient:
         return self
@@ -188,6 +190,12 @@ class SandboxClient:
                 name = label.partition('="')[2].removesuffix('"')
                 found[name.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\")] = int(float(value))
         return found
+
+
+def _close_all(connections: list[HTTPConnection]) -> None:
+    """Close connections, and remove them from their list."""
+    while connections:
+        connections.pop().close()
 
 
 def _seconds(wait: float) -> str | None:

@@ -51,7 +51,7 @@ class Expect:
         self,
         matching: Matching = None,
         *,
-        to: Said | HasChat | None = None,
+        to: Said | ChatMessage | HasChat | None = None,
         within: float | None = None,
     ) -> ChatMessage:
         """Wait for a message of the bot, and return it.
@@ -168,14 +168,14 @@ class Expect:
         what: str,
         matching: Matching,
         chat: Chat | None,
-        to: Said | HasChat | None,
+        to: Said | ChatMessage | HasChat | None,
         listener: object,
         within: float | None,
     ) -> ChatMessage:
         __tracebackhide__ = True
         observation = self._observation
         limit = self.within if within is None else within
-        behind = to.message_id if isinstance(to, Said) else None
+        behind = to.message_id if isinstance(to, (Said, ChatMessage)) else None
 
         def is_next(message: ChatMessage) -> bool:
             if behind is not None:

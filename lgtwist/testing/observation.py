@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 #: bot is still there.
 _WAIT_SLICE = 0.5
 #: Lines of a log that are shown at most, and characters of each.
-_LOG_LINES, _LOG_COLUMNS = 40, 500
+_SHOWN_LINES, _SHOWN_COLUMNS = 40, 500
 #: What is left out of CQ codes that are shown.
 _LINKS = re.compile(r",(?:url|file_size)=[^,\]]*")
 
@@ -260,17 +260,18 @@ class Observation:
         parts = []
         for bot in self.process.attached:
             log = bot.log(0 if absent else self._logs_began.get(id(bot), 0))
-            parts.append(_end_of_log(f"bot {bot.name!r} ({bot.ended() or 'running'})", log))
+            parts.append(end_of_log(f"bot {bot.name!r} ({bot.ended() or 'running'})", log))
         if not parts or absent:
             state = "running" if self.process.alive else "it does not run any more"
             began = self.process.log_ready if absent else self._log_began
-            parts.append(_end_of_log(f"lgtwist ({state})", self.process.log(began)))
+            parts.append(end_of_log(f"lgtwist ({state})", self.process.log(began)))
         return "\n\n".join(parts)
 
 
-def _end_of_log(whose: str, log: str) -> str:
+def end_of_log(whose: str, log: str) -> str:
+    """Return the end of a log, under a line that says whose it is."""
     lines = log.strip("\n").splitlines()
-    shown = [f"  {line[:_LOG_COLUMNS]}" for line in lines[-_LOG_LINES:]] or ["  (nothing)"]
+    shown = [f"  {line[:_SHOWN_COLUMNS]}" for line in lines[-_SHOWN_LINES:]] or ["  (nothing)"]
     return "\n".join([f"The end of the log of {whose}:", *shown])
 
 

@@ -19,7 +19,7 @@ from lgtwist.testing.service import SandboxProcess
 #: Seconds that an expectation waits where it is given no time limit of its own.
 DEFAULT_WITHIN = 5.0
 #: Seconds that a bot may take to connect.
-CONNECT_LIMIT = 30.0
+BOT_CONNECT_LIMIT = 30.0
 #: What begins so names a file by itself; anything else is a path.
 _URLS = ("base64://", "data:", "http://", "https://", "file://")
 
@@ -556,7 +556,7 @@ class Sandbox:
 
     # -- the bot
 
-    def wait_for_bot(self, name: str | None = None, *, within: float = CONNECT_LIMIT) -> None:
+    def wait_for_bot(self, name: str | None = None, *, within: float = BOT_CONNECT_LIMIT) -> None:
         """Wait until a bot is connected.
 
         :param name: its name in the configuration; None for all bots that were attached to the process, or
@@ -606,6 +606,10 @@ class Sandbox:
     def report(self) -> str:
         """Return the whole conversation, the actions that bots called and the ends of their logs, as text."""
         return self.observation.report()
+
+    def close(self) -> None:
+        """Close the connections to the service; it goes on, and so may this sandbox."""
+        self.client.close()
 
     # -- for people
 

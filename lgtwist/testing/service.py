@@ -26,7 +26,7 @@ from lgtwist.testing.control import SandboxClient, SandboxError
 #: Seconds that the service may take to start, and to stop.
 START_LIMIT, STOP_LIMIT = 30.0, 10.0
 #: The longest pause between two looks at the log while the service starts, in seconds.
-_POLL = 0.005
+_START_POLL = 0.005
 #: The folder that the package is imported from.
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
@@ -301,7 +301,7 @@ class SandboxProcess:
                 raise SandboxError(f"lgtwist did not start:\n{log.strip() or '(it wrote nothing)'}")
             if time.monotonic() > deadline:
                 raise SandboxError(f"lgtwist did not start in {START_LIMIT:g} s:\n{log.strip()}")
-            time.sleep(_POLL)
+            time.sleep(_START_POLL)
 
     # -- its configuration
 

@@ -180,7 +180,7 @@ def busy_state() -> dict[str, Any]:
                     "target": "ws://192.0.2.9:3001",
                     "attempts": 12,
                     "connected": False,
-                    "next_attempt_at": now + 25,
+                    "next_attempt_at": now + 55,
                     "last_reason": reason("connection_refused", "Connection was refused by other side: 111."),
                 }
             ],

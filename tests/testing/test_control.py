@@ -18,6 +18,10 @@ class Handler(BaseHTTPRequestHandler):
     answer: Callable[[str], tuple[int, bytes]]
 
     def respond(self) -> None:
+        if self.server.drop_next:  # type: ignore[attr-defined]
+            self.server.drop_next = False  # type: ignore[attr-defined]
+            self.close_connection = True
+            return
         length = int(self.headers.get("Content-Length") or 0)
         seen = (self.command, self.path, self.rfile.read(length), self.headers.get("Authorization"))
         self.server.seen.append(seen)  # type: ignore[attr-defined]
@@ -43,6 +47,7 @@ class ClientTests(SynchronousTestCase):
         self.server.daemon_threads = True
         self.seen: list[tuple[str, str, bytes, str | None]] = []
         self.ports: list[int] = []
+        self.server.drop_next = False  # type: ignore[attr-defined]
         self.server.seen, self.server.ports = self.seen, self.ports  # type: ignore[attr-defined]
         self.answers_with(200, b"{}")
         thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
@@ -95,10 +100,19 @@ class ClientTests(SynchronousTestCase):
     def test_a_connection_that_was_closed(self) -> None:
         """Another one takes its place, and no request is sent twice."""
         self.client.get("close")
-        self.server.daemon_threads = True
         for _ in range(20):
             self.client.post("say", {})
         self.assertEqual(len(self.seen), 21)
+
+    def test_a_connection_that_is_closed_meanwhile(self) -> None:
+        """The service closes it when the next request is on its way."""
+        self.client.get("first")
+        self.server.drop_next = True  # type: ignore[attr-defined]
+        self.client.get("second")
+        self.assertEqual([seen[1] for seen in self.seen], ["/sandbox/5/first", "/sandbox/5/second"])
+        self.client.close()
+        self.server.drop_next = True  # type: ignore[attr-defined]
+        self.assertRaises(SandboxError, self.client.get, "third")  # on a new one that means something else
 
     def test_at_the_same_time(self) -> None:
         """A request that waits does not hold up another one."""

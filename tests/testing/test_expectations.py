@@ -83,7 +83,9 @@ class ReplyTests(ExpectationTestCase):
         self.assertEqual(self.expect.reply("2", to=late).text, "2")
         self.assertEqual(self.expect.reply("3", to=late).text, "3")
         self.failure(self.expect.reply, "1", to=late)
-        self.assertEqual(self.expect.reply(to=early).text, "1")
+        one = self.expect.reply(to=early)
+        self.assertEqual(one.text, "1")
+        self.failure(self.expect.reply, to=one)
         self.failure(self.expect.reply, to=early)
 
     def test_it_waits(self) -> None:

@@ -91,12 +91,13 @@ import pytest
 
 def test_silent(sandbox, expect):
     sandbox.alice.in_group(sandbox.playground).says("nothing for you")
-    expect.reply("a reply")
+    expect.reply("a reply", within=1)
 
 @pytest.mark.asyncio
 async def test_silent_async(async_sandbox):
     await async_sandbox.alice.says("/echo hello")
-    await async_sandbox.alice.hears("good day")
+    await async_sandbox.expect.action("send_msg")
+    await async_sandbox.alice.hears("good day", within=0.1)
 
 def test_plain_assertion(sandbox):
     sandbox.alice.says("/echo hello")
@@ -154,7 +155,7 @@ class RunTests(PytestTestCase):
         status, said = self.pytest(
             "-W",
             "error",
-            "--lgtwist-within=2",
+            "--lgtwist-within=30",
             "--lgtwist-log=lgtwist.log",
             conftest=CONFTEST,
             test_good=GOOD,
@@ -166,11 +167,11 @@ class RunTests(PytestTestCase):
             said.partition(f"_ {name} _")[2].partition("\n____")[0]
             for name in ("test_silent", "test_silent_async", "test_plain_assertion", "test_the_bot_ends")
         )
-        self.assertIn("expected a reply 'a reply' within 2 s", silent)
+        self.assertIn("expected a reply 'a reply' within 1 s", silent)
         self.assertIn("Alice (20001) in Playground (30001): nothing for you", silent)
         self.assertIn("What the bot called:\nE         (nothing)", silent)
         self.assertIn("log of bot 'bot' (running):\nE         got nothing for you", silent)
-        self.assertIn("expected a message 'good day' for Alice within 2 s", silent_async)
+        self.assertIn("expected a message 'good day' for Alice within 0.1 s", silent_async)
         self.assertIn('send_msg(message_type="private", message="hello", user_id=20001) -> ok', silent_async)
         for text in (silent, silent_async):  # the reader's own lines, and none of ours
             self.assertNotIn("lgtwist/testing", text)
