@@ -98,7 +98,8 @@ import sys, time
 from lgtwist.testing import BotCommand, SandboxProcess
 
 process = SandboxProcess(sys.argv[1]).start()
-bot = BotCommand([*sys.argv[2:], "child"], env={"TOKEN": "{access_token}"}).start(process)
+bot = BotCommand([*sys.argv[2:], "child", "stays"], env={"TOKEN": "{access_token}"}, ready="^READY$")
+bot.start(process)
 print(bot.log(), flush=True)
 time.sleep(60)
 """
@@ -182,6 +183,7 @@ class CommandTests(SynchronousTestCase):
             self.assertIs(started, bot)
             self.assertIn(bot, service().attached)
             self.assertIsNone(bot.ended())
+            self.assertTrue(bot.log().endswith("READY\n"), bot.log())
             self.assertIn("runs already", str(self.assertRaises(SandboxError, bot.start, service())))
             sandbox = Sandbox(service())
             sandbox.alice.says("hello")
