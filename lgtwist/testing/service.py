@@ -261,7 +261,11 @@ class SandboxProcess:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> SandboxProcess:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(
         self,

@@ -203,6 +203,10 @@ class StartTests(SynchronousTestCase):
         self.assertIn("limits.nonsense", str(error))
         self.assertFalse(process.alive)
         self.assertRaises(SandboxError, lambda: process.url)
+        process = SandboxProcess(toml="[limits]\nnonsense = 1")
+        with self.assertRaises(SandboxError), process:
+            pass
+        self.assertFalse(process.folder.exists())
 
     def test_accounts_and_worlds(self) -> None:
         """Several accounts, and a world of one's own; values that TOML must escape."""
