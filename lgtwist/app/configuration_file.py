@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from lgtwist.config.text_files import decode_text, whom
+from lgtwist.runtime.platform import O_NONBLOCK
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
@@ -139,7 +140,7 @@ def _read_text(path: Path, only_regular: bool) -> str:
     :raises OSError: if it cannot be read, or is to be a regular file and is none.
     :raises NotText: if it is not UTF-8.
     """
-    flags = os.O_NONBLOCK if only_regular else 0
+    flags = O_NONBLOCK if only_regular else 0
     with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
         if only_regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")

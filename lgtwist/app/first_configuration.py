@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from lgtwist.runtime.platform import O_CLOEXEC
+
 #: Where the service listens: for this machine, and in a container, whose loopback nobody else reaches.
 LOOPBACK, ANYWHERE = "tcp:8081:interface=127.0.0.1", "tcp:8081"
 
@@ -162,7 +164,7 @@ def write_first_configuration(path: Path, text: str) -> None:
     :raises FileExistsError: if there is one.
     :raises OSError: if it cannot be written; nothing is left then.
     """
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_CLOEXEC, 0o600)
     try:
         with open(file, "w", encoding="utf-8") as writing:
             writing.write(text)

@@ -36,6 +36,7 @@ from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.console_view import RunningService
 from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.log_output import adopt_log_outputs
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.secrets import KnownSecrets
@@ -68,10 +69,9 @@ from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.http_client import WebClient
 from lgtwist.net.ports import CannotListen, Ports
-from lgtwist.net.twisted_private import bound_log_files
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
 from lgtwist.runtime.memory import return_freed_memory
-from lgtwist.runtime.open_files import raise_open_files_limit
+from lgtwist.runtime.platform import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn
 from lgtwist.runtime.turns import FlushScheduler
@@ -93,8 +93,6 @@ _DELIVERY_TICK = 0.5
 _STOPPING = "lgtwist stops"
 #: Seconds between two looks at whether lines were left out that are to be reported.
 _LOG_CHECK = 5.0
-#: Files of twistd's log, of a megabyte each.
-_LOG_FILES = 5
 #: Seconds between two looks at whether the wall clock was set.
 _CLOCK_CHECK = 5.0
 #: Seconds between two looks at the files of the certificates, our own and those of authorities.
@@ -761,7 +759,7 @@ class LgtwistService(MultiService):
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._stopping = False
         globalLogPublisher.addObserver(self.log_lines)
-        bound_log_files(_LOG_FILES)
+        adopt_log_outputs()
         self.started = self._wall_clock()
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):

@@ -34,6 +34,7 @@ from lgtwist.journal.store import (
     RunAges,
     Trimmed,
 )
+from lgtwist.runtime.platform import O_CLOEXEC, free_bytes, reserve
 from lgtwist.runtime.private_files import create_private
 from lgtwist.runtime.sqlite_copies import copy_database
 
@@ -208,7 +209,7 @@ class SqliteStore:
         try:
             return self._open_writing(pairs, now)
         except sqlite3.OperationalError as error:
-            full = os.statvfs(self._path.parent).f_bavail == 0
+            full = free_bytes(self._path.parent) == 0
             why = "the disk is full" if full else _sentence(error)
             raise JournalError(f"{self._path} cannot be used: {why}") from None
 
@@ -528,9 +529,9 @@ class SqliteStore:
         if self._ballast.exists():
             return
         try:
-            ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(ballast, 0, _BALLAST)
+                reserve(ballast, _BALLAST)
             finally:
                 os.close(ballast)
         except OSError:

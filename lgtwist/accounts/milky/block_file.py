@@ -17,6 +17,7 @@ from attrs import frozen
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.journal.sqlite import mark_as_backup
 from lgtwist.milky.blocks import BlockRow
+from lgtwist.runtime.platform import free_bytes, sync_folder
 from lgtwist.runtime.private_files import close_to_others, create_private
 from lgtwist.runtime.sqlite_copies import copy_database
 
@@ -246,7 +247,7 @@ class BlockFile:
             finally:
                 connection.close()
             new.rename(self.path)
-            _sync_names(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise BlockFileError(f"{self.path} cannot be made: {error.strerror}") from None
         except sqlite3.Error as error:
@@ -318,19 +319,6 @@ def _may_pass(error: sqlite3.Error) -> bool:
 def _is_full(folder: Path) -> bool:
     """Return whether the disk of a folder has no room for a page."""
     try:
-        found = os.statvfs(folder)
+        return free_bytes(folder) < 65_536
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize < 65_536
-
-
-def _sync_names(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk.
-
-    :raises OSError: if that cannot be done.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from attrs import frozen
 
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.runtime.platform import open_below
 from lgtwist.runtime.private_files import create_private, make_private_folder
 from lgtwist.sandbox.world.world import PlatformError
 
@@ -138,25 +139,6 @@ def _local_path(reference: str) -> str | None:
 
 def _file_id(status: os.stat_result) -> FileId:
     return status.st_dev, status.st_ino
-
-
-def _open_below(folder: Path, parts: tuple[str, ...]) -> int:
-    """Open a file below a folder for reading, without following a symbolic link on the way.
-
-    :param parts: of the path, relative to the folder.
-    :returns: the descriptor.
-    :raises OSError: if it cannot be opened, or a part is a symbolic link.
-    """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-    at = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-    try:
-        for part in parts[:-1]:
-            inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=at)
-            os.close(at)
-            at = inner
-        return os.open(parts[-1], flags, dir_fd=at)
-    finally:
-        os.close(at)
 
 
 class MediaStore:
@@ -345,7 +327,7 @@ class MediaStore:
             if folder == data_dir and _is_internal_name(parts[0]):
                 raise refused
             # What is checked is what was opened, whatever has become of the path meanwhile.
-            with open(_open_below(folder, parts), "rb") as file:
+            with open(open_below(folder, parts), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or _file_id(status) in self._private_ids(data_dir):
                     raise refused
