@@ -58,7 +58,8 @@ def _run(options: argparse.Namespace) -> int:
     from lgtwist.app.start import CannotStart, prepare_service
     from lgtwist.runtime.reactor import install_reactor
 
-    log = _open_log(Path(options.log_file)) if options.log_file is not None else stdout_stream() or sys.stdout
+    named = options.log_file
+    log: Any = (stdout_stream() or sys.stdout) if named is None else _open_log(Path(named))
     reactor = install_reactor()
     try:
         service = prepare_service(file, config, reactor)
@@ -120,7 +121,7 @@ def _write(file: ConfigurationFile, endpoint: str) -> None:
     :raises SystemExit: with one line, if it cannot be written or is there already.
     """
     from lgtwist.app.first_configuration import first_configuration, wants_chinese, write_first_configuration
-    from lgtwist.config.text_files import whom
+    from lgtwist.runtime.file_trouble import why_not_usable
 
     path = file.base / str(file.name)
     try:
@@ -128,9 +129,8 @@ def _write(file: ConfigurationFile, endpoint: str) -> None:
     except FileExistsError:
         sys.exit(f"{file.name}: is there already, and stays as it is")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        hint = whom(error) if isinstance(error, OSError) else ""
-        sys.exit(f"{file.name}: cannot be written{hint}: {reason}")
+        reason = why_not_usable(error, path) if isinstance(error, OSError) else error
+        sys.exit(f"{file.name}: cannot be written: {reason}")
     print_text(f"Wrote {path}, with tokens made for it; only its owner can read it.\n")
 
 

@@ -42,6 +42,7 @@ from lgtwist.hub.edges import CannotPrepare
 from lgtwist.hub.interfaces import IKeepsFile
 from lgtwist.journal.sqlite import check, mark_as_backup
 from lgtwist.journal.store import JournalError
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.platform import O_CLOEXEC, O_NONBLOCK, free_bytes
 from lgtwist.runtime.private_files import create_private
@@ -359,7 +360,10 @@ def _why_no_backup(error: BaseException) -> CannotBackUp:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or "disk is full" in str(error):
         return CannotBackUp("no_space", "the disk of data_dir is full: there is no room for a backup")
-    reason = getattr(error, "strerror", None) or error
+    reason: object = getattr(error, "strerror", None) or error
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        path = Path(error.filename)
+        reason = f"{path}: {why_not_usable(error, path, path.parent)}"
     return CannotBackUp("backup_failed", f"the backup could not be made: {reason}")
 
 

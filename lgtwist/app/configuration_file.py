@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from lgtwist.config.text_files import decode_text, whom
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.platform import O_NONBLOCK
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ class ConfigurationFile:
             return _read_text(path, again)
         except OSError as error:
             where = "" if str(path) == self.described else f" ({path})"
-            sentence = f"{self.described}: cannot be read{whom(error)}: {error.strerror}{where}"
+            # A folder is what Docker makes where the file that is to be mounted is missing.
+            why = why_not_usable(error, path) if isinstance(error, IsADirectoryError) else error.strerror
+            sentence = f"{self.described}: cannot be read{whom(error)}: {why}{where}"
             raise ConfigurationError([sentence]) from None
         except ValueError as error:  # also a name with a null character
             raise ConfigurationError([f"{self.described}: {error}"]) from None

@@ -21,6 +21,7 @@ from lgtwist.runtime.platform import (
     set_mode,
     set_owner,
     sync_folder,
+    user_id,
 )
 
 #: How many backups are kept.
@@ -45,7 +46,8 @@ class CannotWrite(Exception):
     def sentence(self) -> str:
         """Why, in a sentence."""
         template = _CANNOT_WRITE.get(self.code, _CANNOT_WRITE["cannot_be_written"])
-        return template.format(path=self.path, folder=self.path.parent, detail=self.detail)
+        uid = "" if user_id() is None else f" (uid {user_id()})"
+        return template.format(path=self.path, folder=self.path.parent, detail=self.detail, uid=uid)
 
 
 _CANNOT_WRITE = {
@@ -53,8 +55,8 @@ _CANNOT_WRITE = {
     "mounted_alone": "{path} is mounted by itself, as into a container, so that no new file can take its "
     "place; mount its folder",
     "read_only_disk": "{path} is on a file system that is mounted read-only",
-    "read_only_file": "{path} may not be written by this user",
-    "read_only_folder": "{folder} may not be written by this user",
+    "read_only_file": "{path} may not be written by this user{uid}",
+    "read_only_folder": "{folder} may not be written by this user{uid}",
     "another_owner": "{path} belongs to another user, to whom a new file cannot be given",
     "no_space": "there is no space left for {path}",
     "cannot_be_written": "{path} cannot be written: {detail}",

@@ -12,6 +12,10 @@ from lgtwist.runtime.platform import free_bytes, is_mounted_read_only, user_id
 
 #: A disk with less than so many bytes is full: SQLite, for one, asks for more at once.
 FULL_BELOW = 65_536
+#: What SQLite says where a file or the disk is the reason.
+_DISK_WORDS = ("unable to open", "readonly database", "disk I/O error")
+#: Errors that every file in a folder meets.
+_OF_FOLDERS = (errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.ENOSPC)
 #: Files that container engines make.
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
@@ -60,6 +64,29 @@ def why_not_usable(error: Exception, path: Path, within: Path | None = None) -> 
     return said
 
 
+def why_database_fails(error: Exception, path: Path) -> str:
+    """Return why SQLite cannot use a file, and what to do; no sentence of its own.
+
+    SQLite has few words for what the disk does: then the file, and those that it keeps beside, are looked at.
+
+    :param error: of SQLite, or an ``OSError``.
+    :param path: of the database, in a folder of ours.
+    """
+    if isinstance(error, OSError):
+        return why_not_usable(error, path, path.parent)
+    said = str(error)
+    if "disk is full" in said:
+        return why_not_usable(OSError(errno.ENOSPC, said), path)
+    if any(words in said for words in _DISK_WORDS):
+        for ending in ("", "-wal", "-shm", "-journal"):
+            one = path.with_name(f"{path.name}{ending}")
+            number = why_not_writable(one)
+            if number is not None:
+                why = why_not_usable(OSError(number, os.strerror(number)), one, path.parent)
+                return why if one == path or number in _OF_FOLDERS else f"{one.name}: {why}"
+    return said
+
+
 def why_not_writable(path: Path, *, alone: bool = False) -> int | None:
     """Return the number of the error that writing a file would meet, as far as it can be seen; else None.
 
@@ -104,10 +131,10 @@ def _not_permitted(path: Path, within: Path | None, said: str) -> str:
     if closed is not None and closed != path and closed not in (within, path.parent):
         return f"uid {user} may not enter {closed}; choose another place, or let that user in"
     folder = path.parent
-    blocked = path if path.exists() else folder
-    if blocked == path and path.is_file() and os.access(path, os.R_OK | os.W_OK):
+    blocked = path if os.path.lexists(path) else folder
+    if blocked == path and os.path.isfile(path) and os.access(path, os.R_OK | os.W_OK):
         blocked = folder  # the file may be written; not so what belongs beside it
-    while not blocked.exists() and blocked != blocked.parent:
+    while not os.path.exists(blocked) and blocked != blocked.parent:
         blocked = blocked.parent
     try:
         status = blocked.stat()
@@ -115,7 +142,12 @@ def _not_permitted(path: Path, within: Path | None, said: str) -> str:
         return f"{said} for uid {user}"
     if status.st_uid == user:
         return f"{said} for uid {user}: chmod u+rw{'x' if stat.S_ISDIR(status.st_mode) else ''} {blocked}"
-    remedy = f"chown {user} {blocked}" if within is None else f"chown -R {user} {within}"
+    if within is None:
+        remedy = f"chown {user} {blocked}"
+    elif os.path.exists(within):
+        remedy = f"chown -R {user} {within}"
+    else:
+        remedy = f"mkdir -p {within} && chown {user} {within}"
     if in_container():
         remedy = f"what is mounted there must belong to uid {user} (on the host: {remedy}, by its path there)"
     owned = "it" if blocked == path else str(blocked)

@@ -17,7 +17,8 @@ from attrs import frozen
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.journal.sqlite import mark_as_backup
 from lgtwist.milky.blocks import BlockRow
-from lgtwist.runtime.platform import free_bytes, sync_folder
+from lgtwist.runtime.file_trouble import why_database_fails
+from lgtwist.runtime.platform import sync_folder
 from lgtwist.runtime.private_files import close_to_others, create_private
 from lgtwist.runtime.sqlite_copies import copy_database
 
@@ -248,10 +249,10 @@ class BlockFile:
                 connection.close()
             new.rename(self.path)
             sync_folder(self.path.parent)
-        except OSError as error:
-            raise BlockFileError(f"{self.path} cannot be made: {error.strerror}") from None
-        except sqlite3.Error as error:
-            raise BlockFileError(f"{self.path} cannot be made: {error}") from None
+        except (OSError, sqlite3.Error) as error:
+            raise BlockFileError(
+                f"{self.path} cannot be made: {why_database_fails(error, self.path)}"
+            ) from None
         self._writes = 0
         return True
 
@@ -285,13 +286,11 @@ class BlockFile:
     def _failure(self, error: Exception) -> BlockFileError:
         """Return what to raise for what SQLite says."""
         said = str(error)
-        if "disk is full" in said or ("disk I/O error" in said and _is_full(self.path.parent)):
-            return BlockFileError(f"{self.path} cannot be written: the disk is full")
         if "is locked" in said:
             return BlockFileError(f"{self.path} is locked by another program")
         # An OperationalError is of the disk or of other programs, but for tables that are missing.
         if isinstance(error, sqlite3.OperationalError) and not said.startswith("no such"):
-            return BlockFileError(f"{self.path} cannot be used: {said}")
+            return BlockFileError(f"{self.path} cannot be used: {why_database_fails(error, self.path)}")
         return BlockFileDamaged(f"{self.path} is damaged: {said}")
 
 
@@ -314,11 +313,3 @@ def _changed_at(path: Path) -> int:
 def _may_pass(error: sqlite3.Error) -> bool:
     """Return whether the same connection may be able to write later."""
     return "is locked" in str(error) or "disk is full" in str(error)
-
-
-def _is_full(folder: Path) -> bool:
-    """Return whether the disk of a folder has no room for a page."""
-    try:
-        return free_bytes(folder) < 65_536
-    except OSError:
-        return False
