@@ -35,7 +35,7 @@ from lgtwist.app.backup import Backups, remove_unfinished
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.console_view import RunningService
-from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.data_dir import GENERATION_FILE, CannotStart, DataDir
 from lgtwist.app.log_output import adopt_log_outputs
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
@@ -69,6 +69,7 @@ from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.http_client import WebClient
 from lgtwist.net.ports import CannotListen, Ports
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
 from lgtwist.runtime.memory import return_freed_memory
 from lgtwist.runtime.platform import raise_open_files_limit
@@ -229,10 +230,22 @@ class LgtwistService(MultiService):
             clock=self._reactor,
             wall_clock=self._wall_clock,
             sessions=Sessions(self._data_dir.session_generation()),
-            save_generation=self._data_dir.save_session_generation,
+            save_generation=self._save_session_generation,
             log_lines=self.log_lines,
         )
         return ConsoleMount(resources, enabled=self.config.console.enabled)
+
+    def _save_session_generation(self, generation: int) -> None:
+        try:
+            self._data_dir.save_session_generation(generation)
+        except OSError as error:
+            file = self._data_dir.path / GENERATION_FILE
+            self._log.error(
+                "{file}: cannot be written: {why}; sessions of the console that were ended now may be used "
+                "again after a restart",
+                file=file,
+                why=why_not_usable(error, file, self._data_dir.path),
+            )
 
     def _private_files(self) -> list[Path]:
         """Return the paths of the files that bots may not read."""

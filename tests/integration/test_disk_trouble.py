@@ -24,6 +24,7 @@ from tests.integration.commands import RunTestCase, answers
 from tests.integration.rawclient import RawClient
 from tests.integration.running import PATIENCE
 from tests.processes import ChildProcess, wait_until
+from tests.rounds import ROUNDS
 
 LGTWIST = (sys.executable, "-m", "lgtwist.command")
 #: Of all rights of root without those over other people's files.
@@ -96,7 +97,7 @@ class AtTheStart(RunTestCase):
     def test_owner_of_a_file(self) -> None:
         """Of one file that another user made: the same, by its name; ``lgtwist backup`` says it too."""
         self.as_anybody()
-        for name in FILES:
+        for name in FILES if ROUNDS > 1 else FILES[:2]:
             path = self.data / name
             path.write_bytes(b"")
             path.chmod(0o600)
@@ -119,10 +120,11 @@ class AtTheStart(RunTestCase):
 
     def test_folder_for_a_file(self) -> None:
         """A folder where a file must be, as Docker makes it."""
-        for name in (*FILES, "journal.sqlite-wal", "sandbox-10001.sqlite-wal", "journal.sqlite.new"):
-            (self.data / name).mkdir()
+        more = "journal.sqlite-wal", "sandbox-10001.sqlite-wal", "journal.sqlite.new"
+        for name in (*FILES, *more) if ROUNDS > 1 else (FILES[2], more[0]):
+            shutil.rmtree(self.data)
+            (self.data / name).mkdir(parents=True)
             self.line(name.removesuffix(".new"), "it is a folder, not a file; remove it")
-            (self.data / name).rmdir()
         self.config.unlink()
         self.config.mkdir()
         self.assertIn("it is a folder", self.refused_in_one_line("check", "--config", self.config))
@@ -145,13 +147,13 @@ class AtTheStart(RunTestCase):
 
     def test_full(self) -> None:
         """A disk without room for what is made at the first start."""
-        for size in ("4k", "16k", "64k"):
+        for size in ("4k", "16k", "64k") if ROUNDS > 1 else ("16k",):
             self.mounted(f"mount -t tmpfs -o size={size} none {self.data}")
             self.line(str(self.data), "the disk is full; make room on it")
 
 
 class WhileItRuns(RunTestCase):
-    """A disk that is full for a while: calls and live events go on, and so does everything else afterwards."""
+    """A disk that is full for a while: calls and live events go on, and afterwards everything does."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -208,14 +210,16 @@ class WhileItRuns(RunTestCase):
             self.assertEqual(self.ask("console/api/backup")[0], 507)
             wait_until("it is told", lambda: "the log cannot be written" in printed.read_text())
             (disk / "fill").unlink()
+            (disk / "console_generation").mkdir()
+            self.assertEqual(self.ask("console/api/logout", {"everywhere": True})[0], 200)
             self.wait_until_written(service)
             self.assertEqual(self.says(picture), 200)
-            self.assertEqual(self.ask("readyz")[0] in (200, 503), True)
         text = self.log()
         self.assertIn("entries are missing here", text)
         for again in ("journal: writing goes on", "is written again", "files are stored again"):
             self.wait_for(again)
             self.assertEqual(len(self.lines(again)), 1, again)
+        self.assertIn("console_generation: cannot be written: it is a folder", text)
         self.assertNotIn("Traceback", text + printed.read_text())
         told = [one for one in printed.read_text().splitlines() if "the log cannot be written" in one]
         self.assertEqual(len(told), 1, told)

@@ -50,7 +50,7 @@ class LogFileTests(SynchronousTestCase):
         return sorted(path.name for path in self.folder.iterdir())
 
     def test_end(self) -> None:
-        """However much is written, five files are kept, each little larger than it may be, the newest lines."""
+        """However much is written, five files are kept, hardly larger than they may be: the newest lines."""
         log = self.make(size=100)
         (self.folder / "log.old").write_text("not ours")
         for number in range(200):

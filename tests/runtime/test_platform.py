@@ -90,7 +90,7 @@ class PlatformTests(SynchronousTestCase):
         platform.set_owner(self.opened("x"), status)
 
     def test_folders(self) -> None:
-        """A disk that cannot sync folders is no failure; another error is; none where folders cannot be opened."""
+        """A disk that cannot sync folders is no failure, another error is; Windows is not asked."""
         numbers = [errno.EINVAL, errno.EIO]
 
         def sync(_descriptor: int) -> None:
