@@ -19,7 +19,7 @@ from lgtwist.app.pid_file import is_stale
 from lgtwist.app.printing import print_journal, print_summary
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.start import CannotStart, prepare_service
-from lgtwist.runtime.file_trouble import why_not_usable, why_not_writable
+from lgtwist.runtime.file_trouble import why_not_usable, writing_error
 from lgtwist.runtime.log_file import log_file_names
 from lgtwist.runtime.reactor import install_reactor
 
@@ -62,7 +62,7 @@ class Options(usage.Options):
         if self.parent is not None and self.parent.get("pidfile"):
             self._look_at_pid_file(self.parent)
         log = _log_of(twistd)
-        number = None if log is None else why_not_writable(log, alone=True)
+        number = None if log is None else writing_error(log, alone=True)
         if log is not None and number is not None:
             why = why_not_usable(OSError(number, os.strerror(number)), log)
             raise SystemExit(f"lgtwist: {log}: the log cannot be written: {why}")

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from lgtwist.runtime.file_trouble import has_container_mark
 from lgtwist.runtime.platform import O_CLOEXEC
 
 #: Where the service listens: for this machine, and in a container, whose loopback nobody else reaches.
@@ -143,8 +144,7 @@ def wants_chinese(environment: Mapping[str, str]) -> bool:
 
 def in_container(environment: Mapping[str, str], root: Path = Path("/")) -> bool:
     """Return whether this is a container: Docker's or Podman's mark is there, or the file is on ``/data``."""
-    marks = (root / ".dockerenv", root / "run" / ".containerenv")
-    return any(mark.exists() for mark in marks) or environment.get("LGTWIST_CONFIG", "").startswith("/data/")
+    return has_container_mark(root) or environment.get("LGTWIST_CONFIG", "").startswith("/data/")
 
 
 def first_configuration(chinese: bool, endpoint: str = LOOPBACK) -> str:

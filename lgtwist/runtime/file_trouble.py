@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lgtwist.runtime.platform import free_bytes, is_mounted_read_only, user_id
 
-#: A disk with less than so many bytes is full: SQLite, for one, asks for more at once.
+#: A disk with fewer bytes free is full: SQLite, for one, asks for more at once.
 FULL_BELOW = 65_536
 #: What SQLite says where a file or the disk is the reason.
 _DISK_WORDS = ("unable to open", "readonly database", "disk I/O error")
@@ -20,7 +20,7 @@ _OF_FOLDERS = (errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.ENOSPC)
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
-def in_container(root: Path = Path("/")) -> bool:
+def has_container_mark(root: Path = Path("/")) -> bool:
     """Return whether this is a container of Docker or Podman, by the files that they make.
 
     :param root: below which these files are.
@@ -39,7 +39,7 @@ def why_not_usable(error: Exception, path: Path, within: Path | None = None) -> 
     if isinstance(error, OSError):
         number, said = error.errno, error.strerror or str(error)
     else:
-        number, said = why_not_writable(path), str(error)
+        number, said = writing_error(path), str(error)
     if number in (errno.EACCES, errno.EPERM):
         return _not_permitted(path, within, said)
     if number == errno.EROFS:
@@ -52,13 +52,13 @@ def why_not_usable(error: Exception, path: Path, within: Path | None = None) -> 
     if number == errno.EDQUOT:
         return "the disk quota is used up; make room"
     if number == errno.ENOENT:
-        missing = _first(lambda one: not os.path.lexists(one), path)
+        missing = _uppermost(lambda one: not os.path.lexists(one), path)
         if missing is not None and missing != path:
             return f"the folder {missing} is not there; make it, or mount it"
     if number == errno.EISDIR:
         return "it is a folder, not a file; remove it (Docker makes a folder where a mounted file is missing)"
     if number in (errno.ENOTDIR, errno.EEXIST):
-        file = _first(lambda one: one.exists() and not one.is_dir(), path)
+        file = _uppermost(lambda one: one.exists() and not one.is_dir(), path)
         if file is not None:
             return f"{'it' if file == path else file} is a file, not a folder"
     return said
@@ -80,14 +80,14 @@ def why_database_fails(error: Exception, path: Path) -> str:
     if any(words in said for words in _DISK_WORDS):
         for ending in ("", "-wal", "-shm", "-journal"):
             one = path.with_name(f"{path.name}{ending}")
-            number = why_not_writable(one)
+            number = writing_error(one)
             if number is not None:
                 why = why_not_usable(OSError(number, os.strerror(number)), one, path.parent)
                 return why if one == path or number in _OF_FOLDERS else f"{one.name}: {why}"
     return said
 
 
-def why_not_writable(path: Path, *, alone: bool = False) -> int | None:
+def writing_error(path: Path, *, alone: bool = False) -> int | None:
     """Return the number of the error that writing a file would meet, as far as it can be seen; else None.
 
     :param alone: whether no other files are made beside it, as SQLite makes them.
@@ -112,7 +112,7 @@ def why_not_writable(path: Path, *, alone: bool = False) -> int | None:
     return None
 
 
-def _first(is_it: Callable[[Path], bool], path: Path) -> Path | None:
+def _uppermost(is_it: Callable[[Path], bool], path: Path) -> Path | None:
     """Return the uppermost of a path and its parents for which a function returns True; None for none."""
     for one in (*reversed(path.parents), path):
         try:
@@ -127,7 +127,7 @@ def _not_permitted(path: Path, within: Path | None, said: str) -> str:
     user = user_id()
     if user is None:
         return said
-    closed = _first(lambda one: one.is_dir() and not os.access(one, os.X_OK), path)
+    closed = _uppermost(lambda one: one.is_dir() and not os.access(one, os.X_OK), path)
     if closed is not None and closed != path and closed not in (within, path.parent):
         return f"uid {user} may not enter {closed}; choose another place, or let that user in"
     folder = path.parent
@@ -148,7 +148,7 @@ def _not_permitted(path: Path, within: Path | None, said: str) -> str:
         remedy = f"chown -R {user} {within}"
     else:
         remedy = f"mkdir -p {within} && chown {user} {within}"
-    if in_container():
+    if has_container_mark():
         remedy = f"what is mounted there must belong to uid {user} (on the host: {remedy}, by its path there)"
     owned = "it" if blocked == path else str(blocked)
     mode = stat.S_IMODE(status.st_mode)

@@ -19,7 +19,7 @@ from lgtwist.runtime.platform import O_CLOEXEC, O_NOCTTY, RENAMES_OPEN_FILES
 #: Bytes after which a log goes on in a new file, and how many files are kept, the one being written included.
 LOG_SIZE, LOG_FILES = 10_000_000, 5
 #: Seconds after which it is told again that lines are left out: a disk may be full again and again.
-_QUIET = 60.0
+_TELL_AGAIN_AFTER = 60.0
 
 
 def tell_terminal(line: str) -> None:
@@ -57,7 +57,7 @@ class LogStream(io.TextIOBase):
         self._lock = threading.RLock()
         self._left_out = 0  # lines since the last that was written
         self._is_cut = False  # the last line was written in part
-        self._told_at: float | None = None  # of the monotonic clock
+        self._logged_at: float | None = None  # of the monotonic clock
 
     def write(self, text: str) -> int:
         """Write text, or leave it out; never raises."""
@@ -79,10 +79,10 @@ class LogStream(io.TextIOBase):
         return len(text)
 
     def _is_worth_telling(self) -> bool:
-        now, before = time.monotonic(), self._told_at
-        if before is not None and now - before < _QUIET:
+        now, before = time.monotonic(), self._logged_at
+        if before is not None and now - before < _TELL_AGAIN_AFTER:
             return False
-        self._told_at = now
+        self._logged_at = now
         return True
 
     def _before_writing(self) -> None:
@@ -206,18 +206,18 @@ class LogFile(LogStream):
         return (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino)
 
     def _rename(self) -> None:
-        for old in sorted(_numbers(self._path), reverse=True):
-            name = _numbered(self._path, old)
+        for old in sorted(_old_numbers(self._path), reverse=True):
+            name = _old_name(self._path, old)
             if old >= self._files - 1:
                 name.unlink(missing_ok=True)
             else:
-                name.replace(_numbered(self._path, old + 1))
+                name.replace(_old_name(self._path, old + 1))
         if RENAMES_OPEN_FILES:
-            self._path.replace(_numbered(self._path, 1))
+            self._path.replace(_old_name(self._path, 1))
             return
         os.close(self._descriptor)
         try:
-            self._path.replace(_numbered(self._path, 1))
+            self._path.replace(_old_name(self._path, 1))
         finally:
             self._descriptor = _open(self._path)
 
@@ -235,16 +235,16 @@ def _open(path: Path) -> int:
     """
     mode = 0o600
     with suppress(OSError):
-        mode = stat.S_IMODE(_numbered(path, 1).stat().st_mode)
+        mode = stat.S_IMODE(_old_name(path, 1).stat().st_mode)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | O_CLOEXEC | O_NOCTTY
     return os.open(path, flags, mode)
 
 
-def _numbered(path: Path, number: int) -> Path:
+def _old_name(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}")
 
 
-def _numbers(path: Path) -> list[int]:
+def _old_numbers(path: Path) -> list[int]:
     """Return the numbers of the old files of a log."""
     begin = f"{path.name}."
     ends = (name[len(begin) :] for name in os.listdir(path.parent) if name.startswith(begin))
@@ -254,4 +254,4 @@ def _numbers(path: Path) -> list[int]:
 def log_file_names(path: Path) -> tuple[str, ...]:
     """Return the absolute paths that a log is written to, the old files among them."""
     path = path.absolute()
-    return (str(path), *(str(_numbered(path, number)) for number in range(1, LOG_FILES)))
+    return (str(path), *(str(_old_name(path, number)) for number in range(1, LOG_FILES)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.runtime import file_trouble
-from lgtwist.runtime.file_trouble import in_container, why_database_fails, why_not_usable, why_not_writable
+from lgtwist.runtime.file_trouble import has_container_mark, why_database_fails, why_not_usable, writing_error
 
 
 class FileTroubleTests(SynchronousTestCase):
@@ -18,7 +18,7 @@ class FileTroubleTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
         self.file = self.folder / "data" / "file"
-        self.patch(file_trouble, "in_container", lambda: self.container)
+        self.patch(file_trouble, "has_container_mark", lambda: self.container)
         self.patch(file_trouble, "user_id", lambda: self.user)
         self.container, self.user = False, 10001
         self.owner = self.folder.stat().st_uid
@@ -87,12 +87,12 @@ class FileTroubleTests(SynchronousTestCase):
         self.file.parent.mkdir()
         self.file.write_text("")
         self.patch(os, "access", lambda path, mode: not (path == self.file.parent and mode & os.W_OK))
-        self.assertIsNone(why_not_writable(self.file, alone=True))
-        self.assertEqual(why_not_writable(self.file), errno.EACCES)
+        self.assertIsNone(writing_error(self.file, alone=True))
+        self.assertEqual(writing_error(self.file), errno.EACCES)
 
     def test_containers(self) -> None:
         """Docker and Podman are known by the files that they make."""
-        self.assertFalse(in_container(self.folder))
+        self.assertFalse(has_container_mark(self.folder))
         (self.folder / "run").mkdir()
         (self.folder / "run" / ".containerenv").write_text("")
-        self.assertTrue(in_container(self.folder))
+        self.assertTrue(has_container_mark(self.folder))
