@@ -296,8 +296,8 @@ def filters(bots: int) -> Case:
     }
     return Case(
         f"filters-{bots}",
-        f"events of 1024 B to {bots} bots with a filter each, one at a time, and to as many without",
-        {"mode": "fanout", "bots": bots, "size": 1024, "window": 1},
+        f"events of 1024 B to {bots} bots with a filter each, 64 in flight, and to as many without",
+        {"mode": "fanout", "bots": bots, "size": 1024, "window": 64},
         (_cpu("event and bot"), _per_second("deliveries")),
         variants=variants,
         bases={

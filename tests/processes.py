@@ -23,8 +23,8 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
-#: Nothing on loopback takes longer unless it is broken (seconds).
-PATIENCE = 15.0
+#: Nothing on loopback takes longer unless it is broken, however busy the machine is (seconds).
+PATIENCE = 30.0
 #: The project's own folder: what a child process needs on its path.
 ROOT = Path(__file__).resolve().parents[1]
 #: The command ``twistd``, of this interpreter.

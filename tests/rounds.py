@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import TypeVar
 from unittest import skipUnless
 
 from hypothesis import HealthCheck, settings
+
+_Case = TypeVar("_Case")
 
 ROUNDS = max(1, int(os.environ.get("LGTWIST_TEST_ROUNDS", "1")))
 #: For tests that take long: CI has other things to do too.
@@ -24,6 +28,12 @@ SLOWNESS = 1 if sys.gettrace() is None else 5
 combination = skipUnless(
     "LGTWIST_TEST_ROUNDS" in os.environ, "one more combination: only where LGTWIST_TEST_ROUNDS is set"
 )
+
+
+def some(*cases: _Case, most: int = 2) -> Sequence[_Case]:
+    """Return the first of several cases that differ little and cost a process each; all of them in CI."""
+    return cases if "LGTWIST_TEST_ROUNDS" in os.environ else cases[:most]
+
 
 #: For property tests: ``@quick`` on top of ``@given``.
 quick = settings(

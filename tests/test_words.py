@@ -81,6 +81,7 @@ IDENTIFIERS: dict[str, str] = {
 
 #: Identifiers in which a retired word is somebody else's, or of a user's interface.
 ALLOWED_IDENTIFIERS = {
+    "carried_out",  # a member of a fault of the sandbox account
     "get_stranger_info",  # an action of OneBot 11
     "half_close",  # TCP's, and Twisted's IHalfCloseableProtocol
 }

@@ -59,7 +59,8 @@ class ReceiverAnswer:
     :ivar accepted: whether it took the message.
     :ivar status: of HTTP, or of SMTP; 0 where there was none.
     :ivar words: what it said or why it could not be asked, at most 200 characters, without secrets.
-    :ivar retry: whether another try may help: False for a wrong token, say.
+    :ivar retry: False if another try cannot help, as nothing can be sent at all, or a mail server refuses for
+        good; whatever a receiver answers over HTTP may be another the next time.
     :ivar retry_after: seconds that it asks to wait before another try; None if it does not say.
     """
 

@@ -30,8 +30,6 @@ _KNOWN_PARTS = {
 _SHORTEST_URL_SECRET = 4
 #: Seconds that a receiver may ask to wait.
 _LONGEST_WAIT = 3600.0
-#: Answers of HTTP after which another try may help, beside those from 500 on.
-_TRY_AGAIN_AFTER = (408, 425, 429)
 
 
 @frozen
@@ -41,33 +39,21 @@ class BodyCode:
     :ivar name: the member that tells.
     :ivar success: its value for yes.
     :ivar words: the members that may say why not, the best first.
-    :ivar final: the codes after which no other try can help.
     :ivar former: the member that tells where ``name`` is missing; empty if there is none.
     """
 
     name: str
     success: int | bool
     words: tuple[str, ...]
-    final: frozenset[int] = frozenset()
     former: str = ""
 
 
-#: 9499: a bad request; 19001: no such bot; 19021: the signature; 19022: our address; 19024: the keyword.
-FEISHU = BodyCode("code", 0, ("msg", "message"), frozenset({9499, 19001, 19021, 19022, 19024}), "StatusCode")
-#: 310000: keyword, signature, time, or our address; 300001, 400101: the token; the rest: group, robot, words.
-DINGTALK = BodyCode(
-    "errcode",
-    0,
-    ("errmsg", "message"),
-    frozenset(
-        {310000, 300001, 300005, 400013, 400101, 400102, 400105, 400106, 430101, 430102, 430103, 430104}
-    ),
-)
-#: 93000: no such key; 40008, 40058, 44004, 45002: the message.
-WECOM = BodyCode("errcode", 0, ("errmsg",), frozenset({93000, 40008, 40014, 40058, 44004, 45002}))
+FEISHU = BodyCode("code", 0, ("msg", "message"), "StatusCode")
+DINGTALK = BodyCode("errcode", 0, ("errmsg", "message"))
+WECOM = BodyCode("errcode", 0, ("errmsg",))
 TELEGRAM = BodyCode("ok", True, ("description",))
-BARK = BodyCode("code", 200, ("message",), frozenset({400, 401, 403, 404}))
-SERVERCHAN = BodyCode("code", 0, ("info", "message", "error"), frozenset({20001, 40001, 40003}))
+BARK = BodyCode("code", 200, ("message",))
+SERVERCHAN = BodyCode("code", 0, ("info", "message", "error"))
 
 
 def judge_by_code(body_code: BodyCode, status: int, body: bytes) -> ReceiverAnswer:
@@ -93,9 +79,8 @@ def judge_by_code(body_code: BodyCode, status: int, body: bytes) -> ReceiverAnsw
     shown = (
         f"{body_code.name} {code}" if not isinstance(code, bool) else f"error {error}" if error else "refused"
     )
-    retry = code not in body_code.final and may_try_again(status)
     return ReceiverAnswer(
-        False, status, f"{shown}: {words}" if words else shown, retry, _asked_to_wait(found)
+        False, status, f"{shown}: {words}" if words else shown, retry_after=_asked_to_wait(found)
     )
 
 
@@ -107,18 +92,12 @@ def judge_by_status(status: int, body: bytes) -> ReceiverAnswer:
     words = _first_words(found, ("error", "message", "msg", "detail", "reason")) if found is not None else ""
     words = words or _excerpt(body)
     shown = f"HTTP {status}: {words}" if words else f"HTTP {status}"
-    accepted = 200 <= status < 300
-    return ReceiverAnswer(accepted, status, shown, accepted or may_try_again(status))
+    return ReceiverAnswer(200 <= status < 300, status, shown)
 
 
 def _redirected(status: int) -> ReceiverAnswer:
     sentence = "the receiver sends us to another address, which is not followed: it would learn the secrets"
-    return ReceiverAnswer(False, status, f"HTTP {status}: {sentence}", retry=False)
-
-
-def may_try_again(status: int) -> bool:
-    """Return whether another try may help after an answer that refuses with this status of HTTP."""
-    return not 400 <= status < 500 or status in _TRY_AGAIN_AFTER
+    return ReceiverAnswer(False, status, f"HTTP {status}: {sentence}")
 
 
 def _answer_object(body: bytes) -> dict[str, Any] | None:

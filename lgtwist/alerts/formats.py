@@ -197,7 +197,8 @@ def _dingtalk(settings: AlertSettings, message: AlertMessage, now: float) -> Rec
 
 
 def _wecom(settings: AlertSettings, message: AlertMessage, now: float) -> ReceiverRequest:
-    text = cut_to_bytes(plain_text(message), _WECOM_BYTES)
+    text = plain_text(message).replace("<@", "\uff1c@")  # WeCom reads <@userid> as Feishu reads <at ...>
+    text = cut_to_bytes(text, _WECOM_BYTES)
     return _json_request(settings.url, {"msgtype": "text", "text": {"content": text}})
 
 
@@ -205,7 +206,8 @@ def _telegram(settings: AlertSettings, message: AlertMessage, now: float) -> Rec
     url, in_query = _split_query(settings.url)
     value: dict[str, Any] = {
         **in_query,
-        "text": cut_to_bytes(plain_text(message), _TELEGRAM_UNITS, _utf16_units),
+        # In a group @name calls somebody; with a space of no width behind the @ it does not.
+        "text": cut_to_bytes(plain_text(message).replace("@", "@\u200b"), _TELEGRAM_UNITS, _utf16_units),
     }
     if settings.to:
         value["chat_id"] = settings.to
@@ -265,7 +267,9 @@ def _bark(settings: AlertSettings, message: AlertMessage, now: float) -> Receive
 
 
 def _serverchan(settings: AlertSettings, message: AlertMessage, now: float) -> ReceiverRequest:
-    text = cut_to_bytes(message.text, _SERVERCHAN_BYTES, _bytes_of_json)
+    # It is Markdown: a peer's reason is to bring neither links nor pictures nor HTML.
+    text = message.text.replace("[", "\\[").replace("<", "\\<")
+    text = cut_to_bytes(text, _SERVERCHAN_BYTES, _bytes_of_json)
     value = {
         "title": _cut_title(message.title, _SERVERCHAN_TITLE),
         "desp": text.replace("\n", "\n\n"),  # Markdown joins lines

@@ -55,7 +55,8 @@ class Facts:
     :ivar accounts: by number.
     :ivar bots: by name.
     :ivar backlogs: of at-least-once bots.
-    :ivar lost: how many events were lost since the start, by reason.
+    :ivar lost: how many events were lost since the start, by cause and by the name of the bot that they were
+        for, which is empty where that is no single one; without those of which there are none.
     :ivar journal: what is wrong with the journal, in a sentence; empty if nothing is.
     :ivar wrong_tokens: how many requests with a wrong token were refused since the start, by address.
     """
@@ -63,7 +64,7 @@ class Facts:
     accounts: dict[int, AccountFact] = Factory(dict)
     bots: dict[str, BotFact] = Factory(dict)
     backlogs: tuple[BacklogFact, ...] = ()
-    lost: dict[str, int] = Factory(dict)
+    lost: dict[tuple[str, str], int] = Factory(dict)
     journal: str = ""
     wrong_tokens: dict[str, int] = Factory(dict)
 

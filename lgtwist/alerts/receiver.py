@@ -23,8 +23,9 @@ from lgtwist.runtime.tasks import spawn
 _WAITING_ALERTS = 200
 #: Of so many that wait, each is a message of its own; more are one digest.
 _MOST_SINGLE = 3
-#: Seconds between two messages to one receiver. Services for chats refuse more than 20 in a minute.
-_MESSAGE_GAP = 4.0
+#: Messages that one receiver may be sent in a row, and seconds after which it may be sent one more: services
+#: for chats refuse more than 20 in a minute.
+_MESSAGES_IN_A_ROW, _MESSAGE_GAP = 4, 4.0
 #: Seconds before the second and the third try.
 _BACK_OFF = (5.0, 30.0)
 #: Seconds that a receiver may ask us to wait at most.
@@ -92,6 +93,7 @@ class Receiver:
         self._record = record
         self._reworded = reworded
         self._queue: deque[Alert] = deque()
+        self._room_at = -_MESSAGES_IN_A_ROW * _MESSAGE_GAP  # when the next message may be sent
         self._left_out = 0
         self._working: Deferred[None] | None = None
         self._testing: Deferred[DeliveryRecord] | None = None
@@ -154,10 +156,21 @@ class Receiver:
     async def _send_all(self) -> None:
         try:
             while self._queue and not self._stopped:
-                await self._deliver(self._next_message())
-                await self._wait(_MESSAGE_GAP)
+                await self._wait(self._until_next())
+                if self._queue:
+                    await self._deliver(self._next_message())
         finally:
             self._working = None
+
+    def _until_next(self) -> float:
+        """Return the seconds until the receiver may be sent the next message, and count that one.
+
+        A message fills the bucket by one, and each gap empties it by one.
+        """
+        now = self._clock.seconds()
+        wait: float = max(0.0, self._room_at - now)
+        self._room_at = max(self._room_at, now - (_MESSAGES_IN_A_ROW - 1) * _MESSAGE_GAP) + _MESSAGE_GAP
+        return wait
 
     def _next_message(self) -> AlertMessage:
         """Take one alert from the queue, or all of them where many wait."""

@@ -3,9 +3,9 @@
 What lasts (an account offline, a bot away, a backlog, a journal that cannot be written) is told when it has
 lasted for ``after`` without a break, and its end when that has lasted for a while, too: up to 30 seconds, and
 twice as long for each alarm of the same within the last hour, so that what flaps is told seldom. What happens
-(events lost, wrong tokens) is told at once, and its end after five minutes without. Nothing is told before
-``after`` has passed since the first look. An end is only told where the beginning was. Accounts and bots that
-are no longer there are forgotten without a word.
+(events lost, wrong tokens) is told at once, and its end after five minutes without. What was so at the first
+look is told when ``after`` has passed since then. An end is only told where the beginning was. Accounts and
+bots that are no longer there are forgotten without a word.
 
 Only time in which it looked counts: while the machine or the process stands still, nothing lasts.
 """
@@ -101,7 +101,7 @@ class Rules:
         self._looked: float | None = None
         self._lasting: dict[_RuleKey, _Lasting] = {}
         self._times: dict[_RuleKey, deque[float]] = {}  # of the alarms in the last hour
-        self._lost: dict[str, _Counted] = {}
+        self._lost: dict[tuple[str, str], _Counted] = {}  # by cause and bot
         self._guessed = _Counted(0, 0)
         self._tokens: dict[str, deque[tuple[float, int]]] = {}
         self._token_counts: dict[str, int] | None = None
@@ -142,11 +142,6 @@ class Rules:
         if Rule.TOKENS in on:
             self._look_at_tokens(facts.wrong_tokens, wall, found)
         return found
-
-    @property
-    def _may_tell(self) -> bool:
-        """Whether ``after`` has passed since the first look."""
-        return self._now >= self._settings.after
 
     # -- what lasts
 
@@ -214,31 +209,33 @@ class Rules:
 
     # -- what happens
 
-    def _look_at_losses(self, lost: dict[str, int], wall: float, found: list[Alert], *, first: bool) -> None:
-        for reason, count in lost.items():
-            state = self._lost.get(reason)
+    def _look_at_losses(
+        self, lost: dict[tuple[str, str], int], wall: float, found: list[Alert], *, first: bool
+    ) -> None:
+        for removed in [key for key in self._lost if key not in lost]:  # with its bot
+            del self._lost[removed]
+        for (cause, bot), count in lost.items():
+            if bot and self._bots is not None and bot not in self._bots:
+                continue
+            state = self._lost.get((cause, bot))
             if state is None:
-                # A reason that was not there before began at 0, unless nothing was known before.
+                # What was not there before began at 0, unless nothing was known before.
                 begin = count if first else 0
-                state = self._lost[reason] = _Counted(begin, begin)
-            if count < state.seen:  # of a bot that is not there any more
+                state = self._lost[(cause, bot)] = _Counted(begin, begin)
+            if count < state.seen:  # of a bot that is another one now
                 state.reported, state.seen = min(state.reported, count), count
                 if state.alarm is None:
                     state.reported = count
             elif count > state.seen:
                 state.seen, state.last = count, self._now
                 state.since = state.since or wall
-            if state.alarm is None and state.seen > state.reported and self._may_tell:
-                values = {"cause": reason, "events": state.seen - state.reported}
-                state.alarm = Alert(Rule.LOST, "", True, state.since, "", values)
+            values: dict[str, Any] = {"cause": cause, "events": max(0, state.seen - state.reported)}
+            if state.alarm is None and state.seen > state.reported:
+                state.alarm = Alert(Rule.LOST, bot, True, state.since, "", values)
                 found.append(state.alarm)
             elif state.alarm is not None and self._now - state.last >= _QUIET_AFTER:
-                values = {
-                    "cause": reason,
-                    "events": max(0, state.seen - state.reported),
-                    "lasted": int(max(0.0, wall - state.alarm.since)),
-                }
-                found.append(Alert(Rule.LOST, "", False, wall, "", values))
+                values["lasted"] = int(max(0.0, wall - state.alarm.since))
+                found.append(Alert(Rule.LOST, bot, False, wall, "", values))
                 state.alarm, state.reported, state.since = None, state.seen, 0.0
 
     def _look_at_tokens(self, counts: dict[str, int], wall: float, found: list[Alert]) -> None:
@@ -261,7 +258,7 @@ class Rules:
         if guessing:
             state.last = self._now
             state.since = state.since or wall
-        if guessing and state.alarm is None and self._may_tell:
+        if guessing and state.alarm is None:
             most = sorted(guessing, key=lambda address: -guessing[address])[:_MOST_NAMED]
             values = {"addresses": most, "more": len(guessing) - len(most), "wrong": sum(guessing.values())}
             state.alarm = Alert(Rule.TOKENS, "", True, state.since, "", values)

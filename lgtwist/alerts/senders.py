@@ -76,8 +76,10 @@ class _HttpSender:
             answer = await self._resources.client.post(
                 request.url, request.body, request.headers, _MAX_RECEIVER_ANSWER, SEND_TIMEOUT
             )
-        except TooLarge as error:  # it was asked, and another try would be answered as this one
-            return ReceiverAnswer(False, 0, why_failed(error), retry=False)
+        except TooLarge as error:
+            if not self._format.by_status:  # it may have taken the message
+                return ReceiverAnswer(False, error.status, why_failed(error), retry=False)
+            answer = Answer(error.status, b"")
         except BodyLost as error:
             if not self._format.by_status:
                 return ReceiverAnswer(False, error.status, str(error))

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from attrs import Factory, field, frozen
 
 from lgtwist.alerts.alert import Rule
 from lgtwist.alerts.answers import secrets_of_url
 from lgtwist.alerts.templates import check_template
+from lgtwist.config.authorities import Authorities
 from lgtwist.config.section import Section
 from lgtwist.config.values import InvalidValue, choice, duration, host, text, token, url, whole_number
 
@@ -65,6 +66,7 @@ class AlertSettings:
     :ivar on: what it is told of.
     :ivar after: seconds that an account must be offline, or a bot away, before it is told.
     :ivar backlog: events that must wait for a bot before it is told.
+    :ivar trust_root: authorities of the receiver's certificate; None for the system's.
     :ivar template: the webhook's body; None for all that is known, as one JSON object.
     :ivar language: ``zh`` or ``en``.
     """
@@ -81,6 +83,7 @@ class AlertSettings:
     template: str | None = None
     language: str = "zh"
     mail: MailSettings | None = None
+    trust_root: Authorities | None = field(default=None, repr=False)
 
     def secrets(self) -> frozenset[str]:
         """Return what must not be shown: the URL, the keys and tokens in it, the secret, the password."""
@@ -110,7 +113,10 @@ def _secret_parts(address: str) -> set[str]:
 _read_url = url("http", "https")
 _self_id = whole_number(1, 2**63 - 1)
 _ADDRESS = re.compile(r"[^\s@<>,;\"]{1,64}@[^\s@<>,;\"]{1,253}")
+_NAMED_ADDRESS = re.compile(rf"{_ADDRESS.pattern}|[^<>,;@]{{0,200}}<{_ADDRESS.pattern}>")
 _TELEGRAM_TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{10,100}")
+#: Of a server that stands in for Telegram's, which may have tokens of its own.
+_ANY_TELEGRAM_TOKEN = re.compile(r"[A-Za-z0-9:_.~-]{1,200}")
 _SENDKEY = re.compile(r"SCT[A-Za-z0-9]{6,200}|sctp([0-9]{1,10})t[A-Za-z0-9]{6,200}")
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -126,6 +132,18 @@ _EXAMPLES = {
     ReceiverKind.BARK: "https://api.day.app/...",
     ReceiverKind.SERVERCHAN: "https://sctapi.ftqq.com/SCT....send",
 }
+#: The hosts of the services themselves.
+_OWN_HOSTS = frozenset(
+    {
+        "api.telegram.org",
+        "oapi.dingtalk.com",
+        "open.feishu.cn",
+        "open.larksuite.com",
+        "qyapi.weixin.qq.com",
+        "sctapi.ftqq.com",
+        "sc.ftqq.com",
+    }
+)
 #: The kinds whose ``secret`` means something.
 _WITH_SECRET = frozenset(ReceiverKind) - {ReceiverKind.WECOM, ReceiverKind.EMAIL}
 
@@ -141,6 +159,7 @@ def read_alert(section: Section) -> AlertSettings:
     backlog = section.read("backlog", whole_number(1, 1_000_000_000), 1000)
     language = section.read("language", choice(("zh", "en")), "zh")
     template = _optional(section, "template", _template)
+    trust_root = section.read_certificates("ca_file")
     address, secret, to, mail = "", None, "", None
     if kind is None:
         _note_keys(section)
@@ -169,6 +188,7 @@ def read_alert(section: Section) -> AlertSettings:
         template=template,
         language=language or "zh",
         mail=mail,
+        trust_root=trust_root,
     )
 
 
@@ -247,8 +267,13 @@ def _url_of(kind: ReceiverKind) -> Callable[[Any], str]:
 
 
 def _what_is_missing(kind: ReceiverKind, address: str) -> str:
-    """Return what a kind's URL lacks; empty if it has all."""
+    """Return what a kind's URL lacks; empty if it has all.
+
+    Of the services' own hosts all is known; a proxy, or a server of one's own, may have other paths.
+    """
     parts = urlsplit(address)
+    if (parts.hostname or "").lower() not in _OWN_HOSTS:
+        return ""
     query = parse_qs(parts.query)
     pieces = [piece for piece in parts.path.split("/") if piece]
     if kind is ReceiverKind.DINGTALK and "access_token" not in query:
@@ -257,10 +282,6 @@ def _what_is_missing(kind: ReceiverKind, address: str) -> str:
         return "key=... is missing in it"
     if kind is ReceiverKind.FEISHU and (not pieces or pieces[-1] == "hook"):
         return "what stands behind /hook/ is missing in it"
-    if kind is ReceiverKind.SERVERCHAN and not (
-        pieces and pieces[-1].endswith(".send") and len(pieces[-1]) > 5
-    ):
-        return "it ends with the send key and .send"
     return ""
 
 
@@ -269,14 +290,19 @@ def _check_needs(section: Section, kind: ReceiverKind, address: str, secret: str
     parts = urlsplit(address)
     has_to = any(map(section.has, ("to", "chat_id", "topic")))
     has_secret = section.has("secret") or section.has("secret_file")
+    if kind is ReceiverKind.SERVERCHAN and not has_secret and not _is_sending(parts):
+        section.add_problem(
+            "url", f"expected a URL such as {_EXAMPLES[kind]}; it ends with the send key and .send"
+        )
     if kind is ReceiverKind.BARK and not has_secret and not parts.path.strip("/"):
         section.add_problem(
             "url", f"expected a URL such as {_EXAMPLES[kind]}; the key of the device is missing in it"
         )
     if kind is ReceiverKind.TELEGRAM:
-        if not has_secret and _telegram_token(parts.path) is None:
+        wanted = _TELEGRAM_TOKEN if (parts.hostname or "").lower() in _OWN_HOSTS else _ANY_TELEGRAM_TOKEN
+        if not has_secret and _telegram_token(parts.path, wanted) is None:
             section.add_problem("secret", "is missing: the bot's token, as 123456:ABC..., from @BotFather")
-        elif secret is not None and not _TELEGRAM_TOKEN.fullmatch(secret.removeprefix("bot")):
+        elif secret is not None and not wanted.fullmatch(secret.removeprefix("bot")):
             section.add_problem("secret", "expected the token of a bot, as 123456:ABC..., from @BotFather")
         if not has_to and "chat_id" not in parse_qs(parts.query):
             section.add_problem("to", "is missing: the number of the chat, or @ and the name of a channel")
@@ -284,10 +310,19 @@ def _check_needs(section: Section, kind: ReceiverKind, address: str, secret: str
         section.add_problem("to", "is missing: the topic, where the URL does not end with it")
 
 
-def _telegram_token(path: str) -> str | None:
+def _is_sending(parts: SplitResult) -> bool:
+    """Return whether a URL has more than a host, and of ServerChan's own hosts ends as theirs do."""
+    last = parts.path.rstrip("/").rpartition("/")[2]
+    own = (parts.hostname or "").lower()
+    if own in _OWN_HOSTS or own.endswith(".push.ft07.com"):
+        return last.endswith(".send") and len(last) > len(".send")
+    return bool(last)
+
+
+def _telegram_token(path: str, wanted: re.Pattern[str]) -> str | None:
     """Return the token in the path ``/bot<token>/...`` of a URL; None if it has none."""
     for piece in path.split("/"):
-        if piece.startswith("bot") and _TELEGRAM_TOKEN.fullmatch(unquote(piece[3:])):
+        if piece.startswith("bot") and wanted.fullmatch(unquote(piece[3:])):
             return unquote(piece[3:])
     return None
 
@@ -324,27 +359,35 @@ def _read_to(section: Section, kind: ReceiverKind) -> str:
     return next((value for value in values if value), "")
 
 
+def _only_one(value: Any) -> Any:
+    """Return what a list of one holds: ``to`` may be a list for e-mail."""
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+
+
 def _chat(value: Any) -> str:
     """Read a chat of Telegram: a number, or the name of a channel."""
+    value = _only_one(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}|@[A-Za-z0-9_]{3,64}", value):
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}|@[A-Za-z0-9_]{1,64}", value):
         return value
     raise InvalidValue('expected the number of a chat, as -1001234567890, or "@" and the name of a channel')
 
 
 def _topic(value: Any) -> str:
     """Read a topic of ntfy."""
+    value = _only_one(value)
     if isinstance(value, str) and _TOPIC.fullmatch(value):
         return value
     raise InvalidValue("expected a topic: up to 64 letters, digits, - and _")
 
 
 def _mailbox(value: Any) -> str:
-    """Read the address of a mailbox."""
-    if not isinstance(value, str) or not value.isprintable() or not _ADDRESS.fullmatch(value):
+    """Read the address of a mailbox, which may have a name: ``Bots <bots@example.org>``."""
+    found = _NAMED_ADDRESS.fullmatch(value) if isinstance(value, str) and value.isprintable() else None
+    if found is None:
         raise InvalidValue('expected an address such as "me@example.org"')
-    return value
+    return found[0]
 
 
 def _server(value: Any) -> str:

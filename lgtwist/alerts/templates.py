@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from lgtwist.alerts.alert import Alert, AlertMessage, Rule
+from lgtwist.alerts.texts import cause_words
 
 #: What a template may name, with values as a check fills them in.
 _SAMPLE: dict[str, Any] = {
@@ -61,15 +62,15 @@ def _alert_values(alert: Alert) -> dict[str, Any]:
     if account is None and alert.rule is Rule.OFFLINE:
         account = int(alert.subject) if alert.subject.isdecimal() else alert.subject
     bot = alert.values.get("bot")
-    if bot is None and alert.rule in (Rule.AWAY, Rule.BACKLOG):
-        bot = alert.subject
+    if bot is None and alert.rule in (Rule.AWAY, Rule.BACKLOG, Rule.LOST):
+        bot = alert.subject or None
     return {
         "event": alert.rule.value,
         "recovered": not alert.begins,
         "account": account,
         "bot": bot,
         "online": not alert.begins if alert.rule in (Rule.OFFLINE, Rule.AWAY) else None,
-        "reason": alert.reason,
+        "reason": alert.reason or cause_words(str(alert.values.get("cause", ""))),
         "since": int(alert.since) if math.isfinite(alert.since) else None,
         "values": dict(alert.values),
     }

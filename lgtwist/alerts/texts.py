@@ -33,8 +33,8 @@ _ALERT_TITLES: dict[str, dict[tuple[Rule, bool], str]] = {
         (Rule.AWAY, False): "机器人 {bot} 已恢复连接",
         (Rule.BACKLOG, True): "机器人 {bot} 积压 {backlog} 条事件",
         (Rule.BACKLOG, False): "机器人 {bot} 的积压已消退",
-        (Rule.LOST, True): "有事件丢失",
-        (Rule.LOST, False): "不再丢失事件",
+        (Rule.LOST, True): "{of_bot}有事件丢失",
+        (Rule.LOST, False): "{of_bot}不再丢失事件",
         (Rule.JOURNAL, True): "事件日志无法写入",
         (Rule.JOURNAL, False): "事件日志已恢复写入",
         (Rule.TOKENS, True): "有人在猜测令牌",
@@ -47,8 +47,8 @@ _ALERT_TITLES: dict[str, dict[tuple[Rule, bool], str]] = {
         (Rule.AWAY, False): "Bot {bot} is connected again",
         (Rule.BACKLOG, True): "{backlog} events wait for bot {bot}",
         (Rule.BACKLOG, False): "The backlog of bot {bot} is gone",
-        (Rule.LOST, True): "Events were lost",
-        (Rule.LOST, False): "No more events are lost",
+        (Rule.LOST, True): "Events{of_bot} were lost",
+        (Rule.LOST, False): "No more events{of_bot} are lost",
         (Rule.JOURNAL, True): "The journal cannot be written",
         (Rule.JOURNAL, False): "The journal can be written again",
         (Rule.TOKENS, True): "Somebody guesses tokens",
@@ -63,8 +63,8 @@ _ALERT_TEXTS: dict[str, dict[tuple[Rule, bool], str]] = {
         (Rule.AWAY, False): "机器人 {bot} 恢复连接，此前断开 {lasting}。",
         (Rule.BACKLOG, True): "账号 {account} 有 {backlog} 条事件等待机器人 {bot} 确认。",
         (Rule.BACKLOG, False): "账号 {account} 等待机器人 {bot} 确认的事件已减少，积压持续了 {lasting}。",
-        (Rule.LOST, True): "丢失了 {events} 条事件：{cause}。",
-        (Rule.LOST, False): "五分钟内没有再丢失事件；共丢失 {events} 条：{cause}。",
+        (Rule.LOST, True): "{of_bot}丢失了 {events} 条事件：{cause}。",
+        (Rule.LOST, False): "{of_bot}五分钟内没有再丢失事件；共丢失 {events} 条：{cause}。",
         (Rule.JOURNAL, True): "至少一次投递的事件日志已 {lasting} 无法写入，事件暂存在内存中。",
         (Rule.JOURNAL, False): "事件日志恢复写入，此前 {lasting} 无法写入。",
         (
@@ -82,8 +82,8 @@ _ALERT_TEXTS: dict[str, dict[tuple[Rule, bool], str]] = {
         (Rule.BACKLOG, False): (
             "Fewer events of account {account} wait for bot {bot}; the backlog lasted {lasting}."
         ),
-        (Rule.LOST, True): "{events} events were lost: {cause}.",
-        (Rule.LOST, False): "No event was lost for five minutes; {events} were lost in all: {cause}.",
+        (Rule.LOST, True): "{events} events{of_bot} were lost: {cause}.",
+        (Rule.LOST, False): "No event{of_bot} was lost for five minutes; {events} were lost in all: {cause}.",
         (Rule.JOURNAL, True): (
             "The journal of at-least-once delivery could not be written for {lasting}; events wait in memory."
         ),
@@ -116,6 +116,7 @@ _ALERT_WORDS: dict[str, dict[str, str]] = {
         "since": "自：{time}",
         "at": "时间：{time}",
         "reason": "原因：{reason}",
+        "of_bot": "机器人 {bot} ",
         "digest": "{count} 条告警",
         "more": "……另有 {count} 条",
         "and": "、",
@@ -128,6 +129,7 @@ _ALERT_WORDS: dict[str, dict[str, str]] = {
         "since": "Since: {time}",
         "at": "Time: {time}",
         "reason": "Reason: {reason}",
+        "of_bot": " for bot {bot}",
         "digest": "{count} alerts",
         "more": "... and {count} more",
         "and": ", ",
@@ -180,6 +182,11 @@ def test_message(language: str) -> AlertMessage:
     return AlertMessage(words["test_title"], words["test_text"])
 
 
+def cause_words(cause: str) -> str:
+    """Return in English why events were lost; a cause that is not known as it is."""
+    return _CAUSES["en"].get(cause, cause)
+
+
 def duration_text(seconds: float, language: str) -> str:
     """Return how long something lasts, in the two greatest units that it has."""
     whole, units = max(0, int(seconds)), _ALERT_WORDS[language]["units"].split()
@@ -209,6 +216,7 @@ def _text_values(alert: Alert, language: str, wall: float) -> dict[str, Any]:
     return {
         "account": known.get("account", alert.subject),
         "bot": alert.subject,
+        "of_bot": words["of_bot"].format(bot=alert.subject) if alert.subject else "",
         "backlog": known.get("backlog", 0),
         "events": known.get("events", 0),
         "wrong": known.get("wrong", 0),

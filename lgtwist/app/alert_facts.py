@@ -92,11 +92,19 @@ class ServiceFacts:
             found[self_id] = AccountFact(bool(account.online), account.since, reason)
         return found
 
-    def _lost(self, deliveries: list[Delivery]) -> dict[str, int]:
+    def _lost(self, deliveries: list[Delivery]) -> dict[tuple[str, str], int]:
         service = self._service
-        lost = {cause: sum(read(one) for one in deliveries) for cause, read in _LOST}
-        lost["journal"] = 0 if service.journal is None else sum(service.journal.lost.values())
-        lost["dropped"] = sum(bot.counters.dropped_events for bot in service.directory.bots.values())
+        lost: dict[tuple[str, str], int] = {}
+        for one in deliveries:
+            for cause, read in _LOST:
+                if count := read(one):
+                    lost[(cause, one.bot)] = lost.get((cause, one.bot), 0) + count
+        if service.journal is not None and (count := sum(service.journal.lost.values())):
+            lost[("journal", "")] = count
+        for name, bot in service.directory.bots.items():
+            # What a webhook does not get because it does not answer is told as its being away.
+            if count := bot.counters.read_too_slowly:
+                lost[("dropped", name)] = count
         return lost
 
     # -- bots

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from lgtwist.alerts.interfaces import Facts
@@ -161,7 +161,7 @@ async def send_tests(
     service = AlertService(
         settings,
         _NoFacts(),
-        lambda one: make_sender(one, resources),
+        lambda one: make_sender(one, _resources_for(one, resources)),
         clock=reactor,
         wall_clock=resources.now,
     )
@@ -173,6 +173,14 @@ async def send_tests(
         say(tested.sentence)
         found = found and tested.accepted
     return found
+
+
+def _resources_for(settings: AlertSettings, resources: SenderResources) -> SenderResources:
+    """Return what the sender of an entry uses: a client of its own where it has ``ca_file``."""
+    if settings.trust_root is None:
+        return resources
+    client = WebClient(resources.reactor, settings.trust_root)
+    return evolve(resources, client=client, trust_root=settings.trust_root)
 
 
 def _sent_here(settings: Sequence[AlertSettings], chosen: Sequence[int], say: Callable[[str], None]) -> bool:

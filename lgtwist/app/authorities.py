@@ -16,9 +16,9 @@ _log = Logger()
 
 
 def authorities_of(config: Config) -> list[Authorities]:
-    """Return the authorities of all accounts and bots that name some."""
+    """Return the authorities of all accounts, bots and alerts that name some."""
     settings: list[Any] = [one.settings for one in config.accounts] + [one.settings for one in config.bots]
-    found = (getattr(one, "trust_root", None) for one in settings)
+    found = (getattr(one, "trust_root", None) for one in (*settings, *config.alerts))
     return [one for one in found if one is not None]
 
 
@@ -58,10 +58,10 @@ async def renew_authorities(config: Config, in_thread: Callable[..., Deferred[An
 def with_running_authorities(
     old: Config, new: Config
 ) -> tuple[Config, tuple[tuple[Authorities, Authorities], ...]]:
-    """Return a new configuration whose accounts and bots keep the authorities that their links use.
+    """Return a new configuration whose accounts, bots and alerts keep the authorities that they use.
 
     That concerns those whose ``ca_file`` has the same path as before: links that are up need not be made
-    anew where only the file has changed.
+    anew where only the file has changed; and of alerts those that have not changed.
 
     :returns: the configuration, and pairs of the authorities that are used and what was read for them.
     """
@@ -82,4 +82,13 @@ def with_running_authorities(
         accounts=tuple(unchanged(account, accounts.get(account.self_id)) for account in new.accounts),
         bots=tuple(unchanged(bot, bots.get(bot.bot.name)) for bot in new.bots),
     )
-    return running, tuple(pairs)
+    alerts, left = [], list(old.alerts)
+    for alert in new.alerts:
+        if alert in left:  # equal: what sends its messages goes on
+            same = left.pop(left.index(alert))
+            if alert.trust_root is not None and same.trust_root is not None:
+                pairs.append((same.trust_root, alert.trust_root))
+            alerts.append(same)
+        else:
+            alerts.append(alert)
+    return evolve(running, alerts=tuple(alerts)), tuple(pairs)

@@ -23,7 +23,7 @@ from lgtwist.config.text_files import decode_text
 from lgtwist.config.toml_mistakes import why_not_toml
 from lgtwist.config.values import InvalidValue, choice, text
 from lgtwist.console.settings import ConsoleSettings, read_console
-from lgtwist.hub.settings import BotSettings, read_bot, read_number
+from lgtwist.hub.settings import KEYS_OF_INNER_TABLES, BotSettings, read_bot, read_number
 from lgtwist.journal.settings import JournalSettings, read_journal
 from lgtwist.net.endpoints import certificate_files, is_public
 from lgtwist.onebot.dialect import Dialect
@@ -225,7 +225,7 @@ def _read_bots(root: Section, problems: list[Problem]) -> tuple[BotConfig, ...]:
         settings = None
         if connection is not None:
             settings = BOT_KINDS[connection].read(section)
-            section.finish()
+            section.finish(KEYS_OF_INNER_TABLES)
         if bot.name:
             if bot.name in names:
                 section.add_problem("name", f'"{bot.name}" is already the name of {names[bot.name]}')

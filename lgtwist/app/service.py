@@ -15,11 +15,12 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from attrs import evolve
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import globalLogPublisher
 
@@ -39,6 +40,7 @@ from lgtwist.app.data_dir import GENERATION_FILE, CannotStart, DataDir
 from lgtwist.app.log_output import adopt_log_outputs
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
+from lgtwist.app.sd_notify import SystemdNotifier
 from lgtwist.app.secrets import KnownSecrets
 from lgtwist.app.stages import Stage, stop_stages
 from lgtwist.app.summary import summary
@@ -115,6 +117,7 @@ class LgtwistService(MultiService):
     :ivar editor: of the configuration file; None where there is none to edit. May be set.
     :ivar restart: stops the process so that it comes back; None where that cannot be done. May be set.
     :ivar waiting: the keys whose change waits for a restart, as the last reload found them.
+    :ivar notifier: tells systemd of reloads; None where nobody starts the process. May be set.
     :ivar show_link: writes the console's link where a person sees it, and no log has it. May be set.
     """
 
@@ -165,6 +168,7 @@ class LgtwistService(MultiService):
         self.editor: ConfigurationEditor | None = None
         self.restart: Callable[[], str] | None = None
         self.waiting: tuple[str, ...] = ()
+        self.notifier: SystemdNotifier | None = None
         self.show_link: Callable[[str], None] = lambda _link: None
         self._made_token: MadeToken | None = None
         self._secrets = KnownSecrets()
@@ -193,6 +197,7 @@ class LgtwistService(MultiService):
         self._add_child("accounts", self.accounts)
         self._add_child("bots", self.bots)
         self._alert_client: WebClient | None = None
+        self._alert_clients: WeakSet[WebClient] = WeakSet()  # that of a removed entry goes with it
         self.alerts = AlertService(
             config.alerts,
             ServiceFacts(self, wall_clock, reactor.seconds),
@@ -215,13 +220,18 @@ class LgtwistService(MultiService):
         service.setServiceParent(self)
 
     def _alert_sender(self, settings: AlertSettings) -> AlertSender:
-        """Return what sends the messages of one of ``[[alerts]]``; all of them share one client."""
+        """Return what sends the messages of one of ``[[alerts]]``; those without ``ca_file`` share one."""
         # Twisted's mail is imported only where somebody wants to be told of something.
         from lgtwist.alerts.senders import SenderResources, make_sender
 
-        if self._alert_client is None:
-            self._alert_client = WebClient(self._reactor)
-        return make_sender(settings, SenderResources(self._reactor, self._alert_client, now=self._wall_clock))
+        trust_root = settings.trust_root
+        if trust_root is not None:
+            client = WebClient(self._reactor, trust_root)
+        else:
+            client = self._alert_client = self._alert_client or WebClient(self._reactor)
+        self._alert_clients.add(client)
+        resources = SenderResources(self._reactor, client, trust_root, self._wall_clock)
+        return make_sender(settings, resources)
 
     def _make_console(self) -> ConsoleMount:
         resources = ConsoleResources(
@@ -617,11 +627,15 @@ class LgtwistService(MultiService):
         :param read: returns the configuration, or raises ``ConfigurationError``.
         """
         self.secrets()  # to be hidden in old lines of the log
+        if self.notifier is not None:
+            self.notifier.reloading()
         return self._reloader.reload(read).addCallback(self._reloaded)
 
     def _reloaded(self, outcome: ReloadOutcome) -> ReloadOutcome:
         if outcome.applied:
             self.waiting = outcome.waiting
+        if self.notifier is not None:
+            self.notifier.ready()
         return outcome
 
     def reload_again(self) -> Deferred[ReloadOutcome]:
@@ -813,9 +827,10 @@ class LgtwistService(MultiService):
         self._stopping = True
         return Deferred.fromCoroutine(stop_stages(self._stages()))
 
-    def _stop_alerts(self) -> Deferred[None] | None:
+    def _stop_alerts(self) -> Deferred[Any] | None:
+        clients = list(self._alert_clients)  # those of its entries now: it makes others
         self.alerts.stopService()
-        return None if self._alert_client is None else self._alert_client.close()
+        return DeferredList([client.close() for client in clients], consumeErrors=True) if clients else None
 
     def _retire_edges(self) -> None:
         for edge in (*self.accounts, *self.bots):

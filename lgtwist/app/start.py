@@ -17,6 +17,7 @@ from lgtwist.app.data_dir import CannotStart
 from lgtwist.app.first_configuration import wants_chinese
 from lgtwist.app.log_output import renew_logs
 from lgtwist.app.restart import Restart
+from lgtwist.app.sd_notify import SystemdNotifier
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.signals import Signals
 from lgtwist.net.resolver import NameResolver
@@ -48,11 +49,18 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     signals.prepare()
     service.prepare()
     signals.setServiceParent(service)
+    notifier = service.notifier = SystemdNotifier(reactor, lambda: _status(service.config))
+    notifier.setServiceParent(service)
     # Hardly anything here is in cycles, and what was imported stays: to look for them after each 700
     # new objects makes handshakes dearer.
     gc.freeze()
     gc.set_threshold(10_000)
     return service
+
+
+def _status(config: Config) -> str:
+    """Return what ``systemctl status`` shows."""
+    return f"accounts: {len(config.accounts)}, bots: {len(config.bots)}"
 
 
 __all__ = ["CannotStart", "prepare_service"]

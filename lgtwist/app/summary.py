@@ -10,7 +10,7 @@ from lgtwist.app.admin_token import ADMIN_TOKEN_FILE
 from lgtwist.app.configuration import Config
 from lgtwist.filters.reading import Grammar
 from lgtwist.hub.settings import BotSettings, EventSettings, port_owners
-from lgtwist.net.endpoints import websocket_url
+from lgtwist.net.endpoints import UNKNOWN_PORT, websocket_url
 
 
 def summary(config: Config, urls: list[str] | None = None) -> list[str]:
@@ -58,9 +58,11 @@ def _which_events(bot: BotSettings) -> str:
 
 
 def http_base(config: Config) -> str | None:
-    """Return the HTTP URL of the first endpoint, without a slash at its end; None if it is a Unix socket."""
+    """Return the HTTP URL of the first endpoint, without a slash at its end; None if it has none."""
     base = websocket_url(config.server.endpoints[0])
-    return None if base.startswith("unix:") else base.replace("ws", "http", 1)
+    if base.startswith("unix:") or base.endswith(f":{UNKNOWN_PORT}"):
+        return None
+    return base.replace("ws", "http", 1)
 
 
 def _where_console_is(config: Config, base: str) -> list[str]:

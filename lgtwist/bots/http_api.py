@@ -12,7 +12,14 @@ from twisted.web.server import Request
 
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot, PendingAction
-from lgtwist.net.http_responses import Headers, body_was_read, log_refusal, respond, respond_with_bytes
+from lgtwist.net.http_responses import (
+    Headers,
+    body_was_read,
+    log_refusal,
+    reset,
+    respond,
+    respond_with_bytes,
+)
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.action import ActionRequest
 from lgtwist.onebot.bounds import MAX_ESCAPE_SEQUENCES, MAX_FIELDS, MAX_FORM, has_too_many_values
@@ -79,7 +86,10 @@ class HttpApi:
             return
         in_flight: set[PendingAction] = set()
 
-        forget = bot.add_http_calls(in_flight)
+        def break_off(response: bytes, cut: bool) -> None:
+            reset(request, _JSON, response, cut)
+
+        forget = bot.add_http_calls(in_flight, break_off)
 
         def cancel_pending(_reason: object) -> None:
             forget()

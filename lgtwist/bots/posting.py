@@ -402,8 +402,14 @@ class LiveQueue:
             self._count_dropped(len(events.each))
             return
         self._bot.counters.deliveries += len(events.each)
-        self._count_dropped(self._bodies.add(events.each))
+        crowded_out = self._bodies.add(events.each)
+        self._count_dropped(crowded_out)
+        self._bot.counters.read_too_slowly += crowded_out
         posting.wake()
+
+    def not_judged(self, events: int) -> None:
+        """Count events that the filter did not get to."""
+        self._bot.note_not_judged(self._account.self_id, events)
 
     def _count_dropped(self, events: int) -> None:
         self._dropped += events
@@ -540,6 +546,9 @@ class JournalQueue:
             self._bot.counters.deliveries += len(events.each)
             self._bot.counters.dropped_events += self._heartbeats.add(events.each)
             posting.wake()
+
+    def not_judged(self, events: int) -> None:
+        """Do nothing: no filter judges meta events."""
 
     def add_heartbeat(self, body: bytes) -> None:
         """Queue a heartbeat, before the next event."""

@@ -16,7 +16,7 @@ from lgtwist.hub.snapshots import EndedSession, OpenSession
 from lgtwist.onebot import responses
 from lgtwist.onebot.action import ActionRequest, is_from_implementation, read_action
 from lgtwist.onebot.errors import BadRequest
-from lgtwist.onebot.responses import with_echo
+from lgtwist.onebot.responses import first_part, with_echo
 from lgtwist.runtime.logs import Logger, printable
 from lgtwist.websocket.connection import PAUSE_LARGE, Connection
 from lgtwist.websocket.dial import RefusalWatch
@@ -218,6 +218,7 @@ class BotSession:
     def dropped(self, connection: Connection, events: int) -> None:
         """Count events that the outbox dropped, because the bot reads too slowly; log the first of them."""
         self._bot.counters.dropped_events += events
+        self._bot.counters.read_too_slowly += events
         self._dropped += events
         if not self._dropping:
             self._dropping = True
@@ -310,6 +311,20 @@ class BotSession:
         if self._connection is not None:
             self._factory.close(self._connection, code, reason)
 
+    def break_off(self, in_flight: set[PendingAction], response: bytes, cut: bool) -> bool:
+        """Reset the connection in place of a response, if it is the one that asked. Never raises.
+
+        :param in_flight: the set that the pending action was in.
+        :param response: one JSON object, with ``echo``.
+        :param cut: whether the first half of the response is sent before.
+        """
+        if in_flight is not self._in_flight:
+            return False
+        if self._connection is not None:
+            frame = self._connection.encode(response) if cut else b""
+            self._factory.reset(self._connection, first_part(frame), "reset, as a fault of the account says")
+        return True
+
     # -- sending
 
     def deliver(self, events: EncodedEvents) -> None:
@@ -318,6 +333,10 @@ class BotSession:
         if connection is not None:
             self._bot.counters.deliveries += len(events.each)
             self._factory.offer_all(connection, events.each, events.joined)
+
+    def not_judged(self, events: int) -> None:
+        """Count events that the filter did not get to."""
+        self._bot.note_not_judged(self.account.self_id, events)
 
     def _reply(self, response: bytes, _last: bool) -> None:
         if self._connection is not None:

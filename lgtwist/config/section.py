@@ -32,6 +32,8 @@ _OTHER_NAMES = {
     "userid": "self_id",
     "botid": "self_id",
     "account": "self_id",
+    "groups": "group_id",
+    "users": "user_id",
     "host": "endpoints",
     "port": "endpoints",
     "listen": "endpoints",

@@ -34,6 +34,9 @@ class AccountTap:
     def deliver(self, events: EncodedEvents) -> None:
         """Do nothing: no event passes."""
 
+    def not_judged(self, events: int) -> None:
+        """Do nothing: they are not shown."""
+
 
 def encode_nothing(_event: bytes) -> bytes:
     """Return no bytes: the form in which a tap gets events."""

@@ -32,6 +32,7 @@ from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
 from lgtwist.delivery.window import Sent, Window
 from lgtwist.onebot.event import Event, late_event, mark_replayed
 from lgtwist.onebot.message import MessageFormat, convert_event
+from lgtwist.runtime.long_work import LONG, Piece, long_work_of
 
 #: So much is handed to a connection at once (bytes).
 _PORTION = 256 << 10
@@ -125,7 +126,9 @@ class Delivery:
         self._read_ahead = _ReadAhead()
         self._at_tail = False  # everything durable was sent
         self._reading: Deferred[Any] | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer: IDelayedCall | Piece | None = None
+        self._long_work = long_work_of(clock)
+        self._judging_cost = 0.0  # seconds that judging takes, by the last ones; 0 if it is not long
         self._pumping = False
         self._backlog = Backlog(policy, self.counters)
         self._replayed: Position = 0  # what is up to it is marked as late
@@ -493,10 +496,15 @@ class Delivery:
 
         async def count() -> None:
             after = self._sent.position
+            work = self._long_work
+            begun = work.now()
             while after < end:
                 page = await self._journal.read(self.account, after)
                 for batch in page.batches:
                     for index, payload in enumerate(batch.payloads):
+                        if self._passes is not None and (took := work.now() - begun) > LONG:
+                            await work.later(took)
+                            begun = work.now()
                         if batch.position(index) <= end and self._gets(payload):
                             newest.append(batch.position(index))
                 after = max(page.upto, page.batches[-1].last if page.batches else after)
@@ -536,6 +544,8 @@ class Delivery:
     def committed(self, encoded: EncodedBatch) -> None:
         """Send events that became durable, at once if the bot keeps up, as all do."""
         active, sent = self._active, self._sent
+        if active is None and self._passes is not None:
+            self._pass_while_away(encoded, self._passes)
         if not self._at_tail or encoded.last <= sent.position:
             return
         window = self._window
@@ -548,6 +558,7 @@ class Delivery:
             and not self._refusals.one_at_a_time
             and window.events + encoded.events <= active.window
             and window.size + encoded.size <= window.limit
+            and (self._passes is None or (not self._judging_cost and self._long_work.has_time()))
         ):
             if self._passes is not None and self._take_some(active, encoded, self._passes):
                 return
@@ -559,13 +570,50 @@ class Delivery:
             self._at_tail = False
             self.pump()
 
+    def _pass_while_away(self, encoded: EncodedBatch, passes: Callable[[Event], bool]) -> None:
+        """Go on behind events that the bot may not see, while it is away and nothing else waits for it.
+
+        So they count as confirmed, and not as a backlog, or as lost when they expire.
+        """
+        work = self._long_work
+        if (
+            encoded.batch.before != self._sent.ordinal
+            or encoded.first <= self._sent.position
+            or not work.has_time()
+        ):
+            return
+        begun = work.looked_at
+        passed = False
+        for event in encoded.read_events():
+            passed = (event is not None and passes(event)) or work.now() - begun > LONG
+            if passed:
+                break
+        work.note(work.now() - begun)
+        if not passed:
+            self._skip_to(encoded.watermark)
+
     def _take_some(self, sink: IEventSink, encoded: EncodedBatch, passes: Callable[[Event], bool]) -> bool:
         """Send those of the events that became durable that the bot may see, and pass over the others.
 
         :returns: False if it may see all of them; nothing was sent then.
         """
         events = encoded.read_events()
-        which = [index for index, event in enumerate(events) if event is not None and passes(event)]
+        work = self._long_work
+        begun, took = work.looked_at, 0.0
+        which = []
+        for index, event in enumerate(events):
+            if event is not None and passes(event):
+                which.append(index)
+            took = work.now() - begun
+            if took > LONG and index + 1 < len(events):  # the rest is judged in later turns
+                self._judging_cost = took
+                work.note(took)
+                self._at_tail = False
+                self.pump()
+                return True
+        work.note(took)
+        if took > LONG:
+            self._judging_cost = took
         if len(which) == len(events):
             return False
         if not which:
@@ -616,10 +664,40 @@ class Delivery:
             ):
                 room = self._room(self._active)
                 batch = self._next_batch() if room > 0 else None
-                if batch is None or not self._send(self._active, batch, room):
+                if batch is None:
+                    break
+                if self._passes is not None and (self._judging_cost or not self._long_work.has_time()):
+                    self._judge_later()
+                    break
+                if not self._send(self._active, batch, room):
                     break
         finally:
             self._pumping = False
+
+    def _judge_later(self) -> None:
+        """Judge what comes next, and send what passes, in a later turn."""
+
+        def judge() -> None:
+            self._timer = None
+            self._judging_cost /= 2  # the next one may be as dear
+            if self._judging_cost <= LONG:
+                self._judging_cost = 0.0
+            begun = self._long_work.now()
+            self._pumping = True
+            try:
+                while self._long_work.now() - begun <= LONG:
+                    active = self._active
+                    if active is None or not active.ready or self._timer or self._reading:
+                        return
+                    room = self._room(active)
+                    batch = self._next_batch() if room > 0 else None
+                    if batch is None or not self._send(active, batch, room):
+                        return
+            finally:
+                self._pumping = False
+            self.pump()
+
+        self._timer = self._long_work.add(judge, self._judging_cost)
 
     def _room(self, sink: IEventSink) -> int:
         """Return how many events may go now."""
@@ -697,14 +775,22 @@ class Delivery:
         frames: list[bytes] = []
         size = taken = last = 0
         mark_upto = self._replayed if self._policy.mark else -1
+        work = self._long_work
+        begun = work.now() if judged else 0.0
+        took = 0.0
         for index, payload in enumerate(payloads):
             position = batch.first + index
             if late and not backlog.includes(position):
                 break  # what follows happened since: it is looked at anew
             if taken >= room or (taken and size + len(payload) > most):
                 break
-            if judged and not self._wants(payload, position, times[index], late):
-                continue
+            if judged:
+                if took > LONG:
+                    break  # the rest is judged in later turns
+                wanted = self._wants(payload, position, times[index], late)
+                took = work.now() - begun
+                if not wanted:
+                    continue
             late_one = late_event(payload)
             encoded = convert_event(payload if late_one is None else late_one, self._format)
             if position <= mark_upto or (late_one is not None and self._policy.mark):
@@ -717,6 +803,9 @@ class Delivery:
             index = len(payloads)
         if not index:
             return False
+        work.note(took)
+        if took > LONG:
+            self._judging_cost = took
         watermark = Watermark(batch.first + index - 1, batch.before + index, times[index - 1])
         if taken:
             if late:
@@ -747,9 +836,16 @@ class Delivery:
         """
         backlog, index = self._backlog, 0
         found = self._passes is None and not backlog.skips
-        while not found and index < len(batch) and backlog.includes(batch.first + index):
+        work = self._long_work
+        begun, took = work.now(), 0.0
+        while not found and index < len(batch) and backlog.includes(batch.first + index) and took <= LONG:
             found = self._wants(batch.payloads[index], batch.first + index, batch.times[index], True)
             index += not found
+            took = work.now() - begun
+        if self._passes is not None:
+            work.note(took)
+            if took > LONG:
+                self._judging_cost = took
         if index:
             self._skip_to(Watermark(batch.first + index - 1, batch.before + index, batch.times[index - 1]))
         if found:

@@ -19,6 +19,16 @@ _raw_decode = json.JSONDecoder().raw_decode
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None}
+#: What is said of a character that JSON does not have where it stands.
+_HINTS = {
+    "\\": "a backslash is written twice in JSON, as in \\\\d",
+    "'": "JSON has \" in place of '",
+    "/": "JSON has no comments",
+    "\n": 'a line break in a string is written \\n; or " is missing',
+    "\r": 'a line break in a string is written \\n; or " is missing',
+    "\t": "a tab in a string is written \\t",
+    **{wide: f"write {ascii}" for wide, ascii in zip("“”‘’：，、｛｝［］", '"""":,,{}[]', strict=True)},
+}
 #: Digits of a whole number that every Python converts.
 _MAX_FILTER_DIGITS = 4_000
 
@@ -96,7 +106,13 @@ class _DocumentParser:
         at = self._at if at is None else at
         line = self._text.count("\n", 0, at) + 1
         column = at - (self._text.rfind("\n", 0, at) + 1) + 1
-        return NotJson(f"it is not JSON: expected {what} at line {line}, column {column}")
+        sign = self._text[at : at + 1]
+        hint = _HINTS.get(sign)
+        if sign and sign in "}]" and self._text[:at].rstrip().endswith(","):
+            hint = "no comma stands behind the last one"
+        return NotJson(
+            f"it is not JSON: expected {what} at line {line}, column {column}" + (f"; {hint}" if hint else "")
+        )
 
     def _skip_space(self) -> None:
         found = _JSON_SPACE.match(self._text, self._at)

@@ -18,7 +18,7 @@ from lgtwist.filters.document import Members, Node
 from lgtwist.filters.gjson import BadPath, Step, get_value, parse_path, to_string
 from lgtwist.filters.mistakes import FilterMistake, path_to
 from lgtwist.filters.regexes import BadPattern, go_pattern
-from lgtwist.filters.subject import SEARCHED_LENGTH, EventSubject, Predicate
+from lgtwist.filters.subject import MAX_JUDGING, SEARCHED_LENGTH, STEPS, EventSubject, Predicate, TooManySteps
 
 #: A function that tells whether an event passes, and what it costs: operands are tried from cheap to dear.
 _Costed = tuple[int, Predicate]
@@ -35,17 +35,31 @@ def compile_go_cqhttp(document: Node, mistakes: list[FilterMistake]) -> Predicat
     :param document: the filter, an object.
     :param mistakes: every mistake is appended; if there is one, what is returned must not be used.
     """
-    return _GoCompiler(mistakes).all_of(document.value, "", ())[1]
+    compiler = _GoCompiler(mistakes)
+    cost, passes = compiler.all_of(document.value, "", ())
+    if cost <= _MEMBER and not compiler.searches:
+        return passes
+
+    def judge(subject: EventSubject) -> bool:
+        STEPS.left = MAX_JUDGING
+        try:
+            return passes(subject)
+        except TooManySteps:
+            return False
+
+    return judge
 
 
 class _GoCompiler:
     """Compiles one filter to closures.
 
     :param mistakes: every mistake is appended.
+    :ivar searches: whether it searches in a text.
     """
 
     def __init__(self, mistakes: list[FilterMistake]) -> None:
         self._mistakes = mistakes
+        self.searches = False
         self._operators: dict[str, Callable[[Node, str, _Paths], _Costed]] = {
             ".not": self._not,
             ".and": self._and,
@@ -128,7 +142,16 @@ class _GoCompiler:
             return self._wrong(path, "expected a string")
         part = _argument_text(node)
         cost, read = _value_reader(paths)
-        return cost, lambda subject: part in read(subject)[:SEARCHED_LENGTH]
+        self.searches = True
+
+        def contains(subject: EventSubject) -> bool:
+            value = read(subject)
+            if len(value) > SEARCHED_LENGTH:
+                value = value[:SEARCHED_LENGTH]
+            STEPS.take(1 + (len(value) >> 6))
+            return part in value
+
+        return cost + 1, contains
 
     def _regex(self, node: Node, path: str, paths: _Paths) -> _Costed:
         if not isinstance(node.value, str):
@@ -138,7 +161,15 @@ class _GoCompiler:
         except BadPattern as error:
             return self._wrong(path, str(error))
         cost, read = _value_reader(paths)
-        return cost + 1, lambda subject: search(read(subject))
+        self.searches = True
+
+        def matches(subject: EventSubject) -> bool:
+            found = search(read(subject))
+            if STEPS.left < 0:
+                raise TooManySteps
+            return found
+
+        return cost + 1, matches
 
 
 def _argument_text(node: Node) -> str:
@@ -223,10 +254,22 @@ def _value_reader(paths: _Paths) -> tuple[int, Callable[[EventSubject], str]]:
     return (_MEMBER if alone else _PATH), read
 
 
+#: Of the memo of a subject: the message as a string.
+_MESSAGE_KEY = "gjson 'message'"
+
+
 def _read_message(subject: EventSubject) -> str:
     """Return the message as a string with CQ codes; a message that is none, such as a number, as a string."""
-    raw = subject.raw_member("message")
-    return subject.cq() if raw[:1] in (b'"', b"[", b"{") else to_string(raw)
+    text: str | None = subject.memo.get(_MESSAGE_KEY)
+    if text is None:
+        text = subject.cq() if _has_segments(subject) else to_string(subject.raw_member("message"))
+        subject.memo[_MESSAGE_KEY] = text
+    return text
+
+
+def _has_segments(subject: EventSubject) -> bool:
+    """Return whether an event is a message, and its member ``message`` has one of the forms of one."""
+    return subject.post_type == "message" and subject.raw_member("message")[:1] in (b'"', b"[", b"{")
 
 
 def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
@@ -236,8 +279,11 @@ def _find_value(subject: EventSubject, paths: _Paths) -> bytes:
     name, *inside = paths[0]
     if not isinstance(name, str):
         return b""
-    into_message = name == "message" and inside
+    into_message = name == "message" and inside and _has_segments(subject)
     raw = subject.raw_segments() if into_message else subject.raw_member(name)
+    if inside:
+        each = 16 if any(step == "#" or not isinstance(step, str) for step in inside) else 1
+        STEPS.take(each * raw.count(b",") + (len(raw) >> 5))
     for steps in (tuple(inside), *paths[1:]):
         raw = get_value(raw, steps)
     return raw

@@ -11,19 +11,28 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NoReturn
+from weakref import WeakValueDictionary
 
-from lgtwist.filters.subject import SEARCHED_LENGTH
+from lgtwist.filters.subject import SEARCHED_LENGTH, STEPS
 
-#: Whether a text has a match. Of a long text, the first ``SEARCHED_LENGTH`` characters are searched.
+#: Whether a text has a match. Of a long text, the first ``SEARCHED_LENGTH`` characters are searched. It
+#: counts its steps, and leaves it to the filter to look whether there are too many.
 Search = Callable[[str], bool]
 
 #: Characters that a pattern may have.
 MAX_PATTERN = 16_384
 #: Instructions of RE2 that a pattern may need.
 MAX_PROGRAM = 20_000
-#: Places that counts such as ``{1,200}`` may add to a pattern, each for what it repeats: RE2 may be at all of
-#: them at the same time, and with the worst of texts of 64 KiB takes some 0.4 s then, at 1000 two seconds.
-MAX_COUNTED = 300
+#: Places of a pattern at all of which RE2 may be at once: dots, classes and branches, and what counts
+#: such as ``{1,200}`` add, each for what it repeats. With the worst of texts of 64 KiB it takes some 0.3 s
+#: then, at 2000 four seconds.
+MAX_PLACES = 300
+#: Bytes that RE2 may use for the states of one pattern, at least; more for large ones, which it would search
+#: much slower with so few. Its own bound is 8 MiB, which each of a thousand patterns could come to take.
+_MIN_MEMORY, _MAX_MEMORY = 1 << 20, 8 << 20
+_MEMORY_PER_INSTRUCTION = 3_000
+#: Characters from which on a text's bytes are kept, for other patterns that search it.
+_LONG_TEXT = 1_024
 #: Groups inside groups of one of JavaScript's: each is a level of Python's recursion here.
 _MAX_GROUPS = 100
 #: The largest count that RE2 accepts in ``{n}``.
@@ -34,33 +43,54 @@ class BadPattern(ValueError):
     """A regular expression cannot be used; the argument is a sentence that says why."""
 
 
-@lru_cache(512)
+#: The searches that filters have, for others with equal patterns: a filter that is gone leaves nothing.
+_searches: WeakValueDictionary[tuple[str, str | None], Search] = WeakValueDictionary()
+
+
 def go_pattern(text: str) -> Search:
     """Return a function that tells whether a text has a match of one of Go's regular expressions.
 
     :raises BadPattern: if it is none.
     """
+    search = _searches.get((text, None))
+    if search is None:
+        search = _searches[text, None] = _make_go_search(text)
+    return search
+
+
+def _make_go_search(text: str) -> Search:
     if len(text) > MAX_PATTERN:
         raise _too_long()
-    for found in _ESCAPE.finditer(_QUOTED.sub("", text)):
+    unquoted = _QUOTED.sub("", text)
+    for found in _ESCAPE.finditer(unquoted):
         if found[0] == "\\C":
             raise BadPattern(r"\C, a single byte, is not accepted; write . for a character")
-    _check_counts(_QUOTED.sub("", text))
+    weight = _weigh(_check_places(unquoted))
     search = _compile(_encode_runes(text))
 
     def matches(subject: str) -> bool:
-        return search(_encode_runes(subject[:SEARCHED_LENGTH])) is not None
+        if len(subject) < _LONG_TEXT:
+            STEPS.left -= _STEPS_TO_SEARCH + (len(subject) * weight >> 6)
+            return search(_encode_runes(subject)) is not None
+        STEPS.left -= min(len(subject), SEARCHED_LENGTH) * weight >> 6
+        return search(_encode_long_runes(subject[:SEARCHED_LENGTH])) is not None
 
     return matches
 
 
-@lru_cache(512)
 def javascript_pattern(text: str, options: str = "") -> Search:
     """Return a function that tells whether a text has a match of one of JavaScript's regular expressions.
 
     :param options: of ``i``, ``m`` and ``s``.
     :raises BadPattern: if it is none, or has look-around or back references, which RE2 does not have.
     """
+    search = _searches.get((text, options))
+    if search is None:
+        search = _searches[text, options] = _make_javascript_search(text, options)
+    return search
+
+
+def _make_javascript_search(text: str, options: str) -> Search:
     for option in options:
         if option not in "ims":
             raise BadPattern(f"the option {option!r} is not known; expected some of i, m and s")
@@ -70,14 +100,15 @@ def javascript_pattern(text: str, options: str = "") -> Search:
         raise _too_long()
     rewritten = _JavaScript(_to_code_units(text), options).rewrite()
     multiline = "m" in options
-    _check_counts(text)
+    weight = _weigh(_check_places(text, multiline))
     search = _compile(rewritten.encode())
 
     def matches(subject: str) -> bool:
-        units = _to_code_units(subject[:SEARCHED_LENGTH])
-        if multiline:
-            units = _LINE_END.sub(_enclose_line_end, units)
-        return search(units.encode("utf-8", "surrogatepass")) is not None
+        if len(subject) < _LONG_TEXT:
+            STEPS.left -= _STEPS_TO_SEARCH + (len(subject) * weight >> 6)
+            return search(_encode_units(subject, multiline)) is not None
+        STEPS.left -= min(len(subject), SEARCHED_LENGTH) * weight >> 6
+        return search(_encode_long_units(subject[:SEARCHED_LENGTH], multiline)) is not None
 
     return matches
 
@@ -97,6 +128,8 @@ _COUNTED_PART = re.compile(
     r"|\[\^?\]?(?:\\.|[^\]\\])*\]?|\\x\{[0-9a-fA-F]*\}|\\[pP]\{[^}]*\}|\\.|.",
     re.DOTALL,
 )
+#: Letters of escapes that match more than one character.
+_WIDE_ESCAPES = frozenset("dDsSwWpPX")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -108,38 +141,63 @@ def _encode_runes(text: str) -> bytes:
         return _LONE_SURROGATE.sub("\ufffd", text).encode()
 
 
-def _check_counts(pattern: str) -> None:
-    """Check how much the counts of a pattern add to it.
+#: The bytes of the last long texts: two hundred bots may search the same one.
+_encode_long_runes = lru_cache(4)(_encode_runes)
 
-    Not where it begins with ``^`` and neither loops nor branches: then RE2 is at one place at a time.
 
-    :raises BadPattern: if it is more than :data:`MAX_COUNTED` places.
+#: Steps of a search in a text of nothing.
+_STEPS_TO_SEARCH = 16
+
+
+def _weigh(places: int) -> int:
+    """Return how many steps a search takes, at most, for 64 characters of a text."""
+    return 1 + 16 * places
+
+
+def _check_places(pattern: str, multiline: bool = False) -> int:
+    """Check at how many places of a pattern RE2 may be at the same time.
+
+    Not where it begins with ``^`` and neither loops nor branches: then it is at one.
+
+    :param multiline: whether ``^`` matches at each line.
+    :returns: the places.
+    :raises BadPattern: if they are more than :data:`MAX_PLACES`.
     """
-    if "{" not in pattern or (pattern.startswith("^") and not any(sign in pattern for sign in "*+|")):
-        return
-    places = 0  # that are there without the counts
+    if pattern.startswith("^") and not multiline and not any(sign in pattern for sign in "*+|"):
+        return 0
+    alone = 0  # characters, and what is repeated without end: they add nothing, unless a count repeats them
     weights = [0]  # of each group that is open, with the counts
+    branches = [False]  # whether it has more than one
     last = 0  # the weight of what a count would repeat
     for found in _COUNTED_PART.finditer(pattern):
+        part = found[0]
         if found[1]:
             times = max(int(digits[:5]) for digits in (found[1], found[2]) if digits)
             weights[-1] += last * (max(times, 1) - 1)
             last *= max(times, 1)
         elif found[3]:
             weights.append(0)
+            branches.append(False)
         elif found[4]:
-            last = weights.pop() if len(weights) > 1 else 0
-            weights[-1] += last
-        elif found[0] not in ("*", "+", "?", "|", "^", "$"):
+            if len(weights) > 1:
+                last = weights.pop() + branches.pop()
+                weights[-1] += last
+            else:
+                last = 0
+        elif part == "|":
+            branches[-1] = len(branches) > 1
+        elif part not in ("*", "+", "?", "^", "$"):
             last = 1
             weights[-1] += 1
-            places += 1
-    added = sum(weights) - places
-    if added > MAX_COUNTED:
+            is_wide = part == "." or part[0] == "[" or (part[0] == "\\" and part[1:2] in _WIDE_ESCAPES)
+            alone += not is_wide or pattern[found.end() : found.end() + 1] in ("*", "+")
+    places = sum(weights) + sum(branches) - alone
+    if places > MAX_PLACES:
         raise BadPattern(
-            f"its counts {{n}} repeat {added} characters in all; at most {MAX_COUNTED} are accepted: "
-            "write * or +, or begin with ^ and have no *, + and |"
+            f"its dots, classes and branches, and what its counts {{n}} repeat, are {places} places in all; "
+            f"at most {MAX_PLACES} are accepted: write * or +, or begin with ^ and have no *, + and |"
         )
+    return places
 
 
 def _compile(pattern: bytes) -> Callable[[bytes], Any]:
@@ -163,7 +221,8 @@ def _compile(pattern: bytes) -> Callable[[bytes], Any]:
             f"it is too large: RE2 needs {compiled.programsize} instructions for it, "
             f"and may have {MAX_PROGRAM}"
         )
-    search: Callable[[bytes], Any] = compiled.search
+    options.max_mem = min(max(_MIN_MEMORY, _MEMORY_PER_INSTRUCTION * compiled.programsize), _MAX_MEMORY)
+    search: Callable[[bytes], Any] = re2.compile(pattern, options).search
     return search
 
 
@@ -234,7 +293,12 @@ def _to_code_units(text: str) -> str:
     """Return a text whose characters are UTF-16's code units, those of pairs too."""
     if text.isascii():
         return text
-    return _ASTRAL.sub(_split_pair, text)
+    if len(text) < _LONG_TEXT:
+        return _ASTRAL.sub(_split_pair, text)
+    units = text.encode("utf-16-le", "surrogatepass")
+    widened = bytearray(2 * len(units))
+    widened[0::4], widened[1::4] = units[0::2], units[1::2]
+    return widened.decode("utf-32-le", "surrogatepass")
 
 
 def _split_pair(found: re.Match[str]) -> str:
@@ -244,12 +308,21 @@ def _split_pair(found: re.Match[str]) -> str:
 
 #: With the option ``m``, a line end stands between line feeds, which RE2's ``^`` and ``$`` look for. In its
 #: place is a character behind all code units.
-_LINE_END = re.compile("[\n\r\u2028\u2029]")
 _BEHIND = 0x10000
 
 
-def _enclose_line_end(found: re.Match[str]) -> str:
-    return f"\n{chr(_BEHIND + ord(found[0]))}\n"
+def _encode_units(text: str, multiline: bool) -> bytes:
+    """Return the bytes of a text as RE2 searches it for one of JavaScript's patterns."""
+    units = _to_code_units(text)
+    if multiline:
+        for end in "\n\r\u2028\u2029":  # first the line feed, which stands around the others
+            if end in units:
+                units = units.replace(end, f"\n{chr(_BEHIND + ord(end))}\n")
+    return units.encode("utf-8", "surrogatepass")
+
+
+#: The bytes of the last long texts.
+_encode_long_units = lru_cache(4)(_encode_units)
 
 
 def _negate(ranges: _Ranges) -> _Ranges:

@@ -5,8 +5,8 @@ sift 17.1.4 is what they mean; ``tests/filters/sift_table.json`` was made by run
 * what sift would throw at, when it reads a filter or when it tests an event, is a mistake; so are ``$where``
   and an ``$options`` without ``$regex``, which would let everything pass;
 * whole numbers are compared exactly, where JavaScript rounds those above 2**53;
-* ``message`` is an array of segments whichever form it has, and a condition on ``message`` itself also sees
-  the string with CQ codes, as if it were one of the array's elements;
+* ``message`` of a message is an array of segments whichever form it has, and a condition on ``message``
+  itself also sees the string with CQ codes, as if it were one of the array's elements;
 * an event with more than ``MAX_ARRAYS`` arrays inside each other, where a filter looks, does not pass;
 * of the strings of an event a ``$regex`` searches at most ``MAX_SEARCHED`` characters in all;
 * ``message_sent`` is also ``message`` in ``post_type``, as if it were an array of both.
@@ -46,8 +46,17 @@ from lgtwist.filters.sift_operations import (
     all_of,
     any_of,
     none_of,
+    steps_of,
 )
-from lgtwist.filters.subject import MISSING, SEARCHED_LENGTH, EventSubject, Predicate
+from lgtwist.filters.subject import (
+    MAX_JUDGING,
+    MISSING,
+    SEARCHED_LENGTH,
+    STEPS,
+    EventSubject,
+    Predicate,
+    TooManySteps,
+)
 from lgtwist.onebot import rawjson
 from lgtwist.onebot.bounds import has_too_many_values
 from lgtwist.onebot.message import is_message
@@ -67,15 +76,19 @@ def compile_sift(value: Any, mistakes: list[FilterMistake]) -> Predicate:
     operation = compiler.query(value, "")
     if len(mistakes) > known:
         return _passes_nothing
+    STEPS.left = MAX_JUDGING  # what an event without the members gets is found out now
     passes = _on_event(operation).passes
     searches = tuple(compiler.searches)
 
     def judge(subject: EventSubject) -> bool:
+        STEPS.left = MAX_JUDGING
         for search in searches:
             search.left = MAX_SEARCHED
         try:
             return passes(subject)
-        except Exception:  # of many arrays inside each other; where sift throws, LLBot does not send
+        except (
+            Exception
+        ):  # TooManySteps; of many arrays inside each other; where sift throws, LLBot does not send
             return False
 
     return judge
@@ -109,7 +122,10 @@ class _PatternTest:
         if type(value) is not str or self.left <= 0:
             return False
         self.left -= len(value)
-        return self._search(value)
+        found = self._search(value)
+        if STEPS.left < 0:
+            raise TooManySteps
+        return found
 
 
 class _Compiler:
@@ -497,7 +513,7 @@ def _on_message(path: Path) -> Predicate:
         value = subject.member("message")
         if value is MISSING:
             return absent
-        if not _is_message(value):
+        if not _has_message(subject, value):
             return walk(value, None)
         return walk(subject.segments(), None if rest else subject.cq)
 
@@ -506,7 +522,9 @@ def _on_message(path: Path) -> Predicate:
 
         def on_string(subject: EventSubject) -> bool:
             # Segments are no strings: all that they could do is to make a test fail.
-            return judge(subject.cq()) if _is_message(subject.member("message")) else on_any(subject)
+            return (
+                judge(subject.cq()) if _has_message(subject, subject.member("message")) else on_any(subject)
+            )
 
         return on_string
     of_elements = None if rest else _of_elements(Path((), path.children))
@@ -514,7 +532,7 @@ def _on_message(path: Path) -> Predicate:
         judge_elements = of_elements
 
         def on_elements(subject: EventSubject) -> bool:
-            if _is_message(subject.member("message")):
+            if _has_message(subject, subject.member("message")):
                 return judge_elements(subject.segments())
             return on_any(subject)
 
@@ -526,7 +544,10 @@ def _on_message(path: Path) -> Predicate:
     return on_any
 
 
-def _is_message(value: Any) -> bool:
+def _has_message(subject: EventSubject, value: Any) -> bool:
+    """Return whether an event is a message, and its member ``message`` can be read as one."""
+    if subject.post_type != "message":
+        return False
     return type(value) is str or (not is_nothing(value) and is_message(value))
 
 
@@ -545,8 +566,10 @@ def _of_elements(operation: Operation) -> Test | None:
     """
     if isinstance(operation, ElementMatch):
         judge = operation.child.judge
+        steps = 4 + steps_of(operation.child)
 
         def matches_one(elements: Any) -> bool:
+            STEPS.take(steps * len(elements))
             for element in elements:  # noqa: SIM110 (a generator takes half as long again)
                 if judge(element):
                     return True
@@ -581,9 +604,10 @@ def _on_segments(tests: list[tuple[Test, bool]], keys: tuple[str, ...], on_any: 
     first, *more = keys
 
     def on_segments(subject: EventSubject) -> bool:
-        if not _is_message(subject.member("message")):
+        if not _has_message(subject, subject.member("message")):
             return on_any(subject)
         values = []
+        STEPS.take(4 * len(subject.segments()))
         for segment in subject.segments():
             value = segment.get(first, MISSING)
             for key in more:

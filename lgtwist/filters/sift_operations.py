@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from lgtwist.filters.javascript import has_own, is_index_like, own_property
-from lgtwist.filters.subject import MISSING
+from lgtwist.filters.subject import MISSING, STEPS
 
 #: Arrays inside each other whose elements are looked at. A ``$not`` goes through them again for each array,
 #: as sift does: without a bound, one event of a hostile implementation would take minutes.
@@ -164,6 +164,14 @@ class Existence:
             self.keep = self.wanted
 
 
+def steps_of(operation: Operation) -> int:
+    """Return how many steps it takes, about, to judge one value."""
+    inner = getattr(operation, "children", None) or [
+        one for one in [getattr(operation, "child", None)] if one
+    ]
+    return 4 + sum(map(steps_of, inner))
+
+
 class Conjunction:
     """``$and``, ``$all``, and the members of an object: each of them must hold."""
 
@@ -183,6 +191,7 @@ class Conjunction:
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
         """Look at a value."""
         done = keep = True
+        STEPS.take(8 * len(self.children))
         for child in self.children:
             if not child.done:
                 child.next(item, key, owner, leaf)
@@ -235,9 +244,11 @@ class Path(Conjunction):
         :returns: whether they are not done.
         :raises TooManyArrays: if there are more than :data:`MAX_ARRAYS` inside each other.
         """
+        STEPS.left -= 16
         if type(item) is list and self._enters[depth]:
             if arrays == MAX_ARRAYS:
                 raise TooManyArrays
+            STEPS.take(8 * len(item))
             for index, element in enumerate(item):
                 if not self.walk(element, depth, index, item, leaf, arrays + 1):
                     return False
@@ -271,6 +282,7 @@ class Alternatives:
     def next(self, item: Any, key: str | int, owner: Any, leaf: bool) -> None:
         """Look at a value."""
         self.done = False
+        STEPS.take(8 * len(self.children))
         for child in self.children:
             child.next(item, key, owner, leaf)
             if child.keep:
@@ -304,10 +316,11 @@ class Negation:
 class ElementMatch:
     """``$elemMatch``: one element of an array is as the filter inside asks for."""
 
-    __slots__ = ("child", "done", "judge", "keep")
+    __slots__ = ("_steps", "child", "done", "judge", "keep")
 
     def __init__(self, child: Operation) -> None:
         self.child = child
+        self._steps = 8 + steps_of(child)
         self.judge: Test = lambda value: False
         self.reset()
 
@@ -320,6 +333,7 @@ class ElementMatch:
         if type(item) is not list:
             self.done = self.keep = False
             return
+        STEPS.take(self._steps * len(item))
         self.keep = self.keep or any(
             self._matches(element, index, item) for index, element in enumerate(item)
         )

@@ -21,6 +21,39 @@ SEARCHED_LENGTH = 65_536
 #: Stands for a member that an event does not have, or that cannot be decoded.
 MISSING: Any = type("_Missing", (), {"__slots__": (), "__bool__": lambda self: False})()
 
+#: Steps that one filter may take to judge an event: some 50 ns each, so that it takes half a second at most,
+#: about.
+MAX_JUDGING = 10_000_000
+
+
+class TooManySteps(Exception):
+    """A filter would take more than :data:`MAX_JUDGING` to judge an event, which does not pass then."""
+
+
+class Steps:
+    """The steps that are left to the filter that judges now.
+
+    There is one object of it: a filter is done before the next one begins, and calls none.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_JUDGING
+
+    def take(self, steps: int) -> None:
+        """Count steps.
+
+        :raises TooManySteps: if so many are not left.
+        """
+        self.left -= steps
+        if self.left < 0:
+            raise TooManySteps
+
+
+#: See :class:`Steps`.
+STEPS = Steps()
+
 #: Whether an event passes. It never raises: what cannot be read counts as missing.
 Predicate = Callable[["EventSubject"], bool]
 
@@ -91,9 +124,13 @@ class EventSubject:
             return MISSING
 
     def segments(self) -> list[Segment]:
-        """Return the message as segments, whichever form it has; an empty list where there is none."""
+        """Return the message as segments, whichever form it has; an empty list where there is none.
+
+        Of other events than messages ``message`` is a member as any other, such as the reason of NapCat's
+        ``bot_offline``.
+        """
         if self._segments is None:
-            message = self.member("message")
+            message = self.member("message") if self.post_type == "message" else MISSING
             self._segments = []
             try:
                 if isinstance(message, str):

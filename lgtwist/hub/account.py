@@ -317,6 +317,25 @@ class Account:
             self.fan_out.dispatch()  # events that were received before the response reach the bot before it
             self._receive(call, response)
 
+    def break_off(self, call_id: int, response: bytes, cut: bool) -> None:
+        """Reset the connection that waits for the response to a call, in place of the response.
+
+        Where none waits, because lgtwist itself made the call for the bot, the response is handed over.
+
+        :param response: one JSON object with members and without ``echo``.
+        :param cut: whether the first half of the response is sent before.
+        """
+        call = self._calls.pop(call_id)
+        if call is None:
+            self.counters.late_responses += 1
+            return
+        self.fan_out.dispatch()
+        self.counters.answered += 1
+        try:
+            call.break_off(response, cut)
+        except Exception:
+            self._receiver_failed()
+
     def receive_with_echo(self, call_id: int, payload: bytes, echo: bytes) -> bool:
         """Hand over what may be the response to a call; return whether there is such a call.
 

@@ -53,7 +53,9 @@ from lgtwist.runtime.logs import FlapLog, Logger, LogThrottles, printable
 
 #: Sends a response, with its ``echo``; its second argument tells whether it is the action's last one.
 Reply = Callable[[bytes, bool], None]
-
+#: Resets the connection that asked, in place of a response with its ``echo``; its second argument tells
+#: whether the first half of the response is sent before.
+BreakOff = Callable[[bytes, bool], None]
 
 #: Bound once: Python 3.11 looks up a member of an enumeration five times more slowly than a global.
 _AS_IS = MessageFormat.AS_IS
@@ -77,6 +79,7 @@ class BotCounters:
     bad_requests: int = 0  # 1400 of ours
     deliveries: int = 0  # events delivered to its connections
     dropped_events: int = 0
+    read_too_slowly: int = 0  # of the dropped ones: those that it could have had, had it read faster
     posts_failed: int = 0  # HTTP POSTs that were not answered with 2xx
     connections: int = 0  # open now
     http_requests: int = 0  # to its HTTP API
@@ -192,6 +195,21 @@ class PendingAction(msgspec.Struct, eq=False):
         if work is not None:
             work.cancel()
 
+    def break_off(self, response: bytes, cut: bool) -> None:
+        """End it with a reset of the connection that asked, in place of a response.
+
+        Where no connection asked, the response is sent.
+
+        :param cut: whether the first half of the response is sent before the reset.
+        """
+        if self.ended:
+            return
+        if self.bot.break_off(self.in_flight, with_echo(response, self.echo), cut):
+            if not self.ended:  # else the end of the connection has cancelled it
+                self._end()
+        else:
+            self.receive(response, True)
+
     def charge(self, size: int) -> None:
         """Count ``size`` bytes more in the bot's budget until the action ends."""
         if not self.ended:
@@ -266,7 +284,8 @@ class Bot:
         self.watch: ActionWatch | None = None
         self.sent_ids: Mapping[int, Container[str]] = {}
         self.sessions: dict[IBotSession, None] = {}
-        self._http_calls: dict[int, set[PendingAction]] = {}  # of requests under way, by the sets' identity
+        # Of requests under way, by the sets' identity: the set, and what resets the connection.
+        self._http_calls: dict[int, tuple[set[PendingAction], BreakOff]] = {}
         self.last_ended: EndedSession | None = None
         self.limits = Limits() if limits is None else limits
         self.budget = Budget(self.limits.peer_memory)
@@ -312,6 +331,15 @@ class Bot:
         """Return whether the configuration lets the bot use an account."""
         return self._accounts is None or self_id in self._accounts
 
+    def note_not_judged(self, self_id: int, events: int) -> None:
+        """Count live events that were dropped because judging others by the filter takes too long; log it."""
+        self.counters.dropped_events += events
+        self._log.warn(
+            "{bot}: judging events of account {account} by its filter takes too long; the oldest are dropped",
+            bot=self.name,
+            account=self_id,
+        )
+
     def should_log_session(self, clock: IReactorTime, reason: str) -> bool:
         """Count that one of its connections was opened or closed; return whether to log it.
 
@@ -347,7 +375,7 @@ class Bot:
         :param account: only those to this account; None for all.
         :param dialled_too: False for those only that the bot opened.
         """
-        for in_flight in tuple(self._http_calls.values()):
+        for in_flight, _break_off in tuple(self._http_calls.values()):
             for pending in tuple(in_flight):
                 if account is None or pending.account is account:
                     pending.fail(reason)
@@ -355,12 +383,29 @@ class Bot:
             if (account is None or session.account is account) and (dialled_too or not session.dialled):
                 session.end(code, reason)
 
-    def add_http_calls(self, in_flight: set[PendingAction]) -> Callable[[], None]:
-        """Let :meth:`end_sessions` end the calls of an HTTP request too.
+    def break_off(self, in_flight: set[PendingAction], response: bytes, cut: bool) -> bool:
+        """Reset one of its connections in place of a response. Never raises.
 
+        :param in_flight: the connection's set of pending actions.
+        :param response: one JSON object, with ``echo``.
+        :param cut: whether the first half of the response is sent before.
+        :returns: whether there is such a connection.
+        """
+        request = self._http_calls.get(id(in_flight))
+        if request is not None:
+            request[1](response, cut)
+            return True
+        return any(session.break_off(in_flight, response, cut) for session in tuple(self.sessions))
+
+    def add_http_calls(
+        self, in_flight: set[PendingAction], break_off: BreakOff = lambda _response, _cut: None
+    ) -> Callable[[], None]:
+        """Let :meth:`end_sessions` end the calls of an HTTP request too, and :meth:`break_off` reset it.
+
+        :param break_off: resets the request's connection in place of a response.
         :returns: a function; call it when the request is over.
         """
-        self._http_calls[id(in_flight)] = in_flight
+        self._http_calls[id(in_flight)] = in_flight, break_off
         self.counters.http_requests += 1
 
         def forget() -> None:

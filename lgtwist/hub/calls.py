@@ -44,6 +44,9 @@ class Call(Protocol):
         :param last: whether it is the last one of the call.
         """
 
+    def break_off(self, response: bytes, cut: bool, /) -> None:
+        """End with a reset of the connection that waits for the response; see ``Account.break_off``."""
+
 
 class InternalCall(msgspec.Struct, eq=False):
     """A call that lgtwist makes itself.
@@ -59,6 +62,10 @@ class InternalCall(msgspec.Struct, eq=False):
     link: IAccountLink | None = None
     flow_token: Any = None
     caller: str = ""
+
+    def break_off(self, response: bytes, _cut: bool) -> None:
+        """Receive the response: no connection waits for it."""
+        self.receive(response, True)
 
 
 class Calls:

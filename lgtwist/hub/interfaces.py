@@ -180,6 +180,9 @@ class IBotConnection(Interface):
         :param events: encoded by the function that was given to ``subscribe``.
         """
 
+    def not_judged(events: int) -> None:
+        """Count events that are dropped, because judging others by ``passes`` takes too long."""
+
 
 class IBotSession(Interface):
     """One connection of a bot to one account; ``Bot.sessions`` lists them."""
@@ -200,6 +203,15 @@ class IBotSession(Interface):
         """End its calls as 1502, and close the connection by a closing handshake. Never raises.
 
         :param code: a close code (RFC 6455, 7.4).
+        """
+
+    def break_off(in_flight: Any, response: bytes, cut: bool) -> bool:
+        """Reset the connection in place of a response. Never raises.
+
+        :param in_flight: the set that the action's pending action was in.
+        :param response: one JSON object, with ``echo``.
+        :param cut: whether the first half of the response, at most 2 KiB, is sent before.
+        :returns: whether that is the set of this session; if not, nothing was done.
         """
 
 

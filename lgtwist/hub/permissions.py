@@ -23,7 +23,7 @@ from lgtwist.filters.conditions import (
     sender_role,
 )
 from lgtwist.filters.reading import EventFilter
-from lgtwist.filters.subject import Predicate, subject_of
+from lgtwist.filters.subject import EventSubject, Predicate, subject_of
 from lgtwist.onebot.action import split_suffix
 from lgtwist.onebot.event import Event, place_of
 
@@ -165,6 +165,14 @@ def _nothing_sent(_self_id: int | None) -> tuple[str, ...]:
     return ()
 
 
+def _lets_pass(predicate: Predicate, subject: EventSubject) -> bool:
+    """Return whether an event passes; not if it cannot be judged."""
+    try:
+        return predicate(subject)
+    except Exception:
+        return False
+
+
 @frozen
 class EventPermissions:
     """Tells which events a bot gets: by lists, conditions and a filter, all of which must let an event pass.
@@ -204,7 +212,10 @@ class EventPermissions:
         return bool(self._predicates) or lists != (None, None, None)
 
     def passes(self, event: Event) -> bool:
-        """Return whether the bot gets an event; an event without a field is not in the list of that field."""
+        """Return whether the bot gets an event; an event without a field is not in the list of that field.
+
+        It never raises: what cannot be judged does not pass.
+        """
         if event.post_type == "meta_event":
             return True
         if self._post_types is not None and event.post_type not in self._post_types:
@@ -217,9 +228,12 @@ class EventPermissions:
                 return False
         if self._predicates:
             subject = event.subject or subject_of(event)
-            for predicate in self._predicates:
-                if not predicate(subject):
-                    return False
+            try:
+                for predicate in self._predicates:
+                    if not predicate(subject):
+                        return False
+            except Exception:  # none does that; if one did, its bot would be stuck at the event
+                return False
         return True
 
     def explain(self, event: Event) -> Decision:
@@ -227,15 +241,19 @@ class EventPermissions:
 
         Its code is ``no_lists``, ``meta_event`` (always delivered) or ``in_lists`` (it meets all that is
         asked for); or the code of the first rule that it does not meet, with the event's value, None where it
-        has none: ``post_type_not_listed`` (``post_type``), ``group_not_listed`` and ``denied_group``
-        (``group_id``), ``user_not_listed`` and ``denied_user`` (``user_id``), ``private_not_wanted``,
-        ``role_not_listed`` (``role``), ``none_of_any_of`` (``any_of``: the keys that were asked for), or
-        ``filtered`` (``grammar``: the filter's).
+        has none: ``denied_group`` (``group_id``), ``denied_user`` (``user_id``), ``post_type_not_listed``
+        (``post_type``), ``group_not_listed`` (``group_id``), ``user_not_listed`` (``user_id``),
+        ``private_not_wanted``, ``role_not_listed`` (``role``), ``none_of_any_of`` (``any_of``: the keys that
+        were asked for), or ``filtered`` (``grammar``: the filter's).
         """
         if not self:
             return Decision(True, "no_lists")
         if event.post_type == "meta_event":
             return Decision(True, "meta_event")
+        subject = subject_of(event)
+        for condition in self._conditions:  # beats everything, so it is told first
+            if condition.code in ("denied_group", "denied_user") and not condition.is_met(subject):
+                return Decision(False, condition.code, self._arguments(condition.code, event))
         if self._post_types is not None and event.post_type not in self._post_types:
             return Decision(False, "post_type_not_listed", {"post_type": event.post_type})
         place = place_of(event)
@@ -243,11 +261,10 @@ class EventPermissions:
             return Decision(False, "group_not_listed", {"group_id": place.group_id})
         if self.user_ids is not None and place.user_id not in self.user_ids:
             return Decision(False, "user_not_listed", {"user_id": place.user_id})
-        subject = subject_of(event)
         for condition in self._conditions:
-            if not condition.is_met(subject):
+            if not _lets_pass(condition.is_met, subject):
                 return Decision(False, condition.code, self._arguments(condition.code, event))
-        if self.filter is not None and not self.filter.judge(subject):
+        if self.filter is not None and not _lets_pass(self.filter.judge, subject):
             return Decision(False, "filtered", {"grammar": self.filter.grammar.value})
         return Decision(True, "in_lists")
 

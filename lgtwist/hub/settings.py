@@ -145,10 +145,27 @@ _OTHER_KEYS = {
     "users": "is written as user_id = [...] for the users whose events it gets, "
     "and deny = { user_id = [...] } for those whose events it does not get",
     "allow": "is written without it: group_id = [...] and user_id = [...] directly in events",
+    "filter": "belongs into [[bots]], beside events",
+    "filter_file": "belongs into [[bots]], beside events",
     **{
         key: f"belongs into any_of = {{ {key} = ... }}, which lets messages pass that meet one of its keys"
         for key in ("at_me", "prefix", "keyword", "reply_to_me")
     },
+}
+
+
+#: Keys of the tables inside of ``[[bots]]`` that people write directly into it, and where they belong.
+KEYS_OF_INNER_TABLES = {
+    **{
+        key: f"belongs into events = {{ {key} = ... }}"
+        for key in ("post_type", "group_id", "user_id", "private", "roles", "any_of")
+    },
+    **{
+        key: f"belongs into events = {{ any_of = {{ {key} = ... }} }}"
+        for key in ("at_me", "prefix", "keyword", "reply_to_me")
+    },
+    "allow": "belongs into actions = { allow = [...] }; events are listed as events = { group_id = [...] }",
+    "deny": "belongs into events = { deny = { group_id = [...] } }, or into actions = { deny = [...] }",
 }
 
 

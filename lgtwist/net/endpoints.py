@@ -19,6 +19,9 @@ from lgtwist.net.endpoint_strings import (
 from lgtwist.net.loopback import is_loopback_name
 from lgtwist.net.twisted_private import split_endpoint
 
+#: Stands in a URL for the number of a port that is not known before the start.
+UNKNOWN_PORT = "PORT"
+
 
 def check_endpoint(description: str, base: Path | None = None) -> str | None:
     """Return what is wrong with an endpoint string, certificates included; None if nothing is.
@@ -115,14 +118,18 @@ def certificate_files(description: str) -> tuple[str, ...]:
 def websocket_url(description: str, port: IListeningPort | None = None) -> str:
     """Return the WebSocket URL, without a path, by which a bot on this machine dials an endpoint.
 
-    :param port: the port that listens there, if it does; it knows a port number that was 0.
+    :param port: the port that listens there, if it does; it knows a port number that was 0. Where the number
+        is systemd's to say, and nothing listens yet, the URL has :data:`UNKNOWN_PORT` in its place.
     """
+    if description.startswith("haproxy:"):  # the PROXY protocol before what follows
+        description = description.partition(":")[2]
     kind, positional, named = split_endpoint(description)
     if kind == "unix":
         return f"unix:{positional[0] if positional else named.get('address', '')}"
     address: Any = port.getHost() if port is not None else None
     host = getattr(address, "host", None) or named.get("interface", "")
-    number = getattr(address, "port", None) or (positional[0] if positional else named.get("port", ""))
+    written = None if kind == "systemd" else positional[0] if positional else named.get("port")
+    number = getattr(address, "port", None) or written or UNKNOWN_PORT
     host = "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104  # any address: this one works here
     host = "[::1]" if host == "::" else f"[{host}]" if ":" in host else host
     return f"{'wss' if kind == 'ssl' else 'ws'}://{host}:{number}"

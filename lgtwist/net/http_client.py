@@ -269,7 +269,14 @@ class _Upload:
 
 
 class TooLarge(Exception):
-    """The answer's body is over the limit."""
+    """The answer's body is over the limit.
+
+    :ivar status: what the answer's head says.
+    """
+
+    def __init__(self, status: int = 0) -> None:
+        super().__init__("the answer's body is over the limit")
+        self.status = status
 
 
 class NoRoom(Exception):
@@ -381,7 +388,7 @@ class WebClient:
             return Answer(response.code, await reader.whole, _retry_after(response.headers))
         except Exception:
             if reader.too_large:
-                raise TooLarge from None
+                raise TooLarge(response.code) from None
             if reader.crowded:
                 raise NoRoom from None
             if reader.broken:

@@ -8,7 +8,9 @@ import msgspec
 from twisted.web.http import RESPONSES
 from twisted.web.server import Request
 
+from lgtwist.net.twisted_private import send_now
 from lgtwist.onebot import responses
+from lgtwist.onebot.responses import first_part
 
 #: Reason phrases that Twisted does not know.
 _PHRASES = {426: b"Upgrade Required", 431: b"Request Header Fields Too Large"}
@@ -104,6 +106,24 @@ def respond_with_bytes(request: Request, status: int, kind: str, body: bytes, he
     if request.method != b"HEAD":
         request.write(body)
     request.finish()
+
+
+def reset(request: Request, kind: str, body: bytes, cut: bool) -> None:
+    """Reset the connection of a request in place of an answer; do nothing if its client is gone.
+
+    :param kind: the content type.
+    :param cut: whether the head of the answer and the first half of its body are sent before.
+    """
+    channel = getattr(request, "channel", None)
+    if channel is None or request.finished:
+        return
+    if cut:
+        head = (
+            f"HTTP/1.1 200 OK\r\nServer: lgtwist\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        send_now(channel.transport, head.encode() + first_part(body))
+    channel.abort()
 
 
 def body_was_read(request: Request) -> None:

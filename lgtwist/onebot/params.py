@@ -85,6 +85,10 @@ class ActionParams:
         params._values, params._path = values, path
         return params
 
+    def names(self) -> list[str]:
+        """Return the names of the parameters that are given, in their order."""
+        return [name for name in self._values if self.has(name)]
+
     def has(self, name: str) -> bool:
         """Return whether a parameter is given: not null, nor an empty array or object."""
         return self._values.get(name) not in (None, [], {})

@@ -61,6 +61,15 @@ def with_echo(response: bytes, echo: bytes | None) -> bytes:
     return response[:-1] + b',"echo":' + echo + b"}"
 
 
+#: Bytes that :func:`first_part` returns at most: over TLS they are sent at once, with a head before them.
+_FIRST_PART = 2048
+
+
+def first_part(data: bytes) -> bytes:
+    """Return the first half of a frame or body, at most 2 KiB, which is sent before a connection is reset."""
+    return data[: min(len(data) // 2, _FIRST_PART)]
+
+
 #: Bytes from which on a response is copied only once.
 _LARGE_RESPONSE = 65_536
 

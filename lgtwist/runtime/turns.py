@@ -13,6 +13,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.long_work import long_work_of
 
 #: A connection written to less than so many seconds ago waits for the end of the turn.
 _MIN_GAP = 0.0001
@@ -40,6 +41,7 @@ class FlushScheduler:
 
     :param clock: the reactor, or a clock in its place.
     :ivar reading: whether a read is under way. The WebSocket factory sets it itself, on its hot path.
+    :ivar long_work: what all who use the clock share.
     :ivar hook_pending: whether :meth:`run_hooks` must be called before anything is written.
     """
 
@@ -48,6 +50,7 @@ class FlushScheduler:
     def __init__(self, clock: IReactorTime) -> None:
         self.reading = self.hook_pending = False
         self._clock = clock
+        self.long_work = long_work_of(clock)
         self._hooks: list[Callable[[], None]] = []
         self._after_read: list[Callable[[], None]] = []
         self._waiting: list[Flushable] = []

@@ -27,17 +27,20 @@ from lgtwist.hub.interfaces import UNTIL_ANSWERED, IAccountLink, IControl, IKeep
 from lgtwist.onebot import responses
 from lgtwist.onebot.dialect import Dialect
 from lgtwist.onebot.errors import OneBotError
-from lgtwist.onebot.event import read_event
+from lgtwist.onebot.event import encode_status, read_event
 from lgtwist.onebot.message import MESSAGE_ACTIONS, Segment
 from lgtwist.onebot.rawjson import replace_surrogates
 from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
+from lgtwist.sandbox.action_log import ActionLog
 from lgtwist.sandbox.actions import perform
 from lgtwist.sandbox.actions.table import encode_large, find_action
 from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.control import Control
 from lgtwist.sandbox.control.log import LogPortion, read_portion
+from lgtwist.sandbox.delays import Delays
 from lgtwist.sandbox.event_log import EventLog
+from lgtwist.sandbox.faults import Applied, Fault, Faults
 from lgtwist.sandbox.files import attachments
 from lgtwist.sandbox.files.fetching import Fetcher
 from lgtwist.sandbox.files.links import LinkCheck
@@ -150,6 +153,22 @@ def make(account: Account, settings: Settings, resources: EdgeResources) -> Sand
     return sandbox
 
 
+class CalledAction(msgspec.Struct, eq=False, gc=False):
+    """An action that is performed now.
+
+    :ivar bot: the name of the bot that called it; empty for lgtwist itself.
+    :ivar params: as they were sent; empty if they are large.
+    :ivar size: of the parameters, in bytes.
+    :ivar applied: the faults that apply to it; None for none.
+    """
+
+    bot: str
+    action: str
+    params: bytes
+    size: int
+    applied: Applied | None = None
+
+
 @implementer(IAccountLink, IEdge, IControl, IKeepsFile, IWorldLog)
 class SandboxAccount(Service):
     """The implementation of an account, with a world of its own that is saved in a SQLite file.
@@ -165,6 +184,8 @@ class SandboxAccount(Service):
     :param run_in_thread: runs a blocking function.
     :param make_writer: makes what writes the file from its path and the records in it.
     :ivar event_log: what happened in the world since the start.
+    :ivar action_log: the actions that bots called since the start.
+    :ivar faults: those that are set.
     :ivar work: what waits while the journal takes no more events: control verbs, and actions of bots.
     """
 
@@ -205,6 +226,10 @@ class SandboxAccount(Service):
         self.event_log = EventLog(int(wall_clock() * 1000))
         self._notified_seq = self.event_log.last_seq
         self._log_waiters = Waiters()
+        self.action_log = ActionLog(self.event_log.last_seq)
+        self._action_waiters = Waiters()
+        self.faults = Faults()
+        self._delays = Delays(account.clock)
         self.slots = CallerSlots(SLOTS_PER_CALLER)
         self.run_in_thread: RunInThread = run_in_thread
         self._running_actions: set[Deferred[None]] = set()
@@ -261,8 +286,10 @@ class SandboxAccount(Service):
         self.account.links.closed(self, "lgtwist stops")
         for running_action in tuple(self._running_actions):
             running_action.cancel()
+        self._delays.drop(lambda _fault: True)
         self._message_waiters.notify()
         self._log_waiters.notify()
+        self._action_waiters.notify()
         self._save_changes()
         writer, self._writer = self._writer, None
         return succeed(None) if writer is None else writer.close()
@@ -309,32 +336,51 @@ class SandboxAccount(Service):
         Actions that store or look up files, and those with large parameters or answers, end later; all
         others end before this returns.
 
-        :returns: :data:`UNTIL_ANSWERED` for an action that ends later; else None.
+        :returns: :data:`UNTIL_ANSWERED` for an action that ends later, or is answered later; else None.
         """
+        called = CalledAction(self.account.caller_of(call_id), action, params, len(params))
+        if self.faults.on_actions:
+            skipped = self._apply_faults(called)
+            if skipped is not None:
+                self._respond(call_id, skipped, called)
+                return UNTIL_ANSWERED if call_id in self._delays else None
         try:
             find_action(action)
             if len(params) >= LARGE_PARAMS:
-                self._start(call_id, self._perform_large(call_id, action, params))
+                called.params = b""  # not to be kept beside what is read of them
+                self._start(call_id, self._perform_large(call_id, called, params))
                 return UNTIL_ANSWERED
             read = Params(params)
             message = attachments.read_message_params(action, read)
             if attachments.uses_files(action, message):
-                self._start(call_id, self._perform_with_files(call_id, action, read, message))
+                self._start(call_id, self._perform_with_files(call_id, called, read, message))
                 return UNTIL_ANSWERED
             if self.world.has_large_messages and action in MESSAGE_ACTIONS:
-                self._start(call_id, self._answer_large(call_id, action, read))
+                self._start(call_id, self._answer_large(call_id, called, read))
                 return UNTIL_ANSWERED
             response = perform(self.world, action, read, self.now())
         except OneBotError as error:
             response = responses.from_error(error)
         except Exception:
             response = self._internal_error(action)
-        self._respond(call_id, response)
-        return None
+        self._respond(call_id, response, called)
+        return UNTIL_ANSWERED if called.applied is not None and call_id in self._delays else None
 
-    async def _perform_large(self, call_id: int, action: str, raw: bytes) -> None:
+    def _apply_faults(self, called: CalledAction) -> bytes | None:
+        """Find the faults that apply to an action, and note them in it.
+
+        :returns: the response, if it is not carried out; else None.
+        """
+        if not called.bot:  # lgtwist's own
+            if called.action == "get_status" and self.faults.offline is not None:
+                return responses.ok(encode_status(False))
+            return None
+        called.applied = applied = self.faults.apply_to_action(called.action, called.bot)
+        return None if applied is None or not applied.is_skipped else applied.response()
+
+    async def _perform_large(self, call_id: int, called: CalledAction, raw: bytes) -> None:
         """Perform an action with large parameters, which are read in a thread."""
-        unread = [raw]
+        action, unread = called.action, [raw]
         del raw  # not to be kept beside what was read
 
         async def steps() -> bytes:
@@ -344,30 +390,31 @@ class SandboxAccount(Service):
             await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 
-        await self._perform_later(call_id, action, steps)
+        await self._perform_later(call_id, called, steps)
 
     async def _perform_with_files(
-        self, call_id: int, action: str, params: Params, message: list[Segment]
+        self, call_id: int, called: CalledAction, params: Params, message: list[Segment]
     ) -> None:
         """Perform an action that stores or looks up files."""
+        action = called.action
 
         async def steps() -> bytes:
             await attachments.resolve_files(self.media, self.world, action, params, message, self.pause)
             await self.work.when_resumed()
             return perform(self.world, action, params, self.now())
 
-        await self._perform_later(call_id, action, steps)
+        await self._perform_later(call_id, called, steps)
 
-    async def _answer_large(self, call_id: int, action: str, params: Params) -> None:
+    async def _answer_large(self, call_id: int, called: CalledAction, params: Params) -> None:
         """Perform an action that returns messages, some of them large; encode its answer in a thread."""
 
         async def steps() -> bytes:
             await self.work.when_resumed()
-            data = find_action(action)(self.world, params, self.now())
+            data = find_action(called.action)(self.world, params, self.now())
             response: bytes = await self.run_in_thread(encode_large, data)
             return response
 
-        await self._perform_later(call_id, action, steps)
+        await self._perform_later(call_id, called, steps)
 
     def pause(self) -> Deferred[None]:
         """Return a Deferred that fires in the next reactor turn."""
@@ -376,7 +423,7 @@ class SandboxAccount(Service):
         return turn
 
     async def _perform_later(
-        self, call_id: int, action: str, steps: Callable[[], Coroutine[Any, Any, bytes]]
+        self, call_id: int, called: CalledAction, steps: Callable[[], Coroutine[Any, Any, bytes]]
     ) -> None:
         """Perform an action that takes long, a limited number of each caller's at a time.
 
@@ -398,8 +445,8 @@ class SandboxAccount(Service):
                 return
             response = responses.failed(100, "the files could not be stored in time")
         except Exception:
-            response = self._internal_error(action)
-        self._respond(call_id, response)
+            response = self._internal_error(called.action)
+        self._respond(call_id, response, called)
 
     def has_sent(self, flow_token: object) -> bool:
         """Return whether an action was begun: it waits only while events are paused."""
@@ -407,6 +454,7 @@ class SandboxAccount(Service):
 
     def forget(self, call_id: int) -> None:
         """Do not perform an action that waits; one that was begun ends by itself or by its time limit."""
+        self._delays.forget(call_id)
         for waiting_actions in (self._waiting_actions, self._without_slot):
             waiting = waiting_actions.pop(call_id, None)
             if waiting is not None:
@@ -428,10 +476,43 @@ class SandboxAccount(Service):
         self._log.failure("sandbox {account}: {action} failed", account=self.account.self_id, action=action)
         return responses.failed(1500, "the sandbox failed; the log says why")
 
-    def _respond(self, call_id: int, response: bytes) -> None:
+    def _respond(self, call_id: int, response: bytes, called: CalledAction) -> None:
+        """Hand the response of an action to the account, and log the action if a bot called it."""
+        applied, bot = called.applied, called.bot
+        logged, fault_id = response, 0
+        if applied is not None:
+            fault_id = applied.fault_id
+            if not applied.is_skipped:
+                logged = response = applied.falsified(response)
+            elif applied.breaks:
+                logged = b""
+        if bot:
+            self.action_log.add(
+                self._wall_clock(), bot, called.action, called.params, called.size, logged, fault_id
+            )
         self._save_and_notify(self.world.pop_changes())
-        self.account.receive(call_id, response)
+        if applied is None:
+            self.account.receive(call_id, response)
+        else:
+            self._respond_with_fault(call_id, response, applied)
         self.publish_and_save()
+        if bot and self._action_waiters:
+            self._action_waiters.notify()
+
+    def _respond_with_fault(self, call_id: int, response: bytes, applied: Applied) -> None:
+        """Hand over a response late, or reset the connection that asked in its place, as faults say."""
+
+        def hand_over() -> None:
+            if applied.breaks:
+                assert applied.decisive is not None
+                self.account.break_off(call_id, response, applied.decisive.part == "half")
+            else:
+                self.account.receive(call_id, response)
+
+        if applied.delay is None:
+            hand_over()
+        else:
+            self._delays.add(call_id, applied.delay, len(response), hand_over)
 
     def _start(self, call_id: int, coroutine: Any) -> None:
         """Run a coroutine; cancel it after ``_ATTACHMENT_TIME_LIMIT`` seconds or when the service stops."""
@@ -482,8 +563,85 @@ class SandboxAccount(Service):
             raw = msgspec.json.encode(event)
             if event["post_type"] == "notice":  # of messages and requests the log has the records
                 self.event_log.add_event("notice", raw, "notice", event["time"])
-            self.account.publish(raw)
+            if self.faults.on_events:
+                self._publish_with_fault(raw)
+            else:
+                self.account.publish(raw)
         self._notify_log_waiters()
+
+    def _publish_with_fault(self, raw: bytes) -> None:
+        """Publish an event of the world late, twice or not at all, as a fault says."""
+        if self.faults.offline is not None:
+            return
+        fault = self.faults.apply_to_event()
+        if fault is None or fault.kind == "duplicate_events":
+            self.account.publish(raw)
+        if fault is not None and fault.kind == "duplicate_events":
+            self.account.publish(raw)
+        elif fault is not None and fault.kind == "delay_events":
+            self._delays.add(object(), fault, len(raw), lambda: self._publish_delayed(raw))
+
+    def _publish_delayed(self, raw: bytes) -> None:
+        if self.faults.offline is None:
+            self.account.publish(raw)
+
+    # -- faults
+
+    def add_fault(self, fault: Fault) -> None:
+        """Set a fault; the account is offline or down at once if it says so.
+
+        :raises BadRequest: if too many are set.
+        """
+        before = self.faults.offline
+        self.faults.add(fault)
+        if fault.kind != "offline":
+            return
+        was_down = before is not None and before.down
+        if fault.down:
+            if not was_down:
+                self.account.links.closed(self, fault.reason)
+            return
+        if was_down:
+            self.account.links.opened(self)
+        self._publish_presence("bot_offline", fault.reason)
+
+    def clear_faults(self, cleared: list[Fault], chosen: Callable[[Fault], bool]) -> None:
+        """End faults; the account is online again if one of them made it offline.
+
+        :param cleared: those that are set.
+        :param chosen: tells whose delayed responses and events are handed over now.
+        """
+        before = self.faults.offline
+        self.faults.remove(cleared)
+        if before is not None and self.faults.offline is None:
+            if before.down:
+                self.account.links.opened(self)
+            else:
+                self._publish_presence("bot_online", "")
+        self._delays.end(chosen)
+
+    def _publish_presence(self, notice_type: str, message: str) -> None:
+        """Publish the notice that the account was logged out, or in again, and log it.
+
+        :param message: why; empty for no reason.
+        """
+        notice = {
+            "time": self.now(),
+            "self_id": self.account.self_id,
+            "post_type": "notice",
+            "notice_type": notice_type,
+            "user_id": self.account.self_id,
+            "tag": "",
+            "message": message,
+        }
+        raw = msgspec.json.encode(notice)
+        self.event_log.add_event("notice", raw, "notice", self.now())
+        self.account.links.event_received(read_event(raw))
+        self._notify_log_waiters()
+
+    def when_action_logged(self) -> Deferred[None]:
+        """Return a Deferred that fires at the next action, or when the service stops; may be cancelled."""
+        return self._action_waiters.when_notified()
 
     def _save_and_notify(self, changes: dict[tuple[str, str], Record | None]) -> None:
         """Log changes, and schedule them to be saved; notify the waiters of a new message."""
@@ -523,7 +681,9 @@ class SandboxAccount(Service):
         return World.from_file(self.account.self_id, decode_world_file(raw))
 
     def replace_world(self, world: World) -> None:
-        """Replace the world by another one, in memory and in the file."""
+        """Replace the world by another one, in memory and in the file, and end all faults."""
+        self._delays.drop(lambda fault: fault.kind == "delay_events")
+        self.clear_faults(self.faults.all(), lambda _fault: True)
         replaced = self.world
         for table in (
             replaced.people,

@@ -11,6 +11,10 @@ class Waiters:
     def __init__(self) -> None:
         self._waiting: list[Deferred[None]] = []
 
+    def __bool__(self) -> bool:
+        """Return whether anybody waits."""
+        return bool(self._waiting)
+
     def when_notified(self) -> Deferred[None]:
         """Return a Deferred that fires at the next :meth:`notify`; it may be cancelled."""
         waiter: Deferred[None] = Deferred(self._forget)

@@ -315,6 +315,22 @@ class ConnectionFactory:
         except Exception:
             self._log.failure("{peer}: cannot even be dropped", peer=connection.peer)
 
+    def reset(self, connection: Connection, data: bytes, because: str) -> None:
+        """Write what waits, and some bytes behind it, as far as the kernel takes them; then drop TCP.
+
+        Never raises; does nothing to a connection that is not open.
+
+        :param data: part of a frame; empty for none.
+        """
+        if connection.phase is _OPEN_PHASE:
+            self.guard(connection, self._reset_open, data, because)
+
+    def _reset_open(self, connection: Connection, data: bytes, because: str) -> None:
+        connection.flush()
+        if data and connection.phase is _OPEN_PHASE and not connection.outbox:
+            self.write(connection, data)
+        self.abort(connection, because)
+
     def close_all(self, code: int, reason: str) -> Deferred[None]:
         """Close every connection in good order, all at once; what opens later is closed at once.
 

@@ -203,37 +203,49 @@ class RulesTests(SynchronousTestCase):
 
     def test_losses(self) -> None:
         """Lost events are told at once; how many there were, when none was lost for five minutes."""
-        self.assertEqual(self.look(Facts(lost={"retention": 7}), 100), [])
-        (alert,) = self.look(Facts(lost={"retention": 10}), 1)
+        self.assertEqual(self.look(Facts(lost={("retention", "nonebot"): 7}), 100), [])
+        (alert,) = self.look(Facts(lost={("retention", "nonebot"): 10}), 1)
         self.assertEqual((alert.rule, alert.begins), (Rule.LOST, True))
         self.assertEqual(alert.values, {"cause": "retention", "events": 3})
         for count in range(11, 40):
-            self.assertEqual(self.look(Facts(lost={"retention": count}), 20), [])
-        self.assertEqual(self.look(Facts(lost={"retention": 39}), 270), [])
-        (over,) = self.look(Facts(lost={"retention": 39}), 300)
+            self.assertEqual(self.look(Facts(lost={("retention", "nonebot"): count}), 20), [])
+        self.assertEqual(self.look(Facts(lost={("retention", "nonebot"): 39}), 270), [])
+        (over,) = self.look(Facts(lost={("retention", "nonebot"): 39}), 300)
         self.assertEqual((over.rule, over.begins, over.values["events"]), (Rule.LOST, False, 32))
-        (again,) = self.look(Facts(lost={"retention": 40}), 1)
+        (again,) = self.look(Facts(lost={("retention", "nonebot"): 40}), 1)
         self.assertEqual(again.values["events"], 1)
 
     def test_losses_after_start(self) -> None:
-        """What was lost in the first ``after`` is told afterwards; what was lost before that is not."""
-        self.assertEqual(self.look(Facts(lost={"journal": 5}), 1), [])
-        self.assertEqual(self.look(Facts(lost={"journal": 9}), 58), [])
-        (alert,) = self.look(Facts(lost={"journal": 9}), 5)
-        self.assertEqual(alert.values["events"], 4)
+        """What is lost right after the start is told at once; what was lost before the first look is not."""
+        self.assertEqual(self.look(Facts(lost={("journal", ""): 5}), 1), [])
+        (alert,) = self.look(Facts(lost={("journal", ""): 9}), 1)
+        self.assertEqual((alert.subject, alert.values["events"]), ("", 4))
+
+    def test_losses_of_some(self) -> None:
+        """They are told by bot, and of those only that the entry is about."""
+        self.set_up(bots=("nonebot",))
+        self.look(Facts(), 5)
+        lost = {("dropped", "nonebot"): 1, ("dropped", "other"): 2, ("refused", "nonebot"): 3}
+        found = self.look(Facts(lost=lost), 5)
+        self.assertEqual(
+            [(one.subject, one.values["events"]) for one in found], [("nonebot", 1), ("nonebot", 3)]
+        )
+        self.assertEqual(len(self.rules.alarms()), 2)
+        self.assertEqual(self.look(Facts(), 5), [])  # the bot was removed
+        self.assertEqual(self.rules.alarms(), ())
 
     def test_losses_of_removed(self) -> None:
         """A count becomes smaller with a bot that is removed, and goes on from there."""
-        self.look(Facts(lost={"dropped": 100}), 100)
-        self.assertEqual(self.look(Facts(lost={"dropped": 40}), 5), [])
-        (alert,) = self.look(Facts(lost={"dropped": 42}), 5)
+        self.look(Facts(lost={("dropped", "nonebot"): 100}), 100)
+        self.assertEqual(self.look(Facts(lost={("dropped", "nonebot"): 40}), 5), [])
+        (alert,) = self.look(Facts(lost={("dropped", "nonebot"): 42}), 5)
         self.assertEqual(alert.values["events"], 2)
 
     # -- tokens
 
     def test_guesses(self) -> None:
         """Ten wrong tokens of one address within a minute are told, once for all addresses."""
-        self.look(Facts(), 100)
+        self.look(Facts(), 1)
         self.assertEqual(self.look(Facts(wrong_tokens={"192.0.2.1": 9}), 70), [])
         self.assertEqual(self.look(Facts(wrong_tokens={"192.0.2.1": 10}), 1), [])
         (alert,) = self.look(Facts(wrong_tokens={"192.0.2.1": 20, "192.0.2.2": 5}), 1)

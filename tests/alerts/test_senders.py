@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from html import escape
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -20,6 +21,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.alerts import formats, senders
 from lgtwist.alerts.alert import AlertMessage
 from lgtwist.alerts.settings import AlertSettings, ReceiverKind
+from lgtwist.app import alert_test_command
+from lgtwist.app.configuration import Config, parse
+from lgtwist.app.service import LgtwistService
 from lgtwist.net.http_client import WebClient
 from tests.alerts.receivers import (
     OFFLINE,
@@ -119,20 +123,12 @@ class WebhookTests(ReceiverCase):
         self.assertEqual(self.asked[0].json(), {"msg": text, "who": 10001, "back": False})
 
     async def test_refusals(self) -> None:
-        """Another try may help after some: those of a server in trouble, or that has too many requests."""
-        answers = {
-            400: (False, "HTTP 400: no"),
-            404: (False, "HTTP 404: no"),
-            408: (True, "HTTP 408: no"),
-            429: (True, "HTTP 429: no"),
-            500: (True, "HTTP 500: no"),
-            503: (True, "HTTP 503: no"),
-        }
-        for status, (retry, words) in answers.items():
+        """Whatever a server answers that is no success, it is asked again: three tries."""
+        for status in (400, 401, 404, 408, 429, 500, 503):
             url = self.serve(lambda _asked, status=status: Said(status, b"<p>no</p>"))  # type: ignore[misc]
             answer = await self.send("webhook", url)
-            self.assertEqual((answer.accepted, answer.status, answer.retry), (False, status, retry))
-            self.assertEqual(answer.words, words)
+            self.assertEqual((answer.accepted, answer.status, answer.retry), (False, status, True))
+            self.assertEqual(answer.words, f"HTTP {status}: no")
 
     async def test_redirects_are_not_followed(self) -> None:
         for status in (301, 302, 303, 307, 308):
@@ -141,7 +137,7 @@ class WebhookTests(ReceiverCase):
             url = self.serve(lambda _asked, to=other, s=status: Said(s, b"", (("Location", f"{to}/x"),)))  # type: ignore[misc]
             for kind in ("webhook", "dingtalk"):
                 answer = await self.send(kind, url)
-                self.assertEqual((answer.accepted, answer.status, answer.retry), (False, status, False))
+                self.assertEqual((answer.accepted, answer.status, answer.retry), (False, status, True))
                 self.assertIn("not followed", answer.words)
             self.assertEqual(asked_there, [])
 
@@ -152,10 +148,12 @@ class WebhookTests(ReceiverCase):
             self.assertEqual((await self.send("webhook", url)).retry_after, seconds)
 
     async def test_a_huge_answer(self) -> None:
-        """It is not read to its end, and not asked for again."""
+        """It is not read to its end; where its body counts, it is not asked for again."""
         url = self.serve(lambda _asked: Said(200, b"x" * (3 << 20)))
         answer = await self.send("webhook", url)
-        self.assertEqual((answer.accepted, answer.retry), (False, False))
+        self.assertEqual((answer.accepted, answer.status), (True, 200))
+        answer = await self.send("feishu", url)
+        self.assertEqual((answer.accepted, answer.status, answer.retry), (False, 200, False))
         self.assertEqual(answer.words, "its answer is too large")
 
 
@@ -168,11 +166,11 @@ class ChatTests(ReceiverCase):
         self.assertEqual(server.texts, [f"[lgtwist] {OFFLINE.title}\n{OFFLINE.text}"])
 
     async def test_feishu_signed(self) -> None:
-        """With ``secret`` it is signed; a wrong one is refused, and no other try helps."""
+        """With ``secret`` it is signed; a wrong one is refused."""
         url = self.serve(Feishu("密 secret+/=")) + Feishu.PATH
         self.assertTrue((await self.send("feishu", url, secret="密 secret+/=")).accepted)
         answer = await self.send("feishu", url, secret="wrong")
-        self.assertEqual((answer.accepted, answer.retry), (False, False))
+        self.assertEqual((answer.accepted, answer.retry), (False, True))
         self.assertIn("code 19021: sign match fail", answer.words)
 
     async def test_feishu_keyword_and_token(self) -> None:
@@ -182,9 +180,9 @@ class ChatTests(ReceiverCase):
             self.assertTrue((await self.send("feishu", url + Feishu.PATH, message)).accepted)
         url = self.serve(Feishu(keyword="别的"))
         answer = await self.send("feishu", url + Feishu.PATH)
-        self.assertEqual((answer.words, answer.retry), ("code 19024: Key Words Not Found", False))
+        self.assertEqual((answer.words, answer.retry), ("code 19024: Key Words Not Found", True))
         answer = await self.send("feishu", f"{url}/open-apis/bot/v2/hook/another")
-        self.assertEqual((answer.status, answer.retry), (200, False))
+        self.assertEqual((answer.status, answer.retry), (200, True))
         self.assertIn("code 19001", answer.words)
 
     async def test_feishu_of_former_times(self) -> None:
@@ -199,6 +197,23 @@ class ChatTests(ReceiverCase):
         message = AlertMessage("x", 'bot <at user_id="all"></at> is away')
         self.assertTrue((await self.send("feishu", url, message)).accepted)
         self.assertNotIn("<at", server.texts[0])
+
+    async def test_others_mention_nobody(self) -> None:
+        """What a peer says, such as the reason why it closed, calls nobody and brings no links."""
+        message = AlertMessage("x", "left: <@all> @everybody ![](http://192.0.2.1/)")
+        wecom, telegram = WeCom(), Telegram()
+        url = f"{self.serve(wecom)}/cgi-bin/webhook/send?key={WeCom.KEY}"
+        self.assertTrue((await self.send("wecom", url, message)).accepted)
+        self.assertNotIn("<@", wecom.texts[0])
+        url = self.serve(telegram)
+        answer = await self.send("telegram", url, message, secret=Telegram.TOKEN, to="42")
+        self.assertTrue(answer.accepted)
+        self.assertNotIn("@everybody", self.asked[0].json()["text"])
+        chan = ServerChan("/SCT123abc.send")
+        self.assertTrue(
+            (await self.send("serverchan", f"{self.serve(chan)}/SCT123abc.send", message)).accepted
+        )
+        self.assertIn("!\\[](http", chan.sent[0]["desp"])
 
     async def test_dingtalk(self) -> None:
         """Signed or not; the signature is quoted in the query, beside the token."""
@@ -216,10 +231,10 @@ class ChatTests(ReceiverCase):
         url = f"{self.serve(DingTalk('SEC1', '关键词'))}/robot/send?access_token={DingTalk.TOKEN}"
         for secret, words in (("SEC2", "sign not match"), ("SEC1", "keywords not in content")):
             answer = await self.send("dingtalk", url, secret=secret)
-            self.assertEqual((answer.accepted, answer.status, answer.retry), (False, 200, False))
+            self.assertEqual((answer.accepted, answer.status, answer.retry), (False, 200, True))
             self.assertEqual(answer.words, f"errcode 310000: {words}, more: [(a URL)")
         answer = await self.send("dingtalk", url[:-1] + "x", secret="SEC1")
-        self.assertEqual((answer.words, answer.retry), ("errcode 300005: token is not exist", False))
+        self.assertEqual((answer.words, answer.retry), ("errcode 300005: token is not exist", True))
         url = self.serve(lambda _asked: said({"errcode": 130101, "errmsg": "send too fast"}))
         self.assertTrue((await self.send("dingtalk", url)).retry)
 
@@ -234,7 +249,7 @@ class ChatTests(ReceiverCase):
             self.assertIn(len(server.texts[-1].encode()), range(2040, 2049))
             self.assertTrue(server.texts[-1].endswith("…"))
         answer = await self.send("wecom", f"{url}wrong-key-1234")
-        self.assertEqual((answer.accepted, answer.retry), (False, False))
+        self.assertEqual((answer.accepted, answer.retry), (False, True))
         self.assertIn("errcode 93000: invalid webhook url", answer.words)
         self.assertNotIn(WeCom.KEY, answer.words)
 
@@ -266,9 +281,9 @@ class ChatTests(ReceiverCase):
     async def test_telegram_refuses(self) -> None:
         url = self.serve(Telegram())
         answer = await self.send("telegram", url, secret="1:wrong", to="42")
-        self.assertEqual((answer.status, answer.retry, answer.words), (401, False, "error 401: Unauthorized"))
+        self.assertEqual((answer.status, answer.retry, answer.words), (401, True, "error 401: Unauthorized"))
         answer = await self.send("telegram", url, secret=Telegram.TOKEN, to="43")
-        self.assertEqual((answer.retry, answer.words), (False, "error 400: Bad Request: chat not found"))
+        self.assertEqual((answer.retry, answer.words), (True, "error 400: Bad Request: chat not found"))
         for more in ({"to": "42"}, {"secret": Telegram.TOKEN}):
             before = len(self.asked)
             answer = await self.send("telegram", url, **more)
@@ -304,7 +319,7 @@ class ChatTests(ReceiverCase):
         url = f"{self.serve(Ntfy('Bearer tk_AgQdq7mVBoFD37zQVN29RhuMzNIz2'))}/lgtwist-alerts"
         self.assertTrue((await self.send("ntfy", url, secret="tk_AgQdq7mVBoFD37zQVN29RhuMzNIz2")).accepted)
         answer = await self.send("ntfy", url, secret="tk_wrong")
-        self.assertEqual((answer.status, answer.retry, answer.words), (401, False, "HTTP 401: unauthorized"))
+        self.assertEqual((answer.status, answer.retry, answer.words), (401, True, "HTTP 401: unauthorized"))
         url = f"{self.serve(Ntfy('Basic cGhpbDpteXBhc3M='))}/lgtwist-alerts"  # printf phil:mypass | base64
         self.assertTrue((await self.send("ntfy", url, secret="phil:mypass")).accepted)
 
@@ -328,7 +343,7 @@ class ChatTests(ReceiverCase):
         self.assertEqual((second["sound"], second["group"], second["level"]), ("alarm", "bots", "active"))
         self.assertEqual(server.sent[2]["device_key"], Bark.KEY)
         answer = await self.send("bark", f"{url}/another-key")
-        self.assertEqual((answer.status, answer.retry), (400, False))
+        self.assertEqual((answer.status, answer.retry), (400, True))
         self.assertEqual(
             answer.words,
             "code 400: failed to get device token: failed to get [***] device token from database",
@@ -342,12 +357,13 @@ class ChatTests(ReceiverCase):
             url = self.serve(server)
             self.assertTrue((await self.send("serverchan", url + path)).accepted)
             self.assertEqual(server.sent[0]["title"], OFFLINE.title)
-            self.assertEqual(server.sent[0]["desp"], OFFLINE.text.replace("\n", "\n\n"))
+            text = OFFLINE.text.replace("\n", "\n\n").replace("<b>", "\\<b>")  # it is shown as Markdown
+            self.assertEqual(server.sent[0]["desp"], text)
             long = AlertMessage("密" * 40, "x")
             self.assertTrue((await self.send("serverchan", url + path, long)).accepted)
             self.assertEqual(server.sent[1]["title"], "密" * 31 + "…")
             answer = await self.send("serverchan", f"{url}/SCTwrong.send")
-            self.assertEqual((answer.retry, answer.words), (False, "code 40001: 错误的Key"))
+            self.assertEqual((answer.retry, answer.words), (True, "code 40001: 错误的Key"))
 
     async def test_long_and_strange_messages(self) -> None:
         """Each kind takes 100 KB and more, with quotes, emoji, line ends and control characters."""
@@ -465,12 +481,35 @@ class CertificateTests(ReceiverCase):
         pem = b"".join(one.bytes() for one in leaf.cert_chain_pems)
         certificate = ssl.PrivateCertificate.loadPEM(pem + leaf.private_key_pem.bytes())
         url = self.serve(lambda _asked: Said(200, b""), certificate.options())
+        self.pem = root.cert_pem.bytes()
         trusted = ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(root.cert_pem.bytes())])
         return url, trusted
 
     def trust(self, trust_root: Any) -> None:
         self.client = WebClient(reactor, trust_root)
         self.addCleanup(self.client.close)
+
+    async def test_ca_file(self) -> None:
+        """A private authority is known by ``ca_file``, to that entry only."""
+        url, _trusted = self.https("127.0.0.1")
+        entry = f'[[alerts]]\nkind = "ntfy"\nurl = "{url}/topic"\n'
+        folder = Path(self.mktemp()).absolute()
+        config = parse(
+            f"data_dir = '{folder}'\n{entry}ca_file = 'ca.pem'\n{entry}",
+            lambda _name: self.pem.decode(),
+            folder,
+        )
+        assert isinstance(config, Config), config
+        service = LgtwistService(config, reactor)
+        self.addCleanup(service._stop_alerts)
+        tests = [await service.alerts.send_test(index) for index in (0, 1)]
+        self.assertEqual([one.accepted for one in tests], [True, False])
+        self.assertIn("is ca_file needed?", tests[1].words)
+        resources = alert_test_command._resources_for(
+            config.alerts[0], senders.SenderResources(reactor, self.client)
+        )
+        self.addCleanup(resources.client.close)
+        self.assertTrue((await senders.make_sender(config.alerts[0], resources).send(TEST)).accepted)
 
     async def test_certificates_are_verified(self) -> None:
         """By authority and by name; why one is refused is told without the URL."""

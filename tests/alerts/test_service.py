@@ -167,15 +167,26 @@ class AlertServiceTests(SynchronousTestCase):
         self.assertEqual(len(message.alerts), 10)
 
     def test_few_are_single(self) -> None:
-        """Three that come together are three messages, some seconds apart."""
+        """Three that come together are three messages."""
         self.service(SETTINGS)
         self.facts.offline = {10001, 10002, 10003}
         self.pass_time(12)
-        self.assertEqual(len(self.titles()), 1)
-        self.pass_time(4)
-        self.assertEqual(len(self.titles()), 2)
-        self.pass_time(4)
         self.assertEqual(len(self.titles()), 3)
+
+    def test_pace(self) -> None:
+        """Whatever changes, a receiver gets four messages in a row, then one in four seconds."""
+        self.facts.accounts = range(1, 300)
+        self.service(evolve(SETTINGS, after=1.0))
+        for second in range(60):
+            self.facts.offline = set(range(1, 2 + second))
+            self.pass_time(1)
+        self.assertIn(len(self.titles()), range(17, 20))
+        self.pass_time(60)
+        self.assertEqual(sum(len(message.alerts) for message in self.sender().sent), 60)
+        before = len(self.titles())
+        self.facts.offline |= {101, 102, 103}
+        self.pass_time(3)
+        self.assertEqual(len(self.titles()) - before, 3)
 
     def test_bounded_queue(self) -> None:
         """Of very many that wait for a slow receiver, the oldest are only counted."""

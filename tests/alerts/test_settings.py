@@ -34,6 +34,14 @@ RIGHT = [
     'kind = "serverchan"\nurl = "sctp1234tserverchan5ecret"',
     'kind = "email"\nserver = "smtp.qq.com"\nuser = "me@qq.com"\npassword = "mail-5ecret"\nto = ["a@b.c"]',
     'kind = "webhook"\nurl = "http://127.0.0.1:9000/h00k-h00k-h00k"\nsecret = "webhook-5ecret"',
+    # Servers that stand in for the real ones have paths and tokens of their own.
+    'kind = "dingtalk"\nurl = "http://127.0.0.1:9/d1ngt4lk-d1ngt4lk"',
+    'kind = "wecom"\nurl = "http://127.0.0.1:9/w3c0m-w3c0m"',
+    'kind = "telegram"\nurl = "http://127.0.0.1:9"\nsecret = "1:AAtelegram"\nto = ["@ch"]',
+    'kind = "telegram"\nurl = "http://127.0.0.1:9/bot1:AAtelegram/sendMessage"\nto = 5',
+    'kind = "serverchan"\nurl = "http://127.0.0.1:9"\nsecret = "serverchan5ecret"',
+    'kind = "ntfy"\nurl = "http://127.0.0.1:9"\nto = ["secret-topic-0001"]',
+    'kind = "email"\nserver = "mail"\nsender = "我 <me@a.b>"\nto = "You <you@a.b>"',
 ]
 
 #: Of each: the TOML of an entry, the key of the only mistake, and words of its sentence.
@@ -58,6 +66,9 @@ WRONG = [
     ('kind = "serverchan"', "url", "is missing"),
     (f'kind = "telegram"\nsecret = "{TOKEN}"', "to", "number of the chat"),
     ('kind = "telegram"\nto = 5', "secret", "@BotFather"),
+    ('kind = "webhook"\nurl = "https://a/"\nca_file = "/nowhere/ca.pem"', "ca_file", "cannot be read"),
+    ('kind = "serverchan"\nurl = "https://1.push.ft07.com/send/"', "url", ".send"),
+    (f'kind = "telegram"\nto = [1, 2]\nsecret = "{TOKEN}"', "to", "number of a chat"),
     ('kind = "telegram"\nto = 5\nsecret = "nothing like it"', "secret", "123456:ABC"),
     (f'kind = "telegram"\nto = "me"\nsecret = "{TOKEN}"', "to", "number of a chat"),
     (f'kind = "telegram"\nto = 5\nchat_id = 5\nsecret = "{TOKEN}"', "chat_id", "mean the same"),

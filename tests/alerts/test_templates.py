@@ -41,6 +41,16 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual((both["online"], both["recovered"]), (False, False))
         self.assertEqual([one["event"] for one in both["alerts"]], ["offline", "away"])
 
+    def test_losses(self) -> None:
+        """They have the bot's name, and why."""
+        for bot, cause, reason in (
+            ("astrbot", "dropped", "the bot reads too slowly"),
+            (None, "journal", "the journal could not take them"),
+        ):
+            alert = Alert(Rule.LOST, bot or "", True, 5.0, "", {"cause": cause, "events": 7})
+            values = webhook_values(AlertMessage("", "", (alert,)))
+            self.assertEqual((values["bot"], values["reason"], values["values"]["events"]), (bot, reason, 7))
+
     def test_backlog(self) -> None:
         alert = Alert(
             Rule.BACKLOG, "astrbot", True, 5.0, "", {"account": 10001, "bot": "astrbot", "backlog": 7}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import product
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.alerts.alert import Alert, Rule
@@ -44,6 +45,15 @@ class TextTests(SynchronousTestCase):
             self.assertIn(subject, message.text)
             self.assertEqual(language == "en", (message.title + message.text).isascii())
         self.assertEqual(len(seen), 2 * 2 * len(Rule))
+
+    def test_losses_of_a_bot(self) -> None:
+        """Whose events were lost is told, where they were for one bot."""
+        for begins in (True, False):
+            lost = evolve(alert(Rule.LOST, begins), subject="nonebot")
+            for language in ("zh", "en"):
+                message = alert_message(lost, language, NOW)
+                self.assertIn("nonebot", message.title)
+                self.assertIn("nonebot", message.text)
 
     def test_words(self) -> None:
         """How long, since when by the clock on the wall, and why."""

@@ -146,15 +146,17 @@ class AlertFactsTests(SynchronousTestCase):
             self.assertEqual(self.bot("hook")[::2], (there, "" if there else reason))
 
     def test_lost(self) -> None:
-        """Losses are summed by their causes."""
+        """Losses are summed by their causes and bots."""
         service = self.start(TOML)
-        service.directory.bots["forward"].counters.dropped_events = 3
-        service.directory.bots["hook"].counters.dropped_events = 4
+        service.directory.bots["forward"].counters.read_too_slowly = 3
+        service.directory.bots["hook"].counters.read_too_slowly = 4
+        service.directory.bots["hook"].counters.dropped_events = 9  # five while it was away
         delivery = service.directory.bots["kept"].deliveries[1]
         delivery.counters.expired = 5
         delivery.counters.too_old = 9  # by replay, as somebody wants it
         self.assertEqual(
-            self.facts.facts().lost, {"retention": 5, "damaged": 0, "refused": 0, "journal": 0, "dropped": 7}
+            self.facts.facts().lost,
+            {("retention", "kept"): 5, ("dropped", "forward"): 3, ("dropped", "hook"): 4},
         )
         (backlog,) = self.facts.facts().backlogs
         self.assertEqual((backlog.bot, backlog.account, backlog.events), ("kept", 1, 0))

@@ -20,7 +20,7 @@ try:
 except ImportError:
     trustme = None  # type: ignore[assignment]
 
-#: One of each kind of accounts and bots that dials or posts.
+#: One of each kind of accounts and bots that dials or posts, and a receiver of alerts.
 TOML = """
 [[accounts]]
 self_id = 1
@@ -41,6 +41,10 @@ ca_file = "ca.pem"
 name = "b"
 connection = "http-post"
 url = "https://localhost/"
+ca_file = "ca.pem"
+[[alerts]]
+kind = "ntfy"
+url = "https://localhost/topic"
 ca_file = "ca.pem"
 """
 
@@ -76,7 +80,7 @@ class ReloadTests(AuthoritiesCase):
         self.assertFalse(found.accounts or found.bots or found.nothing)
         self.assertEqual(found.describe(), f"certificates of {self.folder / 'ca.pem'} read again")
         used = authorities_of(old)
-        self.assertEqual(len(used), 4)
+        self.assertEqual(len(used), 5)
         for one, other in zip(used, authorities_of(found.running), strict=True):
             self.assertIs(one, other)
         for (mine, read), one in zip(found.authorities, used, strict=True):
@@ -104,6 +108,7 @@ class ReloadTests(AuthoritiesCase):
         found = changes(old, self.configuration(TOML.replace("ca.pem", "other.pem")))
         anew = [one.change for one in (*found.accounts.changed, *found.bots.changed)]
         self.assertEqual(anew, [Change.ANEW] * 4)
+        self.assertEqual(found.alerts, ("alerts[0] changed",))
 
 
 class WhileItRunsTests(AuthoritiesCase):

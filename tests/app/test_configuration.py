@@ -260,6 +260,10 @@ class ConfigTests(SynchronousTestCase):
         self.assertFalse(is_public("tcp:80:interface=localhost"))
         self.assertEqual(websocket_url("tcp:80"), "ws://127.0.0.1:80")
         self.assertEqual(websocket_url("tcp:8081:interface=\\:\\:1"), "ws://[::1]:8081")
+        self.assertEqual(websocket_url("haproxy:tcp:8081"), "ws://127.0.0.1:8081")
+        self.assertEqual(websocket_url("haproxy:unix:/run/x"), "unix:/run/x")
+        for by_systemd in ("systemd:domain=INET:name=lgtwist", "systemd:INET:0"):
+            self.assertEqual(websocket_url(by_systemd), "ws://127.0.0.1:PORT")
 
     def test_limits_are_documented(self) -> None:
         """docs/configuration.md names every limit with its default."""

@@ -31,7 +31,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from tests.integration.shared import IN_WORKER
 
 try:
-    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+    from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 except ImportError:
     sync_playwright = None  # type: ignore[assignment]
 
@@ -42,10 +42,21 @@ reactor: Any = _reactor
 CHROMIUM = os.environ.get("LGTWIST_TEST_CHROMIUM") or shutil.which("chromium") or ""
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
 WIDE, NARROW = 1280, 390
-#: Milliseconds within which a page has to show what is waited for.
-PATIENCE = 10_000
+#: Milliseconds within which a page has to show what is waited for, on a machine that does much else, too.
+PATIENCE = 20_000
+if sync_playwright is not None:
+    expect.set_options(timeout=PATIENCE)
 #: What Chromium itself writes to the console and no page can help.
 ALWAYS_ALLOWED = [r"Password forms should have"]
+
+
+def why_not() -> str | None:
+    """Return why there is no browser for the tests here; None if there is one."""
+    if os.environ.get("LGTWIST_TEST_BROWSER") == "0":
+        return "left out, for LGTWIST_TEST_BROWSER is 0"
+    if sync_playwright is None:
+        return "playwright is not installed"
+    return None if CHROMIUM else "chromium is not installed"
 
 
 def unavailable(reason: str) -> Exception:
@@ -86,12 +97,8 @@ class _Driver:
 
     def run(self, function: Callable[[Browser], _Result]) -> Deferred[_Result]:
         """Call a function with the browser, in the browser's thread."""
-        if os.environ.get("LGTWIST_TEST_BROWSER") == "0":
-            raise SkipTest("left out, for LGTWIST_TEST_BROWSER is 0")
-        if sync_playwright is None:
-            raise unavailable("playwright is not installed")
-        if not CHROMIUM:
-            raise unavailable("chromium is not installed")
+        if reason := why_not():
+            raise unavailable(reason)
         if self._thread is None:
             self._thread = Thread(target=self._work, name="browser", daemon=True)
             self._thread.start()
@@ -119,6 +126,7 @@ class _Driver:
             self._browser = self._playwright.chromium.launch(
                 executable_path=CHROMIUM,
                 args=["--no-sandbox"],
+                timeout=3 * PATIENCE,
                 handle_sigint=False,
                 handle_sigterm=False,
                 handle_sighup=False,
@@ -255,9 +263,14 @@ class Visit:
 
 
 class BrowserTestCase(TestCase):
-    """A test with a browser."""
+    """A test with a browser, in which nothing moves: what is read right after an action is final."""
 
-    timeout = 90
+    timeout = 180
+    # Known before a service is started for it.
+    if (_reason := why_not()) and (
+        os.environ.get("LGTWIST_TEST_BROWSER") == "0" or os.environ.get("LGTWIST_TEST_REQUIRE_ALL") != "1"
+    ):
+        skip = _reason
 
     def visit(
         self,
@@ -286,6 +299,7 @@ class BrowserTestCase(TestCase):
                 has_touch=phone,
                 locale=language,
                 color_scheme="dark" if dark else "light",
+                reduced_motion="reduce",
                 **options,
             )
             try:

@@ -180,7 +180,7 @@ def busy_state() -> dict[str, Any]:
                     "target": "ws://192.0.2.9:3001",
                     "attempts": 12,
                     "connected": False,
-                    "next_attempt_at": now + 25,
+                    "next_attempt_at": now + 55,
                     "last_reason": reason("connection_refused", "Connection was refused by other side: 111."),
                 }
             ],
@@ -307,6 +307,7 @@ def empty_sandbox(self_id: int) -> dict[str, Any]:
         f"GET sandbox/{self_id}/": overview,
         f"GET sandbox/{self_id}/transcript": {"last_message_id": 0, "messages": []},
         f"GET sandbox/{self_id}/log": {"last": 1, "missed": False, "entries": []},
+        f"GET sandbox/{self_id}/faults": {"online": True, "faults": []},
     }
 
 

@@ -232,7 +232,7 @@ class RefusedTests(BrowserTestCase):
 class LookTests(BrowserTestCase):
     """Every page in combinations of language, width and theme: no barrier, nothing wider than the view."""
 
-    timeout = 180
+    timeout = 300
 
     def setUp(self) -> None:
         self.service = ConsoleService(Path(self.mktemp()).absolute())

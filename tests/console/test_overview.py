@@ -27,6 +27,7 @@ from lgtwist.runtime.platform import resident_memory
 from lgtwist.web.refused_handshakes import RefusedHandshake
 from lgtwist.websocket.dial import DialState
 from tests.hub.fakes import FakeLink, checked_link, directory_of
+from tests.rounds import SLOWNESS
 from tests.web.site_case import SiteTestCase
 
 #: Seconds since the epoch when the clock stands at zero.
@@ -93,6 +94,9 @@ class Session:
     def refresh(self, heartbeat_interval: float) -> None: ...
 
     def end(self, code: int, reason: str) -> None: ...
+
+    def break_off(self, in_flight: Any, response: bytes, cut: bool) -> bool:
+        return False
 
 
 class View:
@@ -406,11 +410,11 @@ class CardTests(OverviewTests):
         self.overview.cards()
 
         def seconds() -> float:
-            begin = time.perf_counter()
+            begin = time.thread_time()
             self.overview.cards()
-            return time.perf_counter() - begin
+            return time.thread_time() - begin
 
-        self.assertLess(min(seconds() for _round in range(10)), 0.03)  # measured: 5 ms
+        self.assertLess(min(seconds() for _round in range(10)), 0.03 * SLOWNESS)  # measured: 5 ms
 
 
 class SecretTests(OverviewTests):

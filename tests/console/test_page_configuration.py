@@ -156,6 +156,7 @@ class FormTests(ConfigurationTestCase):
             account = card(page, "Account 10009")
             account.get_by_text("What to set on the other side").click()
             expect(account.locator("pre")).to_contain_text("new-token-abcdefghijklmnopqrstuvw")
+            visit.allowed.append(FAILED_REQUESTS)  # what was asked for while it logged out
             page.get_by_role("button", name="Log out").click()
             page.get_by_label("Admin token").fill(TOKEN)
             page.keyboard.press("Enter")
@@ -299,8 +300,9 @@ class FileTests(ConfigurationTestCase):
             expect(page.get_by_role("button", name="查看改动并保存")).to_be_disabled()
             self.clean(visit)
             mistake.click()
-            at = page.evaluate("[document.activeElement.tagName, document.activeElement.selectionStart]")
-            self.assertEqual(at, ["TEXTAREA", area.input_value().index("accnts")])
+            expect(area).to_be_focused()
+            at = page.evaluate("document.activeElement.selectionStart")
+            self.assertEqual(at, area.input_value().index("accnts"))
             area.fill(area.input_value().replace("accnts = 1\n", "").replace('"60s"', '"61s"'))
             expect(page.locator(".gutter-line.wrong")).to_have_count(0)
             page.get_by_role("button", name="查看改动并保存").click()
@@ -320,6 +322,7 @@ class FileTests(ConfigurationTestCase):
         def script(visit: Visit, page: Page) -> None:
             tab(page, "文件")
             area = page.locator(".editor textarea")
+            expect(area).to_have_value(self.file.masked())
             area.fill(area.input_value() + "# mine\n")
             self.file.text += "# theirs\n"
             page.evaluate("window.dispatchEvent(new Event('focus'))")
@@ -379,6 +382,7 @@ class OverviewTests(ConfigurationTestCase):
                 f'[[accounts]]\ntype = "reverse-websocket"\nself_id = 40004\n{token}', self.file.text
             )
             dialog.get_by_role("button", name="完成").click()
+            expect(dialog).to_have_count(0)
             self.assertNotIn("new-token", page.content())
 
         return self.look(script, page="overview")

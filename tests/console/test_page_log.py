@@ -18,7 +18,7 @@ from tests.console.real_service import TOKEN as REAL_TOKEN
 from tests.console.real_service import ConsoleTestCase
 
 with contextlib.suppress(ImportError):  # then the tests are skipped
-    from playwright.sync_api import Page, expect
+    from playwright.sync_api import Locator, Page, expect
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
 
@@ -33,6 +33,11 @@ def line(n: int, text: str = "", level: str = "info", failure: str | None = None
         "text": text or f"line {n}",
         "failure": failure,
     }
+
+
+def record(page: Page, text: str) -> Locator:
+    """The line with a text: in the text of them all, "line 20" is followed by another's time, "11:59:00"."""
+    return page.locator(".record", has_text=text)
 
 
 class LogTests(BrowserTestCase):
@@ -56,7 +61,7 @@ class LogTests(BrowserTestCase):
 
     def wanted(self) -> dict[str, Any] | None:
         """The page's subscription."""
-        for wants in self.backend.subscriptions.values():
+        for wants in list(self.backend.subscriptions.values()):  # the reactor's thread changes them
             for each in wants:
                 if each["topic"] == "log":
                     return each
@@ -72,23 +77,23 @@ class LogTests(BrowserTestCase):
         """New lines are in view until one scrolls up, and again from the end on."""
 
         def script(visit: Visit, page: Page) -> None:
-            expect(page.get_by_text("line 199")).to_be_in_viewport()
+            expect(record(page, "line 199")).to_be_in_viewport()
             self.assertEqual(visit.small_targets(), [])
             self.assertEqual(visit.barriers(), [])
             self.say(visit, line(200))
-            expect(page.get_by_text("line 200")).to_be_in_viewport()
+            expect(record(page, "line 200")).to_be_in_viewport()
             box = page.locator(".log-box")
             box.evaluate("box => { box.scrollTop = 0; }")
             expect(page.get_by_label("跟随")).not_to_be_checked()
             self.say(visit, line(201))
-            expect(page.get_by_text("line 201")).to_have_count(1)
+            expect(record(page, "line 201")).to_have_count(1)
             self.assertEqual(box.evaluate("box => box.scrollTop"), 0)
             page.get_by_role("button", name="跳到最新").click()
-            expect(page.get_by_text("line 201")).to_be_in_viewport()
+            expect(record(page, "line 201")).to_be_in_viewport()
             expect(page.get_by_label("跟随")).to_be_checked()
             self.say(visit, *[line(n) for n in range(202, 1302)])
             expect(page.locator(".record")).to_have_count(1000)
-            expect(page.get_by_text("line 1301")).to_be_in_viewport()
+            expect(record(page, "line 1301")).to_be_in_viewport()
 
         return self.look(script)
 
@@ -99,12 +104,11 @@ class LogTests(BrowserTestCase):
             page.get_by_role("button", name="Pause").click()
             self.say(visit, line(200), line(201))
             expect(page.get_by_text("Paused; 2 lines have come since.")).to_be_visible()
-            # By its record: in the text of them all "line 20" is followed by the next one's time, "11:59:00".
-            expect(page.locator(".record").filter(has_text="line 201")).to_have_count(0)
+            expect(record(page, "line 201")).to_have_count(0)
             self.assertEqual(visit.small_targets(), [])
             self.assertEqual(visit.barriers(), [])
             page.get_by_role("button", name="Resume").click()
-            expect(page.get_by_text("line 201")).to_be_in_viewport()
+            expect(record(page, "line 201")).to_be_in_viewport()
             visit.in_reactor(
                 self.backend.say, "dropped", {"topic": "log", "to": (self.wanted() or {})["id"], "count": 7}
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from twisted.internet.defer import Deferred
 from tests.console.browser import NARROW, WIDE, BrowserTestCase, Visit, at_end, wait_until
 from tests.console.real_service import BOTS, ConsoleService
 
+with contextlib.suppress(ImportError):  # then the tests are skipped
+    from playwright.sync_api import expect
+
 PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP8z8DAwMDAxMDAwMDAAAANHQEDasKb6QAAAABJRU5ErkJggg=="
 )
@@ -21,6 +25,8 @@ HOSTILE = (
     "<img src=x onerror=\"document.title='pwned'\"></script>"
     "<script>document.title='pwned'</script>\u202egnp.exe"
 )
+#: Whether the focus is where a message is written.
+IN_COMPOSER = "document.activeElement?.tagName === 'TEXTAREA'"
 #: Chromium writes this where the sandbox refuses something.
 REFUSED = r"Failed to load resource: the server responded with a status of 4"
 
@@ -103,7 +109,7 @@ class SandboxPageTests(BrowserTestCase):
         def script(visit: Visit) -> None:
             page = self.enter(visit)
             page.get_by_text("跟机器人说句话吧，Alice").wait_for()
-            visit.wait_for("document.activeElement.tagName === 'TEXTAREA'")
+            visit.wait_for(IN_COMPOSER)
             self.assertEqual(page.get_by_label("我是", exact=True).input_value(), "20001")
             self.assertEqual(visit.small_targets(), [])
             page.keyboard.type("你好")
@@ -116,8 +122,26 @@ class SandboxPageTests(BrowserTestCase):
             answer = page.locator(".bubble-line.from-bot", has_text="你也好")
             answer.get_by_text("机器人", exact=True).wait_for()
             answer.get_by_text("helper 回答，用时").wait_for()
-            self.assertEqual(page.locator(".bubble-line").count(), 2)
+            expect(page.locator(".bubble-line")).to_have_count(2)
             self.assertEqual(visit.barriers(page, slight=True), [])
+
+        return self.look(script)
+
+    def test_faults(self) -> Deferred[Any]:
+        """A bar says which faults are set, also those that are set meanwhile, and clears them."""
+        self.verb("faults", kind="delay", seconds=1)
+
+        def script(visit: Visit) -> None:
+            page = self.enter(visit)
+            bar = page.locator(".conversation-view > .bar", has_text="设置了故障")
+            bar.get_by_text("delay").wait_for()
+            self.assertEqual(visit.barriers(page, slight=True), [])
+            self.assertEqual(visit.small_targets(), [])
+            self.verb("faults", kind="offline")
+            bar.get_by_text("delay, offline").wait_for()
+            page.get_by_role("button", name="清除", exact=True).click()
+            bar.wait_for(state="detached")
+            self.assertEqual(self.service.http("/sandbox/10001/faults")[1]["faults"], [])
 
         return self.look(script)
 
@@ -160,27 +184,31 @@ class SandboxPageTests(BrowserTestCase):
         def script(visit: Visit) -> None:
             number = self.verb("say", user_id=20002, group_id=30001, message="by keys")["message_id"]
             page = self.enter(visit, "/sandbox/10001")
+            visit.wait_for(IN_COMPOSER)  # it takes the focus first
             page.locator(".conversation").first.focus()
             page.keyboard.press("ArrowDown")
             page.keyboard.press("Enter")
             page.locator(f"#message-{number}").wait_for()
-            self.assertEqual(page.evaluate("location.hash"), "#/sandbox/10001/g30001")
+            visit.wait_for("location.hash === '#/sandbox/10001/g30001'")
+            visit.wait_for(IN_COMPOSER)
             page.locator(f"#more-{number}").focus()
             page.keyboard.press("Enter")
+            visit.wait_for("document.activeElement?.role === 'menuitem'")
             page.keyboard.press("ArrowDown")
-            self.assertEqual(page.evaluate("document.activeElement.innerText.trim()"), "React")
+            visit.wait_for("document.activeElement?.innerText.trim() === 'React'")
             page.keyboard.press("Escape")
-            self.assertEqual(page.evaluate("document.activeElement.id"), f"more-{number}")
+            visit.wait_for("id => document.activeElement?.id === id", argument=f"more-{number}")
             page.keyboard.press("Enter")
+            visit.wait_for("document.activeElement?.role === 'menuitem'")
             page.keyboard.press("Enter")
-            visit.wait_for("document.activeElement.tagName === 'TEXTAREA'")
+            visit.wait_for(IN_COMPOSER)
             page.locator(".composer-strip", has_text="by keys").wait_for()
             page.keyboard.type("kept")
             page.keyboard.press("Escape")
             page.locator(".composer-strip").wait_for(state="detached")
             # what is not sent is kept for its conversation
             page.goto(f"{self.service.console}#/sandbox/10001/p20001")
-            visit.wait_for("document.querySelector('.composer textarea').value === ''")
+            visit.wait_for("document.querySelector('.composer textarea')?.value === ''")
             page.reload()
             page.goto(f"{self.service.console}#/sandbox/10001/g30001")
             visit.wait_for("document.querySelector('.composer textarea')?.value === 'kept'")
@@ -216,6 +244,7 @@ class SandboxPageTests(BrowserTestCase):
             # an answer that addresses Alice
             first = self.said()[0]["message_id"]
             self.choose(bob, f"消息 {first} 的菜单", "回复")
+            visit.wait_for(IN_COMPOSER, bob)
             area = bob.get_by_label("消息", exact=True)
             area.press_sequentially("@ali")
             bob.locator(".hints").get_by_role("option", name="Alice").wait_for()
@@ -228,7 +257,7 @@ class SandboxPageTests(BrowserTestCase):
             self.assertEqual(kinds, ["reply", "at", "text"])
             alice.bring_to_front()
             quote.click()
-            visit.wait_for(f"document.activeElement.id === 'message-{first}'", alice)
+            visit.wait_for(f"document.activeElement?.id === 'message-{first}'", alice)
             # a reaction, taken back with one press
             self.choose(bob, f"消息 {first} 的菜单", "贴表情")
             bob.get_by_role("menuitem", name="赞", exact=True).click()
@@ -251,6 +280,7 @@ class SandboxPageTests(BrowserTestCase):
             # what comes while one looks elsewhere is counted
             bob.bring_to_front()
             bob.get_by_role("link", name="lgtwist").click()
+            visit.wait_for("!document.querySelector('#message-" + str(first) + "')", bob)
             self.say(alice, "在吗")
             bob.get_by_label("1 条未读").wait_for()
 
@@ -273,16 +303,16 @@ class SandboxPageTests(BrowserTestCase):
             visit.allowed.append(REFUSED)
             self.say(page, "我不服")
             page.get_by_role("alert").wait_for()
-            self.assertEqual(page.get_by_label("消息", exact=True).input_value(), "我不服")
-            self.assertEqual(page.locator(".pending").count(), 0)
+            expect(page.get_by_label("消息", exact=True)).to_have_value("我不服")
+            expect(page.locator(".pending")).to_have_count(0)
             # too large a picture
             page.get_by_label("我是", exact=True).select_option("20001")
+            expect(page.get_by_role("alert")).to_have_count(0)
             page.locator("input[data-picker=composer]").set_input_files(
                 {"name": "big.png", "mimeType": "image/png", "buffer": PICTURE + bytes(1 << 20)}
             )
             page.get_by_label("消息", exact=True).press("Enter")
-            page.get_by_role("alert").wait_for()
-            self.assertIn("太大", page.get_by_role("alert").inner_text())
+            expect(page.get_by_role("alert")).to_contain_text("太大")
 
         return self.look(script)
 
@@ -463,12 +493,13 @@ class SandboxPageTests(BrowserTestCase):
 
         def script(visit: Visit) -> None:
             page = self.enter(visit, "/sandbox/10001/g30001")
-            page.get_by_text("number 1000.", exact=True).wait_for()
-            self.assertEqual(page.locator(".bubble-line").count(), 100)
+            expect(page.get_by_text("number 1000.", exact=True)).to_be_in_viewport()
+            expect(page.locator(".bubble-line")).to_have_count(100)
+            visit.wait_for(IN_COMPOSER)  # then all is laid out
             page.evaluate("document.querySelector('.log').scrollTop = 0")
             page.get_by_text("number 850.", exact=True).wait_for(state="attached")
-            top = page.evaluate("document.querySelector('.log').scrollTop")
-            self.assertGreater(top, 1000)  # what one has read stays where it was
+            # what one has read stays where it was
+            visit.wait_for("document.querySelector('.log').scrollTop > 1000")
             page.evaluate("(log => { log.scrollTop = log.scrollHeight })(document.querySelector('.log'))")
             self.say(page, "the last")
             self.service.call_action("send_group_msg", group_id=30001, message="the answer")

@@ -185,6 +185,7 @@ class TesterTests(ConsoleTestCase):
             page.reload()
             page.locator(".history-entry").nth(2).click()
             expect(page.get_by_role("combobox", name="动作", exact=True)).to_have_value("my_action")
+            expect(text).to_have_value(re.compile('"n": 18'))
             self.assertEqual(json.loads(text.input_value()), {"n": 18, "in": {"b": 1}})
             page.get_by_role("button", name="清除").click()
             expect(page.get_by_text("还没有发送过。")).to_be_visible()
@@ -202,9 +203,10 @@ class TesterTests(ConsoleTestCase):
             for name, command in (("curl", ["sh", "-c"]), ("Python", [sys.executable, "-c"])):
                 message = f"it's {name} $HOME `x` \\ \"{HOSTILE}"
                 page.get_by_role("textbox", name=re.compile("^message")).fill(message)
+                page.evaluate("window.copied = ''")
                 page.get_by_role("button", name=name, exact=True).click()
                 expect(page.get_by_text("Copied").first).to_be_visible()
-                copied = page.evaluate("window.copied")
+                copied = visit.wait_for("window.copied")
                 self.assertNotIn(TOKEN, copied)
                 self.assertNotIn("\u202e", copied)
                 run = subprocess.run(

@@ -271,3 +271,20 @@ class FilterTests(DeliveryTestCase):
         room.delivery.detach(room.attach(), None)
         room.put(11, account=2)
         self.assertEqual(sink.numbers, [1, 11])
+
+    def test_what_does_not_pass_while_the_bot_is_away(self) -> None:
+        """It counts as confirmed: there is no backlog of it, and it is not lost when it expires."""
+        room = self.room(passes=odd, limits=JournalLimits(retention=5))
+        room.delivery.detach(room.attach(), None)
+        room.put_each(2, 4, 6)
+        self.assertEqual((room.delivery.cursor, room.delivery.backlog), (3, 0))
+        room.put(8, 7, 10)  # what comes with one that passes waits with it
+        room.put_each(12)
+        self.assertEqual((room.delivery.cursor, room.delivery.backlog), (3, 4))
+        sink = room.attach()
+        self.assertEqual(sink.numbers, [7])
+        sink.confirm()
+        room.delivery.detach(sink, None)
+        room.put_each(14, 16)
+        room.advance(60)
+        self.assertEqual((room.delivery.backlog, room.delivery.counters.expired), (0, 0))

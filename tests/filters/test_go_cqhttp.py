@@ -92,6 +92,22 @@ class DifferenceTests(SynchronousTestCase):
         self.assertIs(judge('{"post_type":"message"}', event), True)
         self.assertIs(judge('{"post_type":"message_sent"}', event), False)
 
+    def test_message_of_other_events(self) -> None:
+        """It is a member as any other, and neither segments nor a string with CQ codes."""
+        offline = '{"post_type":"notice","message":"kicked"}'
+        for text, expected in (
+            ('{"message":{".regex":"^kicked$"}}', True),
+            ('{"message.#":""}', True),
+            ('{"message.0.type":"text"}', False),
+        ):
+            self.assertIs(judge(text, offline), expected, text)
+        for message in ("null", "5"):
+            event = f'{{"post_type":"message","message":{message}}}'
+            self.assertIs(judge('{"message.#":""}', event), True)
+        array = '{"post_type":"notice","message":[{"type":"text","data":{"text":"a"}}]}'
+        self.assertIs(judge('{"message.0.data.text":"a"}', array), True)
+        self.assertIs(judge('{"message":"a"}', array), False)
+
     def test_strings_are_not_searched_for_json(self) -> None:
         """There, gjson finds an object inside of a string."""
         self.assertIs(judge('{"a.b":1}', '{"post_type":"x","a":"{\\"b\\":1}"}'), False)

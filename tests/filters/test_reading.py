@@ -165,6 +165,26 @@ class MistakeTests(SynchronousTestCase):
             self.assertEqual(self.mistakes(text), [("", "expected a JSON object, such as {}")])
         self.assertIn("not JSON", self.mistakes("{")[0][1])
 
+    def test_what_is_often_written(self) -> None:
+        """What people write that JSON does not have is told, with what to write."""
+        for text, words in (
+            ('{"a": {".regex": "^\\d"}}', "column 20; a backslash is written twice"),
+            ("{'a': 1}", "in place of '"),
+            ("{\"a\": 'b'}", "in place of '"),
+            ('{"a": 1,}', "no comma stands behind the last one"),
+            ('{"a": [1,]}', "no comma stands behind the last one"),
+            ('{"a": 1 // b\n}', "no comments"),
+            ("{“a”: 1}", 'write "'),
+            ('{"a"：1}', "write :"),
+            ('{"a": 1，"b": 2}', "write ,"),
+            ('{"a": "b\n"}', "line break"),
+        ):
+            [(path, sentence)] = self.mistakes(text)
+            self.assertEqual(path, "")
+            self.assertIn(words, sentence, text)
+        for text in ('{"a":}', '{"a"}', "[1}", '{"a": 1]'):
+            self.assertNotIn(";", self.mistakes(text)[0][1])
+
     def test_every_mistake_is_named(self) -> None:
         """With its path, which counts from 0 and shows the operators."""
         found = self.mistakes(

@@ -245,6 +245,24 @@ class Messages(SynchronousTestCase):
         self.assertTrue(passes({"message": {"$nin": ["5"]}}, number))
         self.assertFalse(passes({"message": {"$regex": "5"}}, number))
 
+    def test_of_other_events(self) -> None:
+        """``message`` of another event is a member as any other, such as what a bot_offline says."""
+        offline = {"post_type": "notice", "message": "kicked"}
+        for value, expected in (
+            ({"message": "kicked"}, True),
+            ({"message": {"$regex": "^kick"}}, True),
+            ({"message": {"$type": "array"}}, False),
+            ({"message": {"$size": 1}}, False),
+            ({"message.type": {"$exists": True}}, False),
+            ({"message.type": {"$ne": "text"}}, True),
+            ({"message.data.text": {"$regex": "kick"}}, False),
+            ({"message": {"$elemMatch": {"type": "text"}}}, False),
+        ):
+            self.assertIs(passes(value, offline), expected, value)
+        array = {"post_type": "notice", "message": [{"type": "text", "data": {"text": "a", "b": [1]}}]}
+        self.assertTrue(passes({"message.type": "text", "message.data.b": 1}, array))
+        self.assertFalse(passes({"message": {"$regex": "a"}}, array))
+
     def test_long_texts(self) -> None:
         """What stands behind 65536 characters is not searched."""
         for text, expected in (("a" * 65_535 + "b", True), ("a" * 65_536 + "b", False)):

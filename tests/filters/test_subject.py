@@ -162,6 +162,12 @@ class MessageTests(SynchronousTestCase):
             self.assertEqual((found.segments(), found.cq(), found.text()), ([], "", ""), members)
             self.assertEqual(found.raw_segments(), b"[]", members)
 
+    def test_of_other_events(self) -> None:
+        """``message`` of another event is no message: what a bot_offline says has no segments."""
+        for message in ('"kicked"', '[{"type":"at","data":{"qq":"5"}}]'):
+            members = f'{{"post_type":"notice","message":{message}}}'
+            self.assertEqual(subject_of(read_event(members.encode())).segments(), [], message)
+
     def test_text(self) -> None:
         """It begins behind replies, mentions and blanks; numbers are text."""
         for message, text in [

@@ -79,11 +79,16 @@ class FakeConnection:
     def __init__(self, fails: bool = False) -> None:
         self.frames: list[bytes] = []
         self.fails = fails
+        self.dropped = 0
 
     def deliver(self, events: EncodedEvents) -> None:
         if self.fails:
             raise OSError
         self.frames += events.each
+
+    def not_judged(self, events: int) -> None:
+        """Note what is dropped."""
+        self.dropped += events
 
 
 verifyObject(IBotConnection, FakeConnection())

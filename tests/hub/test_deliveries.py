@@ -102,11 +102,15 @@ class DeliveriesTests(SynchronousTestCase):
         self.assertEqual(reached(), (0, 0))
         delivery.detach(sink, None)
         self.publish(5, 6, kind="message")
+        self.assertEqual(reached(), (0, 0))
+        self.publish(7)
+        self.publish(8, kind="message")
         self.assertEqual(delivery.backlog, 2)
         sink = self.attach("notices")
         self.clock.advance(0)
-        self.assertEqual((sink.numbers, reached()), ([], (0, 0)))
-        self.assertEqual(delivery.counters.sent, 1)
+        sink.confirm()
+        self.assertEqual((sink.numbers, reached()), ([7], (0, 0)))
+        self.assertEqual(delivery.counters.sent, 2)
 
     def test_each_form_of_what_some_get(self) -> None:
         """Bots that get the same few events get them in the form that each wants, marked where late."""

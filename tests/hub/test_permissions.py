@@ -147,7 +147,7 @@ class EventPermissionsTests(SynchronousTestCase):
         self.assertFalse(self.passes(sent, post_type="message"))
 
     def test_rules(self) -> None:
-        """The first rule that an event does not meet is named: lists, conditions, and the filter at last."""
+        """The first rule that an event does not meet is named: deny, lists, conditions, the filter."""
         conditions = EventConditions(
             frozenset([2]), frozenset([7]), False, frozenset(["owner"]), AnyOf(at_me=True, prefix=("/",))
         )
@@ -159,6 +159,7 @@ class EventPermissionsTests(SynchronousTestCase):
             ({"group_id": 3}, "group_not_listed", {"group_id": 3}),
             ({"group_id": 2}, "denied_group", {"group_id": 2}),
             ({"user_id": "7"}, "denied_user", {"user_id": 7}),
+            ({"group_id": 3, "user_id": 7}, "denied_user", {"user_id": 7}),
             ({"message_type": "private"}, "private_not_wanted", {}),
             ({"sender": {"role": "admin"}}, "role_not_listed", {"role": "admin"}),
             ({"sender": {}}, "role_not_listed", {"role": None}),

@@ -17,7 +17,7 @@ from typing import Any
 from lgtwist.journal.chunk import Chunk, unpack
 from tests.integration.faulty import FaultTestCase, Injector, numbered, quiet
 from tests.integration.rawclient import CLOSE, PING, PONG, TEXT, Ended, HandshakeRefused, RawClient
-from tests.integration.running import Service, wait_until
+from tests.integration.running import PATIENCE, Service, wait_until
 
 #: Of a bot, unconfirmed at most (``lgtwist/bots/ping_acks.py``).
 WINDOW = 2000
@@ -235,7 +235,7 @@ class Bot:
     def come_back(self) -> None:
         self._going.set()
 
-    def wait_for(self, number: int, patience: float = 15.0) -> None:
+    def wait_for(self, number: int, patience: float = PATIENCE) -> None:
         wait_until(f"event {number} comes", lambda: number in self.at, patience)
 
     def end(self) -> None:
@@ -282,13 +282,13 @@ class AtLeastOnceTestCase(FaultTestCase):
 
     def settle(self, client: RawClient, bot: str = "bot") -> None:
         """Answer pings until the bot has confirmed everything; events on the way are passed over."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while not has_all(self.service, bot):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{bot} cannot confirm everything")
             answer_pings(client)
 
-    def wait_confirmed(self, bot: str = "bot", patience: float = 15.0) -> None:
+    def wait_confirmed(self, bot: str = "bot", patience: float = PATIENCE) -> None:
         """Until the bot has confirmed everything."""
         wait_until(f"{bot} has confirmed all", lambda: has_all(self.service, bot), patience)
 

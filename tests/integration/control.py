@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 
 from tests.integration.rawclient import RawClient
-from tests.integration.running import PATIENCE, Service, ServiceTestCase
+from tests.integration.running import PATIENCE, Service, ServiceTestCase, wait_until
 from tests.integration.shared import SharedServiceTestCase
 
 ALICE, BOB, CAROL, GROUP = 20001, 20002, 20003, 30001
@@ -58,6 +60,22 @@ class Control:
         self.addCleanup(bot.socket.close)
         self.assertEqual(bot.message()["meta_event_type"], "lifecycle")
         return bot
+
+    def kill_when_kept(self, kind: str, number: int) -> None:
+        """Kill the service as soon as its world's file has so many records of a kind; start it again.
+
+        As a rule they are there when what made them is answered; a busy disk may take longer than that waits.
+        """
+        path = self.service.folder / "data" / "sandbox-10001.sqlite"
+
+        def kept() -> bool:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+                found = file.execute("SELECT count(*) FROM record WHERE kind = ?", (kind,)).fetchone()[0]
+            return bool(found == number)
+
+        wait_until(f"{number} x {kind} in {path.name}", kept)
+        self.service.kill()
+        self.service.start()
 
     def world(self) -> dict[str, Any]:
         """The overview."""

@@ -252,7 +252,6 @@ class FaultTestCase(SharedServiceTestCase):
         wait_until(
             f"back to {baseline} open files, not {self.service.open_files()}",
             lambda: self.service.open_files() <= baseline,
-            5.0,
         )
 
     def files(self) -> int:

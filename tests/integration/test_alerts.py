@@ -111,21 +111,25 @@ class AlertTests(ServiceTestCase):
         wait_until("it is told", lambda: len(posts) == 1)
         self.come()
         wait_until("the end is told", lambda: len(posts) == 2)
+        wait_until("both are looked at", lambda: len(self.receiver.signed) == 2)
         self.assertEqual(self.receiver.signed, [True, True])
         first, second = posts
         self.assertEqual(first["title"], "[lgtwist] 账号 5 离线")
         self.assertEqual((first["event"], first["account"], first["recovered"]), ("offline", 5, False))
         self.assertLess(abs(first["since"] - time.time()), 30)
         self.assertEqual((second["title"], second["recovered"]), ("[lgtwist] 账号 5 已恢复在线", True))
+        wait_until("the slow one is told", lambda: self.receiver.posts[f"{PATH}/slow"])
         self.assertEqual(
             self.receiver.posts[f"{PATH}/slow"],
             [{"say": "[lgtwist] Account 5 is offline", "recovered": False}],
         )
-        accepted = metric(self.service, "alert_deliveries_total", kind="webhook", outcome="accepted")
-        self.assertEqual(accepted, 2.0)
+        labels = {"kind": "webhook", "outcome": "accepted"}
+        wait_until(
+            "both are counted", lambda: metric(self.service, "alert_deliveries_total", **labels) == 2.0
+        )
         began = time.monotonic()
         self.service.stop(signal.SIGTERM, 10)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 8)
         said = "\n".join([self.service.log(), *self.service.answers])
         for secret in (PATH, "s3cret-path-0001", "webhook-5ecret-0002"):
             self.assertNotIn(secret, said)

@@ -24,14 +24,14 @@ class Late(AtLeastOnceTestCase):
     """What bots get late, each as its ``replay`` says."""
 
     bots = (
-        ("young", 'replay = { max_age = "700ms" }'),
+        ("young", 'replay = { max_age = "1500ms" }'),
         ("few", "replay = { max_events = 5 }"),
         ("none", "replay = { max_events = 0 }"),
         ("paced", "replay = { rate = 200 }"),
         ("marked", "replay = { mark = true }"),
         ("asking", 'replay = { delay = "30s" }'),
         ("quiet", 'replay = { delay = "400ms" }'),
-        ("graced", 'replay = { grace = "1s" }'),
+        ("graced", 'replay = { grace = "2s" }'),
         ("array", 'message_format = "array"'),
         ("string", 'message_format = "string"'),
         ("choosy", f'events = {{ post_type = ["message"], group_id = [{GROUP}] }}'),
@@ -73,7 +73,7 @@ class Late(AtLeastOnceTestCase):
         before = skipped(self.service, "max_age", "young")
         asked = self.request()
         self.publish(5)
-        time.sleep(0.8)  # age is what this is about
+        time.sleep(1.6)  # age is what this is about
         fresh = self.publish(3)
         with self.come("young") as client:
             self.assertEqual(self.come_numbers(client, fresh[-1]), [asked, *fresh])
@@ -111,12 +111,11 @@ class Late(AtLeastOnceTestCase):
         self.clear("paced")
         some = self.publish(150)
         with self.come("paced") as client:
-            began = time.monotonic()
+            began, watch = time.monotonic(), self.service.stopwatch()
             fresh = self.publish(200)
             self.assertEqual(self.come_numbers(client, some[-1]), list(some))
-            took = time.monotonic() - began
-            self.assertGreater(took, 0.55)
-            self.assertLess(took, 3.0)
+            self.assertGreater(time.monotonic() - began, 0.55)
+            self.assertLess(watch.seconds(), 3.0)
             watch = self.service.stopwatch()
             self.assertEqual(self.come_numbers(client, fresh[-1]), list(fresh))
             self.assertLess(watch.seconds(), 1.0)
@@ -169,11 +168,11 @@ class Late(AtLeastOnceTestCase):
         with self.come("graced") as client:
             self.come_numbers(client, old[-1])
             self.settle(client, "graced")
-            time.sleep(1.2)  # so that they are out of it
+            time.sleep(2.1)  # so that they are out of it
             some = self.publish(5)
             self.come_numbers(client, some[-1])
             self.settle(client, "graced")
-        time.sleep(1.2)  # how long it is away does not matter
+        time.sleep(2.1)  # how long it is away does not matter
         with self.come("graced") as client:
             self.assertEqual(self.come_numbers(client, some[-1]), list(some))
             self.settle(client, "graced")

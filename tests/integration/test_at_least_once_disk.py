@@ -27,6 +27,7 @@ from tests.integration.at_least_once import (
 from tests.integration.faulty import Injector, numbered, quiet
 from tests.integration.running import ROOT, Service, ServiceTestCase, wait_until
 from tests.processes import TWISTD
+from tests.rounds import combination
 
 TOML = quiet() + at_least_once("bot", token=True) + '[[bots]]\nname = "live"\n'
 
@@ -374,6 +375,7 @@ class Files(DiskTestCase):
         self.refused("damaged")
         self.begins_anew()
 
+    @combination
     def test_overwritten(self) -> None:
         """Its first page is noise."""
 
@@ -384,6 +386,7 @@ class Files(DiskTestCase):
         self.refused("damaged")
         self.begins_anew()
 
+    @combination
     def test_flipped_in_the_tables(self) -> None:
         """Its first page begins as it should; behind that is noise."""
 
@@ -394,6 +397,7 @@ class Files(DiskTestCase):
         self.refused("damaged")
         self.begins_anew()
 
+    @combination
     def test_empty(self) -> None:
         """A file without a byte."""
         self.damage(bytearray.clear)
@@ -417,6 +421,7 @@ class Files(DiskTestCase):
         self.set_aside()
         self.refused("newer")
 
+    @combination
     def test_directory(self) -> None:
         """A folder with its name."""
         self.file.unlink()

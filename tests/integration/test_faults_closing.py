@@ -217,7 +217,7 @@ class Stopping(ServiceTestCase):
         self.tell(signal.SIGTERM)
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertLess(time.monotonic() - began, 10.0)
         self.assertEqual(stuck[0].close_frame()[0], SERVICE_RESTART)
 
     def test_L10_two_hundred_peers_that_never_answer(self) -> None:
@@ -235,7 +235,7 @@ class Stopping(ServiceTestCase):
         self.tell(signal.SIGTERM)
         self.assert_goodbye(good)
         self.assertEqual(self.ended(PATIENCE), 0)
-        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertLess(time.monotonic() - began, 10.0)
         for bot in stuck[:190]:
             self.assertEqual(bot.close_frame()[0], SERVICE_RESTART)
 
@@ -271,8 +271,8 @@ class Stopping(ServiceTestCase):
 class HalfOpen(FaultTestCase):
     """Peers that say nothing any more: some are dead, some only busy."""
 
-    TIMEOUT = 0.6
-    toml = quiet(ping_interval="100ms", ping_timeout="600ms")
+    TIMEOUT = 1.0
+    toml = quiet(ping_interval="100ms", ping_timeout="1s")
 
     def _answering(self, client: RawClient, times: int = 2) -> None:
         """Answer some pings, and see to it that the service has read the answers."""
@@ -296,7 +296,7 @@ class HalfOpen(FaultTestCase):
         began = time.monotonic()
         while not proxy.service_side_ended():
             self._answering(good, 1)
-            self.assertLess(time.monotonic() - began, 3.0, "it is still there")
+            self.assertLess(time.monotonic() - began, 10.0, "it is still there")
         self.assertGreater(time.monotonic() - began, self.TIMEOUT / 2)
         wait_until("the log says why", lambda: f"silent for {self.TIMEOUT:g} s" in self.new_log())
         self.assertEqual(good.ask("get_status")["retcode"], 0)
@@ -346,11 +346,20 @@ class HalfOpen(FaultTestCase):
 
     def test_busy_for_less_than_the_time_limit(self) -> None:
         """A program that is busy for less than ping_timeout, again and again, keeps its connection."""
-        bot = self.bot()
-        for _ in range(3):
-            self._answering(bot, 1)
-            time.sleep(self.TIMEOUT * 0.6)
-        self.assertEqual(bot.ask("get_status")["retcode"], 0)
+        for _attempt in range(5):
+            bot = self.bot()
+            longest = 0.0
+            for _ in range(3):
+                self._answering(bot, 1)
+                began = time.monotonic()
+                time.sleep(self.TIMEOUT * 0.6)
+                longest = max(longest, time.monotonic() - began)
+                if longest > self.TIMEOUT * 0.8:  # others kept the machine busy: that would be too long
+                    break
+            else:
+                self.assertEqual(bot.ask("get_status")["retcode"], 0)
+                return
+        self.fail("the machine is too busy")
 
     def test_a_peer_that_is_gone_silently_wakes_nobody(self) -> None:
         """Twenty half-open peers at once all go, and hold nothing after."""
@@ -361,7 +370,7 @@ class HalfOpen(FaultTestCase):
         for bot in bots:
             self._answering(bot)
         proxy.cut()
-        wait_until("all are dropped", lambda: self.new_log().count("silent for") == 20, 3.0)
+        wait_until("all are dropped", lambda: self.new_log().count("silent for") == 20)
         proxy.close()
         self.assert_files_back(baseline)
         self.assert_unharmed()

@@ -79,7 +79,7 @@ class Filters(ServiceTestCase):
         for number, words in ((10, "away"), (11, "/away"), (12, "away")):
             self.publish(number, words)
         self.everything.wait_for(12)
-        wait_until("all is on disk", lambda: backlog(self.service, "late") == 3)
+        wait_until("all is on disk", lambda: backlog(self.service, "late") == 2)
         self.service.stop()
         self.service.start()
         self.late.come_back()

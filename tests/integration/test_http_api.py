@@ -62,7 +62,7 @@ class HttpTests(SharedServiceTestCase):
             with contextlib.suppress(ConnectionError):
                 self.assertEqual(peer.recv(10), b"")
             peer.close()
-        self.assertLess(time.monotonic() - began, 3.0)
+        self.assertLess(time.monotonic() - began, 10.0)
 
     def test_glued_and_lying(self) -> None:
         """Glued requests are answered in their order; after a lie the connection ends."""
@@ -79,7 +79,7 @@ class HttpTests(SharedServiceTestCase):
             head = b"POST /get_status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             began = time.monotonic()
             self.assertNotIn(b" 200 ", self.exchange(head + lie))
-            self.assertLess(time.monotonic() - began, 3.0)
+            self.assertLess(time.monotonic() - began, 10.0)
 
     def test_a_large_body(self) -> None:
         """A body of many megabytes is an action like any other; one over the limit is 413."""

@@ -177,6 +177,21 @@ class Conversation(NoneBotTestCase):
         self.assertEqual((carol["friend"], carol["remark"]), (True, "knows the word"))
         self.assertEqual(world["requests"], [])
 
+    def test_broken_links(self) -> None:
+        """The link breaks in the middle of an answer: the bot is back by itself, and said it once."""
+        connected = self.bot.times_connected()
+        fault = {"kind": "break", "action": "send_*", "part": "half", "times": 1}
+        _status, fault = self.service.http("/sandbox/10001/faults", fault)
+        self.converse("in the middle")
+        _status, actions = self.service.http("/sandbox/10001/actions?after=0")
+        self.assertEqual([one["fault"] for one in actions["entries"] if "fault" in one], [fault["id"]])
+        self.bot.wait_connected(connected + 1)
+        self.converse("after that")
+        fail = {"kind": "fail", "action": "send_*", "retcode": 1200, "times": 1}
+        self.service.http("/sandbox/10001/faults", fail)
+        self.service.say(ALICE, "/echo lost")
+        self.converse("after a failure")
+
     def test_service_killed(self) -> None:
         """The service dies outright and starts again: the bot is back by itself, and all was kept."""
         self.converse("before the crash")

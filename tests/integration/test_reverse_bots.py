@@ -47,7 +47,7 @@ class Dialled:
                 + bot("one", f'url = "{self.one.url("/ws?x=1&y=%20")}"', more='access_token = "the token"')
                 + bot("pair", pair)
                 + bot("two", f'url = "{self.two.url("/")}"', "10001, 10002", 'access_token = "other"')
-                + quiet("200ms", close_timeout="300ms", handshake_timeout="300ms", send_buffer="256KiB"),
+                + quiet("200ms", close_timeout="300ms", handshake_timeout="1s", send_buffer="256KiB"),
             )
         except BaseException:
             self.end_listeners()
@@ -176,9 +176,10 @@ class Links(DialledTestCase):
         """They come each interval, and say so."""
         peer = self.anew(self.one)
         self.lifecycle(peer)
-        began = time.monotonic()
+        began, watch = time.monotonic(), self.service.stopwatch()
         beats = [peer.event(meta_event_type="heartbeat") for _n in range(4)]
-        self.assertLess(abs((time.monotonic() - began) / 4 - 0.2), 0.1)
+        self.assertGreater((time.monotonic() - began) / 4, 0.1)
+        self.assertLess(watch.seconds() / 4, 0.35)
         for beat in beats:
             self.assertEqual(beat["interval"], 200)
             self.assertEqual(beat["self_id"], 10001)
@@ -244,12 +245,12 @@ class Links(DialledTestCase):
             self.assertEqual(one.event(n=seen - 1)["who"], 0)
             self.assertLess(seen, 2000)
         for n in range(20):
-            began = time.monotonic()
+            watch = self.service.stopwatch()
             self.assertEqual(other.ask("get_login_info")["data"]["user_id"], 10002)
             self.service.inject(numbered(n), 10002)
             self.assertEqual(other.event(n=n)["who"], 0)
             self.assertEqual(one.ask("get_login_info")["data"]["user_id"], 10001)
-            self.assertLess(time.monotonic() - began, 1.0)
+            self.assertLess(watch.seconds(), 1.0)
         lines = [line for line in self.new_log().splitlines() if "reads too slowly" in line]
         self.assertEqual(len(lines), 1, lines)
         self.assertIn("two:", lines[0])
@@ -278,9 +279,9 @@ class Ends(DialledTestCase):
                 pass
             expected = [b""] if code is None else [struct.pack("!H", code)]
             self.assertEqual(answers, expected)
-            ended = time.monotonic()
+            watch = self.service.stopwatch()
             self.works(self.one.next())
-            self.assertLess(time.monotonic() - ended, SHORTEST * 1.2 + 0.5, code)
+            self.assertLess(watch.seconds(), SHORTEST * 1.2 + 0.5, code)
         self.assertNotIn("cannot connect", self.new_log())
 
     def test_l03_restarts_without_overlap(self) -> None:
@@ -328,10 +329,12 @@ class Ends(DialledTestCase):
 
     def assert_growing(self, gaps: list[float]) -> None:
         """Doubling with jitter, up to the longest. (The first attempt came after the shortest.)"""
-        for n, gap in enumerate(gaps):
-            least = min(LONGEST / 1.2, SHORTEST * 2 ** (n + 1))
-            self.assertGreater(gap, least - 0.02, gaps)
-            self.assertLess(gap, least * 1.2 + 0.4, gaps)
+        least = [min(LONGEST / 1.2, SHORTEST * 2 ** (n + 1)) for n in range(len(gaps))]
+        # One that a busy machine tells us of late is nearer to the next one.
+        self.assertGreater(sum(gaps), sum(least) - 0.1, gaps)
+        for gap, wanted in zip(gaps, least, strict=True):
+            self.assertGreater(gap, wanted / 2, gaps)
+            self.assertLess(gap, wanted * 1.2 + 2, gaps)
 
     def refused_with(self, refuse: Callable[[Peer], Any], attempts: int = 6) -> list[float]:
         """The link ends, and all attempts are refused; the gaps between them."""
@@ -355,9 +358,9 @@ class Ends(DialledTestCase):
         self.assertNotIn("the token", line)
         self.assertNotIn("y=", line)
         reset(self.anew(self.one).socket)
-        began = time.monotonic()
+        watch = self.service.stopwatch()
         self.one.next()
-        self.assertLess(time.monotonic() - began, SHORTEST * 1.2 + 0.4, "an opened link resets the gaps")
+        self.assertLess(watch.seconds(), SHORTEST * 1.2 + 0.4, "an opened link resets the gaps")
 
     def test_closed_with_1008_at_once(self) -> None:
         """A bot that opens only to refuse (aiocqhttp, Koishi): the gaps grow too, with one line."""

@@ -213,7 +213,7 @@ class Stopping(ServiceTestCase):
         self.assertEqual(self.service.http("/")[0], 200)
         began = time.monotonic()
         self.assertEqual(self.service.stop(signal.SIGTERM), 0)
-        self.assertLess(time.monotonic() - began, 0.5 + 1)
+        self.assertLess(time.monotonic() - began, 0.5 + 2)
 
     def test_impatience(self) -> None:
         """A second signal ends it at once."""

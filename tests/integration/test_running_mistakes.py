@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.integration.commands import RunTestCase, answers, lifecycle_from
 from tests.integration.running import PATIENCE, ROOT
 from tests.processes import free_port
+from tests.rounds import some
 
 RECORD_TABLE = "CREATE TABLE record (kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
 
@@ -98,7 +99,7 @@ class Mistakes(RunTestCase):
         """A file that is not there, is a folder, is not UTF-8 or not TOML is one line that names it."""
         (self.folder / "latin.toml").write_bytes(b'data_dir = "caf\xe9"\n')
         (self.folder / "broken.toml").write_text("[server\n")
-        for name in ("missing.toml", ".", "latin.toml", "broken.toml"):
+        for name in some("missing.toml", "broken.toml", ".", "latin.toml"):
             line = self.refused_in_one_line("-n", "lgtwist", "--config", name)
             self.assertTrue(line.startswith(f"{name}: "), line)
             self.assertEqual(self.refused_in_one_line("-n", "lgtwist", LGTWIST_CONFIG=name), line)
@@ -139,7 +140,9 @@ class Mistakes(RunTestCase):
         config = self.write()
         self.data.mkdir()
         world = self.data / "sandbox-10001.sqlite"
-        for garbage in (b"\x00garbage" * 1000, b"not a database", b"SQLite format 3\x00" + b"\xff" * 4080):
+        for garbage in some(
+            b"SQLite format 3\x00" + b"\xff" * 4080, b"\x00garbage" * 1000, b"not a database", most=1
+        ):
             world.write_bytes(garbage)
             line = self.refused_in_one_line("-n", "--pidfile=", "lgtwist", "--config", config)
             self.assertIn(str(world), line)
@@ -189,7 +192,7 @@ class Mistakes(RunTestCase):
     def test_damaged_records(self) -> None:
         """A world with an unreadable record is one line that names its file; nothing is thrown away."""
         config = self.write()
-        for record in (
+        for record in some(
             "'person', '1', x'7b'",
             "'robot', '1', x'7b7d'",
             "'person', '1', x'7b7d'",

@@ -99,5 +99,5 @@ class EndingTests(SynchronousTestCase):
         """The service ends in its time though the connections that it keeps are never ended by the peer."""
         began = time.monotonic()
         self.assertEqual(self.service.stop(), 0)
-        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertLess(time.monotonic() - began, 5.0)
         self.assertNotIn("Traceback", self.service.log())

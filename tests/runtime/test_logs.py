@@ -380,9 +380,9 @@ class LoggerTests(SynchronousTestCase):
         self.patch(logs, "throttle", LineThrottle())
         fastest = 1.0
         for _round in range(20):
-            begun = time.perf_counter()
+            begun = time.thread_time()
             for _number in range(1000):
                 self._log.warn("{bot}: {action}: {reason}", bot="b", action="x" * 100, reason="why")
-            fastest = min(fastest, (time.perf_counter() - begun) / 1000)
+            fastest = min(fastest, (time.thread_time() - begun) / 1000)
         if sys.gettrace() is None:
             self.assertLess(fastest, 5e-6)

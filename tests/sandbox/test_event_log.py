@@ -21,6 +21,7 @@ from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.params import Params
 from lgtwist.sandbox.world import world as worlds
 from lgtwist.sandbox.world.world import World
+from tests.rounds import SLOWNESS
 from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, text
 
 #: Seconds since the epoch at which the sandbox starts, and the number that its log begins after.
@@ -295,7 +296,7 @@ class PortionTests(LogTestCase):
             began = time.thread_time()
             if next(parts, None) is None:
                 break
-        self.assertLess(slowest, 0.05)
+        self.assertLess(slowest, 0.05 * SLOWNESS)
 
 
 class WaitingTests(LogTestCase):

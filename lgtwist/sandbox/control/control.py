@@ -21,6 +21,7 @@ from lgtwist.runtime.logs import Logger
 from lgtwist.runtime.tasks import spawn
 from lgtwist.sandbox.bounds import LARGE_PARAMS
 from lgtwist.sandbox.control.event_stream import stream_log, stream_transcript
+from lgtwist.sandbox.control.faults import actions_json, faults_json, find_faults, read_fault
 from lgtwist.sandbox.control.log import log_json
 from lgtwist.sandbox.control.producer import respond_with_parts
 from lgtwist.sandbox.control.transcript import transcript_json
@@ -55,6 +56,10 @@ class Control:
             ("GET", ""): self._overview,
             ("GET", "transcript"): self._transcript,
             ("GET", "log"): self._read_log,
+            ("GET", "actions"): self._read_actions,
+            ("GET", "faults"): self._list_faults,
+            ("POST", "faults"): self._add_fault,
+            ("POST", "clear_faults"): self._clear_faults,
             ("GET", "forward"): self._forward,
             ("POST", "media"): self._store_body,
             ("GET", "world"): self._get_world,
@@ -250,6 +255,35 @@ class Control:
             waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
             return waiting.addCallback(lambda _fired: log_json(log, sandbox.world, after))
         return log_json(log, sandbox.world, after)
+
+    def _read_actions(self, request: Request) -> Any:
+        """Return the actions after ``after``; wait up to ``wait`` seconds for one where there is none.
+
+        Without ``after`` these are the actions that come while it waits.
+        """
+        sandbox, log = self._sandbox, self._sandbox.action_log
+        after = _query_integer(request, "after", log.last_seq)
+        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
+        if wait and after == log.last_seq:
+            waiting = sandbox.when_action_logged()
+            waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
+            return waiting.addCallback(lambda _fired: actions_json(log, after))
+        return actions_json(log, after)
+
+    # -- faults
+
+    def _list_faults(self, _request: Request) -> Any:
+        return faults_json(self._sandbox.faults)
+
+    def _add_fault(self, request: Request) -> Any:
+        fault = read_fault(Params(_read_body(request)))
+        self._sandbox.add_fault(fault)
+        return fault.as_json()
+
+    def _clear_faults(self, request: Request) -> Any:
+        cleared, chosen = find_faults(self._sandbox.faults, Params(_read_body(request) or b"{}"))
+        self._sandbox.clear_faults(cleared, chosen)
+        return {"cleared": len(cleared)}
 
     def _forward(self, request: Request) -> Iterator[bytes]:
         """Return the forwarded message with that ``id``, or the one of the message with that number."""

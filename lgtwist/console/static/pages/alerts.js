@@ -88,6 +88,7 @@ function Alarming({ alarming, entries }) {
             return html`<li key=${`${each.rule} ${each.subject} ${each.values.account} ${each.values.cause}`}><${Status} state="bad"><bdi class="peer">${alarmText(each)}</bdi><//>
                 <span class="muted small">${t("alerts.since")} <${Time} at=${each.since} /></span>
                 ${each.reason && html`<${Peer} text=${reasonText(each.reason)} />`}
+                ${each.rule === "lost" && each.subject && html`<${Peer} text=${each.subject} />`}
                 ${hasWords(`alerts.cause.${each.values.cause}`) && html`<span>${t(`alerts.cause.${each.values.cause}`)}</span>`}
                 ${told && html`<span class="muted small"><bdi class="peer">${t("alerts.now_told", { receivers: told })}</bdi></span>`}</li>`;
         })}</ul>`}</div></section>`;

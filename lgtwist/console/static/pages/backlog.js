@@ -147,28 +147,31 @@ export default function Page() {
     const [skipping, setSkipping] = useState(/** @type {any} */ (null));
     const [limit, setLimit] = useState(AT_ONCE);
     const [notUndone, setNotUndone] = useState(/** @type {any} */ (null));
-    const loader = useRef({ running: false, again: false, alive: true, timer: 0, last: 0, load: async () => {} });
+    const loader = useRef({ running: /** @type {Promise<void> | null} */ (null), again: false, alive: true, timer: 0, last: 0, load: async () => {} });
     if (!loader.current.timer) {
         loader.current.timer = -1;
-        loader.current.load = async () => {
+        const loadAll = async () => {
             const self = loader.current;
-            // One request at a time: an older answer never takes the place of a newer one.
-            self.again = self.running;
-            if (self.running) return;
-            self.running = true;
             do {
                 self.again = false;
                 self.last = Date.now();
                 try {
                     const answer = await get("backlog");
-                    if (!self.alive) return;
+                    if (!self.alive) break;
                     setBacklog(answer);
                     setError(null);
                 } catch (failure) {
                     if (self.alive) setError(failure);
                 }
             } while (self.again && self.alive);
-            self.running = false;
+            self.running = null;
+        };
+        // One request at a time: an older answer never takes the place of a newer one. Who waits has the newest.
+        loader.current.load = () => {
+            const self = loader.current;
+            self.again = Boolean(self.running);
+            if (!self.running) self.running = loadAll();
+            return self.running;
         };
     }
     const { load } = loader.current;
@@ -203,6 +206,12 @@ export default function Page() {
             stop();
         };
     }, []);
+    // The refusal takes the place of the offer, which goes with the next look: never both.
+    const undone = async (failure) => {
+        if (!failure) setNotUndone(null);
+        await load();
+        if (failure) setNotUndone(failure);
+    };
     const title = html`<div class="row spread page-title"><h1>${t("backlog.title")}</h1><${Button} kind="quiet" icon="refresh" onClick=${load}>${t("backlog.refresh")}<//></div>`;
     if (!backlog) {
         return html`${title}${error ? html`<${Problem} error=${error} text=${errorText(error)} />` : html`<p role="status" class="muted loading">${t("backlog.loading")}</p>`}`;
@@ -210,7 +219,7 @@ export default function Page() {
     const { rows, refused } = backlog;
     return html`${title}
         ${error && html`<${Problem} error=${error} text=${errorText(error)} />`}
-        <div aria-live="polite" class="stack undo">${rows.filter((row) => row.can_undo).map((row) => html`<${Undo} key=${keyOf(row)} row=${row} onDone=${(failure) => { setNotUndone(failure); return load(); }} />`)}
+        <div aria-live="polite" class="stack undo">${rows.filter((row) => row.can_undo).map((row) => html`<${Undo} key=${keyOf(row)} row=${row} onDone=${undone} />`)}
             ${notUndone && html`<${Problem} error=${notUndone} text=${errorText(notUndone)} />`}</div>
         <${Advice} rows=${rows} />
         <section class="section" aria-labelledby="deliveries-title">

@@ -82,7 +82,8 @@ export default function Page() {
                 if (alive) setError(refusal);
             }
             ready = true;
-            live.waiting = 0;
+            // What has come since it was paused stays counted.
+            if (!live.paused) live.waiting = 0;
             live.dropped = 0;
             setLoaded(true);
             draw();

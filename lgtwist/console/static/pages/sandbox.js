@@ -3,7 +3,7 @@
 
 import { errorText, t } from "../core/i18n.js";
 import { Bar, Button, classes, Empty, html, Icon, Peer, Problem, signal, useEffect, useLayoutEffect, useRef } from "../core/ui.js";
-import { accounts, failure, hasBot, load, me, play, version, watchState, watchWorld, world } from "./sandbox/store.js";
+import { accounts, clearFaults, failure, faults, hasBot, load, me, play, version, watchState, watchWorld, world } from "./sandbox/store.js";
 import { botName, chatName, nameOf } from "./sandbox/names.js";
 import { Log } from "./sandbox/bubbles.js";
 import { addFiles, Composer } from "./sandbox/composer.js";
@@ -61,6 +61,7 @@ function Conversation({ account, chat, details }) {
                 <p class="muted small one-line">${group ? t("sandbox.people_count", { n: group.members.length }) : own ? t("sandbox.private_as", { name: nameOf(now, me.value) }) : t("sandbox.private_of_other")}</p></div>
             <a class="button quiet bare" href=${details ? `${base}/${chat}` : `${base}/${chat}/details`} aria-label=${t(group ? "sandbox.group_card" : "sandbox.person_card")} title=${t(group ? "sandbox.group_card" : "sandbox.person_card")}><${Icon} name=${group ? "people" : "person"} /></a></header>
         ${!hasBot(account) && !now.answered.size && html`<${Bar} kind="warning" action=${html`<a class="button" href="#/overview">${t("sandbox.attach")}</a>`}>${t("sandbox.no_bot")}<//>`}
+        ${faults.value.length > 0 && html`<${Bar} kind="warning" action=${html`<${Button} onClick=${clearFaults}>${t("sandbox.clear_faults")}<//>`}>${t("sandbox.faults", { kinds: [...new Set(faults.value)].join(", ") })}<//>`}
         <${Log} key=${chat} chat=${chat} focusComposer=${focusComposer} hint=${hint} />
         <${Composer} chat=${chat} play=${playHere} focusSignal=${focusSignal} />
         <div class="drop-hint" aria-hidden="true">${t("sandbox.drop")}</div></section>`;

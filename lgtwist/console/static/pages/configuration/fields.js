@@ -111,6 +111,7 @@ export const ALERT_FIELDS = [
     { path: ["url_file"], type: "text", kinds: BY_URL, more: true },
     { path: ["secret_file"], type: "text", kinds: WITH_SECRET, more: true },
     { path: ["password_file"], type: "text", kinds: MAIL, more: true },
+    { path: ["ca_file"], type: "text", more: true },
     { path: ["chat_id"], type: "text", kinds: ["telegram"], more: true },
     { path: ["topic"], type: "text", kinds: ["ntfy"], more: true },
 ];

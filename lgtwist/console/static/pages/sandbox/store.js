@@ -35,6 +35,9 @@ export const me = signal(0);
 /** Why the world cannot be loaded; null if it can. */
 export const failure = signal(/** @type {any} */ (null));
 
+/** The kinds of the faults that are set, one for each. */
+export const faults = signal(/** @type {string[]} */ ([]));
+
 /** What this tab is sending, the oldest first: `{key, chat, user, message, note, messageId}`. */
 export const pending = signal(/** @type {any[]} */ ([]));
 
@@ -124,10 +127,29 @@ export function watchState() {
     };
 }
 
+/** Milliseconds after which the faults are read again. */
+const FAULTS_INTERVAL = 5000;
+
 /** Whether a bot is connected that may use the account. @param {number} account */
 export function hasBot(account) {
     return [...bots.value.values()].some((bot) => (!bot.accounts || bot.accounts.includes(account))
         && (bot.state === "up" || bot.state === "partly"));
+}
+
+/** Read which faults are set. They change without an entry of the log. @param {number} account */
+async function loadFaults(account) {
+    try {
+        const found = await get(`sandbox/${account}/faults`);
+        if (account === accountInView) faults.value = found.faults.map((each) => each.kind);
+    } catch {
+        // what is shown of the world says that it cannot be reached
+    }
+}
+
+/** End all faults of the account. */
+export async function clearFaults() {
+    await act("clear_faults", {});
+    await loadFaults(accountInView);
 }
 
 /** Load the world of an account and keep it up to date. Returns what ends it. @param {number} account */
@@ -141,9 +163,13 @@ export function watchWorld(account) {
     } catch {
         seen.value = {};
     }
+    faults.value = [];
     load(account);
+    loadFaults(account);
+    const timer = setInterval(() => { if (!document.hidden) loadFaults(account); }, FAULTS_INTERVAL);
     const endTraffic = subscribe({ topic: "traffic", filter: { account, kinds: ["message", "action"] } }, { traffic: takeTraffic });
     return () => {
+        clearInterval(timer);
         accountInView = 0;
         world.value = null; // what is shown of it before it is loaded again could not be answered
         loads += 1;

@@ -22,6 +22,8 @@ export default {
     "sandbox.log": "Messages",
     "sandbox.no_bot": "No bot is connected yet, so nobody will answer.",
     "sandbox.attach": "How to connect one",
+    "sandbox.faults": "Faults are set: {kinds}",
+    "sandbox.clear_faults": "Clear",
     "sandbox.first": "Say something to the bot, {name}",
     "sandbox.first_hint": "Type below and press Enter. The bot receives it as from a real chat.",
     "sandbox.first_group": "Nobody has spoken here yet, {name}",

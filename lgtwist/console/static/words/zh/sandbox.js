@@ -22,6 +22,8 @@ export default {
     "sandbox.log": "聊天记录",
     "sandbox.no_bot": "还没有机器人连上，说话没有人回答。",
     "sandbox.attach": "怎么连接",
+    "sandbox.faults": "设置了故障：{kinds}",
+    "sandbox.clear_faults": "清除",
     "sandbox.first": "跟机器人说句话吧，{name}",
     "sandbox.first_hint": "在下面输入，按 Enter 发送。机器人收到的和真实聊天里的一样。",
     "sandbox.first_group": "群里还没有人说话，{name}",
