@@ -61,11 +61,12 @@ class Options(usage.Options):
             raise usage.UsageError("--json goes with --journal")
         if self.parent is not None and self.parent.get("pidfile"):
             self._look_at_pid_file(self.parent)
-        log = _log_of(twistd)
-        number = None if log is None else writing_error(log, alone=True)
-        if log is not None and number is not None:
-            why = why_not_usable(OSError(number, os.strerror(number)), log)
-            raise SystemExit(f"lgtwist: {log}: the log cannot be written: {why}")
+        log, pid = _log_of(twistd), twistd.get("pidfile")
+        if log is not None:
+            _check_writable(log, "the log")
+        if pid:
+            path = Path(twistd.get("rundir") or ".", pid).absolute()
+            _check_writable(path, "the pid file", "; --pidfile= does without it")
 
     def _look_at_pid_file(self, twistd: usage.Options) -> None:
         """See to it that an old pid file is no reason for twistd not to start.
@@ -97,6 +98,17 @@ def _log_of(twistd: Mapping[str, Any]) -> Path | None:
     if not name and twistd.get("nodaemon", True):  # twist, and twistd on Windows, have no daemons
         return None
     return Path(name or "twistd.log").absolute()  # opened before twistd goes to its rundir
+
+
+def _check_writable(path: Path, what: str, hint: str = "") -> None:
+    """Look whether a file of twistd's own can be written, as far as that can be seen: it would raise later.
+
+    :raises SystemExit: with one line, if it cannot.
+    """
+    number = writing_error(path, alone=True)
+    if number is not None:
+        why = why_not_usable(OSError(number, os.strerror(number)), path)
+        raise SystemExit(f"lgtwist: {path}: {what} cannot be written: {why}{hint}")
 
 
 def _own_files(twistd: Mapping[str, Any]) -> tuple[str, ...]:
