@@ -147,6 +147,6 @@ class LogFiles(RunTestCase):
             self.program = before
             self.assertIn(f"lgtwist: {name}: the log cannot be written: ", line)
             self.assertIn(words, line)
-            line = self.refused_in_one_line("-n", "--pidfile", name, "lgtwist", "-c", config)
-            self.assertIn(f"{name}: the pid file cannot be written: ", line)
+        line = self.refused_in_one_line("-n", "--pidfile", "no/pid", "lgtwist", "-c", config)
+        self.assertIn("no/pid: the pid file cannot be written: ", line)
         self.assertFalse((self.folder / "no").exists())

@@ -152,7 +152,7 @@ class TroubleTests(SqliteTestCase):
         self.assertEqual(sink.numbers, list(range(1, 20)))
 
     def test_a_folder_of_somebody_else(self) -> None:
-        """Neither the file can be opened for writing nor the ballast removed: one sentence, no other error."""
+        """If the file cannot be opened for writing nor the ballast removed, it is one sentence."""
         self.fill(1)
 
         def open_writing(*_what: object) -> None:
