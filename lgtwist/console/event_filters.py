@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -97,17 +97,17 @@ class FilterRoutes:
         """Return how many events pass, and how many were judged: a slow filter judges fewer of them."""
         passed = judged = 0
         took = 0.0
-        began = perf_counter()
+        began = thread_time()
         for event in events:
             passed += event_filter.passes(event)
             judged += 1
-            slice_took = perf_counter() - began
+            slice_took = thread_time() - began
             if slice_took >= _SLICE:
                 took += slice_took
                 if took >= _MOST_TIME:
                     break
                 await deferLater(self._clock, 0)
-                began = perf_counter()
+                began = thread_time()
         return passed, judged
 
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, ref
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Clock
 
 from lgtwist.runtime.logs import Logger
 
@@ -141,9 +142,21 @@ _of_clocks: WeakKeyDictionary[IReactorTime, LongWork] = WeakKeyDictionary()
 def long_work_of(clock: IReactorTime) -> LongWork:
     """Return the one that all who work in the turns of a reactor share.
 
-    :param clock: the reactor, or a clock in its place.
+    :param clock: the reactor; or a ``Clock`` in its place, whose time is also that which work takes.
     """
     found = _of_clocks.get(clock)
     if found is None:
-        found = _of_clocks[clock] = LongWork(clock)
+        now = _seconds_of(clock) if isinstance(clock, Clock) else time.perf_counter
+        found = _of_clocks[clock] = LongWork(clock, now)
     return found
+
+
+def _seconds_of(clock: Clock) -> Callable[[], float]:
+    """Return what reads a clock and does not keep it alive."""
+    reference = ref(clock)
+
+    def seconds() -> float:
+        found = reference()
+        return 0.0 if found is None else float(found.seconds())
+
+    return seconds

@@ -272,7 +272,7 @@ class AnswerTests(FilterCase):
         self.make_journal()
         self.append(*(event(number) for number in range(50)))
         times = iter(range(1000))
-        self.patch(event_filters, "perf_counter", lambda: 0.02 * next(times))
+        self.patch(event_filters, "thread_time", lambda: 0.02 * next(times))
         slices = 0
 
         def later(*_arguments: object) -> Deferred[None]:

@@ -173,7 +173,7 @@ class Saying(ControlTestCase):
 class LongPoll(ControlTestCase):
     """``transcript?after=N&wait=S``."""
 
-    def poll(self, after: int, wait: int) -> tuple[threading.Thread, list[tuple[float, Any]]]:
+    def poll(self, after: int, wait: float) -> tuple[threading.Thread, list[tuple[float, Any]]]:
         """Begin a long poll; the list gets when it was answered, and what."""
         found: list[tuple[float, Any]] = []
         connection = self.service.connect()
@@ -231,6 +231,10 @@ class LongPoll(ControlTestCase):
         ((ended, answer),) = found
         self.assertEqual(answer, {"last_message_id": 1, "messages": []})
         self.assertTrue(0.9 < ended - began < 2, ended - began)
+        began = time.monotonic()
+        thread, found = self.poll(1, 0.1)
+        thread.join(PATIENCE)
+        self.assertGreater(found[0][0] - began, 0.09)
 
     def test_goes_away(self) -> None:
         """Clients that go away while they wait hurt nobody, and leave nothing behind."""
@@ -262,6 +266,11 @@ class LongPoll(ControlTestCase):
             ("after=1.5", "after"),
             ("after=", "after"),
             ("wait=soon", "wait"),
+            ("wait=-1", "wait"),
+            ("wait=1.", "wait"),
+            ("wait=.5", "wait"),
+            ("wait=1e1", "wait"),
+            ("wait=nan", "wait"),
             ("wait=" + "9" * 5000, "wait"),
             ("after=%ff", "after"),
             ("after=%D9%A1", "after"),  # a digit, but not of ASCII

@@ -9,7 +9,7 @@ from lgtwist.sandbox.control.verbs import VERBS
 from lgtwist.sandbox.store import WorldStore
 from lgtwist.sandbox.world.model import WorldFile
 from lgtwist.sandbox.world.world import PlatformError, World
-from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase
+from tests.sandbox.worlds import ALICE, BOB, CAROL, GROUP, SELF, STORED_FILE, WorldTestCase, text
 
 
 class VerbTests(WorldTestCase):
@@ -27,6 +27,8 @@ class VerbTests(WorldTestCase):
         self.assertEqual(
             [(m.user_id, m.role) for m in group.members], [(SELF, "member"), (5, "admin"), (ALICE, "owner")]
         )
+        self.verb("group", group_id=6, joined=False)
+        self.assertIsNone(group.member(SELF))
         self.verb("forget_person", user_id=5)
         self.assertIsNone(group.member(5))
         self.verb("forget_group", group_id=6)
@@ -131,6 +133,11 @@ class StoreTests(WorldTestCase):
         self.assertIn(777, other.people)
         self.assertNotIn(SELF, other.people)
         self.assertEqual(other.messages[1].user_id, 777)
+        self.assertEqual(other.last_message_id, self.world.last_message_id)
+        file = msgspec.json.decode(raw, type=WorldFile)
+        file.last_message_id = 70
+        other = World.from_file(SELF, file)
+        self.assertEqual(other.send_as_person(BOB, text("next"), self.now, GROUP).message_id, 71)
 
     def test_files_that_are_no_worlds(self) -> None:
         """Each is rejected, with the place of the mistake."""
@@ -152,3 +159,6 @@ class StoreTests(WorldTestCase):
             file = msgspec.convert({"self_id": 1, "groups": groups}, WorldFile)
             with self.assertRaisesRegex(ValueError, r"groups\[0\]"):
                 World.from_file(1, file)
+        for number in (-1, 2**31):
+            with self.assertRaisesRegex(ValueError, "last_message_id"):
+                World.from_file(1, WorldFile(1, last_message_id=number))

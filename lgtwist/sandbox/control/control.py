@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -235,7 +236,7 @@ class Control:
     def _transcript(self, request: Request) -> Any:
         """Return the messages after ``after``; wait up to ``wait`` seconds for one where there is none."""
         after, details = _query_integer(request, "after", 0), bool(_query_integer(request, "details", 0))
-        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
+        wait = _query_wait(request)
         if wait and self._sandbox.world.last_message_id <= after:
             waiting = self._sandbox.when_message_added()
             waiting.addTimeout(wait, self._sandbox.account.clock, lambda _result, _timeout: None)
@@ -249,7 +250,7 @@ class Control:
         """
         sandbox, log = self._sandbox, self._sandbox.event_log
         after = _query_integer(request, "after", log.last_seq)
-        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
+        wait = _query_wait(request)
         if wait and after == log.last_seq:
             waiting = sandbox.when_logged()
             waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
@@ -263,7 +264,7 @@ class Control:
         """
         sandbox, log = self._sandbox, self._sandbox.action_log
         after = _query_integer(request, "after", log.last_seq)
-        wait = min(_query_integer(request, "wait", 0), int(MAX_WAIT_SECONDS))
+        wait = _query_wait(request)
         if wait and after == log.last_seq:
             waiting = sandbox.when_action_logged()
             waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
@@ -372,6 +373,18 @@ def _query_integer(request: Request, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise BadRequest(f"{name}: expected a number")
     return int(text)
+
+
+def _query_wait(request: Request) -> float:
+    """Return the seconds of ``wait`` in the query, at most :data:`MAX_WAIT_SECONDS`; 0 if it is not given.
+
+    :raises BadRequest: if it is not a number, with or without decimals, of at most 18 characters.
+    """
+    values = request.args.get(b"wait", [])
+    text = values[-1].decode("ascii", "replace") if values else "0"
+    if len(text) > 18 or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise BadRequest("wait: expected a number of seconds")
+    return min(float(text), MAX_WAIT_SECONDS)
 
 
 def _query_text(request: Request, name: str) -> str:

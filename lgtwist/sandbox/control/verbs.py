@@ -102,8 +102,8 @@ def forget_person(world: World, params: Params, _now: int) -> Any:
 def group(world: World, params: Params, now: int) -> Any:
     """Add a group, or change the one with that ``group_id``.
 
-    ``members`` are added or changed; other members stay. A new group has the account as a member. A new owner
-    makes the old one an admin.
+    ``members`` are added or changed; other members stay. A new group has the account as a member; with
+    ``joined`` false the account is none. A new owner makes the old one an admin.
     """
     group_id = params.integer("group_id")
     if group_id <= 0:
@@ -112,6 +112,8 @@ def group(world: World, params: Params, now: int) -> Any:
         group_id, f"Group {group_id}", [Member(world.self_id, join_time=now)], create_time=now
     )
     members = {member.user_id: member for member in existing.members}
+    if not params.boolean("joined", True):
+        members.pop(world.self_id, None)
     for number, given in enumerate(params.object_list("members")):
         path = f"params.members[{number}]"
         user_id = given.integer("user_id")

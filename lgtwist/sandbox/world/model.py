@@ -241,6 +241,7 @@ class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """A world as one JSON file; the account itself is one of the people.
 
     :ivar self_id: the account's number. Another account may load the file, and takes its place.
+    :ivar last_message_id: messages get numbers above this one, and above those of the messages in the file.
     """
 
     self_id: int
@@ -250,3 +251,4 @@ class WorldFile(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     messages: list[Message] = []
     forwards: list[Forward] = []
     files: list[GroupFile] = []
+    last_message_id: int = 0

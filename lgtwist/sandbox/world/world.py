@@ -149,6 +149,9 @@ class World:
             for record in records:
                 world.put(record)
         world.put(world.people[self_id])
+        if not 0 <= file.last_message_id < 2**31:
+            raise ValueError("last_message_id: expected a number from 0 to 2147483647")
+        world._last_message_id = max(world._last_message_id, file.last_message_id)
         for number, group in enumerate(file.groups):
             for member in group.members:
                 if member.user_id not in world.people:

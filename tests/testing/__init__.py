@@ -1,0 +1,1 @@
+"""lgtwist.testing: what authors of bots test with."""
