@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lgtwist import __version__
 from lgtwist.app.configuration_file import DEFAULT_FILE, VARIABLE, ConfigurationError, ConfigurationFile
 from lgtwist.app.printing import print_journal, print_summary, print_text
+from lgtwist.runtime.platform import SIGUSR1
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
@@ -40,30 +41,51 @@ def _read_configuration(options: argparse.Namespace) -> Config:
 
 def _run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    if SIGUSR1 is not None:  # until it begins a new log file; else it would end us
+        signal.signal(SIGUSR1, signal.SIG_IGN)
     if options.init:
         _write_if_missing(options)
     file = ConfigurationFile.find(options.config)
+    if options.log_file is not None:
+        from lgtwist.runtime.log_file import log_file_names
+
+        file = evolve(file, also_private=log_file_names(Path(options.log_file)))
     config = file.read()
 
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
+    from lgtwist.app.log_output import stdout_stream
     from lgtwist.app.start import CannotStart, prepare_service
     from lgtwist.runtime.reactor import install_reactor
 
+    named = options.log_file
+    log: Any = (stdout_stream() or sys.stdout) if named is None else _open_log(Path(named))
     reactor = install_reactor()
     try:
         service = prepare_service(file, config, reactor)
     except CannotStart as error:
         sys.exit(f"lgtwist: {error}")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a line that the terminal cannot show is shown in part
-        sys.stdout.reconfigure(errors="backslashreplace")
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)])
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(log)])
     service.privilegedStartService()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     # Twisted's own handlers would take the place of ours for a moment; there are no processes to wait for.
     reactor.run(installSignalHandlers=False)
     return 0
+
+
+def _open_log(path: Path) -> Any:
+    """Open the log.
+
+    :raises SystemExit: with one line, if it cannot be opened.
+    """
+    from lgtwist.runtime.file_trouble import why_not_usable
+    from lgtwist.runtime.log_file import LogFile
+
+    try:
+        return LogFile(path)
+    except OSError as error:
+        sys.exit(f"lgtwist: {path}: the log cannot be written: {why_not_usable(error, path.absolute())}")
 
 
 def _target(options: argparse.Namespace) -> ConfigurationFile:
@@ -99,6 +121,7 @@ def _write(file: ConfigurationFile, endpoint: str) -> None:
     :raises SystemExit: with one line, if it cannot be written or is there already.
     """
     from lgtwist.app.first_configuration import first_configuration, wants_chinese, write_first_configuration
+    from lgtwist.runtime.file_trouble import why_not_usable
 
     path = file.base / str(file.name)
     try:
@@ -106,9 +129,8 @@ def _write(file: ConfigurationFile, endpoint: str) -> None:
     except FileExistsError:
         sys.exit(f"{file.name}: is there already, and stays as it is")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        hint = f" by user {os.getuid()}" if isinstance(error, PermissionError) else ""
-        sys.exit(f"{file.name}: cannot be written{hint}: {reason}")
+        reason = why_not_usable(error, path) if isinstance(error, OSError) else error
+        sys.exit(f"{file.name}: cannot be written: {reason}")
     print_text(f"Wrote {path}, with tokens made for it; only its owner can read it.\n")
 
 
@@ -224,6 +246,13 @@ COMMANDS = {
         "The log goes to stdout. Without a configuration file it serves one sandbox account, 10001, on "
         "127.0.0.1:8081. SIGHUP reads the configuration again.",
         (("--init", "where the configuration file is missing, write one first, as lgtwist init does"),),
+        (
+            (
+                "--log-file",
+                "FILE",
+                "write the log there, not to stdout; five files of 10 MB are kept, SIGUSR1 begins a new one",
+            ),
+        ),
     ),
     "init": Command(
         _init,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from lgtwist.app.pid_file import is_stale
 from lgtwist.app.printing import print_journal, print_summary
 from lgtwist.app.service import LgtwistService
 from lgtwist.app.start import CannotStart, prepare_service
+from lgtwist.runtime.file_trouble import why_not_usable, writing_error
+from lgtwist.runtime.log_file import log_file_names
 from lgtwist.runtime.reactor import install_reactor
 
 
@@ -45,8 +49,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration; a mistake in it ends here, with a line for each."""
         twistd: dict[str, Any] = self.parent or {}
-        folder = Path(twistd.get("rundir") or ".")
-        own = tuple(str(folder / name) for key in ("pidfile", "logfile") if (name := twistd.get(key)))
+        own = _own_files(twistd)
         self["file"], self["read"] = _load(self["config"], own)
         if self["check"]:
             print_summary(self["read"])
@@ -58,6 +61,12 @@ class Options(usage.Options):
             raise usage.UsageError("--json goes with --journal")
         if self.parent is not None and self.parent.get("pidfile"):
             self._look_at_pid_file(self.parent)
+        log, pid = _log_of(twistd), twistd.get("pidfile")
+        if log is not None:
+            _check_writable(log, "the log")
+        if pid:
+            path = Path(twistd.get("rundir") or ".", pid).absolute()
+            _check_writable(path, "the pid file", "; --pidfile= does without it")
 
     def _look_at_pid_file(self, twistd: usage.Options) -> None:
         """See to it that an old pid file is no reason for twistd not to start.
@@ -76,6 +85,37 @@ class Options(usage.Options):
                 path.unlink()
         elif twistd.get("nodaemon"):
             twistd["pidfile"] = ""
+
+
+def _log_of(twistd: Mapping[str, Any]) -> Path | None:
+    """Return the file that twistd writes its log to; None if it writes to none.
+
+    :param twistd: its own options.
+    """
+    name = twistd.get("logfile")
+    if not twistd or twistd.get("logger") or twistd.get("syslog") or name == "-":
+        return None
+    if not name and twistd.get("nodaemon", True):  # twist, and twistd on Windows, have no daemons
+        return None
+    return Path(name or "twistd.log").absolute()  # opened before twistd goes to its rundir
+
+
+def _check_writable(path: Path, what: str, hint: str = "") -> None:
+    """Look whether a file of twistd's own can be written, as far as that can be seen: it would raise later.
+
+    :raises SystemExit: with one line, if it cannot.
+    """
+    number = writing_error(path, alone=True)
+    if number is not None:
+        why = why_not_usable(OSError(number, os.strerror(number)), path)
+        raise SystemExit(f"lgtwist: {path}: {what} cannot be written: {why}{hint}")
+
+
+def _own_files(twistd: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of twistd's own files."""
+    log, pid = _log_of(twistd), twistd.get("pidfile")
+    pids = () if not pid else (str(Path(twistd.get("rundir") or ".") / pid),)
+    return pids if log is None else (*pids, *log_file_names(log))
 
 
 def load(named: str | None = None) -> Config:

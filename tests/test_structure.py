@@ -15,7 +15,8 @@ PACKAGE = ROOT / "lgtwist"
 
 #: The floors, from the ground up. Rooms of one floor may not import each other.
 FLOORS: list[set[str]] = [
-    {"onebot", "config", "runtime"},
+    {"runtime"},
+    {"onebot", "config"},
     {"net"},
     {"delivery", "milky", "filters"},
     {"journal", "websocket"},
@@ -65,9 +66,12 @@ PURE = [
     "lgtwist.config.toml_places",
     "lgtwist.config.values",
     "lgtwist.runtime.budget",
+    "lgtwist.runtime.file_trouble",
     "lgtwist.runtime.foreign_lines",
     "lgtwist.runtime.log_text",
+    "lgtwist.runtime.log_file",
     "lgtwist.runtime.logs",
+    "lgtwist.runtime.platform",
     "lgtwist.milky.blocks",
     "lgtwist.milky.flags",
     "lgtwist.net.backoff",
@@ -260,6 +264,57 @@ def private_names_used(path: Path) -> set[str]:
     tree = ast.parse(path.read_text("utf-8"))
     found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return {name for name in found if is_private(name)}
+
+
+#: The one module that names what not every system has.
+PLATFORM = "lgtwist/runtime/platform.py"
+#: Modules of the standard library, and names of ``os``, ``signal`` and ``socket``, that only POSIX systems
+#: have.
+POSIX_MODULES = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+POSIX_NAMES = {
+    "os": {
+        *("O_CLOEXEC", "O_DIRECTORY", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "O_SYNC", "O_DSYNC"),
+        *("ST_RDONLY", "chown", "fchmod", "fchown", "fork", "forkpty", "fstatvfs", "getegid", "geteuid"),
+        *("getgid", "getgroups", "getloadavg", "getpgid", "getsid", "getuid", "kill", "killpg", "lchown"),
+        *("mkfifo", "nice", "posix_fadvise", "posix_fallocate", "pread", "preadv", "pwrite", "pwritev"),
+        *("sendfile", "setsid", "setuid", "setgid", "statvfs", "sysconf", "uname", "wait", "waitid"),
+    },
+    "signal": {"SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "SIGUSR2", "alarm", "pause"},
+    "socket": {"AF_UNIX", "MSG_DONTWAIT", "MSG_NOSIGNAL", "SCM_RIGHTS", "sethostname", "socketpair"},
+}
+
+
+def posix_names(path: Path) -> set[str]:
+    """What a module imports or names that POSIX systems only have."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & POSIX_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""} & POSIX_MODULES
+            named = {alias.name for alias in node.names} & POSIX_NAMES.get(node.module or "", set())
+            found |= {f"{node.module}.{name}" for name in named}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.attr in POSIX_NAMES.get(node.value.id, ()):
+                found.add(f"{node.value.id}.{node.attr}")
+    return found
+
+
+class PlatformTests(SynchronousTestCase):
+    def test_one_module(self) -> None:
+        """What POSIX systems only have is named in one module; Windows can import all others."""
+        found = {str(path.relative_to(ROOT)): posix_names(path) for path in sorted(PACKAGE.rglob("*.py"))}
+        self.assertTrue(found.pop(PLATFORM))
+        self.assertEqual({path: names for path, names in found.items() if names}, {})
+
+    def test_the_check_finds_what_it_looks_for(self) -> None:
+        """An import and a name are found, and nothing else."""
+        path = Path(self.mktemp())
+        path.write_text(
+            "import os, fcntl\nfrom pwd import getpwuid\nfrom signal import SIGHUP, SIGTERM\n"
+            "os.open('x', os.O_RDONLY | os.O_CLOEXEC)\n"
+        )
+        self.assertEqual(posix_names(path), {"fcntl", "pwd", "signal.SIGHUP", "os.O_CLOEXEC"})
 
 
 class PrivateReachTests(SynchronousTestCase):

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from lgtwist.config.text_files import decode_text
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.private_files import close_to_others, create_private
 
 #: The file's name in ``data_dir``.
@@ -47,7 +48,7 @@ def read_made_token(folder: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = why_not_usable(error, file, folder) if isinstance(error, OSError) else error
         raise CannotMakeToken(f"{file}: cannot be read: {reason}") from None
     if text and not (text.isprintable() and len(text) <= 1024):
         raise CannotMakeToken(f"{file}: expected one line, the admin token; remove the file to have one made")
@@ -72,7 +73,8 @@ def made_token(folder: Path) -> MadeToken:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CannotMakeToken(f"{path}: cannot be written: {error.strerror}") from None
+        why = why_not_usable(error, path, folder)
+        raise CannotMakeToken(f"{path}: cannot be written: {why}") from None
     return MadeToken(made, True)
 
 

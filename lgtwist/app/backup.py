@@ -42,7 +42,9 @@ from lgtwist.hub.edges import CannotPrepare
 from lgtwist.hub.interfaces import IKeepsFile
 from lgtwist.journal.sqlite import check, mark_as_backup
 from lgtwist.journal.store import JournalError
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.platform import O_CLOEXEC, O_NONBLOCK, free_bytes
 from lgtwist.runtime.private_files import create_private
 from lgtwist.runtime.sqlite_copies import copy_resting_database
 from lgtwist.runtime.tasks import spawn
@@ -343,7 +345,7 @@ def _open_named(path: Path) -> BinaryIO:
     :raises OSError: if it cannot be opened.
     :raises ValueError: if it is something else, or too large.
     """
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    file = os.fdopen(os.open(path, os.O_RDONLY | O_NONBLOCK | O_CLOEXEC), "rb")
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_NAMED:
         file.close()
@@ -358,7 +360,10 @@ def _why_no_backup(error: BaseException) -> CannotBackUp:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or "disk is full" in str(error):
         return CannotBackUp("no_space", "the disk of data_dir is full: there is no room for a backup")
-    reason = getattr(error, "strerror", None) or error
+    reason: object = getattr(error, "strerror", None) or error
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        path = Path(error.filename)
+        reason = f"{path}: {why_not_usable(error, path, path.parent)}"
     return CannotBackUp("backup_failed", f"the backup could not be made: {reason}")
 
 
@@ -367,8 +372,7 @@ def _check_room(data_dir: Path, needed: int) -> None:
 
     :raises CannotBackUp: if less is free.
     """
-    found = os.statvfs(data_dir)
-    free = found.f_bavail * found.f_frsize
+    free = free_bytes(data_dir)
     if free < needed + _STAYS_FREE:
         raise CannotBackUp(
             "no_space",

@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 from lgtwist.app.backup import back_up_stopped, backup_name, size_text
 from lgtwist.app.configuration import Config
 from lgtwist.app.configuration_file import ConfigurationFile
-from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.data_dir import CannotStart, DataDir, InUse
 from lgtwist.app.health_check import connected
 from lgtwist.app.running_api import CannotAsk, RunningApi
 from lgtwist.console.interfaces import CannotBackUp
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.private_files import create_private
 
 #: Seconds without a byte: the service answers when the backup is made.
@@ -48,7 +49,8 @@ def back_up(file: ConfigurationFile, output: str | None, *, secrets: bool) -> st
     except FileExistsError:
         raise NoBackup(f"{path}: is there already, and stays as it is") from None
     except (OSError, ValueError) as error:
-        raise NoBackup(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+        why = why_not_usable(error, path.absolute()) if isinstance(error, OSError) else error
+        raise NoBackup(f"{path}: cannot be written: {why}") from None
     try:
         with written:
             where = _write_backup(written, file, config, secrets=secrets, now=now)
@@ -58,7 +60,7 @@ def back_up(file: ConfigurationFile, output: str | None, *, secrets: bool) -> st
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise NoBackup(f"{path}: cannot be written: {error.strerror or error}") from None
+            raise NoBackup(f"{path}: cannot be written: {why_not_usable(error, path.absolute())}") from None
         raise
     what = "with" if secrets else "without"
     return f"{path}: {size_text(size)}, {what} secrets, {where}"
@@ -78,7 +80,7 @@ def _write_backup(
         try:
             data_dir.lock()
         except CannotStart as error:
-            if data_dir.is_free():
+            if not isinstance(error, InUse):
                 raise NoBackup(str(error)) from None
             _ask_service(written, file, config, secrets=secrets)
             return "made by the running service"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from lgtwist.config.text_files import decode_text, whom
+from lgtwist.runtime.file_trouble import why_not_usable
+from lgtwist.runtime.platform import O_NONBLOCK
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
@@ -96,7 +98,9 @@ class ConfigurationFile:
             return _read_text(path, again)
         except OSError as error:
             where = "" if str(path) == self.described else f" ({path})"
-            sentence = f"{self.described}: cannot be read{whom(error)}: {error.strerror}{where}"
+            # A folder is what Docker makes where the file that is to be mounted is missing.
+            why = why_not_usable(error, path) if isinstance(error, IsADirectoryError) else error.strerror
+            sentence = f"{self.described}: cannot be read{whom(error)}: {why}{where}"
             raise ConfigurationError([sentence]) from None
         except ValueError as error:  # also a name with a null character
             raise ConfigurationError([f"{self.described}: {error}"]) from None
@@ -139,7 +143,7 @@ def _read_text(path: Path, only_regular: bool) -> str:
     :raises OSError: if it cannot be read, or is to be a regular file and is none.
     :raises NotText: if it is not UTF-8.
     """
-    flags = os.O_NONBLOCK if only_regular else 0
+    flags = O_NONBLOCK if only_regular else 0
     with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
         if only_regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from pathlib import Path
 
+from lgtwist.runtime.file_trouble import why_not_usable
+from lgtwist.runtime.platform import O_CLOEXEC, lock_file
 from lgtwist.runtime.private_files import OTHERS, create_private, make_private_folder
 
 #: The name of the journal's file in the folder.
@@ -17,6 +18,10 @@ GENERATION_FILE = "console_generation"
 
 class CannotStart(Exception):
     """The service cannot start; the argument is one sentence for the terminal."""
+
+
+class InUse(CannotStart):
+    """Another process has the lock."""
 
 
 class DataDir:
@@ -60,14 +65,17 @@ class DataDir:
         """
         try:
             make_private_folder(self.path)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | O_CLOEXEC, 0o600)
         except OSError as error:
-            raise CannotStart(f"data_dir {self.path} cannot be used: {error.strerror}") from None
+            blamed = self.path / "lock" if os.path.isdir(self.path) else self.path
+            why = why_not_usable(error, blamed, self.path)
+            where = "" if blamed == self.path else "its file lock: "
+            raise CannotStart(f"data_dir {self.path} cannot be used: {where}{why}") from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock)
         except OSError:
             os.close(lock)
-            raise CannotStart(f"data_dir {self.path} is in use by another lgtwist") from None
+            raise InUse(f"data_dir {self.path} is in use by another lgtwist") from None
         self._lock = lock
 
     def warning(self) -> str | None:
@@ -86,13 +94,13 @@ class DataDir:
     def is_free(self) -> bool:
         """Return whether no process has the lock, without taking it or making anything."""
         try:
-            lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            lock = os.open(self.path / "lock", os.O_RDONLY | O_CLOEXEC)
         except FileNotFoundError:
             return True
         except OSError:  # it cannot be known
             return False
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock_file(lock, shared=True)
         except OSError:
             return False
         finally:

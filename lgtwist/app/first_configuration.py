@@ -7,6 +7,9 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from lgtwist.runtime.file_trouble import has_container_mark
+from lgtwist.runtime.platform import O_CLOEXEC
+
 #: Where the service listens: for this machine, and in a container, whose loopback nobody else reaches.
 LOOPBACK, ANYWHERE = "tcp:8081:interface=127.0.0.1", "tcp:8081"
 
@@ -141,8 +144,7 @@ def wants_chinese(environment: Mapping[str, str]) -> bool:
 
 def in_container(environment: Mapping[str, str], root: Path = Path("/")) -> bool:
     """Return whether this is a container: Docker's or Podman's mark is there, or the file is on ``/data``."""
-    marks = (root / ".dockerenv", root / "run" / ".containerenv")
-    return any(mark.exists() for mark in marks) or environment.get("LGTWIST_CONFIG", "").startswith("/data/")
+    return has_container_mark(root) or environment.get("LGTWIST_CONFIG", "").startswith("/data/")
 
 
 def first_configuration(chinese: bool, endpoint: str = LOOPBACK) -> str:
@@ -162,7 +164,7 @@ def write_first_configuration(path: Path, text: str) -> None:
     :raises FileExistsError: if there is one.
     :raises OSError: if it cannot be written; nothing is left then.
     """
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_CLOEXEC, 0o600)
     try:
         with open(file, "w", encoding="utf-8") as writing:
             writing.write(text)

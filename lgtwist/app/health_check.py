@@ -18,6 +18,7 @@ from attrs import frozen
 
 from lgtwist.app.configuration_file import ConfigurationError, ConfigurationFile
 from lgtwist.config.toml_mistakes import why_not_toml
+from lgtwist.runtime.platform import unix_socket
 
 #: Where the service listens if the configuration does not say it.
 _DEFAULT_ENDPOINT = "tcp:8081:interface=127.0.0.1"
@@ -148,7 +149,7 @@ def connected(description: str, base: Path, deadline: float) -> Iterator[socket.
 
 def _connect(kind: str, first: str, named: dict[str, str], base: Path, deadline: float) -> socket.socket:
     if kind == "unix":
-        unix = socket.socket(socket.AF_UNIX)
+        unix = unix_socket()
         try:
             unix.settimeout(_left(deadline))
             unix.connect(str(base / (first or named["address"])))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lgtwist.runtime.platform import process_exists
+
 
 def is_stale(path: Path) -> bool:
     """Return whether a pid file names no running twistd, as far as this machine can say.
@@ -25,17 +27,7 @@ def is_stale(path: Path) -> bool:
     try:
         command = Path(f"/proc/{number}/cmdline").read_bytes()
     except OSError:
-        return not _exists(number)
+        return not process_exists(number)
     # Without folders: any program may lie in one that is called lgtwist.
     words = [argument.rpartition(b"/")[2] for argument in command.split(b"\0")]
     return not any(b"twistd" in word or b"lgtwist" in word for word in words)
-
-
-def _exists(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True

@@ -21,7 +21,7 @@ from lgtwist.hub.edges import CannotPrepare, IEdge
 from lgtwist.journal.store import JournalError
 from lgtwist.net.ports import CannotListen
 from lgtwist.runtime.logs import CONFIGURED, Logger
-from lgtwist.runtime.open_files import open_files_limit
+from lgtwist.runtime.platform import open_files_limit
 from lgtwist.runtime.tasks import spawn
 
 if TYPE_CHECKING:

@@ -12,6 +12,18 @@ from pathlib import Path
 
 from attrs import frozen
 
+from lgtwist.runtime.platform import (
+    O_CLOEXEC,
+    O_NOFOLLOW,
+    belongs_to_us,
+    is_mounted_read_only,
+    may_give_to,
+    set_mode,
+    set_owner,
+    sync_folder,
+    user_id,
+)
+
 #: How many backups are kept.
 _BACKUPS = 5
 
@@ -34,7 +46,8 @@ class CannotWrite(Exception):
     def sentence(self) -> str:
         """Why, in a sentence."""
         template = _CANNOT_WRITE.get(self.code, _CANNOT_WRITE["cannot_be_written"])
-        return template.format(path=self.path, folder=self.path.parent, detail=self.detail)
+        uid = "" if user_id() is None else f" (uid {user_id()})"
+        return template.format(path=self.path, folder=self.path.parent, detail=self.detail, uid=uid)
 
 
 _CANNOT_WRITE = {
@@ -42,8 +55,8 @@ _CANNOT_WRITE = {
     "mounted_alone": "{path} is mounted by itself, as into a container, so that no new file can take its "
     "place; mount its folder",
     "read_only_disk": "{path} is on a file system that is mounted read-only",
-    "read_only_file": "{path} may not be written by this user",
-    "read_only_folder": "{folder} may not be written by this user",
+    "read_only_file": "{path} may not be written by this user{uid}",
+    "read_only_folder": "{folder} may not be written by this user{uid}",
     "another_owner": "{path} belongs to another user, to whom a new file cannot be given",
     "no_space": "there is no space left for {path}",
     "cannot_be_written": "{path} cannot be written: {detail}",
@@ -87,16 +100,15 @@ def why_not_writable(path: Path) -> CannotWrite | None:
         return CannotWrite("cannot_be_written", path, error.strerror or "")
     if status is not None and not stat.S_ISREG(status.st_mode):
         return CannotWrite("not_a_file", path)
-    with contextlib.suppress(OSError):
-        if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-            return CannotWrite("read_only_disk", path)
+    if is_mounted_read_only(path.parent):
+        return CannotWrite("read_only_disk", path)
     if _is_mounted_alone(path):
         return CannotWrite("mounted_alone", path)
     if status is not None and not os.access(path, os.W_OK):
         return CannotWrite("read_only_file", path)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return CannotWrite("read_only_folder", path)
-    if status is not None and os.geteuid() not in (0, status.st_uid):
+    if status is not None and not may_give_to(status.st_uid):
         return CannotWrite("another_owner", path)
     return None
 
@@ -136,7 +148,7 @@ def replace_file(path: Path, new: bytes, old: bytes | None, stamp: str) -> Writt
             except FileExistsError:
                 made.clear()
                 raise
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             return Written(None)
         status = path.stat()
         backup = _backup_name(path, stamp)
@@ -159,7 +171,7 @@ def replace_file(path: Path, new: bytes, old: bytes | None, stamp: str) -> Writt
         code = _BY_NUMBER.get(error.errno or 0, "cannot_be_written")
         raise CannotWrite(code, path, error.strerror or "") from None
     with contextlib.suppress(OSError):  # it is there; only a power cut now could bring the old one back
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     _forget_old(path)
     return Written(backup.name)
 
@@ -206,20 +218,12 @@ def _write_new(path: Path, content: bytes, like: os.stat_result | None, mode: in
     :raises FileExistsError: if it is there.
     :raises OSError: if it cannot be written; a part of it may be there.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_NOFOLLOW | O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     with open(descriptor, "wb") as file:
-        if like is not None and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(descriptor, like.st_uid, like.st_gid)
-        os.fchmod(descriptor, mode)
+        if like is not None and not belongs_to_us(like):
+            set_owner(descriptor, like)
+        set_mode(descriptor, mode)
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

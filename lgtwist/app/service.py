@@ -36,7 +36,8 @@ from lgtwist.app.backup import Backups, remove_unfinished
 from lgtwist.app.configuration import AccountConfig, BotConfig, Config
 from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.console_view import RunningService
-from lgtwist.app.data_dir import CannotStart, DataDir
+from lgtwist.app.data_dir import GENERATION_FILE, CannotStart, DataDir
+from lgtwist.app.log_output import adopt_log_outputs
 from lgtwist.app.reload import ReloadOutcome
 from lgtwist.app.reloader import Reloader
 from lgtwist.app.sd_notify import SystemdNotifier
@@ -70,10 +71,10 @@ from lgtwist.journal.worker import ThreadWorker
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.http_client import WebClient
 from lgtwist.net.ports import CannotListen, Ports
-from lgtwist.net.twisted_private import bound_log_files
+from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.logs import CONFIGURED, Logger, check_left_out, report_left_out
 from lgtwist.runtime.memory import return_freed_memory
-from lgtwist.runtime.open_files import raise_open_files_limit
+from lgtwist.runtime.platform import raise_open_files_limit
 from lgtwist.runtime.reactor_lag import ReactorLag
 from lgtwist.runtime.tasks import log_failures, spawn
 from lgtwist.runtime.turns import FlushScheduler
@@ -95,8 +96,6 @@ _DELIVERY_TICK = 0.5
 _STOPPING = "lgtwist stops"
 #: Seconds between two looks at whether lines were left out that are to be reported.
 _LOG_CHECK = 5.0
-#: Files of twistd's log, of a megabyte each.
-_LOG_FILES = 5
 #: Seconds between two looks at whether the wall clock was set.
 _CLOCK_CHECK = 5.0
 #: Seconds between two looks at the files of the certificates, our own and those of authorities.
@@ -241,10 +240,22 @@ class LgtwistService(MultiService):
             clock=self._reactor,
             wall_clock=self._wall_clock,
             sessions=Sessions(self._data_dir.session_generation()),
-            save_generation=self._data_dir.save_session_generation,
+            save_generation=self._save_session_generation,
             log_lines=self.log_lines,
         )
         return ConsoleMount(resources, enabled=self.config.console.enabled)
+
+    def _save_session_generation(self, generation: int) -> None:
+        try:
+            self._data_dir.save_session_generation(generation)
+        except OSError as error:
+            file = self._data_dir.path / GENERATION_FILE
+            self._log.error(
+                "{file}: cannot be written: {why}; sessions of the console that were ended now may be used "
+                "again after a restart",
+                file=file,
+                why=why_not_usable(error, file, self._data_dir.path),
+            )
 
     def _private_files(self) -> list[Path]:
         """Return the paths of the files that bots may not read."""
@@ -775,7 +786,7 @@ class LgtwistService(MultiService):
         """Open the journal, log the summary, then start the accounts' and the bots' edges."""
         self._stopping = False
         globalLogPublisher.addObserver(self.log_lines)
-        bound_log_files(_LOG_FILES)
+        adopt_log_outputs()
         self.started = self._wall_clock()
         self._open_journal()
         for line in summary(self.config, self.ports.urls()):

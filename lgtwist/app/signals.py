@@ -10,6 +10,7 @@ from typing import Any
 from twisted.application.service import Service
 
 from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.platform import O_CLOEXEC, O_NOCTTY, SIGHUP, SIGUSR1
 from lgtwist.runtime.tasks import log_failures
 
 
@@ -18,7 +19,7 @@ def _has_terminal() -> bool:
     if _terminals():
         return True
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        os.close(os.open("/dev/tty", os.O_RDWR | O_NOCTTY | O_CLOEXEC))
     except OSError:
         return False
     return True
@@ -31,6 +32,7 @@ def _terminals() -> list[int]:
 
 class Signals(Service):
     """SIGTERM and SIGINT stop in good order, with exit status 0; a second one ends at once. SIGHUP reloads.
+    SIGUSR1 begins a new log file. Windows has neither of the latter two.
 
     Twisted's own handlers make twistd end by the signal itself.
 
@@ -40,15 +42,22 @@ class Signals(Service):
 
     :param reactor: in whose thread ``reload`` is called; what is stopped.
     :param reload: reads the configuration again. Signals that come before it is called are one.
+    :param renew_log: begins a new log file, likewise.
     """
 
     _log = Logger(throttled=False)
 
-    def __init__(self, reactor: Any, reload: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        reload: Callable[[], object] | None = None,
+        renew_log: Callable[[], object] = lambda: None,
+    ) -> None:
         self._reactor = reactor
         self._reload = log_failures("reloading", reload or self._cannot_reload)
+        self._renew_log = log_failures("beginning a new log", renew_log)
         self._stopping = False
-        self._reload_asked = False
+        self._reload_asked = self._renew_asked = False
         self._had_terminal = False
         self._terminals: list[int] = []
 
@@ -62,8 +71,12 @@ class Signals(Service):
         """
         self._look_for_terminal()
         self._install()
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._hung_up)
+        if SIGHUP is not None and signal.getsignal(SIGHUP) is not signal.SIG_IGN:
+            signal.signal(SIGHUP, self._hung_up)
+        # Before twistd looks: its own handler is there for some ways of starting only, and else the signal
+        # ends the process.
+        if SIGUSR1 is not None and not callable(signal.getsignal(SIGUSR1)):
+            signal.signal(SIGUSR1, self._new_log_wanted)
 
     def _look_for_terminal(self) -> None:
         self._had_terminal, self._terminals = _has_terminal(), _terminals()
@@ -97,9 +110,18 @@ class Signals(Service):
             self._reload_asked = True
             self._reactor.callFromThread(self._do_reload)
 
+    def _new_log_wanted(self, _number: int, _frame: object) -> None:
+        if not self._renew_asked:
+            self._renew_asked = True
+            self._reactor.callFromThread(self._do_renew)
+
+    def _do_renew(self) -> None:
+        self._renew_asked = False
+        self._renew_log()
+
     def _leave_terminal(self) -> None:
         """Let what is still written to the terminal go nowhere: each write would fail, the last at exit."""
-        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        nowhere = os.open(os.devnull, os.O_RDWR | O_CLOEXEC)
         for number in self._terminals:
             os.dup2(nowhere, number)
         os.close(nowhere)

@@ -15,6 +15,7 @@ from lgtwist.app.configuration_editor import ConfigurationEditor
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import CannotStart
 from lgtwist.app.first_configuration import wants_chinese
+from lgtwist.app.log_output import renew_logs
 from lgtwist.app.restart import Restart
 from lgtwist.app.sd_notify import SystemdNotifier
 from lgtwist.app.service import LgtwistService
@@ -26,7 +27,7 @@ from lgtwist.runtime.foreign_lines import tame_foreign_lines
 def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> LgtwistService:
     """Return a service, its ports already open. It answers signals from now on.
 
-    :param file: what SIGHUP reads again.
+    :param file: what SIGHUP reads again; SIGUSR1 begins a new log file.
     :param config: what was read from it.
     :raises CannotStart: if it cannot start.
     """
@@ -44,7 +45,7 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     service.restart = Restart(reactor, file.base, file.also_private).begin
     word = "控制台" if wants_chinese(os.environ) else "Console"
     service.show_link = lambda link: show_once(f"{word}: {link}")
-    signals = Signals(reactor, service.reload_again)
+    signals = Signals(reactor, service.reload_again, renew_logs)
     signals.prepare()
     service.prepare()
     signals.setServiceParent(service)

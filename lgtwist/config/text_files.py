@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from lgtwist.runtime.platform import user_id
 
 #: How a file of another encoding begins (Unicode, 23.8); the longer ones first.
 _MARKS = (
@@ -48,4 +48,5 @@ def decode_text(raw: bytes) -> str:
 
 def whom(error: OSError) -> str:
     """Return who may not read a file, where that is what an error says; else the empty string."""
-    return f" by user {os.getuid()}" if isinstance(error, PermissionError) else ""
+    number = user_id()
+    return f" by user {number}" if isinstance(error, PermissionError) and number is not None else ""

@@ -7,11 +7,9 @@ times are seconds since the epoch, so the bytes of a card differ only where some
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,6 +26,7 @@ from lgtwist.hub.interfaces import IDialler, IPoster, IReverseLink
 from lgtwist.hub.snapshots import EndedLink, EndedSession, OpenLink, OpenSession
 from lgtwist.onebot.rawjson import DECODE_ERRORS, read_string
 from lgtwist.runtime.logs import printable
+from lgtwist.runtime.platform import resident_memory
 from lgtwist.web.refused_handshakes import RefusedHandshake
 
 _Listed = TypeVar("_Listed")
@@ -430,12 +429,3 @@ def nickname_in(login_info: bytes | None, token: str | None = None) -> str:
             return ""
         nickname = found.get("nickname") if isinstance(found, dict) else None
     return shown_text(nickname, token) if isinstance(nickname, str) else ""
-
-
-def resident_memory() -> int | None:
-    """Return the bytes of this process that are in memory; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return None

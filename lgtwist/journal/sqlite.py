@@ -34,6 +34,8 @@ from lgtwist.journal.store import (
     RunAges,
     Trimmed,
 )
+from lgtwist.runtime.file_trouble import why_database_fails, why_not_usable
+from lgtwist.runtime.platform import O_CLOEXEC, reserve
 from lgtwist.runtime.private_files import create_private
 from lgtwist.runtime.sqlite_copies import copy_database
 
@@ -63,26 +65,17 @@ _CHUNK_COLUMNS = "first, last, newest, runs, times, lengths, payload, checksum"
 _REFUSED_COLUMNS = "id, bot, account, position, time, skipped, reason, size"
 
 
-def _sentence(error: Exception) -> str:
-    """Return what SQLite says, with words of ours for what happens most."""
-    said = str(error)
-    return "the disk is full" if "disk is full" in said else said
-
-
 def _is_locked(error: Exception) -> bool:
     """Return whether another program has locked the file (SQLITE_BUSY)."""
     # Python 3.10 has no sqlite_errorcode.
     return isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
 
 
-def _failure(error: Exception, path: Path | None = None) -> JournalError:
-    """Return what to raise for what SQLite says.
-
-    :param path: the file, if the sentence is to name it.
-    """
+def _failure(error: Exception, path: Path) -> JournalError:
+    """Return what to raise for what SQLite says about a file."""
     if _is_locked(error):
-        return JournalBusy(f"{'the file' if path is None else path} is locked by another program")
-    return JournalError(f"{'' if path is None else f'{path}: '}{_sentence(error)}")
+        return JournalBusy(f"{path} is locked by another program")
+    return JournalError(f"{path}: {why_database_fails(error, path)}")
 
 
 def open_for_reading(path: Path, options: str = "mode=ro") -> sqlite3.Connection:
@@ -116,7 +109,8 @@ def check(path: Path) -> None:
             head = file.read(100)
             size = file.seek(0, os.SEEK_END)
     except OSError as error:
-        raise JournalError(f"{path} cannot be read: {error.strerror}") from None
+        why = why_not_usable(error, path, path.parent)
+        raise JournalError(f"{path} cannot be read: {why}") from None
     if not head.startswith(_SQLITE_HEAD) or len(head) < 100:
         raise JournalDamaged(f"{path} is damaged, or no journal: it does not begin as a SQLite file does")
     page_size = int.from_bytes(head[16:18], "big")
@@ -161,7 +155,8 @@ def set_aside(path: Path, suffix: str) -> Path:
             if one.exists():
                 one.rename(aside.with_name(f"{aside.name}{ending}"))
     except OSError as error:
-        raise JournalError(f"{path} cannot be set aside: {error.strerror}") from None
+        why = why_not_usable(error, path, path.parent)
+        raise JournalError(f"{path} cannot be set aside: {why}") from None
     return aside
 
 
@@ -204,12 +199,12 @@ class SqliteStore:
             if _is_locked(error):
                 raise _failure(error, self._path) from None
             # Perhaps there is no room for what SQLite keeps beside the file.
-            self._ballast.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._ballast.unlink(missing_ok=True)
         try:
             return self._open_writing(pairs, now)
         except sqlite3.OperationalError as error:
-            full = os.statvfs(self._path.parent).f_bavail == 0
-            why = "the disk is full" if full else _sentence(error)
+            why = why_database_fails(error, self._path)
             raise JournalError(f"{self._path} cannot be used: {why}") from None
 
     def _open_writing(self, pairs: Iterable[Pair], now: int) -> Contents:
@@ -227,7 +222,7 @@ class SqliteStore:
             raise
         except sqlite3.DatabaseError as error:
             self.close_writing()
-            raise JournalDamaged(f"{self._path} is damaged: {_sentence(error)}") from None
+            raise JournalDamaged(f"{self._path} is damaged: {error}") from None
         self._reserve()
         return contents
 
@@ -247,7 +242,8 @@ class SqliteStore:
                 connection.close()
             new.rename(self._path)
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._path} cannot be made: {_sentence(error)}") from None
+            why = why_database_fails(error, self._path)
+            raise JournalError(f"{self._path} cannot be made: {why}") from None
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -281,7 +277,7 @@ class SqliteStore:
             reading.close()
             if not was_there:
                 shared.unlink(missing_ok=True)
-            raise JournalDamaged(f"{self._path} is damaged: {_sentence(error)}") from None
+            raise JournalDamaged(f"{self._path} is damaged: {error}") from None
         finally:
             reading.close()
 
@@ -369,7 +365,7 @@ class SqliteStore:
         try:
             self._connected().execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
 
     def save(
         self,
@@ -415,7 +411,7 @@ class SqliteStore:
         try:
             self._transaction(work)
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
 
     def drop_refused(self, upto: int, only: int | None) -> list[int]:
         """Delete refused events; return the ids of those that were there."""
@@ -429,7 +425,7 @@ class SqliteStore:
         try:
             return self._transaction(work)
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
 
     def trim(self, older_than: int, max_size: int, ages: RunAges = TIMES_ALONE) -> Trimmed:
         """One step of retention. On a full disk the ballast makes room for it."""
@@ -439,14 +435,14 @@ class SqliteStore:
             return trimmed
         except sqlite3.OperationalError as error:
             if _is_locked(error):
-                raise _failure(error) from None
+                raise _failure(error, self._path) from None
             self._ballast.unlink(missing_ok=True)
         except (sqlite3.Error, Damaged) as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
         try:
             return self._trim(older_than, max_size, ages)
         except (sqlite3.Error, Damaged) as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
         finally:
             self._reserve()
 
@@ -521,20 +517,21 @@ class SqliteStore:
         try:
             self._touch(named, now)
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
 
     def _reserve(self) -> None:
         """Keep some of the disk free, if it is not full already."""
         if self._ballast.exists():
             return
         try:
-            ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(ballast, 0, _BALLAST)
+                reserve(ballast, _BALLAST)
             finally:
                 os.close(ballast)
         except OSError:
-            self._ballast.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._ballast.unlink(missing_ok=True)
 
     def back_up(self, target: Path, now: int, between: Callable[[], object]) -> None:
         """Copy everything into a new file, by the connection that writes."""
@@ -543,7 +540,7 @@ class SqliteStore:
             copy_database(self._connected(), target, between)
             mark_as_backup(target, now)
         except sqlite3.Error as error:
-            raise JournalError(f"the copy of the journal: {_sentence(error)}") from None
+            raise JournalError(f"the copy of the journal: {why_database_fails(error, target)}") from None
         finally:
             self._is_backing_up = False
 
@@ -552,7 +549,7 @@ class SqliteStore:
         try:
             self._connected().execute(f"DROP TABLE IF EXISTS {_BACKUP_TABLE}")
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
 
     def close_writing(self) -> None:
         """Close the connection that writes."""
@@ -589,7 +586,7 @@ class SqliteStore:
             )
             return [RefusedEvent(*row) for row in rows]
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
 
     def find_refused(self, number: int) -> RefusedEvent | None:
         """Return a refused event; None if there is none of that id."""
@@ -603,7 +600,7 @@ class SqliteStore:
                 .fetchone()
             )
         except sqlite3.Error as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
         return None if row is None else RefusedEvent(*row)
 
     def read(self, account: int, after: Position, upto: Position, max_bytes: int) -> Page:
@@ -619,7 +616,7 @@ class SqliteStore:
                 except sqlite3.DatabaseError:
                     begin = _next_readable(reading, begin)
         except sqlite3.OperationalError as error:
-            raise _failure(error) from None
+            raise _failure(error, self._path) from None
         return Page([], max(after, upto))
 
     def _read(

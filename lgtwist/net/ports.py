@@ -39,6 +39,7 @@ from lgtwist.net.endpoint_strings import (
 from lgtwist.net.endpoints import websocket_url
 from lgtwist.net.own_addresses import reaches
 from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.platform import unix_socket
 
 _log = Logger()
 
@@ -496,7 +497,7 @@ def _remove_leftovers(path: str) -> None:
 
 
 def _refuses(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
+    with unix_socket() as client:
         client.setblocking(False)
         return client.connect_ex(path) == errno.ECONNREFUSED
 

@@ -22,15 +22,16 @@ What is reached into, and why:
 - ``FileDescriptor.bufferSize`` (undocumented): how many bytes are read at once, and how many wait when a
   transport pauses its producer.
 - ``ClientService._log``: Twisted writes a line for each attempt.
-- ``LogPublisher._observers`` and ``FileLogObserver._outFile``: twistd makes the ``LogFile`` of ``twistd.log``
-  itself, which rotates, and keeps every old file for ever.
+- ``LogPublisher._observers``, ``FileLogObserver._outFile`` and ``_encoding``, ``LogFile._file``: twistd makes
+  the ``LogFile`` of ``twistd.log`` itself, which keeps every old file for ever, and raises on a full disk.
 
 Tried with the versions that ``tests/net/test_twisted_private.py`` names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -271,15 +272,30 @@ def expect_no_body(channel: Any) -> None:
 # -- the log
 
 
-def bound_log_files(most: int, publisher: LogPublisher = globalLogPublisher) -> None:
-    """Keep a number of files of each log that rotates, where nobody has said how many.
+def log_outputs(publisher: LogPublisher = globalLogPublisher) -> Iterator[Any]:
+    """Yield the files that the log is written to, as far as Twisted's observers of the newer kind do that."""
+    for observer in tuple(publisher._observers):
+        if isinstance(observer, FileLogObserver):
+            yield observer._outFile
 
-    :param most: files, the one that is written among them.
+
+def replace_log_outputs(
+    replacement: Callable[[Any], Any | None], publisher: LogPublisher = globalLogPublisher
+) -> None:
+    """Let the log be written to other files.
+
+    :param replacement: returns the text file that takes the place of one; None where it stays.
     """
-    for observer in publisher._observers:
-        file = observer._outFile if isinstance(observer, FileLogObserver) else None
-        if isinstance(file, LogFile) and file.maxRotatedFiles is None:
-            file.maxRotatedFiles = most - 1
+    for observer in tuple(publisher._observers):
+        if isinstance(observer, FileLogObserver):
+            new = replacement(observer._outFile)
+            if new is not None:
+                observer._outFile, observer._encoding = new, None
+
+
+def log_file_descriptor(file: LogFile) -> int:
+    """Return a new descriptor of the file that a ``LogFile`` writes."""
+    return os.dup(file._file.fileno())
 
 
 # -- dialling

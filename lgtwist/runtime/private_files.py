@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from lgtwist.runtime.platform import O_CLOEXEC, O_NOFOLLOW, set_mode
+
 #: The permission bits of the group and of others.
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -17,8 +19,8 @@ def create_private(path: Path | str) -> int:
     :raises FileExistsError: if there is one.
     :raises OSError: if it cannot be made.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    os.fchmod(file, 0o600)  # a umask may also take bits of the owner
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    set_mode(file, 0o600)  # a umask may also take bits of the owner
     return file
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lgtwist.hub.edges import CannotPrepare
+from lgtwist.runtime.file_trouble import why_database_fails
 from lgtwist.runtime.private_files import close_to_others, create_private
 from lgtwist.runtime.sqlite_copies import copy_database
 from lgtwist.sandbox.world.model import RECORD_TYPES, Message, Record
@@ -58,10 +59,11 @@ class WorldStore:
                 self._file.execute("COMMIT")
         except OSError as error:
             self._file.close()
-            raise StoreError(f"{path} cannot be used: {error.strerror}") from None
+            raise StoreError(f"{path} cannot be used: {why_database_fails(error, Path(path))}") from None
         except sqlite3.Error as error:
             self._file.close()
-            raise StoreError(f"{path} cannot be used: {error}") from None
+            why = str(error) if is_locked(error) else why_database_fails(error, Path(path))
+            raise StoreError(f"{path} cannot be used: {why}") from None
         except StoreError:
             self._file.close()
             raise
@@ -117,7 +119,8 @@ class WorldStore:
         try:
             copy_database(self._file, target)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self._path} cannot be copied: {error}") from None
+            why = why_database_fails(error, target)
+            raise StoreError(f"{self._path} cannot be copied: {why}") from None
 
     def close(self) -> None:
         """Close the file."""

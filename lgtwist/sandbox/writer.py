@@ -11,6 +11,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from lgtwist.runtime.file_trouble import why_database_fails
 from lgtwist.runtime.logs import Logger
 from lgtwist.sandbox.store import StoreError, WorldStore, is_locked
 from lgtwist.sandbox.world.model import Forward, Message, Record, encode_for_store
@@ -243,7 +244,7 @@ class WorldWriter:
         self._log.error(
             "sandbox {path} cannot be written: {error}; what changes is kept in memory until it can",
             path=self._path,
-            error=error,
+            error=error if isinstance(error, StoreError) else why_database_fails(error, Path(self._path)),
         )
 
     def _log_recovery(self) -> None:

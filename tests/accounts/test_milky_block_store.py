@@ -732,7 +732,7 @@ class FileTests(StoreTestCase):
         """A sentence that names the file."""
         shutil.rmtree(self.folder)
         store = self.store()
-        with self.assertRaisesRegex(CannotPrepare, "cannot be made: No such file"):
+        with self.assertRaisesRegex(CannotPrepare, "cannot be made: the folder .* is not there"):
             store.prepare()
 
 

@@ -148,3 +148,50 @@ class Terminal(SignalsTestCase):
         self.hang_up()
         self.reactor.run()
         self.assertEqual((self.reloads, self.reactor.stopped), (1, 0))
+
+
+class NewLogs(SignalsTestCase):
+    """SIGUSR1."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        self.renewed = 0
+
+    def renew(self) -> None:
+        self.renewed += 1
+
+    def send(self) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def test_in_the_reactor(self) -> None:
+        """The reactor begins a new log; signals that come before that are one, also while it stops."""
+        Signals(self.reactor, None, self.renew).prepare()
+        self.send()
+        self.send()
+        self.assertEqual(self.renewed, 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.reactor.run()
+        self.assertEqual((self.renewed, self.reactor.stopped), (1, 1))
+        self.send()
+        self.reactor.run()
+        self.assertEqual(self.renewed, 2)
+
+    def test_of_somebody_else(self) -> None:
+        """A handler that a .tac has set stays."""
+        theirs: list[int] = []
+        signal.signal(signal.SIGUSR1, lambda number, _frame: theirs.append(number))
+        Signals(self.reactor, None, self.renew).prepare()
+        self.send()
+        self.reactor.run()
+        self.assertEqual((len(theirs), self.renewed), (1, 0))
+
+    def test_neither_signal(self) -> None:
+        """Where the system has neither SIGHUP nor SIGUSR1, the others are answered."""
+        self.patch(signals, "SIGHUP", None)
+        self.patch(signals, "SIGUSR1", None)
+        Signals(self.reactor, None, self.renew).prepare()
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.reactor.run()
+        self.assertEqual(self.reactor.stopped, 1)

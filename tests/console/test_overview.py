@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from lgtwist.app.configuration import parse
 from lgtwist.app.console_view import RunningService
-from lgtwist.console.overview import Overview, nickname_in, resident_memory, shown_text
+from lgtwist.console.overview import Overview, nickname_in, shown_text
 from lgtwist.console.refused_blocks import block_for
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
@@ -23,6 +23,7 @@ from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IBotSession, IDialler, IPoster, IReverseLink
 from lgtwist.hub.settings import BotSettings
 from lgtwist.hub.snapshots import EndedSession, OpenSession, PostFailure, PostingState
+from lgtwist.runtime.platform import resident_memory
 from lgtwist.web.refused_handshakes import RefusedHandshake
 from lgtwist.websocket.dial import DialState
 from tests.hub.fakes import FakeLink, checked_link, directory_of

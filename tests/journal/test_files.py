@@ -101,7 +101,7 @@ class NotOursTests(SqliteTestCase):
     def test_a_folder(self) -> None:
         """It stays one."""
         self.file.mkdir()
-        self.check_refused(JournalError, "cannot be read: Is a directory")
+        self.check_refused(JournalError, "cannot be read: it is a folder, not a file")
 
     def test_a_place_that_is_none(self) -> None:
         """One line too, where the folder is not there or is a file."""

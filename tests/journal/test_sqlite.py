@@ -17,7 +17,7 @@ from lgtwist.journal import sqlite as file_store
 from lgtwist.journal.chunk import CommitGroup
 from lgtwist.journal.journal import JournalLimits
 from lgtwist.journal.sqlite import SqliteStore
-from lgtwist.journal.store import JournalBusy
+from lgtwist.journal.store import JournalBusy, JournalError
 from tests.journal.fakes import Lines, Room, event
 
 NO_TAIL = JournalLimits(tail=1)
@@ -151,6 +151,22 @@ class TroubleTests(SqliteTestCase):
         room.clock.advance(2)
         self.assertEqual(sink.numbers, list(range(1, 20)))
 
+    def test_a_folder_of_somebody_else(self) -> None:
+        """If the file cannot be opened for writing nor the ballast removed, it is one sentence."""
+        self.fill(1)
+
+        def open_writing(*_what: object) -> None:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+
+        def unlink(_path: Path, missing_ok: bool = False) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        store = SqliteStore(self.file)
+        self.patch(store, "_open_writing", open_writing)
+        self.patch(Path, "unlink", unlink)
+        with self.assertRaisesRegex(JournalError, "cannot be used: attempt to write a readonly"):
+            store.open_writing([], 1)
+
     def test_a_disk_that_takes_nothing_is_no_damage(self) -> None:
         """What cannot be opened now is not said to be damaged: it would be set aside for that."""
         self.fill(1, 2, 3)
@@ -205,7 +221,7 @@ class LockedTests(SqliteTestCase):
                 lambda: store.trim(1 << 60, 1),
             ):
                 error = self.assertRaises(JournalBusy, write)
-                self.assertEqual(str(error), "the file is locked by another program")
+                self.assertIn("journal.sqlite is locked by another program", str(error))
         self.assertTrue(self.file.with_name("journal.sqlite.ballast").exists())
         store.append(packed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from typing import Any
@@ -11,7 +12,7 @@ from twisted.internet import endpoints, ssl, tcp
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import LogPublisher, textFileLogObserver
+from twisted.logger import FileLogObserver, LogPublisher, textFileLogObserver
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.logfile import LogFile
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,9 +25,11 @@ from lgtwist.net.twisted_private import (
     HeadAwareClientProtocol,
     QuietClientService,
     RefusingHTTPChannel,
-    bound_log_files,
     expect_no_body,
     is_at_first_line,
+    log_file_descriptor,
+    log_outputs,
+    replace_log_outputs,
     request_line,
     set_buffer_size,
     split_endpoint,
@@ -90,20 +93,22 @@ class TwistedTests(SynchronousTestCase):
         self.has(transport._tlsConnection, "send", "bio_read")
 
     def test_log_files(self) -> None:
-        """Of twistd's log five files are kept, unless somebody has said how many."""
-        ours, theirs = (
-            LogFile("twistd.log", self.folder(), rotateLength=10, maxRotatedFiles=most) for most in (None, 7)
-        )
-        publisher = LogPublisher(textFileLogObserver(ours), textFileLogObserver(theirs), lambda _event: None)
+        """The files of observers can be found, and others put in their places."""
+        log = LogFile("twistd.log", self.folder())
+        publisher = LogPublisher(textFileLogObserver(log), FileLogObserver(io.BytesIO(), str), lambda _: None)
         self.has(publisher, "_observers")
-        self.has(textFileLogObserver(ours), "_outFile")
-        bound_log_files(5, publisher)
-        for number in range(20):
-            ours.write(f"{number} and more\n")
-            theirs.write(f"{number} and more\n")
-        self.assertEqual([len(os.listdir(one.directory)) for one in (ours, theirs)], [5, 8])
-        for one in (ours, theirs):
-            one.close()
+        self.has(textFileLogObserver(log), "_outFile", "_encoding")
+        self.has(log, "_file")
+        self.assertIs(next(log_outputs(publisher)), log)
+        descriptor = log_file_descriptor(log)
+        self.assertEqual(os.fstat(descriptor).st_ino, os.stat(log.path).st_ino)
+        os.close(descriptor)
+        new = io.StringIO()
+        replace_log_outputs(lambda file: None if file is log else new, publisher)
+        publisher({"log_format": "x"})
+        self.assertEqual(list(log_outputs(publisher)), [log, new])
+        self.assertIn("x", new.getvalue())
+        log.close()
 
     def folder(self) -> str:
         path = self.mktemp()

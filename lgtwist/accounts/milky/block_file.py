@@ -17,6 +17,8 @@ from attrs import frozen
 from lgtwist.hub.edges import CannotPrepare
 from lgtwist.journal.sqlite import mark_as_backup
 from lgtwist.milky.blocks import BlockRow
+from lgtwist.runtime.file_trouble import why_database_fails
+from lgtwist.runtime.platform import sync_folder
 from lgtwist.runtime.private_files import close_to_others, create_private
 from lgtwist.runtime.sqlite_copies import copy_database
 
@@ -246,11 +248,11 @@ class BlockFile:
             finally:
                 connection.close()
             new.rename(self.path)
-            _sync_names(self.path.parent)
-        except OSError as error:
-            raise BlockFileError(f"{self.path} cannot be made: {error.strerror}") from None
-        except sqlite3.Error as error:
-            raise BlockFileError(f"{self.path} cannot be made: {error}") from None
+            sync_folder(self.path.parent)
+        except (OSError, sqlite3.Error) as error:
+            raise BlockFileError(
+                f"{self.path} cannot be made: {why_database_fails(error, self.path)}"
+            ) from None
         self._writes = 0
         return True
 
@@ -284,13 +286,11 @@ class BlockFile:
     def _failure(self, error: Exception) -> BlockFileError:
         """Return what to raise for what SQLite says."""
         said = str(error)
-        if "disk is full" in said or ("disk I/O error" in said and _is_full(self.path.parent)):
-            return BlockFileError(f"{self.path} cannot be written: the disk is full")
         if "is locked" in said:
             return BlockFileError(f"{self.path} is locked by another program")
         # An OperationalError is of the disk or of other programs, but for tables that are missing.
         if isinstance(error, sqlite3.OperationalError) and not said.startswith("no such"):
-            return BlockFileError(f"{self.path} cannot be used: {said}")
+            return BlockFileError(f"{self.path} cannot be used: {why_database_fails(error, self.path)}")
         return BlockFileDamaged(f"{self.path} is damaged: {said}")
 
 
@@ -313,24 +313,3 @@ def _changed_at(path: Path) -> int:
 def _may_pass(error: sqlite3.Error) -> bool:
     """Return whether the same connection may be able to write later."""
     return "is locked" in str(error) or "disk is full" in str(error)
-
-
-def _is_full(folder: Path) -> bool:
-    """Return whether the disk of a folder has no room for a page."""
-    try:
-        found = os.statvfs(folder)
-    except OSError:
-        return False
-    return found.f_bavail * found.f_frsize < 65_536
-
-
-def _sync_names(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk.
-
-    :raises OSError: if that cannot be done.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,9 @@ from urllib.parse import unquote, unquote_to_bytes
 from attrs import frozen
 
 from lgtwist.onebot.errors import BadRequest
+from lgtwist.runtime.file_trouble import why_not_usable
+from lgtwist.runtime.logs import Logger
+from lgtwist.runtime.platform import open_below
 from lgtwist.runtime.private_files import create_private, make_private_folder
 from lgtwist.sandbox.world.world import PlatformError
 
@@ -140,23 +143,16 @@ def _file_id(status: os.stat_result) -> FileId:
     return status.st_dev, status.st_ino
 
 
-def _open_below(folder: Path, parts: tuple[str, ...]) -> int:
-    """Open a file below a folder for reading, without following a symbolic link on the way.
+class _CannotStore(PlatformError):
+    """A file cannot be written.
 
-    :param parts: of the path, relative to the folder.
-    :returns: the descriptor.
-    :raises OSError: if it cannot be opened, or a part is a symbolic link.
+    :param sentence: for whoever sent it.
+    :ivar why: for the log: what to do.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-    at = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-    try:
-        for part in parts[:-1]:
-            inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=at)
-            os.close(at)
-            at = inner
-        return os.open(parts[-1], flags, dir_fd=at)
-    finally:
-        os.close(at)
+
+    def __init__(self, sentence: str, why: str) -> None:
+        super().__init__(sentence)
+        self.why = why
 
 
 class MediaStore:
@@ -177,6 +173,8 @@ class MediaStore:
         none.
     :ivar on_link: called with the URL of each file that was stored.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -201,6 +199,7 @@ class MediaStore:
         self.public_url: str | None = None
         self.on_link: Callable[[str], None] = lambda _url: None
         self._run_in_thread = run_in_thread
+        self._is_failing = False  # the last file could not be stored
         self._private_files = private_files
         self._write_lock = threading.Lock()
         self._seconds = seconds
@@ -263,8 +262,7 @@ class MediaStore:
                 f"{what}: expected base64://, data:, http://, https://, file://, an absolute path or a "
                 "stored file's name"
             )
-        stored = await self._run_in_thread(self._write_file, data, name)
-        assert isinstance(stored, StoredFile)
+        stored = await self._keep(data, name)
         self.on_link(stored.url)
         return stored
 
@@ -277,9 +275,27 @@ class MediaStore:
         """
         self._check_size(data, what)
         name = name.replace("\\", "/").rpartition("/")[2]
-        stored = await self._run_in_thread(self._write_file, data, name)
-        assert isinstance(stored, StoredFile)
+        stored = await self._keep(data, name)
         self.on_link(stored.url)
+        return stored
+
+    async def _keep(self, data: bytes | bytearray, name: str) -> StoredFile:
+        """Write a new file; log when files begin not to be stored, and when they are again."""
+        try:
+            stored = await self._run_in_thread(self._write_file, data, name)
+        except _CannotStore as error:
+            if not self._is_failing:
+                self._is_failing = True
+                self._log.error(
+                    "{folder}: files that bots and people send cannot be stored, and are refused: {why}",
+                    folder=self._folder,
+                    why=error.why,
+                )
+            raise
+        if self._is_failing:
+            self._is_failing = False
+            self._log.info("{folder}: files are stored again", folder=self._folder)
+        assert isinstance(stored, StoredFile)
         return stored
 
     def _own_name(self, reference: str) -> str:
@@ -345,7 +361,7 @@ class MediaStore:
             if folder == data_dir and _is_internal_name(parts[0]):
                 raise refused
             # What is checked is what was opened, whatever has become of the path meanwhile.
-            with open(_open_below(folder, parts), "rb") as file:
+            with open(open_below(folder, parts), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode) or _file_id(status) in self._private_ids(data_dir):
                     raise refused
@@ -410,7 +426,8 @@ class MediaStore:
         except OSError as error:
             with contextlib.suppress(OSError):
                 path.unlink()
-            raise PlatformError(f"the file cannot be stored: {error.strerror}") from None
+            why = why_not_usable(error, path, self._folder)
+            raise _CannotStore(f"the file cannot be stored: {error.strerror}", why) from None
         return StoredFile(file, name or file, path, f"{self._base_url()}/media/{file}", len(data))
 
     def _make_room(self, size: int) -> None:
