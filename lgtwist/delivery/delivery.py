@@ -15,20 +15,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from lgtwist.delivery.batch import Batch, Page, Position, Watermark
+from lgtwist.delivery.counters import DeliveryCounters
 from lgtwist.delivery.cursor import Cursor
 from lgtwist.delivery.encoded_batch import EncodedBatch, read_for_routing
 from lgtwist.delivery.gaps import Gaps
 from lgtwist.delivery.interfaces import IEventSink, IJournal
 from lgtwist.delivery.log import DeliveryLog
+from lgtwist.delivery.read_ahead import ReadAhead
 from lgtwist.delivery.redelivery import Redelivered, Redelivery
 from lgtwist.delivery.refusals import Refusals, Verdict
-from lgtwist.delivery.replay import Backlog, ReplayPolicy, Skipped
+from lgtwist.delivery.replay import Backlog, ReplayPolicy
 from lgtwist.delivery.window import Sent, Window
 from lgtwist.onebot.event import Event, late_event, mark_replayed
 from lgtwist.onebot.message import MessageFormat, convert_event
@@ -43,38 +44,6 @@ _EVERYTHING = ReplayPolicy()
 _MOST_REDELIVERIES = 16
 #: Seconds until what cannot be read from the disk is tried again.
 _READ_AGAIN = 1.0
-
-
-@define
-class DeliveryCounters(Skipped):
-    """What happened to one bot's delivery, since the start."""
-
-    sent: int = 0
-    confirmed: int = 0
-    refused: int = 0  # skipped, for the bot refused them
-    expired: int = 0  # the journal did not keep them so long
-    damaged: int = 0  # could not be read
-    skipped_to_end: int = 0  # by the operator
-
-
-class _ReadAhead:
-    """What was read from the disk and not sent yet.
-
-    :ivar upto: nothing else can be read up to this position.
-    :ivar trimmed_to: how far retention had come when it was read.
-    """
-
-    __slots__ = ("batches", "trimmed_to", "upto")
-
-    def __init__(self) -> None:
-        self.batches: deque[Batch] = deque()
-        self.upto: Position = 0
-        self.trimmed_to: Position = 0
-
-    def fill(self, page: Page) -> None:
-        self.batches = deque(page.batches)
-        self.trimmed_to = page.trimmed_to
-        self.upto = max(page.upto, page.batches[-1].last if page.batches else 0)
 
 
 class Delivery:
@@ -123,7 +92,7 @@ class Delivery:
         self._cursor = Cursor(policy.grace, clock.seconds, partial(journal.confirm, bot, account))
         self._sent = Watermark()
         self._window = Window(window_bytes)
-        self._read_ahead = _ReadAhead()
+        self._read_ahead = ReadAhead()
         self._at_tail = False  # everything durable was sent
         self._reading: Deferred[Any] | None = None
         self._timer: IDelayedCall | Piece | None = None
