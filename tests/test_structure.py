@@ -91,6 +91,7 @@ PURE = [
     "lgtwist.delivery.interfaces",
     "lgtwist.delivery.judging",
     "lgtwist.delivery.log",
+    "lgtwist.delivery.missing_events",
     "lgtwist.delivery.newest",
     "lgtwist.delivery.read_ahead",
     "lgtwist.delivery.redeliveries",

@@ -28,8 +28,8 @@ class Judging:
 
     @property
     def needs_turn(self) -> bool:
-        """Whether what comes next is to be judged in a later turn."""
-        return self.passes is not None and (self.cost > 0 or not self.work.has_time())
+        """Whether what comes next is to be judged in a later turn, if the bot does not get all events."""
+        return self.cost > 0 or not self.work.has_time()
 
     def note(self, seconds: float) -> None:
         """Note that events were judged at once, and how long that took."""

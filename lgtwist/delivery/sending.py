@@ -17,10 +17,10 @@ from lgtwist.delivery.batch import Batch, Page, Position, Watermark
 from lgtwist.delivery.counters import DeliveryCounters
 from lgtwist.delivery.cursor import Cursor
 from lgtwist.delivery.encoded_batch import EncodedBatch, read_for_routing
-from lgtwist.delivery.gaps import Gaps
 from lgtwist.delivery.interfaces import IEventSink, IJournal
 from lgtwist.delivery.judging import Judging
 from lgtwist.delivery.log import DeliveryLog
+from lgtwist.delivery.missing_events import MissingEvents
 from lgtwist.delivery.newest import count_newest
 from lgtwist.delivery.read_ahead import ReadAhead
 from lgtwist.delivery.refusals import Refusals
@@ -94,7 +94,7 @@ class Sending:
         self._waits = Waits(clock, log.failed)
         self._read_ahead = ReadAhead()
         self._backlog = Backlog(policy, counters)
-        self._gaps = Gaps()
+        self._missing = MissingEvents(account, journal, counters, log)
 
     def configure(
         self,
@@ -171,13 +171,12 @@ class Sending:
         trimmed_to = self._journal.trimmed_to(self._account)
         if deleted <= self.sent.ordinal or self.sent.position >= trimmed_to:
             return
-        expired = self._gaps.add(self.sent.ordinal, deleted, self.cursor.settled.ordinal)
+        begin, done = self.sent.ordinal, self.cursor.settled.ordinal
         self.sent = Watermark(trimmed_to, deleted, 0)
         self._read_ahead.batches.clear()
         if not self.window.sent:
             self.cursor.jump(self.sent)
-        self.counters.expired += expired
-        self._log.expired(expired)
+        self._missing.expired(begin, deleted, done)
 
     def _count(self, end: Position) -> None:
         """Find where the newest ``max_events`` events begin."""
@@ -278,7 +277,9 @@ class Sending:
                 self._at_tail = False
                 self.pump()
                 return True
-        self.judging.note(took)
+        work.note(took)
+        if took > LONG:
+            self.judging.cost = took
         if len(which) == len(events):
             return False
         if not which:
@@ -352,7 +353,7 @@ class Sending:
                 batch = self._next_batch() if room > 0 else None
                 if batch is None:
                     break
-                if self.judging.needs_turn:
+                if self.judging.passes is not None and self.judging.needs_turn:
                     self._judge_later()
                     break
                 if not self._send(self.active, batch, room):
@@ -440,7 +441,9 @@ class Sending:
     def _send(self, sink: IEventSink, batch: Batch, room: int) -> bool:
         """Send some of a batch; whether it is worth going on."""
         if batch.before > self.sent.ordinal:
-            self._missing(batch)
+            sent = self.sent
+            self.sent = Watermark(sent.position, batch.before, sent.time)
+            self._missing.before(batch, sent, self.cursor.settled.ordinal, self._read_ahead.trimmed_to)
         backlog = self._backlog
         late = backlog.includes(batch.first)
         payloads, times = batch.payloads, batch.times
@@ -488,7 +491,8 @@ class Sending:
             index = len(payloads)
         if not index:
             return False
-        self.judging.note(took)
+        if judged:
+            self.judging.note(took)
         watermark = Watermark(batch.first + index - 1, batch.before + index, times[index - 1])
         if taken:
             if late:
@@ -529,27 +533,9 @@ class Sending:
         self._waits.end_delay()
         self.pump()
 
-    def _missing(self, batch: Batch) -> None:
-        """Pass over what the journal does not have any more in front of a batch, count it, and say so."""
-        begin, first = self.sent.ordinal, self.sent.position
-        self.sent = Watermark(first, batch.before, self.sent.time)
-        events = self._gaps.add(begin, batch.before, self.cursor.settled.ordinal)
-        if not events:
-            return
-        expired = min(events, max(0, self._journal.expired(self._account) - begin))
-        if first < self._read_ahead.trimmed_to:  # the journal will say so in a moment
-            expired = events
-        damaged = events - expired
-        self.counters.expired += expired
-        self.counters.damaged += damaged
-        if damaged:
-            self._log.missing(first, batch.first, damaged=damaged, expired=expired)
-        else:
-            self._log.expired_unseen(expired)
-
     def _wants(self, payload: bytes, position: Position, time: int, late: bool) -> bool:
         """Whether the bot may see an event, and wants it so late."""
-        event = read_for_routing(payload, self._account)
-        if event is None or (self.judging.passes is not None and not self.judging.passes(event)):
+        event, passes = read_for_routing(payload, self._account), self.judging.passes
+        if event is None or (passes is not None and not passes(event)):
             return False
         return not (late and self._backlog.skip(position, time, event.post_type == "request"))
