@@ -24,6 +24,8 @@ METHODS = {"debug": 0, "info": 0, "warn": 0, "error": 0, "critical": 0, "failure
 #: The loggers without the throttle. Another one must be here for a reason: no peer can cause its lines, or
 #: they have a throttle of their own.
 UNTHROTTLED = {
+    "lgtwist.app.at_least_once.AtLeastOnce._log",
+    "lgtwist.app.certificates.Certificates._log",
     "lgtwist.app.reloader.Reloader._log",
     "lgtwist.app.service.LgtwistService._log",
     "lgtwist.app.signals.Signals._log",
@@ -33,7 +35,12 @@ UNTHROTTLED = {
     "lgtwist.hub.bot.Bot._flap_lines",
 }
 #: Of these, those whose fields may be long, for only the configuration says how long.
-CONFIGURED = {"lgtwist.app.reloader.Reloader._log", "lgtwist.app.service.LgtwistService._log"}
+CONFIGURED = {
+    "lgtwist.app.at_least_once.AtLeastOnce._log",
+    "lgtwist.app.certificates.Certificates._log",
+    "lgtwist.app.reloader.Reloader._log",
+    "lgtwist.app.service.LgtwistService._log",
+}
 #: Bytes of a line, and of one with a traceback.
 LONGEST_LINE, LONGEST_TRACEBACK = 20_000, 40_000
 
