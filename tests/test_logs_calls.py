@@ -24,6 +24,8 @@ METHODS = {"debug": 0, "info": 0, "warn": 0, "error": 0, "critical": 0, "failure
 #: The loggers without the throttle. Another one must be here for a reason: no peer can cause its lines, or
 #: they have a throttle of their own.
 UNTHROTTLED = {
+    "lgtwist.app.at_least_once.AtLeastOnce._log",
+    "lgtwist.app.certificates.Certificates._log",
     "lgtwist.app.log_output._log",
     "lgtwist.app.reloader.Reloader._log",
     "lgtwist.app.service.LgtwistService._log",
@@ -36,7 +38,12 @@ UNTHROTTLED = {
     "lgtwist.runtime.log_file.LogStream._log",
 }
 #: Of these, those whose fields may be long, for only the configuration says how long.
-CONFIGURED = {"lgtwist.app.reloader.Reloader._log", "lgtwist.app.service.LgtwistService._log"}
+CONFIGURED = {
+    "lgtwist.app.at_least_once.AtLeastOnce._log",
+    "lgtwist.app.certificates.Certificates._log",
+    "lgtwist.app.reloader.Reloader._log",
+    "lgtwist.app.service.LgtwistService._log",
+}
 #: Bytes of a line, and of one with a traceback.
 LONGEST_LINE, LONGEST_TRACEBACK = 20_000, 40_000
 

@@ -127,6 +127,8 @@ PURE = [
     "lgtwist.sandbox.faults",
     "lgtwist.sandbox.params",
     "lgtwist.sandbox.pausing",
+    "lgtwist.sandbox.publisher",
+    "lgtwist.sandbox.stored_world",
     "lgtwist.sandbox.waiters",
     "lgtwist.sandbox.world.model",
     "lgtwist.sandbox.world.world",

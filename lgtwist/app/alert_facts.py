@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from attrs import define
 
@@ -11,10 +11,10 @@ from lgtwist.alerts.interfaces import AccountFact, BacklogFact, BotFact, Facts
 from lgtwist.console.overview import shown_text
 from lgtwist.delivery.delivery import Delivery
 from lgtwist.hub.bot import Bot
+from lgtwist.hub.directory import Directory
 from lgtwist.hub.interfaces import IDialler, IPoster, IReverseLink
-
-if TYPE_CHECKING:
-    from lgtwist.app.service import LgtwistService
+from lgtwist.journal.journal import Journal
+from lgtwist.web.port import Port
 
 #: Seconds for which a bot that only uses the HTTP API is there after a request.
 _HTTP_API = 60.0
@@ -48,6 +48,32 @@ class _SeenBot:
     requested: float | None = None
 
 
+class WatchedService(Protocol):
+    """What is looked at of the running service."""
+
+    @property
+    def directory(self) -> Directory:
+        """The accounts and bots."""
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal; None if there is none."""
+
+    @property
+    def port(self) -> Port:
+        """The port, with the addresses that showed wrong tokens."""
+
+    @property
+    def started(self) -> float:
+        """When it was started; seconds since the epoch."""
+
+    def account_edge(self, self_id: int, /) -> Any:
+        """Return the edge of an account; None if there is none."""
+
+    def bot_edge(self, name: str, /) -> Any:
+        """Return the edge of a bot; None if there is none."""
+
+
 class ServiceFacts:
     """Implements :class:`~lgtwist.alerts.interfaces.FactSource`.
 
@@ -57,7 +83,7 @@ class ServiceFacts:
     """
 
     def __init__(
-        self, service: LgtwistService, wall_clock: Callable[[], float], clock: Callable[[], float]
+        self, service: WatchedService, wall_clock: Callable[[], float], clock: Callable[[], float]
     ) -> None:
         self._service = service
         self._wall_clock = wall_clock

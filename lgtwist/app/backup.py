@@ -22,7 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 from attrs import define, frozen
@@ -50,7 +50,6 @@ from lgtwist.runtime.sqlite_copies import copy_resting_database
 from lgtwist.runtime.tasks import spawn
 
 if TYPE_CHECKING:
-    from lgtwist.app.service import LgtwistService
     from lgtwist.journal.journal import Journal
 
 #: The name of the configuration in the zip.
@@ -427,6 +426,29 @@ class _WantedBackup:
     ended: Deferred[None]
 
 
+class BackedUpService(Protocol):
+    """What a backup reads of the running service."""
+
+    @property
+    def may_change(self) -> bool:
+        """Whether it runs and is not stopping."""
+
+    @property
+    def config(self) -> Config:
+        """The present configuration."""
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal; None if there is none."""
+
+    @property
+    def accounts(self) -> Iterable[Any]:
+        """The accounts' edges."""
+
+    def secrets(self) -> frozenset[str]:
+        """Return the tokens and secrets that are valid now, or were in this run."""
+
+
 class Backups:
     """Makes backups of a running service, one at a time.
 
@@ -442,7 +464,7 @@ class Backups:
 
     def __init__(
         self,
-        service: LgtwistService,
+        service: BackedUpService,
         data_dir: Path,
         wall_clock: Callable[[], float],
         in_thread: InThread,

@@ -127,7 +127,7 @@ class Reloader:
         self._log.info("{line}", line=line)
         await closed
         if found.opened or prepared.ports.certificates:
-            service.warn_of_certificates()
+            service.certificates.warn()
         await gatherResults([Deferred.fromCoroutine(tail) for tail in tails], consumeErrors=True)
         changed = not found.nothing or bool(renewed)
         return ReloadOutcome((line,), applied=True, changed=changed, waiting=found.waiting)
@@ -141,13 +141,13 @@ class Reloader:
         """
         service, prepared = self._service, _Prepared()
         for wanted in (*found.accounts.added, *_made_anew(found.accounts.changed)):
-            account = service.directory.accounts.get(wanted.self_id) or service.new_account(wanted)
-            edge = service.account_edge_for(wanted, account)
+            account = service.directory.accounts.get(wanted.self_id) or service.edges.new_account(wanted)
+            edge = service.edges.account_edge_for(wanted, account)
             await self._in_thread(edge.prepare)
             prepared.accounts[wanted.self_id] = (account, edge)
         if service.journal is None and any(one.bot.at_least_once for one in found.running.bots):
-            await self._in_thread(service.check_journal)
-        prepared.admin_token = await self._in_thread(service.make_admin_token, found.running)
+            await self._in_thread(service.at_least_once.check)
+        prepared.admin_token = await self._in_thread(service.console_token.make, found.running)
         prepared.ports = await service.ports.change(found.running.server.endpoints)
         return prepared
 
@@ -185,7 +185,7 @@ class Reloader:
             service.set_console_settings(running.console)
         if found.alerts:
             service.alerts.reload(running.alerts)
-        service.use_made_token(prepared.admin_token)
+        service.console_token.use(prepared.admin_token)
         if service.port.authentication.admin_token != token_before:
             service.console.token_changed()
         tails: list[Any] = []
@@ -196,19 +196,19 @@ class Reloader:
         for changed in found.accounts.changed:
             self_id = changed.new.self_id
             if changed.change is Change.ANEW:
-                tails.append(service.replace_account_edge(self_id, prepared.accounts[self_id][1]))
+                tails.append(service.edges.replace_account_edge(self_id, prepared.accounts[self_id][1]))
             else:
                 service.account_edge(self_id).configure(changed.new.settings)
         for added in found.accounts.added:
-            service.put_account(*prepared.accounts[added.self_id])
+            service.edges.put_account(*prepared.accounts[added.self_id])
         service.directory.sort_accounts(account.self_id for account in running.accounts)
         for one in found.bots.changed:
             if one.new.bot.at_least_once:
-                service.need_journal()
+                service.at_least_once.make()
             anew = one.change is Change.ANEW
-            service.change_bot(one.new.bot, anew=anew)
+            service.edges.change_bot(one.new.bot, anew=anew)
             if anew:
-                tails.append(service.replace_bot_edge(one.new))
+                tails.append(service.edges.replace_bot_edge(one.new))
             else:
                 service.bot_edge(one.new.bot.name).configure(one.new.settings)
         for new in found.bots.added:

@@ -44,7 +44,7 @@ def prepare_service(file: ConfigurationFile, config: Config, reactor: Any) -> Lg
     service.read_again = editor.read_again
     service.restart = Restart(reactor, file.base, file.also_private).begin
     word = "控制台" if wants_chinese(os.environ) else "Console"
-    service.show_link = lambda link: show_once(f"{word}: {link}")
+    service.console_token.show = lambda link: show_once(f"{word}: {link}")
     signals = Signals(reactor, service.reload_again, renew_logs)
     signals.prepare()
     service.prepare()

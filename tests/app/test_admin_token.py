@@ -59,7 +59,7 @@ class ReloadTests(SiteTestCase):
 
     def start(self) -> None:
         self.links: list[str] = []
-        self.service.show_link = self.links.append
+        self.service.console_token.show = self.links.append
         super().start()
 
     def reload(self, toml: str) -> None:

@@ -147,10 +147,10 @@ class WhileItRunsTests(AuthoritiesCase):
         """What looks at our own certificates looks at these too."""
         config = self.configuration()
         service = LgtwistService(config, MemoryReactorClock())  # type: ignore[no-untyped-call]
-        self.patch(service, "_in_thread", maybeDeferred)
+        self.patch(service.certificates, "_in_thread", maybeDeferred)
         before = [one.trust_root for one in authorities_of(config)]
         self.renew()
-        service._check_certificates()
+        service.certificates.check()
         for one, other in zip(before, authorities_of(service.config), strict=True):
             self.assertIsNot(one, other.trust_root)
 

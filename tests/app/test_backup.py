@@ -169,7 +169,8 @@ class ZipTests(SynchronousTestCase):
 
 def copy_world(account: Any, folder: Path) -> Deferred[None]:
     """What the thread of a world does, at once."""
-    return maybeDeferred(copy_resting_database, account._path, folder / account._path.name)
+    path = account._stored.path
+    return maybeDeferred(copy_resting_database, path, folder / path.name)
 
 
 class ServiceTests(ConsoleTestCase):

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from lgtwist.alerts.alert import AlertMessage, ReceiverAnswer, Rule
 from lgtwist.alerts.settings import AlertSettings, MailSettings, ReceiverKind
-from lgtwist.app.service import LgtwistService
+from lgtwist.app.alert_clients import AlertClients
 from lgtwist.console.alerts import receiver_host
 from tests.console.test_api import OURS, TOKEN, ConsoleTestCase
 
@@ -56,7 +56,7 @@ class AlertsTestCase(ConsoleTestCase):
 
     def setUp(self) -> None:
         self.sender = FakeSender()
-        self.patch(LgtwistService, "_alert_sender", lambda _service, _settings: self.sender)
+        self.patch(AlertClients, "sender", lambda _clients, _settings: self.sender)
         super().setUp()
 
     def state(self) -> Any:

@@ -400,7 +400,7 @@ class StreamTests(ConsoleTestCase):
         self.stream("topics=sandbox:10001")
         self.assertEqual(len(streams), 0)
         [edge] = self.service.accounts
-        self.assertEqual(edge._log_waiters._waiting, [])
+        self.assertEqual(edge._publisher._log_waiters._waiting, [])
 
     def test_subscriptions_are_short(self) -> None:
         """They are held while the stream is open, with all that they say."""

@@ -204,7 +204,7 @@ class LogTests(LogTestCase):
         self.service.port.authentication.made_token = made
         from lgtwist.app.admin_token import MadeToken
 
-        self.service.use_made_token(MadeToken(made, False))
+        self.service.console_token.use(MadeToken(made, False))
         LOG.info("made: {made}", made=made)
         self.assertEqual(self.texts()[-1], "made: (hidden)")
 

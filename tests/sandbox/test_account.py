@@ -11,9 +11,10 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.hub.account import Account
-from lgtwist.sandbox.account import SandboxAccount, decode_world_file
+from lgtwist.sandbox.account import SandboxAccount
 from lgtwist.sandbox.files.media import MediaStore
 from lgtwist.sandbox.store import WorldStore
+from lgtwist.sandbox.stored_world import decode_world_file
 
 ALICE = 20001
 
