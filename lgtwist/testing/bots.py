@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -26,8 +27,11 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from lgtwist.testing.control import SandboxError
+from lgtwist.testing.control import SandboxError, is_said_by_sentence
 from lgtwist.testing.service import SandboxProcess
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
 
 #: Seconds that a bot may take to start and connect.
 CONNECT_LIMIT = 30.0
@@ -293,7 +297,7 @@ class BotUnderTest:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -490,6 +494,8 @@ class BotCommand(BotUnderTest):
             options["creationflags"] = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         else:
             options["start_new_session"] = True  # Ctrl-C is for the tests, which end the bot
+        if self.cwd is not None and not os.path.isdir(self.cwd):
+            raise SandboxError(f"bot {self.name!r} has no folder {os.fspath(self.cwd)} to run in")
         self._began = self._log.size
         supervisor = subprocess.Popen(  # noqa: S603 - the author's own command
             [sys.executable, "-I", "-S", "-c", _SUPERVISOR, f"{GRACE}", *map(address.fill, self.command)],
@@ -576,6 +582,11 @@ class InProcessBot(BotUnderTest):
         self._stopping: asyncio.Event | None = None
         self._state: str | None = "was not started"
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it runs in; None before it is started."""
+        return self._loop
+
     def ended(self) -> str | None:
         """Return a few words if it does not run; else None."""
         return self._state
@@ -641,6 +652,8 @@ class InProcessBot(BotUnderTest):
             await self._serve(self._stopping)
         except BaseException as error:
             self._state = f"ended with {error!r}"
+            if isinstance(error, Exception):
+                self._log.write(traceback.format_exc().encode("utf-8", "replace"))
             raise
         self._state = "was stopped" if self._stopping.is_set() else "ended"
 
