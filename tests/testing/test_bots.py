@@ -222,6 +222,14 @@ class CommandTests(SynchronousTestCase):
         error = self.assertRaises(SandboxError, BotCommand(["/no/such/bot"]).start, service())
         self.assertIn("/no/such/bot cannot be started: ", str(error))
 
+    def test_there_is_no_such_folder(self) -> None:
+        """That is said at once, and nothing is left to be waited for."""
+        error = self.assertRaises(
+            SandboxError, BotCommand([sys.executable], cwd="/no/such/folder").start, service()
+        )
+        self.assertIn("bot 'bot' has no folder /no/such/folder to run in", str(error))
+        self.assertEqual(service().attached, [])
+
     def test_it_does_not_connect(self) -> None:
         """That is said when the time is over, with what lgtwist says about it."""
         error = self.assertRaises(
@@ -303,6 +311,7 @@ class InProcessTests(SynchronousTestCase):
 
         error = self.assertRaises(SandboxError, InProcessBot(run).start, service())
         self.assertIn("ended with RuntimeError('no plugins') before it was connected", str(error))
+        self.assertIn('raise RuntimeError("no plugins")', str(error))
 
     def test_aiocqhttp_in_the_loop_of_the_test(self) -> None:
         """The token is that of the object; it may be run once more."""
