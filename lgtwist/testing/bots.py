@@ -530,8 +530,8 @@ class InProcessBot(BotUnderTest):
     What it can be:
 
     * the driver of NoneBot2 (``nonebot.get_driver()``) with ``~fastapi`` or ``~quart``: lgtwist dials it.
-      With a driver that only dials (``~websockets``, ``~aiohttp``) ``ONEBOT_WS_URLS`` is to be set before
-      ``nonebot.init``: :func:`set_environment`.
+      One with a driver that only dials (``~websockets``, ``~aiohttp``) is made to dial the sandbox, whatever
+      its ``ONEBOT_WS_URLS`` are.
     * a ``CQHttp`` of aiocqhttp, or another ASGI application, with its ``path``: lgtwist dials it.
     * a coroutine function that is given a :class:`BotAddress`, and dials it.
 
@@ -663,6 +663,7 @@ class InProcessBot(BotUnderTest):
         if self._asgi is not None:
             await _serve_asgi(self._asgi, address.port, stopping)
         elif self._lifespan is not None:  # what ``run`` of the driver does, without its handlers of signals
+            _let_nonebot_dial(self.bot, address)
             async with self._lifespan:
                 await stopping.wait()
         else:
@@ -763,6 +764,23 @@ def _is_a(bot: object, package: str, name: str) -> bool:
     return any(
         one.__name__ == name and one.__module__.partition(".")[0] == package for one in type(bot).__mro__
     )
+
+
+def _let_nonebot_dial(driver: Any, address: BotAddress) -> None:
+    """Let NoneBot2's adapter for OneBot 11 dial a sandbox, and nothing else, when its driver starts.
+
+    It reads its settings when it is registered, which may be before the sandbox is there: where the modules
+    of the tests import the plugins.
+    """
+    adapter = driver._adapters.get("OneBot V11")
+    if adapter is None:
+        return
+    config = adapter.onebot_config
+    prepared = bool(config.onebot_ws_urls)  # then it is told already to dial when it is ready
+    config.onebot_ws_urls = {address.ws_url}
+    config.onebot_access_token = address.access_token or None
+    if not prepared:
+        adapter.on_ready(adapter._start_forward)
 
 
 def _nonebot_token(driver: Any) -> str:

@@ -58,7 +58,7 @@ from lgtwist.testing import AsyncSandbox, InProcessBot, Sandbox, SandboxProcess,
 
 driver, token = sys.argv[1:]
 with SandboxProcess() as process:
-    if driver == "~websockets":
+    if token == "of the environment":
         set_environment(process, nonebot_env())
         nonebot.init(driver=driver)
     else:
@@ -338,10 +338,10 @@ class InProcessTests(SynchronousTestCase):
             asyncio.run(once())
         self.assertEqual(process.attached, [])
 
-    def run_nonebot(self, driver: str, *packages: str) -> None:
+    def run_nonebot(self, driver: str, *packages: str, token: str = "the-t0ken") -> None:
         need("nonebot2", "nonebot-adapter-onebot", *packages)
         ended = subprocess.run(
-            [sys.executable, "-c", NONEBOT, driver, "the-t0ken"],
+            [sys.executable, "-c", NONEBOT, driver, token],
             env={**inherited_environment(), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             timeout=120,
@@ -359,5 +359,6 @@ class InProcessTests(SynchronousTestCase):
         self.run_nonebot("~fastapi", "fastapi", "uvicorn")
 
     def test_nonebot2_that_dials(self) -> None:
-        """NoneBot2 with a driver that only dials."""
+        """NoneBot2 with a driver that only dials, and was prepared before the sandbox was there, or after."""
         self.run_nonebot("~websockets", "websockets")
+        self.run_nonebot("~websockets", "websockets", token="of the environment")
