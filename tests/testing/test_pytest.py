@@ -106,6 +106,14 @@ async def test_silent_async(async_sandbox):
     await async_sandbox.expect.action("send_msg")
     await async_sandbox.alice.hears("good day", within=0.1)
 
+@pytest.fixture
+def broken(sandbox):
+    sandbox.alice.says("before the fixture failed")
+    raise RuntimeError("no such feature")
+
+def test_broken_fixture(broken):
+    pass
+
 def test_plain_assertion(sandbox):
     sandbox.alice.says("/echo hello")
     assert sandbox.alice.hears().text == "good day"
@@ -174,7 +182,7 @@ class RunTests(PytestTestCase):
             test_zbad=BAD,
         )
         self.assertEqual(status, 1, said)
-        self.assertIn("5 failed, 7 passed", said)
+        self.assertIn("5 failed, 7 passed, 1 error", said)
         silent, silent_async, plain, refused, ended = (
             said.partition(f"_ {name} _")[2].partition("\n____")[0]
             for name in (
@@ -194,6 +202,7 @@ class RunTests(PytestTestCase):
         for text in (silent, silent_async, refused):  # the reader's own lines, and none of ours
             self.assertNotIn("lgtwist/testing", text)
             self.assertNotIn("concurrent/futures", text)
+        self.assertIn("Alice (20001): before the fixture failed", said)
         self.assertIn("- lgtwist sandbox -", plain)
         self.assertIn("bot to Alice (20001): hello   <- as expected", plain)
         self.assertRegex(refused, r"SandboxRefused: 20003 is not in group \d+")
