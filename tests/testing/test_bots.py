@@ -14,11 +14,19 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.testing import bots
-from lgtwist.testing.bots import BotAddress, BotCommand, BoundedLog, InProcessBot, nonebot_env
+from lgtwist.testing.bots import (
+    BotAddress,
+    BotCommand,
+    BoundedLog,
+    InProcessBot,
+    nonebot_env,
+    report_unless_cancelled,
+)
 from lgtwist.testing.control import SandboxError
 from lgtwist.testing.people import Sandbox
 from lgtwist.testing.service import SandboxProcess
@@ -222,6 +230,14 @@ class CommandTests(SynchronousTestCase):
         error = self.assertRaises(SandboxError, BotCommand(["/no/such/bot"]).start, service())
         self.assertIn("/no/such/bot cannot be started: ", str(error))
 
+    def test_what_it_wrote_last(self) -> None:
+        """The log of one that has ended is read to its end first."""
+        bot = BotCommand([sys.executable])
+        writer = threading.Timer(0.05, bot._log.write, [b"its last words\n"])
+        bot._reader, bot._supervisor = writer, Mock(poll=lambda: 3)
+        writer.start()
+        self.assertEqual(bot.log(), "its last words\n")
+
     def test_there_is_no_such_folder(self) -> None:
         """That is said at once, and nothing is left to be waited for."""
         error = self.assertRaises(
@@ -337,6 +353,16 @@ class InProcessTests(SynchronousTestCase):
         for _ in range(2):
             asyncio.run(once())
         self.assertEqual(process.attached, [])
+
+    def test_connections_that_its_end_cut(self) -> None:
+        """Nobody reads of them in the log of the tests; other errors of callbacks are logged."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        with self.assertLogs("asyncio", "ERROR") as logged:
+            for error in (asyncio.CancelledError(), ValueError("a mistake")):
+                report_unless_cancelled(loop, {"message": "in a callback", "exception": error})
+        self.assertEqual(len(logged.records), 1)
+        self.assertIn("a mistake", logged.output[0])
 
     def run_nonebot(self, driver: str, *packages: str, token: str = "the-t0ken") -> None:
         need("nonebot2", "nonebot-adapter-onebot", *packages)
