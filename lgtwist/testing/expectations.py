@@ -60,6 +60,9 @@ class Expect:
     ) -> ChatMessage:
         """Wait for a message of the bot, and return it.
 
+        What it said before somebody did something in this test is no reply: it may be late, from the test
+        before.
+
         :param text: the whole text of the message; or a compiled pattern, or a function that is given the
             message; None for any message.
         :param matching: a regular expression that is searched in the message, as text or compiled.
@@ -72,7 +75,9 @@ class Expect:
         __tracebackhide__ = True
         wanted = choose_matching(text, matching)
         chat = self._observation.last_act[1] if to is None else to.chat
-        return self._message(f"reply{describe_matching(wanted)}", wanted, chat, to, None, within)
+        return self._message(
+            f"reply{describe_matching(wanted)}", wanted, chat, to, None, within, is_reply=True
+        )
 
     def message(
         self, text: Matching = None, *, matching: Matching = None, within: float | None = None
@@ -182,16 +187,19 @@ class Expect:
         to: Said | ChatMessage | HasChat | None,
         listener: object,
         within: float | None,
+        *,
+        is_reply: bool = False,
     ) -> ChatMessage:
         __tracebackhide__ = True
         observation = self._observation
         limit = self.within if within is None else within
+        first = (observation.first_act or 0) if is_reply else 0
         behind = to.message_id if isinstance(to, (Said, ChatMessage)) else None
 
         def is_next(message: ChatMessage) -> bool:
             if behind is not None:
                 return message.message_id > behind and not observation.was_matched(message)
-            return message.message_id > observation.matched_before(message.chat, listener)
+            return message.message_id > max(first, observation.matched_before(message.chat, listener))
 
         def find() -> ChatMessage | None:
             for message in self._of_bot(chat, is_next):

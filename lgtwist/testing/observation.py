@@ -74,6 +74,8 @@ class Observation:
         self._matched_actions: set[int] = set()
         #: The number of the newest message when somebody last did something, and the chat where.
         self.last_act: tuple[int, Chat | None] = (0, None)
+        #: The number of the newest message when somebody first did something; None before that.
+        self.first_act: int | None = None
         self._alone = False  # whether no bot was connected when somebody last did something
         self._alone_after: int | None = None  # the newest message then
         self._log_began = 0
@@ -91,6 +93,7 @@ class Observation:
             self._matched, self._matched_messages, self._matched_actions = {}, set(), set()
             self.last_act = (self._last_message, None)
             self._alone, self._alone_after = False, None
+            self.first_act = None
             self._log_began = self.process.log_size()
             self._logs_began = {id(bot): bot.log_size() for bot in self.process.attached}
 
@@ -203,6 +206,8 @@ class Observation:
         """
         newest = self._last_message if message_id is None else message_id
         self.last_act = (max(self.last_act[0], newest), chat or self.last_act[1])
+        if self.first_act is None:
+            self.first_act = newest
         if self._alone:
             self._alone_after = self.last_act[0]
 

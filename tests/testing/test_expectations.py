@@ -51,6 +51,15 @@ class ReplyTests(ExpectationTestCase):
         self.assertIn("matching='hello'", self.failure(self.expect.reply, "hello"))
         self.assertEqual(self.expect.reply("hello, Alice").text, "hello, Alice")
 
+    def test_late_from_the_test_before(self) -> None:
+        """What the bot says before anybody has done something is no reply; it is a message."""
+        self.service.say("to the test before")
+        self.alice.says("a")
+        self.failure(self.expect.reply)
+        self.service.say("b")
+        self.assertEqual(self.expect.message().text, "to the test before")
+        self.assertEqual(self.expect.reply().text, "b")
+
     def test_matching(self) -> None:
         """By that name a text is a regular expression, or the message as it is."""
         self.alice.says("a")
