@@ -119,7 +119,7 @@ PHRASES: dict[str, str] = {
 SHARED_NAMES = {
     "Settings", "read", "describe", "make", "key_needed_in_public", "DIALS_IN", "SENDS_TOKEN",  # of the kinds
     "_log",  # the logger of a module
-    "__all__",
+    "__all__", "__tracebackhide__",
 }  # fmt: skip
 
 

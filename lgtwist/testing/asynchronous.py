@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, 
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
+from lgtwist.testing.control import is_said_by_sentence
 from lgtwist.testing.expectations import Expect, ExpectationFailed
 from lgtwist.testing.faults import ActiveFault, SandboxFaults
 from lgtwist.testing.messages import BotAction, Chat, ChatMessage
@@ -29,6 +30,9 @@ from lgtwist.testing.people import (
     SandboxPerson,
 )
 from lgtwist.testing.service import SandboxProcess
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -281,6 +285,7 @@ class AsyncMember(_AsyncSpeaker):
     """A person in a group; see :class:`SandboxMember`."""
 
     pokes = _in_thread(SandboxMember.pokes)
+    asks_to_join = _in_thread(SandboxMember.asks_to_join)
     leaves = _in_thread(SandboxMember.leaves)
     kicks = _in_thread(SandboxMember.kicks)
     bans = _in_thread(SandboxMember.bans)
@@ -288,6 +293,10 @@ class AsyncMember(_AsyncSpeaker):
     sets_card = _in_thread(SandboxMember.sets_card)
     gets_title = _in_thread(SandboxMember.gets_title)
     marks_essence = _in_thread(SandboxMember.marks_essence)
+
+    async def joins(self, *, operator: HasUserId | int | None = None) -> AsyncMember:
+        """Become a member of the group, and return this one."""
+        return AsyncMember(await self._call(lambda: self._sync.joins(operator=operator)), self._run)
 
     @property
     def group_id(self) -> int:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -26,8 +27,11 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from lgtwist.testing.control import SandboxError
+from lgtwist.testing.control import SandboxError, is_said_by_sentence
 from lgtwist.testing.service import SandboxProcess
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
 
 #: Seconds that a bot may take to start and connect.
 CONNECT_LIMIT = 30.0
@@ -293,7 +297,7 @@ class BotUnderTest:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -432,6 +436,15 @@ class BotCommand(BotUnderTest):
         status = self._supervisor.poll()
         return None if status is None else f"ended with status {status}"
 
+    def log(self, after: int = 0) -> str:
+        """Return the end of all that it has logged; of a bot that has ended with what it wrote last.
+
+        :param after: leave out so many bytes from the beginning.
+        """
+        if self._reader is not None and self.ended() is not None:
+            self._reader.join(1.0)  # a child that left the group may hold the pipe
+        return super().log(after)
+
     def stop(self, *, kill: bool = False) -> None:
         """End it and its children, and wait for their end; harmless where it does not run.
 
@@ -490,6 +503,8 @@ class BotCommand(BotUnderTest):
             options["creationflags"] = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         else:
             options["start_new_session"] = True  # Ctrl-C is for the tests, which end the bot
+        if self.cwd is not None and not os.path.isdir(self.cwd):
+            raise SandboxError(f"bot {self.name!r} has no folder {os.fspath(self.cwd)} to run in")
         self._began = self._log.size
         supervisor = subprocess.Popen(  # noqa: S603 - the author's own command
             [sys.executable, "-I", "-S", "-c", _SUPERVISOR, f"{GRACE}", *map(address.fill, self.command)],
@@ -514,6 +529,9 @@ class BotCommand(BotUnderTest):
                 self._log.write(chunk)
 
 
+#: The method by which NoneBot2's adapter begins to dial; it is private there.
+_DIALS = "_start_forward"
+
 #: A bot that dials, as a coroutine function: it is given the address, and is cancelled in the end.
 BotCoroutine = Callable[[BotAddress], Awaitable[object]]
 
@@ -524,8 +542,8 @@ class InProcessBot(BotUnderTest):
     What it can be:
 
     * the driver of NoneBot2 (``nonebot.get_driver()``) with ``~fastapi`` or ``~quart``: lgtwist dials it.
-      With a driver that only dials (``~websockets``, ``~aiohttp``) ``ONEBOT_WS_URLS`` is to be set before
-      ``nonebot.init``: :func:`set_environment`.
+      One with a driver that only dials (``~websockets``, ``~aiohttp``) is made to dial the sandbox, whatever
+      its ``ONEBOT_WS_URLS`` are.
     * a ``CQHttp`` of aiocqhttp, or another ASGI application, with its ``path``: lgtwist dials it.
     * a coroutine function that is given a :class:`BotAddress`, and dials it.
 
@@ -575,6 +593,11 @@ class InProcessBot(BotUnderTest):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._state: str | None = "was not started"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it runs in; None before it is started."""
+        return self._loop
 
     def ended(self) -> str | None:
         """Return a few words if it does not run; else None."""
@@ -629,9 +652,14 @@ class InProcessBot(BotUnderTest):
     def _run_thread(self) -> None:
         with _captured_logs(self._log):
             try:
-                asyncio.run(self._run())
+                asyncio.run(self._run_alone())
             except BaseException as error:  # it is told to who waits for the bot
                 self._state = self._state or f"ended with {error!r}"
+
+    async def _run_alone(self) -> None:
+        """Run it in an event loop of its own, in which nobody is told of connections that its end cut."""
+        asyncio.get_running_loop().set_exception_handler(report_unless_cancelled)
+        await self._run()
 
     async def _run(self) -> None:
         """Run it until it ends, or :meth:`stop` is called."""
@@ -641,6 +669,8 @@ class InProcessBot(BotUnderTest):
             await self._serve(self._stopping)
         except BaseException as error:
             self._state = f"ended with {error!r}"
+            if isinstance(error, Exception):
+                self._log.write(traceback.format_exc().encode("utf-8", "replace"))
             raise
         self._state = "was stopped" if self._stopping.is_set() else "ended"
 
@@ -650,6 +680,7 @@ class InProcessBot(BotUnderTest):
         if self._asgi is not None:
             await _serve_asgi(self._asgi, address.port, stopping)
         elif self._lifespan is not None:  # what ``run`` of the driver does, without its handlers of signals
+            _let_nonebot_dial(address)
             async with self._lifespan:
                 await stopping.wait()
         else:
@@ -676,6 +707,12 @@ def set_environment(process: SandboxProcess, env: Mapping[str, str], *, bot: str
     token = process.access_token_of(bot)
     address = BotAddress(process.ws_url, process.url, token, process.self_ids[0], free_port())
     os.environ.update({name: address.fill(value) for name, value in env.items()})
+
+
+def report_unless_cancelled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error of a callback as asyncio does, unless it is that its task was cancelled."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 async def _serve_asgi(app: Any, port: int, stopping: asyncio.Event) -> None:
@@ -750,6 +787,24 @@ def _is_a(bot: object, package: str, name: str) -> bool:
     return any(
         one.__name__ == name and one.__module__.partition(".")[0] == package for one in type(bot).__mro__
     )
+
+
+def _let_nonebot_dial(address: BotAddress) -> None:
+    """Let NoneBot2's adapter for OneBot 11 dial a sandbox, and nothing else, when its driver starts.
+
+    It reads its settings when it is registered, which may be before the sandbox is there: where the modules
+    of the tests import the plugins.
+    """
+    adapter = importlib.import_module("nonebot").get_adapters().get("OneBot V11")
+    start = getattr(adapter, _DIALS, None)
+    if adapter is None or start is None:
+        return
+    config = adapter.onebot_config
+    prepared = bool(config.onebot_ws_urls)  # then it is told already to dial when it is ready
+    config.onebot_ws_urls = {address.ws_url}
+    config.onebot_access_token = address.access_token or None
+    if not prepared:
+        adapter.on_ready(start)
 
 
 def _nonebot_token(driver: Any) -> str:

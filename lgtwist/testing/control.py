@@ -31,6 +31,18 @@ class SandboxRefused(SandboxError):
         self.status = status
 
 
+def is_said_by_sentence(excinfo: Any) -> bool:
+    """Return whether an error is one whose sentence says it all, for ``__tracebackhide__`` of pytest.
+
+    :param excinfo: pytest's ``ExceptionInfo``; None if it has none.
+    """
+    return excinfo is not None and isinstance(excinfo.value, (SandboxError, AssertionError))
+
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
+
+
 class SandboxClient:
     """Sends requests to one sandbox account. It may be used from several threads at a time.
 

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
 from lgtwist.testing.messages import (
+    DONE,
     BotAction,
     Chat,
     ChatMessage,
+    Done,
     Matching,
     Said,
+    choose_matching,
     describe_matching,
     message_matches,
     params_match,
@@ -49,15 +52,20 @@ class Expect:
 
     def reply(
         self,
-        matching: Matching = None,
+        text: Matching = None,
         *,
+        matching: Matching = None,
         to: Said | ChatMessage | HasChat | None = None,
         within: float | None = None,
     ) -> ChatMessage:
         """Wait for a message of the bot, and return it.
 
-        :param matching: a text that is the whole message, a compiled pattern, or a function that is given
-            the message; None for any message.
+        What it said before somebody did something in this test is no reply: it may be late, from the test
+        before.
+
+        :param text: the whole text of the message; or a compiled pattern, or a function that is given the
+            message; None for any message.
+        :param matching: a regular expression that is searched in the message, as text or compiled.
         :param to: a message, behind which the reply stands in the same chat, also where an expectation has
             matched something behind it already; or a person or member, for that chat; None for the chat in
             which somebody has last done something, any chat if nobody has.
@@ -65,13 +73,19 @@ class Expect:
         :raises ExpectationFailed: if it does not come.
         """
         __tracebackhide__ = True
+        wanted = choose_matching(text, matching)
         chat = self._observation.last_act[1] if to is None else to.chat
-        return self._message(f"reply{describe_matching(matching)}", matching, chat, to, None, within)
+        return self._message(
+            f"reply{describe_matching(wanted)}", wanted, chat, to, None, within, is_reply=True
+        )
 
-    def message(self, matching: Matching = None, *, within: float | None = None) -> ChatMessage:
+    def message(
+        self, text: Matching = None, *, matching: Matching = None, within: float | None = None
+    ) -> ChatMessage:
         """Wait for a message of the bot in any chat, and return it; see :meth:`reply`."""
         __tracebackhide__ = True
-        return self._message(f"message{describe_matching(matching)}", matching, None, None, None, within)
+        wanted = choose_matching(text, matching)
+        return self._message(f"message{describe_matching(wanted)}", wanted, None, None, None, within)
 
     def hears(
         self, chat: Chat, user_id: int, name: str, matching: Matching, within: float | None
@@ -82,7 +96,7 @@ class Expect:
         what = f"message{describe_matching(matching)} for {name}"
         return self._message(what, matching, chat, None, listener, within)
 
-    def silence(self, seconds: float = 0.3, *, to: HasChat | None = None) -> None:
+    def silence(self, seconds: float = 0.3, *, to: HasChat | None = None) -> Done:
         """Wait, and expect that the bot says nothing.
 
         It is meant since the last thing that a person did, or that the bot was expected to say.
@@ -104,6 +118,7 @@ class Expect:
         missing = observation.missing_bot()
         if missing is not None:
             self._fail(f"expected silence for {seconds:g} s, but {missing}", absent=True)
+        return DONE
 
     def action(
         self, name: str, /, *, within: float | None = None, succeeded: bool | None = None, **params: Any
@@ -135,7 +150,7 @@ class Expect:
             self._fail_late(_describe_action(name, params, succeeded), limit)
         return found
 
-    def no_action(self, name: str, /, *, seconds: float = 0.3, **params: Any) -> None:
+    def no_action(self, name: str, /, *, seconds: float = 0.3, **params: Any) -> Done:
         """Wait, and expect that no bot has called an action since the beginning of the test.
 
         Calls that met an expectation of :meth:`action` do not count.
@@ -160,6 +175,7 @@ class Expect:
         missing = observation.missing_bot()
         if missing is not None:
             self._fail(f"{what}, but {missing}", absent=True)
+        return DONE
 
     # -- how
 
@@ -171,16 +187,19 @@ class Expect:
         to: Said | ChatMessage | HasChat | None,
         listener: object,
         within: float | None,
+        *,
+        is_reply: bool = False,
     ) -> ChatMessage:
         __tracebackhide__ = True
         observation = self._observation
         limit = self.within if within is None else within
+        first = (observation.first_act or 0) if is_reply else 0
         behind = to.message_id if isinstance(to, (Said, ChatMessage)) else None
 
         def is_next(message: ChatMessage) -> bool:
             if behind is not None:
                 return message.message_id > behind and not observation.was_matched(message)
-            return message.message_id > observation.matched_before(message.chat, listener)
+            return message.message_id > max(first, observation.matched_before(message.chat, listener))
 
         def find() -> ChatMessage | None:
             for message in self._of_bot(chat, is_next):
@@ -197,10 +216,19 @@ class Expect:
                 if near is not None:
                     hint = (
                         f"\n({near.text!r} contains it, but a text must be the whole message; "
-                        f"for a part of it: re.compile({matching!r}))"
+                        f"for a part of it: matching={re.escape(matching)!r})"
                     )
+            if not hint and chat is not None:
+                away = next(
+                    (one for one in self._of_bot(None, self._is_new) if message_matches(matching, one)), None
+                )
+                if away is not None:
+                    hint = f"\n(the bot said it somewhere else: {self._observation.place_of(away)})"
             self._fail_late(f"a {what}", limit, hint)
         return found
+
+    def _is_new(self, message: ChatMessage) -> bool:
+        return not self._observation.was_matched(message)
 
     def _of_bot(self, chat: Chat | None, accept: Callable[[ChatMessage], bool]) -> Iterator[ChatMessage]:
         for message in self._observation.messages:
@@ -227,7 +255,7 @@ class Expect:
         """
         __tracebackhide__ = True
         missing = self._observation.missing_bot()
-        reason = missing or self._observation.early_start()
+        reason = missing or self._observation.absence_at_an_act()
         because = f": {reason}" if reason else ""
         self._fail(f"expected {expected} within {seconds:g} s{because}{hint}", absent=missing is not None)
 

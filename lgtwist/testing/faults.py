@@ -8,10 +8,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Literal
 
-from lgtwist.testing.control import SandboxClient, SandboxError, SandboxRefused
+from lgtwist.testing.control import SandboxClient, SandboxError, SandboxRefused, is_said_by_sentence
+from lgtwist.testing.messages import DONE, AlreadyThere, Done
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
 
 
-class ActiveFault:
+class ActiveFault(AlreadyThere):
     """A fault that was set. As a context manager it is cleared at the end of the block.
 
     :ivar id: its number.
@@ -35,10 +39,11 @@ class ActiveFault:
             self._applied = self._times or 0  # a fault whose times are used up is gone
         return self._applied
 
-    def clear(self) -> None:
+    def clear(self) -> Done:
         """Clear it; harmless where it is not set any more."""
         self.note_applied()
         self._client.post("clear_faults", {"id": self.id})
+        return DONE
 
     def note_applied(self) -> None:
         """Find out how often it was applied, before it is cleared."""
@@ -96,9 +101,10 @@ class SandboxFaults:
         """
         return self._set("offline", reason=reason, down=down, retcode=retcode)
 
-    def online(self) -> None:
+    def online(self) -> Done:
         """Log the account in again."""
         self._clear("offline")
+        return DONE
 
     def fail(
         self,
@@ -168,6 +174,7 @@ class SandboxFaults:
         """Let the next events come late, behind newer ones."""
         return self._set("delay_events", seconds=seconds, times=times)
 
-    def clear(self) -> None:
+    def clear(self) -> Done:
         """Clear all faults."""
         self._clear()
+        return DONE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Union
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, TypeVar, Union
 
 from attrs import field, frozen
 
@@ -15,9 +15,46 @@ Chat = tuple[str, int]
 #: Segments of a message, as in OneBot 11: ``{"type": ..., "data": {...}}``.
 Segments = Sequence[Mapping[str, Any]]
 
+Self = TypeVar("Self", bound="AlreadyThere")
+
+
+class AlreadyThere:
+    """A result of a blocking method, which may be awaited: an ``await`` returns it at once."""
+
+    __slots__ = ()
+
+    def __await__(self: Self) -> Generator[Any, Any, Self]:
+        return self
+        yield  # which makes this a generator
+
+
+class Done(AlreadyThere):
+    """What a blocking method returns that has nothing to return; it may be awaited."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<done>"
+
+
+#: The only one.
+DONE = Done()
+
+
+class UploadedFile(dict[str, Any], AlreadyThere):
+    """What the service says about an uploaded file; it may be awaited."""
+
+    __slots__ = ()
+
+
+class RequestFlag(str, AlreadyThere):
+    """The flag of a request, by which the bot answers it; it may be awaited."""
+
+    __slots__ = ()
+
 
 @frozen
-class Said:
+class Said(AlreadyThere):
     """A message that a person sent.
 
     :ivar message_id: its number.
@@ -35,7 +72,7 @@ class Said:
 
 
 @frozen
-class ChatMessage:
+class ChatMessage(AlreadyThere):
     """A message of the transcript, of a person or of the bot.
 
     :ivar message_id: its number.
@@ -107,7 +144,7 @@ class ChatMessage:
 
 
 @frozen
-class BotAction:
+class BotAction(AlreadyThere):
     """An action that a bot called.
 
     :ivar seq: its number.
@@ -171,6 +208,45 @@ def _shorten(value: Any, longest: int = 200) -> str:
 Matching = Union[str, "re.Pattern[str]", Callable[[ChatMessage], object], None]
 
 
+@frozen
+class Searched:
+    """A pattern that was given as a text: it is searched in a message, which may also be that text.
+
+    :ivar text: the pattern.
+    """
+
+    text: str
+
+    def __call__(self, message: ChatMessage) -> bool:
+        """Return whether a message is what is expected."""
+        if self.text in (message.text, message.raw):
+            return True
+        return any(re.search(self.text, whole) for whole in (message.text, message.raw))
+
+
+def choose_matching(text: Matching, matching: Matching) -> Matching:
+    """Return what a message must be, of the two parameters of an expectation.
+
+    :param text: a text that is the whole message.
+    :param matching: a pattern that is searched in it.
+    :raises TypeError: if both are given.
+    :raises ValueError: if the pattern is no regular expression.
+    """
+    if matching is None:
+        return text
+    if text is not None:
+        raise TypeError("either a text or matching= is given, not both")
+    if not isinstance(matching, str):
+        return matching
+    try:
+        re.compile(matching)
+    except re.error as error:
+        raise ValueError(
+            f"matching={matching!r} is no regular expression: {error}; without matching= it is a whole text"
+        ) from None
+    return Searched(matching)
+
+
 def message_matches(matching: Matching, message: ChatMessage) -> bool:
     """Return whether a message is what is expected.
 
@@ -197,6 +273,8 @@ def describe_matching(matching: Matching) -> str:
         return f" {matching!r}"
     if isinstance(matching, re.Pattern):
         return f" that matches /{matching.pattern}/"
+    if isinstance(matching, Searched):
+        return f" that matches /{matching.text}/"
     return f" that {getattr(matching, '__name__', repr(matching))} accepts"
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from lgtwist.testing.control import SandboxClient, SandboxError
+from lgtwist.testing.control import SandboxClient, SandboxError, is_said_by_sentence
 from lgtwist.testing.messages import BotAction, Chat, ChatMessage
 from lgtwist.testing.service import SandboxProcess
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
 
 Found = TypeVar("Found")
 
@@ -70,7 +74,10 @@ class Observation:
         self._matched_actions: set[int] = set()
         #: The number of the newest message when somebody last did something, and the chat where.
         self.last_act: tuple[int, Chat | None] = (0, None)
-        self._bot_seen = self._too_early = False
+        #: The number of the newest message when somebody first did something; None before that.
+        self.first_act: int | None = None
+        self._alone = False  # whether no bot was connected when somebody last did something
+        self._alone_after: int | None = None  # the newest message then
         self._log_began = 0
         self._logs_began: dict[int, int] = {}
 
@@ -85,7 +92,8 @@ class Observation:
             self.messages, self.actions = [], []
             self._matched, self._matched_messages, self._matched_actions = {}, set(), set()
             self.last_act = (self._last_message, None)
-            self._bot_seen, self._too_early = False, False
+            self._alone, self._alone_after = False, None
+            self.first_act = None
             self._log_began = self.process.log_size()
             self._logs_began = {id(bot): bot.log_size() for bot in self.process.attached}
 
@@ -134,11 +142,28 @@ class Observation:
             if found is not None or left <= 0:
                 return found
             stop_if_cancelled()
+            self._refuse_to_block()
             if self.all_ended():
                 read(0.0)
                 with self._lock:
                     return find()
             read(min(left, _WAIT_SLICE))
+
+    def _refuse_to_block(self) -> None:
+        """Look whether a bot under test runs in the event loop of this thread, which a wait would stop.
+
+        :raises SandboxError: if one does.
+        """
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        for bot in self.process.attached:
+            if bot.ended() is None and getattr(bot, "loop", None) is here:
+                raise SandboxError(
+                    f"bot {bot.name!r} runs in the event loop of this test, which a blocking call stops: "
+                    "use async_sandbox, and await what it returns"
+                )
 
     # -- what expectations have matched already
 
@@ -181,6 +206,10 @@ class Observation:
         """
         newest = self._last_message if message_id is None else message_id
         self.last_act = (max(self.last_act[0], newest), chat or self.last_act[1])
+        if self.first_act is None:
+            self.first_act = newest
+        if self._alone:
+            self._alone_after = self.last_act[0]
 
     # -- the bots
 
@@ -190,16 +219,18 @@ class Observation:
         return bool(attached) and all(bot.ended() is not None for bot in attached)
 
     def look_for_bot(self) -> None:
-        """Note whether a bot is connected when the test does something, until one is."""
-        if not self._bot_seen:
-            self._bot_seen = self.missing_bot() is None
-            self._too_early = self._too_early or not self._bot_seen
+        """Note whether a bot is connected when the test does something."""
+        self._alone = self.missing_bot() is not None
 
-    def early_start(self) -> str:
-        """Return a sentence if no bot was connected when people began to speak; else an empty text."""
-        if not self._too_early or any(message.from_bot for message in self.messages):
+    def absence_at_an_act(self) -> str:
+        """Return a sentence if no bot was connected when people did something; else an empty text.
+
+        Where a bot has said something since then, that is not why nothing else comes.
+        """
+        after = self._alone_after
+        if after is None or any(one.from_bot and one.message_id > after for one in self.messages):
             return ""
-        return "no bot was connected yet when the test began to speak; sandbox.wait_for_bot() waits for it"
+        return "no bot was connected when people did something; sandbox.wait_for_bot() waits for it"
 
     def missing_bot(self) -> str | None:
         """Return a sentence if no bot is connected; None if one is, or if that cannot be told."""
@@ -221,6 +252,16 @@ class Observation:
             f"no bot is connected: nothing has dialled {process.ws_url} with the access token of {names}, "
             "and the test has started no bot"
         )
+
+    def place_of(self, message: ChatMessage) -> str:
+        """Return words for the chat of a message."""
+        overview = self.client.overview()
+        kind, number = message.chat
+        if kind == "group":
+            names = {one["group_id"]: one["group_name"] for one in overview["groups"]}
+            return f"in {names.get(number, 'group')} ({number}), where members hear it: in_group({number})"
+        names = {one["user_id"]: one["nickname"] for one in overview["people"]}
+        return f"to {names.get(number, 'somebody')} ({number})"
 
     # -- the report
 

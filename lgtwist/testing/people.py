@@ -9,12 +9,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Union
 
-from lgtwist.testing.control import SandboxClient, SandboxError
+from lgtwist.testing.control import SandboxClient, SandboxError, is_said_by_sentence
 from lgtwist.testing.expectations import Expect, ExpectationFailed
 from lgtwist.testing.faults import SandboxFaults
-from lgtwist.testing.messages import BotAction, Chat, ChatMessage, Matching, Said, Segments
+from lgtwist.testing.messages import (
+    DONE,
+    AlreadyThere,
+    BotAction,
+    Chat,
+    ChatMessage,
+    Done,
+    Matching,
+    RequestFlag,
+    Said,
+    Segments,
+    UploadedFile,
+    choose_matching,
+)
 from lgtwist.testing.observation import Observation, stop_if_cancelled
 from lgtwist.testing.service import SandboxProcess
+
+#: pytest leaves the frames of this module out of the traceback of such an error.
+__tracebackhide__ = is_said_by_sentence
 
 #: Seconds that an expectation waits where it is given no time limit of its own.
 DEFAULT_WITHIN = 5.0
@@ -51,7 +67,7 @@ class HasMessageId(Protocol):
         """The message's number."""
 
 
-class SandboxGroup:
+class SandboxGroup(AlreadyThere):
     """A group of the sandbox.
 
     :ivar group_id: its number.
@@ -69,7 +85,7 @@ class SandboxGroup:
         """The chat of its members."""
         return ("group", self.group_id)
 
-    def bans_everybody(self, on: bool = True, *, operator: HasUserId | int | None = None) -> None:
+    def bans_everybody(self, on: bool = True, *, operator: HasUserId | int | None = None) -> Done:
         """Let an admin, the owner by default, forbid everybody to speak, or allow it again."""
         self._sandbox.act(
             "ban",
@@ -78,8 +94,9 @@ class SandboxGroup:
             duration=1 if on else 0,
             operator_id=_user_id(operator),
         )
+        return DONE
 
-    def is_renamed(self, name: str, *, operator: HasUserId | int | None = None) -> None:
+    def is_renamed(self, name: str, *, operator: HasUserId | int | None = None) -> Done:
         """Let an admin, the owner by default, rename it."""
         self._sandbox.act(
             "rename",
@@ -89,9 +106,10 @@ class SandboxGroup:
             operator_id=_user_id(operator),
         )
         self.name = name
+        return DONE
 
 
-class _Speaker:
+class _Speaker(AlreadyThere):
     """What a person does in private and a member does in a group alike."""
 
     def __init__(self, sandbox: Sandbox, user_id: int, name: str) -> None:
@@ -175,22 +193,27 @@ class _Speaker:
             ]
         )
 
-    def hears(self, matching: Matching = None, *, within: float | None = None) -> ChatMessage:
+    def hears(
+        self, text: Matching = None, *, matching: Matching = None, within: float | None = None
+    ) -> ChatMessage:
         """Wait for the next message that the bot says to this person, or in this group, and return it.
 
-        :param matching: a text that is the whole message, a compiled pattern, or a function that is given
-            the message; what does not match is passed over. None for any message.
+        :param text: the whole text of the message; or a compiled pattern, or a function that is given the
+            message; what does not match is passed over. None for any message.
+        :param matching: a regular expression that is searched in the message, as text or compiled.
         :param within: seconds to wait.
         :raises ExpectationFailed: if it does not come.
         """
         __tracebackhide__ = True
-        return self._sandbox.expect.hears(self.chat, self.user_id, self.name, matching, within)
+        wanted = choose_matching(text, matching)
+        return self._sandbox.expect.hears(self.chat, self.user_id, self.name, wanted, within)
 
-    def recalls(self, message: HasMessageId | int) -> None:
+    def recalls(self, message: HasMessageId | int) -> Done:
         """Take a message back: one's own, or as an admin that of a member of lower rank."""
         self._sandbox.act("recall", self.chat, message_id=_message_id(message), user_id=self.user_id)
+        return DONE
 
-    def reacts(self, message: HasMessageId | int, emoji_id: str | int = "76", *, on: bool = True) -> None:
+    def reacts(self, message: HasMessageId | int, emoji_id: str | int = "76", *, on: bool = True) -> Done:
         """React to a message with an emoji, or remove the reaction."""
         self._sandbox.act(
             "react",
@@ -200,8 +223,9 @@ class _Speaker:
             emoji_id=str(emoji_id),
             set=on,
         )
+        return DONE
 
-    def uploads(self, file: FileContent, name: str | None = None) -> dict[str, Any]:
+    def uploads(self, file: FileContent, name: str | None = None) -> UploadedFile:
         """Upload a file to the group, or send it to the bot.
 
         :param name: of the file; that of the path by default.
@@ -209,7 +233,7 @@ class _Speaker:
         """
         if name is None and isinstance(file, (str, os.PathLike)) and not str(file).startswith(_URLS):
             name = Path(file).name
-        return self._sandbox.act(
+        answer = self._sandbox.act(
             "upload",
             self.chat,
             user_id=self.user_id,
@@ -217,6 +241,7 @@ class _Speaker:
             file=self._sandbox.file(file),
             name=name or "file",
         )
+        return UploadedFile(answer)
 
 
 class SandboxPerson(_Speaker):
@@ -242,23 +267,25 @@ class SandboxPerson(_Speaker):
         found = group if isinstance(group, SandboxGroup) else self._sandbox.group_of(group)
         return SandboxMember(self._sandbox, self, found)
 
-    def pokes(self) -> None:
+    def pokes(self) -> Done:
         """Poke the bot."""
         self._sandbox.act("poke", self.chat, user_id=self.user_id)
+        return DONE
 
-    def asks_to_be_friend(self, comment: str = "") -> str:
+    def asks_to_be_friend(self, comment: str = "") -> RequestFlag:
         """Ask the bot for friendship; return the flag of the request."""
-        return str(self._sandbox.act("ask", self.chat, user_id=self.user_id, comment=comment)["flag"])
+        answer = self._sandbox.act("ask", self.chat, user_id=self.user_id, comment=comment)
+        return RequestFlag(answer["flag"])
 
-    def asks_to_join(self, group: HasGroupId | int | None = None, comment: str = "") -> str:
+    def asks_to_join(self, group: HasGroupId | int | None = None, comment: str = "") -> RequestFlag:
         """Ask to join a group; return the flag of the request."""
         return self._ask_about(group, "add", comment)
 
-    def invites_bot_to(self, group: HasGroupId | int | None = None, comment: str = "") -> str:
+    def invites_bot_to(self, group: HasGroupId | int | None = None, comment: str = "") -> RequestFlag:
         """Invite the bot to a group; return the flag of the request."""
         return self._ask_about(group, "invite", comment)
 
-    def _ask_about(self, group: HasGroupId | int | None, sub_type: str, comment: str) -> str:
+    def _ask_about(self, group: HasGroupId | int | None, sub_type: str, comment: str) -> RequestFlag:
         group_id = self._sandbox.group_of(group).group_id
         answer = self._sandbox.act(
             "ask",
@@ -268,11 +295,12 @@ class SandboxPerson(_Speaker):
             sub_type=sub_type,
             comment=comment,
         )
-        return str(answer["flag"])
+        return RequestFlag(answer["flag"])
 
-    def becomes_friend(self) -> None:
+    def becomes_friend(self) -> Done:
         """Become a friend of the bot, without a request."""
         self._sandbox.act("befriend", self.chat, user_id=self.user_id)
+        return DONE
 
     def joins(
         self, group: HasGroupId | int | None = None, *, operator: HasUserId | int | None = None
@@ -293,7 +321,7 @@ class SandboxPerson(_Speaker):
 
 
 class SandboxMember(_Speaker):
-    """A person in a group.
+    """A person in a group, or who is about to join it.
 
     :ivar user_id: the person's number.
     :ivar name: the person's nickname.
@@ -320,37 +348,56 @@ class SandboxMember(_Speaker):
     def _act(self, verb: str, **values: object) -> dict[str, Any]:
         return self._sandbox.act(verb, self.chat, group_id=self.group_id, **values)
 
-    def pokes(self, target: HasUserId | int | None = None) -> None:
+    def pokes(self, target: HasUserId | int | None = None) -> Done:
         """Poke somebody in the group; the bot by default."""
         self._act("poke", user_id=self.user_id, target_id=_user_id(target))
+        return DONE
 
-    def leaves(self) -> None:
+    def joins(self, *, operator: HasUserId | int | None = None) -> SandboxMember:
+        """Become a member of the group, and return this one.
+
+        :param operator: the admin who approves; the owner by default.
+        """
+        return self.person.joins(self.group, operator=operator)
+
+    def asks_to_join(self, comment: str = "") -> RequestFlag:
+        """Ask to join the group; return the flag of the request."""
+        return self.person.asks_to_join(self.group, comment)
+
+    def leaves(self) -> Done:
         """Leave the group."""
         self._act("leave", user_id=self.user_id)
+        return DONE
 
-    def kicks(self, target: HasUserId | int | None = None) -> None:
+    def kicks(self, target: HasUserId | int | None = None) -> Done:
         """Remove a member, the bot by default, as an admin."""
         self._act("kick", user_id=self._target(target), operator_id=self.user_id)
+        return DONE
 
-    def bans(self, target: HasUserId | int | None = None, seconds: int = 600) -> None:
+    def bans(self, target: HasUserId | int | None = None, seconds: int = 600) -> Done:
         """Forbid a member, the bot by default, to speak; with 0 seconds allow it again."""
         self._act("ban", user_id=self._target(target), operator_id=self.user_id, duration=seconds)
+        return DONE
 
-    def makes_admin(self, target: HasUserId | int | None = None, *, on: bool = True) -> None:
+    def makes_admin(self, target: HasUserId | int | None = None, *, on: bool = True) -> Done:
         """Make a member, the bot by default, an admin, or a plain member again."""
         self._act("admin", user_id=self._target(target), enable=on)
+        return DONE
 
-    def sets_card(self, card: str) -> None:
+    def sets_card(self, card: str) -> Done:
         """Set one's card in the group; with an empty text remove it."""
         self._act("card", user_id=self.user_id, card=card)
+        return DONE
 
-    def gets_title(self, title: str) -> None:
+    def gets_title(self, title: str) -> Done:
         """Get a title from the owner; with an empty text lose it."""
         self._act("title", user_id=self.user_id, title=title)
+        return DONE
 
-    def marks_essence(self, message: HasMessageId | int, *, on: bool = True) -> None:
+    def marks_essence(self, message: HasMessageId | int, *, on: bool = True) -> Done:
         """Mark a message as one of the group's best, or remove the mark."""
         self._sandbox.act("essence", self.chat, user_id=self.user_id, message_id=_message_id(message), set=on)
+        return DONE
 
     def _target(self, target: HasUserId | int | None) -> int:
         number = _user_id(target)
@@ -393,7 +440,7 @@ class Sandbox:
 
     # -- the world
 
-    def reset(self, world: str | os.PathLike[str] | bytes | None = None) -> None:
+    def reset(self, world: str | os.PathLike[str] | bytes | None = None) -> Done:
         """Begin with a fresh world and without faults, and forget what was said and called.
 
         Numbers of messages go on where they were, so that no bot takes a new message for an old one.
@@ -409,7 +456,9 @@ class Sandbox:
             int(file.get("last_message_id", 0)), int(self.client.overview()["last_message_id"])
         )
         self.client.put("world", json.dumps(file).encode())
+        self.process.note_message_number(self.self_id, file["last_message_id"])
         self._begin()
+        return DONE
 
     def _begin(self) -> None:
         """Begin to observe the world as it is."""
@@ -524,7 +573,9 @@ class Sandbox:
         """Return a group by itself or its number, the Playground for None."""
         if group is None:
             return self.playground
-        number = group if isinstance(group, int) else group.group_id
+        number = group if isinstance(group, int) else getattr(group, "group_id", None)
+        if not isinstance(number, int):
+            raise TypeError(f"a group or its number is needed, not {group!r}")
         known = (one for one in self._groups.values() if one.group_id == number)
         return next(known, None) or SandboxGroup(self, number, f"group {number}")
 
@@ -556,7 +607,7 @@ class Sandbox:
 
     # -- the bot
 
-    def wait_for_bot(self, name: str | None = None, *, within: float = BOT_CONNECT_LIMIT) -> None:
+    def wait_for_bot(self, name: str | None = None, *, within: float = BOT_CONNECT_LIMIT) -> Done:
         """Wait until a bot is connected.
 
         :param name: its name in the configuration; None for all bots that were attached to the process, or
@@ -569,12 +620,12 @@ class Sandbox:
         names = [name] if name is not None else [bot.name for bot in attached]
         names = [one for one in dict.fromkeys(names) if not self.process.posts_to(one)]
         if name is None and attached and not names:
-            return
+            return DONE
         deadline = time.monotonic() + within
         while True:
             connections = self.client.connected_bots()
             if all(connections.get(one) for one in names) if names else any(connections.values()):
-                return
+                return DONE
             wanted = [bot for bot in attached if not names or bot.name in names]
             ended = [bot for bot in wanted if bot.ended() is not None]
             if ended or time.monotonic() > deadline:
@@ -593,6 +644,7 @@ class Sandbox:
         raise ExpectationFailed(
             f"{sentence} (waited {within:g} s at most)\n\n{self.observation.report(absent=True)}"
         )
+        return DONE
 
     def transcript(self) -> list[ChatMessage]:
         """Return what was said since the beginning of the test."""
@@ -607,9 +659,10 @@ class Sandbox:
         """Return the whole conversation, the actions that bots called and the ends of their logs, as text."""
         return self.observation.report()
 
-    def close(self) -> None:
+    def close(self) -> Done:
         """Close the connections to the service; it goes on, and so may this sandbox."""
         self.client.close()
+        return DONE
 
     # -- for people
 
@@ -628,9 +681,10 @@ class Sandbox:
         self.observation.note_act(answer.get("message_id"), chat)
         return answer
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Mapping[str, Any]) -> Done:
         """Let an event reach bots as it is; ``time`` and ``self_id`` are added where they are missing."""
         self.act("event", None, **{"time": int(time.time()), "self_id": self.self_id, **event})
+        return DONE
 
     def file(self, content: FileContent) -> str:
         """Return what names a file in a segment; one that is no URL is handed to the service."""
@@ -670,8 +724,16 @@ def _several(content: FileContent | Sequence[FileContent] | None) -> Sequence[Fi
 
 
 def _user_id(person: HasUserId | int | None) -> int | None:
-    return person if person is None or isinstance(person, int) else person.user_id
+    if person is None or isinstance(person, int):
+        return person
+    number = getattr(person, "user_id", None)
+    if not isinstance(number, int):
+        raise TypeError(f"a person or the number of one is needed, not {person!r}")
+    return number
 
 
 def _message_id(message: HasMessageId | int) -> int:
-    return message if isinstance(message, int) else message.message_id
+    number = message if isinstance(message, int) else getattr(message, "message_id", None)
+    if not isinstance(number, int):
+        raise TypeError(f"a message or its number is needed, not {message!r}")
+    return number

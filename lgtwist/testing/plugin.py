@@ -74,6 +74,7 @@ def sandbox(request: pytest.FixtureRequest, sandbox_process: SandboxProcess) -> 
         sandbox_process.start()
     within = request.config.getoption("--lgtwist-within")
     made = Sandbox(sandbox_process, within=DEFAULT_WITHIN if within is None else within)
+    request.node.lgtwist_sandbox = made  # for the report, also where a later fixture fails
     if sandbox_process.attached:
         made.wait_for_bot()
     yield made
@@ -101,8 +102,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Add to the report of a failed test what happened in its sandbox, unless the failure says it."""
     outcome = yield
     report: pytest.TestReport = outcome.get_result()
-    sandbox = getattr(item, "funcargs", {}).get("sandbox")
-    if sandbox is not None and report.when == "call" and report.failed and call.excinfo is not None:
+    sandbox = getattr(item, "lgtwist_sandbox", None)
+    if (
+        sandbox is not None
+        and report.when in ("setup", "call")
+        and report.failed
+        and call.excinfo is not None
+    ):
         from lgtwist.testing.expectations import ExpectationFailed
         from lgtwist.testing.people import Sandbox
 

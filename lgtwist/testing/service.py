@@ -123,6 +123,7 @@ class SandboxProcess:
         self._log_began = self.log_ready = 0
         self._first_worlds: dict[int, bytes] = {}
         self._next_number = 0
+        self._last_numbers: dict[int, int] = {}
 
     # -- where it is
 
@@ -220,6 +221,7 @@ class SandboxProcess:
             for self_id in self.self_ids:
                 with self.client(self_id) as client:
                     self._first_worlds.setdefault(self_id, client.get_bytes("world", seconds=START_LIMIT))
+                    self._go_on_with_numbers(client, self_id)
             self.log_ready = self.log_size()
         except BaseException:
             self.stop()
@@ -397,6 +399,17 @@ class SandboxProcess:
             there = ", ".join(map(str, self.self_ids))
             raise SandboxError(f"there is no account {self_id}; there are: {there}") from None
 
+    def note_message_number(self, self_id: int, number: int) -> None:
+        """Note that a fresh world was begun, whose messages get numbers above one."""
+        self._last_numbers[self_id] = number
+
+    def _go_on_with_numbers(self, client: SandboxClient, self_id: int) -> None:
+        """Let messages get numbers above those from before a restart: files of worlds do not keep them."""
+        noted = self._last_numbers.get(self_id, 0)
+        if noted and int(client.overview()["last_message_id"]) < noted:
+            world = json.loads(client.get_bytes("world"))
+            client.put("world", json.dumps({**world, "last_message_id": noted}).encode())
+
     def unused_number(self) -> int:
         """Return a number for a person or a group that no test of this process has had."""
         self._next_number += 1
@@ -421,8 +434,22 @@ class SandboxProcess:
 
 
 def _child_environment() -> dict[str, str]:
-    """Return the environment of the service: ours, without what a supervisor gave us for ourselves."""
-    ours = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    """Return the environment of the service: ours, without what is meant for our own process.
+
+    That is what a supervisor gave it, and what would let an interpreter stop at a warning of a package, or
+    ask for input at its end.
+    """
+    ours = (
+        "PYTHONWARNINGS",
+        "PYTHONINSPECT",
+        "PYTHONSTARTUP",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+    )
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     return {**environment, "PYTHONIOENCODING": "utf-8:backslashreplace"}
 

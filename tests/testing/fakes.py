@@ -165,6 +165,9 @@ class FakeProcess:
     def log(self, _after: int = 0) -> str:
         return "a line of lgtwist\n"
 
+    def note_message_number(self, _self_id: int, _number: int) -> None:
+        """The numbers of a fake go on."""
+
     def unused_number(self) -> int:
         self.number += 1
         return self.number

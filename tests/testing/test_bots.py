@@ -14,11 +14,19 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.testing import bots
-from lgtwist.testing.bots import BotAddress, BotCommand, BoundedLog, InProcessBot, nonebot_env
+from lgtwist.testing.bots import (
+    BotAddress,
+    BotCommand,
+    BoundedLog,
+    InProcessBot,
+    nonebot_env,
+    report_unless_cancelled,
+)
 from lgtwist.testing.control import SandboxError
 from lgtwist.testing.people import Sandbox
 from lgtwist.testing.service import SandboxProcess
@@ -58,7 +66,7 @@ from lgtwist.testing import AsyncSandbox, InProcessBot, Sandbox, SandboxProcess,
 
 driver, token = sys.argv[1:]
 with SandboxProcess() as process:
-    if driver == "~websockets":
+    if token == "of the environment":
         set_environment(process, nonebot_env())
         nonebot.init(driver=driver)
     else:
@@ -222,6 +230,22 @@ class CommandTests(SynchronousTestCase):
         error = self.assertRaises(SandboxError, BotCommand(["/no/such/bot"]).start, service())
         self.assertIn("/no/such/bot cannot be started: ", str(error))
 
+    def test_what_it_wrote_last(self) -> None:
+        """The log of one that has ended is read to its end first."""
+        bot = BotCommand([sys.executable])
+        writer = threading.Timer(0.05, bot._log.write, [b"its last words\n"])
+        bot._reader, bot._supervisor = writer, Mock(poll=lambda: 3)
+        writer.start()
+        self.assertEqual(bot.log(), "its last words\n")
+
+    def test_there_is_no_such_folder(self) -> None:
+        """That is said at once, and nothing is left to be waited for."""
+        error = self.assertRaises(
+            SandboxError, BotCommand([sys.executable], cwd="/no/such/folder").start, service()
+        )
+        self.assertIn("bot 'bot' has no folder /no/such/folder to run in", str(error))
+        self.assertEqual(service().attached, [])
+
     def test_it_does_not_connect(self) -> None:
         """That is said when the time is over, with what lgtwist says about it."""
         error = self.assertRaises(
@@ -303,6 +327,7 @@ class InProcessTests(SynchronousTestCase):
 
         error = self.assertRaises(SandboxError, InProcessBot(run).start, service())
         self.assertIn("ended with RuntimeError('no plugins') before it was connected", str(error))
+        self.assertIn('raise RuntimeError("no plugins")', str(error))
 
     def test_aiocqhttp_in_the_loop_of_the_test(self) -> None:
         """The token is that of the object; it may be run once more."""
@@ -329,10 +354,20 @@ class InProcessTests(SynchronousTestCase):
             asyncio.run(once())
         self.assertEqual(process.attached, [])
 
-    def run_nonebot(self, driver: str, *packages: str) -> None:
+    def test_connections_that_its_end_cut(self) -> None:
+        """Nobody reads of them in the log of the tests; other errors of callbacks are logged."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        with self.assertLogs("asyncio", "ERROR") as logged:
+            for error in (asyncio.CancelledError(), ValueError("a mistake")):
+                report_unless_cancelled(loop, {"message": "in a callback", "exception": error})
+        self.assertEqual(len(logged.records), 1)
+        self.assertIn("a mistake", logged.output[0])
+
+    def run_nonebot(self, driver: str, *packages: str, token: str = "the-t0ken") -> None:
         need("nonebot2", "nonebot-adapter-onebot", *packages)
         ended = subprocess.run(
-            [sys.executable, "-c", NONEBOT, driver, "the-t0ken"],
+            [sys.executable, "-c", NONEBOT, driver, token],
             env={**inherited_environment(), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             timeout=120,
@@ -350,5 +385,6 @@ class InProcessTests(SynchronousTestCase):
         self.run_nonebot("~fastapi", "fastapi", "uvicorn")
 
     def test_nonebot2_that_dials(self) -> None:
-        """NoneBot2 with a driver that only dials."""
+        """NoneBot2 with a driver that only dials, and was prepared before the sandbox was there, or after."""
         self.run_nonebot("~websockets", "websockets")
+        self.run_nonebot("~websockets", "websockets", token="of the environment")

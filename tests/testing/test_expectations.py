@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lgtwist.testing.control import SandboxError
 from lgtwist.testing.expectations import ExpectationFailed
 from lgtwist.testing.observation import WaitCancelled, run_cancellable
 from tests.testing.fakes import FakeBot, fake_sandbox
@@ -46,8 +48,71 @@ class ReplyTests(ExpectationTestCase):
         """A part of it does not do, and the failure says what would."""
         self.alice.says("a")
         self.service.say(" hello, Alice ")
-        self.assertIn("re.compile('hello')", self.failure(self.expect.reply, "hello"))
+        self.assertIn("matching='hello'", self.failure(self.expect.reply, "hello"))
         self.assertEqual(self.expect.reply("hello, Alice").text, "hello, Alice")
+
+    def test_late_from_the_test_before(self) -> None:
+        """What the bot says before anybody has done something is no reply; it is a message."""
+        self.service.say("to the test before")
+        self.alice.says("a")
+        self.failure(self.expect.reply)
+        self.service.say("b")
+        self.assertEqual(self.expect.message().text, "to the test before")
+        self.assertEqual(self.expect.reply().text, "b")
+
+    def test_matching(self) -> None:
+        """By that name a text is a regular expression, or the message as it is."""
+        self.alice.says("a")
+        self.service.say("1+1=2, Alice?")
+        self.assertIn("that matches /^2/", self.failure(self.expect.reply, matching="^2"))
+        self.assertTrue(self.expect.reply(matching=r"\d, Alice"))
+        self.service.say("1+1=2")
+        self.assertTrue(self.expect.message(matching="1+1=2"))
+        self.service.say("c")
+        self.assertTrue(self.alice.hears(matching=re.compile("^c$")))
+        self.service.say("d")
+        self.assertTrue(self.expect.reply(matching=lambda message: message.text == "d"))
+        self.assertIn("not both", str(self.assertRaises(TypeError, self.expect.reply, "a", matching="b")))
+        error = self.assertRaises(ValueError, self.expect.reply, matching="(a")
+        self.assertIn("matching='(a' is no regular expression", str(error))
+
+    def test_somewhere_else(self) -> None:
+        """The failure says where the bot said it instead."""
+        self.alice.says("a")
+        self.service.say("b", group_id=30001)
+        self.assertIn("somewhere else: in Playground (30001)", self.failure(self.alice.hears, "b"))
+        self.service.say("c", peer_id=20002)
+        self.assertIn("somewhere else: to Bob (20002)", self.failure(self.expect.reply, "c"))
+        self.assertNotIn("somewhere else", self.failure(self.expect.reply, "d"))
+
+    def test_awaited(self) -> None:
+        """What blocking methods return may be awaited, so an ``await`` in front of them does no harm."""
+
+        async def converse() -> None:
+            said = await self.alice.says("a")
+            self.service.say("1")
+            self.assertEqual((await self.expect.reply("1", to=said)).text, "1")
+            self.service.say("2")
+            self.assertEqual((await self.alice.hears("2")).text, "2")
+            await (await self.bob.in_group()).pokes()
+            self.assertEqual(await self.alice.uploads(b"c", "d"), {"flag": "a flag"})
+            await self.expect.silence(0)
+            await self.expect.no_action("set_group_ban", seconds=0)
+            self.assertEqual(await self.alice.asks_to_join(30001), "a flag")
+
+        asyncio.run(converse())
+
+    def test_a_bot_in_the_loop_of_the_test(self) -> None:
+        """A wait that would stop it is refused at once, and says what to use."""
+
+        async def converse() -> None:
+            self.process.attached[0].loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+            self.alice.says("a")
+            error = self.assertRaises(SandboxError, self.expect.reply, within=60)
+            self.assertIn("use async_sandbox", str(error))
+
+        self.process.attached.append(FakeBot())
+        asyncio.run(converse())
 
     def test_patterns_and_functions(self) -> None:
         """A pattern is searched; a function is given the message."""
@@ -270,9 +335,13 @@ class FailureTests(ExpectationTestCase):
         self.service.connections["bot"] = 0
         self.alice.says("a")
         self.service.connections["bot"] = 1
-        self.assertIn("no bot was connected yet when", self.failure(self.expect.reply))
+        self.assertIn("no bot was connected when", self.failure(self.expect.reply))
         self.service.say("but")
-        self.assertNotIn("no bot was connected yet when", self.failure(self.expect.reply, "x"))
+        self.assertNotIn("no bot was connected when", self.failure(self.expect.reply, "x"))
+        self.service.connections["bot"] = 0
+        self.alice.says("again")
+        self.service.connections["bot"] = 1  # it was away for a moment, as after a link that broke
+        self.assertIn("no bot was connected when", self.failure(self.expect.reply, "x"))
 
     def test_a_bot_that_ended(self) -> None:
         """Nobody waits for it any longer, and all of its log is shown."""

@@ -168,6 +168,24 @@ class PeopleTests(SynchronousTestCase):
         self.sandbox.reset(file)
         self.assertEqual(self.sent()[1], {"self_id": 5, "last_message_id": 9})
 
+    def test_who_is_about_to_join(self) -> None:
+        """A person may ask to join, and join, also by way of the group."""
+        dora = self.sandbox.person("Dora").in_group(30001)
+        self.assertEqual(dora.asks_to_join("let me in"), "a flag")
+        self.assertEqual(dora.joins().user_id, dora.user_id)
+        self.assertEqual([path for path, _body in self.service.requests[-2:]], ["ask", "join"])
+
+    def test_something_else(self) -> None:
+        """What is no group, person or message is refused with a sentence that says what it is."""
+        alice = self.sandbox.alice
+        for call in (
+            lambda: alice.in_group("30001"),  # type: ignore[arg-type]
+            lambda: alice.asks_to_join("let me in"),  # type: ignore[arg-type]
+            lambda: alice.recalls("5"),  # type: ignore[arg-type]
+            lambda: alice.says("a", mentions=["Bob"]),  # type: ignore[list-item]
+        ):
+            self.assertIn("is needed, not '", str(self.assertRaises(TypeError, call)))
+
     def test_events(self) -> None:
         """Any event, with what each has."""
         self.sandbox.event({"post_type": "notice", "time": 5})

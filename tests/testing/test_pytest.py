@@ -48,6 +48,13 @@ def test_faults(sandbox, expect):
         assert expect.action("set_group_ban", user_id=sandbox.bob).message == "no right"
         assert fault.applied == 1
 
+@pytest.mark.asyncio
+async def test_blocking_in_a_coroutine(sandbox, expect):
+    bob = sandbox.bob
+    await bob.says("/echo hello, Bob")
+    assert (await bob.hears(matching="Bob$")).from_bot
+    await expect.silence(0.1)
+
 def test_fresh(sandbox):
     assert [one.user_id for one in sandbox.transcript()] == []
     assert sandbox.actions() == []
@@ -99,9 +106,22 @@ async def test_silent_async(async_sandbox):
     await async_sandbox.expect.action("send_msg")
     await async_sandbox.alice.hears("good day", within=0.1)
 
+@pytest.fixture
+def broken(sandbox):
+    sandbox.alice.says("before the fixture failed")
+    raise RuntimeError("no such feature")
+
+def test_broken_fixture(broken):
+    pass
+
 def test_plain_assertion(sandbox):
     sandbox.alice.says("/echo hello")
     assert sandbox.alice.hears().text == "good day"
+
+@pytest.mark.asyncio
+async def test_refused(async_sandbox):
+    chess = await async_sandbox.group("Chess", [async_sandbox.bob])
+    await async_sandbox.carol.in_group(chess).says("let me play")
 
 def test_the_bot_ends(sandbox, expect):
     sandbox.alice.says("/exit")
@@ -162,10 +182,16 @@ class RunTests(PytestTestCase):
             test_zbad=BAD,
         )
         self.assertEqual(status, 1, said)
-        self.assertIn("4 failed, 6 passed", said)
-        silent, silent_async, plain, ended = (
+        self.assertIn("5 failed, 7 passed, 1 error", said)
+        silent, silent_async, plain, refused, ended = (
             said.partition(f"_ {name} _")[2].partition("\n____")[0]
-            for name in ("test_silent", "test_silent_async", "test_plain_assertion", "test_the_bot_ends")
+            for name in (
+                "test_silent",
+                "test_silent_async",
+                "test_plain_assertion",
+                "test_refused",
+                "test_the_bot_ends",
+            )
         )
         self.assertIn("expected a reply 'a reply' within 1 s", silent)
         self.assertIn("Alice (20001) in Playground (30001): nothing for you", silent)
@@ -173,11 +199,13 @@ class RunTests(PytestTestCase):
         self.assertIn("log of bot 'bot' (running):\nE         got nothing for you", silent)
         self.assertIn("expected a message 'good day' for Alice within 0.1 s", silent_async)
         self.assertIn('send_msg(message_type="private", message="hello", user_id=20001) -> ok', silent_async)
-        for text in (silent, silent_async):  # the reader's own lines, and none of ours
+        for text in (silent, silent_async, refused):  # the reader's own lines, and none of ours
             self.assertNotIn("lgtwist/testing", text)
             self.assertNotIn("concurrent/futures", text)
+        self.assertIn("Alice (20001): before the fixture failed", said)
         self.assertIn("- lgtwist sandbox -", plain)
         self.assertIn("bot to Alice (20001): hello   <- as expected", plain)
+        self.assertRegex(refused, r"SandboxRefused: 20003 is not in group \d+")
         self.assertIn("no bot is connected: bot 'bot' ended with status 1", ended)
         self.assertIn("I was told to", ended)
         self.assertIn("account 10001 is up", (self.folder / "lgtwist.log").read_text("utf-8"))

@@ -171,6 +171,15 @@ class RunningTests(SharedTestCase):
         self.sandbox.expect.reply("b", within=PATIENCE)
         self.assertIn("the connection is lost", bot.log())
 
+    def test_a_restart_of_a_fresh_world(self) -> None:
+        """Messages get numbers above those from before, so that expectations find them."""
+        self.sandbox.alice.says("a")
+        last = self.sandbox.alice.says("b").message_id
+        self.sandbox.reset()
+        self.process.restart()
+        self.assertGreater(self.sandbox.alice.says("c").message_id, last)
+        self.assertEqual([one.text for one in self.sandbox.transcript()], ["c"])
+
     def test_after_its_end(self) -> None:
         """Who asks it is told, with its log; a bot that came with it is not asked for."""
         self.process.stop(kill=True)
@@ -207,6 +216,12 @@ class StartTests(SynchronousTestCase):
         with self.assertRaises(SandboxError), process:
             pass
         self.assertFalse(process.folder.exists())
+
+    def test_an_environment_that_is_strict(self) -> None:
+        """What is to stop the tests at a warning does not stop the service at one of its packages."""
+        self.patch(os, "environ", {**os.environ, "PYTHONWARNINGS": "error", "PYTHONINSPECT": "1"})
+        with SandboxProcess(self.mktemp()) as process:
+            self.assertTrue(process.alive)
 
     def test_accounts_and_worlds(self) -> None:
         """Several accounts, and a world of one's own; values that TOML must escape."""
