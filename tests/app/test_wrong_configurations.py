@@ -205,4 +205,4 @@ class FileTests(SynchronousTestCase):
         """Who may not read it is said."""
         self.path.touch(0o000)
         (line,) = self.lines()
-        self.assertIn(f"cannot be read by user {os.getuid()}: Permission denied", line)
+        self.assertIn(f"cannot be read: Permission denied for uid {os.getuid()}: ", line)
