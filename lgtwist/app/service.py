@@ -25,6 +25,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import globalLogPublisher
 
 from lgtwist import __version__
+from lgtwist.accounts.milky.figures import MILKY_FIGURES
 from lgtwist.alerts.interfaces import AlertSender
 from lgtwist.alerts.service import AlertService
 from lgtwist.alerts.settings import AlertSettings
@@ -339,10 +340,10 @@ class LgtwistService(MultiService):
     def _register_metrics(self) -> None:
         add, directory = self.metrics.add, self.directory
         add(lambda: build_info(__version__))
-        add(lambda: account_metrics(directory, self.account_edge))
+        add(lambda: account_metrics(directory, self.account_edge, MILKY_FIGURES.values()))
         add(lambda: bot_metrics(directory, self.bot_edge))
         add(lambda: delivery_metrics(directory))
-        add(lambda: [] if self.journal is None else journal_metrics(self.journal, directory.accounts))
+        add(lambda: journal_metrics(self.journal, directory.accounts))
         add(lambda: websocket_metrics({"in": self.factory, "out": self.client_factory}))
         add(lambda: port_metrics(self.port.connection_limits))
         add(self.port.refused_handshakes.metrics)
