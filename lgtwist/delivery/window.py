@@ -29,7 +29,7 @@ class Sent(msgspec.Struct, eq=False):
 class Window:
     """Everything that is under way, in the order of sending.
 
-    Whoever sends adds to all three of its numbers at once (:meth:`Delivery._hand_over`, on the hot path).
+    Whoever sends adds to all three of its numbers at once (:meth:`Sending._hand_over`, on the hot path).
 
     :ivar limit: bytes that may be unconfirmed; one event alone may be larger.
     :ivar sent: the oldest first.

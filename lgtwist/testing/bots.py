@@ -728,10 +728,10 @@ def _captured_logs(log: BoundedLog) -> Any:
     handler = Handler(logging.INFO)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
-    loguru = sys.modules.get("loguru")
+    loguru = getattr(sys.modules.get("loguru"), "logger", None)
     sink = None
     if loguru is not None:
-        sink = loguru.logger.add(
+        sink = loguru.add(
             lambda message: log.write(str(message).encode("utf-8", "replace")),
             level="INFO",
             format="{level} {name}: {message}",
@@ -742,7 +742,7 @@ def _captured_logs(log: BoundedLog) -> Any:
         logging.getLogger().removeHandler(handler)
         if loguru is not None:
             with contextlib.suppress(ValueError):  # somebody removed it
-                loguru.logger.remove(sink)
+                loguru.remove(sink)
 
 
 def _is_a(bot: object, package: str, name: str) -> bool:

@@ -77,7 +77,7 @@ class CursorTests(DeliveryTestCase):
         room.attach()
         room.put_each(1, 2)
         again = Room(self.store, worker=HeldWorker, clock=room.clock)
-        again.delivery._begun = False
+        again.delivery._sending.has_begun = False
         sink = again.attach()
         self.assertEqual(sink.numbers, [])
         again.delivery.begin()

@@ -225,6 +225,6 @@ class RefusalTests(DeliveryTestCase):
         newer = room.attach()
         for _ in range(6):
             room.delivery.detach(older, REFUSED)
-            room.delivery._sinks = {older: 0, **room.delivery._sinks}
+            room.delivery._sinks._ends = {older: 0, **room.delivery._sinks._ends}
         self.assertEqual(room.delivery.counters.refused, 0)
         self.assertEqual(newer.numbers, [1])

@@ -95,7 +95,7 @@ class FlowTests(DeliveryTestCase):
         room.reader.go()
         self.assertEqual(sink.numbers, [0])
         self.assertEqual(len(room.reader.jobs), 0)
-        held = sum(batch.size() for batch in room.delivery._read_ahead.batches)
+        held = sum(batch.size() for batch in room.delivery._sending._read_ahead.batches)
         self.assertLess(held, 300)
         sink.confirm()
         self.assertEqual(len(room.reader.jobs), 1)
@@ -202,8 +202,8 @@ class FlowTests(DeliveryTestCase):
                 self.assertIn("_Alarm", str(timer))  # the journal's
             delivery = room.delivery
             self.assertEqual(delivery.unconfirmed, 0)
-            self.assertEqual(len(delivery._read_ahead.batches), 0)
-            self.assertIsNone(delivery._reading)
+            self.assertEqual(len(delivery._sending._read_ahead.batches), 0)
+            self.assertIsNone(delivery._sending._waits.reading)
 
     def test_formats(self) -> None:
         """From memory as from the disk, an event is as the bot wants it."""

@@ -135,7 +135,7 @@ class DelayTests(DeliveryTestCase):
         last = self.attach(room)
         room.delivery.detach(older, None)
         room.delivery.detach(last, None)
-        self.assertEqual(room.delivery._delayed, {})
+        self.assertFalse(room.delivery._sinks.has_delayed)
 
     def test_another_delay(self) -> None:
         """Settings that change count at once."""

@@ -313,7 +313,7 @@ class DeliverAgainTests(DeliveryTestCase):
     def test_what_waits_is_bounded(self) -> None:
         """A bot that takes nothing: no more bytes wait than may be unconfirmed, but for one event alone."""
         room = self.room()
-        size = room.delivery._window.limit // 2 - 10_000
+        size = room.delivery._sending.window.limit // 2 - 10_000
         room.put(1, size=size)
         room.put(2, size=4 * size)
         sink = room.attach()

@@ -4,6 +4,7 @@ from typing import Any
 
 from lgtwist.delivery.replay import ReplayPolicy
 from lgtwist.onebot.event import Event
+from lgtwist.onebot.message import MessageFormat
 from lgtwist.runtime.long_work import LongWork
 from tests.delivery.cases import NO_TAIL, DeliveryTestCase, odd
 from tests.journal.fakes import Room
@@ -24,7 +25,7 @@ class SlowFilterTests(DeliveryTestCase):
 
         room = self.room(passes=passes, **options)
         for delivery in room.deliveries.values():
-            delivery._long_work = LongWork(room.clock, lambda: self.time)
+            delivery._sending.judging.work = LongWork(room.clock, lambda: self.time)
         return room
 
     def go(self, room: Room, turns: int) -> None:
@@ -70,7 +71,7 @@ class SlowFilterTests(DeliveryTestCase):
         judged = len(sink.numbers)
         self.assertLess(judged, 5)
         room.delivery.configure(
-            policy=ReplayPolicy(), passes=None, message_format=room.delivery._format, window_bytes=4 << 20
+            policy=ReplayPolicy(), passes=None, message_format=MessageFormat.AS_IS, window_bytes=4 << 20
         )
         self.go(room, 3)
         last = sink.numbers[judged - 1]

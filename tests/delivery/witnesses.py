@@ -267,7 +267,7 @@ class Book:
         """A post fails."""
         assert self.active is not None
         skipped = self.is_refused(reason)
-        self.replayed = max(self.replayed, self.delivery._sent.position)
+        self.replayed = max(self.replayed, self.delivery._sending.sent.position)
         self.begins_again(False, skipped)
         self.failing = True
         self.delivery.failed(self.active, reason)
@@ -367,7 +367,7 @@ class Book:
 
     def goes_on_at(self, position: Position, undoes: bool = False) -> None:
         """Forget what is under way; expect what is behind a position."""
-        self.replayed = max(self.replayed, self.delivery._sent.position if undoes else self.sent)
+        self.replayed = max(self.replayed, self.delivery._sending.sent.position if undoes else self.sent)
         self.late.clear()
         self.window.clear()
         self.reached = self.sent = position
@@ -377,7 +377,7 @@ class Book:
 
     def look_past(self) -> None:
         """Past the point of a refusal it goes on as usual; what is skipped may lie before it."""
-        if self.delivery._cursor.reached.position >= self.one_at_a_time_upto:
+        if self.delivery.reached >= self.one_at_a_time_upto:
             self.one_at_a_time_upto = 0
 
     def settle(self) -> None:
@@ -394,7 +394,7 @@ class Book:
         self.look_past()
         self.settle()
         assert delivery.unconfirmed == self.unconfirmed
-        assert delivery._window.size <= self.policy.window_bytes + self.policy.largest
+        assert delivery._sending.window.size <= self.policy.window_bytes + self.policy.largest
         assert delivery.cursor >= self.cursor_was, "the cursor goes back"
         self.cursor_was = delivery.cursor
         for position in self.wanted():
