@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from attrs import evolve, frozen
 from lgtwist import __version__
 from lgtwist.app.configuration_file import DEFAULT_FILE, VARIABLE, ConfigurationError, ConfigurationFile
 from lgtwist.app.printing import print_journal, print_summary, print_text
-from lgtwist.runtime.platform import SIGUSR1
+from lgtwist.runtime.platform import outlive_new_log_signal
 
 if TYPE_CHECKING:
     from lgtwist.app.configuration import Config
@@ -41,8 +40,7 @@ def _read_configuration(options: argparse.Namespace) -> Config:
 
 def _run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    if SIGUSR1 is not None:  # until it begins a new log file; else it would end us
-        signal.signal(SIGUSR1, signal.SIG_IGN)
+    outlive_new_log_signal()
     if options.init:
         _write_if_missing(options)
     file = ConfigurationFile.find(options.config)

@@ -21,6 +21,7 @@ from lgtwist.app.service import LgtwistService
 from lgtwist.app.start import CannotStart, prepare_service
 from lgtwist.runtime.file_trouble import why_not_usable, writing_error
 from lgtwist.runtime.log_file import log_file_names
+from lgtwist.runtime.platform import outlive_new_log_signal
 from lgtwist.runtime.reactor import install_reactor
 
 
@@ -45,6 +46,10 @@ class Options(usage.Options):
         ["journal", None, "print what the journal holds, also beside a running service"],
         ["json", None, "with --journal: as JSON"],
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        outlive_new_log_signal()
 
     def postOptions(self) -> None:
         """Read the configuration; a mistake in it ends here, with a line for each."""
@@ -149,6 +154,7 @@ def makeService(options: Options) -> LgtwistService:
 
 def make_application() -> Any:
     """Return the application of ``lgtwist.tac``."""
+    outlive_new_log_signal()
     application = Application("lgtwist")
     _prepared(*_load()).setServiceParent(IService(application))
     return application

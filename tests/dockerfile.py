@@ -134,7 +134,6 @@ class Build:
         self._context = context
         self._allowed = {line[1:] for line in ignored.splitlines() if line.startswith("!")}
         self._stages: dict[str, Image] = {}
-        self._arguments: dict[str, str] = {}
         self.image = Image(folder)
         for one in instructions(source):
             carry_out = getattr(self, f"_{one.name.lower()}", None)
@@ -143,14 +142,12 @@ class Build:
             carry_out(one)
 
     def _arg(self, one: Instruction) -> None:
-        name, _equals, value = one.text.partition("=")
-        self._arguments[name] = value
+        """Nothing: no argument is given, and PIP_* of this machine's environment count."""
 
     def _from(self, one: Instruction) -> None:
         words = one.text.split()
-        base = re.sub(r"\$\{(\w+)\}", lambda found: self._arguments[found[1]], words[0])
-        if not base.startswith("python:3"):
-            raise WrongDockerfile(f"line {one.line}: {base} has no Python")
+        if not words[0].startswith("python:3"):
+            raise WrongDockerfile(f"line {one.line}: {words[0]} has no Python")
         self.image = Image(self._folder / f"stage{len(self._stages)}")
         self._stages[words[2] if len(words) == 3 else "last"] = self.image
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -191,15 +188,6 @@ class Build:
                 )
             else:
                 shutil.copy2(path, to / path.name if target.endswith("/") else to)
-            if stage is not None:
-                self._move_scripts(to, stage)
-
-    def _move_scripts(self, folder: Path, stage: Image) -> None:
-        """Let scripts of one stage name the Python of this one: in Docker both have the same path."""
-        for script in folder.glob("bin/*"):
-            text = script.read_bytes() if script.is_file() and not script.is_symlink() else b""
-            if text.startswith(b"#!"):  # of a long path pip makes a line of sh
-                script.write_bytes(text.replace(f"{stage.root}/".encode(), f"{self.image.root}/".encode()))
 
     def _run(self, one: Instruction) -> None:
         done = subprocess.run(

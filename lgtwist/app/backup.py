@@ -375,8 +375,8 @@ def _check_room(data_dir: Path, needed: int) -> None:
     if free < needed + _STAYS_FREE:
         raise CannotBackUp(
             "no_space",
-            f"a backup may need {needed / 1e6:.0f} MB for a moment in {data_dir}, and {free / 1e6:.0f} MB "
-            "are free",
+            f"a backup needs {(needed + _STAYS_FREE) / 1e6:.1f} MB free for a moment in {data_dir}, and "
+            f"{free / 1e6:.1f} MB are free",
         )
 
 

@@ -274,10 +274,14 @@ def _bot_names(root: Section) -> set[Any] | None:
 
 
 def _check_public(config: Config, problems: list[Problem]) -> None:
-    """Report every bot and account without a token or secret, if one of the ports is public."""
+    """Report every bot and account without a token or secret, if one of the ports is public.
+
+    One whose token is wrong, or in a file that cannot be read, is reported already.
+    """
     public = [endpoint for endpoint in config.server.endpoints if is_public(endpoint)]
     if not public:
         return
+    wrong = {problem.path.removesuffix("_file") for problem in problems}
     reachable = f'"{public[0]}" can be reached from other machines'
     instead = 'or listen on loopback, "tcp:8081:interface=127.0.0.1"'
     for number, wanted in enumerate(config.bots):
@@ -285,12 +289,12 @@ def _check_public(config: Config, problems: list[Problem]) -> None:
         if bot.access_token is None and config.bots == DEFAULT_BOTS:
             sentence = f"{reachable}: add [[bots]] with name and access_token; {instead}"
             problems.append(Problem("bots", sentence))
-        elif bot.access_token is None:
+        elif bot.access_token is None and f"bots[{number}].access_token" not in wrong:
             sentence = f'bot "{bot.name}" needs a token, for {reachable}; {instead}'
             problems.append(Problem(f"bots[{number}].access_token", sentence))
     for number, account in enumerate(config.accounts):
         key = account.kind.key_needed_in_public(account.settings)
-        if key is not None:
+        if key is not None and f"accounts[{number}].{key}" not in wrong:
             sentence = f"account {account.self_id} needs one, for {reachable}; {instead}"
             problems.append(Problem(f"accounts[{number}].{key}", sentence))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from lgtwist.config.text_files import decode_text, whom
+from lgtwist.config.text_files import decode_text, why_unreadable
 from lgtwist.runtime.file_trouble import why_not_usable
 from lgtwist.runtime.platform import O_NONBLOCK
 
@@ -99,8 +99,9 @@ class ConfigurationFile:
         except OSError as error:
             where = "" if str(path) == self.described else f" ({path})"
             # A folder is what Docker makes where the file that is to be mounted is missing.
-            why = why_not_usable(error, path) if isinstance(error, IsADirectoryError) else error.strerror
-            sentence = f"{self.described}: cannot be read{whom(error)}: {why}{where}"
+            folder = isinstance(error, IsADirectoryError)
+            why = why_not_usable(error, path) if folder else why_unreadable(error, path)
+            sentence = f"{self.described}: cannot be read: {why}{where}"
             raise ConfigurationError([sentence]) from None
         except ValueError as error:  # also a name with a null character
             raise ConfigurationError([f"{self.described}: {error}"]) from None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lgtwist import __version__
+from lgtwist.accounts.milky.figures import MILKY_FIGURES
 from lgtwist.app.at_least_once import AtLeastOnce
 from lgtwist.app.edge_tree import EdgeTree
 from lgtwist.hub.metrics import account_metrics, accounts_down, bot_metrics, delivery_metrics
@@ -31,16 +32,10 @@ def register_metrics(
     """
     add, directory = metrics.add, edges.directory
     add(lambda: build_info(__version__))
-    add(lambda: account_metrics(directory, edges.account_edge))
+    add(lambda: account_metrics(directory, edges.account_edge, MILKY_FIGURES.values()))
     add(lambda: bot_metrics(directory, edges.bot_edge))
     add(lambda: delivery_metrics(directory))
-    add(
-        lambda: (
-            []
-            if at_least_once.journal is None
-            else journal_metrics(at_least_once.journal, directory.accounts)
-        )
-    )
+    add(lambda: journal_metrics(at_least_once.journal, directory.accounts))
     add(lambda: websocket_metrics(factories))
     add(lambda: port_metrics(port.connection_limits))
     add(port.refused_handshakes.metrics)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from lgtwist.config.authorities import Authorities, BadAuthorities, read_authorities
-from lgtwist.config.text_files import NotText, whom
+from lgtwist.config.text_files import NotText, why_unreadable
 from lgtwist.config.values import InvalidValue, text
 
 _Value = TypeVar("_Value")
@@ -218,7 +218,7 @@ class Section:
             self.add_problem(key, str(error))
         except OSError as error:
             name = error.filename or self._values[key]
-            self.add_problem(key, f'"{name}" cannot be read{whom(error)}: {error.strerror}')
+            self.add_problem(key, f'"{name}" cannot be read: {why_unreadable(error)}')
         except ValueError as error:
             self.add_problem(key, f"the file is {error}")
         return None
@@ -241,7 +241,7 @@ class Section:
             self.add_problem(key, str(error))
         except OSError as error:
             name = error.filename or self._values[key]
-            self.add_problem(key, f'"{name}" cannot be read{whom(error)}: {error.strerror}')
+            self.add_problem(key, f'"{name}" cannot be read: {why_unreadable(error)}')
         except NotText:
             self.add_problem(key, _NO_PEM)
         return None
@@ -325,7 +325,7 @@ def _unreadable(error: OSError | ValueError) -> str:
     """
     if not isinstance(error, OSError):
         return f"the file is {error}"
-    reason = f"cannot be read{whom(error)}: {error.strerror}"
+    reason = f"cannot be read: {why_unreadable(error)}"
     path = Path(str(error.filename)) if error.filename else None
     try:
         if path is not None and path.exists():

@@ -1,8 +1,11 @@
-"""Text files that people write: decoded, whatever editor saved them, or refused with the reason. Pure."""
+"""Text files that people write: decoded, whatever editor saved them, or refused with the reason."""
 
 from __future__ import annotations
 
-from lgtwist.runtime.platform import user_id
+import os
+from pathlib import Path
+
+from lgtwist.runtime.file_trouble import why_not_usable
 
 #: How a file of another encoding begins (Unicode, 23.8); the longer ones first.
 _MARKS = (
@@ -46,7 +49,13 @@ def decode_text(raw: bytes) -> str:
     return text
 
 
-def whom(error: OSError) -> str:
-    """Return who may not read a file, where that is what an error says; else the empty string."""
-    number = user_id()
-    return f" by user {number}" if isinstance(error, PermissionError) and number is not None else ""
+def why_unreadable(error: OSError, path: Path | None = None) -> str:
+    """Return why a file cannot be read; with who may not, and what to do, where it is another user's.
+
+    :param path: the file; None for the one that the error names.
+    """
+    if path is None and error.filename:
+        path = Path(os.fsdecode(error.filename))
+    if path is not None and isinstance(error, PermissionError):
+        return why_not_usable(error, path)
+    return error.strerror or str(error)

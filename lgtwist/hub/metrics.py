@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import InfoMetricFamily, Metric
 
@@ -103,10 +103,13 @@ _SKIPPED: list[tuple[str, Callable[[Delivery], int]]] = [
 ]
 
 
-def account_metrics(directory: Directory, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
+def account_metrics(
+    directory: Directory, edge_of: Callable[[int], object | None], figures: Iterable[Figure] = ()
+) -> Iterator[Metric]:
     """Return the metrics of all accounts.
 
     :param edge_of: returns the edge of an account by its number; diallers are asked for their attempts.
+    :param figures: those of edges whose families are there, without a sample, also if no edge has them.
     """
     accounts = [([str(self_id)], account) for self_id, account in directory.accounts.items()]
     yield from gauges(_ACCOUNT_GAUGES, ["account"], accounts)
@@ -131,16 +134,21 @@ def account_metrics(directory: Directory, edge_of: Callable[[int], object | None
         if (dialler := IDialler(edge_of(self_id), None)) is not None
     ]
     yield counter("dial_attempts", "Attempts to connect to an account", ["account"], attempts)
-    yield from _edge_figures(directory, edge_of)
+    yield from _edge_figures(directory, edge_of, figures)
 
 
-def _edge_figures(directory: Directory, edge_of: Callable[[int], object | None]) -> Iterator[Metric]:
+def _edge_figures(
+    directory: Directory, edge_of: Callable[[int], object | None], figures: Iterable[Figure]
+) -> Iterator[Metric]:
     """Return a counter family for each name of the figures that edges have of their own."""
     families: dict[str, list[tuple[str, Figure]]] = {}
     for self_id in directory.accounts:
         measured = IMeasured(edge_of(self_id), None)
         for figure in () if measured is None else measured.figures():
             families.setdefault(figure.name, []).append((str(self_id), figure))
+    for figure in figures:
+        if figure.name not in families:
+            yield counter(figure.name, figure.help_text, ["account", *figure.labels], [])
     for name, found in families.items():
         first = found[0][1]
         samples = [([account, *figure.labels.values()], figure.value) for account, figure in found]

@@ -34,14 +34,15 @@ _JOURNAL_COUNTERS: list[Reading] = [
 ]
 
 
-def journal_metrics(journal: Journal, accounts: Iterable[int]) -> Iterator[Metric]:
-    """Read the figures of a journal.
+def journal_metrics(journal: Journal | None, accounts: Iterable[int]) -> Iterator[Metric]:
+    """Read the figures of a journal; without one the families have no samples, so that their names are known.
 
     :param accounts: those for which lost events are shown, also if there are none.
     """
-    yield from gauges(_JOURNAL_GAUGES, [], [([], journal)])
-    yield from counters(_JOURNAL_COUNTERS, [], [([], journal)])
-    lost = [([str(self_id)], float(journal.lost.get(self_id, 0))) for self_id in accounts]
+    journals: list[tuple[list[str], Journal]] = [] if journal is None else [([], journal)]
+    yield from gauges(_JOURNAL_GAUGES, [], journals)
+    yield from counters(_JOURNAL_COUNTERS, [], journals)
+    lost = [([str(one)], float(found.lost.get(one, 0))) for _labels, found in journals for one in accounts]
     yield counter("journal_lost_events", "Events that the journal could not take", ["account"], lost)
 
 

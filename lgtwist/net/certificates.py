@@ -19,6 +19,7 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from lgtwist.config.file_stamp import Stamp, stamp_of
+from lgtwist.config.text_files import why_unreadable
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN (X509 |)CERTIFICATE-----.+?-----END \1CERTIFICATE-----", re.DOTALL)
 #: The only protocol that is agreed on by ALPN (RFC 7301). Twisted would offer HTTP/2 where the package h2 is
@@ -186,7 +187,7 @@ def _read_certificate_file(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadCertificate(f"{what} {path} cannot be read: {error.strerror or error}") from None
+        raise BadCertificate(f"{what} {path} cannot be read: {why_unreadable(error, path)}") from None
 
 
 def _private_key(path: Path) -> crypto.PKey:

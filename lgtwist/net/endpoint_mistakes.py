@@ -8,9 +8,13 @@ import re
 import socket
 
 from lgtwist.config.lookalikes import lookalike
+from lgtwist.net.twisted_private import split_endpoint
 
 #: What begins an endpoint that Twisted alone reads, or that is read here.
 _ENDPOINT_KINDS = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
+_SYSTEMD = (
+    "expected systemd:domain=INET:name=NAME (or INET6, UNIX), with FileDescriptorName=NAME in the socket unit"
+)
 _EXAMPLE = '"tcp:8081:interface=127.0.0.1"'
 #: An interface in an endpoint string, up to the next argument that has a name.
 _INTERFACE = re.compile(r"interface=([^=\\]*?)(?=:[A-Za-z]+=|$)")
@@ -98,6 +102,30 @@ def no_port(written: str) -> str:
     ):
         return ""
     return f"; the port comes first, then the address: tcp:8081:interface={written}"
+
+
+def wrong_systemd(description: str) -> str | None:
+    """Return what is wrong with the string of a socket that systemd hands over; None if it can be one."""
+    try:
+        _kind, positional, named = split_endpoint(description)
+    except ValueError as error:
+        return str(error)
+    said = {**dict(zip(("domain", "index"), positional, strict=False)), **named}
+    if len(positional) > 2 or said.keys() - {"domain", "index", "name"}:
+        return _SYSTEMD
+    if said.get("domain") not in ("INET", "INET6", "UNIX") or ("index" in said) == ("name" in said):
+        return _SYSTEMD
+    return None if "name" in said or re.fullmatch(r"[0-9]+", said["index"]) else _SYSTEMD
+
+
+def not_handed_over(names: str) -> str:
+    """Return why a socket of systemd is not there.
+
+    :param names: of those that systemd has handed over, as in ``LISTEN_FDNAMES``.
+    """
+    if not names:
+        return "systemd has handed no socket over; it does where it starts lgtwist with lgtwist.socket"
+    return f"what systemd has handed over is named {names}; FileDescriptorName= of the socket unit says so"
 
 
 def wrong_interface(host: str) -> str | None:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from lgtwist.config.values import InvalidValue, text
 from lgtwist.net.certificates import BadCertificate, CertificateFiles
-from lgtwist.net.endpoint_mistakes import early_mistake, unknown_kind, wrong_interface
+from lgtwist.net.endpoint_mistakes import early_mistake, unknown_kind, wrong_interface, wrong_systemd
 from lgtwist.net.endpoint_strings import (
     EndpointString,
     InternetAddress,
@@ -29,7 +29,8 @@ def check_endpoint(description: str, base: Path | None = None) -> str | None:
     :param base: the folder of relative paths; the working directory by default.
     """
     if description.startswith("systemd:"):
-        return None  # its sockets are only there when systemd starts us
+        wrong = wrong_systemd(description)  # its sockets are only there when systemd starts us
+        return None if wrong is None else f"not a Twisted server endpoint: {wrong}"
     wrong = early_mistake(description)
     if wrong is not None:
         return f"not a Twisted server endpoint: {wrong}"

@@ -27,6 +27,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from lgtwist.net.certificates import BadCertificate, CertificateFiles, LoadedCertificate, ServerCertificate
+from lgtwist.net.endpoint_mistakes import not_handed_over
 from lgtwist.net.endpoint_strings import (
     UNIX_MODE,
     Address,
@@ -394,7 +395,9 @@ class Ports:
         except Exception as error:
             if path and not ours:
                 _release_lock(path)
-            raise CannotListen(f"cannot listen on {said.description}: {_why(error)}") from None
+            missing = said.kind == "systemd" and isinstance(error, LookupError)
+            why = not_handed_over(os.environ.get("LISTEN_FDNAMES", "")) if missing else _why(error)
+            raise CannotListen(f"cannot listen on {said.description}: {why}") from None
         listening = _Listening(said, port, _address(port, said.address), certificate)
         self._all.append(listening)
         if self._closed:  # meanwhile

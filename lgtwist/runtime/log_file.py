@@ -180,6 +180,9 @@ class LogFile(LogStream):
                 done = f"{self._path}: was opened again"
             elif self._is_moved():
                 done = f"{self._path}: the log goes on here; the former file was renamed or removed"
+            elif os.fstat(self._descriptor).st_size == 0:  # as on a full disk: old files are worth more
+                self._size, self._rotate_at = 0, self._limit
+                return f"{self._path}: the log is empty, and goes on here"
             else:
                 self._rename()
                 done = f"{self._path}: the log goes on in a new file; the former one is {self._path.name}.1"

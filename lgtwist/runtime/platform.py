@@ -52,6 +52,12 @@ _ZEROS = 1 << 20
 # -- users
 
 
+def outlive_new_log_signal() -> None:
+    """Let SIGUSR1 do nothing until somebody handles it: what asks for a new log ends a process by default."""
+    if SIGUSR1 is not None and signal.getsignal(SIGUSR1) is signal.SIG_DFL:
+        signal.signal(SIGUSR1, signal.SIG_IGN)
+
+
 def user_id() -> int | None:
     """Return the number of the user whose rights this process has; None where users have no numbers."""
     found = getattr(os, "geteuid", None)

@@ -189,6 +189,20 @@ class FileTests(SynchronousTestCase):
             (line,) = self.lines()
             self.assertEqual(line, f"lgtwist.toml: bots[0].access_token_file: {words}")
 
+    def test_a_secret_that_cannot_be_read_is_not_missing(self) -> None:
+        """On a public port too, one line for each: that a token is needed would be a second one."""
+        self.path.write_text(
+            f'[server]\nendpoints = ["tcp:8081"]\nadmin_token = "{"a" * 32}"\n'
+            f'{BOT}access_token_file = "none"\n'
+            '[[accounts]]\ntype = "reverse-websocket"\nself_id = 1\naccess_token_file = "none"\n'
+        )
+        lines = self.lines()
+        self.assertEqual(
+            [line.split(": ")[1] for line in lines],
+            ["accounts[0].access_token_file", "bots[0].access_token_file"],
+            lines,
+        )
+
     def test_the_configuration_itself(self) -> None:
         """A file that is not there, and a folder, are named by their absolute paths."""
         (line,) = self.lines()
@@ -205,4 +219,4 @@ class FileTests(SynchronousTestCase):
         """Who may not read it is said."""
         self.path.touch(0o000)
         (line,) = self.lines()
-        self.assertIn(f"cannot be read by user {os.getuid()}: Permission denied", line)
+        self.assertIn(f"cannot be read: Permission denied for uid {os.getuid()}: ", line)

@@ -67,6 +67,19 @@ class Dashboard(ServiceTestCase):
                 self.assertEqual((asked | shown) - labels[name], set(), (title, query))
 
 
+class WithoutAnything(ServiceTestCase):
+    """The built-in configuration: no account over Milky, no bot with at-least-once delivery."""
+
+    def test_each_metric_is_named(self) -> None:
+        """A panel has no series then, but each metric of the dashboard is one of /metrics."""
+        _status, text = self.service.http("/metrics")
+        named = set(re.findall(r"(?m)^# TYPE (\S+)", text))
+        dashboard = json.loads((DEPLOY / "grafana" / "lgtwist.json").read_text("utf-8"))
+        for query, _legend, title in queries(dashboard):
+            for name, _labels in selectors(query):
+                self.assertIn(re.sub(r"_(bucket|sum)$", "", name), named, title)
+
+
 class Systemd(RunTestCase):
     """``lgtwist run`` as systemd starts it, with sockets of ours."""
 

@@ -109,6 +109,20 @@ class AtTheStart(RunTestCase):
                 self.assertNotIn("running", backup)
             path.unlink()
 
+    def test_owner_of_what_is_read(self) -> None:
+        """Of the configuration, and of a file that it names."""
+        self.as_anybody()
+        self.config.chmod(0o600)
+        os.chown(self.config, NOBODY, NOBODY)
+        self.line(f"{self.config}: cannot be read: Permission denied for uid 0", f"uid {NOBODY} (mode 0600)")
+        os.chown(self.config, 0, 0)
+        secret = self.folder / "secret"
+        secret.write_text("s" * 32)
+        secret.chmod(0o600)
+        os.chown(secret, NOBODY, NOBODY)
+        self.config = self.write(server='admin_token_file = "secret"')
+        self.line("server.admin_token_file: ", f"{secret} cannot be read: Permission denied for uid 0")
+
     def test_missing_in_a_folder_of_others(self) -> None:
         """A data_dir that cannot be made: what is to be made, and for whom."""
         self.as_anybody()

@@ -66,6 +66,16 @@ class MistakeTests(SynchronousTestCase):
         ):
             self.assertIsNone(check_endpoint(description), description)
 
+    def test_systemd(self) -> None:
+        """Whether its sockets are there is not asked; how they are named is."""
+        for good in ("domain=INET:name=lgtwist", "domain=INET6:index=1", "domain=UNIX:name=a-b", "INET:0"):
+            self.assertIsNone(check_endpoint(f"systemd:{good}"), good)
+        for wrong in (
+            *("", "domain=INET", "domain=inet:name=x", "domain=INET:index=x", "INET:0:3", "name=lgtwist"),
+            *("domain=INET:nam=x", "domain=INET:name=x:index=0"),
+        ):
+            self.assertIn("systemd:domain=INET:name=NAME", str(check_endpoint(f"systemd:{wrong}")), wrong)
+
     def test_no_certificate_is_named(self) -> None:
         """Twisted's default is a file that nobody knows of."""
         self.assertIn("ssl:PORT:privateKey=", str(check_endpoint("ssl:8443", Path("/nowhere"))))

@@ -411,6 +411,15 @@ class RefusalTests(PortsCase):
         await self.connect(number)
         self.assertEqual(parsed, [said])
 
+    def test_systemd_hands_nothing_over(self) -> None:
+        """Started by hand, or with a socket of another name: the sentence says so."""
+        for names, wanted in (("", "has handed no socket over"), ("other", "is named other")):
+            self.patch(os, "environ", {**os.environ, "LISTEN_FDNAMES": names})
+            for said in ("systemd:domain=INET:name=lgtwist", "systemd:domain=INET:index=0"):
+                ports = Ports(reactor, (said,), self.folder)
+                error = self.assertRaises(CannotListen, ports.listen, self.factory)
+                self.assertIn(wanted, str(error))
+
     @asynchronous
     async def test_lost(self) -> None:
         """Where the old port cannot be had again either, the sentence says so; a later change has it."""

@@ -62,6 +62,19 @@ class LogFileTests(SynchronousTestCase):
         self.assertEqual(lines, [f"line {number}" for number in range(200 - len(lines), 200)])
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
+    def test_an_empty_one_stays(self) -> None:
+        """A signal again and again, on a full disk, does not push the old lines out."""
+        log = self.make()
+        log.write("old\n")
+        log.renew()
+        for _number in range(6):
+            self.assertIn("is empty", str(log.renew()))
+        self.assertEqual(self.names(), ["log", "log.1"])
+        self.assertEqual((self.folder / "log.1").read_text(), "old\n")
+        log.write("new\n")
+        log.renew()
+        self.assertEqual((self.folder / "log.1").read_text(), "new\n")
+
     def test_more_than_there_may_be(self) -> None:
         """What an earlier version left behind without end is removed; the mode of the files stays."""
         for number in range(1, 31):

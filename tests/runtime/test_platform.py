@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,6 +113,18 @@ class PlatformTests(SynchronousTestCase):
         self.without(socket, "AF_UNIX")
         with self.assertRaises(OSError):
             platform.unix_socket()
+
+    def test_the_signal_for_a_new_log(self) -> None:
+        """It ends nothing before somebody handles it; a handler that is there stays."""
+        before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGUSR1, before)
+        platform.outlive_new_log_signal()
+        self.assertIs(signal.getsignal(signal.SIGUSR1), signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, print)
+        platform.outlive_new_log_signal()
+        self.assertIs(signal.getsignal(signal.SIGUSR1), print)
+        self.patch(platform, "SIGUSR1", None)
+        platform.outlive_new_log_signal()
 
     def test_processes(self) -> None:
         """On Windows no signal is sent to find out whether a process is there: 0 is Ctrl-C."""

@@ -66,5 +66,7 @@ class MetricsTests(SiteTestCase):
 
 class NoJournalTests(SiteTestCase):
     def test_no_journal(self) -> None:
-        """Without an at-least-once bot there is nothing of a journal."""
-        self.assertNotIn("lgtwist_journal", self.get("/metrics").body())
+        """Without an at-least-once bot there is no figure of a journal, only their names."""
+        body = self.get("/metrics").body()
+        self.assertNotRegex(body, "(?m)^lgtwist_journal")
+        self.assertIn("# TYPE lgtwist_journal_up gauge", body)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -15,6 +14,7 @@ from lgtwist.accounts.milky.api_client import ApiClient
 from lgtwist.accounts.milky.back_fill import BackFill, BackFillBounds, BackFillContext
 from lgtwist.accounts.milky.block_store import BlockStore
 from lgtwist.accounts.milky.event_stream import MakeStream, StreamPlan
+from lgtwist.accounts.milky.figures import MILKY_FIGURES
 from lgtwist.accounts.milky.link import MilkyLink
 from lgtwist.accounts.milky.sse import SseStream
 from lgtwist.accounts.milky.websocket_stream import WebSocketStream
@@ -257,35 +257,25 @@ class MilkyAccount(Service):
     def figures(self) -> list[Figure]:
         """Return what was not passed on or was odd, and what was fetched late."""
         counters = self.translator.counters
-        simple: list[tuple[str, str, Callable[[], float]]] = [
-            (
-                "milky_sequence_gaps",
-                "Jumps of the sequence numbers of a conversation by more than 1",
-                lambda: counters.sequence_gaps,
-            ),
-            (
-                "milky_back_filled_events",
-                "Events that were fetched after a break of the event stream",
-                lambda: self.back_fill.back_filled_events,
-            ),
-            ("milky_duplicates", "Messages that came twice", lambda: counters.duplicates),
-            (
-                "milky_own_messages",
-                "Messages of the account itself that were dropped",
-                lambda: counters.own_messages,
-            ),
-        ]
-        found = [Figure(name, help_text, {}, float(read_now())) for name, help_text, read_now in simple]
+        simple = {
+            "milky_sequence_gaps": counters.sequence_gaps,
+            "milky_back_filled_events": self.back_fill.back_filled_events,
+            "milky_duplicates": counters.duplicates,
+            "milky_own_messages": counters.own_messages,
+        }
+        found = [evolve(MILKY_FIGURES[name], value=float(value)) for name, value in simple.items()]
         scenes = {f"scene:{name}": count for name, count in counters.other_scenes.items()}
         unknown_events = {**counters.unknown_events, **scenes}
-        tables: list[tuple[str, str, dict[str, int]]] = [
-            ("milky_unknown_events", "Events that OneBot 11 has nothing for", unknown_events),
-            ("milky_unknown_segments", "Segments that became a text", counters.unknown_segments),
+        tables: list[tuple[str, dict[str, int]]] = [
+            ("milky_unknown_events", unknown_events),
+            ("milky_unknown_segments", counters.unknown_segments),
         ]
         token = self._settings.access_token
-        for name, help_text, counts in tables:
+        for name, counts in tables:
             found += [
-                Figure(name, help_text, {"type": kind if kind != token else "***"}, float(count))
+                evolve(
+                    MILKY_FIGURES[name], labels={"type": kind if kind != token else "***"}, value=float(count)
+                )
                 for kind, count in {"": 0, **counts}.items()  # a series that is there from the start
             ]
         return found
