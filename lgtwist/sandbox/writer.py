@@ -74,7 +74,7 @@ class WorldWriter:
         self._waiting: dict[Key, RecordBody] = {}
         self._batch: dict[Key, RecordBody] = {}  # what the thread writes now
         self._given = self._attempted = 0  # how many writes were given, and how many were attempted
-        self._copies: list[tuple[Path, Deferred[None]]] = []
+        self._copies: list[tuple[int, Path, Deferred[None]]] = []  # what was given when it was asked for
         self._ended = False
         self._stopping = False
         self._closed: Deferred[None] = Deferred()
@@ -111,7 +111,7 @@ class WorldWriter:
         with self._changed:
             if self._ended:
                 return fail(StoreError(f"sandbox {self._path} is closed"))
-            self._copies.append((target, done))
+            self._copies.append((self._given, target, done))
             self._changed.notify_all()
         return done
 
@@ -141,7 +141,7 @@ class WorldWriter:
             else:
                 self._failed(error, stopping)
             left = self._batch_ended(error, given)
-            self._make_copies(error)
+            self._make_copies(error, given)
             if not stopping or (error is None and left):
                 continue
             if error is None or not is_locked(error) or time.monotonic() >= (deadline or 0.0):
@@ -149,7 +149,8 @@ class WorldWriter:
             time.sleep(_RETRY_SECONDS)
         with self._changed:
             self._ended = True
-        self._make_copies(None)
+            given = self._given
+        self._make_copies(error, given)
         if self._store is not None:
             self._store.close()
         self._call(self._closed.callback, None)
@@ -180,14 +181,16 @@ class WorldWriter:
             self._changed.notify_all()
             return len(self._waiting)
 
-    def _make_copies(self, error: Exception | None) -> None:
-        """Make the copies that were asked for.
+    def _make_copies(self, error: Exception | None, attempted: int) -> None:
+        """Make the copies that were asked for; those that more was given before wait until it is written.
 
         :param error: why changes that were given are not in the file; None if all are.
+        :param attempted: how many writes were given when the last attempt began.
         """
         with self._changed:
-            copies, self._copies = self._copies, []
-        for target, done in copies:
+            copies = [one for one in self._copies if one[0] <= attempted]
+            self._copies = [one for one in self._copies if one[0] > attempted]
+        for _given, target, done in copies:
             try:
                 if error is not None:
                     raise StoreError(f"sandbox {self._path} cannot be written: {error}")

@@ -174,6 +174,26 @@ class WriterTests(SynchronousTestCase):
         self.path = target
         self.assertEqual(len(self.records()), 50)
 
+    def test_a_copy_that_is_asked_for_while_the_file_is_written(self) -> None:
+        """It has what was given until then, though that was not in the batch that is being written."""
+        done: list[Any] = []
+        target = self.path.with_name("copy.sqlite")
+        write = WorldStore.write
+
+        def written_slowly(store: WorldStore, changes: Any) -> None:
+            write(store, changes)
+            if not done:
+                done.append("asked")
+                writer.write(self.person(2, "Bob"))
+                writer.copy(target).addBoth(done.append)
+
+        self.patch(WorldStore, "write", written_slowly)
+        writer = self.writer(patience=0.0)
+        writer.write(self.person(1, "Alice"))
+        wait_until("it is copied", lambda: len(done) == 2)
+        self.path = target
+        self.assertEqual(len(self.records()), 2)
+
     def test_a_copy_of_what_cannot_be_written(self) -> None:
         WorldStore(self.path).close()  # nobody looks into a file that is being made
         writer = self.writer(patience=0.0)
