@@ -33,10 +33,10 @@ from lgtwist.onebot.message import (
 from tests.onebot.doubling import best_time, growth, peak_memory
 from tests.rounds import ROUNDS, SLOWNESS
 
-#: Inputs of the first test are smaller where not in CI.
-_SHIFT = 0 if ROUNDS > 1 else 3
+#: Inputs are smaller where not in CI: those of the first test, and those that double.
+_SHIFT, _SIZES_SHIFT = (0, 0) if ROUNDS > 1 else (3, 2)
 MAX_MESSAGE = 32 << 20
-SIZES = [MAX_MESSAGE >> shift for shift in (3, 2, 1, 0)]
+SIZES = [MAX_MESSAGE >> _SIZES_SHIFT >> shift for shift in (3, 2, 1, 0)]
 #: Bytes of each of the inputs that each reader reads, and seconds that it may take. What is over a bound
 #: takes some 30 ms on a machine of 2024, whatever its size; all else is below 10 ms.
 SMALL = 1 << 20 >> _SHIFT
