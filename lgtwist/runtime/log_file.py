@@ -31,8 +31,8 @@ def tell_terminal(line: str) -> None:
 class LogStream(io.TextIOBase):
     """Writes a log to an open file.
 
-    A line that cannot be written is left out. The first one of an episode is told, at most once a minute;
-    when lines can be written again, one says how many are missing.
+    A line that cannot be written is left out. The first that is left out is told, at most once a minute; when
+    lines can be written again, one says how many are missing.
 
     :param descriptor: the open file.
     :param name: what it is called in sentences.
