@@ -429,7 +429,7 @@ class Sending:
         self.pump()
 
     def _pass_over(self, upto: Position) -> None:
-        """Nothing for this bot is left up to a position."""
+        """Go on behind a position, up to which nothing for this bot is left."""
         if upto > self.sent.position:
             self._skip_to(Watermark(upto, self.sent.ordinal, self.sent.time))
 
@@ -439,7 +439,7 @@ class Sending:
             self.cursor.advance(watermark)
 
     def _send(self, sink: IEventSink, batch: Batch, room: int) -> bool:
-        """Send some of a batch; whether it is worth going on."""
+        """Send some of a batch; return whether more can be sent at once."""
         if batch.before > self.sent.ordinal:
             sent = self.sent
             self.sent = Watermark(sent.position, batch.before, sent.time)

@@ -13,7 +13,7 @@ from lgtwist.runtime.long_work import LongWork, Piece
 
 
 class Waits:
-    """At most one timer and one reading; both are forgotten together.
+    """The one timer and the one reading that sending may wait for; both are cancelled together.
 
     :param clock: the reactor, or a clock in its place.
     :param log_failure: is called with what is raised by whom a reading is given to.

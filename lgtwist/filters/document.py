@@ -182,7 +182,7 @@ class _DocumentParser:
                 return elements
 
     def _ends(self, closing: str) -> bool:
-        """Return whether an object or array ends here, or go on behind the comma."""
+        """Return whether an object or array ends here, or goes on behind the comma."""
         self._skip_space()
         sign = self._text[self._at : self._at + 1]
         if sign not in (",", closing):

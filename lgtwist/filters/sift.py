@@ -338,7 +338,7 @@ class _Compiler:
             return None
         return Alternatives(self._queries(argument, path), negated=False)
 
-    def nis_one_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
+    def is_none_true(self, argument: Any, parent: dict[str, Any], path: str) -> Operation | None:
         """Make the operation of ``$nor``."""
         if not self._is_group(argument, path):
             return None
@@ -376,7 +376,7 @@ _OPERATORS: dict[str, _Maker] = {
     "$not": _Compiler.negate,
     "$and": _Compiler.are_all_true,
     "$or": _Compiler.is_one_true,
-    "$nor": _Compiler.nis_one_true,
+    "$nor": _Compiler.is_none_true,
 }
 _UNKNOWN = {"$where": "$where is JavaScript, which lgtwist does not run; write it with the other operators"}
 

@@ -1,4 +1,4 @@
-"""Where the log is written: never an exception to who logs, whatever the disk does; files with an end."""
+"""Streams and files that the log is written to: writing never raises, and a large file is renamed."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ _of_clocks: WeakKeyDictionary[IReactorTime, LongWork] = WeakKeyDictionary()
 
 
 def long_work_of(clock: IReactorTime) -> LongWork:
-    """Return the one that all who work in the turns of a reactor share.
+    """Return the :class:`LongWork` of a reactor; there is one, made when it is first asked for.
 
     :param clock: the reactor; or a ``Clock`` in its place, whose time is also that which work takes.
     """

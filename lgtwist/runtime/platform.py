@@ -53,7 +53,7 @@ _ZEROS = 1 << 20
 
 
 def outlive_new_log_signal() -> None:
-    """Let SIGUSR1 do nothing until somebody handles it: what asks for a new log ends a process by default."""
+    """Ignore SIGUSR1, which asks for a new log, until a handler is set: by default it ends the process."""
     if SIGUSR1 is not None and signal.getsignal(SIGUSR1) is signal.SIG_DFL:
         signal.signal(SIGUSR1, signal.SIG_IGN)
 

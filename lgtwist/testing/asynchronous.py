@@ -1,4 +1,4 @@
-"""The same names for asynchronous tests: each method that talks to the service is a coroutine.
+"""The sandbox for asynchronous tests: the names of :mod:`lgtwist.testing.people`, to be awaited.
 
 The calls run in threads, so that a bot in the event loop of the test goes on meanwhile. They can be awaited
 under asyncio (pytest-asyncio, anyio, ``asyncio.run``), under trio, and in coroutines of Twisted.

@@ -159,7 +159,7 @@ class SandboxFaults:
     def delay(
         self, action: str, seconds: float, *, times: int | None = None, bot: str | None = None
     ) -> ActiveFault:
-        """Let answers come late; the action is carried out at once."""
+        """Let answers come late, by a number of seconds; the action is carried out at once."""
         return self._set("delay", action=action, seconds=seconds, times=times, bot=bot)
 
     def drop_events(self, times: int | None = 1) -> ActiveFault:
@@ -171,7 +171,7 @@ class SandboxFaults:
         return self._set("duplicate_events", times=times)
 
     def delay_events(self, seconds: float, times: int | None = 1) -> ActiveFault:
-        """Let the next events come late, behind newer ones."""
+        """Let the next events come late, by a number of seconds, behind newer ones."""
         return self._set("delay_events", seconds=seconds, times=times)
 
     def clear(self) -> Done:
