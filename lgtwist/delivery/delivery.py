@@ -117,9 +117,9 @@ class Delivery:
     def stop(self) -> None:
         """Send nothing any more: stop timers and reads, forget all sinks, and demote the active one."""
         self._stopped = True
-        active, self._sending.active = self._sending.active, None
+        active = self._sending.active
         self._sinks.clear()
-        self._sending.go_back()
+        self._sending.stop()
         self._cursor.before_skip = None
         self._redeliveries.stop()
         if active is not None:
@@ -183,7 +183,7 @@ class Delivery:
 
     @property
     def has_begun(self) -> bool:
-        """Whether it goes on from a cursor: the journal was opened."""
+        """Whether it goes on from a cursor: the journal was opened, and it was not stopped."""
         return self._sending.has_begun
 
     @property

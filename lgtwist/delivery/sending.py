@@ -53,7 +53,7 @@ class Sending:
     :ivar window: what is under way.
     :ivar refusals: what the bot refused.
     :ivar replayed: what is up to this position is marked as late.
-    :ivar has_begun: whether it goes on from a cursor.
+    :ivar has_begun: whether it goes on from a cursor, and was not stopped.
     """
 
     def __init__(
@@ -119,6 +119,12 @@ class Sending:
         self.sent = watermark
         self.cursor.begin(watermark)
         self.check_retention()
+
+    def stop(self) -> None:
+        """Send nothing more, and leave the cursor where it is, whatever becomes durable from now on."""
+        self.active = None
+        self.go_back()
+        self.has_begun = False
 
     # -- beginning again
 
@@ -211,7 +217,7 @@ class Sending:
         active, sent = self.active, self.sent
         judging = self.judging
         passes = judging.passes
-        if active is None and passes is not None:
+        if active is None and passes is not None and self.has_begun:
             self._pass_while_away(encoded, passes)
         if not self._at_tail or encoded.last <= sent.position:
             return

@@ -99,24 +99,6 @@ def compile_each(conditions: EventConditions, sent_ids: SentIds) -> tuple[Condit
     return tuple(found)
 
 
-def compile_conditions(conditions: EventConditions, sent_ids: SentIds) -> Predicate:
-    """Return a function that tells whether an event meets all conditions; meta events always do.
-
-    :param sent_ids: for ``reply_to_me``.
-    """
-    predicates = tuple(one.is_met for one in compile_each(conditions, sent_ids))
-
-    def meets_all(subject: EventSubject) -> bool:
-        if subject.post_type == "meta_event":
-            return True
-        for predicate in predicates:  # noqa: SIM110 - all() with a generator costs three times as much
-            if not predicate(subject):
-                return False
-        return True
-
-    return meets_all
-
-
 def message_type(subject: EventSubject) -> str:
     """Return the ``message_type`` of a message; the empty string for other events.
 

@@ -43,6 +43,8 @@ Subscribers = dict[IBotConnection, tuple[Form, Passes | None]]
 
 #: Bytes of events of one account that wait until a subscriber's filter has judged them; besides the oldest.
 _MOST_UNJUDGED = 4 << 20
+#: Bytes that are counted for each of them besides: a small one takes more memory than it has bytes.
+_UNJUDGED_OVERHEAD = 1024
 
 
 class _Unjudged:
@@ -70,7 +72,7 @@ class _Unjudged:
         :returns: how many of the oldest were dropped, for there are too many bytes.
         """
         self._waiting.append((event, encoded, passes))
-        self._size += len(event.raw)
+        self._size += len(event.raw) + _UNJUDGED_OVERHEAD
         dropped = 0
         while self._size > _MOST_UNJUDGED and len(self._waiting) > 1:
             self.next()
@@ -80,7 +82,7 @@ class _Unjudged:
     def next(self) -> tuple[Event, bytes, Passes | None]:
         """Remove and return the oldest event."""
         oldest = self._waiting.popleft()
-        self._size -= len(oldest[0].raw)
+        self._size -= len(oldest[0].raw) + _UNJUDGED_OVERHEAD
         return oldest
 
 

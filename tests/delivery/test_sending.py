@@ -288,3 +288,12 @@ class FilterTests(DeliveryTestCase):
         room.put_each(14, 16)
         room.advance(60)
         self.assertEqual((room.delivery.backlog, room.delivery.counters.expired), (0, 0))
+
+    def test_what_does_not_pass_after_the_end_of_the_delivery(self) -> None:
+        """A delivery that was stopped writes no cursor any more."""
+        room = self.room(passes=odd)
+        room.put(2)
+        room.delivery.stop()
+        room.put_each(4, 6)
+        room.advance(2)
+        self.assertEqual((room.delivery.cursor, self.room(passes=odd).delivery.cursor), (1, 1))

@@ -138,6 +138,13 @@ class SlowFilterTests(unittest.SynchronousTestCase):
         self.assertGreater(dropped, 4)
         self.assertEqual(self.numbers(slow), [0, *range(2 + 2 * dropped, 20, 2)])
 
+    def test_many_small_ones_that_wait(self) -> None:
+        """What each takes besides its bytes is counted too."""
+        slow, _judge = self.subscribe(0.3)
+        self.publish(*range(5000))
+        self.assertGreater(slow.dropped, 900)
+        self.assertLess(slow.dropped, 1500)
+
     def test_a_failure_costs_one_event(self) -> None:
         slow, judge = self.subscribe(0.3)
         assert judge is not None
