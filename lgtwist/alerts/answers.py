@@ -28,6 +28,8 @@ _KNOWN_PARTS = {
     "sendMessage", "v1", "v2", "webhook",
 }  # fmt: skip
 _SHORTEST_URL_SECRET = 4
+#: Characters of an answer in which secrets are looked for; it shows no others.
+_READ_WORDS = 8_000
 #: Seconds that a receiver may ask to wait.
 _LONGEST_WAIT = 3600.0
 
@@ -178,6 +180,7 @@ class WordCleaner:
         longest_first = sorted(forms, key=len, reverse=True)
         pattern = "|".join(map(re.escape, longest_first))
         self._secrets = re.compile(pattern, re.IGNORECASE) if pattern else None
+        self._longest = len(longest_first[0]) if longest_first else 0
 
     def clean(self, answer: ReceiverAnswer) -> ReceiverAnswer:
         """Return an answer with words of at most 200 characters that can be shown."""
@@ -185,9 +188,11 @@ class WordCleaner:
 
     def clean_words(self, words: str) -> str:
         """Return words in one printable line of at most 200 characters, without secrets and URLs."""
-        text = _ANY_ADDRESS.sub("(a URL)", words)
+        text = _ANY_ADDRESS.sub("(a URL)", words[:_READ_WORDS])
         if self._secrets is not None:
             text = self._secrets.sub(_STARS, text)
+        if len(words) > _READ_WORDS:  # a part of a secret may be left at the end
+            text = text[: max(0, len(text) - self._longest)]
         text = " ".join(text.split())
         return printable(text if len(text) <= 200 else f"{text[:199]}…")
 

@@ -5,22 +5,22 @@ The running service does it, so that what is tried is what will be used; where n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from lgtwist.alerts.interfaces import Facts
+from lgtwist.alerts.interfaces import AlertSender, Facts
 from lgtwist.alerts.receiver import DeliveryRecord
-from lgtwist.alerts.senders import SenderResources, make_sender
 from lgtwist.alerts.service import AlertService
 from lgtwist.alerts.settings import AlertSettings
+from lgtwist.app.alert_clients import AlertClients
 from lgtwist.app.configuration_file import ConfigurationFile
 from lgtwist.app.data_dir import DataDir
 from lgtwist.app.running_api import CannotAsk, RunningApi, refusal_of
 from lgtwist.console.alerts import receiver_host
-from lgtwist.net.http_client import WebClient
 from lgtwist.runtime.reactor import install_reactor
 
 #: Seconds that the service may take for one test, which it gives up after 15.
@@ -148,23 +148,21 @@ async def send_tests(
     chosen: Sequence[int],
     say: Callable[[str], None],
     *,
-    reactor: Any,
-    resources: SenderResources,
+    clock: Any,
+    wall_clock: Callable[[], float],
+    make_sender: Callable[[AlertSettings], AlertSender],
 ) -> bool:
     """Send a test to each of some entries, one after the other.
 
     :param settings: of all entries.
     :param chosen: the numbers of those that are meant.
     :param say: gets a line for each.
+    :param clock: the reactor, or a clock in its place.
+    :param wall_clock: seconds since the epoch.
+    :param make_sender: makes the sender of an entry.
     :returns: whether all were accepted.
     """
-    service = AlertService(
-        settings,
-        _NoFacts(),
-        lambda one: make_sender(one, _resources_for(one, resources)),
-        clock=reactor,
-        wall_clock=resources.now,
-    )
+    service = AlertService(settings, _NoFacts(), make_sender, clock=clock, wall_clock=wall_clock)
     found = True
     for number in chosen:
         record: DeliveryRecord = await service.send_test(number)
@@ -175,23 +173,15 @@ async def send_tests(
     return found
 
 
-def _resources_for(settings: AlertSettings, resources: SenderResources) -> SenderResources:
-    """Return what the sender of an entry uses: a client of its own where it has ``ca_file``."""
-    if settings.trust_root is None:
-        return resources
-    client = WebClient(resources.reactor, settings.trust_root)
-    return evolve(resources, client=client, trust_root=settings.trust_root)
-
-
 def _sent_here(settings: Sequence[AlertSettings], chosen: Sequence[int], say: Callable[[str], None]) -> bool:
     """Run the reactor until tests were sent."""
     reactor = install_reactor()
     outcome: list[Any] = []
 
     def begin() -> None:
-        resources = SenderResources(reactor, WebClient(reactor))
+        clients = AlertClients(reactor, time.time)
         sending = Deferred.fromCoroutine(
-            send_tests(settings, chosen, say, reactor=reactor, resources=resources)
+            send_tests(settings, chosen, say, clock=reactor, wall_clock=time.time, make_sender=clients.sender)
         )
         sending.addBoth(outcome.append)
         sending.addBoth(lambda _result: reactor.stop())

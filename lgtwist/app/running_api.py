@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,7 @@ class RunningApi:
                 answer = http.client.HTTPResponse(connection)
                 answer.begin()
                 return answer.status, json.loads(answer.read(_LONGEST_ANSWER))
-        except (OSError, http.client.HTTPException, ValueError, LookupError, socket.gaierror) as error:
+        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
             reason = getattr(error, "strerror", None) or error or type(error).__name__
             raise CannotAsk(f"the running lgtwist does not answer at {self.endpoint}: {reason}") from None
 

@@ -49,6 +49,14 @@ class WordTests(SynchronousTestCase):
         if secret.isalnum() and secret.isascii():
             self.assertNotIn(secret, shown)
 
+    def test_a_secret_across_the_end_of_what_is_read(self) -> None:
+        """Of a long answer only the begin is read; no part of a secret is left at its end."""
+        secret = "".join(f"<{number}>" for number in range(200))
+        for before in ("", "ok ", "https://a/ "):
+            self.assertNotIn("<", WordCleaner([secret]).clean_words(before + secret * 1_000))
+        shown = WordCleaner([secret]).clean_words(f"refused {secret} " + "because " * 100_000)
+        self.assertTrue(shown.startswith("refused *** because because"), shown)
+
     def test_many_bytes_take_no_time(self) -> None:
         cleaner = WordCleaner(["x" * 40, "<" * 40])
         started = time.process_time()

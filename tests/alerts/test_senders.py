@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lgtwist.alerts import formats, senders
 from lgtwist.alerts.alert import AlertMessage
 from lgtwist.alerts.settings import AlertSettings, ReceiverKind
-from lgtwist.app import alert_test_command
+from lgtwist.app.alert_clients import AlertClients
 from lgtwist.app.configuration import Config, parse
 from lgtwist.app.service import LgtwistService
 from lgtwist.net.http_client import WebClient
@@ -505,11 +505,11 @@ class CertificateTests(ReceiverCase):
         tests = [await service.alerts.send_test(index) for index in (0, 1)]
         self.assertEqual([one.accepted for one in tests], [True, False])
         self.assertIn("is ca_file needed?", tests[1].words)
-        resources = alert_test_command._resources_for(
-            config.alerts[0], senders.SenderResources(reactor, self.client)
-        )
-        self.addCleanup(resources.client.close)
-        self.assertTrue((await senders.make_sender(config.alerts[0], resources).send(TEST)).accepted)
+        clients = AlertClients(reactor, lambda: 0.0)  # as the command alert-test makes its senders
+        sender = clients.sender(config.alerts[0])
+        [client] = clients.clients()
+        self.addCleanup(client.close)
+        self.assertTrue((await sender.send(TEST)).accepted)
 
     async def test_certificates_are_verified(self) -> None:
         """By authority and by name; why one is refused is told without the URL."""

@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lgtwist.alerts.alert import ReceiverAnswer
-from lgtwist.alerts.senders import SenderResources
 from lgtwist.alerts.settings import AlertSettings, MailSettings, ReceiverKind
 from lgtwist.app import alert_test_command
 from lgtwist.app.alert_test_command import NoAlertTest, send_tests, try_alerts
@@ -60,7 +59,6 @@ class SendingTests(AlertTestTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.sender = FakeSender()
-        self.patch(alert_test_command, "make_sender", lambda _settings, _resources: self.sender)
 
     def send(self, *chosen: int) -> bool:
         settings = [
@@ -71,8 +69,14 @@ class SendingTests(AlertTestTestCase):
             ),
         ]
         clock = Clock()
-        resources = SenderResources(clock, None, now=lambda: 1.0)  # type: ignore[arg-type]
-        coroutine = send_tests(settings, chosen, self.lines.append, reactor=clock, resources=resources)
+        coroutine = send_tests(
+            settings,
+            chosen,
+            self.lines.append,
+            clock=clock,
+            wall_clock=lambda: 1.0,
+            make_sender=lambda _settings: self.sender,
+        )
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
 
     def test_a_line_for_each(self) -> None:
