@@ -15,7 +15,7 @@ from lgtwist.hub.settings import BotSettings
 from lgtwist.onebot import responses
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.account import SandboxAccount
-from lgtwist.sandbox.action_log import MAX_ACTIONS, MAX_ACTION_LOG_BYTES, MAX_LOGGED_PARAMS, ActionLog
+from lgtwist.sandbox.action_log import MAX_ACTION_LOG_BYTES, MAX_ACTIONS, MAX_LOGGED_PARAMS, ActionLog
 from lgtwist.sandbox.control.faults import actions_json, faults_json, find_faults, read_fault
 from lgtwist.sandbox.delays import MAX_DELAYED_BYTES, Delays
 from lgtwist.sandbox.faults import MAX_FAULTS, Fault
