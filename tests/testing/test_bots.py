@@ -23,11 +23,10 @@ from lgtwist.testing.bots import (
     BotAddress,
     BotCommand,
     BoundedLog,
-    InProcessBot,
     nonebot_env,
-    report_unless_cancelled,
 )
 from lgtwist.testing.control import SandboxError
+from lgtwist.testing.in_process_bots import InProcessBot, report_unless_cancelled
 from lgtwist.testing.people import Sandbox
 from lgtwist.testing.service import SandboxProcess
 from tests.frameworks.frameworks import need
