@@ -198,7 +198,7 @@ class BotUnderTest:
         self._settings = dict(settings or {})
         self._process: SandboxProcess | None = None
         self.address: BotAddress | None = None
-        self._log = BoundedLog()
+        self._output = BoundedLog()
         self._configured = False
 
     # -- what an AttachedBot is
@@ -208,11 +208,11 @@ class BotUnderTest:
 
         :param after: leave out so many bytes from the beginning.
         """
-        return self._log.read(after)
+        return self._output.read(after)
 
     def log_size(self) -> int:
         """Return how many bytes it has logged, with those that are not kept any more."""
-        return self._log.size
+        return self._output.size
 
     def ended(self) -> str | None:
         """Return a few words, such as "ended with status 1", if it does not run; else None."""
@@ -496,7 +496,7 @@ class BotCommand(BotUnderTest):
             options["start_new_session"] = True  # Ctrl-C is for the tests, which end the bot
         if self.cwd is not None and not os.path.isdir(self.cwd):
             raise SandboxError(f"bot {self.name!r} has no folder {os.fspath(self.cwd)} to run in")
-        self._began = self._log.size
+        self._began = self._output.size
         supervisor = subprocess.Popen(  # noqa: S603 - the author's own command
             [sys.executable, "-I", "-S", "-c", _SUPERVISOR, f"{GRACE}", *map(address.fill, self.command)],
             cwd=self.cwd,
@@ -517,7 +517,7 @@ class BotCommand(BotUnderTest):
         assert supervisor.stdout is not None
         with supervisor.stdout as output:
             while chunk := output.read(65536):
-                self._log.write(chunk)
+                self._output.write(chunk)
 
 
 def free_port() -> int:

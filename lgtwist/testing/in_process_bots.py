@@ -108,7 +108,7 @@ class InProcessBot(BotUnderTest):
         :raises SandboxError: if the bot does not connect in time, with its log.
         """
         await asyncio.to_thread(self._prepare, process)
-        with _captured_logs(self._log):
+        with _captured_logs(self._output):
             self._state = None
             task = asyncio.create_task(self._run())
             try:
@@ -147,7 +147,7 @@ class InProcessBot(BotUnderTest):
             raise SandboxError(f"bot {self.name!r} does not end: its event loop is blocked")
 
     def _run_thread(self) -> None:
-        with _captured_logs(self._log):
+        with _captured_logs(self._output):
             try:
                 asyncio.run(self._run_alone())
             except BaseException as error:  # it is told to who waits for the bot
@@ -167,7 +167,7 @@ class InProcessBot(BotUnderTest):
         except BaseException as error:
             self._state = f"ended with {error!r}"
             if isinstance(error, Exception):
-                self._log.write(traceback.format_exc().encode("utf-8", "replace"))
+                self._output.write(traceback.format_exc().encode("utf-8", "replace"))
             raise
         self._state = "was stopped" if self._stopping.is_set() else "ended"
 
