@@ -348,7 +348,7 @@ class StructureTests(SynchronousTestCase):
     def test_one_logger(self) -> None:
         """No other module makes a logger of Twisted's or of Python's, but to read what bots write there."""
         allowed = {
-            "logging": {"testing/bots.py"},
+            "logging": {"testing/in_process_bots.py"},
             "twisted.logger.Logger": {"net/twisted_private.py", "runtime/logs.py"},
             "twisted.python.log": {"runtime/log_text.py"},
         }

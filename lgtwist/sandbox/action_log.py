@@ -13,8 +13,9 @@ from lgtwist.onebot import responses
 
 #: Entries that a log has at most; the oldest are removed.
 MAX_ACTIONS = 1000
-#: Bytes of parameters up to which they are in the log, without the last; and those of a log together.
-MAX_LOGGED_PARAMS, MAX_PARAMS_BYTES = 64 << 10, 4 << 20
+#: Bytes of parameters up to which they are in the log, without the last; and those of parameters and
+#: responses of a log together.
+MAX_LOGGED_PARAMS, MAX_ACTION_LOG_BYTES = 64 << 10, 4 << 20
 #: Entries above :data:`MAX_ACTIONS` that are removed together.
 _DROPPED_AT_ONCE = 100
 #: How a response begins that says that the action succeeded; no more of it is kept.
@@ -70,16 +71,17 @@ class ActionLog:
         if response.startswith(OK_HEAD):
             response = OK_HEAD
         self.last_seq += 1
-        self._bytes += len(params)
+        self._bytes += len(params) + len(response)
         entries = self._entries
         entries.append((now, bot, action, params, size, response, fault))
-        if len(entries) >= MAX_ACTIONS + _DROPPED_AT_ONCE or self._bytes > MAX_PARAMS_BYTES:
+        if len(entries) >= MAX_ACTIONS + _DROPPED_AT_ONCE or self._bytes > MAX_ACTION_LOG_BYTES:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         entries = self._entries
-        while len(entries) > MAX_ACTIONS or self._bytes > MAX_PARAMS_BYTES:
-            self._bytes -= len(entries.popleft()[3])
+        while len(entries) > MAX_ACTIONS or self._bytes > MAX_ACTION_LOG_BYTES:
+            _now, _bot, _action, params, _size, response, _fault = entries.popleft()
+            self._bytes -= len(params) + len(response)
 
     @property
     def dropped_seq(self) -> int:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
         AsyncPerson,
         AsyncSandbox,
     )
-    from lgtwist.testing.bots import BotAddress, BotCommand, InProcessBot, nonebot_env, set_environment
+    from lgtwist.testing.bots import BotAddress, BotCommand, nonebot_env
     from lgtwist.testing.control import SandboxClient, SandboxError, SandboxRefused
     from lgtwist.testing.expectations import Expect, ExpectationFailed
     from lgtwist.testing.faults import ActiveFault, SandboxFaults
+    from lgtwist.testing.in_process_bots import InProcessBot, set_environment
     from lgtwist.testing.messages import BotAction, ChatMessage, Said
     from lgtwist.testing.people import Sandbox, SandboxGroup, SandboxMember, SandboxPerson
     from lgtwist.testing.service import AttachedBot, SandboxProcess
@@ -37,10 +38,11 @@ _MODULES = {
         "AsyncPerson",
         "AsyncSandbox",
     ),
-    "bots": ("BotAddress", "BotCommand", "InProcessBot", "nonebot_env", "set_environment"),
+    "bots": ("BotAddress", "BotCommand", "nonebot_env"),
     "control": ("SandboxClient", "SandboxError", "SandboxRefused"),
     "expectations": ("Expect", "ExpectationFailed"),
     "faults": ("ActiveFault", "SandboxFaults"),
+    "in_process_bots": ("InProcessBot", "set_environment"),
     "messages": ("BotAction", "ChatMessage", "Said"),
     "people": ("Sandbox", "SandboxGroup", "SandboxMember", "SandboxPerson"),
     "service": ("AttachedBot", "SandboxProcess"),

@@ -120,9 +120,9 @@ class SandboxClient:
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
-            if reused and isinstance(
-                error, ConnectionError
-            ):  # it was closed when this request was on its way
+            if reused and method != "POST" and isinstance(error, ConnectionError):
+                # It was closed when this request was on its way. A POST may have been carried out, and is not
+                # repeated (RFC 9110, section 9.2.2).
                 return self._request(method, path, body, seconds)
             reason = str(error) or type(error).__name__
             raise SandboxError(f"lgtwist at {self.url} does not answer: {reason}{self._explain()}") from error

@@ -12,9 +12,10 @@ from lgtwist.bots.session import BotSession, Role
 from lgtwist.hub.account import Account
 from lgtwist.hub.bot import Bot
 from lgtwist.hub.settings import BotSettings
+from lgtwist.onebot import responses
 from lgtwist.onebot.errors import BadRequest
 from lgtwist.sandbox.account import SandboxAccount
-from lgtwist.sandbox.action_log import MAX_ACTIONS, MAX_LOGGED_PARAMS, MAX_PARAMS_BYTES, ActionLog
+from lgtwist.sandbox.action_log import MAX_ACTION_LOG_BYTES, MAX_ACTIONS, MAX_LOGGED_PARAMS, ActionLog
 from lgtwist.sandbox.control.faults import actions_json, faults_json, find_faults, read_fault
 from lgtwist.sandbox.delays import MAX_DELAYED_BYTES, Delays
 from lgtwist.sandbox.faults import MAX_FAULTS, Fault
@@ -466,5 +467,11 @@ class ActionLogTests(FaultsTestCase):
         for _number in range(100):
             log.add(1.5, "b", "a", params, len(params), b"", 0)
         kept = log.entries_after(log.dropped_seq)
-        self.assertLessEqual(sum(len(one.params) for one in kept), MAX_PARAMS_BYTES)
+        self.assertLessEqual(sum(len(one.params) for one in kept), MAX_ACTION_LOG_BYTES)
         self.assertGreater(len(kept), 50)
+        response = responses.failed(1400, "x" * 50_000)
+        for _number in range(100):
+            log.add(1.5, "b", "a", b"{}", 2, response, 0)
+        kept = log.entries_after(log.dropped_seq)
+        self.assertLessEqual(sum(len(one.params + one.response) for one in kept), MAX_ACTION_LOG_BYTES)
+        self.assertGreater(len(kept), 30)

@@ -23,11 +23,10 @@ from lgtwist.testing.bots import (
     BotAddress,
     BotCommand,
     BoundedLog,
-    InProcessBot,
     nonebot_env,
-    report_unless_cancelled,
 )
 from lgtwist.testing.control import SandboxError
+from lgtwist.testing.in_process_bots import InProcessBot, report_unless_cancelled
 from lgtwist.testing.people import Sandbox
 from lgtwist.testing.service import SandboxProcess
 from tests.frameworks.frameworks import need
@@ -233,7 +232,7 @@ class CommandTests(SynchronousTestCase):
     def test_what_it_wrote_last(self) -> None:
         """The log of one that has ended is read to its end first."""
         bot = BotCommand([sys.executable])
-        writer = threading.Timer(0.05, bot._log.write, [b"its last words\n"])
+        writer = threading.Timer(0.05, bot._output.write, [b"its last words\n"])
         bot._reader, bot._supervisor = writer, Mock(poll=lambda: 3)
         writer.start()
         self.assertEqual(bot.log(), "its last words\n")

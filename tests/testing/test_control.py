@@ -114,6 +114,15 @@ class ClientTests(SynchronousTestCase):
         self.server.drop_next = True  # type: ignore[attr-defined]
         self.assertRaises(SandboxError, self.client.get, "third")  # on a new one that means something else
 
+    def test_a_post_is_not_repeated(self) -> None:
+        """It may have been carried out before the connection was closed."""
+        self.client.get("first")
+        self.server.drop_next = True  # type: ignore[attr-defined]
+        self.assertRaises(SandboxError, self.client.post, "say", {})
+        self.assertEqual([seen[1] for seen in self.seen], ["/sandbox/5/first"])
+        self.client.post("say", {})
+        self.assertEqual([seen[1] for seen in self.seen], ["/sandbox/5/first", "/sandbox/5/say"])
+
     def test_at_the_same_time(self) -> None:
         """A request that waits does not hold up another one."""
         came, may_go = threading.Event(), threading.Event()

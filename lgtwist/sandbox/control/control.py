@@ -244,32 +244,40 @@ class Control:
         return transcript_json(self._sandbox.world, after, details)
 
     def _read_log(self, request: Request) -> Any:
-        """Return the log's entries after ``after``; wait up to ``wait`` seconds for one where there is none.
-
-        Without ``after`` these are the entries that come while it waits.
-        """
-        sandbox, log = self._sandbox, self._sandbox.event_log
-        after = _query_integer(request, "after", log.last_seq)
-        wait = _query_wait(request)
-        if wait and after == log.last_seq:
-            waiting = sandbox.when_logged()
-            waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
-            return waiting.addCallback(lambda _fired: log_json(log, sandbox.world, after))
-        return log_json(log, sandbox.world, after)
+        sandbox = self._sandbox
+        log = sandbox.event_log
+        return self._read_newer(
+            request, log.last_seq, sandbox.when_logged, lambda after: log_json(log, sandbox.world, after)
+        )
 
     def _read_actions(self, request: Request) -> Any:
-        """Return the actions after ``after``; wait up to ``wait`` seconds for one where there is none.
+        log = self._sandbox.action_log
+        return self._read_newer(
+            request, log.last_seq, self._sandbox.when_action_logged, lambda after: actions_json(log, after)
+        )
 
-        Without ``after`` these are the actions that come while it waits.
+    def _read_newer(
+        self,
+        request: Request,
+        last_seq: int,
+        when_added: Callable[[], Deferred[None]],
+        to_json: Callable[[int], Any],
+    ) -> Any:
+        """Return a log's entries after ``after``; wait up to ``wait`` seconds for one where there is none.
+
+        Without ``after`` these are the entries that come while it waits.
+
+        :param last_seq: the sequence number of the log's newest entry.
+        :param when_added: returns a Deferred that fires at the next entry.
+        :param to_json: returns the answer with the entries after a sequence number.
         """
-        sandbox, log = self._sandbox, self._sandbox.action_log
-        after = _query_integer(request, "after", log.last_seq)
+        after = _query_integer(request, "after", last_seq)
         wait = _query_wait(request)
-        if wait and after == log.last_seq:
-            waiting = sandbox.when_action_logged()
-            waiting.addTimeout(wait, sandbox.account.clock, lambda _result, _timeout: None)
-            return waiting.addCallback(lambda _fired: actions_json(log, after))
-        return actions_json(log, after)
+        if not wait or after != last_seq:
+            return to_json(after)
+        waiting = when_added()
+        waiting.addTimeout(wait, self._sandbox.account.clock, lambda _result, _timeout: None)
+        return waiting.addCallback(lambda _fired: to_json(after))
 
     # -- faults
 

@@ -18,7 +18,7 @@ from lgtwist.sandbox.params import Params
 #: Seconds that a fault may delay, how often one may be applied, and characters of its words and names.
 MAX_DELAY_SECONDS, MAX_TIMES, MAX_WORDS, MAX_NAME_PATTERN = 600.0, 1_000_000, 1000, 100
 _PARTS = ("none", "half")
-#: Bytes that an entry is counted as beside its parameters.
+#: Bytes that an entry is counted as beside its parameters and its response.
 _ACTION_BYTES = 300
 
 
@@ -140,7 +140,7 @@ def actions_json(log: ActionLog, after: int) -> Iterator[bytes]:
     portion: list[ActionEntry] = []
     last, total = log.last_seq, 0
     for entry in log.entries_after(after):
-        total += _ACTION_BYTES + len(entry.params)
+        total += _ACTION_BYTES + len(entry.params) + len(entry.response)
         if portion and total > MAX_ANSWER:
             last = portion[-1].seq
             break
